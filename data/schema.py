@@ -1,0 +1,132 @@
+"""The description of a row that training, the signature, the server and the documents share.
+
+A schema says what a column holds and what training saw there. It does not read tables and
+does not judge them: `data.checks` does. It assumes nothing about the future; a value outside
+the range or categories below is a fact for the caller to report, not an error of this module.
+
+In the packed matrix every column is one float64:
+
+    number     the value; NaN where missing
+    boolean    1.0 or 0.0; NaN where missing
+    category   the position in `Column.categories`; -1.0 where unseen; NaN where missing
+    datetime   seconds since 1970-01-01T00:00:00, microseconds kept; NaN where missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+Kind = Literal["number", "boolean", "category", "datetime"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+UNSEEN = -1.0
+"""The packed code of a category that training did not see."""
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+"""Which quantiles of a number or a datetime a column keeps."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input column.
+
+    Attributes
+    ----------
+    name : str
+        As in the table.
+    kind : {"number", "boolean", "category", "datetime"}
+        What the values are.
+    missing : bool
+        Whether training saw a missing value here.
+    unit : str or None
+        As the user gave it.
+    minimum, maximum : float or None
+        Range seen in training (number; datetime in seconds since 1970).
+    quantiles : tuple of float
+        At `QUANTILES`; empty where the kind has none.
+    categories : tuple of str
+        Values seen in training, sorted by code point; the packed code is the position here.
+    """
+
+    name: str
+    kind: Kind
+    missing: bool = False
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    quantiles: tuple[float, ...] = ()
+    categories: tuple[str, ...] = ()
+
+    @cached_property
+    def codes(self) -> dict[str, float]:
+        """The packed code of each category."""
+        return {category: float(code) for code, category in enumerate(self.categories)}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form: name, kind, missing, and what this kind has beyond them."""
+        written: dict[str, Any] = {"name": self.name, "kind": self.kind, "missing": self.missing}
+        if self.unit is not None:
+            written["unit"] = self.unit
+        if self.minimum is not None:
+            written["minimum"], written["maximum"] = self.minimum, self.maximum
+            written["quantiles"] = dict(zip(map(str, QUANTILES), self.quantiles, strict=True))
+        if self.kind == "category":
+            written["categories"] = list(self.categories)
+        return written
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Column:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        if written["kind"] not in KINDS:
+            raise ValueError(f"column {written['name']!r} has kind {written['kind']!r}, must be one of {KINDS}")
+        return cls(
+            name=written["name"],
+            kind=written["kind"],
+            missing=written["missing"],
+            unit=written.get("unit"),
+            minimum=written.get("minimum"),
+            maximum=written.get("maximum"),
+            quantiles=tuple(written.get("quantiles", {}).values()),
+            categories=tuple(written.get("categories", ())),
+        )
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The input columns in the order of the packed matrix, and the target.
+
+    >>> schema = Schema((Column("x", "number"),), target="y", target_unit="min")
+    >>> Schema.from_dict(schema.as_dict()) == schema
+    True
+    """
+
+    columns: tuple[Column, ...]
+    target: str
+    target_unit: str | None = None
+    _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._by_name.update({column.name: column for column in self.columns})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The input columns' names in order."""
+        return tuple(column.name for column in self.columns)
+
+    def __getitem__(self, name: str) -> Column:
+        """Return the column of that name; raises KeyError."""
+        return self._by_name[name]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        target = {"name": self.target} | ({"unit": self.target_unit} if self.target_unit else {})
+        return {"columns": [column.as_dict() for column in self.columns], "target": target}
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Schema:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        columns = tuple(Column.from_dict(column) for column in written["columns"])
+        return cls(columns, target=written["target"]["name"], target_unit=written["target"].get("unit"))

@@ -1,0 +1,1 @@
+"""A registered model answers: the scorer, the server and the batch job. Knows `data`, not `training`."""
