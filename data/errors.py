@@ -1,24 +1,149 @@
 """What can be wrong with a table, or with the way it was asked for.
 
     DataError
-    ├── SourceError          a table cannot be read
+    ├── SourceError              a table cannot be read
     │   ├── SourceNotFound
     │   ├── EmptySource
-    │   ├── UnreadableSource
-    │   └── BrokenLine
-    ├── TableError           a table was read and cannot be used
+    │   ├── BrokenLine
+    │   └── UnreadableSource
+    ├── TableError               a table was read and cannot be used
     │   ├── DuplicateColumns
     │   ├── MissingColumn
     │   ├── UnusableTarget
+    │   ├── UnusableColumn
     │   ├── TooFewRows
-    │   └── UnrepresentableNumber
-    └── SplitError           rows cannot be assigned as asked
+    │   └── NoFeatures
+    └── SplitError               rows cannot be told apart as asked
 
 Each class takes the facts as keywords, keeps them as attributes, and says what, where, found and the repair.
 """
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 
 class DataError(Exception):
-    """Anything the user can mend in the table or in the way it is named."""
+    """Anything that the user can mend in the table or in the way it is named."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(text)
+        self.__dict__.update(facts)
+
+
+class SourceError(DataError):
+    """A table cannot be read."""
+
+
+class SourceNotFound(SourceError):
+    """No file, folder or glob match stands where the user pointed."""
+
+    def __init__(self, *, where: str, searched: str) -> None:
+        super().__init__(
+            f"{where}: no such file, folder or match; searched from {searched}: pass an absolute path",
+            where=where,
+            searched=searched,
+        )
+
+
+class EmptySource(SourceError):
+    """The source exists and has no rows."""
+
+    def __init__(self, *, where: str) -> None:
+        super().__init__(f"{where}: has no rows: pass a table with a header and at least 50 rows", where=where)
+
+
+class BrokenLine(SourceError):
+    """One line of a text file has another number of fields than its header."""
+
+    def __init__(self, *, where: str, line: int, expected: int, found: int) -> None:
+        super().__init__(
+            f"{where}, line {line}: has {found} fields, the header has {expected}: "
+            "mend the line, or quote the field that holds the separator",
+            where=where,
+            line=line,
+            expected=expected,
+            found=found,
+        )
+
+
+class UnreadableSource(SourceError):
+    """The source exists and cannot be read as what it claims to be."""
+
+    def __init__(self, *, where: str, reason: str, repair: str) -> None:
+        super().__init__(f"{where}: {reason}: {repair}", where=where, reason=reason, repair=repair)
+
+
+class TableError(DataError):
+    """A table was read and cannot be used."""
+
+
+class DuplicateColumns(TableError):
+    """Two columns have one name."""
+
+    def __init__(self, *, where: str, columns: Sequence[str]) -> None:
+        named = ", ".join(map(repr, columns))
+        super().__init__(f"{where}: more than one column is called {named}: rename one", where=where, columns=columns)
+
+
+class MissingColumn(TableError):
+    """A column that the user named is not in the table."""
+
+    def __init__(self, *, where: str, role: str, column: str, columns: Iterable[str]) -> None:
+        known = list(columns)
+        near = nearest(column, known)
+        repair = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+        super().__init__(
+            f"{where}: has no {role} column {column!r}: {repair}", where=where, role=role, column=column, near=near
+        )
+
+
+class UnusableTarget(TableError):
+    """The target is no number, or always the same one."""
+
+    def __init__(self, *, target: str, found: str, repair: str) -> None:
+        super().__init__(f"target {target!r} {found}: {repair}", target=target, found=found)
+
+
+class UnusableColumn(TableError):
+    """A column holds what no model here can take."""
+
+    def __init__(self, *, column: str, found: str, repair: str, row: int | None = None) -> None:
+        place = f"column {column!r}" if row is None else f"column {column!r}, row {row}"
+        super().__init__(f"{place}: {found}: {repair}", column=column, row=row, found=found)
+
+
+class TooFewRows(TableError):
+    """Too few rows have a target."""
+
+    def __init__(self, *, where: str, rows: int, needed: int) -> None:
+        super().__init__(
+            f"{where}: {rows} rows have a target, at least {needed} are needed: pass more rows",
+            where=where,
+            rows=rows,
+            needed=needed,
+        )
+
+
+class NoFeatures(TableError):
+    """Nothing is left to predict from."""
+
+    def __init__(self, *, where: str, left_out: Sequence[str]) -> None:
+        super().__init__(
+            f"{where}: no column is left to predict from (left out: {', '.join(left_out)}): exclude fewer columns",
+            where=where,
+            left_out=left_out,
+        )
+
+
+class SplitError(DataError):
+    """Rows cannot be told apart as asked."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return the known name that the user most likely meant, or None."""
+    candidates = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), candidates, n=1, cutoff=0.6)
+    return candidates[close[0]] if close else None

@@ -1,0 +1,148 @@
+"""Whether a table can be learned from, and which of its columns.
+
+Stops at what makes training impossible; leaves out columns that carry nothing and says so.
+It does not know models. Rows are numbered from 1, without the header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.errors import MissingColumn, NoFeatures, TooFewRows, UnusableColumn, UnusableTarget
+from data.tables import Table
+
+FEWEST_ROWS = 50
+IDENTIFIER_SHARE = 0.5
+"""A text column with more distinct values than this share of its rows names rows; it does not describe them."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What training may use.
+
+    Attributes
+    ----------
+    table : Table
+        The rows that have a target.
+    features : tuple of str
+        The columns to predict from, in the table's order.
+    rows_without_target : int
+        How many rows were left out.
+    warnings : tuple of str
+        One sentence for each column that was left out, and why.
+    """
+
+    table: Table
+    features: tuple[str, ...]
+    rows_without_target: int = 0
+    warnings: tuple[str, ...] = field(default=())
+
+
+def check_table(
+    table: Table, *, target: str, exclude: Sequence[str] = (), reserved: Mapping[str, Iterable[str]] | None = None
+) -> Checked:
+    """Return the rows and columns to learn from.
+
+    Parameters
+    ----------
+    table : Table
+        All rows, as loaded.
+    target : str
+        The column to predict.
+    exclude : sequence of str
+        Columns that the user does not want as features.
+    reserved : mapping of str to columns
+        Columns that have another role ("key", "time", ...), by role; they must exist, and are no features.
+
+    Raises
+    ------
+    MissingColumn, UnusableTarget, TooFewRows, UnusableColumn, NoFeatures
+        The first of these that holds.
+    """
+    reserved = {role: tuple(columns) for role, columns in (reserved or {}).items()}
+    named = [("target", target), *(("excluded", name) for name in exclude)]
+    named += [(role, column) for role, columns in reserved.items() for column in columns]
+    for role, column in named:
+        if column not in table.frame:
+            raise MissingColumn(where=table.where, role=role, column=column, columns=table.names)
+    labelled = _labelled(table, target)
+    taken = {target, *exclude, *(column for columns in reserved.values() for column in columns)}
+    features, warnings = _useful(labelled, [name for name in table.names if name not in taken])
+    if not features:
+        raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
+    return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings))
+
+
+def _labelled(table: Table, target: str) -> Table:
+    kind = table.kinds[target]
+    if kind is None:
+        raise UnusableTarget(target=target, found="is missing in every row", repair="pass rows with outcomes")
+    if kind != "number":
+        raise UnusableTarget(
+            target=target, found=_strange_target(table, target, kind), repair="name a column of numbers"
+        )
+    values = table.numbers(target)
+    _refuse_infinite(target, values)
+    labelled = table.take(~np.isnan(values))
+    if len(labelled) < FEWEST_ROWS:
+        raise TooFewRows(where=table.where, rows=len(labelled), needed=FEWEST_ROWS)
+    if np.ptp(labelled.numbers(target)) == 0.0:
+        raise UnusableTarget(
+            target=target,
+            found=f"is {labelled.numbers(target)[0]:g} in all {len(labelled)} rows",
+            repair="a constant needs no model; name another column",
+        )
+    return labelled
+
+
+def _strange_target(table: Table, target: str, kind: str) -> str:
+    """Say what stands there instead: the first text that is no number, where only some are none."""
+    for row, value in enumerate(table.frame[target], start=1):
+        if isinstance(value, str) and not _is_number(value):
+            return f"is not numeric: row {row} is {value[:40]!r}"
+    return f"is not numeric: it holds {kind} values"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _useful(table: Table, candidates: Sequence[str]) -> tuple[list[str], list[str]]:
+    features, warnings = [], []
+    for name in candidates:
+        reason = _reason_to_leave_out(table, name)
+        if reason:
+            warnings.append(f"column {name!r} is left out: {reason}")
+        else:
+            features.append(name)
+    return features, warnings
+
+
+def _reason_to_leave_out(table: Table, name: str) -> str | None:
+    values = table.frame[name]
+    if table.kinds[name] is None or values.isna().all():
+        return "every value is missing"
+    if table.kinds[name] in ("number", "boolean"):
+        _refuse_infinite(name, table.numbers(name))
+        return None
+    distinct = values.nunique()
+    if table.kinds[name] == "category" and distinct > max(IDENTIFIER_SHARE * len(values), 20):
+        return f"{distinct} different texts in {len(values)} rows name rows rather than describe them"
+    return None
+
+
+def _refuse_infinite(column: str, values: NDArray[np.float64]) -> None:
+    infinite = np.isinf(values)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise UnusableColumn(
+            column=column, row=row + 1, found=f"is {values[row]}", repair="write a finite number, or leave it empty"
+        )

@@ -1,0 +1,248 @@
+"""Where rows come from: files, folders, globs and databases, as Arrow tables.
+
+Reads CSV, Parquet, Feather and JSON lines through `pyarrow.dataset`, and SQL through
+SQLAlchemy. It does not know what a column means: `data.inference` does.
+
+Delimited text is read as text, column by column. Arrow would guess a type from the first
+block and stop at a later 1.5 in a column that began with whole numbers; a guess over all
+rows is made by `data.inference`, and a row to be scored has a known schema.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.dataset as pa_dataset
+
+from data.errors import BrokenLine, DuplicateColumns, EmptySource, SourceNotFound, UnreadableSource
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+SEPARATORS = (",", ";", "\t", "|")
+BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that rows can be read from, opened but not yet read.
+
+    Attributes
+    ----------
+    where : str
+        As the user wrote it, without a password.
+    is_text : bool
+        Whether every value arrives as text (CSV), so that its kind is still to be found.
+    """
+
+    where: str
+    is_text: bool = False
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, at most `rows` at a time."""
+        raise NotImplementedError
+
+    def read(self) -> pa.Table:
+        """Return all rows in order; raises EmptySource where there are none."""
+        batches = [batch for batch in self.batches() if batch.num_rows]
+        if not batches:
+            raise EmptySource(where=self.where)
+        return pa.Table.from_batches(batches)
+
+
+@dataclass(frozen=True)
+class FileSource(Source):
+    """Files of one format."""
+
+    dataset: pa_dataset.Dataset | None = None
+    paths: tuple[str, ...] = ()
+    separator: str = ","
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in the order of the sorted paths; raises BrokenLine or UnreadableSource."""
+        assert self.dataset is not None  # noqa: S101 - always set by open_source
+        try:
+            # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
+            yield from self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> Exception:
+        if self.is_text:
+            for path in self.paths:
+                broken = find_broken_line(path, self.separator)
+                if broken is not None:
+                    return broken
+        reason = str(error).splitlines()[0]
+        return UnreadableSource(where=self.where, reason=reason, repair="check that the file is whole and in UTF-8")
+
+
+@dataclass(frozen=True)
+class SqlSource(Source):
+    """The rows of one query."""
+
+    url: str = ""
+    query: str = ""
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in the query's order; raises UnreadableSource with the database's own reason."""
+        import sqlalchemy  # noqa: PLC0415 - 0.2 s that only a database needs
+
+        try:
+            engine = sqlalchemy.create_engine(self.url)
+            with engine.connect().execution_options(stream_results=True, max_row_buffer=rows) as connection:
+                result = connection.execute(sqlalchemy.text(self.query))
+                names = list(result.keys())
+                refuse_duplicates(self.where, names)
+                for block in result.partitions(rows):
+                    columns = [pa.array(values) for values in zip(*block, strict=True)]
+                    yield pa.RecordBatch.from_arrays(columns, names=names)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError, pa.ArrowException) as error:
+            reason = str(error).splitlines()[0]
+            raise UnreadableSource(
+                where=self.where, reason=reason, repair="check the URL, its driver and the query"
+            ) from error
+
+    def read(self) -> pa.Table:
+        """Return all rows; blocks whose types differ (a whole number, then a fraction) are joined."""
+        batches = [pa.Table.from_batches([batch]) for batch in self.batches()]
+        if not batches:
+            raise EmptySource(where=self.where)
+        return pa.concat_tables(batches, promote_options="permissive")
+
+
+def open_source(where: str, *, query: str = "") -> Source:
+    """Open a path, glob, folder or SQLAlchemy URL.
+
+    Raises
+    ------
+    SourceNotFound, EmptySource, UnreadableSource, DuplicateColumns
+        With what was looked for and where.
+    """
+    if "://" in where and not where.startswith("file://"):
+        return _open_sql(where, query)
+    return _open_files(where.removeprefix("file://"))
+
+
+def _open_sql(url: str, query: str) -> Source:
+    import sqlalchemy  # noqa: PLC0415 - 0.2 s that only a database needs
+
+    if not query:
+        raise UnreadableSource(
+            where=url.split("://", maxsplit=1)[0] + "://...",
+            reason="a database needs a query",
+            repair='pass one, such as query="SELECT * FROM houses"',
+        )
+    try:
+        shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError as error:
+        raise UnreadableSource(
+            where=url.split("://", maxsplit=1)[0] + "://...",
+            reason="is no SQLAlchemy URL",
+            repair="write it as dialect://user:password@host:port/database",
+        ) from error
+    return SqlSource(where=shown, url=url, query=query)
+
+
+def _open_files(where: str) -> Source:
+    paths = _matching_paths(where)
+    if all(Path(path).stat().st_size == 0 for path in paths):
+        raise EmptySource(where=where)
+    kind = _format_of(where, paths)
+    folder = str(Path(where)) if Path(where).is_dir() else None
+    if kind == "csv":
+        return _open_delimited(where, paths, folder)
+    try:
+        dataset = pa_dataset.dataset(
+            paths, format=kind, partitioning="hive", partition_base_dir=folder
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise UnreadableSource(
+            where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
+        ) from error
+    refuse_duplicates(where, dataset.schema.names)
+    return FileSource(where=where, dataset=dataset, paths=tuple(paths))
+
+
+def _matching_paths(where: str) -> list[str]:
+    path = Path(where)
+    if path.is_file():
+        return [str(path)]
+    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))
+    files = sorted(str(file) for file in found if file.is_file() and not file.name.startswith((".", "_")))
+    if not files:
+        raise SourceNotFound(where=where, searched=str(Path.cwd()))
+    return files
+
+
+def _format_of(where: str, paths: list[str]) -> str:
+    kinds = {FORMATS.get(Path(path).suffix.lower()) for path in paths}
+    if len(kinds) != 1 or None in kinds:
+        endings = ", ".join(sorted({Path(path).suffix or "none" for path in paths}))
+        raise UnreadableSource(
+            where=where,
+            reason=f"its ending ({endings}) does not name one format",
+            repair=f"use one of {' '.join(FORMATS)}",
+        )
+    return str(kinds.pop())
+
+
+def _open_delimited(where: str, paths: list[str], folder: str | None) -> Source:
+    separator, header = _read_header(paths[0])
+    refuse_duplicates(where, header)
+    layout = pa_dataset.CsvFileFormat(
+        parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            strings_can_be_null=True, column_types=dict.fromkeys(header, pa.string())
+        ),
+    )
+    try:
+        found = pa_dataset.dataset(paths, format=layout, partitioning="hive", partition_base_dir=folder)
+    except pa.ArrowInvalid as error:
+        raise FileSource(where, True, None, tuple(paths), separator)._explained(error) from error
+    return FileSource(where=where, is_text=True, dataset=found, paths=tuple(paths), separator=separator)
+
+
+def _read_header(path: str) -> tuple[str, list[str]]:
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            separator = max(SEPARATORS, key=first.count)
+            file.seek(0)
+            return separator, next(csv.reader(file, delimiter=separator))
+    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
+        raise UnreadableSource(where=path, reason="its first line is no header in UTF-8", repair="save it as UTF-8") from error
+
+
+def refuse_duplicates(where: str, names: list[str]) -> None:
+    """Raise DuplicateColumns where a name stands twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DuplicateColumns(where=where, columns=twice)
+
+
+def find_broken_line(path: str, separator: str) -> BrokenLine | None:
+    """Return the first line whose number of fields differs from the header's; empty lines are none."""
+    with Path(path).open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        reader = csv.reader(file, delimiter=separator)
+        expected = len(next(reader, []))
+        for fields in reader:
+            if fields and len(fields) != expected:
+                return BrokenLine(where=path, line=reader.line_num, expected=expected, found=len(fields))
+    return None

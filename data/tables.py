@@ -1,0 +1,206 @@
+"""A table whose columns have kinds: what training works on, whatever the source was.
+
+Finds out for each column whether it holds numbers, booleans, dates or categories, and
+brings it to one form: float64 for numbers and booleans (NaN where missing), `object` with
+str or None for dates and categories. It decides what a column *is*; whether it is fit to
+learn from is for `data.checks`.
+
+A value keeps its meaning or its column becomes text: whole numbers beyond 2^53 and digits
+with leading zeros (postal codes) are categories, since a float64 would not give them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from data.errors import UnusableColumn
+from data.schema import QUANTILES, Column, Kind, Schema
+from data.sources import Source
+
+LARGEST_EXACT = 2**53
+"""Beyond this, float64 skips whole numbers."""
+
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+INEXACT_PATTERN = r"^[+-]?0\d+$"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with kinds.
+
+    Attributes
+    ----------
+    where : str
+        The source as the user wrote it.
+    frame : pandas.DataFrame of shape (n_rows, n_columns)
+        float64 columns for number and boolean, `object` columns of str or None otherwise.
+    kinds : dict of str to Kind
+        The kind of each column; None where every value is missing.
+    """
+
+    where: str
+    frame: pd.DataFrame
+    kinds: Mapping[str, Kind | None]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def names(self) -> list[str]:
+        """The columns' names in the table's order."""
+        return list(self.frame.columns)
+
+    def take(self, rows: NDArray[Any]) -> Table:
+        """Return the rows of a boolean mask or of positions."""
+        chosen = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
+        return replace(self, frame=chosen.reset_index(drop=True))
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """Return a number or boolean column, float64 of shape (n_rows,)."""
+        return self.frame[column].to_numpy(dtype=np.float64)
+
+
+def load_table(source: Source) -> Table:
+    """Read all rows of a source and find each column's kind.
+
+    Raises
+    ------
+    SourceError
+        The source is empty or broken.
+    UnusableColumn
+        A column's type has no kind here (a list, a struct, binary).
+    """
+    arrow = source.read()
+    columns = {name: _typed(arrow[name], name, is_text=source.is_text) for name in arrow.column_names}
+    frame = pd.DataFrame({name: values for name, (_, values) in columns.items()})
+    return Table(source.where, frame, {name: kind for name, (kind, _) in columns.items()})
+
+
+def describe(
+    table: Table, features: Sequence[str], *, target: str, units: Mapping[str, str] | None = None
+) -> Schema:
+    """Return the schema of these rows: ranges, quantiles and categories are those found here."""
+    units = units or {}
+    columns = tuple(_described(table, name, units.get(name)) for name in features)
+    return Schema(columns, target=target, target_unit=units.get(target))
+
+
+def _described(table: Table, name: str, unit: str | None) -> Column:
+    kind = table.kinds[name]
+    assert kind is not None  # noqa: S101 - all-missing columns are no features
+    values = table.frame[name]
+    column = Column(name, kind, missing=bool(values.isna().any()), unit=unit)
+    if kind == "category":
+        return replace(column, categories=tuple(sorted(values.dropna().unique())))
+    if kind == "boolean":
+        return column
+    numbers = seconds(values) if kind == "datetime" else values.to_numpy(dtype=np.float64)
+    found = numbers[~np.isnan(numbers)]
+    if not found.size:
+        return column
+    return replace(
+        column,
+        minimum=float(found.min()),
+        maximum=float(found.max()),
+        quantiles=tuple(np.quantile(found, QUANTILES).tolist()),
+    )
+
+
+def seconds(texts: pd.Series) -> NDArray[np.float64]:
+    """Return seconds since 1970-01-01T00:00:00 of ISO 8601 texts, NaN where missing."""
+    instants = pd.to_datetime(texts.astype(object), format="ISO8601", utc=True)
+    microseconds = instants.to_numpy(dtype="datetime64[us]")
+    return np.where(np.isnat(microseconds), np.nan, microseconds.astype("int64") / 1e6)
+
+
+def _typed(column: pa.ChunkedArray, name: str, *, is_text: bool) -> tuple[Kind | None, NDArray[Any]]:
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    if column.null_count == len(column):
+        return None, np.full(len(column), None, dtype=object)
+    if _is_string(column.type):
+        return _typed_text(column, is_text=is_text)
+    if pa.types.is_boolean(column.type):
+        return "boolean", _floats(column)
+    if pa.types.is_integer(column.type):
+        inexact = pc.any(pc.greater(pc.abs(column.cast(pa.float64(), safe=False)), float(LARGEST_EXACT))).as_py()
+        return ("category", _texts(column.cast(pa.string()))) if inexact else ("number", _floats(column))
+    if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
+        return _typed_floats(_floats(column))
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        return "datetime", _iso_texts(column)
+    if pa.types.is_time(column.type):
+        return "category", _texts(column.cast(pa.string()))
+    raise UnusableColumn(column=name, found=f"holds {column.type}", repair="exclude it, or make it plain columns")
+
+
+def _typed_floats(values: NDArray[np.float64]) -> tuple[Kind | None, NDArray[Any]]:
+    if np.isnan(values).all():
+        return None, np.full(len(values), None, dtype=object)
+    return "number", values
+
+
+def _typed_text(column: pa.ChunkedArray, *, is_text: bool) -> tuple[Kind | None, NDArray[Any]]:
+    """Find the kind of text; only a text file's text may be a number or a boolean."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    if _all(pc.match_substring_regex(trimmed, DATE_PATTERN)) and _are_dates(trimmed):
+        return "datetime", _texts(trimmed)
+    if not is_text:
+        return "category", _texts(column)
+    if _all(pc.is_in(pc.utf8_lower(trimmed), pa.array(["true", "false"]))):
+        return "boolean", _floats(pc.equal(pc.utf8_lower(trimmed), "true"))
+    numbers = _parsed_numbers(trimmed)
+    return ("category", _texts(column)) if numbers is None else ("number", numbers)
+
+
+def _parsed_numbers(trimmed: pa.ChunkedArray) -> NDArray[np.float64] | None:
+    try:
+        numbers = _floats(trimmed.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+    beyond = pc.and_kleene(
+        pa.array(np.abs(numbers) > LARGEST_EXACT), pc.match_substring_regex(trimmed, r"^[+-]?\d+$").combine_chunks()
+    )
+    leading_zero = pc.match_substring_regex(trimmed, INEXACT_PATTERN)
+    return None if pc.any(beyond).as_py() or pc.any(leading_zero).as_py() else numbers
+
+
+def _are_dates(trimmed: pa.ChunkedArray) -> bool:
+    try:
+        seconds(pd.Series(_texts(trimmed)))
+    except ValueError:
+        return False
+    return True
+
+
+def _iso_texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Write timestamps as ISO 8601 in UTC with microseconds, dates as dates."""
+    if pa.types.is_date(column.type):
+        return _texts(pc.strftime(column.cast(pa.timestamp("s")), format="%Y-%m-%d"))
+    naive = column.cast(pa.timestamp("us", tz="UTC" if column.type.tz else None), safe=False)
+    return _texts(pc.strftime(naive, format="%Y-%m-%dT%H:%M:%S" + ("Z" if column.type.tz else "")))
+
+
+def _all(matches: pa.ChunkedArray) -> bool:
+    return bool(pc.all(matches).as_py())
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
+    numbers = column.cast(pa.float64()) if not pa.types.is_boolean(column.type) else column.cast(pa.int8()).cast(pa.float64())
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)

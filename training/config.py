@@ -1,0 +1,236 @@
+"""What the user asks of a training, checked value by value.
+
+MLflow hands every parameter on as text, checks none, and appends unknown ones as `--name value`:
+so all checks are here, and a misspelt name is answered with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from data.errors import nearest
+from data.splits import METHODS, Method
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training, as asked for.
+
+    Attributes
+    ----------
+    data, query, target, name : str
+        The table, the SQL query where `data` is a database, the column to predict, the registered model.
+    exclude, key : tuple of str
+        Columns that are no features; `key` columns also decide the split.
+    split : Method
+        With `split_by` the column it needs.
+    holdout : float
+        Share of the rows to judge by.
+    units : dict of str to str
+        Units by column, for people.
+    """
+
+    data: str
+    target: str
+    name: str
+    query: str = ""
+    exclude: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    split: Method = "hash"
+    split_by: str = ""
+    holdout: float = 0.15
+    seed: int = 0
+    promote: Literal["auto", "never"] = "auto"
+    units: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """The target's unit, or nothing."""
+        return dict(self.units).get(self.target, "")
+
+    def as_params(self) -> dict[str, str]:
+        """Return what is worth recording, as MLflow records it: text by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        texts = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in values.items()}
+        texts["units"] = ",".join(f"{column}={unit}" for column, unit in self.units)
+        return texts
+
+
+@dataclass(frozen=True)
+class PromoteConfig:
+    """One promotion by hand."""
+
+    name: str
+    version: str
+    data: str = ""
+    query: str = ""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors name the nearest known word."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with code 2 and one line."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+    def parse_strictly(self, arguments: Sequence[str] | None) -> argparse.Namespace:
+        """Parse, and refuse what is unknown with the nearest known name."""
+        asked, unknown = self.parse_known_args(arguments)
+        if unknown:
+            self.error(self._unknown(unknown[0], str(getattr(asked, "command", ""))))
+        return asked
+
+    def _unknown(self, word: str, command: str) -> str:
+        name = word.lstrip("-").split("=")[0]
+        known = [option.lstrip("-") for option in self._options(command)]
+        near = nearest(name, known)
+        return f"unknown parameter {name!r}: " + (f"did you mean {near!r}?" if near else f"known are {', '.join(known)}")
+
+    def _options(self, command: str) -> list[str]:
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction) and command in action.choices:
+                return [word for word in action.choices[command]._option_string_actions if word.startswith("--")]
+        return [word for word in self._option_string_actions if word.startswith("--")]
+
+
+def build_parser() -> Parser:
+    """Return the command line of `python -m training`."""
+    parser = Parser(prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    train = commands.add_parser("train", help="train on a table and promote if it should be", allow_abbrev=False)
+    train.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
+    train.add_argument("--target", type=text("a column"), required=True, help="the column to predict")
+    train.add_argument("--name", type=optional(model_name), default="", help="registered model; default: the file's")
+    train.add_argument("--query", default="", help="SQL, where data is a database")
+    train.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
+    train.add_argument("--key", type=columns, default=(), help="columns that identify a row, by comma")
+    train.add_argument("--split", type=one_of(METHODS), default="hash", help=f"one of {', '.join(METHODS)}")
+    for method in ("time", "group", "split"):
+        train.add_argument(f"--{method}-column", f"--{method}_column", default="", metavar="COLUMN")
+    train.add_argument("--holdout", type=share, default=0.15, help="share of the rows to judge by")
+    train.add_argument("--seed", type=whole_number, default=0)
+    train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
+    train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
+    promote = commands.add_parser("promote", help="promote a version by hand", allow_abbrev=False)
+    promote.add_argument("--name", type=model_name, required=True)
+    promote.add_argument("--version", type=version_number, required=True)
+    promote.add_argument("--data", default="", help="rows to judge by; default: those it was trained from")
+    promote.add_argument("--query", default="")
+    return parser
+
+
+def train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
+    """Return the training asked for; exits with code 2 where flags don't fit each other."""
+    by = {"time": asked.time_column, "group": asked.group_column, "column": asked.split_column}
+    for method, column in by.items():
+        flag = "split_column" if method == "column" else f"{method}_column"
+        if column and asked.split != method:
+            parser.error(f"{flag}={column} goes with split={method}, found split={asked.split}")
+        if asked.split == method and not column:
+            parser.error(f"split={method} needs {flag}")
+    if asked.key and asked.split != "hash":
+        parser.error(f"key goes with split=hash, found split={asked.split}")
+    return TrainConfig(
+        data=asked.data,
+        target=asked.target,
+        name=asked.name or _name_from(asked.data, parser),
+        query=asked.query,
+        exclude=asked.exclude,
+        key=asked.key,
+        split=asked.split,
+        split_by=by.get(asked.split, ""),
+        holdout=asked.holdout,
+        seed=asked.seed,
+        promote=asked.promote,
+        units=asked.units,
+    )
+
+
+def _name_from(data: str, parser: Parser) -> str:
+    stem = Path(data).name.split(".")[0]
+    if "://" in data or not NAME_PATTERN.fullmatch(stem):
+        parser.error(f"name is missing and cannot be taken from data={data.split('://')[0]}: pass name=...")
+    return stem
+
+
+def optional(check: Callable[[str], str]) -> Callable[[str], str]:
+    """Let the empty text through: MLflow passes it for a parameter left at its default."""
+    return lambda word: check(word) if word else ""
+
+
+def text(what: str) -> Callable[[str], str]:
+    """Accept any text but an empty one."""
+
+    def check(word: str) -> str:
+        if not word.strip():
+            raise argparse.ArgumentTypeError(f"is empty, must be {what}")
+        return word
+
+    return check
+
+
+def model_name(word: str) -> str:
+    """Accept a registered model's name that is safe in a path and a URL."""
+    if not NAME_PATTERN.fullmatch(word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be up to 100 letters, digits, '_', '-' or '.'")
+    return word
+
+
+def version_number(word: str) -> str:
+    """Accept a version's number."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a version's number, such as 3")
+    return word
+
+
+def columns(word: str) -> tuple[str, ...]:
+    """Split at commas; a name that holds one is quoted as in CSV."""
+    return tuple(name.strip() for name in next(csv.reader([word]), []) if name.strip())
+
+
+def share(word: str) -> float:
+    """Accept a share of the rows that leaves enough to learn from."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0.01 <= value <= 0.5:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a share between 0.01 and 0.5, such as 0.15")
+    return value
+
+
+def whole_number(word: str) -> int:
+    """Accept a seed."""
+    if not re.fullmatch(r"\d{1,9}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 0 to 999999999")
+    return int(word)
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Accept one of a few words; name the nearest otherwise."""
+
+    def check(word: str) -> str:
+        if word not in choices:
+            near = nearest(word, choices)
+            hint = f", did you mean {near!r}?" if near else ""
+            raise argparse.ArgumentTypeError(f"{word!r} must be one of {', '.join(choices)}{hint}")
+        return word
+
+    return check
+
+
+def units(word: str) -> tuple[tuple[str, str], ...]:
+    """Read `column=unit` pairs."""
+    pairs = [pair.rpartition("=") for pair in columns(word)]
+    for column, equals, unit in pairs:
+        if not (column and equals and unit):
+            raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
+    return tuple((column.strip(), unit.strip()) for column, _, unit in pairs)

@@ -1,0 +1,70 @@
+"""What can go wrong between a table and a promoted version, apart from the table itself.
+
+    TrainingError
+    ├── TrackingUnavailable    runs cannot be recorded
+    ├── RegistryError          a version or an alias is not as asked
+    │   ├── NoSuchVersion
+    │   └── NotOurs
+    └── SplitChanged           a retrain asks for another split than its name has
+
+Faults of the table are `data.errors.DataError`. Texts say what, where, found and the repair.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class TrainingError(Exception):
+    """Anything that the user can mend in how training was asked for, or where."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(text)
+        self.__dict__.update(facts)
+
+
+class TrackingUnavailable(TrainingError):
+    """The tracking server or folder takes no runs."""
+
+    def __init__(self, *, uri: str, reason: str) -> None:
+        super().__init__(
+            f"tracking at {uri} cannot be used: {reason}: start it, or set MLFLOW_TRACKING_URI to one that answers",
+            uri=uri,
+            reason=reason,
+        )
+
+
+class RegistryError(TrainingError):
+    """A version or an alias is not as asked."""
+
+
+class NoSuchVersion(RegistryError):
+    """The registry has no such model or version."""
+
+    def __init__(self, *, name: str, version: str, known: list[str]) -> None:
+        has = f"it has {', '.join(known)}" if known else f"train {name} first"
+        super().__init__(f"registry has no {name} version {version}: {has}", name=name, version=version)
+
+
+class NotOurs(RegistryError):
+    """A version lacks what Slipway writes into each of its own."""
+
+    def __init__(self, *, name: str, version: str, lacks: str) -> None:
+        super().__init__(
+            f"{name} version {version} lacks {lacks}: it was not made by Slipway; train it here to promote it",
+            name=name,
+            version=version,
+            lacks=lacks,
+        )
+
+
+class SplitChanged(TrainingError):
+    """A retrain under a known name asks for another split."""
+
+    def __init__(self, *, name: str, version: str, stored: str, asked: str) -> None:
+        super().__init__(
+            f"{name} is split {stored} since version {version}, asked was {asked}: another split would test the "
+            "champion on rows it was trained on; leave the split as it is, or train under a new name",
+            name=name,
+            version=version,
+        )

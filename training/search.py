@@ -1,0 +1,102 @@
+"""Which model to fit: the families compete by cross-validation on the training rows.
+
+It sees training rows only. The winner has the lowest mean squared error over all validated
+rows; its figure is optimistic by the choice itself, which is why the holdout exists.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from data.schema import Schema
+from training.models import FAMILIES
+
+Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One family's showing.
+
+    Attributes
+    ----------
+    cv_rmse, cv_rmse_se : float
+        Over all validated rows, and its standard error, in the target's unit.
+    fit_seconds : float
+        All folds together.
+    """
+
+    family: str
+    pipeline: Pipeline
+    cv_rmse: float
+    cv_rmse_se: float
+    fit_seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The winner, fitted on all training rows, and those it was compared with."""
+
+    best: Candidate
+    candidates: tuple[Candidate, ...]
+    fitted: Pipeline
+    dummy: Pipeline
+    fit_seconds: float
+    search_seconds: float
+
+
+def choose(
+    frame: pd.DataFrame,
+    target: NDArray[np.float64],
+    folds: Folds,
+    *,
+    schema: Schema,
+    seed: int,
+    on_candidate: Callable[[Candidate], None] = lambda _: None,
+) -> Choice:
+    """Cross-validate each family and fit the best on all rows.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_train, n_features)
+        Training rows.
+    target : float64 array of shape (n_train,)
+        In the target's unit.
+    folds : list of (fit, validate) positions
+        From `data.splits.Split.folds`.
+    on_candidate : callable
+        Told of each candidate as it is done.
+    """
+    started = time.perf_counter()
+    candidates = []
+    for family, make in FAMILIES.items():
+        candidates.append(_validated(family, make(schema, seed), frame, target, folds))
+        on_candidate(candidates[-1])
+    best = min(candidates, key=lambda candidate: candidate.cv_rmse)
+    searched = time.perf_counter()
+    fitted = clone(best.pipeline).fit(frame, target)
+    fit_seconds = time.perf_counter() - searched
+    dummy = FAMILIES["mean"](schema, seed).fit(frame, target)
+    return Choice(best, tuple(candidates), fitted, dummy, fit_seconds, searched - started)
+
+
+def _validated(
+    family: str, pipeline: Pipeline, frame: pd.DataFrame, target: NDArray[np.float64], folds: Folds
+) -> Candidate:
+    started = time.perf_counter()
+    errors = []
+    for fit, validate in folds:
+        fitted = clone(pipeline).fit(frame.iloc[fit], target[fit])
+        errors.append(fitted.predict(frame.iloc[validate]) - target[validate])
+    squared = np.concatenate(errors) ** 2
+    rmse = float(np.sqrt(squared.mean()))
+    standard_error = float(squared.std(ddof=1) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
+    return Candidate(family, pipeline, rmse, standard_error, time.perf_counter() - started)
