@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 
 from data.errors import nearest
 from data.splits import METHODS, Method
+from training.errors import UsageError
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -74,12 +75,15 @@ class PromoteConfig:
     query: str = ""
 
 
+Config = TrainConfig | PromoteConfig
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors name the nearest known word."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with code 2 and one line."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        """Raise UsageError with argparse's own sentence."""
+        raise UsageError(message=message)
 
     def parse_strictly(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse, and refuse what is unknown with the nearest known name."""
@@ -127,8 +131,16 @@ def build_parser() -> Parser:
     return parser
 
 
-def train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
-    """Return the training asked for; exits with code 2 where flags don't fit each other."""
+def parse(arguments: Sequence[str] | None = None) -> Config:
+    """Read a command line; raises UsageError, and SystemExit after --help."""
+    parser = build_parser()
+    asked = parser.parse_strictly(arguments)
+    if asked.command == "promote":
+        return PromoteConfig(asked.name, asked.version, asked.data, asked.query)
+    return _train_config(asked, parser)
+
+
+def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
     by = {"time": asked.time_column, "group": asked.group_column, "column": asked.split_column}
     for method, column in by.items():
         flag = "split_column" if method == "column" else f"{method}_column"

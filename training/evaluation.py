@@ -6,7 +6,7 @@ stretch of time, that err together make the standard errors below too small.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,31 @@ class Scores:
         return {
             f"{split}_{key}": value for key, value in figures.items() if standard_errors or not key.endswith("_se")
         }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's errors on the rows it learned from and on the holdout, beside those of the mean alone.
+
+    Attributes
+    ----------
+    actual, predicted : float64 arrays of shape (n_holdout,)
+        In the target's unit.
+    """
+
+    actual: NDArray[np.float64] = field(repr=False)
+    predicted: NDArray[np.float64] = field(repr=False)
+    train: Scores
+    holdout: Scores
+    dummy: Scores
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        return (
+            self.train.as_metrics("train")
+            | self.holdout.as_metrics("holdout", standard_errors=True)
+            | {"dummy_holdout_rmse": self.dummy.rmse, "dummy_holdout_mae": self.dummy.mae}
+        )
 
 
 def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores:

@@ -40,6 +40,10 @@ class Candidate:
     cv_rmse_se: float
     fit_seconds: float
 
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        return {"cv_rmse": self.cv_rmse, "cv_rmse_se": self.cv_rmse_se, "fit_seconds": self.fit_seconds}
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -51,6 +55,11 @@ class Choice:
     dummy: Pipeline
     fit_seconds: float
     search_seconds: float
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the winner's figures under their MLflow names; `fit_seconds` is the last fit's."""
+        seconds = {"fit_seconds": self.fit_seconds, "search_seconds": self.search_seconds}
+        return self.best.as_metrics() | seconds
 
 
 def choose(

@@ -1,0 +1,182 @@
+"""One training as one MLflow run: opened, filled and closed here.
+
+`mlflow run` opens the run and hands its id over; a direct `python -m training` opens its own.
+Nothing here decides anything. Whatever goes wrong, the run ends FAILED (KILLED when
+interrupted) with the reason as the tag `slipway.reason`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import mlflow
+import pandas as pd
+import requests
+from matplotlib.figure import Figure
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+
+from training.errors import TrackingUnavailable
+
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""Decides which page MLflow's UI opens an experiment on; untagged ones open on traces."""
+
+PATIENCE = 5.0
+"""Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open MLflow run."""
+
+    run_id: str
+    experiment_id: str
+    opened_by_mlflow: bool
+
+    def log(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log any number of metrics, params and tags in one request."""
+        now = get_current_time_millis()
+        mlflow.MlflowClient().log_batch(
+            self.run_id,
+            metrics=[Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
+            params=[Param(name, str(value)) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+    def log_config(self, params: Mapping[str, str]) -> None:
+        """Log the parameters as asked, unless `mlflow run` has done so: logging one again would raise."""
+        if not self.opened_by_mlflow:
+            self.log(params=params)
+
+    def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
+        """Log a finished child run."""
+        with mlflow.start_run(run_name=name, nested=True) as child:
+            Run(child.info.run_id, self.experiment_id, opened_by_mlflow=False).log(metrics, params)
+
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Log figures as `plots/<name>.png`."""
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
+
+    def log_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Log a table as `tables/<name>.csv`."""
+        mlflow.log_text(frame.to_csv(index=False), f"tables/{name}.csv")
+
+    def log_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Log a JSON artifact."""
+        mlflow.log_dict(dict(content), name)
+
+    def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
+        """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
+        dataset = mlflow.data.from_pandas(
+            frame, source=where, targets=target, name=Path(where).stem or where, digest=digest
+        )
+        mlflow.log_input(dataset, context="training")
+
+
+@contextmanager
+def open_run() -> Iterator[Run]:
+    """Open the run that `mlflow run` made, or a new one, and close it with what came of it.
+
+    Raises
+    ------
+    TrackingUnavailable
+        No run can be recorded; nothing has been done yet.
+    """
+    check_tracking()
+    opened_by_mlflow = "MLFLOW_RUN_ID" in os.environ
+    try:
+        active = mlflow.start_run()
+    except (MlflowException, OSError) as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
+    run = Run(active.info.run_id, active.info.experiment_id, opened_by_mlflow)
+    _open_on_runs(run.experiment_id)
+    try:
+        yield run
+    except BaseException as error:
+        killed = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed else str(error) or type(error).__name__
+        run.log(tags={"slipway.reason": reason[:5000], "slipway.decision": "none"})
+        mlflow.end_run("KILLED" if killed else "FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def record_refusal(reason: str) -> None:
+    """Write why a command was refused on the run that `mlflow run` opened for it, if there is one."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    try:
+        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", reason[:5000])
+    except (MlflowException, OSError) as error:
+        logger.warning("run %s: its reason could not be recorded: %s", run_id, error)
+
+
+def check_tracking() -> None:
+    """Raise TrackingUnavailable where a tracking server does not answer within `PATIENCE`."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("http"):
+        return
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
+    except requests.RequestException as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
+
+
+def recorded_params(run_id: str) -> dict[str, str]:
+    """Return a run's parameters; what MLflow quoted for the shell is unquoted."""
+    params = mlflow.MlflowClient().get_run(run_id).data.params
+    return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ("data", "query")}
+
+
+def tracking_uri() -> str:
+    """Return where runs go, without a password."""
+    uri = urlsplit(mlflow.get_tracking_uri())
+    return uri._replace(netloc=uri.netloc.rpartition("@")[2]).geturl() if uri.password else uri.geturl()
+
+
+def source_tags() -> dict[str, str]:
+    """Return the command and, in a checkout, the commit (`-dirty` where files differ from it)."""
+    tags = {"slipway.command": " ".join(["python -m training", *sys.argv[1:]])}
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        tags["slipway.git_commit"] = commit + ("-dirty" if _git("status", "--porcelain") else "")
+    return tags
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _open_on_runs(experiment_id: str) -> None:
+    """Make MLflow's UI open the experiment on its training runs, unless somebody chose otherwise."""
+    client = mlflow.MlflowClient()
+    if EXPERIMENT_KIND not in client.get_experiment(experiment_id).tags:
+        client.set_experiment_tag(experiment_id, EXPERIMENT_KIND, "custom_model_development")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
