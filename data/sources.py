@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -228,6 +229,15 @@ def _read_header(path: str) -> tuple[str, list[str]]:
             return separator, next(csv.reader(file, delimiter=separator))
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
         raise UnreadableSource(where=path, reason="its first line is no header in UTF-8", repair="save it as UTF-8") from error
+
+
+def without_password(url: str) -> str:
+    """Return a URL that may be printed and recorded.
+
+    >>> without_password("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def refuse_duplicates(where: str, names: list[str]) -> None:

@@ -10,13 +10,17 @@ import argparse
 import csv
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from data.errors import nearest
+from data.sources import without_password
 from data.splits import METHODS, Method
 from training.errors import UsageError
+
+SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
+"""The flag that names the column of a split method."""
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -58,11 +62,21 @@ class TrainConfig:
         return dict(self.units).get(self.target, "")
 
     def as_params(self) -> dict[str, str]:
-        """Return what is worth recording, as MLflow records it: text by name."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        texts = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in values.items()}
-        texts["units"] = ",".join(f"{column}={unit}" for column, unit in self.units)
-        return texts
+        """Return the parameters as MLproject names them, text by name, without a password."""
+        return {
+            "data": without_password(self.data),
+            "query": self.query,
+            "target": self.target,
+            "name": self.name,
+            "exclude": ",".join(self.exclude),
+            "key": ",".join(self.key),
+            "split": self.split,
+            **({SPLIT_FLAGS[self.split]: self.split_by} if self.split_by else {}),
+            "holdout": str(self.holdout),
+            "seed": str(self.seed),
+            "promote": self.promote,
+            "units": ",".join(f"{column}={unit}" for column, unit in self.units),
+        }
 
 
 @dataclass(frozen=True)
@@ -117,8 +131,8 @@ def build_parser() -> Parser:
     train.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     train.add_argument("--key", type=columns, default=(), help="columns that identify a row, by comma")
     train.add_argument("--split", type=one_of(METHODS), default="hash", help=f"one of {', '.join(METHODS)}")
-    for method in ("time", "group", "split"):
-        train.add_argument(f"--{method}-column", f"--{method}_column", default="", metavar="COLUMN")
+    for method, flag in SPLIT_FLAGS.items():
+        train.add_argument(f"--{flag}", default="", metavar="COLUMN", help=f"for split={method}")
     train.add_argument("--holdout", type=share, default=0.15, help="share of the rows to judge by")
     train.add_argument("--seed", type=whole_number, default=0)
     train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
@@ -141,9 +155,9 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
 
 
 def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
-    by = {"time": asked.time_column, "group": asked.group_column, "column": asked.split_column}
+    by = {method: getattr(asked, flag) for method, flag in SPLIT_FLAGS.items()}
     for method, column in by.items():
-        flag = "split_column" if method == "column" else f"{method}_column"
+        flag = SPLIT_FLAGS[method]
         if column and asked.split != method:
             parser.error(f"{flag}={column} goes with split={method}, found split={asked.split}")
         if asked.split == method and not column:
@@ -205,7 +219,7 @@ def version_number(word: str) -> str:
 
 def columns(word: str) -> tuple[str, ...]:
     """Split at commas; a name that holds one is quoted as in CSV."""
-    return tuple(name.strip() for name in next(csv.reader([word]), []) if name.strip())
+    return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
 
 
 def share(word: str) -> float:

@@ -174,11 +174,11 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
     run.log(
         metrics=counts | choice.as_metrics() | evaluation.as_metrics() | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
-        tags={"slipway.data_fingerprint": rows.fingerprint} | tracking.source_tags(),
+        tags={"slipway.data_fingerprint": rows.fingerprint} | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
     frame = rows.checked.table.frame
-    run.log_dataset(frame, where=job.config.data, target=job.config.target, digest=rows.fingerprint)
+    run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
     drops = report.importance(choice.fitted, rows.frame(side), rows.target(side), seed=job.config.seed)
     run.log_table("importance", report.importance_table(drops))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import sqlite3
 import subprocess
-import sys
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 import pandas as pd
@@ -27,6 +27,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
+from data.sources import without_password
 from training.errors import TrackingUnavailable
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
@@ -86,9 +87,12 @@ class Run:
 
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
-        dataset = mlflow.data.from_pandas(
-            frame, source=where, targets=target, name=Path(where).stem or where, digest=digest
-        )
+        with warnings.catch_warnings():
+            # MLflow registers its source for local files twice, and warns that it has to choose.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = mlflow.data.from_pandas(
+                frame, source=where, targets=target, name=Path(where).stem or where, digest=digest
+            )
         mlflow.log_input(dataset, context="training")
 
 
@@ -132,14 +136,24 @@ def record_refusal(reason: str) -> None:
 
 
 def check_tracking() -> None:
-    """Raise TrackingUnavailable where a tracking server does not answer within `PATIENCE`."""
+    """Raise TrackingUnavailable at once where MLflow itself would retry for minutes."""
     uri = mlflow.get_tracking_uri()
-    if not uri.startswith("http"):
-        return
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
+        if uri.startswith("http"):
+            requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
+        elif uri.startswith("sqlite:///"):
+            _check_sqlite(uri.removeprefix("sqlite:///"))
     except requests.RequestException as error:
         raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
+    except sqlite3.Error as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=str(error)) from error
+
+
+def _check_sqlite(path: str) -> None:
+    """Take the write lock and give it back; another writer has twenty seconds, as in MLflow."""
+    with closing(sqlite3.connect(path, timeout=20.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
 
 
 def recorded_params(run_id: str) -> dict[str, str]:
@@ -150,13 +164,13 @@ def recorded_params(run_id: str) -> dict[str, str]:
 
 def tracking_uri() -> str:
     """Return where runs go, without a password."""
-    uri = urlsplit(mlflow.get_tracking_uri())
-    return uri._replace(netloc=uri.netloc.rpartition("@")[2]).geturl() if uri.password else uri.geturl()
+    return without_password(mlflow.get_tracking_uri())
 
 
-def source_tags() -> dict[str, str]:
+def source_tags(config: Mapping[str, str]) -> dict[str, str]:
     """Return the command and, in a checkout, the commit (`-dirty` where files differ from it)."""
-    tags = {"slipway.command": " ".join(["python -m training", *sys.argv[1:]])}
+    words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
+    tags = {"slipway.command": " ".join(["python -m training train", *words])}
     commit = _git("rev-parse", "HEAD")
     if commit:
         tags["slipway.git_commit"] = commit + ("-dirty" if _git("status", "--porcelain") else "")
