@@ -26,7 +26,7 @@ OPERATORS = {
     "": frozenset(
         "Abs Add And Cast CastLike Ceil Clip Concat Cos Div Equal Exp Expand Floor Gather GatherElements Gemm "
         "Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Min Mod Mul Neg Not Or Pow "
-        "Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Sigmoid Sign Sin Slice "
+        "Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape Round Sigmoid Sign Sin Slice "
         "Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where".split()
     ),
     "ai.onnx.ml": frozenset(["TreeEnsemble"]),
