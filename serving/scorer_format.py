@@ -26,6 +26,9 @@ from serving.errors import NotAScorer
 FORMAT = 1
 """Raised when a reader of the old form would misread the new one."""
 
+SLIPWAY = "0.1.0"
+"""This package's version; tests hold it to pyproject.toml."""
+
 GRAPH_FILE, DOCUMENT_FILE = "model.onnx", "scorer.json"
 LARGEST_FILE = 2**30
 """A graph or document beyond a gibibyte is refused unread."""

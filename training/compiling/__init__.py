@@ -17,7 +17,21 @@
 Nothing here knows MLflow.
 """
 
+from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import CompilingError, ParityFailed, RefusedPair, UncompilableStep
+from training.compiling.parity import measure_parity, pack_frame, require
+from training.compiling.writing import write_scorer
 
-__all__ = ["compile_pipeline", "CompilingError", "ParityFailed", "RefusedPair", "UncompilableStep"]
+__all__ = [
+    "compile_pipeline",
+    "measure_parity",
+    "require",
+    "pack_frame",
+    "write_scorer",
+    "Parity",
+    "CompilingError",
+    "ParityFailed",
+    "RefusedPair",
+    "UncompilableStep",
+]

@@ -130,10 +130,20 @@ class Graph:
         flat = helper.make_node("Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION])
         rows = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])
         output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])
-        graph = helper.make_graph([*self._nodes, flat], "slipway", [rows], [output], self._constants)
+        nodes, constants = self._needed(flat)
+        graph = helper.make_graph(nodes, "slipway", [rows], [output], constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+    def _needed(self, last: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Leave out what no prediction depends on: a feature that no tree splits on, say."""
+        names, nodes = set(last.input), [last]
+        for node in reversed(self._nodes):
+            if names.intersection(node.output):
+                names.update(node.input)
+                nodes.append(node)
+        return nodes[::-1], [constant for constant in self._constants if constant.name in names]
 
     def _operand(self, value: Operand) -> Tensor:
         return value if isinstance(value, Tensor) else self.constant(value)

@@ -154,15 +154,17 @@ def _ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Gra
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
             raise RefusedPair(step=type(model).__name__, behind=feature.rounds)
-    rows, columns = _tree_rows(features, graph)
+    used = {place for tree in trees for place in np.unique(tree.feature[~tree.leaf]).tolist()}
+    rows, columns = _tree_rows(features, used, graph)
     if narrow:
         rows = rows.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
     return graph.op("TreeEnsemble", rows, domain="ai.onnx.ml", **_attributes(trees, _Tests(features, columns, narrow)))
 
 
-def _tree_rows(features: list[Feature], graph: Graph) -> tuple[Tensor, list[int]]:
-    """Return what the trees look at, and the column of each feature in it: the packed rows, then computed ones."""
-    computed = [f for f in features if isinstance(f, Slot) and f.tensor != graph.rows]
+def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[Tensor, list[int]]:
+    """Return what the trees look at, and each feature's column in it: the packed rows, then computed columns."""
+    chosen = [feature for place, feature in enumerate(features) if place in used]
+    computed = [feature for feature in chosen if isinstance(feature, Slot) and feature.tensor != graph.rows]
     places = {id(feature): graph.columns + place for place, feature in enumerate(computed)}
     columns = [_packed_column(feature, places) for feature in features]
     if not computed:
