@@ -87,6 +87,7 @@ class Graph:
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.rows = Tensor(self, INPUT)
+        self._faults: list[Tensor] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
         self._known: dict[Any, Tensor] = {}
@@ -125,8 +126,14 @@ class Graph:
         """Add up each row, shape (n_rows, 1)."""
         return self.op("ReduceSum", values, np.array([1]), keepdims=1)
 
+    def refuse(self, faults: Tensor) -> None:
+        """Make the prediction NaN where this value of shape (n_rows, 1) is NaN; elsewhere it must be 0."""
+        self._faults.append(faults)
+
     def finish(self, prediction: Tensor) -> bytes:
         """Return the model whose output is this value of shape (n_rows, 1)."""
+        for fault in self._faults:
+            prediction = prediction + fault
         flat = helper.make_node("Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION])
         rows = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])
         output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])

@@ -7,6 +7,7 @@ output, so that no tree is put behind them.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
-from scipy.interpolate import PPoly
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import (
     FunctionTransformer, MaxAbsScaler, MinMaxScaler, PolynomialFeatures, PowerTransformer, RobustScaler,
@@ -171,18 +171,18 @@ def _splines(step: Any, curve: Any, x: Tensor) -> Tensor:
     low, high = knots[0], knots[-1]
     inside = x
     if step.extrapolation == "periodic":
-        inside = x - graph.op("Floor", (x - low) / (high - low)) * (high - low)
+        turn = graph.op("Mod", x - low, high - low, fmod=1)  # exact, as numpy's
+        inside = graph.where(turn < 0.0, turn + (high - low), turn) + low
     elif step.extrapolation in ("constant", "linear"):
         inside = graph.where(x < low, low, graph.where(x > high, high, x))
     elif step.extrapolation == "error":
         inside = graph.where(x < low, np.nan, graph.where(x > high, np.nan, x))
     places = graph.sum((inside >= knots[1:-1]).cast(TensorProto.DOUBLE)) if len(knots) > 2 else x * 0.0
     places = graph.where(graph.op("IsNaN", places), 0.0, places).cast(TensorProto.INT64)
-    pieces = PPoly.from_spline(curve)
-    at = np.arange(curve.k, len(curve.t) - curve.k - 1)
     offset = inside - graph.op("Gather", knots[:-1], places, axis=0)
     total: Tensor | None = None
-    for coefficients in pieces.c[:, at, :width]:
+    for power in range(curve.k, -1, -1):  # Taylor's coefficients at each interval's left end
+        coefficients = np.asarray(curve(knots[:-1], nu=power))[:, :width] / math.factorial(power)
         found = graph.op("Gather", coefficients, places, axis=0).of_width(width)
         total = found if total is None else total * offset + found
     assert total is not None  # noqa: S101 - a spline has at least one coefficient

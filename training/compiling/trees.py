@@ -62,7 +62,7 @@ class Test:
 def forest(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return the mean of the trees."""
     fitted = getattr(model, "estimators_", [model])
-    refuse = getattr(fitted[0].tree_, "missing_go_to_left", None) is None or not _takes_missing(model, fitted[0])
+    refuse = not fitted[0].__sklearn_tags__().input_tags.allow_nan
     trees = [_from_sklearn(tree.tree_) for tree in fitted]
     total = _ensemble(model, trees, features, graph, narrow=True)
     return _refused(graph, features, total / float(len(trees)) if len(trees) > 1 else total, missing=refuse)
@@ -137,13 +137,6 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
         value=nodes["value"],
         categories=categories,
     )
-
-
-def _takes_missing(model: Any, first: Any) -> bool:
-    """Tell whether scikit-learn lets missing values through: only if training had some."""
-    seen = getattr(model, "_missing_values_in_feature_mask", None)
-    seen = getattr(first, "_missing_values_in_feature_mask", None) if seen is None else seen
-    return bool(getattr(first, "missing_values_in_feature_mask_", seen) is not None)
 
 
 # --- into the graph ----------------------------------------------------------------------------
