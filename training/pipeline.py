@@ -6,9 +6,11 @@ say goes to the caller; nothing is printed here.
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, gate, registry, report, tracking
+from training.compiling import CompilingError, write_scorer
 from training.config import PromoteConfig, TrainConfig
 from training.errors import SplitChanged, TrainingError
 from training.evaluation import Evaluation, score
@@ -59,6 +62,14 @@ class Rows:
     def target(self, side: Side) -> NDArray[np.float64]:
         """Return the target on one side, float64 of shape (n_rows,)."""
         return self.checked.table.numbers(self.schema.target)[self.split.mask(side)]
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A model in MLflow, and the digest of its scorer."""
+
+    model: ModelInfo
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -143,9 +154,18 @@ def search(job: Job, rows: Rows) -> Choice:
             candidate.family, metrics=candidate.as_metrics(), params={"family": candidate.family}
         )
 
-    folds = rows.split.folds(FOLDS)
-    frame, target = rows.frame("train"), rows.target("train")
-    return choose(frame, target, folds, schema=rows.schema, seed=job.config.seed, on_candidate=on_candidate)
+    def on_refusal(candidate: Candidate, error: CompilingError) -> None:
+        job.say("warning", f"{candidate.family} leaves the search: {error}")
+
+    return choose(
+        rows.frame("train"),
+        rows.target("train"),
+        rows.split.folds(FOLDS),
+        schema=rows.schema,
+        seed=job.config.seed,
+        on_candidate=on_candidate,
+        on_refusal=on_refusal,
+    )
 
 
 def evaluate(rows: Rows, choice: Choice) -> Evaluation:
@@ -186,13 +206,34 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
     job.say("log", f"metrics, lineage and 4 plots ({time.perf_counter() - started:.1f} s)")
 
 
-def log_model(job: Job, rows: Rows, choice: Choice) -> ModelInfo:
-    """Log the fitted pipeline as an MLflow model of this run."""
+def log_model(job: Job, rows: Rows, choice: Choice) -> Logged:
+    """Log the fitted pipeline and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
-    example = rows.frame("train").head(5).reset_index(drop=True)
-    logged = flavor.log_version(choice.fitted, schema=rows.schema, input_example=example)
-    job.say("model", f"{choice.best.family}, logged without pickle ({time.perf_counter() - started:.1f} s)")
-    return logged
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = write_scorer(
+            Path(folder),
+            graph=choice.compiled.graph,
+            schema=rows.schema,
+            frame=rows.frame("train"),
+            fingerprint=rows.fingerprint,
+            parity=choice.compiled.parity,
+        )
+        example = rows.frame("train").head(5).reset_index(drop=True)
+        info = flavor.log_version(
+            choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
+        )
+    row_us = report.row_microseconds(scorer)
+    parity = choice.compiled.parity
+    job.run.log(
+        metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},
+        tags={registry.DIGEST_TAG: scorer.digest},
+    )
+    job.say(
+        "model",
+        f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
+        f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
+    )
+    return Logged(info, scorer.digest)
 
 
 def decide(job: Job, rows: Rows, evaluation: Evaluation) -> gate.Decision:
@@ -226,7 +267,7 @@ def judge(
 
 
 def register(
-    job: Job, rows: Rows, choice: Choice, evaluation: Evaluation, logged: ModelInfo, decision: gate.Decision
+    job: Job, rows: Rows, choice: Choice, evaluation: Evaluation, logged: Logged, decision: gate.Decision
 ) -> Outcome:
     """Register the version with the decision on it, then move the alias."""
     summary = report.summary(rows.schema, choice, evaluation)
@@ -234,9 +275,11 @@ def register(
     tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
     version = registry.register(
         job.config.name,
-        logged,
+        logged.model,
         run_id=job.run.run_id,
-        tags=tags | registry.describe_rows(rows.split.rule, rows.schema, rows.fingerprint),
+        tags=tags
+        | registry.describe_rows(rows.split.rule, rows.schema, rows.fingerprint)
+        | {registry.DIGEST_TAG: logged.digest},
         description=text,
     )
     if decision.promoted:

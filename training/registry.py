@@ -26,11 +26,15 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from data.splits import SplitRule
+from serving.scorer import Scorer
+from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotOurs
 
+SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
 SPLIT_TAG = "slipway.split"
 TARGET_TAG = "slipway.target"
+DIGEST_TAG = "slipway.scorer_digest"
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,12 @@ class Version:
         return Path(mlflow.artifacts.download_artifacts(self.uri))
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Return its predictions for rows that have its columns, float64 of shape (n_rows,)."""
-        signature = mlflow.models.get_model_info(self.uri).signature
-        names = signature.inputs.input_names() if signature else []
-        absent = [name for name in names if name not in frame]
+        """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
+        scorer = Scorer.load(self.folder / SCORER_FOLDER)
+        absent = [name for name in scorer.schema.names if name not in frame]
         if absent:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])
-        return np.asarray(mlflow.sklearn.load_model(self.uri).predict(frame[names]), dtype=np.float64)
+        return scorer.predict(pack_frame(frame, scorer.schema))
 
     def _tag(self, tag: str) -> str:
         if tag not in self.tags:

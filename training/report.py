@@ -6,6 +6,7 @@ Words and numbers for people; nothing here is read back by a program.
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from sklearn.pipeline import Pipeline
 
 from data.schema import Schema
 from data.splits import Split
+from serving.scorer import Scorer
 from training import plots
 from training.evaluation import Evaluation
 from training.search import Choice
@@ -76,6 +78,17 @@ def line(choice: Choice, schema: Schema) -> dict[str, float]:
     at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
     intercept, at_one = choice.fitted.predict(at)
     return {"slope": float(at_one - intercept), "intercept": float(intercept)}
+
+
+def row_microseconds(scorer: Scorer, calls: int = 200) -> float:
+    """Return the median time of scoring one row, in microseconds."""
+    row = scorer.golden.matrix[:1]
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter_ns()
+        scorer.predict(row)
+        times.append(time.perf_counter_ns() - started)
+    return float(np.median(times)) / 1000.0
 
 
 def importance(fitted: Pipeline, frame: pd.DataFrame, target: NDArray[np.float64], *, seed: int) -> Drops:
