@@ -112,6 +112,8 @@ def prepare(job: Job) -> Rows:
     schema, dropped = _describe_training(checked, split, config)
     for warning in (*checked.warnings, *dropped):
         say("warning", warning)
+    if checked.rows_without_target:
+        say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
     say("check", report.columns_in_words(schema))
     say("split", f"{report.sides_in_words(split)}, {rule}")
     return Rows(checked, split, schema, fingerprint(table))

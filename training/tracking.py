@@ -23,6 +23,7 @@ import mlflow
 import pandas as pd
 import requests
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
@@ -87,11 +88,13 @@ class Run:
 
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
+        # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
+        source = CodeDatasetSource({"url": where}) if "://" in where else where
         with warnings.catch_warnings():
             # MLflow registers its source for local files twice, and warns that it has to choose.
             warnings.simplefilter("ignore", UserWarning)
             dataset = mlflow.data.from_pandas(
-                frame, source=where, targets=target, name=Path(where).stem or where, digest=digest
+                frame, source=source, targets=target, name=Path(where).stem or "table", digest=digest
             )
         mlflow.log_input(dataset, context="training")
 

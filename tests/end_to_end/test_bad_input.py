@@ -55,8 +55,8 @@ def test_a_bad_table_is_refused_and_the_champion_stays(
     assert len(lines) == 1
     assert says in lines[0]
     client = mlflow.MlflowClient()
-    assert [version.version for version in client.search_model_versions("name = 'houses'")] == ["1"]
-    assert client.get_model_version_by_alias("houses", "champion").version == "1"
+    assert [str(version.version) for version in client.search_model_versions("name = 'houses'")] == ["1"]
+    assert str(client.get_model_version_by_alias("houses", "champion").version) == "1"
     run = client.search_runs(["0"], "attributes.status = 'FAILED'")[0]
     assert says in run.data.tags["slipway.reason"]
 
