@@ -70,7 +70,9 @@ def stack(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -
 
 def transformed_target(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Made:
     """Undo the target's transformation."""
-    return inverse(step.transformer_, predicted(step.regressor_, features, graph, compiled))
+    prediction = predicted(step.regressor_, features, graph, compiled)
+    graph.refuse(prediction * 0.0)  # exp(-inf) is a number, an overflow is none
+    return inverse(step.transformer_, prediction)
 
 
 def predicted(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Tensor:

@@ -86,6 +86,13 @@ def matrix(graph: Graph, features: list[Feature]) -> Tensor:
     return graph.concat(parts)
 
 
+def finite_matrix(graph: Graph, features: list[Feature]) -> Tensor:
+    """Return the features, refusing rows with a gap or an overflow: scikit-learn does, where ``exp(-inf)`` is 0."""
+    values = matrix(graph, features)
+    graph.refuse(graph.sum(values * 0.0))
+    return values
+
+
 def _origin(feature: Feature) -> str:
     return feature.tensor.name if isinstance(feature, Slot) else "lookup"
 

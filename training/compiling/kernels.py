@@ -16,7 +16,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR, NuSVR
 
 from training.compiling.errors import UncompilableStep
-from training.compiling.features import Feature, matrix
+from training.compiling.features import Feature, finite_matrix
 from training.compiling.graph import Graph, Tensor
 
 LEAST_ALPHA = 1e-6
@@ -26,7 +26,7 @@ LEAST_ALPHA = 1e-6
 def support_vectors(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return ``sum(dual * kernel(x, support vector)) + intercept``."""
     settings = {"gamma": model._gamma, "degree": model.degree, "coef0": model.coef0}
-    similar = _named(model.kernel, settings, matrix(graph, features), model.support_vectors_, "SVR")
+    similar = _named(model.kernel, settings, finite_matrix(graph, features), model.support_vectors_, "SVR")
     return similar @ model.dual_coef_.reshape(-1, 1) + float(model.intercept_[0])
 
 
@@ -34,7 +34,7 @@ def kernel_ridge(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return ``kernel(x, training rows) @ dual``."""
     gamma = 1.0 / model.X_fit_.shape[1] if model.gamma is None else model.gamma
     settings = {"gamma": gamma, "degree": model.degree, "coef0": model.coef0}
-    similar = _named(model.kernel, settings, matrix(graph, features), model.X_fit_, "KernelRidge")
+    similar = _named(model.kernel, settings, finite_matrix(graph, features), model.X_fit_, "KernelRidge")
     return similar @ model.dual_coef_.reshape(-1, 1)
 
 
@@ -44,7 +44,7 @@ def gaussian_process(model: Any, features: list[Feature], graph: Graph) -> Tenso
         raise UncompilableStep(
             step="GaussianProcessRegressor", reason=f"alpha is {np.min(model.alpha):g}, must be at least {LEAST_ALPHA:g}"
         )
-    similar = covariance(model.kernel_, matrix(graph, features), model.X_train_)
+    similar = covariance(model.kernel_, finite_matrix(graph, features), model.X_train_)
     mean = similar @ np.reshape(model.alpha_, (-1, 1))
     return mean * np.float64(model._y_train_std) + np.float64(model._y_train_mean)
 
