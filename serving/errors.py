@@ -6,6 +6,8 @@ ServingError
     ├── RefusedGraph       the graph asks for more than arithmetic on its input
     ├── WrongDigest        the files are not those that were promoted
     └── GoldenMismatch     the graph no longer gives the predictions written beside it
+
+Texts say what, where, found and the repair, and never a path of this machine.
 """
 
 from __future__ import annotations

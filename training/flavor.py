@@ -154,7 +154,9 @@ def trusted_types(pipeline: Any) -> list[str]:
     needed = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
     strange = sorted(set(needed) - TRUSTED)
     if strange:
-        raise UncompilableStep(step=strange[0], reason="a version may not hold this type: loading it is not safe")
+        raise UncompilableStep(
+            step=strange[0], reason="a version may not hold this type: loading it is not safe"
+        )
     return sorted(needed)
 
 

@@ -45,7 +45,9 @@ def folder(tmp_path: Path) -> Path:
     model = RandomForestRegressor(3, max_depth=4, random_state=0).fit(frame, frame["a"] * 3)
     graph = compile_pipeline(model, SCHEMA)
     parity = Parity(rows=50, max_abs=0.0, max_rel=0.0, target_sd=1.0)
-    write_scorer(tmp_path / "scorer", graph=graph, schema=SCHEMA, frame=frame, fingerprint="abc", parity=parity)
+    write_scorer(
+        tmp_path / "scorer", graph=graph, schema=SCHEMA, frame=frame, fingerprint="abc", parity=parity
+    )
     return tmp_path / "scorer"
 
 
@@ -228,7 +230,7 @@ HOSTILE: list[Change] = [
 def test_a_hostile_graph_is_refused_before_it_is_loaded(
     folder: Path, change: Change, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """onnxruntime never sees it."""
+    """Onnxruntime never sees it."""
     model = onnx.load(folder / "model.onnx")
     change(model)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
@@ -245,7 +247,8 @@ def zipped() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\x00", zipped(), pickle.dumps({"a": 1}), b"\xff" * 100, b"\x3a\xff\xff\xff\xff\x0f", b"{}" * 50]
+    "content",
+    [b"", b"\x00", zipped(), pickle.dumps({"a": 1}), b"\xff" * 100, b"\x3a\xff\xff\xff\xff\x0f", b"{}" * 50],
 )
 def test_what_is_no_onnx_file_is_refused(content: bytes) -> None:
     """A zip, a pickle, nothing, noise."""
@@ -265,7 +268,8 @@ def test_any_cut_or_flipped_byte_is_refused_or_loads_as_a_graph(folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{", '{"format": 1}', '{"format": 99}', '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000]
+    "content",
+    ["", "[]", "{", '{"format": 1}', '{"format": 99}', '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000],
 )
 def test_a_broken_document_is_refused(folder: Path, content: str) -> None:
     """One clear error, whatever stands there."""

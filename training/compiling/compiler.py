@@ -66,8 +66,7 @@ def compiled(step: Any, features: list[Feature], graph: Graph) -> Made:
         return made
     if type(step) not in PIECES:
         raise UncompilableStep(step=type(step).__name__)
-    made = PIECES[type(step)](step, features, graph)
-    return made
+    return PIECES[type(step)](step, features, graph)
 
 
 def _columns(schema: Schema, graph: Graph) -> list[Feature]:

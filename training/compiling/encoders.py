@@ -29,9 +29,13 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Return one lookup for each output of a one-hot, ordinal or target encoder."""
     strange = [feature for feature in features if not isinstance(feature, Text | Lookup)]
     if strange:
-        raise UncompilableStep(step=type(step).__name__, reason="it encodes a column that holds no categories")
+        raise UncompilableStep(
+            step=type(step).__name__, reason="it encodes a column that holds no categories"
+        )
     if getattr(step, "target_type_", "continuous") == "multiclass":
-        raise UncompilableStep(step="TargetEncoder", reason="it took the target for classes; set target_type='continuous'")
+        raise UncompilableStep(
+            step="TargetEncoder", reason="it took the target for classes; set target_type='continuous'"
+        )
     encoded, refused = _transformed(step, features)
     for feature, faults in zip(features, refused.T, strict=True):
         if isinstance(feature, Text | Lookup) and faults[: _states(feature)].any():

@@ -51,7 +51,9 @@ def columns(step: Any, features: list[Feature], graph: Graph, compiled: Compile)
 
 def average(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Made:
     """Return the weighted mean of the members."""
-    weights = np.ones(len(step.estimators_)) if step._weights_not_none is None else np.array(step._weights_not_none)
+    weights = (
+        np.ones(len(step.estimators_)) if step._weights_not_none is None else np.array(step._weights_not_none)
+    )
     members = graph.concat([predicted(part, features, graph, compiled) for part in step.estimators_])
     return (members @ weights.astype(np.float64)[:, None]) / float(weights.sum())
 

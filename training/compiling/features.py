@@ -99,7 +99,7 @@ def _origin(feature: Feature) -> str:
 
 def _slots_matrix(run: list[Feature]) -> Tensor:
     first = run[0]
-    assert isinstance(first, Slot)  # noqa: S101 - told by the caller
+    assert isinstance(first, Slot)
     places = [slot.place for slot in run if isinstance(slot, Slot)]
     return first.tensor if places == list(range(first.width)) else first.tensor.take(places)
 

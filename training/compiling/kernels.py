@@ -42,7 +42,8 @@ def gaussian_process(model: Any, features: list[Feature], graph: Graph) -> Tenso
     """Return the posterior mean."""
     if np.min(model.alpha) < LEAST_ALPHA:
         raise UncompilableStep(
-            step="GaussianProcessRegressor", reason=f"alpha is {np.min(model.alpha):g}, must be at least {LEAST_ALPHA:g}"
+            step="GaussianProcessRegressor",
+            reason=f"alpha is {np.min(model.alpha):g}, must be at least {LEAST_ALPHA:g}",
         )
     similar = covariance(model.kernel_, finite_matrix(graph, features), model.X_train_)
     mean = similar @ np.reshape(model.alpha_, (-1, 1))
@@ -70,7 +71,9 @@ def _named(
 @singledispatch
 def covariance(kernel: Any, rows: Tensor, others: NDArray[np.float64]) -> Tensor:  # noqa: ARG001
     """Return a Gaussian process kernel between rows and training rows, shape (n_rows, n_others)."""
-    raise UncompilableStep(step=f"GaussianProcessRegressor({type(kernel).__name__})", reason="no such kernel here")
+    raise UncompilableStep(
+        step=f"GaussianProcessRegressor({type(kernel).__name__})", reason="no such kernel here"
+    )
 
 
 @covariance.register
@@ -120,7 +123,9 @@ def _(kernel: kernels.Matern, rows: Tensor, others: NDArray[np.float64]) -> Tens
     if nu == 0.5:
         return graph.op("Exp", -distance)
     if nu not in (1.5, 2.5):
-        raise UncompilableStep(step=f"GaussianProcessRegressor(Matern(nu={nu:g}))", reason="nu must be 0.5, 1.5, 2.5")
+        raise UncompilableStep(
+            step=f"GaussianProcessRegressor(Matern(nu={nu:g}))", reason="nu must be 0.5, 1.5, 2.5"
+        )
     scaled = distance * float(np.sqrt(2.0 * nu))
     growth = scaled + 1.0 if nu == 1.5 else scaled + 1.0 + scaled * scaled / 3.0
     return growth * graph.op("Exp", -scaled)
@@ -137,7 +142,7 @@ def _summed(rows: Tensor, others: NDArray[np.float64], measure: str) -> Tensor:
         apart = rows.take([place]) - others[:, place][None, :]
         part = rows.graph.op("Abs", apart) if measure == "Abs" else apart * apart
         total = part if total is None else total + part
-    assert total is not None  # noqa: S101 - a fitted model has at least one feature
+    assert total is not None
     return total
 
 

@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import (
-    FunctionTransformer, MaxAbsScaler, MinMaxScaler, PowerTransformer, RobustScaler, StandardScaler,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    PowerTransformer,
+    RobustScaler,
+    StandardScaler,
 )  # fmt: skip
 
 from training.compiling.errors import UncompilableStep
@@ -34,7 +39,9 @@ def _function(step: Any, values: Tensor) -> Tensor:
         return values
     if step.inverse_func not in FUNCTIONS:
         named = getattr(step.inverse_func, "__name__", repr(step.inverse_func))
-        raise UncompilableStep(step=f"TransformedTargetRegressor({named})", reason="the graph has no such function")
+        raise UncompilableStep(
+            step=f"TransformedTargetRegressor({named})", reason="the graph has no such function"
+        )
     return FUNCTIONS[step.inverse_func][0](values)
 
 

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
-    ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
 )  # fmt: skip
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
@@ -76,7 +79,9 @@ def gradient_boosting(model: Any, features: list[Feature], graph: Graph) -> Tens
     elif model.init_ == "zero":
         start = 0.0
     else:
-        raise UncompilableStep(step="GradientBoostingRegressor", reason=f"init={model.init!r} is not supported")
+        raise UncompilableStep(
+            step="GradientBoostingRegressor", reason=f"init={model.init!r} is not supported"
+        )
     total = _ensemble(model, trees, features, graph, narrow=True) + start
     return _refused(graph, features, total, missing=True)
 
@@ -142,7 +147,9 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
 # --- into the graph ----------------------------------------------------------------------------
 
 
-def _ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool) -> Tensor:
+def _ensemble(
+    model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool
+) -> Tensor:
     """Return the sum of the trees, shape (n_rows, 1)."""
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
@@ -151,7 +158,9 @@ def _ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Gra
     rows, columns = _tree_rows(features, used, graph)
     if narrow:
         rows = rows.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
-    return graph.op("TreeEnsemble", rows, domain="ai.onnx.ml", **_attributes(trees, _Tests(features, columns, narrow)))
+    return graph.op(
+        "TreeEnsemble", rows, domain="ai.onnx.ml", **_attributes(trees, _Tests(features, columns, narrow))
+    )
 
 
 def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[Tensor, list[int]]:
@@ -215,7 +224,7 @@ class _Tests:
 
     def _table(self, feature: int) -> NDArray[np.float64]:
         looked_up = self._features[feature]
-        assert isinstance(looked_up, Lookup)  # noqa: S101 - told by the caller
+        assert isinstance(looked_up, Lookup)
         if not self._narrow:
             return looked_up.table
         return looked_up.table.astype(np.float32).astype(np.float64)
@@ -276,7 +285,9 @@ def _written(tree: Tree, tests: _Tests, first_node: int, first_leaf: int) -> dic
     inner = np.flatnonzero(~tree.leaf)
     if not len(inner):
         return _lone_leaf(tree, first_leaf)
-    position = np.where(tree.leaf, first_leaf + np.cumsum(tree.leaf) - 1, first_node + np.cumsum(~tree.leaf) - 1)
+    position = np.where(
+        tree.leaf, first_leaf + np.cumsum(tree.leaf) - 1, first_node + np.cumsum(~tree.leaf) - 1
+    )
     feature, split, track = tree.feature[inner], tree.threshold[inner].copy(), tree.missing_left[inner].copy()
     yes, no = tree.left[inner].copy(), tree.right[inner].copy()
     modes = np.zeros(len(inner), dtype=np.uint8)

@@ -9,8 +9,12 @@ import pandas as pd
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
-    ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor,
-    StackingRegressor, VotingRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    StackingRegressor,
+    VotingRegressor,
 )  # fmt: skip
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.impute import SimpleImputer
@@ -19,8 +23,17 @@ from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, LinearRegres
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
-    FunctionTransformer, MaxAbsScaler, MinMaxScaler, OneHotEncoder, OrdinalEncoder, PolynomialFeatures,
-    PowerTransformer, RobustScaler, SplineTransformer, StandardScaler, TargetEncoder,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
+    TargetEncoder,
 )  # fmt: skip
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeRegressor
@@ -37,15 +50,26 @@ def table(rows: int = 160, seed: int = 0, gaps: float = 0.05) -> tuple[pd.DataFr
     towns = [f"town{n:03d}" for n in range(80)]
     frame = pd.DataFrame(
         {
-            "when": pd.Series(pd.date_range("2019-12-30", periods=rows, freq="31h").strftime("%Y-%m-%dT%H:%M:%S"), dtype=object),
+            "when": pd.Series(
+                pd.date_range("2019-12-30", periods=rows, freq="31h").strftime("%Y-%m-%dT%H:%M:%S"),
+                dtype=object,
+            ),
             "x": random.normal(3.0, 2.0, rows),
-            "color": pd.Series(random.choice(["red", "green", "blue", "rare"], rows, p=[0.5, 0.3, 0.19, 0.01]), dtype=object),
+            "color": pd.Series(
+                random.choice(["red", "green", "blue", "rare"], rows, p=[0.5, 0.3, 0.19, 0.01]), dtype=object
+            ),
             "size": np.exp(random.normal(0.0, 1.0, rows)),
             "flag": random.integers(0, 2, rows).astype(float),
             "town": pd.Series(random.choice(towns, rows), dtype=object),
         }
     )
-    target = frame["x"] * 2 + np.log(frame["size"]) + 3 * (frame["color"] == "red") + random.normal(0, 0.5, rows) + 20
+    target = (
+        frame["x"] * 2
+        + np.log(frame["size"])
+        + 3 * (frame["color"] == "red")
+        + random.normal(0, 0.5, rows)
+        + 20
+    )
     for name in frame.columns:
         frame.loc[random.random(rows) < gaps, name] = np.nan if name in NUMBERS else None
     columns = []
@@ -58,7 +82,11 @@ def table(rows: int = 160, seed: int = 0, gaps: float = 0.05) -> tuple[pd.DataFr
         elif name == "flag":
             columns.append(Column(name, "boolean"))
         else:
-            columns.append(Column(name, "number", minimum=float(seen.min()), maximum=float(seen.max()), quantiles=(0.0,) * 7))
+            columns.append(
+                Column(
+                    name, "number", minimum=float(seen.min()), maximum=float(seen.max()), quantiles=(0.0,) * 7
+                )
+            )
     return frame, target.to_numpy(), Schema(tuple(columns), target="y", target_unit="m")
 
 
@@ -71,14 +99,20 @@ def numbers(step: Any, *, impute: bool = True) -> ColumnTransformer:
 def categories(step: Any) -> ColumnTransformer:
     """Give the categories to a step, beside the numbers."""
     return ColumnTransformer(
-        [("numbers", SimpleImputer(), NUMBERS), ("categories", make_pipeline(CategoryText(), step), CATEGORIES)]
+        [
+            ("numbers", SimpleImputer(), NUMBERS),
+            ("categories", make_pipeline(CategoryText(), step), CATEGORIES),
+        ]
     )
 
 
 def dates() -> ColumnTransformer:
     """Give calendar features, imputed, beside the numbers."""
     return ColumnTransformer(
-        [("dates", make_pipeline(CalendarFeatures(), SimpleImputer()), ["when"]), ("numbers", SimpleImputer(), NUMBERS)]
+        [
+            ("dates", make_pipeline(CalendarFeatures(), SimpleImputer()), ["when"]),
+            ("numbers", SimpleImputer(), NUMBERS),
+        ]
     )
 
 
@@ -96,15 +130,20 @@ PREPARED: dict[str, Any] = {
     "one_hot_rare": lambda: categories(
         OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=8, sparse_output=False)
     ),
-    "one_hot_drop": lambda: categories(OneHotEncoder(drop="first", handle_unknown="ignore", sparse_output=False)),
+    "one_hot_drop": lambda: categories(
+        OneHotEncoder(drop="first", handle_unknown="ignore", sparse_output=False)
+    ),
     "one_hot_error": lambda: categories(OneHotEncoder(sparse_output=False)),
     "ordinal": lambda: categories(
-        OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2, max_categories=30)
+        OrdinalEncoder(
+            handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2, max_categories=30
+        )
     ),
-    "target": lambda: categories(TargetEncoder(target_type="continuous")),
+    "target": lambda: categories(TargetEncoder(target_type="continuous", random_state=0)),
     "filled_text": lambda: categories(
         make_pipeline(
-            SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+            SimpleImputer(strategy="most_frequent"),
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
         )
     ),
     "calendar": dates,
@@ -121,15 +160,17 @@ ROUNDING: dict[str, Any] = {
 }
 """Feature steps that no tree may follow."""
 
-KERNEL = kernels.ConstantKernel(2.0) * kernels.RBF(3.0) + kernels.Matern(2.0, nu=1.5) + kernels.WhiteKernel(0.1)
+KERNEL = (
+    kernels.ConstantKernel(2.0) * kernels.RBF(3.0) + kernels.Matern(2.0, nu=1.5) + kernels.WhiteKernel(0.1)
+)
 SMOOTH: dict[str, Any] = {
-    "ridge": lambda: Ridge(),
-    "ridge_cv": lambda: RidgeCV(),
+    "ridge": Ridge,
+    "ridge_cv": RidgeCV,
     "lasso": lambda: Lasso(0.01),
     "elastic_net": lambda: ElasticNet(0.01),
     "huber": lambda: make_pipeline(StandardScaler(), HuberRegressor(max_iter=1000, tol=1e-3)),
     "least_squares": lambda: make_pipeline(StandardScaler(), LinearRegression()),
-    "mean": lambda: DummyRegressor(),
+    "mean": DummyRegressor,
     "svr": lambda: make_pipeline(StandardScaler(), SVR(C=10.0)),
     "kernel_ridge": lambda: make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", alpha=0.1)),
     "gaussian_process": lambda: make_pipeline(

@@ -23,7 +23,12 @@ from sklearn.svm import SVR
 from serving.graph_guard import check_graph
 from serving.scorer import open_session, run_blocks
 from training.compiling import (
-    Parity, RefusedPair, UncompilableStep, compile_pipeline, measure_parity, pack_frame,
+    Parity,
+    RefusedPair,
+    UncompilableStep,
+    compile_pipeline,
+    measure_parity,
+    pack_frame,
 )  # fmt: skip
 from training.transformers import CategoryText
 
@@ -74,7 +79,9 @@ def test_a_tree_behind_a_rounding_step_is_refused(step: str, model: str) -> None
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_every_activation_is_exact(activation: str) -> None:
     """Perceptrons, one hidden layer."""
-    model = MLPRegressor(hidden_layer_sizes=(6,), activation=activation, solver="lbfgs", max_iter=300, random_state=0)
+    model = MLPRegressor(
+        hidden_layer_sizes=(6,), activation=activation, solver="lbfgs", max_iter=300, random_state=0
+    )
     assert parity_of(make_pipeline(numbers(StandardScaler()), model)).holds
 
 
@@ -100,7 +107,10 @@ def test_every_kernel_is_exact(model: Any) -> None:
 def encoded_for_histograms() -> ColumnTransformer:
     codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=254)
     return ColumnTransformer(
-        [("numbers", "passthrough", NUMBERS), ("categories", make_pipeline(CategoryText(), codes), CATEGORIES)]
+        [
+            ("numbers", "passthrough", NUMBERS),
+            ("categories", make_pipeline(CategoryText(), codes), CATEGORIES),
+        ]
     )
 
 
@@ -128,7 +138,9 @@ def test_trees_compare_what_float32_keeps() -> None:
     pipeline = make_pipeline(numbers("passthrough", impute=False), RandomForestRegressor(3, random_state=0))
     pipeline.fit(frame, frame["x"] % 7)
     compiled = Compiled(compile_pipeline(pipeline, schema), len(schema.columns))
-    np.testing.assert_allclose(compiled.predict(pack_frame(frame, schema)), pipeline.predict(frame), rtol=1e-12)
+    np.testing.assert_allclose(
+        compiled.predict(pack_frame(frame, schema)), pipeline.predict(frame), rtol=1e-12
+    )
 
 
 def test_beyond_float32_a_tree_gives_no_number() -> None:

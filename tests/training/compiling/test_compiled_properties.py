@@ -25,13 +25,15 @@ from training.compiling.parity import hard_rows, thresholds
 from training.transformers import CalendarFeatures, CategoryText
 
 MODELS = {
-    "ridge": lambda: Ridge(),
+    "ridge": Ridge,
     "extra": lambda: ExtraTreesRegressor(4, max_depth=6, random_state=0),
     "hist": lambda: HistGradientBoostingRegressor(max_iter=6, min_samples_leaf=2, random_state=0),
 }
 ENCODERS = {
     "one_hot": lambda: OneHotEncoder(handle_unknown="ignore", min_frequency=2, sparse_output=False),
-    "ordinal": lambda: OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
+    "ordinal": lambda: OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+    ),
     "target": lambda: TargetEncoder(target_type="continuous", cv=2),
 }
 
@@ -39,7 +41,9 @@ ENCODERS = {
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Pipeline, pd.DataFrame, np.ndarray, Schema]:
     """Draw a schema of one to five columns of any kind, rows with gaps, and a pipeline for them."""
-    kinds = draw(st.lists(st.sampled_from(["number", "boolean", "category", "datetime"]), min_size=1, max_size=5))
+    kinds = draw(
+        st.lists(st.sampled_from(["number", "boolean", "category", "datetime"]), min_size=1, max_size=5)
+    )
     rows, seed = draw(st.integers(12, 60)), draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
     frame, columns = {}, []
@@ -47,7 +51,9 @@ def problems(draw: st.DrawFn) -> tuple[Pipeline, pd.DataFrame, np.ndarray, Schem
         values, column = _column(f"c{place}", kind, rows, random, draw(st.sampled_from([0.0, 0.2])))
         frame[column.name] = values
         columns.append(column)
-    pipeline = _pipeline(columns, MODELS[draw(st.sampled_from(sorted(MODELS)))](), draw(st.sampled_from(sorted(ENCODERS))))
+    pipeline = _pipeline(
+        columns, MODELS[draw(st.sampled_from(sorted(MODELS)))](), draw(st.sampled_from(sorted(ENCODERS)))
+    )
     target = random.normal(size=rows) * 10.0 ** draw(st.integers(-3, 6))
     return pipeline, pd.DataFrame(frame), target, Schema(tuple(columns), target="y")
 
@@ -62,9 +68,17 @@ def _column(
         values = pd.Series(np.where(missing, None, random.choice(texts, rows)), dtype=object)
         return values, Column(name, "category", categories=tuple(sorted(values.dropna().unique())))
     if kind == "datetime":
-        days = pd.to_datetime(random.integers(-(10**9), 2 * 10**9, rows), unit="s").strftime("%Y-%m-%dT%H:%M:%S")
-        return pd.Series(np.where(missing, None, days.to_numpy(dtype=object)), dtype=object), Column(name, "datetime")
-    numbers = random.integers(0, 2, rows) if kind == "boolean" else random.normal(size=rows) * 10.0 ** random.integers(-5, 9)
+        days = pd.to_datetime(random.integers(-(10**9), 2 * 10**9, rows), unit="s").strftime(
+            "%Y-%m-%dT%H:%M:%S"
+        )
+        return pd.Series(np.where(missing, None, days.to_numpy(dtype=object)), dtype=object), Column(
+            name, "datetime"
+        )
+    numbers = (
+        random.integers(0, 2, rows)
+        if kind == "boolean"
+        else random.normal(size=rows) * 10.0 ** random.integers(-5, 9)
+    )
     values = pd.Series(np.where(missing, np.nan, numbers.astype(float)))
     span = {"minimum": float(values.min()), "maximum": float(values.max())} if kind == "number" else {}
     return values, Column(name, kind, **span)  # type: ignore[arg-type]
@@ -77,7 +91,9 @@ def _pipeline(columns: list[Column], model: object, encoder: str) -> Pipeline:
         "category": make_pipeline(CategoryText(), ENCODERS[encoder]()),
     }  # fmt: skip
     chosen = {kind: [c.name for c in columns if c.kind == kind] for kind in parts}
-    return make_pipeline(ColumnTransformer([(kind, parts[kind], names) for kind, names in chosen.items() if names]), model)
+    return make_pipeline(
+        ColumnTransformer([(kind, parts[kind], names) for kind, names in chosen.items() if names]), model
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
