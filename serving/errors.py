@@ -49,7 +49,7 @@ class WrongDigest(ModelError):
 
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(
-            f"the scorer's digest is {found}, expected {expected}: the files changed since they were recorded; "
+            f"the scorer's digest is {found}, expected {expected}: the files changed since; "
             "download the version again",
             expected=expected,
             found=found,
@@ -61,7 +61,7 @@ class GoldenMismatch(ModelError):
 
     def __init__(self, *, row: int, expected: float, found: float) -> None:
         super().__init__(
-            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
+            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes otherwise; "
             "compare the versions in scorer.json with those installed",
             row=row,
             expected=expected,

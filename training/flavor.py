@@ -9,6 +9,7 @@ through there. It knows no registry.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -23,7 +24,6 @@ from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
 from mlflow.types import ColSpec, DataType
 from mlflow.types import Schema as MlflowSchema
 
-import training.flavor as this_flavor
 from data.schema import Schema
 from serving.scorer import Scorer
 from serving.scorer_format import FORMAT
@@ -96,7 +96,7 @@ def log_version(
     return Model.log(
         artifact_path=None,
         name=name,
-        flavor=this_flavor,
+        flavor=sys.modules[__name__],
         sk_model=pipeline,
         schema=schema,
         scorer_folder=scorer_folder,

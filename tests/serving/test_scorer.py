@@ -221,8 +221,8 @@ def repeated_attribute(model: onnx.ModelProto) -> None:
 
 HOSTILE: list[Change] = [
     nan_threshold, external_data, unknown_operator, unknown_domain, node_domain, local_function, subgraph,
-    wrong_columns, wrong_type, second_input, short_tensor, text_tensor, sparse, far_feature, link_back, link_away,
-    root_away, repeated_attribute,
+    wrong_columns, wrong_type, second_input, short_tensor, text_tensor, sparse, far_feature, link_back,
+    link_away,    root_away, repeated_attribute,
 ]  # fmt: skip
 
 

@@ -24,7 +24,10 @@ from training.flavor import log_version, signature_of, trusted_types
 from training.transformers import CalendarFeatures, CategoryText
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own store and tools
-    "ignore::sqlalchemy.exc.SADeprecationWarning", "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+    "ignore::sqlalchemy.exc.SADeprecationWarning",
+    "ignore::DeprecationWarning",
+    "ignore::FutureWarning",
+    "ignore::UserWarning",
 )
 
 SCHEMA = Schema(
@@ -101,7 +104,7 @@ OUTSIDE = """
 import json, sys, mlflow, pandas as pd
 frame = pd.read_csv("rows.csv").astype({"x": float, "flag": float})
 stock, plain = mlflow.pyfunc.load_model(sys.argv[1]), mlflow.sklearn.load_model(sys.argv[1])
-print(json.dumps([list(stock.predict(frame)), list(plain.predict(frame)), sys.modules["training.transformers"].__file__]))
+print(json.dumps([list(stock.predict(frame)), list(plain.predict(frame)), sys.modules["training"].__path__[0]]))
 """
 
 
@@ -111,8 +114,8 @@ def test_stock_mlflow_runs_it_outside_the_repository(version: Path) -> None:
     home = version.parent
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    run = {"cwd": home, "env": environment, "capture_output": True, "text": True, "check": True}
-    done = subprocess.run([sys.executable, "-c", OUTSIDE, str(version)], **run)  # type: ignore[call-overload]
+    run = {"cwd": home, "env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([sys.executable, "-c", OUTSIDE, str(version)], check=True, **run)
     stock, plain, code = json.loads(done.stdout.splitlines()[-1])
     np.testing.assert_allclose(stock, pipeline.predict(frame), rtol=1e-12)
     np.testing.assert_allclose(plain, pipeline.predict(frame), rtol=1e-12)
@@ -130,7 +133,7 @@ def test_stock_mlflow_runs_it_outside_the_repository(version: Path) -> None:
         "-t",
         "csv",
     ]
-    subprocess.run([*command, "-o", "out.json", "--env-manager", "local"], **run)  # type: ignore[call-overload]
+    subprocess.run([*command, "-o", "out.json", "--env-manager", "local"], check=True, **run)
     answered = pd.DataFrame(json.loads((home / "out.json").read_text())["predictions"]).to_numpy().ravel()
     np.testing.assert_allclose(answered, pipeline.predict(frame), rtol=1e-12)
 

@@ -26,7 +26,7 @@ PIECES: dict[type, Any] = {
     **neural.MODELS,
     **kernels.MODELS,
 }
-"""The function for each class of step that has no steps inside. A subclass may compute otherwise: it has none."""
+"""The function for each class of step without steps inside; a subclass may compute otherwise, so it has none."""
 
 
 def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:

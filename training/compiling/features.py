@@ -87,7 +87,7 @@ def matrix(graph: Graph, features: list[Feature]) -> Tensor:
 
 
 def finite_matrix(graph: Graph, features: list[Feature]) -> Tensor:
-    """Return the features, refusing rows with a gap or an overflow: scikit-learn does, where ``exp(-inf)`` is 0."""
+    """Return the features; refuse rows with a gap or an overflow, as scikit-learn does: ``exp(-inf)`` is 0."""
     values = matrix(graph, features)
     graph.refuse(graph.sum(values * 0.0))
     return values
@@ -122,7 +122,7 @@ def _numbers(feature: Feature) -> NDArray[np.float64]:
 
 
 def folded(graph: Graph, lookups: list[Lookup], coefficients: NDArray[np.float64]) -> Tensor:
-    """Return ``sum(coefficient * lookup)`` of shape (n_rows, 1), one table a column instead of one a feature."""
+    """Return ``sum(coefficient * lookup)`` of shape (n_rows, 1), by one table a column."""
     tables: dict[int, NDArray[np.float64]] = {}
     for lookup, coefficient in zip(lookups, coefficients, strict=True):
         tables[lookup.column] = tables.get(lookup.column, 0.0) + coefficient * lookup.table

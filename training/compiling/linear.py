@@ -45,4 +45,7 @@ def constant(model: Any, features: list[Feature], graph: Graph) -> Tensor:  # no
     return nothing + np.float64(np.ravel(model.constant_)[0])
 
 
-MODELS = dict.fromkeys((BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lasso, LassoCV, LinearRegression, Ridge, RidgeCV), linear) | {DummyRegressor: constant}  # fmt: skip
+LINEAR = (
+    BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lasso, LassoCV, LinearRegression, Ridge, RidgeCV,
+)  # fmt: skip
+MODELS = dict.fromkeys(LINEAR, linear) | {DummyRegressor: constant}

@@ -213,6 +213,7 @@ def _splines(step: Any, curve: Any, x: Tensor) -> Tensor:
 
 
 STEPS: dict[type, Any] = {
-    SimpleImputer: imputer, StandardScaler: scaler, MinMaxScaler: scaler, RobustScaler: scaler, MaxAbsScaler: scaler,
-    FunctionTransformer: function, PowerTransformer: power, PolynomialFeatures: polynomial, SplineTransformer: spline,
+    SimpleImputer: imputer, StandardScaler: scaler, MinMaxScaler: scaler, RobustScaler: scaler,
+    MaxAbsScaler: scaler, FunctionTransformer: function, PowerTransformer: power,
+    PolynomialFeatures: polynomial, SplineTransformer: spline,
 }  # fmt: skip

@@ -164,7 +164,7 @@ def _ensemble(
 
 
 def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[Tensor, list[int]]:
-    """Return what the trees look at, and each feature's column in it: the packed rows, then computed columns."""
+    """Return what the trees look at, and each feature's column in it: packed rows, then computed ones."""
     chosen = [feature for place, feature in enumerate(features) if place in used]
     computed = [feature for feature in chosen if isinstance(feature, Slot) and feature.tensor != graph.rows]
     places = {id(feature): graph.columns + place for place, feature in enumerate(computed)}

@@ -20,6 +20,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, LinearRegression, Ridge, RidgeCV
+from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
@@ -139,7 +140,7 @@ PREPARED: dict[str, Any] = {
             handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2, max_categories=30
         )
     ),
-    "target": lambda: categories(TargetEncoder(target_type="continuous", random_state=0)),
+    "target": lambda: categories(TargetEncoder(target_type="continuous", cv=KFold(3))),
     "filled_text": lambda: categories(
         make_pipeline(
             SimpleImputer(strategy="most_frequent"),
@@ -198,7 +199,8 @@ TREES: dict[str, Any] = {
         weights=[1.0, 2.0, 0.5],
     ),
     "stack": lambda: StackingRegressor(
-        [("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=4, random_state=0))], final_estimator=Ridge(), cv=2
+        [("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=4, random_state=0))],
+        final_estimator=Ridge(), cv=2,
     ),
     "stack_passthrough": lambda: StackingRegressor(
         [("a", DecisionTreeRegressor(max_depth=3, random_state=0))],

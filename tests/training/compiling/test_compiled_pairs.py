@@ -88,11 +88,12 @@ def test_every_activation_is_exact(activation: str) -> None:
 @pytest.mark.parametrize(
     "model",
     [SVR(kernel=name) for name in ("linear", "poly", "rbf", "sigmoid")]
-    + [KernelRidge(kernel=name, alpha=1.0) for name in ("linear", "poly", "rbf", "sigmoid", "laplacian")]
+    + [KernelRidge(kernel=name, alpha=50.0) for name in ("linear", "poly", "rbf", "sigmoid", "laplacian")]
     + [
         GaussianProcessRegressor(kernel, alpha=1e-2, optimizer=None)
         for kernel in (
-            kernels.RBF([1.0, 2.0, 3.0]), kernels.Matern(nu=0.5), kernels.Matern(nu=2.5), kernels.Matern(nu=np.inf),
+            kernels.RBF([1.0, 2.0, 3.0]), kernels.Matern(nu=0.5), kernels.Matern(nu=2.5),
+            kernels.Matern(nu=np.inf),
             kernels.RationalQuadratic(), kernels.DotProduct() * kernels.RBF() + kernels.WhiteKernel(),
         )
     ],

@@ -15,6 +15,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import ExtraTreesRegressor, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
@@ -34,7 +35,7 @@ ENCODERS = {
     "ordinal": lambda: OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
     ),
-    "target": lambda: TargetEncoder(target_type="continuous", cv=2),
+    "target": lambda: TargetEncoder(target_type="continuous", cv=KFold(2)),
 }
 
 
