@@ -87,7 +87,13 @@ OPERATORS = {
 }
 """Every operator that a graph may use, by domain: none reads a file, loops, or draws a number."""
 
-TYPES = {1: np.dtype("<f4"), 2: np.dtype("u1"), 7: np.dtype("<i8"), 9: np.dtype("?"), 11: np.dtype("<f8")}
+TYPES: dict[int, np.dtype[Any]] = {
+    1: np.dtype("<f4"),
+    2: np.dtype("u1"),
+    7: np.dtype("<i8"),
+    9: np.dtype("?"),
+    11: np.dtype("<f8"),
+}
 """TensorProto.DataType that a tensor may have."""
 
 DOUBLE = 11

@@ -103,8 +103,10 @@ def test_the_scorer_gives_the_pipelines_numbers(version: Path) -> None:
 OUTSIDE = """
 import json, sys, mlflow, pandas as pd
 frame = pd.read_csv("rows.csv").astype({"x": float, "flag": float})
-stock, plain = mlflow.pyfunc.load_model(sys.argv[1]), mlflow.sklearn.load_model(sys.argv[1])
-print(json.dumps([list(stock.predict(frame)), list(plain.predict(frame)), sys.modules["training"].__path__[0]]))
+version = sys.argv[1]
+stock, plain = mlflow.pyfunc.load_model(version), mlflow.sklearn.load_model(version)
+found = [list(model.predict(frame)) for model in (stock, plain)]
+print(json.dumps([*found, sys.modules["training"].__path__[0]]))
 """
 
 

@@ -76,4 +76,4 @@ def _floor(graph: Graph, values: Tensor) -> Tensor:
     return graph.op("Floor", values)
 
 
-STEPS = {CalendarFeatures: calendar}
+STEPS: dict[type, Any] = {CalendarFeatures: calendar}

@@ -62,7 +62,7 @@ def _transformed(step: Any, features: list[Feature]) -> tuple[NDArray[np.float64
         for place, categories in enumerate(step.categories_):
             column = frame.iloc[:, place]
             known[:, place] = column.isin(categories) | (column.isna() & pd.isna(categories).any())
-            frame.isetitem(place, column.where(known[:, place], categories[0]))
+            frame.isetitem(place, column.where(known[:, place], categories[0]).to_numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "unknown categories": asked for
         output = step.transform(frame)
@@ -77,4 +77,9 @@ def _owners(step: Any, width: int) -> list[int]:
     return [place for place, count in enumerate(step._n_features_outs) for _ in range(count)]
 
 
-STEPS = {CategoryText: category_text, OneHotEncoder: encoder, OrdinalEncoder: encoder, TargetEncoder: encoder}
+STEPS: dict[type, Any] = {
+    CategoryText: category_text,
+    OneHotEncoder: encoder,
+    OrdinalEncoder: encoder,
+    TargetEncoder: encoder,
+}

@@ -33,7 +33,7 @@ class RefusedPair(CompilingError):
 
     def __init__(self, *, step: str, behind: str) -> None:
         super().__init__(
-            f"step {step} stands behind {behind}, which rounds differently on other machines: one unit in the "
+            f"step {step} stands behind {behind}, which rounds differently elsewhere: one unit in the "
             f"last place flips a split; give {step} the values as they are",
             step=step,
             behind=behind,
@@ -45,7 +45,7 @@ class ParityFailed(CompilingError):
 
     def __init__(self, *, max_rel: float, rows: int) -> None:
         super().__init__(
-            f"the compiled graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
+            f"the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
             f"{rows} rows, at most 1e-9 is allowed: the model is not registered",
             max_rel=max_rel,
             rows=rows,

@@ -87,7 +87,7 @@ def matrix(graph: Graph, features: list[Feature]) -> Tensor:
 
 
 def finite_matrix(graph: Graph, features: list[Feature]) -> Tensor:
-    """Return the features; refuse rows with a gap or an overflow, as scikit-learn does: ``exp(-inf)`` is 0."""
+    """Return the features; refuse rows with a gap or an overflow, for ``exp(-inf)`` is 0."""
     values = matrix(graph, features)
     graph.refuse(graph.sum(values * 0.0))
     return values

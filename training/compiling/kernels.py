@@ -27,7 +27,8 @@ def support_vectors(model: Any, features: list[Feature], graph: Graph) -> Tensor
     """Return ``sum(dual * kernel(x, support vector)) + intercept``."""
     settings = {"gamma": model._gamma, "degree": model.degree, "coef0": model.coef0}
     similar = _named(model.kernel, settings, finite_matrix(graph, features), model.support_vectors_, "SVR")
-    return similar @ model.dual_coef_.reshape(-1, 1) + float(model.intercept_[0])
+    total: Tensor = similar @ model.dual_coef_.reshape(-1, 1)
+    return total + float(model.intercept_[0])
 
 
 def kernel_ridge(model: Any, features: list[Feature], graph: Graph) -> Tensor:
@@ -35,7 +36,8 @@ def kernel_ridge(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     gamma = 1.0 / model.X_fit_.shape[1] if model.gamma is None else model.gamma
     settings = {"gamma": gamma, "degree": model.degree, "coef0": model.coef0}
     similar = _named(model.kernel, settings, finite_matrix(graph, features), model.X_fit_, "KernelRidge")
-    return similar @ model.dual_coef_.reshape(-1, 1)
+    total: Tensor = similar @ model.dual_coef_.reshape(-1, 1)
+    return total
 
 
 def gaussian_process(model: Any, features: list[Feature], graph: Graph) -> Tensor:
@@ -88,7 +90,7 @@ def _(kernel: kernels.Product, rows: Tensor, others: NDArray[np.float64]) -> Ten
 
 @covariance.register
 def _(kernel: kernels.ConstantKernel, rows: Tensor, others: NDArray[np.float64]) -> Tensor:
-    return rows.take([0]) * 0.0 + np.full((1, len(others)), kernel.constant_value)
+    return rows.take([0]) * 0.0 + np.full((1, len(others)), float(kernel.constant_value))
 
 
 @covariance.register
@@ -99,7 +101,8 @@ def _(kernel: kernels.WhiteKernel, rows: Tensor, others: NDArray[np.float64]) ->
 @covariance.register
 def _(kernel: kernels.RationalQuadratic, rows: Tensor, others: NDArray[np.float64]) -> Tensor:
     ratio = squared_distances(rows, others) / (2.0 * kernel.alpha * kernel.length_scale**2)
-    return (ratio + 1.0) ** float(-kernel.alpha)
+    similar: Tensor = (ratio + 1.0) ** float(-kernel.alpha)
+    return similar
 
 
 @covariance.register

@@ -146,7 +146,7 @@ def hard_rows(
 ) -> Iterator[pd.DataFrame]:
     """Yield one frame for each kind of trouble, each row a training row with one column changed."""
     random = np.random.default_rng(0)
-    kinds = [
+    kinds: list[dict[int, list[Any]]] = [
         {
             place: [np.nan if column.kind in ("number", "boolean") else None]
             for place, column in _places(schema)

@@ -26,7 +26,8 @@ def inverse(step: Any, values: Tensor) -> Tensor:
     if isinstance(step, PowerTransformer):
         return _power(step, values)
     if isinstance(step, MinMaxScaler):
-        return (values - step.min_) / step.scale_
+        restored: Tensor = (values - step.min_) / step.scale_
+        return restored
     if isinstance(step, StandardScaler | RobustScaler | MaxAbsScaler):
         centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
         scaled = values * step.scale_ if step.scale_ is not None else values

@@ -249,7 +249,7 @@ def code_test(column: int, left: NDArray[np.bool_]) -> Test:
         split = float(changes[0]) - 1.0
         return Test(column, LEQ, split, missing if by_code[0] else not missing, swapped=not by_code[0])
     swapped = bool(by_code.sum() * 2 > len(by_code))
-    members = np.flatnonzero(by_code != swapped) - 1.0
+    members = np.flatnonzero(by_code != swapped).astype(np.float64) - 1.0
     return _member_test(column, members, missing_true=missing != swapped, swapped=swapped)
 
 
