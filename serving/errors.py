@@ -6,6 +6,8 @@ ServingError
     ├── RefusedGraph       the graph asks for more than arithmetic on its input
     ├── WrongDigest        the files are not those that were promoted
     └── GoldenMismatch     the graph no longer gives the predictions written beside it
+
+Texts say what, where, found and the repair, and never a path of this machine.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ class WrongDigest(ModelError):
 
     def __init__(self, *, expected: str, found: str) -> None:
         super().__init__(
-            f"the scorer's digest is {found}, expected {expected}: the files changed since they were recorded; "
+            f"the scorer's digest is {found}, expected {expected}: the files changed since; "
             "download the version again",
             expected=expected,
             found=found,
@@ -59,7 +61,7 @@ class GoldenMismatch(ModelError):
 
     def __init__(self, *, row: int, expected: float, found: float) -> None:
         super().__init__(
-            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
+            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes otherwise; "
             "compare the versions in scorer.json with those installed",
             row=row,
             expected=expected,

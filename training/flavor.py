@@ -9,6 +9,7 @@ through there. It knows no registry.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -23,7 +24,6 @@ from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
 from mlflow.types import ColSpec, DataType
 from mlflow.types import Schema as MlflowSchema
 
-import training.flavor as this_flavor
 from data.schema import Schema
 from serving.scorer import Scorer
 from serving.scorer_format import FORMAT
@@ -96,7 +96,7 @@ def log_version(
     return Model.log(
         artifact_path=None,
         name=name,
-        flavor=this_flavor,
+        flavor=sys.modules[__name__],
         sk_model=pipeline,
         schema=schema,
         scorer_folder=scorer_folder,
@@ -154,7 +154,9 @@ def trusted_types(pipeline: Any) -> list[str]:
     needed = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
     strange = sorted(set(needed) - TRUSTED)
     if strange:
-        raise UncompilableStep(step=strange[0], reason="a version may not hold this type: loading it is not safe")
+        raise UncompilableStep(
+            step=strange[0], reason="a version may not hold this type: loading it is not safe"
+        )
     return sorted(needed)
 
 
