@@ -1,0 +1,267 @@
+"""Values as they were sent -> the packed float64 matrix of `data.schema`, or the cells that cannot be used.
+
+Python values out of JSON, Arrow columns and the text columns of a CSV file are accepted and
+refused alike: a value is used exactly as it was sent, or it is a fault. It reads no bytes and
+decides nothing about unseen categories or gaps; it counts them.
+
+    number     a finite number; a whole one within ±2^53; never true/false, never text (but in CSV)
+    boolean    true or false, or the numbers 1 and 0, which stock MLflow's signature asks for
+    category   text; a number is refused, since stock MLflow scores it as an unknown category
+    datetime   ISO 8601 text, offset applied, UTC where there is none; Arrow's timestamps and dates
+
+Values finer than a microsecond are cut to it, as training does. pyarrow is imported by
+`pack_arrow` only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.schema import UNSEEN, Column, Kind, Schema
+
+LARGEST_EXACT = 2**53
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+WHOLE_PATTERN = r"^[+-]?\d+$"
+MOST_FAULTS = 20
+"""Faults that are described; the others are counted."""
+
+EXPECTED: dict[Kind, str] = {
+    "number": "a finite number, whole ones within ±2^53",
+    "boolean": "true or false",
+    "category": "text",
+    "datetime": "an ISO 8601 date or time",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_DATE = re.compile(DATE_PATTERN, re.ASCII)
+_FOUND = {
+    str: "text",
+    bool: "true/false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A cell that cannot be used: row counted from 0, what was expected, and the kind of what was found."""
+
+    row: int | None
+    column: str
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A packed matrix of shape (n_rows, n_columns), and what there is to say about it.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        The first `MOST_FAULTS`, in the order of rows; the matrix means nothing where there are any.
+    n_faults : int
+        How many there are in all.
+    unseen, missing : mapping of column to count
+        Unseen categories; gaps in columns where training saw none.
+    """
+
+    matrix: Floats
+    faults: tuple[Fault, ...] = ()
+    n_faults: int = 0
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    missing: Mapping[str, int] = field(default_factory=dict)
+
+
+def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed:
+    """Pack columns of JSON values, all of one length; a column that is absent is one fault."""
+    collected = _Collected(schema, len(next(iter(columns.values()), ())))
+    for column in schema.columns:
+        values = columns.get(column.name)
+        if values is None:
+            collected.lack(column)
+        else:
+            collected.add(column, *_pack_values(values, column))
+    return collected.packed()
+
+
+def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
+    """Pack a record batch or a table; `is_text` where it was read from a CSV file, all strings.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch or pyarrow.Table
+        Columns in any order; those that the schema does not name are ignored.
+    schema : Schema
+        The columns to pack.
+    """
+    from serving import arrow_columns  # noqa: PLC0415 - pyarrow takes 60 MB that most workers never need
+
+    collected = _Collected(schema, batch.num_rows)
+    present = set(batch.schema.names)
+    for column in schema.columns:
+        if column.name in present:
+            collected.add(column, *arrow_columns.pack(batch.column(column.name), column, is_text=is_text))
+        else:
+            collected.lack(column)
+    return collected.packed()
+
+
+def pack_row(values: Mapping[str, Any], schema: Schema) -> Packed:
+    """Pack one row of JSON values: `pack_columns` without the cost of arrays for each column."""
+    cells = []
+    for column, convert in _converters(schema):
+        cell = convert(values[column.name]) if column.name in values else None
+        if cell is None or math.isnan(cell) or cell == UNSEEN:
+            return _pack_odd_row(values, schema)
+        cells.append(cell)
+    return Packed(np.array([cells], dtype=np.float64))
+
+
+def _pack_odd_row(values: Mapping[str, Any], schema: Schema) -> Packed:
+    return pack_columns({name: (value,) for name, value in values.items()}, schema)
+
+
+class _Collected:
+    """The matrix under construction."""
+
+    def __init__(self, schema: Schema, rows: int) -> None:
+        self.matrix = np.full((rows, len(schema.columns)), np.nan)
+        self.place = {name: place for place, name in enumerate(schema.names)}
+        self.faults: list[Fault] = []
+        self.n_faults = 0
+        self.unseen: dict[str, int] = {}
+        self.missing: dict[str, int] = {}
+
+    def lack(self, column: Column) -> None:
+        self.n_faults += 1
+        self.faults.append(Fault(None, column.name, EXPECTED[column.kind], "no such column"))
+
+    def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
+        self.matrix[:, self.place[column.name]] = values
+        if bad is not None and bad.any():
+            self.n_faults += int(bad.sum())
+            first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
+            self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
+            return
+        if not column.missing and (gaps := int(np.isnan(values).sum())):
+            self.missing[column.name] = gaps
+        if column.kind == "category" and (unseen := int((values == UNSEEN).sum())):
+            self.unseen[column.name] = unseen
+
+    def packed(self) -> Packed:
+        faults = sorted(self.faults, key=lambda fault: -1 if fault.row is None else fault.row)[:MOST_FAULTS]
+        return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing)
+
+
+def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    """Return the column's floats, which cells are faults (None for none), and what such a cell holds."""
+    quick = _quick(values, column)
+    if quick is not None:
+        return quick, None, str
+    convert = _converter(column)
+    cells = [convert(value) for value in values]
+    bad = np.array([cell is None for cell in cells], dtype=np.bool_)
+    floats = np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
+    return floats, bad, lambda row: _found(values[row])
+
+
+def _quick(values: Sequence[Any], column: Column) -> Floats | None:
+    """Return whole columns of the kinds that most requests hold, or None where cells must be looked at."""
+    kinds = set(map(type, values))
+    if column.kind == "number" and kinds <= {float, int, type(None)}:
+        try:
+            floats = np.array(values, dtype=np.float64)
+        except OverflowError:
+            return None
+        return None if (np.abs(floats) >= LARGEST_EXACT).any() else floats
+    if column.kind == "category" and kinds <= {str, type(None)}:
+        codes = column.codes | {None: math.nan}
+        return np.array([codes.get(value, UNSEEN) for value in values], dtype=np.float64)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _converters_of(columns: tuple[Column, ...]) -> tuple[tuple[Column, Callable[[Any], float | None]], ...]:
+    return tuple((column, _converter(column)) for column in columns)
+
+
+_by_identity: dict[int, tuple[Schema, tuple[tuple[Column, Callable[[Any], float | None]], ...]]] = {}
+
+
+def _converters(schema: Schema) -> tuple[tuple[Column, Callable[[Any], float | None]], ...]:
+    """Return each column's cell function; hashing a schema for every request would cost more than its use."""
+    known = _by_identity.get(id(schema))
+    if known is None or known[0] is not schema:
+        if len(_by_identity) > 64:
+            _by_identity.clear()
+        known = _by_identity[id(schema)] = (schema, _converters_of(schema.columns))
+    return known[1]
+
+
+def _converter(column: Column) -> Callable[[Any], float | None]:
+    """Return what turns one cell into its float, or None where it cannot be used."""
+    if column.kind == "category":
+        codes = column.codes
+        return lambda value: (
+            math.nan if value is None else codes.get(value, UNSEEN) if type(value) is str else None
+        )
+    return {"number": _number, "boolean": _boolean, "datetime": _instant}[column.kind]
+
+
+def _number(value: Any) -> float | None:
+    kind = type(value)
+    if kind is float:
+        return value if abs(value) != math.inf else None
+    if kind is int:
+        return float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
+    return math.nan if value is None else None
+
+
+def _boolean(value: Any) -> float | None:
+    if value is None:
+        return math.nan
+    if type(value) in (bool, int, float) and (value in (0, 1) or math.isnan(value)):
+        return float(value)
+    return None
+
+
+def _instant(value: Any) -> float | None:
+    if value is None:
+        return math.nan
+    if type(value) is not str:
+        return None
+    text = value.strip(" \t\r\n")
+    if not _DATE.match(text) or text.endswith("\n"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    seconds = (moment - _EPOCH) // timedelta(microseconds=1) / 1e6
+    return seconds if _FIRST <= seconds < _LAST + 1 else None
+
+
+def _found(value: Any) -> str:
+    if type(value) is int and abs(value) > LARGEST_EXACT:
+        return "a whole number beyond ±2^53"
+    if type(value) is float and math.isinf(value):
+        return "an infinite number"
+    return _FOUND.get(type(value), "another kind of value")
