@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import DataError
+from serving.store import record_refusal
 from training.config import Config, PromoteConfig, parse
 from training.errors import TrainingError
 
@@ -57,10 +58,7 @@ def run(config: Config) -> int:
 def refused(reason: str) -> int:
     """Print why, leave it on the run that `mlflow run` opened, and return 2."""
     print(f"slipway: {reason}", file=sys.stderr)
-    if "MLFLOW_RUN_ID" in os.environ:
-        from training import tracking  # noqa: PLC0415 - two seconds that only this needs
-
-        tracking.record_refusal(reason)
+    record_refusal(reason)
     return 2
 
 

@@ -7,7 +7,6 @@ interrupted) with the reason as the tag `slipway.reason`.
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import sqlite3
@@ -37,7 +36,6 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
 
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -125,17 +123,6 @@ def open_run() -> Iterator[Run]:
         mlflow.end_run("KILLED" if killed else "FAILED")
         raise
     mlflow.end_run("FINISHED")
-
-
-def record_refusal(reason: str) -> None:
-    """Write why a command was refused on the run that `mlflow run` opened for it, if there is one."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if not run_id:
-        return
-    try:
-        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", reason[:5000])
-    except (MlflowException, OSError) as error:
-        logger.warning("run %s: its reason could not be recorded: %s", run_id, error)
 
 
 def check_tracking() -> None:
