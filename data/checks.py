@@ -149,5 +149,8 @@ def _refuse_infinite(column: str, values: NDArray[np.float64]) -> None:
     if infinite.any():
         row = int(infinite.argmax())
         raise UnusableColumn(
-            column=column, row=row + 1, found=f"is {values[row]}", repair="write a finite number, or leave it empty"
+            column=column,
+            row=row + 1,
+            found=f"is {values[row]}",
+            repair="write a finite number, or leave it empty",
         )

@@ -140,8 +140,12 @@ def split_table(table: Table, rule: SplitRule) -> Split:
     """
     for column in rule.columns:
         if column not in table.frame:
-            raise MissingColumn(where=table.where, role=f"{rule.method} split", column=column, columns=table.names)
-    split = {"hash": _by_hash, "group": _by_hash, "time": _by_time, "column": _by_column}[rule.method](table, rule)
+            raise MissingColumn(
+                where=table.where, role=f"{rule.method} split", column=column, columns=table.names
+            )
+    split = {"hash": _by_hash, "group": _by_hash, "time": _by_time, "column": _by_column}[rule.method](
+        table, rule
+    )
     for side in ("train", "holdout"):
         if split.counts[side] < 2:
             raise SplitError(

@@ -102,7 +102,9 @@ def score_file(
     return report
 
 
-def _with_predictions(batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, is_text: bool) -> pa.RecordBatch:
+def _with_predictions(
+    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, is_text: bool
+) -> pa.RecordBatch:
     """Return the batch with its predictions; numbers that came as text become numbers."""
     if PREDICTION in batch.schema.names:
         raise BadOutput(reason=f"the input has a column {PREDICTION!r}", repair="rename it")
@@ -173,7 +175,9 @@ def check_output(path: Path) -> Path:
     if path.suffix not in (".csv", ".parquet"):
         raise BadOutput(reason=f"output {path.name!r} names no format", repair="end it in .csv or .parquet")
     if not path.absolute().parent.is_dir():
-        raise BadOutput(reason=f"there is no folder {path.parent}", repair="make it, or pass an absolute path")
+        raise BadOutput(
+            reason=f"there is no folder {path.parent}", repair="make it, or pass an absolute path"
+        )
     return path
 
 
@@ -228,13 +232,17 @@ def main(arguments: list[str] | None = None) -> int:
         source = open_source(asked.input, query=asked.query)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(locate(_uri(asked), Path(cache)).folder, threads=os.cpu_count() or 1)
-            report = score_file(scorer, source, output, null_on_fault=asked.on_fault == "null", on_rows=on_rows)
+            report = score_file(
+                scorer, source, output, null_on_fault=asked.on_fault == "null", on_rows=on_rows
+            )
     except (DataError, ServingError, OSError) as error:
         print(f"slipway: {error}", file=sys.stderr)
         record_refusal(str(error))
         return 2
     for column, count in report.unseen.items():
-        print(f"  warning   {count:,} rows have a {column} that training did not see; they are scored as unknown")
+        print(
+            f"  warning   {count:,} rows have a {column} that training did not see; they are scored as unknown"
+        )
     rate = report.rows / report.seconds
     print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
     if report.unscored:

@@ -207,7 +207,9 @@ class FaultyRows(BatchError):
     """Rows hold what the model cannot use; rows are counted from 1."""
 
     def __init__(self, *, faults: Sequence[Fault], count: int) -> None:
-        shown = "\n".join(f"  {_place(fault)}: expected {fault.expected}, found {fault.found}" for fault in faults)
+        shown = "\n".join(
+            f"  {_place(fault)}: expected {fault.expected}, found {fault.found}" for fault in faults
+        )
         more = f"\n  and {count - len(faults):,} more" if count > len(faults) else ""
         super().__init__(
             f"{count:,} values cannot be used, nothing was written: mend them, or pass on_fault=null "

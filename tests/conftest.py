@@ -71,7 +71,11 @@ def make_workspace(empty_store: Path, tmp_path: Path) -> Callable[[str], Workspa
         folder = tmp_path / name
         folder.mkdir()
         shutil.copy(empty_store, folder / "mlflow.db")
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }
         return Workspace(folder, environment)
 
     return make
@@ -100,7 +104,11 @@ def tracking(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server of our own on a free loopback port."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) if Path("/usr/lib/postgresql").is_dir() else []
+    found = (
+        sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if Path("/usr/lib/postgresql").is_dir()
+        else []
+    )
     if not found:
         missing_part("PostgreSQL's server (apt-get install postgresql)")
     folder = tmp_path_factory.mktemp("postgres")

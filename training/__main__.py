@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refused(str(error))
     except OSError as error:
         return refused(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
-    except Exception as error:  # noqa: BLE001 - the last door: a person gets a line, the log the traceback
-        logging.getLogger(__name__).error("command failed: %s", traceback.format_exc())
+    except Exception as error:
+        logging.getLogger(__name__).exception("command failed")
         print(f"internal error ({type(error).__name__}): the details are in {LOG_FILE}", file=sys.stderr)
         return 1
 

@@ -110,23 +110,33 @@ class Parser(argparse.ArgumentParser):
         name = word.lstrip("-").split("=")[0]
         known = [option.lstrip("-") for option in self._options(command)]
         near = nearest(name, known)
-        return f"unknown parameter {name!r}: " + (f"did you mean {near!r}?" if near else f"known are {', '.join(known)}")
+        return f"unknown parameter {name!r}: " + (
+            f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+        )
 
     def _options(self, command: str) -> list[str]:
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction) and command in action.choices:
-                return [word for word in action.choices[command]._option_string_actions if word.startswith("--")]
+                return [
+                    word for word in action.choices[command]._option_string_actions if word.startswith("--")
+                ]
         return [word for word in self._option_string_actions if word.startswith("--")]
 
 
 def build_parser() -> Parser:
     """Return the command line of `python -m training`."""
-    parser = Parser(prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False)
+    parser = Parser(
+        prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    train = commands.add_parser("train", help="train on a table and promote if it should be", allow_abbrev=False)
+    train = commands.add_parser(
+        "train", help="train on a table and promote if it should be", allow_abbrev=False
+    )
     train.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
     train.add_argument("--target", type=text("a column"), required=True, help="the column to predict")
-    train.add_argument("--name", type=optional(model_name), default="", help="registered model; default: the file's")
+    train.add_argument(
+        "--name", type=optional(model_name), default="", help="registered model; default: the file's"
+    )
     train.add_argument("--query", default="", help="SQL, where data is a database")
     train.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     train.add_argument("--key", type=columns, default=(), help="columns that identify a row, by comma")
@@ -183,7 +193,9 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
 def _name_from(data: str, parser: Parser) -> str:
     stem = Path(data).name.split(".")[0]
     if "://" in data or not NAME_PATTERN.fullmatch(stem):
-        parser.error(f"name is missing and cannot be taken from data={data.split('://')[0]}: pass name=...")
+        parser.error(
+            f"name is missing and cannot be taken from data={data.split('://', maxsplit=1)[0]}: pass name=..."
+        )
     return stem
 
 

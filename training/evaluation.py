@@ -38,7 +38,9 @@ class Scores:
         """Return the figures under their MLflow names, `<split>_<metric>`."""
         figures = {key: value for key, value in asdict(self).items() if key != "rows"}
         return {
-            f"{split}_{key}": value for key, value in figures.items() if standard_errors or not key.endswith("_se")
+            f"{split}_{key}": value
+            for key, value in figures.items()
+            if standard_errors or not key.endswith("_se")
         }
 
 
@@ -91,7 +93,11 @@ def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores
     deviation = (actual - actual.mean()) ** 2
     variance = deviation.mean()
     r2 = 1.0 - mse / variance if variance else float("nan")
-    r2_moves = -(squared - mse) / variance + mse * (deviation - variance) / variance**2 if variance else error * np.nan
+    r2_moves = (
+        -(squared - mse) / variance + mse * (deviation - variance) / variance**2
+        if variance
+        else error * np.nan
+    )
     return Scores(
         rmse=float(rmse),
         rmse_se=_standard_error(squared) / (2.0 * float(rmse)) if rmse else 0.0,

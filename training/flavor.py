@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import mlflow.sklearn
 import pandas as pd
 import skops.io
 from mlflow.models import Model, ModelSignature
-from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType
 from mlflow.types import Schema as MlflowSchema
 
@@ -64,6 +65,23 @@ TRUSTED = frozenset(
 """Types that skops does not trust by itself and that our pipelines are made of."""
 
 
+@dataclass(frozen=True)
+class Logged:
+    """A model in MLflow, not yet registered.
+
+    Attributes
+    ----------
+    model_uri, model_id : str
+        Its address and number.
+    digest : str
+        Of its scorer.
+    """
+
+    model_uri: str
+    model_id: str
+    digest: str
+
+
 def log_version(
     pipeline: Any,
     *,
@@ -72,7 +90,7 @@ def log_version(
     input_example: pd.DataFrame,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
-) -> ModelInfo:
+) -> Logged:
     """Log a fitted pipeline and its scorer to the active run.
 
     Parameters
@@ -93,7 +111,7 @@ def log_version(
     ModelError
         The scorer's folder is broken.
     """
-    return Model.log(
+    info = Model.log(
         artifact_path=None,
         name=name,
         flavor=sys.modules[__name__],
@@ -103,6 +121,7 @@ def log_version(
         input_example=input_example[list(schema.names)],
         metadata=dict(metadata or {}) or None,
     )
+    return Logged(info.model_uri, info.model_id, info.flavors[FLAVOR_NAME]["digest"])
 
 
 def save_model(

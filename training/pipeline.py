@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from mlflow.models.model import ModelInfo
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table
@@ -65,14 +64,6 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Logged:
-    """A model in MLflow, and the digest of its scorer."""
-
-    model: ModelInfo
-    digest: str
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What a training or a promotion came to."""
 
@@ -90,7 +81,8 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         record(job, rows, choice, evaluation)
         logged = log_model(job, rows, choice)
         decision = decide(job, rows, evaluation)
-        return register(job, rows, choice, evaluation, logged, decision)
+        summary = report.summary(rows.schema, choice, evaluation)
+        return register(job, rows, logged, summary=summary, decision=decision)
 
 
 def prepare(job: Job) -> Rows:
@@ -208,7 +200,7 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
     job.say("log", f"metrics, lineage and 4 plots ({time.perf_counter() - started:.1f} s)")
 
 
-def log_model(job: Job, rows: Rows, choice: Choice) -> Logged:
+def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
     """Log the fitted pipeline and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +213,7 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> Logged:
             parity=choice.compiled.parity,
         )
         example = rows.frame("train").head(5).reset_index(drop=True)
-        info = flavor.log_version(
+        logged = flavor.log_version(
             choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
         )
     row_us = report.row_microseconds(scorer)
@@ -235,7 +227,7 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> Logged:
         f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
-    return Logged(info, scorer.digest)
+    return logged
 
 
 def decide(job: Job, rows: Rows, evaluation: Evaluation) -> gate.Decision:
@@ -269,15 +261,14 @@ def judge(
 
 
 def register(
-    job: Job, rows: Rows, choice: Choice, evaluation: Evaluation, logged: Logged, decision: gate.Decision
+    job: Job, rows: Rows, logged: flavor.Logged, *, summary: str, decision: gate.Decision
 ) -> Outcome:
     """Register the version with the decision on it, then move the alias."""
-    summary = report.summary(rows.schema, choice, evaluation)
     text = f"{summary}\n\n{decision.word}: {decision.reason}"
     tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
     version = registry.register(
         job.config.name,
-        logged.model,
+        logged,
         run_id=job.run.run_id,
         tags=tags
         | registry.describe_rows(rows.split.rule, rows.schema, rows.fingerprint)

@@ -19,9 +19,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models.model import ModelInfo
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
-
 from numpy.typing import NDArray
 
 from data.schema import Schema
@@ -29,6 +27,7 @@ from data.splits import SplitRule
 from serving.scorer import Scorer
 from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotOurs
+from training.flavor import Logged
 
 SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
@@ -108,9 +107,7 @@ def describe_rows(rule: SplitRule, schema: Schema, fingerprint: str) -> dict[str
     }
 
 
-def register(
-    name: str, logged: ModelInfo, *, run_id: str, tags: Mapping[str, str], description: str
-) -> Version:
+def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str], description: str) -> Version:
     """Register a logged model as the next version, whole, and return it."""
     client = mlflow.MlflowClient()
     try:
@@ -119,7 +116,7 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     created = client.create_model_version(
-                name,
+        name,
         source=logged.model_uri,
         run_id=run_id,
         model_id=logged.model_id,

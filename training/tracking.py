@@ -37,7 +37,6 @@ PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
 
 
-
 @dataclass(frozen=True)
 class Run:
     """An open MLflow run."""

@@ -40,7 +40,9 @@ def texts(values: list[object]) -> pd.Series:
         (table(area=texts([None] * 60)), NoFeatures, "left out: area"),
     ],
 )
-def test_a_table_that_cannot_be_learned_from_is_refused(given: Table, error: type[Exception], says: str) -> None:
+def test_a_table_that_cannot_be_learned_from_is_refused(
+    given: Table, error: type[Exception], says: str
+) -> None:
     """One line: what, where, found."""
     with pytest.raises(error, match=says):
         check_table(given, target="price")
@@ -67,7 +69,11 @@ def test_rows_without_a_target_are_left_out_and_counted() -> None:
 
 def test_useless_columns_are_left_out_with_the_reason() -> None:
     """All missing, and a different text in every row; both are said, neither stops the training."""
-    given = table(empty=texts([None] * 60), owner=texts([f"owner {row}" for row in range(60)]), floor=texts(["1", "2"] * 30))
+    given = table(
+        empty=texts([None] * 60),
+        owner=texts([f"owner {row}" for row in range(60)]),
+        floor=texts(["1", "2"] * 30),
+    )
     checked = check_table(given, target="price")
     assert checked.features == ("area", "floor")
     assert [warning.split("'")[1] for warning in checked.warnings] == ["empty", "owner"]

@@ -25,7 +25,9 @@ def table(rows: int = 4000, seed: int = 0) -> Table:
         {
             "x": random.normal(size=rows),
             "c": pd.Series(random.choice(["a", "b", "ü"], rows), dtype=object),
-            "day": pd.Series(np.datetime_as_string(np.datetime64("2013-01-01") + random.integers(0, 365, rows))).astype(object),
+            "day": pd.Series(
+                np.datetime_as_string(np.datetime64("2013-01-01") + random.integers(0, 365, rows))
+            ).astype(object),
             "group": pd.Series(random.integers(0, 300, rows).astype(str), dtype=object),
             "side": pd.Series(random.choice(["train", "holdout"], rows), dtype=object),
         }
@@ -57,7 +59,8 @@ def test_shares_are_kept_within_chance() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [RULE, SplitRule("group", ("group",)), SplitRule("time", ("day",)), SplitRule("column", ("side",))]
+    "rule",
+    [RULE, SplitRule("group", ("group",)), SplitRule("time", ("day",)), SplitRule("column", ("side",))],
 )
 def test_the_side_of_a_row_does_not_depend_on_the_order(rule: SplitRule) -> None:
     """A database returns rows as it likes."""
@@ -153,12 +156,18 @@ def test_a_side_without_rows_is_refused() -> None:
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=3)), min_size=2, max_size=8), st.data())
-def test_one_changed_cell_changes_the_fingerprint_and_the_order_does_not(rows: list, data: st.DataObject) -> None:
+@given(
+    st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=3)), min_size=2, max_size=8), st.data()
+)
+def test_one_changed_cell_changes_the_fingerprint_and_the_order_does_not(
+    rows: list, data: st.DataObject
+) -> None:
     """The fingerprint is the identity of a table's content."""
 
     def made(content: list) -> Table:
-        frame = pd.DataFrame({"x": [x for x, _ in content], "c": pd.Series([c for _, c in content], dtype=object)})
+        frame = pd.DataFrame(
+            {"x": [x for x, _ in content], "c": pd.Series([c for _, c in content], dtype=object)}
+        )
         return Table("rows", frame, {"x": "number", "c": "category"})
 
     before = fingerprint(made(rows))

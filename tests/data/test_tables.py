@@ -49,7 +49,9 @@ def loaded(values: list[object] | pa.Array, *, is_text: bool = False) -> Table:
         ([None, None], None),
     ],
 )
-def test_the_kind_of_a_text_column_is_found_from_all_its_values(texts: list[object], kind: str | None) -> None:
+def test_the_kind_of_a_text_column_is_found_from_all_its_values(
+    texts: list[object], kind: str | None
+) -> None:
     """Postal codes and long numbers stay text: a float64 would not give them back."""
     assert loaded(pa.array(texts, pa.string()), is_text=True).kinds["c"] == kind
 
@@ -82,8 +84,12 @@ def test_nested_columns_are_refused_by_name() -> None:
 
 def test_the_schema_states_what_the_rows_hold_and_reads_back() -> None:
     """Range, quantiles and categories are those of the rows given, in the JSON form too."""
-    frame = pd.DataFrame({"x": [1.0, 2.0, np.nan], "c": ["b", "a", "b"], "d": ["1970-01-02", None, "1970-01-03"]})
-    table = Table("given", frame.astype({"c": object, "d": object}), {"x": "number", "c": "category", "d": "datetime"})
+    frame = pd.DataFrame(
+        {"x": [1.0, 2.0, np.nan], "c": ["b", "a", "b"], "d": ["1970-01-02", None, "1970-01-03"]}
+    )
+    table = Table(
+        "given", frame.astype({"c": object, "d": object}), {"x": "number", "c": "category", "d": "datetime"}
+    )
     schema = describe(table, ["x", "c", "d"], target="y", units={"x": "m²", "y": "EUR"})
     assert schema["x"].missing and not schema["c"].missing
     assert (schema["x"].minimum, schema["x"].maximum, schema["x"].unit) == (1.0, 2.0, "m²")
@@ -94,5 +100,7 @@ def test_the_schema_states_what_the_rows_hold_and_reads_back() -> None:
 
 def test_dates_mean_the_same_to_the_schema_and_to_the_shipped_transformer() -> None:
     """Two modules read dates, since one of them travels without the other."""
-    texts = pd.Series(["2013-01-01", None, "1900-02-28T23:59:59.999999", "2013-07-01T05:00:00+02:00"], dtype=object)
+    texts = pd.Series(
+        ["2013-01-01", None, "1900-02-28T23:59:59.999999", "2013-07-01T05:00:00+02:00"], dtype=object
+    )
     np.testing.assert_array_equal(seconds(texts), transformers.seconds(texts))

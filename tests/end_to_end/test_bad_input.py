@@ -68,7 +68,10 @@ def test_a_bad_table_is_refused_and_the_champion_stays(
         (["--target", "prize"], "has no target column 'prize': did you mean 'price'?"),
         (["--exclude", "aera"], "has no excluded column 'aera': did you mean 'area'?"),
         (["--units", "prise=EUR"], "has no unit column 'prise': did you mean 'price'?"),
-        (["--data", "sqlite:///no/such.db", "--query", "SELECT 1", "--name", "x"], "unable to open database file"),
+        (
+            ["--data", "sqlite:///no/such.db", "--query", "SELECT 1", "--name", "x"],
+            "unable to open database file",
+        ),
         (["--holdout", "2"], "'2' must be a share"),
     ],
 )
@@ -84,7 +87,9 @@ def test_a_bad_word_is_refused(words: list[str], says: str, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("houses")
-def test_a_column_without_values_is_dropped_with_a_warning(houses: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_column_without_values_is_dropped_with_a_warning(
+    houses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It teaches nothing, and stops nothing."""
     pd.read_csv(houses).assign(empty=None).to_csv(houses, index=False)
     assert train() == 0

@@ -22,7 +22,13 @@ from tests.conftest import ROOT, Workspace
 MLFLOW = [sys.executable, "-m", "mlflow"]
 
 
-def mlflow_run(workspace: Workspace, *words: str, project: str = str(ROOT), env_manager: str = "local", **environment: str):
+def mlflow_run(
+    workspace: Workspace,
+    *words: str,
+    project: str = str(ROOT),
+    env_manager: str = "local",
+    **environment: str,
+):
     """Run the project as a user does."""
     command = [*MLFLOW, "run", project, "--env-manager", env_manager, *words]
     return workspace.run(*command, timeout=280, **environment)
@@ -69,14 +75,23 @@ def messy(tmp_path: Path) -> Path:
 
 def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, messy: Path) -> None:
     """From another folder, with three flags: tracked, registered, promoted, loadable by stock MLflow."""
-    done = mlflow_run(workspace, "-P", f"data={messy}", "-P", "target=price", "-P", "units=price=EUR,floor area=m²")
+    done = mlflow_run(
+        workspace, "-P", f"data={messy}", "-P", "target=price", "-P", "units=price=EUR,floor area=m²"
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 rows have no price and are left out" in done.stdout
     assert "promoted: houses had no champion" in done.stdout
     client, run = only_run(workspace)
     assert run.info.status == "FINISHED"
     figures = run.data.metrics
-    assert {"holdout_rmse", "holdout_rmse_se", "train_mae", "dummy_holdout_rmse", "fit_seconds", "rows_holdout"} <= set(figures)
+    assert {
+        "holdout_rmse",
+        "holdout_rmse_se",
+        "train_mae",
+        "dummy_holdout_rmse",
+        "fit_seconds",
+        "rows_holdout",
+    } <= set(figures)
     assert figures["rows_without_target"] == 5
     # The noise alone is 50; a missing area (5 % of them) costs what the areas spread, 1,470.
     assert 45 < figures["holdout_rmse"] < 0.5 * figures["dummy_holdout_rmse"]
@@ -84,9 +99,16 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
     plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {
         f"plots/{name}.png"
-        for name in ("predicted_against_actual", "residuals_by_predicted", "residual_histogram", "permutation_importance")
+        for name in (
+            "predicted_against_actual",
+            "residuals_by_predicted",
+            "residual_histogram",
+            "permutation_importance",
+        )
     }
-    children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    children = client.search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
     assert {child.info.run_name for child in children} == {"mean", "ridge", "boosting"}
     kind = client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
     assert kind == "custom_model_development"
@@ -155,14 +177,23 @@ def test_another_split_under_a_known_name_is_refused(workspace: Workspace) -> No
 def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Workspace, tmp_path: Path) -> None:
     """What a colleague does who has only the repository's address; uv makes the environment."""
     clone = tmp_path / "slipway"
-    ignored = shutil.ignore_patterns(".git", ".venv", "mlruns", "mlflow.db*", "__pycache__", "*.egg-info", "docs")
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "mlruns", "mlflow.db*", "__pycache__", "*.egg-info", "docs"
+    )
     shutil.copytree(ROOT, clone, ignore=ignored)
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
     for words in (["init", "--quiet"], ["add", "-A"], ["commit", "--quiet", "-m", "all"]):
         subprocess.run([*git, *words], cwd=clone, check=True, capture_output=True)
     table = ROOT / "data" / "samples" / "line.csv"
     done = mlflow_run(
-        workspace, "-P", f"data={table}", "-P", "target=y", project=f"file://{clone}", env_manager="uv", PYTHONPATH=""
+        workspace,
+        "-P",
+        f"data={table}",
+        "-P",
+        "target=y",
+        project=f"file://{clone}",
+        env_manager="uv",
+        PYTHONPATH="",
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "promoted: line had no champion" in done.stdout
@@ -173,10 +204,22 @@ def test_an_interrupted_training_registers_nothing_and_the_next_one_works(
     how: signal.Signals, status: str, workspace: Workspace
 ) -> None:
     """Ctrl-C closes the run; after kill -9 it stays open, and neither leaves a version."""
-    words = ["--data", str(ROOT / "data" / "samples" / "flights.csv"), "--target", "arr_delay", "--exclude", "date"]
+    words = [
+        "--data",
+        str(ROOT / "data" / "samples" / "flights.csv"),
+        "--target",
+        "arr_delay",
+        "--exclude",
+        "date",
+    ]
     command = [sys.executable, "-m", "training", "train", *words]
     started = subprocess.Popen(
-        command, cwd=workspace.folder, env=workspace.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert started.stdout is not None and started.stderr is not None
     for line in started.stdout:
@@ -200,7 +243,9 @@ def test_an_interrupted_training_registers_nothing_and_the_next_one_works(
         (["-P", "data=missing.csv"], f"missing.csv: no such file, folder or match; searched from {ROOT}"),
     ],
 )
-def test_mlflow_run_fails_with_one_line_and_the_reason_as_a_tag(words: list[str], says: str, workspace: Workspace) -> None:
+def test_mlflow_run_fails_with_one_line_and_the_reason_as_a_tag(
+    words: list[str], says: str, workspace: Workspace
+) -> None:
     """The person sees the line; the run in the UI keeps it."""
     done = mlflow_run(workspace, *words)
     assert done.returncode == 1
@@ -222,7 +267,16 @@ def test_a_table_in_postgresql_and_runs_in_postgresql(
     engine = sqlalchemy.create_engine(rows)
     pd.read_csv(ROOT / "data" / "samples" / "line.csv").to_sql("points", engine, index=False)
     engine.dispose()
-    words = ["--data", rows, "--query", "SELECT x, y FROM points WHERE x >= 0", "--target", "y", "--name", "line"]
+    words = [
+        "--data",
+        rows,
+        "--query",
+        "SELECT x, y FROM points WHERE x >= 0",
+        "--target",
+        "y",
+        "--name",
+        "line",
+    ]
     done = workspace.train(*words, MLFLOW_TRACKING_URI=records)
     assert done.returncode == 0, done.stderr
     assert "200 rows" in done.stdout

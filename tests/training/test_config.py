@@ -56,7 +56,9 @@ def test_a_wrong_value_is_refused_with_the_rule_and_the_value(words: list[str], 
 def test_a_database_needs_a_name() -> None:
     """Its URL has none, and may hold a password."""
     with pytest.raises(UsageError, match="pass name=") as caught:
-        parse(["train", "--data", "postgresql://me:secret@host/db", "--target", "price", "--query", "SELECT 1"])
+        parse(
+            ["train", "--data", "postgresql://me:secret@host/db", "--target", "price", "--query", "SELECT 1"]
+        )
     assert "secret" not in str(caught.value)
 
 

@@ -22,13 +22,17 @@ def table(rows: int = 400) -> Table:
             "x": np.where(random.random(rows) < 0.1, np.nan, x),
             "new": (random.random(rows) < 0.3).astype(float),
             "city": pd.Series(random.choice(["Ulm", "Bonn", "Köln"], rows), dtype=object),
-            "day": pd.Series(np.datetime_as_string(np.datetime64("2013-01-01") + np.arange(rows))).astype(object),
+            "day": pd.Series(np.datetime_as_string(np.datetime64("2013-01-01") + np.arange(rows))).astype(
+                object
+            ),
             "y": 3.0 * x + random.normal(size=rows),
         }
     )
     frame.loc[::9, "city"] = None
     frame.loc[::11, "day"] = None
-    return Table("t", frame, {"x": "number", "new": "boolean", "city": "category", "day": "datetime", "y": "number"})
+    return Table(
+        "t", frame, {"x": "number", "new": "boolean", "city": "category", "day": "datetime", "y": "number"}
+    )
 
 
 FEATURES = ["x", "new", "city", "day"]
@@ -57,7 +61,12 @@ def test_the_search_prefers_the_family_that_fits() -> None:
     training = given.take(split.mask("train"))
     told = []
     choice = choose(
-        training.frame[FEATURES], training.numbers("y"), split.folds(3), schema=schema, seed=0, on_candidate=told.append
+        training.frame[FEATURES],
+        training.numbers("y"),
+        split.folds(3),
+        schema=schema,
+        seed=0,
+        on_candidate=told.append,
     )
     assert [candidate.family for candidate in told] == list(FAMILIES)
     assert choice.best.family == "ridge"
@@ -79,7 +88,7 @@ def test_the_calendar_is_pythons() -> None:
 def test_text_that_is_no_date_is_an_error() -> None:
     """A wrong date must not become a missing one."""
     frame = pd.DataFrame({"day": pd.Series(["2013-02-30"], dtype=object)})
-    with pytest.raises(ValueError, match="2013-02-30|day is out of range"):
+    with pytest.raises(ValueError, match=r"2013-02-30|day is out of range"):
         CalendarFeatures().fit(frame).transform(frame)
 
 
