@@ -23,7 +23,7 @@ install: .venv/installed ## make .venv and install the pinned requirements
 		{ echo "slipway needs Python 3.11 as $(PYTHON): install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "  install   .venv with MLflow, scikit-learn and the rest (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev]'
 	@touch $@
 
 run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row
@@ -35,7 +35,8 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@echo
 	@echo "  next      make ui       compare runs at http://127.0.0.1:$(PORT)"
 	@echo "            make serve    an endpoint for models:/flights@champion"
-	@echo "            your table    $(BIN)/mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
+	@echo "            source .venv/bin/activate, then your own table:"
+	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
 
 test: install ## set-up and all tests
 	@python -m pytest -q
