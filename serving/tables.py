@@ -39,7 +39,8 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], in
 
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    coded = [column.name for column in schema.columns if column.kind == "category"]
+    names = set(pq.read_schema(pa.BufferReader(body)).names)
+    coded = [column.name for column in schema.columns if column.kind == "category" and column.name in names]
     file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=coded)
     found = file.metadata
     if found.num_rows > limits.rows:
@@ -49,9 +50,8 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
         > limits.body_bytes
     ):
         raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
-    names = file.schema_arrow.names
-    extra = _check_names(names, schema, limits)
-    wanted = [name for name in schema.names if name in set(names)]
+    extra = _check_names(file.schema_arrow.names, schema, limits)
+    wanted = [name for name in schema.names if name in names]
     return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False), extra
 
 

@@ -26,6 +26,8 @@ from serving.settings import Limits, Settings
 
 logger = logging.getLogger("serving")
 
+FORBIDDEN = ("mlflow", "sklearn", "pandas", "skops", "joblib", "cloudpickle")
+
 
 def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP parser with limits on the size of a request's head and the time it may take."""
@@ -130,8 +132,23 @@ def _reload(app: App) -> None:
         logger.error("%s; the old keys stay", error)  # noqa: TRY400 - the text says it all
 
 
+class _Forbidden:
+    """An import hook that knows the training libraries and finds none of them."""
+
+    @staticmethod
+    def find_spec(name: str, _path: Any = None, _target: Any = None) -> None:
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"{name} is not for serving workers", name=name)
+
+
+def forbid_imports() -> None:
+    """Make importing a training library an error here; pyarrow imports pandas wherever it finds it."""
+    sys.meta_path.insert(0, _Forbidden)
+
+
 def main() -> int:
     """Serve on the inherited socket."""
+    forbid_imports()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings = Settings.from_dict(json.load(sys.stdin))

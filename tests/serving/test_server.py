@@ -387,6 +387,8 @@ from serving.app import App
 from serving.scorer import Scorer
 from serving.settings import Settings
 import serving.worker
+assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)
+serving.worker.forbid_imports()
 scorer = Scorer.load(Path(sys.argv[1])); scorer.replay_golden()
 app = App(scorer, Settings(folder=sys.argv[1]))
 async def ask(body, kind):
@@ -400,7 +402,7 @@ assert asyncio.run(ask(json.dumps({"dataframe_records": [row]}).encode(), b"appl
 assert "pyarrow" not in sys.modules
 csv = ",".join(row) + "\\n" + ",".join("" if v is None else str(v) for v in row.values())
 assert asyncio.run(ask(csv.encode(), b"text/csv")) == 200
-print(sorted({"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)))
+print([name for name in ("mlflow", "sklearn", "pandas", "skops") if name in sys.modules])
 """
 
 
