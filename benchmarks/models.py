@@ -14,10 +14,10 @@ import pandas as pd
 from data.schema import Schema
 from data.sources import open_source
 from data.tables import describe, load_table
+from serving.scorer import open_session, run_blocks
 from training.compiling import compile_pipeline, measure_parity, write_scorer
 from training.flavor import save_model
 from training.models import FAMILIES
-from serving.scorer import open_session, run_blocks
 
 
 class _Graph:

@@ -36,6 +36,7 @@ TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 INLINE_BYTES = 32 * 2**10
 """Larger bodies are scored in a thread, so that the loop answers others meanwhile."""
 
+Encode = Callable[[Floats], Answer]
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
 
 
@@ -49,6 +50,7 @@ class App:
         self.telemetry = Telemetry(name=settings.name, version=settings.version, digest=scorer.digest)
         self.draining = False
         self._in_flight = 0
+        self._together = Together(scorer)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
         self._model = ((b"x-model-version", (settings.version or scorer.digest[:12]).encode()),)
         self._pages = self._open_pages()
@@ -91,7 +93,8 @@ class App:
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
-            answer, rows = self._work(body, headers, protocol, deadline)
+            rows, encode = self._decode(body, headers, protocol)
+            answer = encode(await self._together.predict(rows.matrix))
         else:
             loop = asyncio.get_running_loop()
             answer, rows = await loop.run_in_executor(
@@ -107,14 +110,18 @@ class App:
     def _work(
         self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, deadline: float
     ) -> tuple[Answer, Rows]:
+        rows, encode = self._decode(body, headers, protocol)
+        return encode(predict(self.scorer, rows.matrix, deadline)), rows
+
+    def _decode(self, body: bytes, headers: Mapping[bytes, bytes], protocol: str) -> tuple[Rows, Encode]:
         limits, schema = self.settings.limits, self.scorer.schema
         body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
         if protocol == "mlflow":
             rows = mlflow.decode(body, kind, schema, limits)
-            return mlflow.encode(predict(self.scorer, rows.matrix, deadline), rows), rows
+            return rows, lambda values: mlflow.encode(values, rows)
         rows, single = simple.decode(body, kind, schema, limits)
-        return simple.encode(predict(self.scorer, rows.matrix, deadline), rows, single=single), rows
+        return rows, lambda values: simple.encode(values, rows, single=single)
 
     def _open_pages(self) -> dict[str, Callable[[], Answer]]:
         described = dump(
@@ -159,6 +166,44 @@ class App:
         logger.exception("request failed, the client got 500 with error id %s", error_id)
         self.telemetry.refused(protocol, 500, "Internal")
         return failed(error_id)
+
+
+class Together:
+    """Scores the requests that one turn of the event loop brought in one run of the graph.
+
+    A run costs 30 to 40 us however few its rows are. Nobody waits: a request alone is scored at
+    the end of the turn it came in. The graph works row by row, so neighbours don't mix; a matrix
+    product may round its last digit differently for another number of rows.
+    """
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self._waiting: list[tuple[Floats, asyncio.Future[Floats]]] = []
+
+    def predict(self, matrix: Floats) -> asyncio.Future[Floats]:
+        """Return predictions of shape (n_rows,) at the end of this turn."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._run)
+        promised: asyncio.Future[Floats] = loop.create_future()
+        self._waiting.append((matrix, promised))
+        return promised
+
+    def _run(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        try:
+            joined = waiting[0][0] if len(waiting) == 1 else np.concatenate([matrix for matrix, _ in waiting])
+            values = self._scorer.predict(joined)
+        except Exception as error:  # each request reports it as its own
+            for _, promised in waiting:
+                if not promised.done():
+                    promised.set_exception(error)
+            return
+        start = 0
+        for matrix, promised in waiting:
+            if not promised.done():
+                promised.set_result(values[start : start + len(matrix)])
+            start += len(matrix)
 
 
 async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits) -> bytes:

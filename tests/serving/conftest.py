@@ -99,7 +99,7 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """y = wx + b: the version's folder."""
+    """Y = wx + b: the version's folder."""
     from benchmarks.models import build
 
     return build(tmp_path_factory.mktemp("line"), sample="line", target="y", family="ridge")

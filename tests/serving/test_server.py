@@ -155,7 +155,7 @@ def test_bodies_that_cannot_be_used_are_the_clients_mistake(server, golden, body
 
 
 def test_integers_over_64_bits_are_refused_not_rounded(server, golden):
-    """orjson makes a float of them without a word."""
+    """Orjson makes a float of them without a word."""
     body = json.dumps(
         one_row({0: {"row": {**golden[0]["row"], "distance": 12345678901234567890123}}})
     ).encode()
@@ -275,7 +275,7 @@ def test_bytes_that_arrive_one_by_one_are_one_body(server, golden):
 
 def test_limits_answer_before_the_work(start, flights, golden):
     """Each limit set low, and one step over it."""
-    options = "--body-bytes 20000 --rows 5 --columns 20 --header-bytes 2000 --body-seconds 1".split()
+    options = ["--body-bytes", "20000", "--rows", "5", "--columns", "20", "--header-bytes", "2000", "--body-seconds", "1"]
     body = one_row(golden)
     with start("--model", str(flights), *options) as served:
         assert served.call("/invocations", body)[0] == 200
@@ -407,7 +407,7 @@ print([name for name in ("mlflow", "sklearn", "pandas", "skops") if name in sys.
 
 
 def test_a_worker_imports_no_training_library_and_never_unpickles(flights):
-    """pyarrow comes at the first table, the others never, and pickle would end the process."""
+    """Pyarrow comes at the first table, the others never, and pickle would end the process."""
     command = [sys.executable, "-c", SCORE_AND_LOOK, str(flights / "scorer")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
     assert (ended.stdout.strip(), ended.returncode) == ("[]", 0), ended.stderr
