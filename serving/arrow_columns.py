@@ -35,10 +35,23 @@ def pack(values: Any, column: Column, *, is_text: bool) -> tuple[Floats, Bools, 
     """Return the column's floats, which cells are faults, and what such a cell holds."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     kind = array.type
-    if pa.types.is_dictionary(kind):
-        array = array.cast(kind.value_type)
-    floats, bad = _pack(array, column, is_text=is_text)
-    return floats, bad & ~_nulls(array), lambda _: f"{array.type}, as {column.kind} not usable"
+    floats, bad = (
+        _pack_dictionary(array, column, is_text)
+        if pa.types.is_dictionary(kind)
+        else _pack(array, column, is_text=is_text)
+    )
+    return floats, bad & ~_nulls(array), lambda _: f"{kind}, not usable as {column.kind}"
+
+
+def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:
+    """Pack each distinct value once: a small dictionary may stand for gigabytes of text."""
+    floats, bad = _pack(array.dictionary, column, is_text=is_text)
+    places = np.asarray(pc.fill_null(array.indices.cast(pa.int64()), 0))
+    nulls = _nulls(array)
+    if not len(floats):
+        return np.full(len(array), np.nan), np.zeros(len(array), dtype=np.bool_)
+    known_null = _nulls(array.dictionary)
+    return np.where(nulls, np.nan, floats[places]), (bad & ~known_null)[places] & ~nulls
 
 
 def _pack(array: Any, column: Column, *, is_text: bool) -> Result:
