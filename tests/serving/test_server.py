@@ -139,7 +139,7 @@ def test_many_faults_are_counted_and_twenty_described(server, golden):
         b'{"dataframe_records":[{}]}', b'{"dataframe_records":3}', b'{"dataframe_records":[3]}',
         b'{"dataframe_records":[NaN]}', b'{"dataframe_records":[{"x":Infinity}]}', b'{"x":"\\ud800"}',
         b'{"dataframe_split":{"columns":["a","a"],"data":[[1,2]]}}', b'{"dataframe_split":{"data":[[1]]}}',
-        b'{"dataframe_split":{"columns":["a"],"data":[[1,2]]}}', b'{"dataframe_split":{"columns":[],"data":[]}}',  # noqa: E501
+        b'{"dataframe_split":{"columns":["a"],"data":[[1,2]]}}', b'{"dataframe_split":{"columns":[],"data":[]}}',
         b'{"inputs":{"a":[1],"b":[1,2]}}', b'{"inputs":{}}', b'{"instances":[[1,2]]}',
         b'{"inputs":[],"instances":[]}', b"[" * 250_000, b'{"a":' * 250_000, b'{"\\u0000":1}',
         b'{"dataframe_records":[{"a":1,"a":2}]}', b'{"dataframe_records":[{"a" :1,"a"\n:2}]}',
@@ -197,7 +197,7 @@ def test_a_missing_content_type_is_json(server, golden):
     ("body", "kind"),
     [
         (b"", CSV), (b"\n\n", CSV), (b"a,b\n1\n", CSV), (b"a,a\n1,2\n", CSV), (b"\xff\xff\n\xfe", CSV),
-        (b"", PARQUET), (b"PAR1junkPAR1", PARQUET), (b"", ARROW), (b"\xff\xff\xff\xff\x10\x00\x00\x00", ARROW),  # noqa: E501
+        (b"", PARQUET), (b"PAR1junkPAR1", PARQUET), (b"", ARROW), (b"\xff\xff\xff\xff\x10\x00\x00\x00", ARROW),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_read_are_400(server, body, kind):
@@ -373,8 +373,8 @@ def test_a_request_under_way_is_answered_before_the_end(start, flights, golden):
 @pytest.mark.parametrize(
     "options",
     [
-        ["--model", "nowhere"], ["--model", "models:/a b@"], ["--model", "X", "--port", "70000"], ["--mod", "X"],  # noqa: E501
-        ["--model", "X", "--host", "0.0.0.0"], ["--model", "X", "--tls-cert", "a"], ["--model", "X", "--workers", "0"],  # noqa: E501
+        ["--model", "nowhere"], ["--model", "models:/a b@"], ["--model", "X", "--port", "70000"], ["--mod", "X"],
+        ["--model", "X", "--host", "0.0.0.0"], ["--model", "X", "--tls-cert", "a"], ["--model", "X", "--workers", "0"],
         ["--model", "X", "--api-key-file", "/nowhere"], ["--model", "X", "--rows", "many"],
     ],
 )  # fmt: skip
