@@ -33,7 +33,7 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@python -m serving.tryout --model models:/flights@champion --data data/samples/flights.csv --row 25000 \
 		--target arr_delay --exclude date --unit min
 	@echo
-	@echo "  next      make ui       compare runs at http://127.0.0.1:$(PORT)"
+	@echo "  next      make ui       compare the runs, at the address above"
 	@echo "            make serve    an endpoint for models:/flights@champion"
 	@echo "            source .venv/bin/activate, then your own table:"
 	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
@@ -60,7 +60,7 @@ ui: install ## MLflow's UI on this folder's runs
 	@mlflow ui --host 127.0.0.1 --port $(PORT)
 
 serve: install ## serve the champion of NAME (flights) on PORT (5000)
-	@mlflow models serve -m models:/$(NAME)@champion --env-manager local --host 127.0.0.1 --port $(PORT)
+	@python -m serving --model models:/$(NAME)@champion --port $(PORT)
 
 clean: ## remove the environment, the runs and what tools left behind
 	rm -rf .venv mlflow.db mlflow.db-* slipway.log slipway-mlflow.log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

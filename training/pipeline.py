@@ -279,10 +279,15 @@ def register(
     if decision.promoted:
         registry.promote(version)
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
-    run_tags = tags | {"slipway.version": version.number, "mlflow.note.content": text}
+    run_tags = tags | {
+        "slipway.version": version.number,
+        "mlflow.note.content": text,
+        "mlflow.runName": f"{version.name} {version.number}",
+    }
     job.run.log(metrics=figures, tags=run_tags)
     job.say("register", f"{version.name} version {version.number}: {summary}")
     job.say("decide", f"{decision.word}: {decision.reason}")
+    job.say("see", f"mlflow ui, then {job.run.page}")
     return Outcome(version, decision)
 
 

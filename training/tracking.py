@@ -45,6 +45,17 @@ class Run:
     experiment_id: str
     opened_by_mlflow: bool
 
+    @property
+    def page(self) -> str:
+        """The training runs in MLflow's UI.
+
+        The word at the end is needed: 3.17 opens each experiment on GenAI traces, whatever the
+        experiment's kind, until a person has switched to "Model training".
+        """
+        uri = mlflow.get_tracking_uri()
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/#/experiments/{self.experiment_id}?workflowType=machine_learning"
+
     def log(
         self,
         metrics: Mapping[str, float] | None = None,
