@@ -1,0 +1,55 @@
+"""The three models that are served in the measurements and in the server's tests."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from data.schema import Schema
+from data.sources import open_source
+from data.tables import describe, load_table
+from serving.scorer import open_session, run_blocks
+from training.compiling import compile_pipeline, measure_parity, write_scorer
+from training.flavor import save_model
+from training.models import FAMILIES
+
+
+class _Graph:
+    def __init__(self, graph: bytes) -> None:
+        self._session = open_session(graph)
+
+    def predict(self, matrix: Any) -> Any:
+        return run_blocks(self._session, matrix)
+
+
+def build(folder: Path, *, sample: str, target: str, family: str, features: list[str] | None = None) -> Path:
+    """Fit one family on a sample, save it as a version and as a joblib file; return the version's folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside the libraries are for training's own tests
+        return _build(folder, sample, target, family, features)
+
+
+def _build(folder: Path, sample: str, target: str, family: str, features: list[str] | None) -> Path:
+    table = load_table(open_source(str(resources.files("data.samples") / f"{sample}.csv")))
+    table = table.take(table.frame[target].notna().to_numpy())
+    features = features or [name for name in table.names if name != target]
+    schema: Schema = describe(table, features, target=target)
+    frame, y = table.frame[features], table.numbers(target)
+    pipeline = FAMILIES[family](schema, 0).fit(frame, y)
+    graph = compile_pipeline(pipeline, schema)
+    parity = measure_parity(pipeline, _Graph(graph), schema, frame, float(y.std()), graph=graph)
+    write_scorer(
+        folder / "scorer", graph=graph, schema=schema, frame=frame, fingerprint="sample", parity=parity
+    )
+    save_model(pipeline, folder / "version", schema=schema, scorer_folder=folder / "scorer")
+    joblib.dump(pipeline, folder / "model.joblib")
+    rows = json.loads(frame.head(1000).to_json(orient="split", index=False))
+    (folder / "rows.json").write_text(json.dumps({"dataframe_split": rows}))
+    pd.DataFrame(frame).to_parquet(folder / "rows.parquet", index=False)
+    return folder / "version"

@@ -1,0 +1,189 @@
+"""What can go wrong between a registered version and an answer.
+
+ServingError
+├── ModelError             the version's files cannot be served
+│   ├── NotAScorer         a file is absent, or is not what its name says
+│   ├── RefusedGraph       the graph asks for more than arithmetic on its input
+│   ├── WrongDigest        the files are not those that were promoted
+│   └── GoldenMismatch     the graph no longer gives the predictions written beside it
+├── SettingsError          the server was asked to start in a way that it refuses
+│   └── ModelNotFound      no version stands where --model points
+└── RequestError           one request cannot be answered; carries its HTTP status
+    ├── Malformed          400, the body is not what its Content-Type says
+    ├── UnusableValues     400, cells that cannot be used, each with its place
+    ├── NotAuthorized      401
+    ├── NotFound           404
+    ├── MethodNotAllowed   405
+    ├── SlowBody           408
+    ├── TooLarge           413
+    ├── WrongType          415
+    ├── WrongHost          421
+    ├── Busy               503, with Retry-After
+    └── TooSlow            504
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from serving.coercion import Fault
+
+
+class ServingError(Exception):
+    """Anything that the server reports rather than hides."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(text)
+        self.__dict__.update(facts)
+
+
+class ModelError(ServingError):
+    """The version's files cannot be served."""
+
+
+class NotAScorer(ModelError):
+    """A file is absent, or is not what its name says."""
+
+    def __init__(self, *, file: str, reason: str) -> None:
+        super().__init__(f"{file} {reason}: log the model again with Slipway", file=file, reason=reason)
+
+
+class RefusedGraph(ModelError):
+    """The graph asks for more than arithmetic on its input."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(
+            f"model.onnx is refused before it is run: {reason}; serve only files that Slipway wrote",
+            reason=reason,
+        )
+
+
+class WrongDigest(ModelError):
+    """The files are not those that were promoted."""
+
+    def __init__(self, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"the scorer's digest is {found}, expected {expected}: the files changed since they were recorded; "
+            "download the version again",
+            expected=expected,
+            found=found,
+        )
+
+
+class GoldenMismatch(ModelError):
+    """The graph no longer gives the predictions written beside it."""
+
+    def __init__(self, *, row: int, expected: float, found: float) -> None:
+        super().__init__(
+            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
+            "compare the versions in scorer.json with those installed",
+            row=row,
+            expected=expected,
+            found=found,
+        )
+
+
+class SettingsError(ServingError):
+    """The server was asked to start in a way that it refuses."""
+
+
+class ModelNotFound(SettingsError):
+    """No version stands where --model points."""
+
+    def __init__(self, *, uri: str, reason: str) -> None:
+        super().__init__(f"--model {uri}: {reason}", uri=uri, reason=reason)
+
+
+class RequestError(ServingError):
+    """One request cannot be answered. The text goes to the client, so it never quotes the request."""
+
+    status = 400
+    code = "BAD_REQUEST"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Malformed(RequestError):
+    """The body is not what its Content-Type says."""
+
+
+class UnusableValues(RequestError):
+    """Cells that cannot be used."""
+
+    def __init__(self, *, faults: Sequence[Fault], count: int) -> None:
+        first = faults[0]
+        place = (
+            f"column {first.column!r}" if first.row is None else f"row {first.row}, column {first.column!r}"
+        )
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        super().__init__(
+            f"{place}: expected {first.expected}, found {first.found}{more}",
+            faults=tuple(faults),
+            count=count,
+        )
+
+
+class NotAuthorized(RequestError):
+    """No key, or one that is not in the key file."""
+
+    status, code = 401, "UNAUTHENTICATED"
+    headers = ((b"www-authenticate", b"Bearer"),)
+
+
+class NotFound(RequestError):
+    """No such path."""
+
+    status, code = 404, "ENDPOINT_NOT_FOUND"
+
+
+class MethodNotAllowed(RequestError):
+    """The path exists for another method."""
+
+    status, code = 405, "METHOD_NOT_ALLOWED"
+
+    def __init__(self, *, allowed: str) -> None:
+        super().__init__(f"use {allowed} here", allowed=allowed)
+        self.headers = ((b"allow", allowed.encode()),)
+
+
+class SlowBody(RequestError):
+    """The body did not arrive in time."""
+
+    status, code = 408, "REQUEST_TIMEOUT"
+    headers = ((b"connection", b"close"),)
+
+
+class TooLarge(RequestError):
+    """More bytes, rows or columns than this server takes at once."""
+
+    status, code = 413, "REQUEST_LIMIT_EXCEEDED"
+    headers = ((b"connection", b"close"),)
+
+    def __init__(self, *, what: str, limit: int) -> None:
+        super().__init__(f"more than {limit} {what}: send less at once", what=what, limit=limit)
+
+
+class WrongType(RequestError):
+    """A Content-Type or Content-Encoding that is not read here."""
+
+    status, code = 415, "UNSUPPORTED_MEDIA_TYPE"
+
+
+class WrongHost(RequestError):
+    """A Host header that names another machine: a page in a browser may be reaching for loopback."""
+
+    status, code = 421, "BAD_REQUEST"
+
+
+class Busy(RequestError):
+    """As many requests are in flight as this worker takes."""
+
+    status, code = 503, "TEMPORARILY_UNAVAILABLE"
+    headers = ((b"retry-after", b"1"),)
+
+
+class TooSlow(RequestError):
+    """Scoring took longer than a request may; the work has stopped."""
+
+    status, code = 504, "DEADLINE_EXCEEDED"

@@ -1,0 +1,44 @@
+"""The simplest call: `POST /predict` with `{"x": 3}` answers `{"y": 11.02}`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.schema import Schema
+from serving.coercion import Floats
+from serving.errors import Malformed, WrongType
+from serving.requests import JSON, Rows, from_columns, from_records, read_json
+from serving.responses import JSON_TYPE, Answer, dump, noticed
+from serving.settings import Limits
+
+
+def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
+    """Return the rows, and whether one value is to be answered rather than a list."""
+    if kind != JSON:
+        raise WrongType(f"Content-Type must be {JSON} here")
+    request = read_json(body)
+    if type(request) is not dict or set(request) != {"x"}:
+        raise Malformed('the body must be an object with the one key "x"')
+    return _read(request["x"], schema, limits)
+
+
+def _read(x: Any, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
+    if type(x) is dict and any(type(values) is list for values in x.values()):
+        if not all(type(values) is list for values in x.values()):
+            raise Malformed("the columns of x must be all lists or all single values")
+        return from_columns(x, schema, limits), False
+    if type(x) is dict:
+        return from_records([x], schema, limits), True
+    if type(x) is list and x and all(type(row) is dict for row in x):
+        return from_records(x, schema, limits), False
+    if len(schema.columns) != 1:
+        raise Malformed(
+            f"this model has {len(schema.columns)} columns: x must be an object of them, or a list of objects"
+        )
+    single = type(x) is not list
+    return from_columns({schema.names[0]: [x] if single else x}, schema, limits), single
+
+
+def encode(values: Floats, rows: Rows, *, single: bool) -> Answer:
+    """Return `{"y": ...}`."""
+    return Answer(dump({"y": values[0] if single else values}), headers=(JSON_TYPE, *noticed(rows)))

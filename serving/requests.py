@@ -1,0 +1,217 @@
+"""A request's body, in any format, -> one packed matrix.
+
+Decoding is strict: duplicate keys, tokens such as NaN, rows of different lengths and columns
+named twice are refused. It knows no protocol: which keys stand around the rows is for
+`serving.protocols`. Texts of errors never quote the body.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+import orjson
+
+from data.schema import Schema
+from serving.coercion import MOST_FAULTS, Fault, Floats, Packed, pack_arrow, pack_columns, pack_row
+from serving.errors import Malformed, TooLarge, UnusableValues, WrongType
+from serving.settings import Limits
+
+JSON, CSV = "application/json", "text/csv"
+PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
+BATCH_ROWS = 65_536
+
+_KEY = re.compile(rb'"\s*:')
+_LONG_NUMBER = re.compile(rb"\d{19}")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A request's rows, packed, and what was noticed about them."""
+
+    matrix: Floats
+    unseen: Mapping[str, int]
+    missing: Mapping[str, int]
+    extra: int = 0
+
+
+def media_type(header: str | None) -> str:
+    """Return the Content-Type without its parameters; JSON where there is none. Raises WrongType."""
+    if not header:
+        return JSON
+    kind, *parameters = (part.strip() for part in header.split(";"))
+    for parameter in filter(None, parameters):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() != "charset" or value.strip().strip('"').lower() not in ("utf-8", "utf8"):
+            raise WrongType("Content-Type may say charset=utf-8 and nothing else")
+    return kind.lower()
+
+
+def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
+    """Undo gzip, stopping at the limit; raises WrongType, Malformed or TooLarge."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise WrongType("Content-Encoding may be gzip or identity")
+    machine = zlib.decompressobj(31)
+    try:
+        expanded = machine.decompress(body, limits.body_bytes + 1)
+    except zlib.error as error:
+        raise Malformed("the body is no gzip") from error
+    if len(expanded) > limits.body_bytes:
+        raise TooLarge(what="bytes after gzip", limit=limits.body_bytes)
+    if not machine.eof or machine.unused_data:
+        raise Malformed("the gzip body is cut short, or more follows it")
+    return expanded
+
+
+def read_json(body: bytes) -> Any:
+    """Parse strict JSON.
+
+    orjson keeps the last of two equal keys and makes a float of an integer over 64 bits. Both
+    show: more keys are written than were kept, or 19 digits stand in a row. Only then is the
+    body parsed again, by the standard library.
+    """
+    try:
+        parsed = orjson.loads(body)
+        if len(_KEY.findall(body)) != _count_keys(parsed) or _LONG_NUMBER.search(body):
+            parsed = json.loads(body, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("the body is not valid JSON in UTF-8") from error
+    return parsed
+
+
+def _count_keys(parsed: Any) -> int:
+    if type(parsed) is dict:
+        return len(parsed) + sum(
+            _count_keys(value) for value in parsed.values() if type(value) in (dict, list)
+        )
+    if type(parsed) is list and parsed and type(parsed[0]) in (dict, list):
+        return sum(_count_keys(value) for value in parsed if type(value) in (dict, list))
+    return 0
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("an object has the same key twice")
+    return found
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise Malformed("NaN and Infinity are not JSON: send null for a missing value")
+
+
+def from_split(names: Any, data: Any, schema: Schema, limits: Limits) -> Rows:
+    """Pack column names and a list of rows."""
+    if not isinstance(names, list) or not all(type(name) is str for name in names):
+        raise Malformed("'columns' must be a list of column names")
+    if len(set(names)) != len(names):
+        raise Malformed("'columns' names a column twice")
+    if not isinstance(data, list) or not all(type(row) is list and len(row) == len(names) for row in data):
+        raise Malformed("'data' must be a list of rows, each a list with one value for each of 'columns'")
+    if len(data) == 1:
+        return _checked_row(dict(zip(names, data[0], strict=True)), schema, limits)
+    return from_columns(
+        dict(zip(names, zip(*data, strict=True), strict=True)) if data else {}, schema, limits
+    )
+
+
+def from_records(records: Any, schema: Schema, limits: Limits) -> Rows:
+    """Pack a list of objects; a key that only some of them have is missing in the others."""
+    if not isinstance(records, list) or not all(type(record) is dict for record in records):
+        raise Malformed("rows must be a list of objects, one for each row")
+    if len(records) == 1:
+        return _checked_row(records[0], schema, limits)
+    if len(records) > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    names = set().union(*records)
+    columns = {name: [record.get(name) for record in records] for name in schema.names if name in names}
+    return from_columns(columns, schema, limits, extra=len(names) - len(columns), rows=len(records))
+
+
+def from_columns(
+    columns: Mapping[str, Sequence[Any]],
+    schema: Schema,
+    limits: Limits,
+    *,
+    extra: int | None = None,
+    rows: int = 0,
+) -> Rows:
+    """Pack columns, each a list of the same length."""
+    lengths = {len(values) for values in columns.values()}
+    if len(lengths) > 1:
+        raise Malformed("all columns must have the same number of values")
+    _check_size(max(lengths, default=rows), len(columns), limits)
+    if extra is None:
+        extra = sum(name not in schema.names for name in columns)
+    return _checked(pack_columns(columns, schema), extra)
+
+
+def _checked_row(row: Mapping[str, Any], schema: Schema, limits: Limits) -> Rows:
+    _check_size(1, len(row), limits)
+    packed = pack_row(row, schema)
+    return _checked(packed, len(row) - len(schema.columns))
+
+
+def _check_size(rows: int, columns: int, limits: Limits) -> None:
+    if rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if columns > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    if not rows:
+        raise Malformed("there are no rows: send at least one")
+
+
+def _checked(packed: Packed, extra: int) -> Rows:
+    if packed.n_faults:
+        raise UnusableValues(faults=packed.faults, count=packed.n_faults)
+    return Rows(packed.matrix, packed.unseen, packed.missing, extra)
+
+
+def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
+    """Pack a CSV, Parquet or Arrow IPC body; raises Malformed, TooLarge, UnusableValues or WrongType."""
+    if kind not in (CSV, PARQUET, ARROW):
+        raise WrongType(f"Content-Type must be one of {JSON}, {CSV}, {PARQUET}, {ARROW}")
+    import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
+
+    from serving import tables  # noqa: PLC0415 - as above
+
+    try:
+        batches, extra = tables.open_batches(body, kind, schema, limits)
+        return _joined(batches, schema, limits, extra=extra, is_text=kind == CSV)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Malformed(f"the body is no readable {kind}") from error
+
+
+def _joined(batches: Iterable[Any], schema: Schema, limits: Limits, *, extra: int, is_text: bool) -> Rows:
+    parts: list[Packed] = []
+    faults: list[Fault] = []
+    rows = count = 0
+    for batch in batches:
+        _check_size(rows + batch.num_rows or 1, 0, limits)
+        part = pack_arrow(batch, schema, is_text=is_text)
+        faults += [
+            Fault(f.row if f.row is None else f.row + rows, f.column, f.expected, f.found)
+            for f in part.faults
+        ]
+        count += part.n_faults
+        rows += batch.num_rows
+        parts.append(part)
+    _check_size(rows, 0, limits)
+    matrix = parts[0].matrix if len(parts) == 1 else np.concatenate([part.matrix for part in parts])
+    unseen, missing = _summed(part.unseen for part in parts), _summed(part.missing for part in parts)
+    return _checked(Packed(matrix, tuple(faults[:MOST_FAULTS]), count, unseen, missing), extra)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for name, count in part.items():
+            total[name] = total.get(name, 0) + count
+    return total

@@ -1,0 +1,74 @@
+"""What the server was told at its start: plain values that travel to the workers as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK_HOSTS = frozenset({*LOOPBACK, "[::1]"})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much one request, and how many at once. Each has an option of its name.
+
+    Attributes
+    ----------
+    body_bytes : int
+        Of the body, also after gzip or Parquet's own compression is undone.
+    rows : int
+        In one request.
+    columns : int
+        In one request, those included that the model ignores.
+    header_bytes : int
+        Request line and headers.
+    body_seconds : float
+        For the headers, and again for the body, to arrive.
+    work_seconds : float
+        For decoding and scoring.
+    in_flight : int
+        Requests at once in one worker.
+    """
+
+    body_bytes: int = 64 * 2**20
+    rows: int = 1_000_000
+    columns: int = 10_000
+    header_bytes: int = 64 * 2**10
+    body_seconds: float = 30.0
+    work_seconds: float = 60.0
+    in_flight: int = 512
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a worker needs to know beside the model's files."""
+
+    folder: str
+    name: str = ""
+    version: str = ""
+    host: str = "127.0.0.1"
+    workers: int = 1
+    threads: int = 1
+    key_file: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    access_log: float = 0.0
+    drain_seconds: float = 30.0
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK
+
+    def as_json(self) -> str:
+        """Return the JSON form."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Settings:
+        """Read the JSON form back."""
+        return cls(**{**written, "limits": Limits(**written["limits"])})

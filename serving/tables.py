@@ -1,0 +1,75 @@
+"""CSV, Parquet and Arrow IPC bodies -> record batches, their sizes checked before they are decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from data.schema import Schema
+from serving.errors import Malformed, TooLarge
+from serving.requests import BATCH_ROWS, CSV, PARQUET
+from serving.settings import Limits
+
+
+def open_batches(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+    """Return the batches, and how many columns the model does not know."""
+    if kind == CSV:
+        return _csv(body, schema, limits)
+    return _parquet(body, schema, limits) if kind == PARQUET else _arrow(body, schema, limits)
+
+
+def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+    if not body.strip():
+        raise Malformed("the CSV body is empty: send a header and at least one row")
+    table = pa_csv.read_csv(
+        pa.BufferReader(body),
+        read_options=pa_csv.ReadOptions(use_threads=False),
+        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            strings_can_be_null=True, column_types=dict.fromkeys(schema.names, pa.string())
+        ),
+    )
+    extra = _check_names(table.column_names, schema, limits)
+    return iter(table.to_batches()), extra
+
+
+def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+    names = set(pq.read_schema(pa.BufferReader(body)).names)
+    coded = [column.name for column in schema.columns if column.kind == "category" and column.name in names]
+    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=coded)
+    found = file.metadata
+    if found.num_rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if (
+        sum(found.row_group(place).total_byte_size for place in range(found.num_row_groups))
+        > limits.body_bytes
+    ):
+        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
+    extra = _check_names(file.schema_arrow.names, schema, limits)
+    wanted = [name for name in schema.names if name in names]
+    return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False), extra
+
+
+def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+    reader = pa.ipc.open_stream(pa.BufferReader(body))
+    extra = _check_names(reader.schema.names, schema, limits)
+    return _validated(reader), extra
+
+
+def _validated(reader: Any) -> Iterator[Any]:
+    for batch in reader:
+        batch.validate(full=True)  # lengths and offsets are the sender's word until here
+        yield batch
+
+
+def _check_names(names: Sequence[str], schema: Schema, limits: Limits) -> int:
+    if len(names) > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    if len(set(names)) != len(names):
+        raise Malformed("a column is named twice")
+    return sum(name not in schema.names for name in names)

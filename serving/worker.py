@@ -1,0 +1,164 @@
+"""One process that answers requests: two model files in, a listening socket inherited.
+
+Started as `python -m serving.worker FD` with its settings as JSON on stdin. It imports neither
+mlflow, scikit-learn nor pandas, and never unpickles. It serves only after the golden rows were
+replayed equal; until then connections wait in the socket's queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.app import App
+from serving.errors import ServingError
+from serving.scorer import Scorer
+from serving.settings import Limits, Settings
+
+logger = logging.getLogger("serving")
+
+FORBIDDEN = ("mlflow", "sklearn", "pandas", "skops", "joblib", "cloudpickle")
+
+
+def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
+    """Return uvicorn's HTTP parser with limits on the size of a request's head and the time it may take."""
+
+    class LimitedProtocol(HttpToolsProtocol):
+        head_bytes = 0
+        in_head = True
+        timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.timer = self.loop.call_later(limits.body_seconds, self.too_slow)
+
+        def too_slow(self) -> None:
+            if self.in_head and not self.transport.is_closing():
+                self.transport.close()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            if self.in_head:
+                self.head_bytes += len(data)
+                if self.head_bytes > limits.header_bytes + limits.body_bytes:
+                    self.transport.close()
+                    return
+            super().data_received(data)
+
+        def on_message_begin(self) -> None:
+            self.head_bytes = 0
+            self.in_head = True
+            super().on_message_begin()
+
+        def on_url(self, url: bytes) -> None:
+            self.count(len(url))
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self.count(len(name) + len(value))
+            super().on_header(name, value)
+
+        def count(self, size: int) -> None:
+            self.head_bytes += size
+            if self.head_bytes > limits.header_bytes:
+                raise ValueError("request head is too large")
+
+        def on_headers_complete(self) -> None:
+            self.in_head = False
+            super().on_headers_complete()
+
+    return LimitedProtocol
+
+
+def run(settings: Settings, listener: socket.socket) -> None:
+    """Load, replay, serve until told to stop; raises ModelError before the first request."""
+    scorer = Scorer.load(Path(settings.folder), threads=settings.threads)
+    scorer.replay_golden()
+    app = App(scorer, settings)
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(settings.limits),
+        loop="uvloop",
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_graceful_shutdown=round(settings.drain_seconds),
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+    )
+    server = _Server(config, app)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: _reload(app))
+    server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server; says in /readyz that it drains, and a second SIGTERM forces the end."""
+
+    def __init__(self, config: uvicorn.Config, app: App) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        self.force_exit = self.should_exit
+        self._app.draining = True
+        super().handle_exit(sig, frame)
+
+
+def _reload(app: App) -> None:
+    try:
+        app.access.reload()
+        logger.info("key file read again")
+    except ServingError as error:
+        logger.error("%s; the old keys stay", error)  # noqa: TRY400 - the text says it all
+
+
+class _Forbidden:
+    """An import hook that knows the training libraries and finds none of them."""
+
+    @staticmethod
+    def find_spec(name: str, _path: Any = None, _target: Any = None) -> None:
+        if name.partition(".")[0] in FORBIDDEN:
+            raise ModuleNotFoundError(f"{name} is not for serving workers", name=name)
+
+
+def forbid_imports() -> None:
+    """Make importing a training library an error here; pyarrow imports pandas wherever it finds it."""
+    sys.meta_path.insert(0, _Forbidden)
+
+
+def main() -> int:
+    """Serve on the inherited socket."""
+    forbid_imports()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    settings = Settings.from_dict(json.load(sys.stdin))
+    try:
+        run(settings, socket.socket(fileno=int(sys.argv[1])))
+    except ServingError as error:
+        logger.error("worker stops: %s", error)  # noqa: TRY400 - the text says it all
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

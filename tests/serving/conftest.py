@@ -1,0 +1,118 @@
+"""A real version and a real server, made once for all tests of the server."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Served:
+    """A running server."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    def call(
+        self, path: str, body: Any = None, *, headers: dict[str, str] | None = None
+    ) -> tuple[int, Any, Any]:
+        """Send bytes, or anything else as JSON; return status, parsed body and headers."""
+        content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, content, headers or {})
+        if not request.has_header("Content-type") and content is not None:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=20) as answer:
+                return answer.status, _parsed(answer.read()), answer.headers
+        except HTTPError as error:
+            with error:
+                return error.code, _parsed(error.read()), error.headers
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return content.decode()
+
+
+@contextmanager
+def serve(*options: str) -> Iterator[Served]:
+    """Start a server on a free port, wait until it is ready, and stop it by its pid."""
+    command = [sys.executable, "-m", "serving", "--port", "0", *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        found = re.search(r"https?://\S+", process.stdout.readline())
+        served = Served(found[0], process)
+        if not served.url.startswith("https"):
+            wait_ready(served)
+        yield served
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
+
+
+def wait_ready(served: Served) -> None:
+    """Return once /readyz says 200."""
+    for _ in range(100):
+        try:
+            if served.call("/readyz")[0] == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("the server did not get ready")
+
+
+@pytest.fixture(scope="session")
+def start() -> Callable[..., Any]:
+    """The function that starts a server."""
+    return serve
+
+
+@pytest.fixture(scope="session")
+def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ridge on the flights sample: the version's folder."""
+    from benchmarks.models import build
+
+    return build(tmp_path_factory.mktemp("flights"), sample="flights", target="arr_delay", family="ridge")
+
+
+@pytest.fixture(scope="session")
+def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Y = wx + b: the version's folder."""
+    from benchmarks.models import build
+
+    return build(tmp_path_factory.mktemp("line"), sample="line", target="y", family="ridge")
+
+
+@pytest.fixture(scope="session")
+def server(flights: Path) -> Iterator[Served]:
+    """The flights model, served."""
+    with serve("--model", str(flights)) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def golden(flights: Path) -> list[dict[str, Any]]:
+    """The model's golden rows with their predictions."""
+    return json.loads((flights / "scorer" / "scorer.json").read_text())["golden"]

@@ -1,0 +1,82 @@
+"""Which piece compiles which step, and the walk over a fitted pipeline.
+
+To teach the compiler a step, write a function from (step, features, graph) to features or a
+prediction in the module of its family, and name the step in that module's table.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from data.schema import Column, Schema
+from training.compiling import calendar, encoders, ensembles, kernels, linear, neural, preprocessing, trees
+from training.compiling.ensembles import Made, predicted
+from training.compiling.errors import UncompilableStep
+from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
+from training.compiling.graph import Graph
+
+PIECES: dict[type, Any] = {
+    **preprocessing.STEPS,
+    **encoders.STEPS,
+    **calendar.STEPS,
+    **linear.MODELS,
+    **trees.MODELS,
+    **neural.MODELS,
+    **kernels.MODELS,
+}
+"""The function for each class of step that has no steps inside. A subclass may compute otherwise: it has none."""
+
+
+def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:
+    """Return a fitted pipeline as one ONNX model in float64.
+
+    Parameters
+    ----------
+    pipeline : scikit-learn estimator
+        Fitted on a frame with the schema's columns: float64 for numbers and booleans, text for
+        categories and datetimes, None or NaN where missing.
+    schema : Schema
+        The packed matrix's columns.
+
+    Returns
+    -------
+    bytes
+        A model from the packed float64 matrix of shape (n_rows, n_columns) to predictions of
+        shape (n_rows,). The same fitted pipeline gives the same bytes.
+
+    Raises
+    ------
+    UncompilableStep
+        A step, or a setting of one, has no piece here.
+    RefusedPair
+        Trees stand behind a step that rounds differently on other machines.
+    """
+    graph = Graph(len(schema.columns))
+    names = list(getattr(pipeline, "feature_names_in_", schema.names))
+    given = dict(zip(schema.names, _columns(schema, graph), strict=True))
+    return graph.finish(predicted(pipeline, [given[name] for name in names], graph, compiled))
+
+
+def compiled(step: Any, features: list[Feature], graph: Graph) -> Made:
+    """Compile any step; raises UncompilableStep with its name."""
+    if type(step) in ensembles.STEPS:
+        made: Made = ensembles.STEPS[type(step)](step, features, graph, compiled)
+        return made
+    if type(step) not in PIECES:
+        raise UncompilableStep(step=type(step).__name__)
+    made = PIECES[type(step)](step, features, graph)
+    return made
+
+
+def _columns(schema: Schema, graph: Graph) -> list[Feature]:
+    return [_given(place, column, graph) for place, column in enumerate(schema.columns)]
+
+
+def _given(place: int, column: Column, graph: Graph) -> Feature:
+    if column.kind == "category":
+        return Text(place, np.array([*column.categories, UNSEEN_TEXT, np.nan], dtype=object))
+    if column.kind == "datetime":
+        return Dates(place)
+    return Slot(graph.rows, place, graph.columns)

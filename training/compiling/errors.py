@@ -1,0 +1,52 @@
+"""What the compiler refuses.
+
+    CompilingError
+    ├── UncompilableStep    it has no piece for this step, or not for this setting of it
+    ├── RefusedPair         the pair cannot be exact
+    └── ParityFailed        the graph differs from the pipeline
+
+All are raised at training time: a refused candidate never becomes a version.
+"""
+
+from __future__ import annotations
+
+from training.errors import TrainingError
+
+
+class CompilingError(TrainingError):
+    """The pipeline cannot become a graph that equals it."""
+
+
+class UncompilableStep(CompilingError):
+    """The compiler has no piece for this step, or not for this setting of it."""
+
+    def __init__(self, *, step: str, reason: str = "") -> None:
+        because = reason or "the compiler has no piece for it"
+        super().__init__(
+            f"step {step} cannot be compiled: {because}; use another step, or add one to training/compiling",
+            step=step,
+        )
+
+
+class RefusedPair(CompilingError):
+    """Two steps that cannot be exact behind each other."""
+
+    def __init__(self, *, step: str, behind: str) -> None:
+        super().__init__(
+            f"step {step} stands behind {behind}, which rounds differently on other machines: one unit in the last "
+            f"place flips a split; give {step} the values as they are",
+            step=step,
+            behind=behind,
+        )
+
+
+class ParityFailed(CompilingError):
+    """The graph differs from the pipeline by more than rounding."""
+
+    def __init__(self, *, max_rel: float, rows: int) -> None:
+        super().__init__(
+            f"the compiled graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on {rows} "
+            "rows, at most 1e-9 is allowed: the model is not registered",
+            max_rel=max_rel,
+            rows=rows,
+        )

@@ -1,0 +1,161 @@
+"""A small builder of ONNX graphs: tensors that can be added, multiplied and compared.
+
+It knows operators and constants, nothing of models. Names count up and constants are stored
+once each, so that building the same graph twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike, NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+OPSETS = {"": 22, "ai.onnx.ml": 5}
+IR_VERSION = 10
+INPUT, PREDICTION = "rows", "prediction"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value in the graph; arithmetic on it adds nodes."""
+
+    graph: Graph
+    name: str
+
+    def __add__(self, other: Operand) -> Tensor:
+        return self.graph.op("Add", self, other)
+
+    def __sub__(self, other: Operand) -> Tensor:
+        return self.graph.op("Sub", self, other)
+
+    def __rsub__(self, other: ArrayLike) -> Tensor:
+        return self.graph.op("Sub", other, self)
+
+    def __mul__(self, other: Operand) -> Tensor:
+        return self.graph.op("Mul", self, other)
+
+    def __truediv__(self, other: Operand) -> Tensor:
+        return self.graph.op("Div", self, other)
+
+    def __rtruediv__(self, other: ArrayLike) -> Tensor:
+        return self.graph.op("Div", other, self)
+
+    def __neg__(self) -> Tensor:
+        return self.graph.op("Neg", self)
+
+    def __matmul__(self, other: Operand) -> Tensor:
+        return self.graph.op("MatMul", self, other)
+
+    def __pow__(self, other: Operand) -> Tensor:
+        return self.graph.op("Pow", self, other)
+
+    def __lt__(self, other: Operand) -> Tensor:
+        return self.graph.op("Less", self, other)
+
+    def __le__(self, other: Operand) -> Tensor:
+        return self.graph.op("LessOrEqual", self, other)
+
+    def __gt__(self, other: Operand) -> Tensor:
+        return self.graph.op("Greater", self, other)
+
+    def __ge__(self, other: Operand) -> Tensor:
+        return self.graph.op("GreaterOrEqual", self, other)
+
+    def cast(self, kind: int) -> Tensor:
+        """Return the values in another TensorProto type."""
+        return self.graph.op("Cast", self, to=kind)
+
+    def take(self, places: ArrayLike) -> Tensor:
+        """Return columns by position, shape (n_rows, len(places))."""
+        return self.graph.op("Gather", self, np.asarray(places, dtype=np.int64), axis=1)
+
+    def of_width(self, width: int) -> Tensor:
+        """Return the same values as (n_rows, width), which the loader can then rely on."""
+        return self.graph.op("Reshape", self, np.array([-1, width], dtype=np.int64))
+
+
+Operand = Tensor | ArrayLike
+
+
+class Graph:
+    """Nodes and constants in the order of their making."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.rows = Tensor(self, INPUT)
+        self._faults: list[Tensor] = []
+        self._nodes: list[onnx.NodeProto] = []
+        self._constants: list[onnx.TensorProto] = []
+        self._known: dict[Any, Tensor] = {}
+
+    def op(self, operator: str, *inputs: Operand, domain: str = "", **attributes: Any) -> Tensor:
+        """Add a node and return its output; the same operator on the same inputs is added once."""
+        names = [self._operand(value).name for value in inputs]
+        key = (operator, *names, repr(attributes))
+        if domain or key not in self._known:
+            output = Tensor(self, f"t{len(self._nodes)}")
+            node = helper.make_node(operator, names, [output.name], domain=domain, **attributes)
+            self._nodes.append(node)
+            self._known[key] = output
+        return self._known[key]
+
+    def constant(self, values: ArrayLike) -> Tensor:
+        """Return a constant; floats become float64."""
+        array = np.ascontiguousarray(values) if np.ndim(values) else np.asarray(values)
+        if array.dtype.kind == "f" or (array.dtype.kind == "i" and not isinstance(values, np.ndarray)):
+            array = array.astype(np.float64)
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._known:
+            self._known[key] = Tensor(self, f"c{len(self._constants)}")
+            self._constants.append(numpy_helper.from_array(array, self._known[key].name))
+        return self._known[key]
+
+    def where(self, condition: Tensor, yes: Operand, no: Operand) -> Tensor:
+        """Choose by element."""
+        return self.op("Where", condition, yes, no)
+
+    def concat(self, parts: list[Tensor]) -> Tensor:
+        """Put columns side by side."""
+        return parts[0] if len(parts) == 1 else self.op("Concat", *parts, axis=1)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up each row, shape (n_rows, 1)."""
+        return self.op("ReduceSum", values, np.array([1]), keepdims=1)
+
+    def refuse(self, faults: Tensor) -> None:
+        """Make the prediction NaN where this value of shape (n_rows, 1) is NaN; elsewhere it must be 0."""
+        self._faults.append(faults)
+
+    def finish(self, prediction: Tensor) -> bytes:
+        """Return the model whose output is this value of shape (n_rows, 1)."""
+        for fault in self._faults:
+            prediction = prediction + fault
+        flat = helper.make_node("Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION])
+        rows = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])
+        output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])
+        nodes, constants = self._needed(flat)
+        graph = helper.make_graph(nodes, "slipway", [rows], [output], constants)
+        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
+        return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+    def _needed(self, last: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """Leave out what no prediction depends on: a feature that no tree splits on, say."""
+        names, nodes = set(last.input), [last]
+        for node in reversed(self._nodes):
+            if names.intersection(node.output):
+                names.update(node.input)
+                nodes.append(node)
+        return nodes[::-1], [constant for constant in self._constants if constant.name in names]
+
+    def _operand(self, value: Operand) -> Tensor:
+        return value if isinstance(value, Tensor) else self.constant(value)
+
+
+def as_tensor(values: NDArray[Any]) -> onnx.TensorProto:
+    """Return an array as an attribute of a node."""
+    return numpy_helper.from_array(values)

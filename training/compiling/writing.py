@@ -1,0 +1,80 @@
+"""The scorer's folder: the graph, and the document that says what it takes and gives."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.schema import Column, Schema
+from serving.scorer import Scorer, open_session, run_blocks
+from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
+from training.compiling.parity import pack_frame
+
+GOLDEN_ROWS = 10
+PACKAGES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "mlflow")
+
+
+def write_scorer(
+    folder: Path, *, graph: bytes, schema: Schema, frame: pd.DataFrame, fingerprint: str, parity: Parity
+) -> Scorer:
+    """Write `model.onnx` and `scorer.json`, and return the scorer as the server will load it.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    graph : bytes
+        As `compile_pipeline` gave it.
+    frame : pandas.DataFrame of shape (n_rows, n_columns)
+        Training rows, from which the golden rows are taken.
+    fingerprint : str
+        Of the training data.
+    parity : Parity
+        As `measure_parity` gave it.
+    """
+    matrix = pack_frame(frame, schema)
+    chosen = _golden_places(run_blocks(open_session(graph), matrix))
+    document = Document(
+        schema=schema,
+        fingerprint=fingerprint,
+        parity=parity,
+        versions=versions(),
+        golden_rows=tuple(_raw(frame.iloc[place], schema) for place in chosen),
+        golden_predictions=tuple(run_blocks(open_session(graph), matrix[chosen]).tolist()),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / GRAPH_FILE).write_bytes(graph)
+    (folder / DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
+    scorer = Scorer.load(folder)
+    scorer.replay_golden()
+    return scorer
+
+
+def versions() -> dict[str, str]:
+    """Return what made the graph: Python's minor version and each package's."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"python": python, "slipway": SLIPWAY} | {package: version(package) for package in PACKAGES}
+
+
+def _golden_places(predictions: Any) -> list[int]:
+    """Return rows spread evenly over those that have a finite prediction."""
+    finite = np.flatnonzero(np.isfinite(predictions))
+    spread = np.linspace(0, len(finite) - 1, min(GOLDEN_ROWS, len(finite))).round().astype(int)
+    return finite[spread].tolist()  # type: ignore[no-any-return]
+
+
+def _raw(row: pd.Series, schema: Schema) -> dict[str, Value]:
+    return {column.name: _value(row[column.name], column) for column in schema.columns}
+
+
+def _value(value: Any, column: Column) -> Value:
+    if pd.isna(value):
+        return None
+    if column.kind in ("category", "datetime"):
+        return str(value)
+    return bool(value) if column.kind == "boolean" else float(value)

@@ -1,0 +1,167 @@
+"""A version that stock MLflow loads as a scikit-learn model, with the scorer beside it.
+
+The flavor `slipway` adds the folder `scorer/` and one entry in `MLmodel`; everything else is
+what `mlflow.sklearn` writes. The pipeline is kept as skops, with each type that a loader must
+trust named one by one from the list below: a type that is not on it is refused here, not waved
+through there. It knows no registry.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import mlflow.sklearn
+import pandas as pd
+import skops.io
+from mlflow.models import Model, ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
+from mlflow.types import ColSpec, DataType
+from mlflow.types import Schema as MlflowSchema
+
+import training.flavor as this_flavor
+from data.schema import Schema
+from serving.scorer import Scorer
+from serving.scorer_format import FORMAT
+from training.compiling.errors import UncompilableStep
+
+FLAVOR_NAME = "slipway"
+SCORER_FOLDER = "scorer"
+SHIPPED_CODE = ("__init__.py", "transformers.py")
+"""All of this package that a version carries: the feature steps that scikit-learn lacks."""
+
+REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
+"""What stock MLflow needs to run the model."""
+
+TRUSTED = frozenset(
+    [
+        "functools.partial",
+        "numpy.dtype",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray",
+        "scipy.interpolate._bsplines.BSpline",
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.gaussian_process.kernels.ConstantKernel",
+        "sklearn.gaussian_process.kernels.DotProduct",
+        "sklearn.gaussian_process.kernels.Matern",
+        "sklearn.gaussian_process.kernels.Product",
+        "sklearn.gaussian_process.kernels.RBF",
+        "sklearn.gaussian_process.kernels.RationalQuadratic",
+        "sklearn.gaussian_process.kernels.Sum",
+        "sklearn.gaussian_process.kernels.WhiteKernel",
+        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
+        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
+        "sklearn.tree._tree.Tree",
+        "sklearn.utils._bunch.Bunch",
+        "sklearn.utils.validation.check_array",
+        "training.transformers.CalendarFeatures",
+        "training.transformers.CategoryText",
+    ]
+)
+"""Types that skops does not trust by itself and that our pipelines are made of."""
+
+
+def log_version(
+    pipeline: Any,
+    *,
+    schema: Schema,
+    scorer_folder: Path,
+    input_example: pd.DataFrame,
+    name: str = "model",
+    metadata: Mapping[str, Any] | None = None,
+) -> ModelInfo:
+    """Log a fitted pipeline and its scorer to the active run.
+
+    Parameters
+    ----------
+    pipeline : scikit-learn estimator
+        As it was compiled.
+    schema : Schema
+        For the signature.
+    scorer_folder : Path
+        As `training.compiling.write_scorer` left it.
+    input_example : pandas.DataFrame
+        A few training rows, shown in the UI and tried by MLflow's own tools.
+
+    Raises
+    ------
+    UncompilableStep
+        The pipeline holds a type that no loader should trust.
+    ModelError
+        The scorer's folder is broken.
+    """
+    return Model.log(
+        artifact_path=None,
+        name=name,
+        flavor=this_flavor,
+        sk_model=pipeline,
+        schema=schema,
+        scorer_folder=scorer_folder,
+        input_example=input_example[list(schema.names)],
+        metadata=dict(metadata or {}) or None,
+    )
+
+
+def save_model(
+    sk_model: Any,
+    path: str | Path,
+    *,
+    schema: Schema,
+    scorer_folder: Path,
+    input_example: pd.DataFrame | None = None,
+    mlflow_model: Model | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the version's folder: what `mlflow.sklearn` writes, and `scorer/`."""
+    digest = Scorer.load(scorer_folder).digest
+    written = mlflow_model or Model()
+    with tempfile.TemporaryDirectory() as staging:
+        mlflow.sklearn.save_model(
+            sk_model,
+            str(path),
+            mlflow_model=written,
+            code_paths=[str(_staged_code(Path(staging)))],
+            signature=signature_of(schema),
+            input_example=input_example,
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            serialization_format="skops",
+            skops_trusted_types=trusted_types(sk_model),
+            metadata=metadata,
+        )
+    shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
+    written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=FORMAT, digest=digest)
+    written.save(str(Path(path) / MLMODEL_FILE_NAME))
+
+
+def signature_of(schema: Schema) -> ModelSignature:
+    """Return the signature: double for numbers and booleans, string for the rest, and a double out.
+
+    A boolean is a double because MLflow's boolean turns null into False without a word.
+    """
+    doubles = {"number", "boolean"}
+    inputs = [
+        ColSpec(DataType.double if column.kind in doubles else DataType.string, column.name, required=True)
+        for column in schema.columns
+    ]
+    return ModelSignature(inputs=MlflowSchema(inputs), outputs=MlflowSchema([ColSpec(DataType.double)]))
+
+
+def trusted_types(pipeline: Any) -> list[str]:
+    """Return the types that a loader must trust, all of them on our list; raises UncompilableStep."""
+    needed = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
+    strange = sorted(set(needed) - TRUSTED)
+    if strange:
+        raise UncompilableStep(step=strange[0], reason="a version may not hold this type: loading it is not safe")
+    return sorted(needed)
+
+
+def _staged_code(folder: Path) -> Path:
+    """Copy the shipped files to a folder that imports as `training`."""
+    package = folder / "training"
+    package.mkdir()
+    for file in SHIPPED_CODE:
+        shutil.copy(Path(__file__).parent / file, package / file)
+    return package
