@@ -63,7 +63,18 @@ def predict(body: dict):
 @app.get("/ping")
 def ping(): return "ok"
 """
-UVICORN = [PYTHON, "-m", "uvicorn", "--no-access-log", "--log-level", "error", "--loop", "uvloop", "--http", "httptools"]
+UVICORN = [
+    PYTHON,
+    "-m",
+    "uvicorn",
+    "--no-access-log",
+    "--log-level",
+    "error",
+    "--loop",
+    "uvloop",
+    "--http",
+    "httptools",
+]
 FAST = ["--no-server-header", "--no-date-header"]
 
 
@@ -86,7 +97,9 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[tuple[subpr
     """Start a server alone, wait for its first answer; yield it and the seconds that took."""
     began = time.perf_counter()
     model = {"__pyfunc_model_path__": str(folder / "version"), "JOBLIB": str(folder / "model.joblib")}
-    process = subprocess.Popen(command, env=ENVIRONMENT | model, cwd=folder, stdout=-3, stderr=-3, start_new_session=True)
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT | model, cwd=folder, stdout=-3, stderr=-3, start_new_session=True
+    )
     try:
         _first_answer(process, port, (folder / "one.json").read_bytes())
         yield process, time.perf_counter() - began
@@ -127,7 +140,18 @@ def wrk(port: int, folder: Path, body: str, *, connections: int, seconds: int) -
         'wrk.headers["Content-Type"] = "application/json"\n'
     )
     url = f"http://127.0.0.1:{port}/invocations"
-    line = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "20s", "-s", str(script), url]
+    line = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--latency",
+        "--timeout",
+        "20s",
+        "-s",
+        str(script),
+        url,
+    ]
     if (os.cpu_count() or 1) > 1:
         line = ["taskset", "-c", "1", *line]
     text = subprocess.run(line, capture_output=True, text=True, check=True).stdout
@@ -155,7 +179,9 @@ def measure(name: str, folder: Path, seconds: int) -> dict[str, float]:
         found["1 conn p50 ms"] = wrk(port, folder, "one.json", connections=1, seconds=seconds)[1]
         found["32 conn /s"] = wrk(port, folder, "one.json", connections=32, seconds=seconds)[0]
         if name != "floor":
-            found["1000 rows: rows/s"] = 1000 * wrk(port, folder, "thousand.json", connections=2, seconds=seconds)[0]
+            found["1000 rows: rows/s"] = (
+                1000 * wrk(port, folder, "thousand.json", connections=2, seconds=seconds)[0]
+            )
         if name == "ours":
             found |= columnar(port, folder)
             found["MB after Arrow"] = worker_memory(process)
@@ -186,11 +212,19 @@ def prepare(folder: Path, sample: str, target: str, family: str) -> None:
 
     features = ["month", "weekday", "hour", "dep_delay", "distance", "carrier", "origin", "dest"]
     folder.mkdir()
-    build(folder, sample=sample, target=target, family=family, features=features if sample == "flights" else None)
+    build(
+        folder,
+        sample=sample,
+        target=target,
+        family=family,
+        features=features if sample == "flights" else None,
+    )
     split = json.loads((folder / "rows.json").read_text())["dataframe_split"]
     for name, rows in (("one.json", 1), ("thousand.json", 1000)):
         data = (split["data"] * 1000)[:rows]
-        (folder / name).write_text(json.dumps({"dataframe_split": {"columns": split["columns"], "data": data}}))
+        (folder / name).write_text(
+            json.dumps({"dataframe_split": {"columns": split["columns"], "data": data}})
+        )
     frame = pd.read_parquet(folder / "rows.parquet")
     frame = pd.concat([frame] * (100_000 // len(frame) + 1), ignore_index=True).head(100_000)
     frame.to_parquet(folder / "many.parquet", index=False)
@@ -218,7 +252,11 @@ def main() -> None:
             for name in commands(folder, 0):
                 if not given.only or name in given.only.split(","):
                     figures = measure(name, folder, given.seconds)
-                    print(f"  {name:14}", "  ".join(f"{key} {value:,.2f}" for key, value in figures.items()), flush=True)
+                    print(
+                        f"  {name:14}",
+                        "  ".join(f"{key} {value:,.2f}" for key, value in figures.items()),
+                        flush=True,
+                    )
 
 
 if __name__ == "__main__":

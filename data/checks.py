@@ -43,7 +43,12 @@ class Checked:
 
 
 def check_table(
-    table: Table, *, target: str, exclude: Sequence[str] = (), reserved: Mapping[str, Iterable[str]] | None = None
+    table: Table,
+    *,
+    target: str,
+    exclude: Sequence[str] = (),
+    reserved: Mapping[str, Iterable[str]] | None = None,
+    mentioned: Mapping[str, Iterable[str]] | None = None,
 ) -> Checked:
     """Return the rows and columns to learn from.
 
@@ -56,21 +61,21 @@ def check_table(
     exclude : sequence of str
         Columns that the user does not want as features.
     reserved : mapping of str to columns
-        Columns that have another role ("key", "time", ...), by role; they must exist, and are no features.
+        Columns that have another role ("time split", ...), by role; they must exist, and are no features.
+    mentioned : mapping of str to columns
+        Columns that must exist, by role.
 
     Raises
     ------
     MissingColumn, UnusableTarget, TooFewRows, UnusableColumn, NoFeatures
         The first of these that holds.
     """
-    reserved = {role: tuple(columns) for role, columns in (reserved or {}).items()}
-    named = [("target", target), *(("excluded", name) for name in exclude)]
-    named += [(role, column) for role, columns in reserved.items() for column in columns]
-    for role, column in named:
+    roles = {"target": [target], "excluded": exclude, **(reserved or {}), **(mentioned or {})}
+    for role, column in ((role, column) for role, columns in roles.items() for column in columns):
         if column not in table.frame:
             raise MissingColumn(where=table.where, role=role, column=column, columns=table.names)
     labelled = _labelled(table, target)
-    taken = {target, *exclude, *(column for columns in reserved.values() for column in columns)}
+    taken = {target, *exclude, *(column for columns in (reserved or {}).values() for column in columns)}
     features, warnings = _useful(labelled, [name for name in table.names if name not in taken])
     if not features:
         raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
@@ -144,5 +149,8 @@ def _refuse_infinite(column: str, values: NDArray[np.float64]) -> None:
     if infinite.any():
         row = int(infinite.argmax())
         raise UnusableColumn(
-            column=column, row=row + 1, found=f"is {values[row]}", repair="write a finite number, or leave it empty"
+            column=column,
+            row=row + 1,
+            found=f"is {values[row]}",
+            repair="write a finite number, or leave it empty",
         )

@@ -52,7 +52,9 @@ class EmptySource(SourceError):
     """The source exists and has no rows."""
 
     def __init__(self, *, where: str) -> None:
-        super().__init__(f"{where}: has no rows: pass a table with a header and at least 50 rows", where=where)
+        super().__init__(
+            f"{where}: has no rows: pass a table with a header and at least 50 rows", where=where
+        )
 
 
 class BrokenLine(SourceError):
@@ -85,7 +87,9 @@ class DuplicateColumns(TableError):
 
     def __init__(self, *, where: str, columns: Sequence[str]) -> None:
         named = ", ".join(map(repr, columns))
-        super().__init__(f"{where}: more than one column is called {named}: rename one", where=where, columns=columns)
+        super().__init__(
+            f"{where}: more than one column is called {named}: rename one", where=where, columns=columns
+        )
 
 
 class MissingColumn(TableError):
@@ -96,7 +100,11 @@ class MissingColumn(TableError):
         near = nearest(column, known)
         repair = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
         super().__init__(
-            f"{where}: has no {role} column {column!r}: {repair}", where=where, role=role, column=column, near=near
+            f"{where}: has no {role} column {column!r}: {repair}",
+            where=where,
+            role=role,
+            column=column,
+            near=near,
         )
 
 

@@ -81,7 +81,9 @@ class Column:
     def from_dict(cls, written: Mapping[str, Any]) -> Column:
         """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
         if written["kind"] not in KINDS:
-            raise ValueError(f"column {written['name']!r} has kind {written['kind']!r}, must be one of {KINDS}")
+            raise ValueError(
+                f"column {written['name']!r} has kind {written['kind']!r}, must be one of {KINDS}"
+            )
         return cls(
             name=written["name"],
             kind=written["kind"],

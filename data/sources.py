@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class FileSource(Source):
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises BrokenLine or UnreadableSource."""
-        assert self.dataset is not None  # noqa: S101 - always set by open_source
+        assert self.dataset is not None
         try:
             # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
             yield from self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1)
@@ -90,7 +91,9 @@ class FileSource(Source):
                 if broken is not None:
                     return broken
         reason = str(error).splitlines()[0]
-        return UnreadableSource(where=self.where, reason=reason, repair="check that the file is whole and in UTF-8")
+        return UnreadableSource(
+            where=self.where, reason=reason, repair="check that the file is whole and in UTF-8"
+        )
 
 
 @dataclass(frozen=True)
@@ -169,9 +172,7 @@ def _open_files(where: str) -> Source:
     if kind == "csv":
         return _open_delimited(where, paths, folder)
     try:
-        dataset = pa_dataset.dataset(
-            paths, format=kind, partitioning="hive", partition_base_dir=folder
-        )
+        dataset = pa_dataset.dataset(paths, format=kind, partitioning="hive", partition_base_dir=folder)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableSource(
             where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
@@ -184,7 +185,8 @@ def _matching_paths(where: str) -> list[str]:
     path = Path(where)
     if path.is_file():
         return [str(path)]
-    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))
+    # Path.glob takes no absolute pattern.
+    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))  # noqa: PTH207
     files = sorted(str(file) for file in found if file.is_file() and not file.name.startswith((".", "_")))
     if not files:
         raise SourceNotFound(where=where, searched=str(Path.cwd()))
@@ -227,7 +229,18 @@ def _read_header(path: str) -> tuple[str, list[str]]:
             file.seek(0)
             return separator, next(csv.reader(file, delimiter=separator))
     except (UnicodeDecodeError, csv.Error, StopIteration) as error:
-        raise UnreadableSource(where=path, reason="its first line is no header in UTF-8", repair="save it as UTF-8") from error
+        raise UnreadableSource(
+            where=path, reason="its first line is no header in UTF-8", repair="save it as UTF-8"
+        ) from error
+
+
+def without_password(url: str) -> str:
+    """Return a URL that may be printed and recorded.
+
+    >>> without_password("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def refuse_duplicates(where: str, names: list[str]) -> None:

@@ -48,6 +48,8 @@ class SplitRule:
         Shares of the rows (of the groups, for `group`).
     salt : str
         Makes two names split one table differently.
+    keyed : bool
+        Whether the user named the key columns of `hash`, which are then no features.
     """
 
     method: Method
@@ -55,6 +57,20 @@ class SplitRule:
     holdout: float = 0.15
     calibration: float = 0.15
     salt: str = ""
+    keyed: bool = False
+
+    @property
+    def reserved(self) -> tuple[str, ...]:
+        """The columns that decide the side and so are no features."""
+        return () if self.method == "hash" and not self.keyed else self.columns
+
+    def __str__(self) -> str:
+        """Say it in words, as in "by a hash of 9 columns"."""
+        if self.method == "hash" and not self.keyed:
+            count = len(self.columns)
+            return f"by a hash of {count} column{'s' * (count > 1)}, {self.holdout:.0%} held out"
+        words = {"hash": "by a hash of", "group": "by group", "time": "by time", "column": "by column"}
+        return f"{words[self.method]} {', '.join(self.columns)}, {self.holdout:.0%} held out"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -124,8 +140,12 @@ def split_table(table: Table, rule: SplitRule) -> Split:
     """
     for column in rule.columns:
         if column not in table.frame:
-            raise MissingColumn(where=table.where, role=f"{rule.method} split", column=column, columns=table.names)
-    split = {"hash": _by_hash, "group": _by_hash, "time": _by_time, "column": _by_column}[rule.method](table, rule)
+            raise MissingColumn(
+                where=table.where, role=f"{rule.method} split", column=column, columns=table.names
+            )
+    split = {"hash": _by_hash, "group": _by_hash, "time": _by_time, "column": _by_column}[rule.method](
+        table, rule
+    )
     for side in ("train", "holdout"):
         if split.counts[side] < 2:
             raise SplitError(

@@ -11,7 +11,7 @@ with leading zeros (postal codes) are categories, since a float64 would not give
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,7 +80,10 @@ def load_table(source: Source) -> Table:
     """
     arrow = source.read()
     columns = {name: _typed(arrow[name], name, is_text=source.is_text) for name in arrow.column_names}
-    frame = pd.DataFrame({name: values for name, (_, values) in columns.items()})
+    # A Series of its own dtype: a frame made from arrays would turn text into pandas' str, and None into NaN.
+    frame = pd.DataFrame(
+        {name: pd.Series(values, dtype=values.dtype) for name, (_, values) in columns.items()}
+    )
     return Table(source.where, frame, {name: kind for name, (kind, _) in columns.items()})
 
 
@@ -95,7 +98,7 @@ def describe(
 
 def _described(table: Table, name: str, unit: str | None) -> Column:
     kind = table.kinds[name]
-    assert kind is not None  # noqa: S101 - all-missing columns are no features
+    assert kind is not None
     values = table.frame[name]
     column = Column(name, kind, missing=bool(values.isna().any()), unit=unit)
     if kind == "category":
@@ -126,23 +129,29 @@ def _typed(column: pa.ChunkedArray, name: str, *, is_text: bool) -> tuple[Kind |
         column = column.cast(column.type.value_type)
     if column.null_count == len(column):
         return None, np.full(len(column), None, dtype=object)
+    for applies, typed in _TYPED:
+        if applies(column.type):
+            return typed(column)
     if _is_string(column.type):
         return _typed_text(column, is_text=is_text)
-    if pa.types.is_boolean(column.type):
-        return "boolean", _floats(column)
-    if pa.types.is_integer(column.type):
-        inexact = pc.any(pc.greater(pc.abs(column.cast(pa.float64(), safe=False)), float(LARGEST_EXACT))).as_py()
-        return ("category", _texts(column.cast(pa.string()))) if inexact else ("number", _floats(column))
-    if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
-        return _typed_floats(_floats(column))
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        return "datetime", _iso_texts(column)
-    if pa.types.is_time(column.type):
-        return "category", _texts(column.cast(pa.string()))
-    raise UnusableColumn(column=name, found=f"holds {column.type}", repair="exclude it, or make it plain columns")
+    raise UnusableColumn(
+        column=name, found=f"holds {column.type}", repair="exclude it, or make it plain columns"
+    )
 
 
-def _typed_floats(values: NDArray[np.float64]) -> tuple[Kind | None, NDArray[Any]]:
+def _typed_whole(column: pa.ChunkedArray) -> tuple[Kind | None, NDArray[Any]]:
+    return (
+        ("number", _floats(column)) if _is_exact(column) else ("category", _texts(column.cast(pa.string())))
+    )
+
+
+def _is_exact(column: pa.ChunkedArray) -> bool:
+    extremes = pc.min_max(column).as_py()
+    return bool(extremes["min"] >= -LARGEST_EXACT and extremes["max"] <= LARGEST_EXACT)
+
+
+def _typed_floats(column: pa.ChunkedArray) -> tuple[Kind | None, NDArray[Any]]:
+    values = _floats(column)
     if np.isnan(values).all():
         return None, np.full(len(values), None, dtype=object)
     return "number", values
@@ -155,7 +164,7 @@ def _typed_text(column: pa.ChunkedArray, *, is_text: bool) -> tuple[Kind | None,
         return "datetime", _texts(trimmed)
     if not is_text:
         return "category", _texts(column)
-    if _all(pc.is_in(pc.utf8_lower(trimmed), pa.array(["true", "false"]))):
+    if _all(pc.match_substring_regex(trimmed, r"^(true|false)$", ignore_case=True)):
         return "boolean", _floats(pc.equal(pc.utf8_lower(trimmed), "true"))
     numbers = _parsed_numbers(trimmed)
     return ("category", _texts(column)) if numbers is None else ("number", numbers)
@@ -167,7 +176,8 @@ def _parsed_numbers(trimmed: pa.ChunkedArray) -> NDArray[np.float64] | None:
     except pa.ArrowInvalid:
         return None
     beyond = pc.and_kleene(
-        pa.array(np.abs(numbers) > LARGEST_EXACT), pc.match_substring_regex(trimmed, r"^[+-]?\d+$").combine_chunks()
+        pa.array(np.abs(numbers) >= LARGEST_EXACT),
+        pc.match_substring_regex(trimmed, r"^[+-]?\d+$").combine_chunks(),
     )
     leading_zero = pc.match_substring_regex(trimmed, INEXACT_PATTERN)
     return None if pc.any(beyond).as_py() or pc.any(leading_zero).as_py() else numbers
@@ -198,9 +208,22 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _floats(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    numbers = column.cast(pa.float64()) if not pa.types.is_boolean(column.type) else column.cast(pa.int8()).cast(pa.float64())
-    return np.asarray(numbers.to_numpy(zero_copy_only=False), dtype=np.float64)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.int8())
+    return np.asarray(column.cast(pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
     return np.asarray(column.to_numpy(zero_copy_only=False), dtype=object)
+
+
+_Typed = Callable[[pa.ChunkedArray], tuple[Kind | None, NDArray[Any]]]
+_TYPED: tuple[tuple[Callable[[pa.DataType], bool], _Typed], ...] = (
+    (pa.types.is_boolean, lambda column: ("boolean", _floats(column))),
+    (pa.types.is_integer, _typed_whole),
+    (pa.types.is_floating, _typed_floats),
+    (pa.types.is_decimal, _typed_floats),
+    (pa.types.is_timestamp, lambda column: ("datetime", _iso_texts(column))),
+    (pa.types.is_date, lambda column: ("datetime", _iso_texts(column))),
+    (pa.types.is_time, lambda column: ("category", _texts(column.cast(pa.string())))),
+)

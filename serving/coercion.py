@@ -80,6 +80,8 @@ class Packed:
         How many there are in all.
     unseen, missing : mapping of column to count
         Unseen categories; gaps in columns where training saw none.
+    faulty : bool array of shape (n_rows,), or None where there are no faults
+        Which rows hold one.
     """
 
     matrix: Floats
@@ -87,6 +89,7 @@ class Packed:
     n_faults: int = 0
     unseen: Mapping[str, int] = field(default_factory=dict)
     missing: Mapping[str, int] = field(default_factory=dict)
+    faulty: Bools | None = None
 
 
 def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed:
@@ -148,8 +151,10 @@ class _Collected:
         self.n_faults = 0
         self.unseen: dict[str, int] = {}
         self.missing: dict[str, int] = {}
+        self.faulty = np.zeros(rows, dtype=np.bool_)
 
     def lack(self, column: Column) -> None:
+        self.faulty[:] = True
         self.n_faults += 1
         self.faults.append(Fault(None, column.name, EXPECTED[column.kind], "no such column"))
 
@@ -157,6 +162,7 @@ class _Collected:
         self.matrix[:, self.place[column.name]] = values
         if bad is not None and bad.any():
             self.n_faults += int(bad.sum())
+            self.faulty |= bad
             first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
             self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
             return
@@ -167,7 +173,8 @@ class _Collected:
 
     def packed(self) -> Packed:
         faults = sorted(self.faults, key=lambda fault: -1 if fault.row is None else fault.row)[:MOST_FAULTS]
-        return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing)
+        faulty = self.faulty if self.n_faults else None
+        return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing, faulty)
 
 
 def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:

@@ -8,6 +8,9 @@ ServingError
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── SettingsError          the server was asked to start in a way that it refuses
 │   └── ModelNotFound      no version stands where --model points
+├── BatchError             a file cannot be scored
+│   ├── BadOutput          the job's words do not fit
+│   └── FaultyRows         rows hold what the model cannot use
 └── RequestError           one request cannot be answered; carries its HTTP status
     ├── Malformed          400, the body is not what its Content-Type says
     ├── UnusableValues     400, cells that cannot be used, each with its place
@@ -187,3 +190,34 @@ class TooSlow(RequestError):
     """Scoring took longer than a request may; the work has stopped."""
 
     status, code = 504, "DEADLINE_EXCEEDED"
+
+
+class BatchError(ServingError):
+    """A file cannot be scored."""
+
+
+class BadOutput(BatchError):
+    """The job's words do not fit each other or the place."""
+
+    def __init__(self, *, reason: str, repair: str) -> None:
+        super().__init__(f"{reason}: {repair}", reason=reason, repair=repair)
+
+
+class FaultyRows(BatchError):
+    """Rows hold what the model cannot use; rows are counted from 1."""
+
+    def __init__(self, *, faults: Sequence[Fault], count: int) -> None:
+        shown = "\n".join(
+            f"  {_place(fault)}: expected {fault.expected}, found {fault.found}" for fault in faults
+        )
+        more = f"\n  and {count - len(faults):,} more" if count > len(faults) else ""
+        super().__init__(
+            f"{count:,} values cannot be used, nothing was written: mend them, or pass on_fault=null "
+            f"to leave their predictions empty\n{shown}{more}",
+            faults=faults,
+            count=count,
+        )
+
+
+def _place(fault: Fault) -> str:
+    return f"column {fault.column!r}" if fault.row is None else f"row {fault.row}, column {fault.column!r}"

@@ -40,7 +40,11 @@ def noticed(rows: Rows) -> Headers:
 
 def refused(error: RequestError, error_id: str) -> Answer:
     """Answer with MLflow's keys, the faults, and an id instead of a traceback."""
-    body: dict[str, object] = {"error_code": error.code, "message": str(error), "stack_trace": f"withheld; error id {error_id}"}
+    body: dict[str, object] = {
+        "error_code": error.code,
+        "message": str(error),
+        "stack_trace": f"withheld; error id {error_id}",
+    }
     if isinstance(error, UnusableValues):
         faults = [vars(fault) for fault in error.__dict__["faults"]]
         body |= {"errors": faults, "error_count": error.__dict__["count"]}

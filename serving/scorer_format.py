@@ -34,7 +34,7 @@ LARGEST_FILE = 2**30
 """A graph or document beyond a gibibyte is refused unread."""
 
 TOLERANCE = 1e-9
-"""Two computations of a prediction agree within this share of max(|prediction|, sd of the training target)."""
+"""Two computations agree within this share of max(|prediction|, sd of the training target)."""
 
 Value = float | bool | str | None
 

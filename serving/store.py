@@ -6,6 +6,8 @@ fetches `scorer/` alone: no pickle, no `code/`, no environment.
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,8 @@ from serving.errors import ModelNotFound
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
 SCORER_FOLDER = "scorer"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,16 @@ def _fetch(uri: str, cache: Path) -> Located:
     except (mlflow.exceptions.MlflowException, OSError) as error:
         raise ModelNotFound(uri=uri, reason=str(error).splitlines()[0]) from error
     return Located(Path(folder), name, version)
+
+
+def record_refusal(reason: str) -> None:
+    """Write why a command was refused on the run that `mlflow run` opened for it, if there is one."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    import mlflow  # noqa: PLC0415 - see above
+
+    try:
+        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", reason[:5000])
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        logger.warning("run %s: its reason could not be recorded: %s", run_id, error)

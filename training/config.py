@@ -10,12 +10,17 @@ import argparse
 import csv
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
 from data.errors import nearest
+from data.sources import without_password
 from data.splits import METHODS, Method
+from training.errors import UsageError
+
+SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
+"""The flag that names the column of a split method."""
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -57,11 +62,21 @@ class TrainConfig:
         return dict(self.units).get(self.target, "")
 
     def as_params(self) -> dict[str, str]:
-        """Return what is worth recording, as MLflow records it: text by name."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        texts = {name: ",".join(map(str, v)) if isinstance(v, tuple) else str(v) for name, v in values.items()}
-        texts["units"] = ",".join(f"{column}={unit}" for column, unit in self.units)
-        return texts
+        """Return the parameters as MLproject names them, text by name, without a password."""
+        return {
+            "data": without_password(self.data),
+            "query": self.query,
+            "target": self.target,
+            "name": self.name,
+            "exclude": ",".join(self.exclude),
+            "key": ",".join(self.key),
+            "split": self.split,
+            **({SPLIT_FLAGS[self.split]: self.split_by} if self.split_by else {}),
+            "holdout": str(self.holdout),
+            "seed": str(self.seed),
+            "promote": self.promote,
+            "units": ",".join(f"{column}={unit}" for column, unit in self.units),
+        }
 
 
 @dataclass(frozen=True)
@@ -74,12 +89,15 @@ class PromoteConfig:
     query: str = ""
 
 
+Config = TrainConfig | PromoteConfig
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors name the nearest known word."""
 
     def error(self, message: str) -> NoReturn:
-        """Exit with code 2 and one line."""
-        self.exit(2, f"{self.prog}: {message}\n")
+        """Raise UsageError with argparse's own sentence."""
+        raise UsageError(message=message)
 
     def parse_strictly(self, arguments: Sequence[str] | None) -> argparse.Namespace:
         """Parse, and refuse what is unknown with the nearest known name."""
@@ -92,29 +110,39 @@ class Parser(argparse.ArgumentParser):
         name = word.lstrip("-").split("=")[0]
         known = [option.lstrip("-") for option in self._options(command)]
         near = nearest(name, known)
-        return f"unknown parameter {name!r}: " + (f"did you mean {near!r}?" if near else f"known are {', '.join(known)}")
+        return f"unknown parameter {name!r}: " + (
+            f"did you mean {near!r}?" if near else f"known are {', '.join(known)}"
+        )
 
     def _options(self, command: str) -> list[str]:
         for action in self._actions:
             if isinstance(action, argparse._SubParsersAction) and command in action.choices:
-                return [word for word in action.choices[command]._option_string_actions if word.startswith("--")]
+                return [
+                    word for word in action.choices[command]._option_string_actions if word.startswith("--")
+                ]
         return [word for word in self._option_string_actions if word.startswith("--")]
 
 
 def build_parser() -> Parser:
     """Return the command line of `python -m training`."""
-    parser = Parser(prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False)
+    parser = Parser(
+        prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
-    train = commands.add_parser("train", help="train on a table and promote if it should be", allow_abbrev=False)
+    train = commands.add_parser(
+        "train", help="train on a table and promote if it should be", allow_abbrev=False
+    )
     train.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
     train.add_argument("--target", type=text("a column"), required=True, help="the column to predict")
-    train.add_argument("--name", type=optional(model_name), default="", help="registered model; default: the file's")
+    train.add_argument(
+        "--name", type=optional(model_name), default="", help="registered model; default: the file's"
+    )
     train.add_argument("--query", default="", help="SQL, where data is a database")
     train.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     train.add_argument("--key", type=columns, default=(), help="columns that identify a row, by comma")
     train.add_argument("--split", type=one_of(METHODS), default="hash", help=f"one of {', '.join(METHODS)}")
-    for method in ("time", "group", "split"):
-        train.add_argument(f"--{method}-column", f"--{method}_column", default="", metavar="COLUMN")
+    for method, flag in SPLIT_FLAGS.items():
+        train.add_argument(f"--{flag}", default="", metavar="COLUMN", help=f"for split={method}")
     train.add_argument("--holdout", type=share, default=0.15, help="share of the rows to judge by")
     train.add_argument("--seed", type=whole_number, default=0)
     train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
@@ -127,11 +155,19 @@ def build_parser() -> Parser:
     return parser
 
 
-def train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
-    """Return the training asked for; exits with code 2 where flags don't fit each other."""
-    by = {"time": asked.time_column, "group": asked.group_column, "column": asked.split_column}
+def parse(arguments: Sequence[str] | None = None) -> Config:
+    """Read a command line; raises UsageError, and SystemExit after --help."""
+    parser = build_parser()
+    asked = parser.parse_strictly(arguments)
+    if asked.command == "promote":
+        return PromoteConfig(asked.name, asked.version, asked.data, asked.query)
+    return _train_config(asked, parser)
+
+
+def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
+    by = {method: getattr(asked, flag) for method, flag in SPLIT_FLAGS.items()}
     for method, column in by.items():
-        flag = "split_column" if method == "column" else f"{method}_column"
+        flag = SPLIT_FLAGS[method]
         if column and asked.split != method:
             parser.error(f"{flag}={column} goes with split={method}, found split={asked.split}")
         if asked.split == method and not column:
@@ -157,7 +193,9 @@ def train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
 def _name_from(data: str, parser: Parser) -> str:
     stem = Path(data).name.split(".")[0]
     if "://" in data or not NAME_PATTERN.fullmatch(stem):
-        parser.error(f"name is missing and cannot be taken from data={data.split('://')[0]}: pass name=...")
+        parser.error(
+            f"name is missing and cannot be taken from data={data.split('://', maxsplit=1)[0]}: pass name=..."
+        )
     return stem
 
 
@@ -193,7 +231,7 @@ def version_number(word: str) -> str:
 
 def columns(word: str) -> tuple[str, ...]:
     """Split at commas; a name that holds one is quoted as in CSV."""
-    return tuple(name.strip() for name in next(csv.reader([word]), []) if name.strip())
+    return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
 
 
 def share(word: str) -> float:

@@ -1,9 +1,11 @@
 """What can go wrong between a table and a promoted version, apart from the table itself.
 
     TrainingError
+    ├── UsageError             a parameter is unknown or has no such value
     ├── TrackingUnavailable    runs cannot be recorded
     ├── RegistryError          a version or an alias is not as asked
     │   ├── NoSuchVersion
+    │   ├── CannotScore
     │   └── NotOurs
     └── SplitChanged           a retrain asks for another split than its name has
 
@@ -21,6 +23,13 @@ class TrainingError(Exception):
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(text)
         self.__dict__.update(facts)
+
+
+class UsageError(TrainingError):
+    """A parameter is unknown, lacks, or has no such value."""
+
+    def __init__(self, *, message: str) -> None:
+        super().__init__(message)
 
 
 class TrackingUnavailable(TrainingError):
@@ -44,6 +53,18 @@ class NoSuchVersion(RegistryError):
     def __init__(self, *, name: str, version: str, known: list[str]) -> None:
         has = f"it has {', '.join(known)}" if known else f"train {name} first"
         super().__init__(f"registry has no {name} version {version}: {has}", name=name, version=version)
+
+
+class CannotScore(RegistryError):
+    """A version needs a column that the rows at hand lack."""
+
+    def __init__(self, *, name: str, version: str, column: str) -> None:
+        super().__init__(
+            f"{name} version {version} needs the column {column!r}: pass rows that have it",
+            name=name,
+            version=version,
+            column=column,
+        )
 
 
 class NotOurs(RegistryError):

@@ -6,7 +6,7 @@ stretch of time, that err together make the standard errors below too small.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,35 @@ class Scores:
         """Return the figures under their MLflow names, `<split>_<metric>`."""
         figures = {key: value for key, value in asdict(self).items() if key != "rows"}
         return {
-            f"{split}_{key}": value for key, value in figures.items() if standard_errors or not key.endswith("_se")
+            f"{split}_{key}": value
+            for key, value in figures.items()
+            if standard_errors or not key.endswith("_se")
         }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's errors on the rows it learned from and on the holdout, beside those of the mean alone.
+
+    Attributes
+    ----------
+    actual, predicted : float64 arrays of shape (n_holdout,)
+        In the target's unit.
+    """
+
+    actual: NDArray[np.float64] = field(repr=False)
+    predicted: NDArray[np.float64] = field(repr=False)
+    train: Scores
+    holdout: Scores
+    dummy: Scores
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        return (
+            self.train.as_metrics("train")
+            | self.holdout.as_metrics("holdout", standard_errors=True)
+            | {"dummy_holdout_rmse": self.dummy.rmse, "dummy_holdout_mae": self.dummy.mae}
+        )
 
 
 def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores:
@@ -66,7 +93,11 @@ def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores
     deviation = (actual - actual.mean()) ** 2
     variance = deviation.mean()
     r2 = 1.0 - mse / variance if variance else float("nan")
-    r2_moves = -(squared - mse) / variance + mse * (deviation - variance) / variance**2 if variance else error * np.nan
+    r2_moves = (
+        -(squared - mse) / variance + mse * (deviation - variance) / variance**2
+        if variance
+        else error * np.nan
+    )
     return Scores(
         rmse=float(rmse),
         rmse_se=_standard_error(squared) / (2.0 * float(rmse)) if rmse else 0.0,

@@ -9,8 +9,10 @@ through there. It knows no registry.
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,11 +21,10 @@ import mlflow.sklearn
 import pandas as pd
 import skops.io
 from mlflow.models import Model, ModelSignature
-from mlflow.models.model import MLMODEL_FILE_NAME, ModelInfo
+from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType
 from mlflow.types import Schema as MlflowSchema
 
-import training.flavor as this_flavor
 from data.schema import Schema
 from serving.scorer import Scorer
 from serving.scorer_format import FORMAT
@@ -64,6 +65,23 @@ TRUSTED = frozenset(
 """Types that skops does not trust by itself and that our pipelines are made of."""
 
 
+@dataclass(frozen=True)
+class Logged:
+    """A model in MLflow, not yet registered.
+
+    Attributes
+    ----------
+    model_uri, model_id : str
+        Its address and number.
+    digest : str
+        Of its scorer.
+    """
+
+    model_uri: str
+    model_id: str
+    digest: str
+
+
 def log_version(
     pipeline: Any,
     *,
@@ -72,7 +90,7 @@ def log_version(
     input_example: pd.DataFrame,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
-) -> ModelInfo:
+) -> Logged:
     """Log a fitted pipeline and its scorer to the active run.
 
     Parameters
@@ -93,16 +111,17 @@ def log_version(
     ModelError
         The scorer's folder is broken.
     """
-    return Model.log(
+    info = Model.log(
         artifact_path=None,
         name=name,
-        flavor=this_flavor,
+        flavor=sys.modules[__name__],
         sk_model=pipeline,
         schema=schema,
         scorer_folder=scorer_folder,
         input_example=input_example[list(schema.names)],
         metadata=dict(metadata or {}) or None,
     )
+    return Logged(info.model_uri, info.model_id, info.flavors[FLAVOR_NAME]["digest"])
 
 
 def save_model(
@@ -154,7 +173,9 @@ def trusted_types(pipeline: Any) -> list[str]:
     needed = skops.io.get_untrusted_types(data=skops.io.dumps(pipeline))
     strange = sorted(set(needed) - TRUSTED)
     if strange:
-        raise UncompilableStep(step=strange[0], reason="a version may not hold this type: loading it is not safe")
+        raise UncompilableStep(
+            step=strange[0], reason="a version may not hold this type: loading it is not safe"
+        )
     return sorted(needed)
 
 

@@ -17,6 +17,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from data.schema import Schema
+from training.compiling import CompilingError, Verified, compile_verified
 from training.models import FAMILIES
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -40,17 +41,27 @@ class Candidate:
     cv_rmse_se: float
     fit_seconds: float
 
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        return {"cv_rmse": self.cv_rmse, "cv_rmse_se": self.cv_rmse_se, "fit_seconds": self.fit_seconds}
+
 
 @dataclass(frozen=True)
 class Choice:
-    """The winner, fitted on all training rows, and those it was compared with."""
+    """The winner, fitted on all training rows and compiled, and those it was compared with."""
 
     best: Candidate
     candidates: tuple[Candidate, ...]
     fitted: Pipeline
+    compiled: Verified
     dummy: Pipeline
     fit_seconds: float
     search_seconds: float
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the winner's figures under their MLflow names; `fit_seconds` is the last fit's."""
+        seconds = {"fit_seconds": self.fit_seconds, "search_seconds": self.search_seconds}
+        return self.best.as_metrics() | seconds
 
 
 def choose(
@@ -61,8 +72,11 @@ def choose(
     schema: Schema,
     seed: int,
     on_candidate: Callable[[Candidate], None] = lambda _: None,
+    on_refusal: Callable[[Candidate, CompilingError], None] = lambda *_: None,
 ) -> Choice:
-    """Cross-validate each family and fit the best on all rows.
+    """Cross-validate each family, fit the best on all rows, and compile it.
+
+    A candidate that does not compile, or not exactly, leaves and the next best takes its place.
 
     Parameters
     ----------
@@ -74,18 +88,35 @@ def choose(
         From `data.splits.Split.folds`.
     on_candidate : callable
         Told of each candidate as it is done.
+    on_refusal : callable
+        Told of a candidate that left because its graph is not its pipeline, and why.
+
+    Raises
+    ------
+    CompilingError
+        Not even the mean compiles.
     """
     started = time.perf_counter()
     candidates = []
     for family, make in FAMILIES.items():
         candidates.append(_validated(family, make(schema, seed), frame, target, folds))
         on_candidate(candidates[-1])
-    best = min(candidates, key=lambda candidate: candidate.cv_rmse)
     searched = time.perf_counter()
-    fitted = clone(best.pipeline).fit(frame, target)
-    fit_seconds = time.perf_counter() - searched
     dummy = FAMILIES["mean"](schema, seed).fit(frame, target)
-    return Choice(best, tuple(candidates), fitted, dummy, fit_seconds, searched - started)
+    ranked = sorted(candidates, key=lambda candidate: candidate.cv_rmse)
+    for place, candidate in enumerate(ranked, start=1):
+        began = time.perf_counter()
+        fitted = clone(candidate.pipeline).fit(frame, target)
+        fit_seconds = time.perf_counter() - began
+        try:
+            compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
+        except CompilingError as error:
+            on_refusal(candidate, error)
+            if place == len(ranked):
+                raise
+            continue
+        break
+    return Choice(candidate, tuple(candidates), fitted, compiled, dummy, fit_seconds, searched - started)
 
 
 def _validated(

@@ -78,7 +78,16 @@ def calendar(texts: pd.Series) -> NDArray[np.float64]:
     missing = np.isnan(moments)
     when = pd.DatetimeIndex(np.where(missing, 0.0, np.round(moments * 1e6)).astype("datetime64[us]"))
     parts = np.column_stack(
-        [when.year, when.month, when.day, when.weekday, when.dayofyear, when.hour, when.minute, moments / 86400.0]
+        [
+            when.year,
+            when.month,
+            when.day,
+            when.day_of_week,
+            when.day_of_year,
+            when.hour,
+            when.minute,
+            moments / 86400.0,
+        ]
     ).astype(np.float64)
     parts[missing] = np.nan
     return parts

@@ -30,18 +30,21 @@ def flights(*, everything: bool) -> pd.DataFrame:
 
     table = source.sort_values(["year", "month", "day", "sched_dep_time", "carrier", "flight", "origin"])
     dates = pd.to_datetime(table[["year", "month", "day"]])
-    table = table.assign(date=dates.dt.strftime("%Y-%m-%d"), weekday=dates.dt.weekday + 1)
+    table = table.assign(date=dates.dt.strftime("%Y-%m-%d"), weekday=dates.dt.day_of_week + 1)
     if not everything:
         table = table[table["arr_delay"].notna()].iloc[::FLIGHTS_STEP]
     whole = table["arr_delay"].astype("Int64"), table["dep_delay"].astype("Int64")
-    return table.assign(arr_delay=whole[0], dep_delay=whole[1])[FLIGHTS_COLUMNS].reset_index(drop=True)
+    chosen: pd.DataFrame = table.assign(arr_delay=whole[0], dep_delay=whole[1])[FLIGHTS_COLUMNS]
+    return chosen.reset_index(drop=True)
 
 
 def line(*, everything: bool) -> pd.DataFrame:  # noqa: ARG001 - one signature for all makers
     """Return 200 points of y = 3x + 2 with normal noise of standard deviation 0.1."""
     random = np.random.default_rng(2013)
     x = np.linspace(0.0, 10.0, 200)
-    return pd.DataFrame({"x": x.round(4), "y": (3.0 * x.round(4) + 2.0 + random.normal(0.0, 0.1, 200)).round(4)})
+    return pd.DataFrame(
+        {"x": x.round(4), "y": (3.0 * x.round(4) + 2.0 + random.normal(0.0, 0.1, 200)).round(4)}
+    )
 
 
 MAKERS: dict[str, Callable[..., pd.DataFrame]] = {"flights": flights, "line": line}

@@ -275,7 +275,18 @@ def test_bytes_that_arrive_one_by_one_are_one_body(server, golden):
 
 def test_limits_answer_before_the_work(start, flights, golden):
     """Each limit set low, and one step over it."""
-    options = ["--body-bytes", "20000", "--rows", "5", "--columns", "20", "--header-bytes", "2000", "--body-seconds", "1"]
+    options = [
+        "--body-bytes",
+        "20000",
+        "--rows",
+        "5",
+        "--columns",
+        "20",
+        "--header-bytes",
+        "2000",
+        "--body-seconds",
+        "1",
+    ]
     body = one_row(golden)
     with start("--model", str(flights), *options) as served:
         assert served.call("/invocations", body)[0] == 200
@@ -371,7 +382,7 @@ def test_options_that_do_not_hold_stop_with_two_and_a_line(flights, options):
     """Before anything is opened."""
     given = [str(flights) if option == "X" else option for option in options]
     ended = subprocess.run(
-        [sys.executable, "-m", "serving", *given], capture_output=True, text=True, timeout=30
+        [sys.executable, "-m", "serving", *given], capture_output=True, text=True, timeout=30, check=False
     )
     assert ended.returncode == 2
     assert "error: " in ended.stderr
@@ -395,7 +406,9 @@ async def ask(body, kind):
     sent = []
     async def receive(): return {"body": body}
     async def send(message): sent.append(message)
-    await app({"type": "http", "path": "/invocations", "method": "POST", "headers": [(b"content-type", kind)]}, receive, send)
+    headers = [(b"content-type", kind)]
+    scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": headers}
+    await app(scope, receive, send)
     return sent[0]["status"]
 row = scorer.document.golden_rows[0]
 assert asyncio.run(ask(json.dumps({"dataframe_records": [row]}).encode(), b"application/json")) == 200
@@ -409,5 +422,7 @@ print([name for name in ("mlflow", "sklearn", "pandas", "skops") if name in sys.
 def test_a_worker_imports_no_training_library_and_never_unpickles(flights):
     """Pyarrow comes at the first table, the others never, and pickle would end the process."""
     command = [sys.executable, "-c", SCORE_AND_LOOK, str(flights / "scorer")]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=60, check=False
+    )
     assert (ended.stdout.strip(), ended.returncode) == ("[]", 0), ended.stderr

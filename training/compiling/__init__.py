@@ -11,6 +11,7 @@
     ensembles      pipelines, columns, averages, stacks, transformed targets
     targets        the way back from a transformed target
     parity         the graph against the pipeline, on real and hard rows
+    verified       both steps in one, as training takes them
     writing        model.onnx and scorer.json
     errors         what is refused
 
@@ -21,6 +22,7 @@ from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import CompilingError, ParityFailed, RefusedPair, UncompilableStep
 from training.compiling.parity import measure_parity, pack_frame, require
+from training.compiling.verified import Verified, compile_verified
 from training.compiling.writing import write_scorer
 
 __all__ = [
@@ -30,6 +32,8 @@ __all__ = [
     "pack_frame",
     "write_scorer",
     "Parity",
+    "Verified",
+    "compile_verified",
     "CompilingError",
     "ParityFailed",
     "RefusedPair",

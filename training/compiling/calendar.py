@@ -35,7 +35,9 @@ def calendar(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
 
 def _parts(graph: Graph, seconds: Tensor) -> dict[str, Tensor]:
     day = _floor(graph, seconds / DAY)
-    day = graph.where(day * DAY > seconds, day - 1.0, day)  # the quotient may have been rounded up to a whole day
+    day = graph.where(
+        day * DAY > seconds, day - 1.0, day
+    )  # the quotient may have been rounded up to a whole day
     of_day = seconds - day * DAY
     hour = _floor(graph, of_day / HOUR)
     count = day + DAYS_BEFORE_1970
@@ -74,4 +76,4 @@ def _floor(graph: Graph, values: Tensor) -> Tensor:
     return graph.op("Floor", values)
 
 
-STEPS = {CalendarFeatures: calendar}
+STEPS: dict[type, Any] = {CalendarFeatures: calendar}

@@ -26,7 +26,7 @@ PIECES: dict[type, Any] = {
     **neural.MODELS,
     **kernels.MODELS,
 }
-"""The function for each class of step that has no steps inside. A subclass may compute otherwise: it has none."""
+"""The function for each class of step without steps inside; a subclass may compute otherwise and has none."""
 
 
 def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:
@@ -66,8 +66,8 @@ def compiled(step: Any, features: list[Feature], graph: Graph) -> Made:
         return made
     if type(step) not in PIECES:
         raise UncompilableStep(step=type(step).__name__)
-    made = PIECES[type(step)](step, features, graph)
-    return made
+    piece: Made = PIECES[type(step)](step, features, graph)
+    return piece
 
 
 def _columns(schema: Schema, graph: Graph) -> list[Feature]:

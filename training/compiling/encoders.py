@@ -29,9 +29,13 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Return one lookup for each output of a one-hot, ordinal or target encoder."""
     strange = [feature for feature in features if not isinstance(feature, Text | Lookup)]
     if strange:
-        raise UncompilableStep(step=type(step).__name__, reason="it encodes a column that holds no categories")
+        raise UncompilableStep(
+            step=type(step).__name__, reason="it encodes a column that holds no categories"
+        )
     if getattr(step, "target_type_", "continuous") == "multiclass":
-        raise UncompilableStep(step="TargetEncoder", reason="it took the target for classes; set target_type='continuous'")
+        raise UncompilableStep(
+            step="TargetEncoder", reason="it took the target for classes; set target_type='continuous'"
+        )
     encoded, refused = _transformed(step, features)
     for feature, faults in zip(features, refused.T, strict=True):
         if isinstance(feature, Text | Lookup) and faults[: _states(feature)].any():
@@ -58,7 +62,7 @@ def _transformed(step: Any, features: list[Feature]) -> tuple[NDArray[np.float64
         for place, categories in enumerate(step.categories_):
             column = frame.iloc[:, place]
             known[:, place] = column.isin(categories) | (column.isna() & pd.isna(categories).any())
-            frame.isetitem(place, column.where(known[:, place], categories[0]))
+            frame.isetitem(place, column.where(known[:, place], categories[0]).to_numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "unknown categories": asked for
         output = step.transform(frame)
@@ -73,4 +77,9 @@ def _owners(step: Any, width: int) -> list[int]:
     return [place for place, count in enumerate(step._n_features_outs) for _ in range(count)]
 
 
-STEPS = {CategoryText: category_text, OneHotEncoder: encoder, OrdinalEncoder: encoder, TargetEncoder: encoder}
+STEPS: dict[type, Any] = {
+    CategoryText: category_text,
+    OneHotEncoder: encoder,
+    OrdinalEncoder: encoder,
+    TargetEncoder: encoder,
+}

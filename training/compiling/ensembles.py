@@ -51,7 +51,9 @@ def columns(step: Any, features: list[Feature], graph: Graph, compiled: Compile)
 
 def average(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Made:
     """Return the weighted mean of the members."""
-    weights = np.ones(len(step.estimators_)) if step._weights_not_none is None else np.array(step._weights_not_none)
+    weights = (
+        np.ones(len(step.estimators_)) if step._weights_not_none is None else np.array(step._weights_not_none)
+    )
     members = graph.concat([predicted(part, features, graph, compiled) for part in step.estimators_])
     return (members @ weights.astype(np.float64)[:, None]) / float(weights.sum())
 
@@ -70,7 +72,9 @@ def stack(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -
 
 def transformed_target(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Made:
     """Undo the target's transformation."""
-    return inverse(step.transformer_, predicted(step.regressor_, features, graph, compiled))
+    prediction = predicted(step.regressor_, features, graph, compiled)
+    graph.refuse(prediction * 0.0)  # exp(-inf) is a number, an overflow is none
+    return inverse(step.transformer_, prediction)
 
 
 def predicted(step: Any, features: list[Feature], graph: Graph, compiled: Compile) -> Tensor:

@@ -33,8 +33,8 @@ class RefusedPair(CompilingError):
 
     def __init__(self, *, step: str, behind: str) -> None:
         super().__init__(
-            f"step {step} stands behind {behind}, which rounds differently on other machines: one unit in the last "
-            f"place flips a split; give {step} the values as they are",
+            f"step {step} stands behind {behind}, which rounds differently elsewhere: one unit in the "
+            f"last place flips a split; give {step} the values as they are",
             step=step,
             behind=behind,
         )
@@ -45,8 +45,8 @@ class ParityFailed(CompilingError):
 
     def __init__(self, *, max_rel: float, rows: int) -> None:
         super().__init__(
-            f"the compiled graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on {rows} "
-            "rows, at most 1e-9 is allowed: the model is not registered",
+            f"the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
+            f"{rows} rows, at most 1e-9 is allowed: the model is not registered",
             max_rel=max_rel,
             rows=rows,
         )

@@ -86,13 +86,20 @@ def matrix(graph: Graph, features: list[Feature]) -> Tensor:
     return graph.concat(parts)
 
 
+def finite_matrix(graph: Graph, features: list[Feature]) -> Tensor:
+    """Return the features; refuse rows with a gap or an overflow, for ``exp(-inf)`` is 0."""
+    values = matrix(graph, features)
+    graph.refuse(graph.sum(values * 0.0))
+    return values
+
+
 def _origin(feature: Feature) -> str:
     return feature.tensor.name if isinstance(feature, Slot) else "lookup"
 
 
 def _slots_matrix(run: list[Feature]) -> Tensor:
     first = run[0]
-    assert isinstance(first, Slot)  # noqa: S101 - told by the caller
+    assert isinstance(first, Slot)
     places = [slot.place for slot in run if isinstance(slot, Slot)]
     return first.tensor if places == list(range(first.width)) else first.tensor.take(places)
 
@@ -115,7 +122,7 @@ def _numbers(feature: Feature) -> NDArray[np.float64]:
 
 
 def folded(graph: Graph, lookups: list[Lookup], coefficients: NDArray[np.float64]) -> Tensor:
-    """Return ``sum(coefficient * lookup)`` of shape (n_rows, 1), one table a column instead of one a feature."""
+    """Return ``sum(coefficient * lookup)`` of shape (n_rows, 1), by one table a column."""
     tables: dict[int, NDArray[np.float64]] = {}
     for lookup, coefficient in zip(lookups, coefficients, strict=True):
         tables[lookup.column] = tables.get(lookup.column, 0.0) + coefficient * lookup.table

@@ -134,7 +134,9 @@ class Graph:
         """Return the model whose output is this value of shape (n_rows, 1)."""
         for fault in self._faults:
             prediction = prediction + fault
-        flat = helper.make_node("Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION])
+        flat = helper.make_node(
+            "Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION]
+        )
         rows = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])
         output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])
         nodes, constants = self._needed(flat)

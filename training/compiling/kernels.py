@@ -16,7 +16,7 @@ from sklearn.kernel_ridge import KernelRidge
 from sklearn.svm import SVR, NuSVR
 
 from training.compiling.errors import UncompilableStep
-from training.compiling.features import Feature, matrix
+from training.compiling.features import Feature, finite_matrix
 from training.compiling.graph import Graph, Tensor
 
 LEAST_ALPHA = 1e-6
@@ -26,25 +26,28 @@ LEAST_ALPHA = 1e-6
 def support_vectors(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return ``sum(dual * kernel(x, support vector)) + intercept``."""
     settings = {"gamma": model._gamma, "degree": model.degree, "coef0": model.coef0}
-    similar = _named(model.kernel, settings, matrix(graph, features), model.support_vectors_, "SVR")
-    return similar @ model.dual_coef_.reshape(-1, 1) + float(model.intercept_[0])
+    similar = _named(model.kernel, settings, finite_matrix(graph, features), model.support_vectors_, "SVR")
+    total: Tensor = similar @ model.dual_coef_.reshape(-1, 1)
+    return total + float(model.intercept_[0])
 
 
 def kernel_ridge(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return ``kernel(x, training rows) @ dual``."""
     gamma = 1.0 / model.X_fit_.shape[1] if model.gamma is None else model.gamma
     settings = {"gamma": gamma, "degree": model.degree, "coef0": model.coef0}
-    similar = _named(model.kernel, settings, matrix(graph, features), model.X_fit_, "KernelRidge")
-    return similar @ model.dual_coef_.reshape(-1, 1)
+    similar = _named(model.kernel, settings, finite_matrix(graph, features), model.X_fit_, "KernelRidge")
+    total: Tensor = similar @ model.dual_coef_.reshape(-1, 1)
+    return total
 
 
 def gaussian_process(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return the posterior mean."""
     if np.min(model.alpha) < LEAST_ALPHA:
         raise UncompilableStep(
-            step="GaussianProcessRegressor", reason=f"alpha is {np.min(model.alpha):g}, must be at least {LEAST_ALPHA:g}"
+            step="GaussianProcessRegressor",
+            reason=f"alpha is {np.min(model.alpha):g}, must be at least {LEAST_ALPHA:g}",
         )
-    similar = covariance(model.kernel_, matrix(graph, features), model.X_train_)
+    similar = covariance(model.kernel_, finite_matrix(graph, features), model.X_train_)
     mean = similar @ np.reshape(model.alpha_, (-1, 1))
     return mean * np.float64(model._y_train_std) + np.float64(model._y_train_mean)
 
@@ -70,7 +73,9 @@ def _named(
 @singledispatch
 def covariance(kernel: Any, rows: Tensor, others: NDArray[np.float64]) -> Tensor:  # noqa: ARG001
     """Return a Gaussian process kernel between rows and training rows, shape (n_rows, n_others)."""
-    raise UncompilableStep(step=f"GaussianProcessRegressor({type(kernel).__name__})", reason="no such kernel here")
+    raise UncompilableStep(
+        step=f"GaussianProcessRegressor({type(kernel).__name__})", reason="no such kernel here"
+    )
 
 
 @covariance.register
@@ -85,7 +90,7 @@ def _(kernel: kernels.Product, rows: Tensor, others: NDArray[np.float64]) -> Ten
 
 @covariance.register
 def _(kernel: kernels.ConstantKernel, rows: Tensor, others: NDArray[np.float64]) -> Tensor:
-    return rows.take([0]) * 0.0 + np.full((1, len(others)), kernel.constant_value)
+    return rows.take([0]) * 0.0 + np.full((1, len(others)), float(kernel.constant_value))
 
 
 @covariance.register
@@ -96,7 +101,8 @@ def _(kernel: kernels.WhiteKernel, rows: Tensor, others: NDArray[np.float64]) ->
 @covariance.register
 def _(kernel: kernels.RationalQuadratic, rows: Tensor, others: NDArray[np.float64]) -> Tensor:
     ratio = squared_distances(rows, others) / (2.0 * kernel.alpha * kernel.length_scale**2)
-    return (ratio + 1.0) ** float(-kernel.alpha)
+    similar: Tensor = (ratio + 1.0) ** float(-kernel.alpha)
+    return similar
 
 
 @covariance.register
@@ -120,7 +126,9 @@ def _(kernel: kernels.Matern, rows: Tensor, others: NDArray[np.float64]) -> Tens
     if nu == 0.5:
         return graph.op("Exp", -distance)
     if nu not in (1.5, 2.5):
-        raise UncompilableStep(step=f"GaussianProcessRegressor(Matern(nu={nu:g}))", reason="nu must be 0.5, 1.5, 2.5")
+        raise UncompilableStep(
+            step=f"GaussianProcessRegressor(Matern(nu={nu:g}))", reason="nu must be 0.5, 1.5, 2.5"
+        )
     scaled = distance * float(np.sqrt(2.0 * nu))
     growth = scaled + 1.0 if nu == 1.5 else scaled + 1.0 + scaled * scaled / 3.0
     return growth * graph.op("Exp", -scaled)
@@ -137,7 +145,7 @@ def _summed(rows: Tensor, others: NDArray[np.float64], measure: str) -> Tensor:
         apart = rows.take([place]) - others[:, place][None, :]
         part = rows.graph.op("Abs", apart) if measure == "Abs" else apart * apart
         total = part if total is None else total + part
-    assert total is not None  # noqa: S101 - a fitted model has at least one feature
+    assert total is not None
     return total
 
 

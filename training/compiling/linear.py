@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import (
-    BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lasso, LassoCV, LinearRegression, Ridge, RidgeCV,
+    BayesianRidge,
+    ElasticNet,
+    ElasticNetCV,
+    HuberRegressor,
+    Lasso,
+    LassoCV,
+    LinearRegression,
+    Ridge,
+    RidgeCV,
 )  # fmt: skip
 
 from training.compiling.features import Feature, Lookup, Slot, folded, matrix
@@ -26,7 +34,7 @@ def linear(model: Any, features: list[Feature], graph: Graph) -> Tensor:
         chosen = [feature for feature in features if isinstance(feature, Lookup)]
         part = folded(graph, chosen, coefficients[lookups])
         total = part if total is None else total + part
-    assert total is not None  # noqa: S101 - one of the two branches ran
+    assert total is not None
     return total + np.float64(np.ravel(model.intercept_)[0])
 
 
@@ -37,9 +45,7 @@ def constant(model: Any, features: list[Feature], graph: Graph) -> Tensor:  # no
     return nothing + np.float64(np.ravel(model.constant_)[0])
 
 
-MODELS = {
-    kind: linear
-    for kind in (
-        BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lasso, LassoCV, LinearRegression, Ridge, RidgeCV,
-    )
-} | {DummyRegressor: constant}  # fmt: skip
+LINEAR = (
+    BayesianRidge, ElasticNet, ElasticNetCV, HuberRegressor, Lasso, LassoCV, LinearRegression, Ridge, RidgeCV,
+)  # fmt: skip
+MODELS = dict.fromkeys(LINEAR, linear) | {DummyRegressor: constant}

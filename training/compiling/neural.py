@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.neural_network import MLPRegressor
 
-from training.compiling.features import Feature, matrix
+from training.compiling.features import Feature, finite_matrix
 from training.compiling.graph import Graph, Tensor
 
 ACTIVATIONS = {
@@ -20,7 +20,7 @@ ACTIVATIONS = {
 
 def perceptron(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return the last layer's one output."""
-    values = matrix(graph, features)
+    values = finite_matrix(graph, features)
     last = len(model.coefs_) - 1
     for layer, (weights, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
         values = values @ weights + bias

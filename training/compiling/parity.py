@@ -65,7 +65,13 @@ def _packed(values: pd.Series, column: Column) -> NDArray[np.float64]:
 
 
 def measure_parity(
-    pipeline: Any, scorer: Predicts, schema: Schema, frame: pd.DataFrame, target_sd: float, *, graph: bytes = b""
+    pipeline: Any,
+    scorer: Predicts,
+    schema: Schema,
+    frame: pd.DataFrame,
+    target_sd: float,
+    *,
+    graph: bytes = b"",
 ) -> Parity:
     """Compare the scorer with the pipeline on training rows and on hard ones.
 
@@ -140,8 +146,11 @@ def hard_rows(
 ) -> Iterator[pd.DataFrame]:
     """Yield one frame for each kind of trouble, each row a training row with one column changed."""
     random = np.random.default_rng(0)
-    kinds = [
-        {place: [np.nan if column.kind in ("number", "boolean") else None] for place, column in _places(schema)},
+    kinds: list[dict[int, list[Any]]] = [
+        {
+            place: [np.nan if column.kind in ("number", "boolean") else None]
+            for place, column in _places(schema)
+        },
         {place: [UNSEEN_TEXT] for place, column in _places(schema, "category")},
         {place: list(DATES) for place, _ in _places(schema, "datetime")},
         {place: _extremes(column) for place, column in _places(schema, "number")},
@@ -170,7 +179,9 @@ def _changed(
     for place, options in values.items():
         name = schema.columns[place].name
         at = np.flatnonzero(chosen == place)
-        column = rows[name].to_numpy(dtype=object if isinstance(options[0], str | None) else np.float64, copy=True)
+        column = rows[name].to_numpy(
+            dtype=object if isinstance(options[0], str | None) else np.float64, copy=True
+        )
         column[at] = [options[index] for index in random.integers(len(options), size=len(at))]
         rows[name] = pd.Series(column, dtype=column.dtype)
     return rows

@@ -17,8 +17,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import (
-    FunctionTransformer, MaxAbsScaler, MinMaxScaler, PolynomialFeatures, PowerTransformer, RobustScaler,
-    SplineTransformer, StandardScaler,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    PolynomialFeatures,
+    PowerTransformer,
+    RobustScaler,
+    SplineTransformer,
+    StandardScaler,
 )  # fmt: skip
 
 from training.compiling.errors import UncompilableStep
@@ -71,10 +77,14 @@ def _looked_up(owner: Lookup | Text, table: NDArray[Any]) -> Feature:
 def imputer(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Fill what is missing; add one column of zeros and ones for each that had gaps in training."""
     if not (isinstance(step.missing_values, float) and np.isnan(step.missing_values)):
-        raise UncompilableStep(step="SimpleImputer", reason=f"missing_values={step.missing_values!r} is not NaN")
+        raise UncompilableStep(
+            step="SimpleImputer", reason=f"missing_values={step.missing_values!r} is not NaN"
+        )
     empty = [isinstance(value, float) and np.isnan(value) for value in step.statistics_]
     kept = [place for place in range(len(features)) if step.keep_empty_features or not empty[place]]
-    fills = np.array([np.nan if isinstance(value, str) else value for value in step.statistics_], dtype=np.float64)
+    fills = np.array(
+        [np.nan if isinstance(value, str) else value for value in step.statistics_], dtype=np.float64
+    )
 
     def filled(values: Tensor, places: NDArray[np.int64]) -> Tensor:
         return graph.where(graph.op("IsNaN", values), fills[places], values)
@@ -104,9 +114,13 @@ def scale(step: Any, values: Tensor, places: NDArray[np.int64]) -> Tensor:
         values = values * step.scale_[places] + step.min_[places]
         low, high = step.feature_range
         graph = values.graph
-        return graph.where(values < low, low, graph.where(values > high, high, values)) if step.clip else values
+        return (
+            graph.where(values < low, low, graph.where(values > high, high, values)) if step.clip else values
+        )
     centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
-    shifts = centre is not None and (getattr(step, "with_mean", True) and getattr(step, "with_centering", True))
+    shifts = centre is not None and (
+        getattr(step, "with_mean", True) and getattr(step, "with_centering", True)
+    )
     values = values - centre[places] if shifts and centre is not None else values
     divides = step.scale_ is not None and getattr(step, "with_scaling", True)
     return values / step.scale_[places] if divides else values
@@ -146,7 +160,9 @@ def polynomial(step: Any, features: list[Feature], graph: Graph) -> list[Feature
     """Multiply columns: each output is a product of at most `degree` inputs."""
     factors = [[place + 1 for place, times in enumerate(row) for _ in range(times)] for row in step.powers_]
     degree = max(map(len, factors))
-    padded = np.array([row + [0] * (degree - len(row)) for row in factors], dtype=np.int64).reshape(-1, degree)
+    padded = np.array([row + [0] * (degree - len(row)) for row in factors], dtype=np.int64).reshape(
+        -1, degree
+    )
     values = matrix(graph, features)
     ones = graph.where(graph.op("IsNaN", values.take([0])), 1.0, 1.0)
     with_one = graph.concat([ones, values])
@@ -185,16 +201,19 @@ def _splines(step: Any, curve: Any, x: Tensor) -> Tensor:
         coefficients = np.asarray(curve(knots[:-1], nu=power))[:, :width] / math.factorial(power)
         found = graph.op("Gather", coefficients, places, axis=0).of_width(width)
         total = found if total is None else total * offset + found
-    assert total is not None  # noqa: S101 - a spline has at least one coefficient
+    assert total is not None
     if step.extrapolation == "linear":
         below, above = curve(low, nu=1)[:width], curve(high, nu=1)[:width]
-        total = total + graph.where(x < low, x - low, 0.0) * below + graph.where(x > high, x - high, 0.0) * above
+        total = (
+            total + graph.where(x < low, x - low, 0.0) * below + graph.where(x > high, x - high, 0.0) * above
+        )
     if getattr(step, "handle_missing", "error") == "zeros":
         return graph.where(graph.op("IsNaN", x), 0.0, total)
     return total
 
 
 STEPS: dict[type, Any] = {
-    SimpleImputer: imputer, StandardScaler: scaler, MinMaxScaler: scaler, RobustScaler: scaler, MaxAbsScaler: scaler,
-    FunctionTransformer: function, PowerTransformer: power, PolynomialFeatures: polynomial, SplineTransformer: spline,
+    SimpleImputer: imputer, StandardScaler: scaler, MinMaxScaler: scaler, RobustScaler: scaler,
+    MaxAbsScaler: scaler, FunctionTransformer: function, PowerTransformer: power,
+    PolynomialFeatures: polynomial, SplineTransformer: spline,
 }  # fmt: skip

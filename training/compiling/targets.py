@@ -6,7 +6,12 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import (
-    FunctionTransformer, MaxAbsScaler, MinMaxScaler, PowerTransformer, RobustScaler, StandardScaler,
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    PowerTransformer,
+    RobustScaler,
+    StandardScaler,
 )  # fmt: skip
 
 from training.compiling.errors import UncompilableStep
@@ -21,7 +26,8 @@ def inverse(step: Any, values: Tensor) -> Tensor:
     if isinstance(step, PowerTransformer):
         return _power(step, values)
     if isinstance(step, MinMaxScaler):
-        return (values - step.min_) / step.scale_
+        restored: Tensor = (values - step.min_) / step.scale_
+        return restored
     if isinstance(step, StandardScaler | RobustScaler | MaxAbsScaler):
         centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
         scaled = values * step.scale_ if step.scale_ is not None else values
@@ -34,7 +40,9 @@ def _function(step: Any, values: Tensor) -> Tensor:
         return values
     if step.inverse_func not in FUNCTIONS:
         named = getattr(step.inverse_func, "__name__", repr(step.inverse_func))
-        raise UncompilableStep(step=f"TransformedTargetRegressor({named})", reason="the graph has no such function")
+        raise UncompilableStep(
+            step=f"TransformedTargetRegressor({named})", reason="the graph has no such function"
+        )
     return FUNCTIONS[step.inverse_func][0](values)
 
 

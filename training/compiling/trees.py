@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
-    ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor,
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
 )  # fmt: skip
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
@@ -27,6 +33,8 @@ from training.compiling.graph import Graph, Tensor, as_tensor
 
 LEQ, EQ, MEMBER = 0, 4, 6
 BELOW_ALL_CODES = -2.0
+GROUP_NODES = 8_000
+"""100 trees of a forest, 20,000 rows: 432 ms as one operator, 166 ms as ten; one row 21 and 15 us."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,9 @@ def gradient_boosting(model: Any, features: list[Feature], graph: Graph) -> Tens
     elif model.init_ == "zero":
         start = 0.0
     else:
-        raise UncompilableStep(step="GradientBoostingRegressor", reason=f"init={model.init!r} is not supported")
+        raise UncompilableStep(
+            step="GradientBoostingRegressor", reason=f"init={model.init!r} is not supported"
+        )
     total = _ensemble(model, trees, features, graph, narrow=True) + start
     return _refused(graph, features, total, missing=True)
 
@@ -142,7 +152,9 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
 # --- into the graph ----------------------------------------------------------------------------
 
 
-def _ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool) -> Tensor:
+def _ensemble(
+    model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool
+) -> Tensor:
     """Return the sum of the trees, shape (n_rows, 1)."""
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
@@ -151,11 +163,23 @@ def _ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Gra
     rows, columns = _tree_rows(features, used, graph)
     if narrow:
         rows = rows.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
-    return graph.op("TreeEnsemble", rows, domain="ai.onnx.ml", **_attributes(trees, _Tests(features, columns, narrow)))
+    tests = _Tests(features, columns, narrow)
+    groups = [_attributes(group, tests) for group in _groups(trees)]
+    parts = [graph.op("TreeEnsemble", rows, domain="ai.onnx.ml", **group) for group in groups]
+    return reduce(Tensor.__add__, parts)
+
+
+def _groups(trees: list[Tree]) -> list[list[Tree]]:
+    """Split a large forest into runs of trees whose nodes stay in the cache while a block of rows passes."""
+    sizes = np.cumsum([np.count_nonzero(~tree.leaf) for tree in trees])
+    numbers = (sizes / GROUP_NODES).astype(int).tolist()
+    return [
+        [tree for _, tree in run] for _, run in groupby(zip(numbers, trees, strict=True), key=itemgetter(0))
+    ]
 
 
 def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[Tensor, list[int]]:
-    """Return what the trees look at, and each feature's column in it: the packed rows, then computed columns."""
+    """Return what the trees look at, and each feature's column in it: packed rows, then computed ones."""
     chosen = [feature for place, feature in enumerate(features) if place in used]
     computed = [feature for feature in chosen if isinstance(feature, Slot) and feature.tensor != graph.rows]
     places = {id(feature): graph.columns + place for place, feature in enumerate(computed)}
@@ -215,7 +239,7 @@ class _Tests:
 
     def _table(self, feature: int) -> NDArray[np.float64]:
         looked_up = self._features[feature]
-        assert isinstance(looked_up, Lookup)  # noqa: S101 - told by the caller
+        assert isinstance(looked_up, Lookup)
         if not self._narrow:
             return looked_up.table
         return looked_up.table.astype(np.float32).astype(np.float64)
@@ -240,7 +264,7 @@ def code_test(column: int, left: NDArray[np.bool_]) -> Test:
         split = float(changes[0]) - 1.0
         return Test(column, LEQ, split, missing if by_code[0] else not missing, swapped=not by_code[0])
     swapped = bool(by_code.sum() * 2 > len(by_code))
-    members = np.flatnonzero(by_code != swapped) - 1.0
+    members = np.flatnonzero(by_code != swapped).astype(np.float64) - 1.0
     return _member_test(column, members, missing_true=missing != swapped, swapped=swapped)
 
 
@@ -276,7 +300,9 @@ def _written(tree: Tree, tests: _Tests, first_node: int, first_leaf: int) -> dic
     inner = np.flatnonzero(~tree.leaf)
     if not len(inner):
         return _lone_leaf(tree, first_leaf)
-    position = np.where(tree.leaf, first_leaf + np.cumsum(tree.leaf) - 1, first_node + np.cumsum(~tree.leaf) - 1)
+    position = np.where(
+        tree.leaf, first_leaf + np.cumsum(tree.leaf) - 1, first_node + np.cumsum(~tree.leaf) - 1
+    )
     feature, split, track = tree.feature[inner], tree.threshold[inner].copy(), tree.missing_left[inner].copy()
     yes, no = tree.left[inner].copy(), tree.right[inner].copy()
     modes = np.zeros(len(inner), dtype=np.uint8)

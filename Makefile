@@ -1,0 +1,68 @@
+# `make help` lists what there is. Everything works from a bare Python 3.11: .venv is made when it is needed.
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# MLflow must not go online to count its users, nor pick an environment by a stray lock file.
+export MLFLOW_DISABLE_TELEMETRY ?= true
+export MLFLOW_UV_AUTO_DETECT ?= false
+
+NAME ?= flights
+PORT ?= 5000
+FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
+
+.PHONY: help install run test soak check format bench ui serve clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## make .venv and install the pinned requirements
+
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "slipway needs Python 3.11 as $(PYTHON): install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "  install   .venv with MLflow, scikit-learn and the rest (a minute or two, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev]'
+	@touch $@
+
+run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row
+	@echo "slipway: from data/samples/flights.csv to an endpoint"
+	@mlflow run . --env-manager local --experiment-name flights $(FLIGHTS) 2> slipway-mlflow.log \
+		|| { tail -n 5 slipway-mlflow.log; exit 1; }
+	@python -m serving.tryout --model models:/flights@champion --data data/samples/flights.csv --row 25000 \
+		--target arr_delay --exclude date --unit min
+	@echo
+	@echo "  next      make ui       compare runs at http://127.0.0.1:$(PORT)"
+	@echo "            make serve    an endpoint for models:/flights@champion"
+	@echo "            source .venv/bin/activate, then your own table:"
+	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
+
+test: install ## set-up and all tests
+	@python -m pytest -q
+
+soak: install ## the longer tests
+	@python -m pytest -q -m soak
+
+check: install ## ruff and mypy, as CI runs them
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+format: install ## format the code
+	@ruff check --fix-only --quiet .
+	@ruff format .
+
+bench: install ## side-by-side measurements
+	@python -m benchmarks
+
+ui: install ## MLflow's UI on this folder's runs
+	@mlflow ui --host 127.0.0.1 --port $(PORT)
+
+serve: install ## serve the champion of NAME (flights) on PORT (5000)
+	@mlflow models serve -m models:/$(NAME)@champion --env-manager local --host 127.0.0.1 --port $(PORT)
+
+clean: ## remove the environment, the runs and what tools left behind
+	rm -rf .venv mlflow.db mlflow.db-* slipway.log slipway-mlflow.log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find mlruns -mindepth 1 -not -name README.md -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

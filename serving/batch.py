@@ -1,0 +1,254 @@
+"""Score a file: rows in, the same rows and a column `prediction` out, in bounded memory.
+
+Reads and writes in blocks, through the scorer and the server's own coercion, so that a value is
+accepted here as it is there. The output appears under its name when it is whole. A row that
+cannot be used stops the job, unless `on_fault=null` asks for an empty prediction instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pa_parquet
+
+from data.errors import DataError, nearest
+from data.sources import Source, open_source
+from serving.coercion import Fault, Packed, pack_arrow
+from serving.errors import BadOutput, FaultyRows, ServingError
+from serving.scorer import Scorer
+from serving.store import locate, record_refusal
+
+PREDICTION = "prediction"
+SHOWN_FAULTS = 20
+
+
+@dataclass
+class Report:
+    """What a job did.
+
+    Attributes
+    ----------
+    rows, unscored : int
+        Rows written, and those among them without a prediction.
+    seconds : float
+        From opening the input to closing the output.
+    unseen : dict of column to count
+        Categories that training did not see, scored as unknown.
+    """
+
+    rows: int = 0
+    unscored: int = 0
+    seconds: float = 0.0
+    unseen: dict[str, int] = field(default_factory=dict)
+
+
+def score_file(
+    scorer: Scorer,
+    source: Source,
+    output: Path,
+    *,
+    null_on_fault: bool = False,
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> Report:
+    """Score a source into a CSV or Parquet file.
+
+    Parameters
+    ----------
+    output : Path
+        Ends in .csv or .parquet; replaced if it is there, once the new one is whole.
+    null_on_fault : bool
+        Write an empty prediction for a row that cannot be used.
+    on_rows : callable
+        Told the number of rows after each block.
+
+    Raises
+    ------
+    FaultyRows
+        With the first 20 faults; nothing is written.
+    BadOutput, DataError
+        The output cannot be written as asked, or the input not read.
+    """
+    started = time.perf_counter()
+    report, faults = Report(), _Faults()
+    partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    try:
+        with _Writer(partial, output.suffix) as writer:
+            for batch in source.batches():
+                packed = pack_arrow(batch, scorer.schema, is_text=source.is_text)
+                faults.add(packed, first_row=report.rows + 1, fatal=not null_on_fault)
+                if not faults.fatal:
+                    writer.write(_with_predictions(batch, scorer, packed, is_text=source.is_text))
+                _count(report, packed)
+                on_rows(report.rows)
+        faults.raise_if_fatal()
+        if not report.rows:
+            raise BadOutput(reason=f"{source.where} has no rows to score", repair="pass rows")
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _with_predictions(
+    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, is_text: bool
+) -> pa.RecordBatch:
+    """Return the batch with its predictions; numbers that came as text become numbers."""
+    if PREDICTION in batch.schema.names:
+        raise BadOutput(reason=f"the input has a column {PREDICTION!r}", repair="rename it")
+    predictions = scorer.predict(packed.matrix)
+    columns, names = list(batch.columns), list(batch.schema.names)
+    if is_text and packed.faulty is None:
+        for place, column in enumerate(scorer.schema.columns):
+            if column.kind == "number":
+                values = packed.matrix[:, place]
+                columns[names.index(column.name)] = pa.array(values, mask=np.isnan(values))
+    return pa.RecordBatch.from_arrays(
+        [*columns, pa.array(predictions, mask=packed.faulty)], names=[*names, PREDICTION]
+    )
+
+
+def _count(report: Report, packed: Packed) -> None:
+    report.rows += len(packed.matrix)
+    report.unscored += int(packed.faulty.sum()) if packed.faulty is not None else 0
+    for column, count in packed.unseen.items():
+        report.unseen[column] = report.unseen.get(column, 0) + count
+
+
+class _Faults:
+    """The faults so far; once one is fatal the rest of the input is only checked."""
+
+    def __init__(self) -> None:
+        self.first: list[Fault] = []
+        self.count = 0
+        self.fatal = False
+
+    def add(self, packed: Packed, *, first_row: int, fatal: bool) -> None:
+        self.count += packed.n_faults
+        self.fatal |= fatal and packed.n_faults > 0
+        for fault in packed.faults[: SHOWN_FAULTS - len(self.first)]:
+            row = None if fault.row is None else fault.row + first_row
+            self.first.append(Fault(row, fault.column, fault.expected, fault.found))
+            if row is None:
+                self.raise_if_fatal()  # the whole column is absent: no need to read on
+
+    def raise_if_fatal(self) -> None:
+        if self.fatal:
+            raise FaultyRows(faults=self.first, count=self.count)
+
+
+class _Writer:
+    """A CSV or Parquet file that takes the schema of its first block."""
+
+    def __init__(self, path: Path, ending: str) -> None:
+        self.path, self.ending = path, ending
+        self.writer: Any = None
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.writer is not None:
+            self.writer.close()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        if self.writer is None:
+            make = pa_csv.CSVWriter if self.ending == ".csv" else pa_parquet.ParquetWriter
+            self.writer = make(str(self.path), batch.schema)
+        self.writer.write_batch(batch.cast(self.writer.schema) if self.ending != ".csv" else batch)
+
+
+def check_output(path: Path) -> Path:
+    """Return the path if a CSV or Parquet file can be written there; raises BadOutput."""
+    if path.suffix not in (".csv", ".parquet"):
+        raise BadOutput(reason=f"output {path.name!r} names no format", repair="end it in .csv or .parquet")
+    if not path.absolute().parent.is_dir():
+        raise BadOutput(
+            reason=f"there is no folder {path.parent}", repair="make it, or pass an absolute path"
+        )
+    return path
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors are ours, with the nearest known name."""
+
+    def error(self, message: str) -> Any:
+        raise BadOutput(reason=message, repair="see python -m serving.batch --help")
+
+
+def _asked(arguments: list[str] | None) -> argparse.Namespace:
+    parser = _Parser(prog="python -m serving.batch", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--name", required=True, help="the registered model")
+    parser.add_argument("--version", default="@champion", help="an alias such as @champion, or a number")
+    parser.add_argument("--input", required=True, help="a path, glob, folder or SQLAlchemy URL")
+    parser.add_argument("--query", default="", help="SQL, where the input is a database")
+    parser.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
+    parser.add_argument("--on_fault", choices=("stop", "null"), default="stop")
+    asked, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        name = unknown[0].lstrip("-").split("=")[0]
+        near = nearest(name, [action.dest for action in parser._actions])
+        parser.error(f"unknown parameter {name!r}" + (f": did you mean {near!r}?" if near else ""))
+    return asked
+
+
+def _uri(asked: argparse.Namespace) -> str:
+    separator = "" if asked.version.startswith("@") else "/"
+    return f"models:/{asked.name}{separator}{asked.version}"
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Show a count of rows where a person watches."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console  # noqa: PLC0415 - for people only
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    columns = (SpinnerColumn(), "scoring", MofNCompleteColumn(), "rows", TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("scoring", total=None)
+        yield lambda rows: bar.update(task, completed=rows)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the job and return its exit code: 0, or 2 with one line for each fault."""
+    try:
+        asked = _asked(arguments)
+        output = check_output(asked.output)
+        source = open_source(asked.input, query=asked.query)
+        with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
+            scorer = Scorer.load(locate(_uri(asked), Path(cache)).folder, threads=os.cpu_count() or 1)
+            report = score_file(
+                scorer, source, output, null_on_fault=asked.on_fault == "null", on_rows=on_rows
+            )
+    except (DataError, ServingError, OSError) as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        record_refusal(str(error))
+        return 2
+    for column, count in report.unseen.items():
+        print(
+            f"  warning   {count:,} rows have a {column} that training did not see; they are scored as unknown"
+        )
+    rate = report.rows / report.seconds
+    print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
+    if report.unscored:
+        print(f"  warning   {report.unscored:,} rows could not be used and have no prediction")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Start a real `mlflow models serve`, score one row over HTTP, print the answer, stop the server.
+
+What `make run` ends with: the proof that stock MLflow answers for what was registered. It uses
+nothing of ours: a subprocess, a socket and JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+PATIENCE = 60.0
+"""Seconds that the server has to start; five are usual."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Score one row and print it with its answer; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m serving.tryout", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--model", required=True, help="such as models:/flights@champion")
+    parser.add_argument("--data", type=Path, required=True, help="a CSV file to take the row from")
+    parser.add_argument("--row", type=int, default=1, help="which row, from 1")
+    parser.add_argument("--target", required=True, help="the column that the model predicts")
+    parser.add_argument("--exclude", default="", help="columns not to send, by comma")
+    parser.add_argument("--unit", default="", help="the target's unit")
+    asked = parser.parse_args(arguments)
+    row = read_row(asked.data, asked.row)
+    actual = row.pop(asked.target)
+    for column in filter(None, asked.exclude.split(",")):
+        row.pop(column)
+    try:
+        with stock_server(asked.model) as address:
+            answer = post(f"{address}/invocations", {"dataframe_records": [row]})
+    except ServerFailed as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return 1
+    print(f"  serve     mlflow models serve -m {asked.model} --env-manager local")
+    print(f"  request   POST /invocations {json.dumps({'dataframe_records': [row]})}")
+    print(f"  answer    {json.dumps(answer)}")
+    unit = f" {asked.unit}" if asked.unit else ""
+    print(f"  meaning   {asked.target} {answer['predictions'][0]:.1f}{unit} (it was {actual}{unit})")
+    return 0
+
+
+class ServerFailed(Exception):
+    """The server did not start; the text is the end of what it printed."""
+
+
+@contextmanager
+def stock_server(model: str) -> Iterator[str]:
+    """Run `mlflow models serve` on a free loopback port and yield its address; raises ServerFailed."""
+    port = free_port()
+    # Stock MLflow starts `uvicorn` through a shell: it must be found beside our own interpreter.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    with tempfile.TemporaryFile("w+") as output:
+        server = subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PATH": path},
+            start_new_session=True,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_until_up(f"{address}/ping", server, output)
+            yield address
+        finally:
+            stop(server)
+
+
+def wait_until_up(url: str, server: subprocess.Popen[Any], output: IO[str]) -> None:
+    """Return once the URL answers; raises ServerFailed when the process ends or `PATIENCE` runs out."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
+                return
+        except OSError:
+            time.sleep(0.1)
+    output.seek(0)
+    raise ServerFailed(f"mlflow models serve did not start: {output.read()[-2000:].strip()}")
+
+
+def stop(server: subprocess.Popen[Any]) -> None:
+    """End the server and the workers that it started, which form a process group of their own."""
+    try:
+        os.killpg(server.pid, 15)
+        server.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, 9)
+        server.wait()
+    except ProcessLookupError:
+        server.wait()
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def read_row(path: Path, number: int) -> dict[str, Any]:
+    """Return one row of a CSV file, numbers as numbers and an empty field as null."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for place, row in enumerate(csv.DictReader(file), start=1):
+            if place == number:
+                return {name: _value(text) for name, text in row.items()}
+    raise SystemExit(f"slipway: {path} has no row {number}")
+
+
+def _value(text: str) -> Any:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return text
+
+
+def post(url: str, payload: Any) -> Any:
+    """Send JSON and return the JSON answer."""
+    request = urllib.request.Request(  # noqa: S310 - our own loopback address
+        url, json.dumps(payload).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        return json.load(response)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

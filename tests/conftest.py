@@ -1,0 +1,176 @@
+"""What all tests share: a quiet MLflow, and folders with a tracking store of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
+os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"
+os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite store with its tables made: three seconds that only the first test pays."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    folder = tmp_path_factory.mktemp("store")
+    SqlAlchemyStore(f"sqlite:///{folder}/mlflow.db", str(folder / "mlruns"))._dispose_engine()
+    return folder / "mlflow.db"
+
+
+@dataclass
+class Workspace:
+    """A folder with its own tracking store, and commands run in it."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """The tracking store's address."""
+        return f"sqlite:///{self.folder}/mlflow.db"
+
+    def run(self, *words: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command here and return what came of it."""
+        return subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def train(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m training train`."""
+        return self.run(sys.executable, "-m", "training", "train", *words, **environment)
+
+
+@pytest.fixture
+def make_workspace(empty_store: Path, tmp_path: Path) -> Callable[[str], Workspace]:
+    """Make folders with a tracking store each."""
+
+    def make(name: str) -> Workspace:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(empty_store, folder / "mlflow.db")
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        }
+        return Workspace(folder, environment)
+
+    return make
+
+
+@pytest.fixture
+def workspace(make_workspace: Callable[[str], Workspace]) -> Workspace:
+    """One folder with a tracking store."""
+    return make_workspace("work")
+
+
+@pytest.fixture
+def tracking(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """The same for code that runs in this process."""
+    import mlflow
+
+    monkeypatch.chdir(workspace.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.uri)
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)
+    yield workspace
+    while mlflow.active_run():
+        mlflow.end_run()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of our own on a free loopback port."""
+    found = (
+        sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+        if Path("/usr/lib/postgresql").is_dir()
+        else []
+    )
+    if not found:
+        missing_part("PostgreSQL's server (apt-get install postgresql)")
+    folder = tmp_path_factory.mktemp("postgres")
+    binaries, port = found[-1].parent, free_port()
+    as_postgres: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        for parent in [folder, *folder.parents][: len(folder.parents) - 1]:
+            parent.chmod(parent.stat().st_mode | 0o011)
+        as_postgres = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--clear-groups"]
+    data = folder / "data"
+    initdb = [str(binaries / "initdb"), "-D", str(data), "-U", "postgres", "--auth", "trust", "--no-sync"]
+    subprocess.run([*as_postgres, *initdb], check=True, capture_output=True, cwd="/")
+    options = ["-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
+    server = subprocess.Popen(
+        [*as_postgres, str(binaries / "postgres"), "-D", str(data), *options, "-c", "fsync=off"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    wait_for_port(port)
+    yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
+    server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: SIGTERM waits for open connections
+    server.wait(timeout=20)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> Callable[[str], str]:
+    """Make databases on the server; each call returns a URL."""
+
+    def make(name: str) -> str:
+        import sqlalchemy
+
+        engine = sqlalchemy.create_engine(f"{postgres_server}/postgres", isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        return f"{postgres_server}/{name}"
+
+    return make
+
+
+def missing_part(what: str) -> None:
+    """Skip on a user's machine, fail in CI: there, each real part has to be present."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{what} is missing")
+    pytest.skip(f"{what} is missing")
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for_port(port: int, seconds: float = 30.0) -> None:
+    """Return once something listens there."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nothing listens on port {port} after {seconds} s")

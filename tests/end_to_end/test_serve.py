@@ -1,0 +1,164 @@
+"""Stock MLflow answers for what `main` registered, and the README's words work as they stand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serving.tryout import stock_server
+from tests.conftest import ROOT, Workspace
+
+FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def champion(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The flights champion, trained as `make run` trains it."""
+    folder = tmp_path_factory.mktemp("served")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    workspace = Workspace(folder, {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri})
+    done = workspace.train("--data", str(FLIGHTS), "--target", "arr_delay", "--exclude", "date")
+    assert done.returncode == 0, done.stderr
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def address(champion: Workspace) -> Iterator[str]:
+    """A real `mlflow models serve`, started in a folder without Slipway."""
+    before = Path.cwd()
+    os.environ["MLFLOW_TRACKING_URI"] = champion.uri
+    os.chdir(champion.folder)
+    try:
+        with stock_server("models:/flights@champion") as served:
+            yield served
+    finally:
+        os.chdir(before)
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
+def rows(count: int) -> pd.DataFrame:
+    """The first flights, numbers as doubles."""
+    frame = pd.read_csv(FLIGHTS).drop(columns=["date", "arr_delay"]).head(count)
+    numbers = frame.select_dtypes("number").columns
+    return frame.astype(dict.fromkeys(numbers, float))
+
+
+def predictions(address: str, body: bytes, content_type: str = "application/json") -> list[float]:
+    """Post a body and return the predictions."""
+    request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": content_type})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)["predictions"]
+
+
+def test_all_json_forms_and_csv_give_the_pipelines_predictions(address: str, champion: Workspace) -> None:
+    """Five ways to say the same rows; the reference is the batch job, which uses the scorer."""
+    frame = rows(20)
+    split = frame.to_dict(orient="split")
+    bodies = {
+        "dataframe_split": json.dumps({"dataframe_split": split}),
+        "dataframe_records": json.dumps({"dataframe_records": frame.to_dict(orient="records")}),
+        "instances": json.dumps({"instances": frame.to_dict(orient="records")}),
+        "inputs": json.dumps({"inputs": frame.to_dict(orient="list")}),
+    }
+    answers = {form: predictions(address, body.encode()) for form, body in bodies.items()}
+    answers["csv"] = predictions(address, frame.to_csv(index=False).encode(), "text/csv")
+    expected = scored(champion, "first.csv", frame)["prediction"]
+    for form, answer in answers.items():
+        np.testing.assert_allclose(answer, expected, rtol=1e-9, err_msg=form)
+
+
+def scored(champion: Workspace, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Score a table through `mlflow run -e score` and read the output."""
+    frame.to_csv(champion.folder / name, index=False)
+    words = ["-P", f"input={champion.folder / name}", "-P", f"output={champion.folder / 'scored.csv'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "run",
+        str(ROOT),
+        "-e",
+        "score",
+        "--env-manager",
+        "local",
+        *words,
+    ]
+    done = champion.run(*command)
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(champion.folder / "scored.csv")
+
+
+def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str, champion: Workspace) -> None:
+    """A null alone in its column and one among values are the same null."""
+    frame = rows(3).astype({"carrier": object})
+    frame.loc[0, "dep_delay"], frame.loc[1, "carrier"], frame.loc[2, "dest"] = np.nan, None, "XYZ"
+    records = json.loads(frame.to_json(orient="records"))
+    together = predictions(address, json.dumps({"dataframe_records": records}).encode())
+    alone = [predictions(address, json.dumps({"dataframe_records": [row]}).encode())[0] for row in records]
+    np.testing.assert_allclose(alone, together, rtol=1e-12)
+    np.testing.assert_allclose(scored(champion, "gaps.csv", frame)["prediction"], together, rtol=1e-9)
+
+
+def test_the_readmes_curl_gives_the_readmes_answer(address: str) -> None:
+    """Who copies the first command must see what the page promises."""
+    (block,) = re.findall(r"```bash\n(curl .*?)```", README, flags=re.DOTALL)
+    block = block.replace("http://127.0.0.1:5000", address)
+    done = subprocess.run(["bash", "-c", block], capture_output=True, text=True, timeout=60, check=True)
+    promised = re.search(r'^    \{"predictions": \[([-\d.]+)\]\}', README, flags=re.MULTILINE)
+    assert promised is not None
+    assert json.loads(done.stdout)["predictions"][0] == pytest.approx(float(promised[1]), rel=1e-9)
+
+
+def test_the_readmes_python_client_works(address: str) -> None:
+    """The block as it stands, against another port."""
+    (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    block = block.replace("http://127.0.0.1:5000", address)
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "predictions" in done.stdout
+
+
+def test_a_faulty_row_stops_the_batch_and_leaves_nothing(champion: Workspace) -> None:
+    """Through the real command: exit code, the line, no output, no partial file."""
+    with FLIGHTS.open(newline="") as file:
+        head = [row for row, _ in zip(csv.reader(file), range(61), strict=False)]
+    head[41][head[0].index("dep_delay")] = "late"
+    with (champion.folder / "faulty.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(head)
+    command = [
+        sys.executable,
+        "-m",
+        "serving.batch",
+        "--name",
+        "flights",
+        "--input",
+        "faulty.csv",
+        "--output",
+        "o.csv",
+    ]
+    done = champion.run(*command)
+    assert done.returncode == 2
+    assert "row 41, column 'dep_delay': expected a finite number" in done.stderr
+    assert not list(champion.folder.glob("*o.csv*"))
+    kept = champion.run(*command, "--on_fault", "null")
+    assert kept.returncode == 0, kept.stderr
+    written = pd.read_csv(champion.folder / "o.csv")
+    assert len(written) == 60
+    assert written["prediction"].isna().tolist() == [row == 40 for row in range(60)]
+    assert list(written.columns) == [*head[0], "prediction"]

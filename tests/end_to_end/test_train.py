@@ -1,0 +1,285 @@
+"""The real commands: mlflow run from a table to a champion, and what it leaves in MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_diabetes
+
+from tests.conftest import ROOT, Workspace
+
+MLFLOW = [sys.executable, "-m", "mlflow"]
+
+
+def mlflow_run(
+    workspace: Workspace,
+    *words: str,
+    project: str = str(ROOT),
+    env_manager: str = "local",
+    **environment: str,
+):
+    """Run the project as a user does."""
+    command = [*MLFLOW, "run", project, "--env-manager", env_manager, *words]
+    return workspace.run(*command, timeout=280, **environment)
+
+
+def only_run(workspace: Workspace, experiment: str = "Default"):
+    """The newest parent run, through MLflow's own client."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(workspace.uri)
+    found = client.get_experiment_by_name(experiment)
+    runs = client.search_runs([found.experiment_id], order_by=["attributes.start_time DESC"])
+    return client, next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+
+
+def champion_of(client, name: str) -> str:
+    """The number of the version that production serves."""
+    return str(client.get_model_version_by_alias(name, "champion").version)
+
+
+@pytest.fixture
+def messy(tmp_path: Path) -> Path:
+    """A table with text, dates, booleans and gaps, quotes in its path."""
+    random = np.random.default_rng(5)
+    rows = 400
+    area = random.uniform(30, 200, rows)
+    day = np.datetime64("2020-01-01") + random.integers(0, 900, rows)
+    city = random.choice(["Ulm", "Bonn", "Köln"], rows)
+    frame = pd.DataFrame(
+        {
+            "sold": np.datetime_as_string(day),
+            "city": np.where(random.random(rows) < 0.05, None, city),
+            "floor area": np.where(random.random(rows) < 0.05, np.nan, area.round(1)),
+            "garden": random.choice(["true", "false"], rows),
+            "price": (area * 30 + (city == "Köln") * 900 + random.normal(0, 50, rows)).round(2),
+        }
+    )
+    frame.loc[:4, "price"] = np.nan
+    path = tmp_path / "o'hara houses" / "houses.csv"
+    path.parent.mkdir()
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, messy: Path) -> None:
+    """From another folder, with three flags: tracked, registered, promoted, loadable by stock MLflow."""
+    done = mlflow_run(
+        workspace, "-P", f"data={messy}", "-P", "target=price", "-P", "units=price=EUR,floor area=m²"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "5 rows have no price and are left out" in done.stdout
+    assert "promoted: houses had no champion" in done.stdout
+    client, run = only_run(workspace)
+    assert run.info.status == "FINISHED"
+    figures = run.data.metrics
+    assert {
+        "holdout_rmse",
+        "holdout_rmse_se",
+        "train_mae",
+        "dummy_holdout_rmse",
+        "fit_seconds",
+        "rows_holdout",
+    } <= set(figures)
+    assert figures["rows_without_target"] == 5
+    # The noise alone is 50; a missing area (5 % of them) costs what the areas spread, 1,470.
+    assert 45 < figures["holdout_rmse"] < 0.5 * figures["dummy_holdout_rmse"]
+    assert "slipway.data_fingerprint" in run.data.tags
+    plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
+    assert plots == {
+        f"plots/{name}.png"
+        for name in (
+            "predicted_against_actual",
+            "residuals_by_predicted",
+            "residual_histogram",
+            "permutation_importance",
+        )
+    }
+    children = client.search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
+    assert {child.info.run_name for child in children} == {"mean", "ridge", "boosting"}
+    kind = client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
+    champion = client.get_model_version_by_alias("houses", "champion")
+    assert champion.tags["slipway.decision"] == "promoted"
+    assert "typical error (holdout RMSE)" in champion.description
+    loaded = workspace.run(sys.executable, "-c", LOAD_STOCK, PYTHONPATH="")
+    assert loaded.returncode == 0, loaded.stderr
+    predictions = json.loads(loaded.stdout)
+    assert predictions[0] == pytest.approx(3000, rel=0.1)
+    assert predictions[1] == pytest.approx(3900, rel=0.1)
+
+
+LOAD_STOCK = """
+import json, mlflow, pandas as pd
+model = mlflow.pyfunc.load_model("models:/houses@champion")
+row = {"sold": "2021-05-01", "city": "Ulm", "floor area": 100.0, "garden": 1.0}
+print(json.dumps(list(map(float, model.predict(pd.DataFrame([row, row | {"city": "Köln"}]))))))
+"""
+
+
+def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> None:
+    """The second version is registered, compared on the same rows, and not promoted; it can be, by hand."""
+    table = str(ROOT / "data" / "samples" / "line.csv")
+    first = workspace.train("--data", table, "--target", "y")
+    assert first.returncode == 0, first.stderr
+    second = workspace.train("--data", table, "--target", "y", "--seed", "1")
+    assert "kept champion: holdout RMSE" in second.stdout, second.stdout + second.stderr
+    client, run = only_run(workspace)
+    assert run.data.metrics["slope"] == pytest.approx(3.0, abs=0.02)
+    assert run.data.metrics["intercept"] == pytest.approx(2.0, abs=0.1)
+    assert run.data.metrics["champion_holdout_rmse"] == run.data.metrics["holdout_rmse"]
+    assert champion_of(client, "line") == "1"
+    client.delete_registered_model_alias("line", "champion")
+    by_hand = workspace.run(sys.executable, "-m", "training", "promote", "--name", "line", "--version", "2")
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert champion_of(client, "line") == "2"
+
+
+def test_a_better_model_on_more_columns_replaces_the_champion(workspace: Workspace) -> None:
+    """`exclude` never moves a row: both versions are judged on the same holdout."""
+    frame = load_diabetes(as_frame=True).frame
+    frame.to_csv(workspace.folder / "diabetes.csv", index=False)
+    table = ["--data", "diabetes.csv", "--target", "target"]
+    poor = workspace.train(*table, "--exclude", "bmi,s5,bp,s3,s4")
+    assert poor.returncode == 0, poor.stderr
+    better = workspace.train(*table)
+    assert "promoted: holdout RMSE" in better.stdout, better.stdout + better.stderr
+    client, run = only_run(workspace)
+    held_out = int(run.data.metrics["rows_holdout"])
+    assert f"on {held_out} shared rows" in better.stdout
+    assert champion_of(client, "diabetes") == "2"
+    never = workspace.train(*table, "--promote", "never")
+    assert "promote=never was asked for" in never.stdout
+
+
+def test_another_split_under_a_known_name_is_refused(workspace: Workspace) -> None:
+    """It would test the champion on rows that it was trained on."""
+    table = ["--data", str(ROOT / "data" / "samples" / "line.csv"), "--target", "y"]
+    assert workspace.train(*table).returncode == 0
+    refused = workspace.train(*table, "--holdout", "0.3")
+    assert refused.returncode == 2
+    assert "train under a new name" in refused.stderr
+
+
+def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Workspace, tmp_path: Path) -> None:
+    """What a colleague does who has only the repository's address; uv makes the environment."""
+    clone = tmp_path / "slipway"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "mlruns", "mlflow.db*", "__pycache__", "*.egg-info", "docs"
+    )
+    shutil.copytree(ROOT, clone, ignore=ignored)
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org"]
+    for words in (["init", "--quiet"], ["add", "-A"], ["commit", "--quiet", "-m", "all"]):
+        subprocess.run([*git, *words], cwd=clone, check=True, capture_output=True)
+    table = ROOT / "data" / "samples" / "line.csv"
+    done = mlflow_run(
+        workspace,
+        "-P",
+        f"data={table}",
+        "-P",
+        "target=y",
+        project=f"file://{clone}",
+        env_manager="uv",
+        PYTHONPATH="",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "promoted: line had no champion" in done.stdout
+
+
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, "KILLED"), (signal.SIGKILL, "RUNNING")])
+def test_an_interrupted_training_registers_nothing_and_the_next_one_works(
+    how: signal.Signals, status: str, workspace: Workspace
+) -> None:
+    """Ctrl-C closes the run; after kill -9 it stays open, and neither leaves a version."""
+    words = [
+        "--data",
+        str(ROOT / "data" / "samples" / "flights.csv"),
+        "--target",
+        "arr_delay",
+        "--exclude",
+        "date",
+    ]
+    command = [sys.executable, "-m", "training", "train", *words]
+    started = subprocess.Popen(
+        command,
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stdout is not None and started.stderr is not None
+    for line in started.stdout:
+        if line.split()[:1] == ["split"]:
+            break
+    time.sleep(0.5)
+    os.kill(started.pid, how)
+    _, error = started.communicate(timeout=30)
+    assert started.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), error
+    client, run = only_run(workspace)
+    assert run.info.status == status
+    assert client.search_registered_models() == []
+    table = ["--data", str(ROOT / "data" / "samples" / "line.csv"), "--target", "y", "--name", "flights"]
+    assert workspace.train(*table).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-P", "tarjet=y"], "unknown parameter 'tarjet': did you mean 'target'?"),
+        (["-P", "data=missing.csv"], f"missing.csv: no such file, folder or match; searched from {ROOT}"),
+    ],
+)
+def test_mlflow_run_fails_with_one_line_and_the_reason_as_a_tag(
+    words: list[str], says: str, workspace: Workspace
+) -> None:
+    """The person sees the line; the run in the UI keeps it."""
+    done = mlflow_run(workspace, *words)
+    assert done.returncode == 1
+    assert f"slipway: {says}" in done.stderr
+    assert "Traceback" not in done.stderr
+    client, run = only_run(workspace)
+    assert run.info.status == "FAILED"
+    assert says in run.data.tags["slipway.reason"]
+    assert client.search_registered_models() == []
+
+
+def test_a_table_in_postgresql_and_runs_in_postgresql(
+    postgres: Callable[[str], str], workspace: Workspace
+) -> None:
+    """A team's database on both sides: the rows come from one, MLflow's records go to another."""
+    import sqlalchemy
+
+    rows, records = postgres("rows"), postgres("records")
+    engine = sqlalchemy.create_engine(rows)
+    pd.read_csv(ROOT / "data" / "samples" / "line.csv").to_sql("points", engine, index=False)
+    engine.dispose()
+    words = [
+        "--data",
+        rows,
+        "--query",
+        "SELECT x, y FROM points WHERE x >= 0",
+        "--target",
+        "y",
+        "--name",
+        "line",
+    ]
+    done = workspace.train(*words, MLFLOW_TRACKING_URI=records)
+    assert done.returncode == 0, done.stderr
+    assert "200 rows" in done.stdout
+    from mlflow import MlflowClient
+
+    assert champion_of(MlflowClient(records), "line") == "1"

@@ -1,0 +1,69 @@
+"""Every value of the command line is checked, and the nearest known word is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.config import PromoteConfig, TrainConfig, parse
+from training.errors import UsageError
+
+GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]
+
+
+def test_the_name_is_taken_from_the_file() -> None:
+    """Two flags are enough for a table."""
+    assert parse(GOOD) == TrainConfig("folder/houses.csv", "price", "houses")
+
+
+def test_what_mlproject_passes_for_defaults_is_the_default() -> None:
+    """MLflow hands an unset parameter on as an empty text."""
+    unset = [f"--{name}=" for name in ("name", "query", "exclude", "key", "time_column", "units")]
+    assert parse([*GOOD, *unset]) == parse(GOOD)
+
+
+def test_lists_and_units_are_read_with_quoted_commas() -> None:
+    """A column's name may hold a comma."""
+    config = parse([*GOOD, "--exclude", 'a, "b,c"', "--units", "price=EUR,area=m²"])
+    assert isinstance(config, TrainConfig)
+    assert config.exclude == ("a", "b,c")
+    assert config.units == (("price", "EUR"), ("area", "m²"))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--tarjet", "x"], "unknown parameter 'tarjet': did you mean 'target'"),
+        (["--exlude=x"], "did you mean 'exclude'"),
+        (["--split", "tine"], "did you mean 'time'"),
+        (["--split", "time"], "split=time needs time_column"),
+        (["--time_column", "day"], "time_column=day goes with split=time, found split=hash"),
+        (["--split", "group", "--group_column", "g", "--key", "k"], "key goes with split=hash"),
+        (["--holdout", "0.9"], "'0.9' must be a share between 0.01 and 0.5"),
+        (["--holdout", "nan"], "'nan' must be a share"),
+        (["--seed", "-1"], "must be a whole number"),
+        (["--promote", "always"], "must be one of auto, never"),
+        (["--units", "price"], "must be column=unit pairs"),
+        (["--name", "a/b"], "must be up to 100 letters"),
+        (["--target", " "], "is empty, must be a column"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_rule_and_the_value(words: list[str], says: str) -> None:
+    """MLflow checks none of them."""
+    with pytest.raises(UsageError, match=says):
+        parse([*GOOD, *words])
+
+
+def test_a_database_needs_a_name() -> None:
+    """Its URL has none, and may hold a password."""
+    with pytest.raises(UsageError, match="pass name=") as caught:
+        parse(
+            ["train", "--data", "postgresql://me:secret@host/db", "--target", "price", "--query", "SELECT 1"]
+        )
+    assert "secret" not in str(caught.value)
+
+
+def test_promote_takes_a_version() -> None:
+    """A word is none."""
+    assert parse(["promote", "--name", "houses", "--version", "3"]) == PromoteConfig("houses", "3")
+    with pytest.raises(UsageError, match="must be a version's number"):
+        parse(["promote", "--name", "houses", "--version", "latest"])

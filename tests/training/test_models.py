@@ -1,0 +1,100 @@
+"""The families on rows as they come: gaps, new categories, dates; and the search over them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.splits import SplitRule, split_table
+from data.tables import Table, describe
+from training.models import FAMILIES
+from training.search import choose
+from training.transformers import CalendarFeatures, CategoryText, calendar
+
+
+def table(rows: int = 400) -> Table:
+    """Numbers, booleans, categories and dates, each with gaps."""
+    random = np.random.default_rng(3)
+    x = random.normal(size=rows)
+    frame = pd.DataFrame(
+        {
+            "x": np.where(random.random(rows) < 0.1, np.nan, x),
+            "new": (random.random(rows) < 0.3).astype(float),
+            "city": pd.Series(random.choice(["Ulm", "Bonn", "Köln"], rows), dtype=object),
+            "day": pd.Series(np.datetime_as_string(np.datetime64("2013-01-01") + np.arange(rows))).astype(
+                object
+            ),
+            "y": 3.0 * x + random.normal(size=rows),
+        }
+    )
+    frame.loc[::9, "city"] = None
+    frame.loc[::11, "day"] = None
+    return Table(
+        "t", frame, {"x": "number", "new": "boolean", "city": "category", "day": "datetime", "y": "number"}
+    )
+
+
+FEATURES = ["x", "new", "city", "day"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_row_is_predicted_alike_alone_and_among_others(family: str) -> None:
+    """A null arrives as None in a column of nulls and as NaN in a mixed one; an unseen category is no error."""
+    given = table()
+    schema = describe(given, FEATURES, target="y")
+    fitted = FAMILIES[family](schema, 0).fit(given.frame[FEATURES], given.numbers("y"))
+    rows = given.frame[FEATURES].head(12).copy()
+    rows.loc[3, "city"] = "Paris"
+    together = fitted.predict(rows)
+    alone = [fitted.predict(rows.iloc[[row]])[0] for row in range(12)]
+    as_nan = fitted.predict(rows.assign(city=rows["city"].where(rows["city"].notna(), np.nan)))
+    np.testing.assert_allclose(alone, together, rtol=1e-12)
+    np.testing.assert_allclose(as_nan, together, rtol=1e-12)
+
+
+def test_the_search_prefers_the_family_that_fits() -> None:
+    """A straight line with noise of standard deviation 1 is ridge's, and its error is near the noise."""
+    given = table(1500)
+    schema = describe(given, FEATURES, target="y")
+    split = split_table(given, SplitRule("hash", tuple(FEATURES)))
+    training = given.take(split.mask("train"))
+    told = []
+    choice = choose(
+        training.frame[FEATURES],
+        training.numbers("y"),
+        split.folds(3),
+        schema=schema,
+        seed=0,
+        on_candidate=told.append,
+    )
+    assert [candidate.family for candidate in told] == list(FAMILIES)
+    assert choice.best.family == "ridge"
+    # 10 % of x is missing, which costs 3² * 0.1 of variance beside the noise of 1.
+    assert choice.best.cv_rmse == pytest.approx(np.sqrt(1.0 + 0.9), rel=0.1)
+    assert choice.best.cv_rmse < choice.candidates[0].cv_rmse
+
+
+def test_the_calendar_is_pythons() -> None:
+    """The standard library's datetime is the reference; an offset is applied."""
+    texts = ["2012-02-29", "1969-12-31T23:59:00", "2013-07-01T01:30:00+02:00", None]
+    found = calendar(pd.Series(texts, dtype=object))
+    np.testing.assert_array_equal(found[0], [2012, 2, 29, 2, 60, 0, 0, 15399.0])
+    np.testing.assert_array_equal(found[1], [1969, 12, 31, 2, 365, 23, 59, -60.0 / 86400.0])
+    np.testing.assert_array_equal(found[2, :7], [2013, 6, 30, 6, 181, 23, 30])
+    assert np.isnan(found[3]).all()
+
+
+def test_text_that_is_no_date_is_an_error() -> None:
+    """A wrong date must not become a missing one."""
+    frame = pd.DataFrame({"day": pd.Series(["2013-02-30"], dtype=object)})
+    with pytest.raises(ValueError, match=r"2013-02-30|day is out of range"):
+        CalendarFeatures().fit(frame).transform(frame)
+
+
+def test_missing_categories_become_one_kind_of_missing() -> None:
+    """None, NaN and pandas' NA are one."""
+    frame = pd.DataFrame({"city": pd.Series(["Ulm", None, np.nan, pd.NA], dtype=object)})
+    texts = CategoryText().fit(frame).transform(frame)["city"].tolist()
+    assert texts[0] == "Ulm"
+    assert all(isinstance(text, float) and np.isnan(text) for text in texts[1:])

@@ -1,0 +1,89 @@
+"""`python -m training`: what MLproject's entry points call.
+
+Progress goes to standard output, one line a step; what libraries have to say goes to
+`slipway.log`. Exit codes: 0 done, 2 the user can mend it, 1 we have to, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import DataError
+from serving.store import record_refusal
+from training.config import Config, PromoteConfig, parse
+from training.errors import TrainingError
+
+LOG_FILE = Path("slipway.log")
+STARTED = time.perf_counter()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        send_chatter_to_log()
+        return run(parse(arguments))
+    except KeyboardInterrupt:
+        print("interrupted: nothing was registered after this line", file=sys.stderr)
+        return 130
+    except (DataError, TrainingError) as error:
+        return refused(str(error))
+    except OSError as error:
+        return refused(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
+    except Exception as error:
+        logging.getLogger(__name__).exception("command failed")
+        print(f"internal error ({type(error).__name__}): the details are in {LOG_FILE}", file=sys.stderr)
+        return 1
+
+
+def run(config: Config) -> int:
+    """Import what trains (three seconds of MLflow and scikit-learn) and do what was asked."""
+    say("start", "loading scikit-learn and MLflow")
+    from training import pipeline  # noqa: PLC0415 - see above
+
+    if isinstance(config, PromoteConfig):
+        pipeline.promote(config, say)
+    else:
+        pipeline.train(config, say)
+    say("done", f"{time.perf_counter() - STARTED:.1f} s")
+    return 0
+
+
+def refused(reason: str) -> int:
+    """Print why, leave it on the run that `mlflow run` opened, and return 2."""
+    print(f"slipway: {reason}", file=sys.stderr)
+    record_refusal(reason)
+    return 2
+
+
+def say(step: str, outcome: str) -> None:
+    """Print one line of progress."""
+    print(f"  {step:<9} {outcome}", flush=True)
+
+
+def send_chatter_to_log() -> None:
+    """Log to a file, warnings too; a folder that takes no log file gets none."""
+    try:
+        handler: logging.Handler = logging.FileHandler(LOG_FILE, delay=True)
+        LOG_FILE.touch()
+    except OSError:
+        handler = logging.NullHandler()
+    logging.basicConfig(
+        level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.captureWarnings(capture=True)
+    # MLflow configures its own loggers on import, unless told not to.
+    os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    # A SIGTERM ends a run as Ctrl-C does: the run is closed, and says so.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""A graph that was compared with its pipeline: the only kind that training goes on with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.schema import Schema
+from serving.scorer import open_session, run_blocks
+from serving.scorer_format import Parity
+from training.compiling.compiler import compile_pipeline
+from training.compiling.parity import measure_parity, require
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A compiled model and how near it is to the pipeline it was compiled from."""
+
+    graph: bytes
+    parity: Parity
+
+
+@dataclass(frozen=True)
+class _Session:
+    session: Any
+
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        return run_blocks(self.session, matrix)
+
+
+def compile_verified(
+    pipeline: Any, *, schema: Schema, frame: pd.DataFrame, target: NDArray[np.float64]
+) -> Verified:
+    """Compile a fitted pipeline and compare the two on training rows and hard ones.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_train, n_features)
+        The rows it was fitted on.
+    target : float64 array of shape (n_train,)
+        Their target; its standard deviation is the scale of the comparison.
+
+    Raises
+    ------
+    CompilingError
+        A step is unknown, or the two differ.
+    """
+    graph = compile_pipeline(pipeline, schema)
+    session = _Session(open_session(graph))
+    parity = measure_parity(pipeline, session, schema, frame, float(np.std(target)), graph=graph)
+    require(parity)
+    return Verified(graph, parity)

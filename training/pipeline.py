@@ -1,0 +1,316 @@
+"""The main job: a table becomes a fitted, measured, registered and, if it should be, promoted model.
+
+Read `train` first: each line is a step, and each step has a module of its own. What the steps
+say goes to the caller; nothing is printed here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.checks import Checked, check_table
+from data.errors import DataError
+from data.fingerprint import fingerprint
+from data.schema import Schema
+from data.sources import open_source
+from data.splits import Side, Split, SplitRule, split_table
+from data.tables import Table, describe, load_table
+from training import flavor, gate, registry, report, tracking
+from training.compiling import CompilingError, write_scorer
+from training.config import PromoteConfig, TrainConfig
+from training.errors import SplitChanged, TrainingError
+from training.evaluation import Evaluation, score
+from training.search import Candidate, Choice, choose
+
+Say = Callable[[str, str], None]
+"""Told of each step: its name, and what came of it."""
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for, where it is recorded, and who is told."""
+
+    config: TrainConfig
+    run: tracking.Run
+    say: Say
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one training: checked, split, described."""
+
+    checked: Checked
+    split: Split
+    schema: Schema
+    fingerprint: str
+
+    def frame(self, side: Side) -> pd.DataFrame:
+        """Return the features of one side, shape (n_rows, n_features)."""
+        return self.checked.table.frame.loc[self.split.mask(side), list(self.schema.names)]
+
+    def target(self, side: Side) -> NDArray[np.float64]:
+        """Return the target on one side, float64 of shape (n_rows,)."""
+        return self.checked.table.numbers(self.schema.target)[self.split.mask(side)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training or a promotion came to."""
+
+    version: registry.Version
+    decision: gate.Decision
+
+
+def train(config: TrainConfig, say: Say) -> Outcome:
+    """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
+    with tracking.open_run() as run:
+        job = Job(config, run, say)
+        rows = prepare(job)
+        choice = search(job, rows)
+        evaluation = evaluate(rows, choice)
+        record(job, rows, choice, evaluation)
+        logged = log_model(job, rows, choice)
+        decision = decide(job, rows, evaluation)
+        summary = report.summary(rows.schema, choice, evaluation)
+        return register(job, rows, logged, summary=summary, decision=decision)
+
+
+def prepare(job: Job) -> Rows:
+    """Load, check and split the table, and describe its training rows."""
+    config, say = job.config, job.say
+    job.run.log_config(config.as_params())
+    started = time.perf_counter()
+    table = load_table(open_source(config.data, query=config.query))
+    say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
+    rule = split_rule(config, table)
+    checked = check_table(
+        table,
+        target=config.target,
+        exclude=config.exclude,
+        reserved={f"{rule.method} split": rule.reserved},
+        mentioned={"unit": [column for column, _ in config.units]},
+    )
+    split = split_table(checked.table, rule)
+    schema, dropped = _describe_training(checked, split, config)
+    for warning in (*checked.warnings, *dropped):
+        say("warning", warning)
+    if checked.rows_without_target:
+        say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
+    say("check", report.columns_in_words(schema))
+    say("split", f"{report.sides_in_words(split)}, {rule}")
+    return Rows(checked, split, schema, fingerprint(table))
+
+
+def split_rule(config: TrainConfig, table: Table) -> SplitRule:
+    """Return the rule of the name's earlier versions, or the one asked for where there are none."""
+    everything = tuple(name for name in table.names if name != config.target)
+    columns = (config.split_by,) if config.split_by else config.key or everything
+    asked = SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
+    known = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]
+    if not known:
+        return asked
+    stored = known[-1].split
+    # Parameters at their defaults ask for nothing: a retrain need not repeat them.
+    same_columns = columns == stored.columns or not (config.split_by or config.key)
+    same_method = asked.method == stored.method or config.split == TrainConfig.split
+    same_share = asked.holdout == stored.holdout or config.holdout == TrainConfig.holdout
+    if not (same_columns and same_method and same_share):
+        raise SplitChanged(name=config.name, version=known[0].number, stored=str(stored), asked=str(asked))
+    return stored
+
+
+def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:
+    """Describe what the training rows hold; a column that they all lack is no feature."""
+    training = checked.table.take(split.mask("train"))
+    unseen = [name for name in checked.features if training.frame[name].isna().all()]
+    features = [name for name in checked.features if name not in unseen]
+    warnings = [f"column {name!r} is left out: it is missing in every training row" for name in unseen]
+    return describe(training, features, target=config.target, units=dict(config.units)), warnings
+
+
+def search(job: Job, rows: Rows) -> Choice:
+    """Let the families compete on the training rows; each is a nested run."""
+
+    def on_candidate(candidate: Candidate) -> None:
+        error = report.figure(candidate.cv_rmse, rows.schema.target_unit, candidate.cv_rmse_se)
+        job.say("try", f"{candidate.family}: cross-validated RMSE {error} ({candidate.fit_seconds:.1f} s)")
+        job.run.log_nested(
+            candidate.family, metrics=candidate.as_metrics(), params={"family": candidate.family}
+        )
+
+    def on_refusal(candidate: Candidate, error: CompilingError) -> None:
+        job.say("warning", f"{candidate.family} leaves the search: {error}")
+
+    return choose(
+        rows.frame("train"),
+        rows.target("train"),
+        rows.split.folds(FOLDS),
+        schema=rows.schema,
+        seed=job.config.seed,
+        on_candidate=on_candidate,
+        on_refusal=on_refusal,
+    )
+
+
+def evaluate(rows: Rows, choice: Choice) -> Evaluation:
+    """Measure the chosen model; the holdout is used here, once."""
+    predicted = choice.fitted.predict(rows.frame("holdout"))
+    return Evaluation(
+        actual=rows.target("holdout"),
+        predicted=predicted,
+        train=score(rows.target("train"), choice.fitted.predict(rows.frame("train"))),
+        holdout=score(rows.target("holdout"), predicted),
+        dummy=score(rows.target("holdout"), choice.dummy.predict(rows.frame("holdout"))),
+    )
+
+
+def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None:
+    """Log figures, lineage, tables and plots."""
+    unit, run = rows.schema.target_unit, job.run
+    job.say(
+        "evaluate",
+        f"holdout RMSE {report.figure(evaluation.holdout.rmse, unit, evaluation.holdout.rmse_se)}, "
+        f"the mean alone {report.figure(evaluation.dummy.rmse, unit)}",
+    )
+    started = time.perf_counter()
+    counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
+    counts["rows_without_target"] = float(rows.checked.rows_without_target)
+    run.log(
+        metrics=counts | choice.as_metrics() | evaluation.as_metrics() | report.line(choice, rows.schema),
+        params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
+        tags={"slipway.data_fingerprint": rows.fingerprint} | tracking.source_tags(job.config.as_params()),
+    )
+    run.log_json("schema.json", rows.schema.as_dict())
+    frame = rows.checked.table.frame
+    run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
+    side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
+    drops = report.importance(choice.fitted, rows.frame(side), rows.target(side), seed=job.config.seed)
+    run.log_table("importance", report.importance_table(drops))
+    run.log_figures(report.figures(rows.schema, evaluation, drops))
+    job.say("log", f"metrics, lineage and 4 plots ({time.perf_counter() - started:.1f} s)")
+
+
+def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
+    """Log the fitted pipeline and its scorer as an MLflow model of this run."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = write_scorer(
+            Path(folder),
+            graph=choice.compiled.graph,
+            schema=rows.schema,
+            frame=rows.frame("train"),
+            fingerprint=rows.fingerprint,
+            parity=choice.compiled.parity,
+        )
+        example = rows.frame("train").head(5).reset_index(drop=True)
+        logged = flavor.log_version(
+            choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
+        )
+    row_us = report.row_microseconds(scorer)
+    parity = choice.compiled.parity
+    job.run.log(
+        metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},
+        tags={registry.DIGEST_TAG: scorer.digest},
+    )
+    job.say(
+        "model",
+        f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
+        f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
+    )
+    return logged
+
+
+def decide(job: Job, rows: Rows, evaluation: Evaluation) -> gate.Decision:
+    """Compare with the champion on the rows that both held out."""
+    current = registry.champion(job.config.name)
+    if job.config.promote == "never":
+        return gate.never()
+    if current is None:
+        return gate.first(job.config.name)
+    held_out = rows.split.mask("holdout")
+    return judge(rows.checked.table, held_out, evaluation.predicted, current, unit=rows.schema.target_unit)
+
+
+def judge(
+    table: Table,
+    held_out: NDArray[np.bool_],
+    predicted: NDArray[np.float64],
+    current: registry.Version,
+    *,
+    unit: str | None = None,
+) -> gate.Decision:
+    """Compare predictions on held-out rows with the champion's, on those that it held out too."""
+    try:
+        shared = held_out & split_table(table, current.split).mask("holdout")
+        actual = table.numbers(current.target)[shared]
+        theirs = current.predict(table.take(shared).frame)
+    except (DataError, TrainingError, KeyError) as error:
+        return gate.cannot_tell(str(error))
+    ours = predicted[shared[held_out]]
+    return gate.compare(actual, ours, theirs, champion_version=current.number, unit=unit or "")
+
+
+def register(
+    job: Job, rows: Rows, logged: flavor.Logged, *, summary: str, decision: gate.Decision
+) -> Outcome:
+    """Register the version with the decision on it, then move the alias."""
+    text = f"{summary}\n\n{decision.word}: {decision.reason}"
+    tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
+    version = registry.register(
+        job.config.name,
+        logged,
+        run_id=job.run.run_id,
+        tags=tags
+        | registry.describe_rows(rows.split.rule, rows.schema, rows.fingerprint)
+        | {registry.DIGEST_TAG: logged.digest},
+        description=text,
+    )
+    if decision.promoted:
+        registry.promote(version)
+    figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
+    run_tags = tags | {"slipway.version": version.number, "mlflow.note.content": text}
+    job.run.log(metrics=figures, tags=run_tags)
+    job.say("register", f"{version.name} version {version.number}: {summary}")
+    job.say("decide", f"{decision.word}: {decision.reason}")
+    return Outcome(version, decision)
+
+
+def promote(config: PromoteConfig, say: Say) -> Outcome:
+    """Promote a version by hand, through the same gate on the rows that it was trained from."""
+    with tracking.open_run() as run:
+        version = registry.version(config.name, config.version)
+        current = registry.champion(config.name)
+        decision = _judge_again(config, version, current, say)
+        if decision.promoted:
+            registry.promote(version)
+        tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
+        registry.tag(version, tags)
+        run.log(tags=tags | {"slipway.version": version.number})
+        say("decide", f"{decision.word}: {decision.reason}")
+        return Outcome(version, decision)
+
+
+def _judge_again(
+    config: PromoteConfig, version: registry.Version, current: registry.Version | None, say: Say
+) -> gate.Decision:
+    if current is None:
+        return gate.first(config.name)
+    if current.number == version.number:
+        return gate.Decision(promoted=False, reason=f"version {version.number} is the champion already")
+    recorded = tracking.recorded_params(version.run_id)
+    where = config.data or recorded.get("data", "")
+    table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
+    table = check_table(table, target=version.target).table
+    say("read", f"{len(table):,} rows from {where}")
+    held_out = split_table(table, version.split).mask("holdout")
+    return judge(table, held_out, version.predict(table.take(held_out).frame), current)

@@ -1,0 +1,151 @@
+"""Versions and aliases in MLflow's model registry.
+
+A version is registered in one request with all its tags, so that a crash leaves either no
+version or a whole one; the alias moves after that. Nothing here compares models: `training.gate`
+does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from numpy.typing import NDArray
+
+from data.schema import Schema
+from data.splits import SplitRule
+from serving.scorer import Scorer
+from training.compiling import pack_frame
+from training.errors import CannotScore, NoSuchVersion, NotOurs
+from training.flavor import Logged
+
+SCORER_FOLDER = "scorer"
+CHAMPION = "champion"
+SPLIT_TAG = "slipway.split"
+TARGET_TAG = "slipway.target"
+DIGEST_TAG = "slipway.scorer_digest"
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version."""
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+
+    @property
+    def uri(self) -> str:
+        """The version's address in the registry."""
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def split(self) -> SplitRule:
+        """The rule that its rows were split by; raises NotOurs."""
+        return SplitRule.from_dict(json.loads(self._tag(SPLIT_TAG)))
+
+    @property
+    def target(self) -> str:
+        """The column it predicts; raises NotOurs."""
+        return self._tag(TARGET_TAG)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Its files, downloaded once."""
+        return Path(mlflow.artifacts.download_artifacts(self.uri))
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
+        scorer = Scorer.load(self.folder / SCORER_FOLDER)
+        absent = [name for name in scorer.schema.names if name not in frame]
+        if absent:
+            raise CannotScore(name=self.name, version=self.number, column=absent[0])
+        return scorer.predict(pack_frame(frame, scorer.schema))
+
+    def _tag(self, tag: str) -> str:
+        if tag not in self.tags:
+            raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
+        return self.tags[tag]
+
+
+def champion(name: str) -> Version | None:
+    """Return the version that production serves, or None."""
+    return _found(lambda client: client.get_model_version_by_alias(name, CHAMPION))
+
+
+def version(name: str, number: str) -> Version:
+    """Return a version by its number; raises NoSuchVersion."""
+    found = _found(lambda client: client.get_model_version(name, number))
+    if found is None:
+        raise NoSuchVersion(name=name, version=number, known=[known.number for known in versions(name)])
+    return found
+
+
+def versions(name: str) -> list[Version]:
+    """Return all versions, oldest first."""
+    found = mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1000)
+    return sorted(map(_as_version, found), key=lambda known: int(known.number))
+
+
+def describe_rows(rule: SplitRule, schema: Schema, fingerprint: str) -> dict[str, str]:
+    """Return the tags that a later retrain and the gate read back."""
+    return {
+        SPLIT_TAG: json.dumps(rule.as_dict()),
+        TARGET_TAG: schema.target,
+        "slipway.data_fingerprint": fingerprint,
+    }
+
+
+def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str], description: str) -> Version:
+    """Register a logged model as the next version, whole, and return it."""
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        name,
+        source=logged.model_uri,
+        run_id=run_id,
+        model_id=logged.model_id,
+        tags=dict(tags),
+        description=description,
+    )
+    return _as_version(created)
+
+
+def promote(chosen: Version) -> None:
+    """Point the champion alias at a version."""
+    mlflow.MlflowClient().set_registered_model_alias(chosen.name, CHAMPION, chosen.number)
+
+
+def tag(chosen: Version, tags: Mapping[str, str]) -> None:
+    """Set tags on a version."""
+    for key, value in tags.items():
+        mlflow.MlflowClient().set_model_version_tag(chosen.name, chosen.number, key, value)
+
+
+def _found(look_up: Any) -> Version | None:
+    try:
+        return _as_version(look_up(mlflow.MlflowClient()))
+    except MlflowException as error:
+        absent = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
+        if error.error_code in absent:
+            return None
+        raise
+
+
+def _as_version(found: ModelVersion) -> Version:
+    return Version(found.name, str(found.version), found.run_id or "", dict(found.tags))

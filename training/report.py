@@ -1,0 +1,126 @@
+"""What a run says of itself: sentences, figures with units, plots, importances.
+
+Words and numbers for people; nothing here is read back by a program.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.inspection import permutation_importance
+from sklearn.pipeline import Pipeline
+
+from data.schema import Schema
+from data.splits import Split
+from serving.scorer import Scorer
+from training import plots
+from training.evaluation import Evaluation
+from training.search import Choice
+
+IMPORTANCE_ROWS = 2_000
+IMPORTANCE_REPEATS = 3
+
+Drops = Mapping[str, tuple[float, float]]
+"""For each column, mean and standard deviation of the rise in RMSE when it is shuffled."""
+
+
+def figure(value: float, unit: str | None = None, standard_error: float | None = None) -> str:
+    """Write a number with as many digits as its standard error leaves meaning, and its unit.
+
+    >>> figure(17.23456, "min", 0.31)
+    '17.23 ± 0.31 min'
+    >>> figure(1234.5, "EUR")
+    '1234 EUR'
+    """
+    shown = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    if standard_error is not None and standard_error > 0.0 and math.isfinite(standard_error):
+        digits = max(0, 1 - math.floor(math.log10(standard_error)))
+        shown = f"{value:,.{digits}f} ± {standard_error:,.{digits}f}"
+    return f"{shown} {unit}" if unit else shown
+
+
+def columns_in_words(schema: Schema) -> str:
+    """Say how many columns of which kind there are."""
+    plural = {"number": "numbers", "boolean": "booleans", "category": "categories", "datetime": "dates"}
+    counts = Counter(column.kind for column in schema.columns)
+    kinds = ", ".join(f"{count} {kind if count == 1 else plural[kind]}" for kind, count in counts.items())
+    total = len(schema.columns)
+    return f"{total} {'feature' if total == 1 else 'features'} ({kinds}): {', '.join(schema.names)}"
+
+
+def sides_in_words(split: Split) -> str:
+    """Say how many rows stand on which side."""
+    return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
+
+
+def summary(schema: Schema, choice: Choice, evaluation: Evaluation) -> str:
+    """Say in one line what the model is and how good."""
+    count = len(schema.columns)
+    return (
+        f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
+        f"typical error (holdout RMSE) {figure(evaluation.holdout.rmse, schema.target_unit)}, "
+        f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
+    )
+
+
+def line(choice: Choice, schema: Schema) -> dict[str, float]:
+    """Return w and b of y = wx + b as metrics where the model is such a line, and nothing otherwise."""
+    if choice.best.family != "ridge" or [column.kind for column in schema.columns] != ["number"]:
+        return {}
+    at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
+    intercept, at_one = choice.fitted.predict(at)
+    return {"slope": float(at_one - intercept), "intercept": float(intercept)}
+
+
+def row_microseconds(scorer: Scorer, calls: int = 200) -> float:
+    """Return the median time of scoring one row, in microseconds."""
+    row = scorer.golden.matrix[:1]
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter_ns()
+        scorer.predict(row)
+        times.append(time.perf_counter_ns() - started)
+    return float(np.median(times)) / 1000.0
+
+
+def importance(fitted: Pipeline, frame: pd.DataFrame, target: NDArray[np.float64], *, seed: int) -> Drops:
+    """Return the rise in RMSE when a column is shuffled, on rows that the model was not fitted on."""
+    rows = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), IMPORTANCE_ROWS)).astype(int))
+    found = permutation_importance(
+        fitted,
+        frame.iloc[rows],
+        target[rows],
+        scoring="neg_root_mean_squared_error",
+        n_repeats=IMPORTANCE_REPEATS,
+        random_state=seed,
+    )
+    means, spreads = found.importances_mean.tolist(), found.importances_std.tolist()
+    return dict(zip(frame.columns, zip(means, spreads, strict=True), strict=True))
+
+
+def importance_table(drops: Drops) -> pd.DataFrame:
+    """Return the importances as a table, largest first."""
+    rows: list[dict[str, Any]] = [
+        {"column": name, "rmse_rise": mean, "rmse_rise_sd": spread} for name, (mean, spread) in drops.items()
+    ]
+    return pd.DataFrame(rows).sort_values("rmse_rise", ascending=False)
+
+
+def figures(schema: Schema, evaluation: Evaluation, drops: Drops) -> dict[str, Figure]:
+    """Return the run's plots by file name."""
+    target = f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target
+    actual, predicted = evaluation.actual, evaluation.predicted
+    return {
+        "predicted_against_actual": plots.predicted_against_actual(actual, predicted, target=target),
+        "residuals_by_predicted": plots.residuals_by_predicted(actual, predicted, target=target),
+        "residual_histogram": plots.residual_histogram(actual, predicted, target=target),
+        "permutation_importance": plots.importance(drops, target=target),
+    }

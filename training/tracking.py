@@ -1,0 +1,185 @@
+"""One training as one MLflow run: opened, filled and closed here.
+
+`mlflow run` opens the run and hands its id over; a direct `python -m training` opens its own.
+Nothing here decides anything. Whatever goes wrong, the run ends FAILED (KILLED when
+interrupted) with the reason as the tag `slipway.reason`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sqlite3
+import subprocess
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import requests
+from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+
+from data.sources import without_password
+from training.errors import TrackingUnavailable
+
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""Decides which page MLflow's UI opens an experiment on; untagged ones open on traces."""
+
+PATIENCE = 5.0
+"""Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open MLflow run."""
+
+    run_id: str
+    experiment_id: str
+    opened_by_mlflow: bool
+
+    def log(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log any number of metrics, params and tags in one request."""
+        now = get_current_time_millis()
+        mlflow.MlflowClient().log_batch(
+            self.run_id,
+            metrics=[Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
+            params=[Param(name, str(value)) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+    def log_config(self, params: Mapping[str, str]) -> None:
+        """Log the parameters as asked, unless `mlflow run` has done so: logging one again would raise."""
+        if not self.opened_by_mlflow:
+            self.log(params=params)
+
+    def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
+        """Log a finished child run."""
+        with mlflow.start_run(run_name=name, nested=True) as child:
+            Run(child.info.run_id, self.experiment_id, opened_by_mlflow=False).log(metrics, params)
+
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Log figures as `plots/<name>.png`."""
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
+
+    def log_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Log a table as `tables/<name>.csv`."""
+        mlflow.log_text(frame.to_csv(index=False), f"tables/{name}.csv")
+
+    def log_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Log a JSON artifact."""
+        mlflow.log_dict(dict(content), name)
+
+    def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
+        """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
+        # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
+        source = CodeDatasetSource({"url": where}) if "://" in where else where
+        with warnings.catch_warnings():
+            # MLflow registers its source for local files twice, and warns that it has to choose.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = mlflow.data.from_pandas(
+                frame, source=source, targets=target, name=Path(where).stem or "table", digest=digest
+            )
+        mlflow.log_input(dataset, context="training")
+
+
+@contextmanager
+def open_run() -> Iterator[Run]:
+    """Open the run that `mlflow run` made, or a new one, and close it with what came of it.
+
+    Raises
+    ------
+    TrackingUnavailable
+        No run can be recorded; nothing has been done yet.
+    """
+    check_tracking()
+    opened_by_mlflow = "MLFLOW_RUN_ID" in os.environ
+    try:
+        active = mlflow.start_run()
+    except (MlflowException, OSError) as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
+    run = Run(active.info.run_id, active.info.experiment_id, opened_by_mlflow)
+    _open_on_runs(run.experiment_id)
+    try:
+        yield run
+    except BaseException as error:
+        killed = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed else str(error) or type(error).__name__
+        run.log(tags={"slipway.reason": reason[:5000], "slipway.decision": "none"})
+        mlflow.end_run("KILLED" if killed else "FAILED")
+        raise
+    mlflow.end_run("FINISHED")
+
+
+def check_tracking() -> None:
+    """Raise TrackingUnavailable at once where MLflow itself would retry for minutes."""
+    uri = mlflow.get_tracking_uri()
+    try:
+        if uri.startswith("http"):
+            requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
+        elif uri.startswith("sqlite:///"):
+            _check_sqlite(uri.removeprefix("sqlite:///"))
+    except requests.RequestException as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
+    except sqlite3.Error as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=str(error)) from error
+
+
+def _check_sqlite(path: str) -> None:
+    """Take the write lock and give it back; another writer has twenty seconds, as in MLflow."""
+    with closing(sqlite3.connect(path, timeout=20.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+def recorded_params(run_id: str) -> dict[str, str]:
+    """Return a run's parameters; what MLflow quoted for the shell is unquoted."""
+    params = mlflow.MlflowClient().get_run(run_id).data.params
+    return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ("data", "query")}
+
+
+def tracking_uri() -> str:
+    """Return where runs go, without a password."""
+    return without_password(mlflow.get_tracking_uri())
+
+
+def source_tags(config: Mapping[str, str]) -> dict[str, str]:
+    """Return the command and, in a checkout, the commit (`-dirty` where files differ from it)."""
+    words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
+    tags = {"slipway.command": " ".join(["python -m training train", *words])}
+    commit = _git("rev-parse", "HEAD")
+    if commit:
+        tags["slipway.git_commit"] = commit + ("-dirty" if _git("status", "--porcelain") else "")
+    return tags
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _open_on_runs(experiment_id: str) -> None:
+    """Make MLflow's UI open the experiment on its training runs, unless somebody chose otherwise."""
+    client = mlflow.MlflowClient()
+    if EXPERIMENT_KIND not in client.get_experiment(experiment_id).tags:
+        client.set_experiment_tag(experiment_id, EXPERIMENT_KIND, "custom_model_development")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
