@@ -188,7 +188,8 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
     run.log(
         metrics=counts | choice.as_metrics() | evaluation.as_metrics() | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
-        tags={"slipway.data_fingerprint": rows.fingerprint} | tracking.source_tags(job.config.as_params()),
+        tags={"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
+        | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
     frame = rows.checked.table.frame

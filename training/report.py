@@ -22,6 +22,7 @@ from data.schema import Schema
 from data.splits import Split
 from serving.scorer import Scorer
 from training import plots
+from training.compiling.writing import versions
 from training.evaluation import Evaluation
 from training.search import Choice
 
@@ -78,6 +79,11 @@ def line(choice: Choice, schema: Schema) -> dict[str, float]:
     at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
     intercept, at_one = choice.fitted.predict(at)
     return {"slope": float(at_one - intercept), "intercept": float(intercept)}
+
+
+def versions_in_words() -> str:
+    """Name the packages that made the model, as in `python 3.11, numpy 2.4.6`."""
+    return ", ".join(f"{package} {version}" for package, version in versions().items())
 
 
 def row_microseconds(scorer: Scorer, calls: int = 200) -> float:

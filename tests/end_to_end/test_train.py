@@ -95,7 +95,9 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
     assert figures["rows_without_target"] == 5
     # The noise alone is 50; a missing area (5 % of them) costs what the areas spread, 1,470.
     assert 45 < figures["holdout_rmse"] < 0.5 * figures["dummy_holdout_rmse"]
-    assert "slipway.data_fingerprint" in run.data.tags
+    assert len(run.data.tags["slipway.data_fingerprint"]) == 32
+    assert "scikit-learn 1." in run.data.tags["slipway.versions"]
+    assert run.data.tags["slipway.command"].startswith("python -m training train --data")
     plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
     assert plots == {
         f"plots/{name}.png"
