@@ -21,7 +21,16 @@ import numpy as np
 from serving import openapi
 from serving.access import Access
 from serving.coercion import Floats
-from serving.errors import Busy, MethodNotAllowed, NotFound, RequestError, SlowBody, TooLarge, TooSlow
+from serving.errors import (
+    Busy,
+    Malformed,
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    SlowBody,
+    TooLarge,
+    TooSlow,
+)
 from serving.protocols import mlflow, simple
 from serving.requests import Rows, expand, media_type
 from serving.responses import Answer, dump, failed, refused
@@ -219,17 +228,17 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
 
 
 async def _read_all(receive: Receive, limits: Limits) -> bytes:
-    message = await receive()
-    first: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return first
-    whole = bytearray(first)
-    while message.get("more_body"):
+    whole = bytearray()
+    while True:
         message = await receive()
-        whole += message.get("body", b"")
-        if len(whole) > limits.body_bytes:
+        if message.get("type") == "http.disconnect":
+            raise Malformed("the connection ended before the body did")
+        part: bytes = message.get("body", b"")
+        if len(whole) + len(part) > limits.body_bytes:
             raise TooLarge(what="bytes of body", limit=limits.body_bytes)
-    return bytes(whole)
+        if not message.get("more_body"):
+            return bytes(whole + part) if whole else part
+        whole += part
 
 
 def predict(scorer: Scorer, matrix: Floats, deadline: float) -> Floats:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
+from serving.ipc_sizes import claimed
 from serving.requests import BATCH_ROWS, CSV, PARQUET
 from serving.settings import Limits
 
@@ -39,10 +40,13 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], in
 
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    names = set(pq.read_schema(pa.BufferReader(body)).names)
-    coded = [column.name for column in schema.columns if column.kind == "category" and column.name in names]
+    # Text stays coded, whatever its column is for: one long text may stand in a million rows.
+    present = pq.read_schema(pa.BufferReader(body))
+    names = set(present.names)
+    coded = [field.name for field in present if pa.types.is_string(field.type) or _is_binary(field.type)]
     file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=coded)
     found = file.metadata
+    _refuse_shared_prefixes(found)
     if found.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
     if (
@@ -56,15 +60,40 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
 
 
 def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    reader = pa.ipc.open_stream(pa.BufferReader(body))
-    extra = _check_names(reader.schema.names, schema, limits)
-    return _validated(reader), extra
+    present = pa.ipc.open_stream(pa.BufferReader(body)).schema.names
+    extra = _check_names(present, schema, limits)
+    claim = claimed(body)
+    if claim.rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if claim.expanded > limits.body_bytes:
+        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
+    known = [place for place, name in enumerate(present) if name in schema.names]
+    wanted = pa.ipc.IpcReadOptions(included_fields=known, use_threads=False)
+    # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
+    return _validated(pa.ipc.open_stream(pa.BufferReader(body), options=wanted)), extra
 
 
 def _validated(reader: Any) -> Iterator[Any]:
     for batch in reader:
         batch.validate(full=True)  # lengths and offsets are the sender's word until here
         yield batch
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def _refuse_shared_prefixes(found: pq.FileMetaData) -> None:
+    """Refuse an encoding whose expanded size stands nowhere: each text as a change to the one before."""
+    chunks = (
+        found.row_group(group).column(column)
+        for group in range(found.num_row_groups)
+        for column in range(found.num_columns)
+    )
+    if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
+        raise Malformed(
+            "Parquet's DELTA_BYTE_ARRAY encoding is not read: write text plainly or by dictionary"
+        )
 
 
 def _check_names(names: Sequence[str], schema: Schema, limits: Limits) -> int:

@@ -33,33 +33,42 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
     """Return uvicorn's HTTP parser with limits on the size of a request's head and the time it may take."""
 
     class LimitedProtocol(HttpToolsProtocol):
-        head_bytes = 0
+        head_bytes = unparsed_bytes = 0
         in_head = True
         timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.timer = self.loop.call_later(limits.body_seconds, self.too_slow)
-
-        def too_slow(self) -> None:
-            if self.in_head and not self.transport.is_closing():
-                self.transport.close()
+            self.expect_head()
 
         def connection_lost(self, exc: Exception | None) -> None:
-            if self.timer is not None:
-                self.timer.cancel()
+            self.head_came()
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if self.in_head:
-                self.head_bytes += len(data)
-                if self.head_bytes > limits.header_bytes + limits.body_bytes:
-                    self.transport.close()
-                    return
+            was_in_head = self.in_head
             super().data_received(data)
+            if self.in_head and was_in_head:  # nothing but head: one long header is counted before it ends
+                self.count_unparsed(len(data))
+            if self.cycle is None or self.cycle.response_complete:
+                self.expect_head()
+
+        def expect_head(self) -> None:
+            if self.timer is None and not self.transport.is_closing():
+                self.timer = self.loop.call_later(limits.body_seconds, self.transport.close)
+
+        def head_came(self) -> None:
+            if self.timer is not None:
+                self.timer.cancel()
+                self.timer = None
+
+        def count_unparsed(self, size: int) -> None:
+            self.unparsed_bytes += size
+            if self.unparsed_bytes > limits.header_bytes and not self.transport.is_closing():
+                self.send_400_response("Request head is too large.")
 
         def on_message_begin(self) -> None:
-            self.head_bytes = 0
+            self.head_bytes = self.unparsed_bytes = 0
             self.in_head = True
             super().on_message_begin()
 
@@ -78,6 +87,7 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
 
         def on_headers_complete(self) -> None:
             self.in_head = False
+            self.head_came()
             super().on_headers_complete()
 
     return LimitedProtocol

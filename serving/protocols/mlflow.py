@@ -6,7 +6,7 @@ from typing import Any
 
 from data.schema import Schema
 from serving.coercion import Floats
-from serving.errors import Malformed
+from serving.errors import Malformed, TooLarge
 from serving.requests import JSON, Rows, from_columns, from_records, from_split, from_table, read_json
 from serving.responses import Answer
 from serving.responses import predictions as answer_predictions
@@ -40,20 +40,38 @@ def encode(values: Floats, rows: Rows) -> Answer:
 def _split(given: Any, schema: Schema, limits: Limits) -> Rows:
     if type(given) is not dict or not {"data"} <= set(given) <= {"columns", "index", "data"}:
         raise Malformed("dataframe_split must be an object with columns, data, and index if you like")
-    return from_split(given.get("columns"), given["data"], schema, limits)
+    names, data = given.get("columns"), given["data"]
+    if type(data) is list and type(names) is list and len(names) == 1:
+        data = [row if type(row) is list else [row] for row in data]
+    return from_split(names, data, schema, limits)
 
 
 def _columns_or_records(given: Any, schema: Schema, limits: Limits) -> Rows:
+    """Read `instances` or `inputs`: objects, columns, or the bare values of a model of one column.
+
+    A single value beside lists stands in every row, as pandas has it.
+    """
+    if type(given) is list and len(schema.columns) == 1 and given and type(given[0]) is not dict:
+        return from_columns({schema.names[0]: given}, schema, limits)
     if type(given) is not dict:
         return from_records(given, schema, limits)
-    if given and all(type(values) is list for values in given.values()):
-        return from_columns(given, schema, limits)
-    return from_records([given], schema, limits)
+    lengths = {len(values) for values in given.values() if type(values) is list}
+    if not lengths:
+        return from_records([given], schema, limits)
+    longest = max(lengths)
+    if longest > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    columns = {
+        name: [values] * longest if type(values) is not list and name in schema.names else values
+        for name, values in given.items()
+        if type(values) is list or name in schema.names  # a value that the model ignores is not repeated
+    }
+    return from_columns(columns, schema, limits, extra=len(given.keys() - set(schema.names)))
 
 
 _READERS = {
     "dataframe_split": _split,
     "dataframe_records": from_records,
-    "instances": from_records,
+    "instances": _columns_or_records,
     "inputs": _columns_or_records,
 }

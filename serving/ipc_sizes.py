@@ -1,0 +1,84 @@
+"""What an Arrow IPC stream claims to hold, read from its headers before anything is expanded.
+
+pyarrow shows a message's kind but neither its rows nor what its compressed buffers will become:
+a body of 69 kB with 200 columns of zeros under zstd took 1.6 GB to read. Both stand in the few
+flatbuffer fields below (format: Arrow's Message.fbs, MetadataVersion V4 and V5). A claim may lie:
+a batch is still validated after it was read.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import pyarrow.ipc
+
+DICTIONARY_BATCH, RECORD_BATCH = 2, 3
+_BUFFER = struct.Struct("<qq")
+
+
+class Claim(NamedTuple):
+    """Rows, and bytes once every buffer is expanded."""
+
+    rows: int
+    expanded: int
+
+
+def claimed(body: bytes) -> Claim:
+    """Add up the claims of all batches; raises ValueError or ArrowException where a header is broken."""
+    rows = expanded = 0
+    for message in pyarrow.ipc.MessageReader.open_stream(body):
+        if message.body is None:
+            continue
+        try:
+            claim = _of_message(_Flatbuffer(message.metadata.to_pybytes()), memoryview(message.body))
+        except (struct.error, IndexError) as error:
+            raise ValueError("a batch header points outside itself") from error
+        rows, expanded = rows + claim.rows, expanded + claim.expanded
+    return Claim(rows, expanded)
+
+
+def _of_message(header: _Flatbuffer, body: Any) -> Claim:
+    message = header.follow(0)
+    kind = header.read("<B", header.field(message, 1))
+    if kind not in (DICTIONARY_BATCH, RECORD_BATCH):
+        return Claim(0, 0)
+    batch = header.follow(header.field(message, 2))
+    if kind == DICTIONARY_BATCH:
+        batch = header.follow(header.field(batch, 1))
+    buffers = header.follow(header.field(batch, 2))
+    count, start = header.read("<I", buffers), buffers + 4
+    spans = _BUFFER.iter_unpack(header.content[start : start + _BUFFER.size * count])
+    is_compressed = bool(header.field(batch, 3))
+    expanded = sum(_expanded(body, offset, length, is_compressed) for offset, length in spans)
+    length_field = header.field(batch, 0)
+    rows = header.read("<q", length_field) if length_field and kind == RECORD_BATCH else 0
+    return Claim(rows, expanded)
+
+
+def _expanded(body: Any, offset: int, length: int, is_compressed: bool) -> int:
+    """Return a buffer's size; a compressed one begins with it, -1 where compression did not pay."""
+    if not is_compressed or length < 8:
+        return length
+    claim = int(struct.unpack_from("<q", body, offset)[0])
+    return max(claim, length)
+
+
+class _Flatbuffer:
+    """The three steps through a flatbuffer that are needed here; positions are bytes from its start."""
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def read(self, form: str, place: int) -> int:
+        return int(struct.unpack_from(form, self.content, place)[0])
+
+    def follow(self, place: int) -> int:
+        return place + self.read("<I", place)
+
+    def field(self, table: int, number: int) -> int:
+        """Return where a table's field stands, 0 where it was left out."""
+        layout = table - self.read("<i", table)
+        entry = 4 + 2 * number
+        offset = self.read("<H", layout + entry) if entry < self.read("<H", layout) else 0
+        return table + offset if offset else 0

@@ -1,0 +1,116 @@
+"""What a connection may do before a request is whole: slow heads, long heads, halves of bodies."""
+
+import re
+import socket
+import time
+from contextlib import closing, suppress
+
+import pytest
+
+BEGINNING = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+
+
+@pytest.fixture(scope="module")
+def served(start, line):
+    """A server that waits one second for a head or a body."""
+    with start("--model", str(line), "--body-seconds", "1", "--header-bytes", "4096") as served:
+        yield served
+
+
+def connect(served):
+    """Return a socket that closes itself."""
+    connection = socket.create_connection(("127.0.0.1", int(served.url.rsplit(":", 1)[1])))
+    connection.settimeout(6)
+    return closing(connection)
+
+
+def answered(connection):
+    """Read one whole answer of /livez."""
+    found = b""
+    while b"alive" not in found:
+        part = connection.recv(4096)
+        if not part:
+            return False
+        found += part
+    return b"200 OK" in found
+
+
+def seconds_until_closed(connection, *, dripping=b""):
+    """Return how long the server bore it, a byte every tenth of a second."""
+    began = time.monotonic()
+    connection.settimeout(0.1)
+    while time.monotonic() - began < 6:
+        try:
+            if dripping:
+                connection.sendall(dripping)
+            if connection.recv(4096) == b"":
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return time.monotonic() - began
+
+
+@pytest.mark.parametrize("dripping", [b"", b"a", b"\r\n"])
+def test_a_slow_head_ends_the_connection(served, dripping):
+    """Slowloris: on a new connection, and on one that has been good for long."""
+    with connect(served) as connection:
+        connection.sendall(b"" if dripping == b"\r\n" else BEGINNING[:9])
+        assert seconds_until_closed(connection, dripping=dripping) < 3
+    with connect(served) as connection:
+        for _ in range(4):
+            connection.sendall(BEGINNING + b"\r\n")
+            assert answered(connection)
+            time.sleep(0.4)
+        connection.sendall(b"" if dripping == b"\r\n" else BEGINNING[:9])
+        assert seconds_until_closed(connection, dripping=dripping) < 6
+
+
+def test_a_connection_used_for_longer_than_a_head_may_take_stays_open(served):
+    """The timer is the head's, not the connection's."""
+    with connect(served) as connection:
+        for place in range(6):
+            head = BEGINNING + b"X: %d\r\n\r\n" % place
+            connection.sendall(head[:20])
+            time.sleep(0.3)
+            connection.sendall(head[20:])
+            assert answered(connection)
+
+
+def test_a_head_that_never_ends_is_not_kept(served):
+    """One header value of 20 MB: refused long before."""
+    with connect(served) as connection:
+        connection.sendall(BEGINNING + b"X: ")
+        sent = 0
+        with suppress(OSError):  # a reset or a broken pipe, as it falls
+            while sent < 20:
+                connection.sendall(b"a" * 2**20)
+                sent += 1
+    assert sent < 20
+    assert served.call("/livez")[0] == 200
+
+
+def test_half_a_body_is_not_scored(served):
+    """Two whole CSV lines of a body that promised more, then nothing."""
+    scored = rows_scored(served)
+    with connect(served) as connection:
+        head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        connection.sendall(head + b"Content-Length: 1000\r\n\r\nx\n1\n2\n")
+        time.sleep(0.2)
+    time.sleep(0.3)
+    assert rows_scored(served) == scored
+
+
+def rows_scored(served):
+    """Return the metric."""
+    return re.search(r"^slipway_rows_total (\S+)", served.call("/metrics")[1], re.MULTILINE)[1]
+
+
+def test_a_body_without_a_declared_length_is_measured_too(start, line):
+    """Chunked, and all of it in one packet."""
+    body = b'{"inputs": {"x": [%s]}}' % b",".join([b"1"] * 2000)
+    head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with start("--model", str(line), "--body-bytes", "2000") as served, connect(served) as connection:
+        connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+        assert b" 413 " in connection.recv(4096)
