@@ -36,8 +36,21 @@ def main() -> None:
 
 def timed_run(folder: Path) -> tuple[float, list[tuple[float, str]]]:
     """Return the run's seconds, and when each step's line appeared."""
-    environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "--env-manager", "local", "-P", "exclude=date"]
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+        "PYTHONUNBUFFERED": "1",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "run",
+        str(ROOT),
+        "--env-manager",
+        "local",
+        "-P",
+        "exclude=date",
+    ]
     started = time.perf_counter()
     job = subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

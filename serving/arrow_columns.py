@@ -176,6 +176,9 @@ def _from_text(array: Any, column: Column) -> Result:
 
 def _parsed(texts: Any) -> Result:
     """Numbers written as text. Arrow's parser rounds correctly; it takes no plus sign."""
+    everyday = _parsed_everyday(texts)
+    if everyday is not None:
+        return everyday, np.zeros(len(texts), dtype=np.bool_)
     fits = pc.match_substring_regex(texts, NUMBER_PATTERN)
     plain = pc.replace_substring_regex(pc.if_else(fits, texts, None), r"^\+", "")
     floats = _floats(plain.cast(pa.float64()))
@@ -185,6 +188,16 @@ def _parsed(texts: Any) -> Result:
     for row in np.flatnonzero(at_edge).tolist():
         beyond[row] = abs(int(texts[row].as_py())) > LARGEST_EXACT
     return floats, _bools(pc.invert(fits)) | np.isinf(floats) | (whole & beyond)
+
+
+def _parsed_everyday(texts: Any) -> Floats | None:
+    """Return the numbers where all are plain and below 2^53: without three regular expressions a cell."""
+    try:
+        floats = _floats(texts.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+    plain = np.isnan(floats).sum() == texts.null_count and not (np.abs(floats) >= LARGEST_EXACT).any()
+    return floats if plain else None
 
 
 def _refused(array: Any) -> Result:

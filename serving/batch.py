@@ -82,6 +82,7 @@ def score_file(
     """
     started = time.perf_counter()
     report, faults = Report(), _Faults()
+    typed = source.is_text and output.suffix == ".parquet"
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
     try:
         with _Writer(partial, output.suffix) as writer:
@@ -89,7 +90,7 @@ def score_file(
                 packed = pack_arrow(batch, scorer.schema, is_text=source.is_text)
                 faults.add(packed, first_row=report.rows + 1, fatal=not null_on_fault)
                 if not faults.fatal:
-                    writer.write(_with_predictions(batch, scorer, packed, is_text=source.is_text))
+                    writer.write(_with_predictions(batch, scorer, packed, typed=typed))
                 _count(report, packed)
                 on_rows(report.rows)
         faults.raise_if_fatal()
@@ -103,14 +104,14 @@ def score_file(
 
 
 def _with_predictions(
-    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, is_text: bool
+    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, typed: bool
 ) -> pa.RecordBatch:
-    """Return the batch with its predictions; numbers that came as text become numbers."""
+    """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
     if PREDICTION in batch.schema.names:
         raise BadOutput(reason=f"the input has a column {PREDICTION!r}", repair="rename it")
     predictions = scorer.predict(packed.matrix)
     columns, names = list(batch.columns), list(batch.schema.names)
-    if is_text and packed.faulty is None:
+    if typed and packed.faulty is None:
         for place, column in enumerate(scorer.schema.columns):
             if column.kind == "number":
                 values = packed.matrix[:, place]
@@ -154,20 +155,34 @@ class _Writer:
 
     def __init__(self, path: Path, ending: str) -> None:
         self.path, self.ending = path, ending
-        self.writer: Any = None
+        self.file: Any = None
 
     def __enter__(self) -> _Writer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.writer is not None:
-            self.writer.close()
+        if self.file is not None:
+            self.file.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if self.writer is None:
-            make = pa_csv.CSVWriter if self.ending == ".csv" else pa_parquet.ParquetWriter
-            self.writer = make(str(self.path), batch.schema)
-        self.writer.write_batch(batch.cast(self.writer.schema) if self.ending != ".csv" else batch)
+        if self.ending == ".csv":
+            self._write_csv(batch)
+        else:
+            self.file = self.file or pa_parquet.ParquetWriter(str(self.path), batch.schema)
+            self.file.write_batch(batch.cast(self.file.schema))
+
+    def _write_csv(self, batch: pa.RecordBatch) -> None:
+        """Quote a block's texts only where one of them needs it: Arrow quotes all of them or none."""
+        first = self.file is None
+        self.file = self.file or self.path.open("wb")
+        start = self.file.tell()
+        try:
+            plain = pa_csv.WriteOptions(include_header=first, quoting_style="none")
+            pa_csv.write_csv(batch, self.file, plain)
+        except pa.ArrowInvalid:  # a text holds a comma, a quote or a line break
+            self.file.seek(start)
+            self.file.truncate()
+            pa_csv.write_csv(batch, self.file, pa_csv.WriteOptions(include_header=first))
 
 
 def check_output(path: Path) -> Path:
