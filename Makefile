@@ -39,10 +39,10 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
 
 test: install ## set-up and all tests
-	@python -m pytest -q
+	@python -m pytest -q -m "not soak"
 
 soak: install ## the longer tests
-	@python -m pytest -q -m soak
+	@python -m pytest -q -m soak || [ $$? -eq 5 ]  # 5: there are none
 
 check: install ## ruff and mypy, as CI runs them
 	@ruff check .
