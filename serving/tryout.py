@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-PATIENCE = 60.0
-"""Seconds that the server has to start; five are usual."""
+PATIENCE = 240.0
+"""Seconds that the server has to start; five are usual, twenty where an environment is made first."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,12 +58,15 @@ class ServerFailed(Exception):
 
 
 @contextmanager
-def stock_server(model: str) -> Iterator[str]:
-    """Run `mlflow models serve` on a free loopback port and yield its address; raises ServerFailed."""
+def stock_server(model: str, *, env_manager: str = "local") -> Iterator[str]:
+    """Run `mlflow models serve` on a free loopback port and yield its address; raises ServerFailed.
+
+    With `env_manager="uv"` MLflow first makes an environment of the model's own requirements.
+    """
     port = free_port()
     # Stock MLflow starts `uvicorn` through a shell: it must be found beside our own interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", env_manager]
     with tempfile.TemporaryFile("w+") as output:
         server = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port)],

@@ -102,6 +102,20 @@ def scored(champion: Workspace, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.read_csv(champion.folder / "scored.csv")
 
 
+def test_an_environment_of_the_models_own_requirements_is_enough(
+    champion: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a colleague has who knows the registry and nothing of Slipway."""
+    monkeypatch.chdir(champion.folder)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", champion.uri)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    frame = rows(5)
+    body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
+    with stock_server("models:/flights@champion", env_manager="uv") as served:
+        answer = predictions(served, body)
+    np.testing.assert_allclose(answer, scored(champion, "five.csv", frame)["prediction"], rtol=1e-9)
+
+
 def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str, champion: Workspace) -> None:
     """A null alone in its column and one among values are the same null."""
     frame = rows(3).astype({"carrier": object})
