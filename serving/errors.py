@@ -212,7 +212,7 @@ class FaultyRows(BatchError):
         )
         more = f"\n  and {count - len(faults):,} more" if count > len(faults) else ""
         super().__init__(
-            f"{count:,} values cannot be used, nothing was written: mend them, or pass on_fault=null "
+            f"{count:,} {'value' if count == 1 else 'values'} cannot be used, nothing was written: mend the input, or pass on_fault=null "
             f"to leave their predictions empty\n{shown}{more}",
             faults=faults,
             count=count,
