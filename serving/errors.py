@@ -211,8 +211,9 @@ class FaultyRows(BatchError):
             f"  {_place(fault)}: expected {fault.expected}, found {fault.found}" for fault in faults
         )
         more = f"\n  and {count - len(faults):,} more" if count > len(faults) else ""
+        values = "1 value" if count == 1 else f"{count:,} values"
         super().__init__(
-            f"{count:,} {'value' if count == 1 else 'values'} cannot be used, nothing was written: mend the input, or pass on_fault=null "
+            f"{values} cannot be used, nothing was written: mend the input, or pass on_fault=null "
             f"to leave their predictions empty\n{shown}{more}",
             faults=faults,
             count=count,
