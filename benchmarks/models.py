@@ -6,7 +6,6 @@ import json
 import warnings
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import joblib
 import pandas as pd
@@ -14,18 +13,9 @@ import pandas as pd
 from data.schema import Schema
 from data.sources import open_source
 from data.tables import describe, load_table
-from serving.scorer import open_session, run_blocks
-from training.compiling import compile_pipeline, measure_parity, write_scorer
+from training.compiling import compile_verified, write_scorer
 from training.flavor import save_model
 from training.models import FAMILIES
-
-
-class _Graph:
-    def __init__(self, graph: bytes) -> None:
-        self._session = open_session(graph)
-
-    def predict(self, matrix: Any) -> Any:
-        return run_blocks(self._session, matrix)
 
 
 def build(folder: Path, *, sample: str, target: str, family: str, features: list[str] | None = None) -> Path:
@@ -42,10 +32,14 @@ def _build(folder: Path, sample: str, target: str, family: str, features: list[s
     schema: Schema = describe(table, features, target=target)
     frame, y = table.frame[features], table.numbers(target)
     pipeline = FAMILIES[family](schema, 0).fit(frame, y)
-    graph = compile_pipeline(pipeline, schema)
-    parity = measure_parity(pipeline, _Graph(graph), schema, frame, float(y.std()), graph=graph)
+    compiled = compile_verified(pipeline, schema=schema, frame=frame, target=y)
     write_scorer(
-        folder / "scorer", graph=graph, schema=schema, frame=frame, fingerprint="sample", parity=parity
+        folder / "scorer",
+        graph=compiled.graph,
+        schema=schema,
+        frame=frame,
+        fingerprint="sample",
+        parity=compiled.parity,
     )
     save_model(pipeline, folder / "version", schema=schema, scorer_folder=folder / "scorer")
     joblib.dump(pipeline, folder / "model.joblib")

@@ -22,6 +22,12 @@ from typing import Any, Literal, get_args
 Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+LARGEST_EXACT = 2**53
+"""Beyond this, float64 skips whole numbers."""
+
+DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
+"""The ISO 8601 text that counts as a date, with or without a time and an offset."""
+
 UNSEEN = -1.0
 """The packed code of a category that training did not see."""
 

@@ -11,7 +11,7 @@ scores. It is stored with each version and used again by the next one of that na
 
 A time rule keeps its shares, not its dates: with newer rows the boundary moves forward, and
 what was held out becomes something to learn from. The boundary that was used is part of the
-result, so that two versions can be compared on rows that both held out.
+result and is kept with the version, so that two versions are compared on rows that both held out.
 """
 
 from __future__ import annotations
@@ -104,6 +104,11 @@ class Split:
     def mask(self, side: Side) -> NDArray[np.bool_]:
         """Return which rows stand on a side, bool of shape (n_rows,)."""
         return np.asarray(self.sides == side)
+
+    @property
+    def held_out_from(self) -> float | None:
+        """The oldest held-out moment of a time split, in seconds since 1970; None for the others."""
+        return None if self.moments is None else float(self.moments[self.mask("holdout")].min())
 
     @cached_property
     def counts(self) -> dict[str, int]:

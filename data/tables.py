@@ -22,13 +22,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data.errors import UnusableColumn
-from data.schema import QUANTILES, Column, Kind, Schema
+from data.schema import DATE_PATTERN, LARGEST_EXACT, QUANTILES, Column, Kind, Schema
 from data.sources import Source
 
-LARGEST_EXACT = 2**53
-"""Beyond this, float64 skips whole numbers."""
-
-DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 INEXACT_PATTERN = r"^[+-]?0\d+$"
 
 

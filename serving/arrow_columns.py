@@ -14,12 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.schema import UNSEEN, Column
+from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.coercion import (
     _FIRST,
     _LAST,
-    DATE_PATTERN,
-    LARGEST_EXACT,
     NUMBER_PATTERN,
     WHOLE_PATTERN,
     Bools,

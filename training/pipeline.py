@@ -186,7 +186,7 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
     counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
     counts["rows_without_target"] = float(rows.checked.rows_without_target)
     run.log(
-        metrics=counts | choice.as_metrics() | evaluation.as_metrics() | report.line(choice, rows.schema),
+        metrics=evaluation.as_metrics() | choice.as_metrics() | counts | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
         tags={"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
         | tracking.source_tags(job.config.as_params()),
@@ -252,7 +252,7 @@ def judge(
 ) -> gate.Decision:
     """Compare predictions on held-out rows with the champion's, on those that it held out too."""
     try:
-        shared = held_out & split_table(table, current.split).mask("holdout")
+        shared = held_out & current.held_out(table)
         actual = table.numbers(current.target)[shared]
         theirs = current.predict(table.take(shared).frame)
     except (DataError, TrainingError, KeyError) as error:
@@ -272,7 +272,7 @@ def register(
         logged,
         run_id=job.run.run_id,
         tags=tags
-        | registry.describe_rows(rows.split.rule, rows.schema, rows.fingerprint)
+        | registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
         | {registry.DIGEST_TAG: logged.digest},
         description=text,
     )
@@ -318,5 +318,5 @@ def _judge_again(
     table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {where}")
-    held_out = split_table(table, version.split).mask("holdout")
+    held_out = version.held_out(table)
     return judge(table, held_out, version.predict(table.take(held_out).frame), current)

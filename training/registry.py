@@ -23,7 +23,8 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from data.splits import SplitRule
+from data.splits import Split, SplitRule, split_table
+from data.tables import Table
 from serving.scorer import Scorer
 from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotOurs
@@ -32,6 +33,7 @@ from training.flavor import Logged
 SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
 SPLIT_TAG = "slipway.split"
+HELD_OUT_FROM_TAG = "slipway.held_out_from"
 TARGET_TAG = "slipway.target"
 DIGEST_TAG = "slipway.scorer_digest"
 
@@ -64,6 +66,16 @@ class Version:
     def folder(self) -> Path:
         """Its files, downloaded once."""
         return Path(mlflow.artifacts.download_artifacts(self.uri))
+
+    def held_out(self, table: Table) -> NDArray[np.bool_]:
+        """Return which rows of a table it did not learn from, bool of shape (n_rows,).
+
+        A time split's boundary moves with the table: rows count from the version's own boundary on.
+        """
+        split = split_table(table, self.split)
+        if split.moments is None:
+            return split.mask("holdout")
+        return split.moments >= float(self._tag(HELD_OUT_FROM_TAG))
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
@@ -98,10 +110,11 @@ def versions(name: str) -> list[Version]:
     return sorted(map(_as_version, found), key=lambda known: int(known.number))
 
 
-def describe_rows(rule: SplitRule, schema: Schema, fingerprint: str) -> dict[str, str]:
+def describe_rows(split: Split, schema: Schema, fingerprint: str) -> dict[str, str]:
     """Return the tags that a later retrain and the gate read back."""
-    return {
-        SPLIT_TAG: json.dumps(rule.as_dict()),
+    boundary = {} if split.held_out_from is None else {HELD_OUT_FROM_TAG: repr(split.held_out_from)}
+    return boundary | {
+        SPLIT_TAG: json.dumps(split.rule.as_dict()),
         TARGET_TAG: schema.target,
         "slipway.data_fingerprint": fingerprint,
     }

@@ -31,7 +31,7 @@ from data.sources import without_password
 from training.errors import TrackingUnavailable
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
-"""Decides which page MLflow's UI opens an experiment on; untagged ones open on traces."""
+"""What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
 
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
@@ -49,8 +49,8 @@ class Run:
     def page(self) -> str:
         """The training runs in MLflow's UI.
 
-        The word at the end is needed: 3.17 opens each experiment on GenAI traces, whatever the
-        experiment's kind, until a person has switched to "Model training".
+        The word at the end is needed: 3.17 opens each experiment on its GenAI overview, whatever
+        the experiment's kind, until a person has switched to "Model training".
         """
         uri = mlflow.get_tracking_uri()
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
@@ -186,7 +186,7 @@ def _git(*words: str) -> str:
 
 
 def _open_on_runs(experiment_id: str) -> None:
-    """Make MLflow's UI open the experiment on its training runs, unless somebody chose otherwise."""
+    """Say that the experiment holds training runs, unless somebody said otherwise."""
     client = mlflow.MlflowClient()
     if EXPERIMENT_KIND not in client.get_experiment(experiment_id).tags:
         client.set_experiment_tag(experiment_id, EXPERIMENT_KIND, "custom_model_development")
