@@ -54,6 +54,8 @@ format: install ## format the code
 	@ruff format .
 
 bench: install ## side-by-side measurements
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev,bench]'
+	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
 	@python -m benchmarks
 
 ui: install ## MLflow's UI on this folder's runs

@@ -1,6 +1,6 @@
 """Requests and rows a second: this server beside stock MLflow, Flask, FastAPI and the floor.
 
-    python benchmarks/server.py [--seconds 4] [--only ours,floor]
+    python -m benchmarks.server [--seconds 4] [--only ours,floor]
 
 Each server runs alone with one worker, on loopback, loaded by wrk. Figures are of one machine
 in one run: the ratios carry over, the absolute numbers do not.
