@@ -346,7 +346,7 @@ def test_keys_are_asked_for_and_read_again(start, flights, golden, tmp_path):
         assert (ask(Authorization="Bearer one"), ask(Authorization="Bearer two")) == (401, 200)
 
 
-def test_several_workers_count_as_one_and_are_replaced(start, flights, golden):
+def test_several_workers_count_as_one(start, flights, golden):
     """/metrics adds up all workers, whichever answers."""
     with start("--model", str(flights), "--workers", "2") as served:
         assert [served.call("/invocations", one_row(golden))[0] for _ in range(40)] == [200] * 40
