@@ -201,7 +201,7 @@ def _text(value: int | bytes) -> str:
 def _model(content: bytes) -> _Graph:
     graphs: list[_Graph] = []
     domains: dict[str, int] = {}
-    for number, _, value in _fields(content, "1 2 3 4 5 6 7 8", "the model"):
+    for number, _, value in _fields(content, "1 2 3 4 5 6 7 8 14", "the model"):
         if number == 7:
             graphs.append(_graph(_bytes(value)))
         if number == 8:

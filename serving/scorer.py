@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -23,8 +22,14 @@ from serving.scorer_format import TOLERANCE, Document, digest_of, read_document,
 BLOCK_ROWS = 8192
 """Rows that go through the graph together: bounds its memory, and keeps a block in the cache."""
 
+SORTED_ROWS = 250
+"""From here on sorting rows costs less than it saves: 200 trees on 20,000 flights take 132 ms, sorted 78."""
+
 INPUT, PREDICTION = "rows", "prediction"
 """The names of the graph's input and its first output."""
+
+SORT_BY = "sort_by"
+"""The graph's note of columns: rows that are alike in them take the same way through its trees."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class Scorer:
         self.golden = Golden(
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
-        self._session = open_session(graph, threads=threads)
+        self._session = Session(graph, threads=threads)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1, digest: str | None = None) -> Scorer:
@@ -78,7 +83,7 @@ class Scorer:
 
     def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
-        return run_blocks(self._session, matrix)
+        return self._session.predict(matrix)
 
     def replay_golden(self) -> None:
         """Score the golden rows; raises GoldenMismatch unless each gives its prediction.
@@ -94,29 +99,41 @@ class Scorer:
             raise GoldenMismatch(row=row, expected=expected, found=float(found[row]))
 
 
-def open_session(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
-    """Return an onnxruntime session on the CPU for a graph in memory; raises RefusedGraph."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a class of its own for each status code
-        raise RefusedGraph(reason=f"onnxruntime cannot load it ({_first_line(error)})") from error
+class Session:
+    """A graph in onnxruntime on the CPU, for any number of rows; raises RefusedGraph."""
 
+    def __init__(self, graph: bytes, *, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            note = self._session.get_modelmeta().custom_metadata_map.get(SORT_BY, "")
+            self._sort_by = [
+                range(self._session.get_inputs()[0].shape[1])[int(place)] for place in note.split()
+            ]
+        except Exception as error:  # onnxruntime raises a class of its own for each status code
+            raise RefusedGraph(reason=f"onnxruntime cannot load it ({_first_line(error)})") from error
 
-def run_blocks(session: Any, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the first output, shape (n_rows,), running at most `BLOCK_ROWS` rows at a time."""
-    if len(matrix) <= BLOCK_ROWS:
-        first: NDArray[np.float64] = session.run([PREDICTION], {INPUT: matrix})[0]
-        return first
-    predictions = np.empty(len(matrix), dtype=np.float64)
-    for start in range(0, len(matrix), BLOCK_ROWS):
-        block = matrix[start : start + BLOCK_ROWS]
-        predictions[start : start + len(block)] = session.run([PREDICTION], {INPUT: block})[0]
-    return predictions
+    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the first output, shape (n_rows,), for a packed matrix of shape (n_rows, n_columns)."""
+        if len(matrix) < SORTED_ROWS or not self._sort_by:
+            return self._run_blocks(matrix)
+        order = np.lexsort([matrix[:, column] for column in reversed(self._sort_by)])
+        predictions = np.empty(len(matrix), dtype=np.float64)
+        predictions[order] = self._run_blocks(matrix[order])
+        return predictions
+
+    def _run_blocks(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        if len(matrix) <= BLOCK_ROWS:
+            return self._run(matrix)
+        blocks = range(0, len(matrix), BLOCK_ROWS)
+        return np.concatenate([self._run(matrix[start : start + BLOCK_ROWS]) for start in blocks])
+
+    def _run(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self._session.run([PREDICTION], {INPUT: matrix})[0]  # type: ignore[no-any-return]
 
 
 def _first_line(error: Exception) -> str:

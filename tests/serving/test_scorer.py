@@ -23,7 +23,7 @@ from sklearn.ensemble import RandomForestRegressor
 from data.schema import Column, Schema
 from serving.errors import GoldenMismatch, ModelError, NotAScorer, RefusedGraph, WrongDigest
 from serving.graph_guard import check_graph
-from serving.scorer import Scorer
+from serving.scorer import SORTED_ROWS, Scorer, Session
 from serving.scorer_format import SLIPWAY, pack
 from training.compiling import Parity, compile_pipeline, write_scorer
 
@@ -67,6 +67,26 @@ def test_blocks_do_not_change_the_numbers(folder: Path) -> None:
     scorer = Scorer.load(folder)
     matrix = np.random.default_rng(1).random((20_001, 2))
     np.testing.assert_array_equal(scorer.predict(matrix)[::4000], scorer.predict(matrix[::4000]))
+
+
+def test_rows_are_sorted_for_trees_and_answered_in_their_own_order(folder: Path) -> None:
+    """The graph says which columns its trees ask most; only the way there is another."""
+    scorer = Scorer.load(folder)
+    note = {prop.key: prop.value for prop in onnx.load(folder / "model.onnx").metadata_props}
+    assert note == {"sort_by": "0"}
+    matrix = np.random.default_rng(1).random((SORTED_ROWS, 2))
+    matrix[::7, 0] = np.nan
+    one_by_one = np.concatenate([scorer.predict(matrix[[place]]) for place in range(len(matrix))])
+    np.testing.assert_array_equal(scorer.predict(matrix), one_by_one)
+
+
+@pytest.mark.parametrize("note", ["2", "x", "-3"])
+def test_a_note_that_names_no_column_is_refused(folder: Path, note: str) -> None:
+    """Before the first row."""
+    model = onnx.load(folder / "model.onnx")
+    model.metadata_props[0].value = note
+    with pytest.raises(RefusedGraph):
+        Session(model.SerializeToString())
 
 
 def test_threads_share_a_scorer(folder: Path) -> None:
@@ -234,7 +254,7 @@ def test_a_hostile_graph_is_refused_before_it_is_loaded(
     model = onnx.load(folder / "model.onnx")
     change(model)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    monkeypatch.setattr("serving.scorer.open_session", lambda *a, **k: pytest.fail("reached onnxruntime"))
+    monkeypatch.setattr("serving.scorer.Session", lambda *a, **k: pytest.fail("reached onnxruntime"))
     with pytest.raises(RefusedGraph, match="refused before it is run"):
         Scorer.load(folder)
 

@@ -6,6 +6,7 @@ once each, so that building the same graph twice gives the same bytes.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
+
+from serving.scorer import SORT_BY
 
 OPSETS = {"": 22, "ai.onnx.ml": 5}
 IR_VERSION = 10
@@ -87,6 +90,8 @@ class Graph:
     def __init__(self, columns: int) -> None:
         self.columns = columns
         self.rows = Tensor(self, INPUT)
+        self.visits: dict[str, Counter[int]] = {"codes": Counter(), "numbers": Counter()}
+        """How many training rows were split by each packed column, category codes apart from numbers."""
         self._faults: list[Tensor] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -143,6 +148,8 @@ class Graph:
         graph = helper.make_graph(nodes, "slipway", [rows], [output], constants)
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
+        sort_by = [str(column) for visits in self.visits.values() for column, _ in visits.most_common(1)]
+        helper.set_model_props(model, {SORT_BY: " ".join(sort_by)} if sort_by else {})
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
     def _needed(self, last: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.scorer import open_session, run_blocks
+from serving.scorer import Session
 from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.parity import measure_parity, require
@@ -22,14 +22,6 @@ class Verified:
 
     graph: bytes
     parity: Parity
-
-
-@dataclass(frozen=True)
-class _Session:
-    session: Any
-
-    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        return run_blocks(self.session, matrix)
 
 
 def compile_verified(
@@ -50,7 +42,7 @@ def compile_verified(
         A step is unknown, or the two differ.
     """
     graph = compile_pipeline(pipeline, schema)
-    session = _Session(open_session(graph))
+    session = Session(graph)
     parity = measure_parity(pipeline, session, schema, frame, float(np.std(target)), graph=graph)
     require(parity)
     return Verified(graph, parity)

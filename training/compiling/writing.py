@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data.schema import Column, Schema
-from serving.scorer import Scorer, open_session, run_blocks
+from serving.scorer import Scorer, Session
 from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
 from training.compiling.parity import pack_frame
 
@@ -38,14 +38,15 @@ def write_scorer(
         As `measure_parity` gave it.
     """
     matrix = pack_frame(frame, schema)
-    chosen = _golden_places(run_blocks(open_session(graph), matrix))
+    session = Session(graph)
+    chosen = _golden_places(session.predict(matrix))
     document = Document(
         schema=schema,
         fingerprint=fingerprint,
         parity=parity,
         versions=versions(),
         golden_rows=tuple(_raw(frame.iloc[place], schema) for place in chosen),
-        golden_predictions=tuple(run_blocks(open_session(graph), matrix[chosen]).tolist()),
+        golden_predictions=tuple(session.predict(matrix[chosen]).tolist()),
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH_FILE).write_bytes(graph)

@@ -21,7 +21,7 @@ from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer, StandardS
 from sklearn.svm import SVR
 
 from serving.graph_guard import check_graph
-from serving.scorer import open_session, run_blocks
+from serving.scorer import Session
 from training.compiling import (
     Parity,
     RefusedPair,
@@ -43,10 +43,10 @@ class Compiled:
 
     def __init__(self, graph: bytes, columns: int) -> None:
         check_graph(graph, columns=columns)
-        self.session = open_session(graph)
+        self.session = Session(graph)
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
-        return run_blocks(self.session, matrix)
+        return self.session.predict(matrix)
 
 
 def parity_of(pipeline: Any, frame: Any = FRAME, target: Any = TARGET, schema: Any = SCHEMA) -> Parity:

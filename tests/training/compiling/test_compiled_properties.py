@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from data.schema import Column, Schema
-from serving.scorer import open_session, run_blocks
+from serving.scorer import Session
 from training.compiling import compile_pipeline, pack_frame
 from training.compiling.parity import hard_rows, thresholds
 from training.transformers import CalendarFeatures, CategoryText
@@ -106,7 +106,7 @@ def test_any_pipeline_gives_the_same_numbers_compiled(problem: tuple) -> None:
     pipeline, frame, target, schema = problem
     pipeline.fit(frame, target)
     graph = compile_pipeline(pipeline, schema)
-    session = open_session(graph)
+    session = Session(graph)
     for rows in [frame, *hard_rows(frame, schema, thresholds(graph, schema))]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -114,7 +114,7 @@ def test_any_pipeline_gives_the_same_numbers_compiled(problem: tuple) -> None:
                 expected = pipeline.predict(rows)
             except ValueError:
                 continue  # infinite after scaling; the pairs test such rows one by one
-        got = run_blocks(session, pack_frame(rows, schema))
+        got = session.predict(pack_frame(rows, schema))
         assert (np.abs(got - expected) <= 1e-9 * np.maximum(np.abs(expected), target.std())).all()
     assert compile_pipeline(pipeline, schema) == graph
 
