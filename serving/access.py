@@ -30,8 +30,8 @@ class Access:
 
     def check_host(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise WrongHost where a loopback server is called by another machine's name."""
-        host = headers.get(b"host", b"localhost").decode("latin-1").lower()
-        if self._loopback and re.sub(r":\d+$", "", host) not in LOOPBACK_HOSTS:
+        host = headers.get(b"host", b"localhost").lower()
+        if self._loopback and host not in LOOPBACK_HOSTS and host.rpartition(b":")[0] not in LOOPBACK_HOSTS:
             raise WrongHost("this server listens on loopback: call it as localhost")
 
     def check_key(self, headers: Mapping[bytes, bytes]) -> None:

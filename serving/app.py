@@ -220,11 +220,18 @@ async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Li
     declared = headers.get(b"content-length", b"0")
     if len(declared) > 18 or int(declared) > limits.body_bytes:
         raise TooLarge(what="bytes of body", limit=limits.body_bytes)
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    timer = loop.call_later(limits.body_seconds, task.cancel)  # asyncio.timeout takes 2 us more a request
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            return await _read_all(receive, limits)
-    except TimeoutError as error:
+        return await _read_all(receive, limits)
+    except asyncio.CancelledError as error:
+        if loop.time() < timer.when():
+            raise
+        task.uncancel()
         raise SlowBody(f"the body took longer than {limits.body_seconds:g} s") from error
+    finally:
+        timer.cancel()
 
 
 async def _read_all(receive: Receive, limits: Limits) -> bytes:

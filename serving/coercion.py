@@ -20,7 +20,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -126,12 +125,13 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
 
 def pack_row(values: Mapping[str, Any], schema: Schema) -> Packed:
     """Pack one row of JSON values: `pack_columns` without the cost of arrays for each column."""
-    cells = []
-    for column, convert in _converters(schema):
-        cell = convert(values[column.name]) if column.name in values else None
-        if cell is None or math.isnan(cell) or cell == UNSEEN:
-            return _pack_odd_row(values, schema)
-        cells.append(cell)
+    get = values.get
+    try:
+        cells = [convert(get(name)) for name, convert in _quick_converters(schema)]
+    except TypeError:  # a list where a category is due
+        return _pack_odd_row(values, schema)
+    if None in cells or math.isnan(sum(filter(None, cells))):  # absent, missing, unseen or faulty
+        return _pack_odd_row(values, schema)
     return Packed(np.array([cells], dtype=np.float64))
 
 
@@ -202,22 +202,24 @@ def _quick(values: Sequence[Any], column: Column) -> Floats | None:
     return None
 
 
-@lru_cache(maxsize=64)
-def _converters_of(columns: tuple[Column, ...]) -> tuple[tuple[Column, Callable[[Any], float | None]], ...]:
-    return tuple((column, _converter(column)) for column in columns)
+Quick = tuple[tuple[str, Callable[[Any], float | None]], ...]
+_quick_by_identity: dict[int, tuple[Schema, Quick]] = {}
 
 
-_by_identity: dict[int, tuple[Schema, tuple[tuple[Column, Callable[[Any], float | None]], ...]]] = {}
-
-
-def _converters(schema: Schema) -> tuple[tuple[Column, Callable[[Any], float | None]], ...]:
+def _quick_converters(schema: Schema) -> Quick:
     """Return each column's cell function; hashing a schema for every request would cost more than its use."""
-    known = _by_identity.get(id(schema))
+    known = _quick_by_identity.get(id(schema))
     if known is None or known[0] is not schema:
-        if len(_by_identity) > 64:
-            _by_identity.clear()
-        known = _by_identity[id(schema)] = (schema, _converters_of(schema.columns))
+        if len(_quick_by_identity) > 64:
+            _quick_by_identity.clear()
+        made = tuple((column.name, _quick_converter(column)) for column in schema.columns)
+        known = _quick_by_identity[id(schema)] = (schema, made)
     return known[1]
+
+
+def _quick_converter(column: Column) -> Callable[[Any], float | None]:
+    """Return a cell function that may say None of any cell that is not an ordinary one."""
+    return column.codes.get if column.kind == "category" else _converter(column)
 
 
 def _converter(column: Column) -> Callable[[Any], float | None]:

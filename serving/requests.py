@@ -27,7 +27,8 @@ PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow
 BATCH_ROWS = 65_536
 
 _KEY = re.compile(rb'"\s*:')
-_LONG_NUMBER = re.compile(rb"\d{19}")
+_DIGITS_AS_ZEROS = bytes(0x30 if chr(byte).isdecimal() else 0x20 for byte in range(256))
+_LONG_NUMBER = b"0" * 19
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Rows:
 
 def media_type(header: str | None) -> str:
     """Return the Content-Type without its parameters; JSON where there is none. Raises WrongType."""
-    if not header:
+    if not header or header == JSON:
         return JSON
     kind, *parameters = (part.strip() for part in header.split(";"))
     for parameter in filter(None, parameters):
@@ -75,11 +76,14 @@ def read_json(body: bytes) -> Any:
 
     orjson keeps the last of two equal keys and makes a float of an integer over 64 bits. Both
     show: more keys are written than were kept, or 19 digits stand in a row. Only then is the
-    body parsed again, by the standard library.
+    body parsed again, by the standard library. Colons are counted before keys are looked for:
+    a search through 1,000 rows takes longer than parsing them.
     """
     try:
         parsed = orjson.loads(body)
-        if len(_KEY.findall(body)) != _count_keys(parsed) or _LONG_NUMBER.search(body):
+        kept = _count_keys(parsed)
+        repeated = body.count(b":") != kept and len(_KEY.findall(body)) != kept
+        if repeated or _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
             parsed = json.loads(body, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise Malformed("the body is not valid JSON in UTF-8") from error
@@ -87,13 +91,16 @@ def read_json(body: bytes) -> Any:
 
 
 def _count_keys(parsed: Any) -> int:
-    if type(parsed) is dict:
-        return len(parsed) + sum(
-            _count_keys(value) for value in parsed.values() if type(value) in (dict, list)
-        )
-    if type(parsed) is list and parsed and type(parsed[0]) in (dict, list):
-        return sum(_count_keys(value) for value in parsed if type(value) in (dict, list))
-    return 0
+    """Return how many keys stand where requests have them: at the top, below it, and in rows below it."""
+    if type(parsed) is not dict:
+        return 0
+    count = len(parsed)
+    for value in parsed.values():
+        if type(value) is dict:
+            count += len(value)
+        elif type(value) is list and type(value[0] if value else None) is dict:
+            count += sum(len(row) for row in value if type(row) is dict)
+    return count
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-LOOPBACK_HOSTS = frozenset({*LOOPBACK, "[::1]"})
+LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"::1", b"[::1]", b"localhost"})
 
 
 @dataclass(frozen=True)
