@@ -42,8 +42,8 @@ logger = logging.getLogger("serving")
 Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-INLINE_BYTES = 32 * 2**10
-"""Larger bodies are scored in a thread, so that the loop answers others meanwhile."""
+INLINE_BYTES, INLINE_SECONDS = 64 * 2**10, 0.001
+"""Larger bodies are decoded, and longer work is done, in a thread, so that the loop answers others meanwhile."""
 
 Encode = Callable[[Floats], Answer]
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
@@ -60,6 +60,7 @@ class App:
         self.draining = False
         self._in_flight = 0
         self._together = Together(scorer)
+        self._inline_rows = _rows_within(INLINE_SECONDS, scorer)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
         self._model = ((b"x-model-version", (settings.version or scorer.digest[:12]).encode()),)
         self._pages = self._open_pages()
@@ -101,13 +102,16 @@ class App:
         self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, began: float
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
+        loop = asyncio.get_running_loop()
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
             rows, encode = self._decode(body, headers, protocol)
+        else:
+            rows, encode = await loop.run_in_executor(self._threads, self._decode, body, headers, protocol)
+        if len(rows.matrix) <= self._inline_rows:
             answer = encode(await self._together.predict(rows.matrix))
         else:
-            loop = asyncio.get_running_loop()
-            answer, rows = await loop.run_in_executor(
-                self._threads, self._work, body, headers, protocol, deadline
+            answer = await loop.run_in_executor(
+                self._threads, lambda: encode(predict(self.scorer, rows.matrix, deadline))
             )
         self.telemetry.scored(protocol, len(rows.matrix), time.perf_counter() - began, extra=rows.extra)
         if rows.unseen:
@@ -116,15 +120,10 @@ class App:
             self.telemetry.noticed("unexpected_gaps", rows.missing)
         return answer
 
-    def _work(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, deadline: float
-    ) -> tuple[Answer, Rows]:
-        rows, encode = self._decode(body, headers, protocol)
-        return encode(predict(self.scorer, rows.matrix, deadline)), rows
-
     def _decode(self, body: bytes, headers: Mapping[bytes, bytes], protocol: str) -> tuple[Rows, Encode]:
         limits, schema = self.settings.limits, self.scorer.schema
-        body = expand(body, _text(headers, b"content-encoding").lower(), limits)
+        if b"content-encoding" in headers:
+            body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
         if protocol == "mlflow":
             rows = mlflow.decode(body, kind, schema, limits)
@@ -164,6 +163,7 @@ class App:
 
     def _metrics(self) -> Answer:
         self.telemetry.in_flight.set(self._in_flight)
+        self.telemetry.flush()
         return Answer(exposition(), headers=(TEXT_TYPE,))
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
@@ -246,6 +246,15 @@ async def _read_all(receive: Receive, limits: Limits) -> bytes:
         if not message.get("more_body"):
             return bytes(whole + part) if whole else part
         whole += part
+
+
+def _rows_within(seconds: float, scorer: Scorer) -> int:
+    """Return how many rows this model scores in so long, measured."""
+    matrix = np.resize(scorer.golden.matrix, (200, scorer.golden.matrix.shape[1]))
+    scorer.predict(matrix)
+    began = time.perf_counter()
+    scorer.predict(matrix)
+    return int(len(matrix) * seconds / (time.perf_counter() - began))
 
 
 def predict(scorer: Scorer, matrix: Floats, deadline: float) -> Floats:

@@ -18,9 +18,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,8 +66,7 @@ class Fault:
     found: str
 
 
-@dataclass(frozen=True)
-class Packed:
+class Packed(NamedTuple):
     """A packed matrix of shape (n_rows, n_columns), and what there is to say about it.
 
     Attributes
@@ -84,8 +84,8 @@ class Packed:
     matrix: Floats
     faults: tuple[Fault, ...] = ()
     n_faults: int = 0
-    unseen: Mapping[str, int] = field(default_factory=dict)
-    missing: Mapping[str, int] = field(default_factory=dict)
+    unseen: Mapping[str, int] = MappingProxyType({})
+    missing: Mapping[str, int] = MappingProxyType({})
     faulty: Bools | None = None
 
 
@@ -189,16 +189,19 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
 
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:
     """Return whole columns of the kinds that most requests hold, or None where cells must be looked at."""
-    kinds = set(map(type, values))
-    if column.kind == "number" and kinds <= {float, int, type(None)}:
+    if column.kind == "category":
+        codes = column.codes | {None: math.nan}
+        try:
+            return np.fromiter(map(codes.__getitem__, values), dtype=np.float64, count=len(values))
+        except (KeyError, TypeError):  # unseen, or no text
+            only_text = set(map(type, values)) <= {str, type(None)}
+        return np.array([codes.get(value, UNSEEN) for value in values]) if only_text else None
+    if column.kind == "number" and set(map(type, values)) <= {float, int, type(None)}:
         try:
             floats = np.array(values, dtype=np.float64)
         except OverflowError:
             return None
         return None if (np.abs(floats) >= LARGEST_EXACT).any() else floats
-    if column.kind == "category" and kinds <= {str, type(None)}:
-        codes = column.codes | {None: math.nan}
-        return np.array([codes.get(value, UNSEEN) for value in values], dtype=np.float64)
     return None
 
 

@@ -11,8 +11,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 import orjson
@@ -31,8 +30,7 @@ _DIGITS_AS_ZEROS = bytes(0x30 if chr(byte).isdecimal() else 0x20 for byte in ran
 _LONG_NUMBER = b"0" * 19
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """A request's rows, packed, and what was noticed about them."""
 
     matrix: Floats
@@ -120,13 +118,17 @@ def from_split(names: Any, data: Any, schema: Schema, limits: Limits) -> Rows:
         raise Malformed("'columns' must be a list of column names")
     if len(set(names)) != len(names):
         raise Malformed("'columns' names a column twice")
-    if not isinstance(data, list) or not all(type(row) is list and len(row) == len(names) for row in data):
+    if not isinstance(data, list) or not _are_rows(data, len(names)):
         raise Malformed("'data' must be a list of rows, each a list with one value for each of 'columns'")
     if len(data) == 1:
         return _checked_row(dict(zip(names, data[0], strict=True)), schema, limits)
     return from_columns(
         dict(zip(names, zip(*data, strict=True), strict=True)) if data else {}, schema, limits
     )
+
+
+def _are_rows(data: list[Any], width: int) -> bool:
+    return set(map(type, data)) <= {list} and set(map(len, data)) <= {width}
 
 
 def from_records(records: Any, schema: Schema, limits: Limits) -> Rows:

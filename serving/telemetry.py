@@ -1,17 +1,32 @@
 """What the server counts, for Prometheus; right across workers through prometheus-client's shared files.
 
-The parent sets PROMETHEUS_MULTIPROC_DIR before a worker imports this module.
+The parent sets PROMETHEUS_MULTIPROC_DIR before a worker imports this module. Answers are added up
+here and written every `FLUSH_SECONDS`: four writes for each would be a tenth of a small request.
 """
 
 from __future__ import annotations
 
+import asyncio
+from bisect import bisect_left
+from collections import Counter as Counts
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 PROTOCOLS = ("mlflow", "simple")
+FLUSH_SECONDS = 0.2
+
+
+@dataclass
+class _Tally:
+    """Answers of one protocol that are not written yet."""
+
+    rows: int = 0
+    extra: int = 0
+    seconds: list[float] = field(default_factory=list)
 
 
 class Telemetry:
@@ -52,14 +67,29 @@ class Telemetry:
         info.labels(name, version, digest).set(1)
         self._seconds = {protocol: seconds.labels(protocol) for protocol in PROTOCOLS}
         self._good = {protocol: self._requests.labels(protocol, "200") for protocol in PROTOCOLS}
+        self._tallies = {protocol: _Tally() for protocol in PROTOCOLS}
+        self._flush_due = False
 
     def scored(self, protocol: str, rows: int, seconds: float, *, extra: int) -> None:
-        """Count one answered request."""
-        self._good[protocol].inc()
-        self._rows.inc(rows)
-        self._seconds[protocol].observe(seconds)
-        if extra:
-            self._extra.inc(extra)
+        """Count one answered request; called on the event loop."""
+        tally = self._tallies[protocol]
+        tally.rows += rows
+        tally.extra += extra
+        tally.seconds.append(seconds)
+        if not self._flush_due:
+            self._flush_due = True
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what was added up."""
+        self._flush_due = False
+        for protocol, tally in self._tallies.items():
+            if tally.seconds:
+                self._tallies[protocol] = _Tally()
+                self._good[protocol].inc(len(tally.seconds))
+                self._rows.inc(tally.rows)
+                self._extra.inc(tally.extra)
+                _observe(self._seconds[protocol], tally.seconds)
 
     def noticed(self, noun: str, counts: Mapping[str, int]) -> None:
         """Count unseen categories or unexpected gaps; the columns are the schema's, so few."""
@@ -70,6 +100,13 @@ class Telemetry:
         """Count one request that got no predictions."""
         self._requests.labels(protocol, str(status)).inc()
         self._errors.labels(kind).inc()
+
+
+def _observe(histogram: Histogram, values: list[float]) -> None:
+    """Add many values at once, which prometheus-client's own `observe` would take 1.5 us each for."""
+    histogram._sum.inc(sum(values))
+    for place, count in Counts(bisect_left(BUCKETS, value) for value in values).items():
+        histogram._buckets[place].inc(count)
 
 
 def exposition() -> bytes:

@@ -8,6 +8,7 @@ replayed equal; until then connections wait in the socket's queue.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import signal
@@ -118,7 +119,10 @@ def run(settings: Settings, listener: socket.socket) -> None:
     server = _Server(config, app)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: _reload(app))
+    gc.freeze()  # what was loaded stays: the collector need not walk through it again
+    gc.set_threshold(20_000)
     server.run(sockets=[listener])
+    app.telemetry.flush()
 
 
 class _Server(uvicorn.Server):

@@ -350,6 +350,7 @@ def test_several_workers_count_as_one(start, flights, golden):
     """/metrics adds up all workers, whichever answers."""
     with start("--model", str(flights), "--workers", "2") as served:
         assert [served.call("/invocations", one_row(golden))[0] for _ in range(40)] == [200] * 40
+        time.sleep(0.5)  # each worker writes its counts every 0.2 s
         assert 'slipway_requests_total{protocol="mlflow",status="200"} 40.0' in served.call("/metrics")[1]
 
 
