@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
+import logging
 import socket
-import subprocess
+import ssl
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from serving.access import read_hashes
+from serving.crew import Crew
 from serving.errors import ServingError, SettingsError
 from serving.settings import LOOPBACK, Limits, Settings
 from serving.store import locate
-
-MODEL_BROKEN = 3
-"""A worker's exit code where starting another would not help."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -70,9 +66,8 @@ def settings_of(given: argparse.Namespace, cache: Path) -> Settings:
         )
     if bool(given.tls_cert) != bool(given.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
-    for name in ("tls_cert", "tls_key"):
-        if (path := getattr(given, name)) and not Path(path).is_file():
-            raise SettingsError(f"--{name.replace('_', '-')} {path}: no such file")
+    if given.tls_cert:
+        _check_tls(given.tls_cert, given.tls_key)
     if given.api_key_file:
         read_hashes(Path(given.api_key_file))
     located = locate(given.model, cache)
@@ -92,6 +87,20 @@ def settings_of(given: argparse.Namespace, cache: Path) -> Settings:
     )
 
 
+def _check_tls(cert: str, key: str) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_no_password)
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise SettingsError(
+            f"--tls-cert {cert} and --tls-key {key}: no usable pair in PEM: {said}"
+        ) from error
+
+
+def _no_password() -> str:
+    raise ValueError("the key asks for a password: pass one without")
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket that workers can inherit; raises SettingsError."""
     try:
@@ -101,54 +110,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     listener.set_inheritable(True)
     return listener
-
-
-class Crew:
-    """The workers: started, replaced when they die, stopped."""
-
-    def __init__(self, settings: Settings, listener: socket.socket, counters: Path) -> None:
-        self._settings = settings
-        self._listener = listener
-        self._environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(counters)}
-        self._workers: list[subprocess.Popen[bytes]] = []
-        self._stopping = False
-
-    def run(self) -> int:
-        """Keep the workers running until a signal; return the exit code."""
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._stop)
-        signal.signal(signal.SIGHUP, lambda number, _: self._tell(number))
-        self._workers = [self._start() for _ in range(self._settings.workers)]
-        while self._workers:
-            time.sleep(0.1)
-            self._workers = [
-                worker for worker in self._workers if worker.poll() is None or self._replaceable(worker)
-            ]
-            self._workers = [worker if worker.poll() is None else self._start() for worker in self._workers]
-        return 0 if self._stopping else MODEL_BROKEN
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        descriptor = self._listener.fileno()
-        command = [sys.executable, "-m", "serving.worker", str(descriptor)]
-        worker = subprocess.Popen(
-            command, stdin=subprocess.PIPE, pass_fds=[descriptor], env=self._environment
-        )
-        if worker.stdin is not None:
-            worker.stdin.write(self._settings.as_json().encode())
-            worker.stdin.close()
-        return worker
-
-    def _replaceable(self, worker: subprocess.Popen[bytes]) -> bool:
-        return not self._stopping and worker.returncode != MODEL_BROKEN
-
-    def _stop(self, _number: int, _frame: Any) -> None:
-        self._tell(signal.SIGKILL if self._stopping else signal.SIGTERM)
-        self._stopping = True
-
-    def _tell(self, number: int) -> None:
-        for worker in self._workers:
-            if worker.poll() is None:
-                worker.send_signal(number)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -164,8 +125,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return 2
         scheme = "https" if settings.tls_cert else "http"
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         print(f"serving {given.model} on {scheme}://{given.host}:{listener.getsockname()[1]}", flush=True)
-        return Crew(settings, listener, counters).run()
+        return Crew(settings, listener, str(counters)).run()
 
 
 if __name__ == "__main__":

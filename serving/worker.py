@@ -1,6 +1,7 @@
 """One process that answers requests: two model files in, a listening socket inherited.
 
-Started as `python -m serving.worker FD` with its settings as JSON on stdin. It imports neither
+Started as `python -m serving.worker FD`; its stdin is the line to its parent, with the settings as
+one line of JSON. Where that line ends, the parent is gone, and so is the worker. It imports neither
 mlflow, scikit-learn nor pandas, and never unpickles. It serves only after the golden rows were
 replayed equal; until then connections wait in the socket's queue.
 """
@@ -132,6 +133,14 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        asyncio.get_running_loop().add_reader(sys.stdin, self._parent_gone)
+
+    def _parent_gone(self) -> None:
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        self.handle_exit(signal.SIGTERM, None)
+
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.force_exit = self.should_exit
         self._app.draining = True
@@ -165,7 +174,7 @@ def main() -> int:
     forbid_imports()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    settings = Settings.from_dict(json.load(sys.stdin))
+    settings = Settings.from_dict(json.loads(sys.stdin.readline()))
     try:
         run(settings, socket.socket(fileno=int(sys.argv[1])))
     except ServingError as error:
