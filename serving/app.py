@@ -133,7 +133,7 @@ class App:
 
     def _open_pages(self) -> dict[str, Callable[[], Answer]]:
         described = dump(
-            openapi.document(self.scorer.schema, name=self.settings.name, version=self.settings.version)
+            openapi.document(self.scorer.document, name=self.settings.name, version=self.settings.version)
         )
         version = self.scorer.document.versions.get("mlflow", "").encode()
         return {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from data.schema import Column, Schema
+from serving.scorer_format import Document
 
 _TYPES: dict[str, dict[str, Any]] = {
     "number": {"type": ["number", "null"]},
@@ -12,43 +14,84 @@ _TYPES: dict[str, dict[str, Any]] = {
     "category": {"type": ["string", "null"]},
     "datetime": {"type": ["string", "null"], "format": "date-time"},
 }
-_ERRORS = {
-    400: "Unusable",
-    401: "No key",
-    405: "Method",
-    408: "Body too slow",
-    413: "Too large",
-    415: "Type not read",
-    421: "Host",
+_ASKED = {
+    401: "No known key",
+    405: "Another method is due",
+    421: "Host header of another machine",
     500: "Our failure",
-    503: "Busy",
-    504: "Too slow",
 }
+_SCORED = _ASKED | {
+    400: "The body cannot be used; `errors` names each place",
+    408: "The body came too slowly",
+    413: "More bytes, rows, columns or levels than the server takes",
+    415: "A Content-Type or Content-Encoding that is not read here",
+    503: "As many requests are in flight as the worker takes",
+    504: "Scoring took too long",
+}
+_PAGES = {
+    "/ping": ("application/json", {}),
+    "/health": ("application/json", {}),
+    "/version": ("application/json", {}),
+    "/livez": ("application/json", {"schema": {"type": "object"}}),
+    "/readyz": ("application/json", {"schema": {"type": "object"}}),
+    "/metrics": ("text/plain; version=0.0.4; charset=utf-8", {}),
+    "/openapi.json": ("application/json", {"schema": {"type": "object"}}),
+}
+_TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
 
 
-def document(schema: Schema, *, name: str, version: str) -> dict[str, Any]:
-    """Return OpenAPI 3.1 for this model."""
+def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
+    """Return OpenAPI 3.1 for this model; its golden rows are the examples."""
+    schema = scorer.schema
     record = {
         "type": "object",
         "required": list(schema.names),
         "properties": {column.name: _column(column) for column in schema.columns},
     }
-    rows = {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Row"}}
+    examples = [row for row, _ in zip(scorer.golden_rows, range(2), strict=False)]
+    rows = {
+        "type": "array",
+        "minItems": 1,
+        "items": {"$ref": "#/components/schemas/Row"},
+        "examples": [examples],
+    }
     variants = [_object(key, rows) for key in ("dataframe_records", "instances", "inputs")]
     invocations = {"oneOf": [*variants, _object("dataframe_split", _split())]}
-    numbers = {"type": "array", "items": {"type": ["number", "null"]}}
-    paths = {
-        "/invocations": {"post": _call("Score rows", invocations, _object("predictions", numbers))},
-        "/predict": {"post": _call("Score", _object("x", {}), _object("y", {}))},
+    number = {"type": ["number", "null"], "description": _unit(schema)}
+    numbers = {"type": "array", "items": number}
+    y = {"oneOf": [number, numbers]}
+    paths: dict[str, Any] = {
+        "/invocations": {
+            "post": _call("Score rows", invocations, _object("predictions", numbers), tables=True)
+        },
+        "/predict": {"post": _call("Score", _object("x", _simple(schema)), _object("y", y))},
     }
-    for path in ("/ping", "/health", "/version", "/livez", "/readyz", "/metrics", "/openapi.json"):
-        paths[path] = {"get": {"responses": _responses({"description": "OK"})}}
+    for path, (kind, content) in _PAGES.items():
+        paths[path] = {"get": {"responses": _responses({kind: content}, _ASKED)}}
+    paths["/readyz"]["get"]["responses"]["503"] = {"description": "Draining"}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{name or 'model'}: {schema.target}", "version": version or "0"},
         "paths": paths,
         "components": {"schemas": {"Row": record, "Error": _error()}},
     }
+
+
+def _simple(schema: Schema) -> dict[str, Any]:
+    """Return what `x` may be: for one column its value or values, else rows or columns."""
+    if len(schema.columns) == 1:
+        cell = _column(schema.columns[0])
+        return {"anyOf": [cell, {"type": "array", "minItems": 1, "items": cell}]}
+    row = {"$ref": "#/components/schemas/Row"}
+    lists = {
+        column.name: {"type": "array", "minItems": 1, "items": _column(column)} for column in schema.columns
+    }
+    columns = {"type": "object", "required": list(schema.names), "properties": lists}
+    return {"anyOf": [row, {"type": "array", "minItems": 1, "items": row}, columns]}
+
+
+def _unit(schema: Schema) -> str:
+    return f"{schema.target} in {schema.target_unit}" if schema.target_unit else schema.target
 
 
 def _column(column: Column) -> dict[str, Any]:
@@ -91,14 +134,21 @@ def _error() -> dict[str, Any]:
     }
 
 
-def _call(summary: str, request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    body = {"required": True, "content": {"application/json": {"schema": request}}}
-    good = {"description": "OK", "content": {"application/json": {"schema": answer}}}
-    return {"summary": summary, "requestBody": body, "responses": _responses(good)}
+def _call(
+    summary: str, request: dict[str, Any], answer: dict[str, Any], *, tables: bool = False
+) -> dict[str, Any]:
+    content: dict[str, Any] = {"application/json": {"schema": request}}
+    if tables:
+        content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _TABLES}
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": content},
+        "responses": _responses({"application/json": {"schema": answer}}, _SCORED),
+    }
 
 
-def _responses(good: dict[str, Any]) -> dict[str, Any]:
+def _responses(good: dict[str, Any], errors: Mapping[int, str]) -> dict[str, Any]:
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {"200": good} | {
-        str(status): {"description": text, "content": content} for status, text in _ERRORS.items()
+    return {"200": {"description": "OK", "content": good}} | {
+        str(status): {"description": text, "content": content} for status, text in errors.items()
     }
