@@ -7,9 +7,7 @@ than a thread switch); large ones go to a thread. It knows no sockets and no pro
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import random
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +18,7 @@ import numpy as np
 
 from serving import openapi
 from serving.access import Access
+from serving.access_log import AccessLog
 from serving.coercion import Floats
 from serving.errors import (
     Busy,
@@ -56,6 +55,7 @@ class App:
         self.scorer = scorer
         self.settings = settings
         self.access = Access(settings.key_file, loopback=settings.is_loopback)
+        self.access_log = AccessLog(settings.access_log)
         self.telemetry = Telemetry(name=settings.name, version=settings.version, digest=scorer.digest)
         self.draining = False
         self._in_flight = 0
@@ -75,8 +75,8 @@ class App:
             answer = self._refuse(error, protocol)
         except Exception:
             answer = self._fail(protocol)
-        if self.settings.access_log and random.random() < self.settings.access_log:  # noqa: S311 - a sample
-            _log_access(scope, answer, began)
+        if answer.error_id or self.settings.access_log:
+            self.access_log.note(scope, answer, time.perf_counter() - began)
         await _send(send, answer, self._model)
 
     async def _answer(
@@ -279,8 +279,3 @@ async def _send(send: Send, answer: Answer, extra: tuple[tuple[bytes, bytes], ..
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1").strip()
-
-
-def _log_access(scope: Mapping[str, Any], answer: Answer, began: float) -> None:
-    line = {"method": scope["method"], "path": scope["path"], "status": answer.status}
-    logger.info("%s", json.dumps(line | {"ms": round((time.perf_counter() - began) * 1e3, 3)}))

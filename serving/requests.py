@@ -28,6 +28,8 @@ BATCH_ROWS = 65_536
 _KEY = re.compile(rb'"\s*:')
 _DIGITS_AS_ZEROS = bytes(0x30 if chr(byte).isdecimal() else 0x20 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
+_NO_BRACKETS = bytes(byte for byte in range(256) if chr(byte) not in "[]{}")
+_STEPS = np.array([{"[": 1, "{": 1, "]": -1, "}": -1}.get(chr(byte), 0) for byte in range(256)])
 
 
 class Rows(NamedTuple):
@@ -69,8 +71,8 @@ def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
     return expanded
 
 
-def read_json(body: bytes) -> Any:
-    """Parse strict JSON.
+def read_json(body: bytes, limits: Limits) -> Any:
+    """Parse strict JSON; raises Malformed, or TooLarge for more levels than may be.
 
     orjson keeps the last of two equal keys and makes a float of an integer over 64 bits. Both
     show: more keys are written than were kept, or 19 digits stand in a row. Only then is the
@@ -78,7 +80,9 @@ def read_json(body: bytes) -> Any:
     a search through 1,000 rows takes longer than parsing them.
     """
     try:
-        parsed = orjson.loads(body)
+        parsed = orjson.loads(body)  # refuses more than 1,024 levels by itself
+        if _may_be_deeper(body, limits.json_depth) and _depth(parsed) > limits.json_depth:
+            raise TooLarge(what="levels of JSON", limit=limits.json_depth)
         kept = _count_keys(parsed)
         repeated = body.count(b":") != kept and len(_KEY.findall(body)) != kept
         if repeated or _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
@@ -86,6 +90,23 @@ def read_json(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise Malformed("the body is not valid JSON in UTF-8") from error
     return parsed
+
+
+def _may_be_deeper(body: bytes, limit: int) -> bool:
+    """Return whether brackets, those within texts included, open deeper than the limit."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    brackets = np.frombuffer(body.translate(None, _NO_BRACKETS), dtype=np.uint8)
+    return int(np.cumsum(_STEPS[brackets]).max()) > limit
+
+
+def _depth(parsed: Any) -> int:
+    level, depth = [parsed], 0
+    while level:
+        depth += 1
+        inner = (value.values() if type(value) is dict else value for value in level)
+        level = [child for children in inner for child in children if type(child) in (dict, list)]
+    return depth
 
 
 def _count_keys(parsed: Any) -> int:

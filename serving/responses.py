@@ -23,6 +23,7 @@ class Answer:
     body: bytes
     status: int = 200
     headers: Headers = (JSON_TYPE,)
+    error_id: str = ""
 
 
 def predictions(values: Floats, rows: Rows) -> Answer:
@@ -48,7 +49,7 @@ def refused(error: RequestError, error_id: str) -> Answer:
     if isinstance(error, UnusableValues):
         faults = [vars(fault) for fault in error.__dict__["faults"]]
         body |= {"errors": faults, "error_count": error.__dict__["count"]}
-    return Answer(dump(body), error.status, (JSON_TYPE, *error.headers))
+    return Answer(dump(body), error.status, (JSON_TYPE, *error.headers), error_id)
 
 
 def failed(error_id: str) -> Answer:
@@ -58,7 +59,7 @@ def failed(error_id: str) -> Answer:
         "message": f"the server failed; its log has the reason under {error_id}",
         "stack_trace": f"withheld; error id {error_id}",
     }
-    return Answer(dump(body), 500)
+    return Answer(dump(body), 500, error_id=error_id)
 
 
 def dump(body: Any) -> bytes:

@@ -23,6 +23,8 @@ class Limits:
         In one request.
     columns : int
         In one request, those included that the model ignores.
+    json_depth : int
+        Levels of JSON; a request of rows has at most four.
     header_bytes : int
         Request line and headers.
     body_seconds : float
@@ -36,6 +38,7 @@ class Limits:
     body_bytes: int = 64 * 2**20
     rows: int = 1_000_000
     columns: int = 10_000
+    json_depth: int = 64
     header_bytes: int = 64 * 2**10
     body_seconds: float = 30.0
     work_seconds: float = 60.0

@@ -169,10 +169,18 @@ def forbid_imports() -> None:
     sys.meta_path.insert(0, _Forbidden)
 
 
+def _log_as_json_lines(access: logging.Logger) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    access.addHandler(handler)
+    access.propagate = False
+
+
 def main() -> int:
     """Serve on the inherited socket."""
     forbid_imports()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    _log_as_json_lines(logging.getLogger("serving.access"))
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     settings = Settings.from_dict(json.loads(sys.stdin.readline()))
     try:

@@ -19,7 +19,7 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     """Return a request's rows; raises RequestError."""
     if kind != JSON:
         return from_table(body, kind, schema, limits)
-    request = read_json(body)
+    request = read_json(body, limits)
     if type(request) is not dict:
         raise Malformed(f"the body must be an object with exactly one of {', '.join(FORMATS)}")
     given = [name for name in FORMATS if name in request]

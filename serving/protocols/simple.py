@@ -16,7 +16,7 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows
     """Return the rows, and whether one value is to be answered rather than a list."""
     if kind != JSON:
         raise WrongType(f"Content-Type must be {JSON} here")
-    request = read_json(body)
+    request = read_json(body, limits)
     if type(request) is not dict or set(request) != {"x"}:
         raise Malformed('the body must be an object with the one key "x"')
     return _read(request["x"], schema, limits)
