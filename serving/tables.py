@@ -32,11 +32,19 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], in
         read_options=pa_csv.ReadOptions(use_threads=False),
         parse_options=pa_csv.ParseOptions(newlines_in_values=True),
         convert_options=pa_csv.ConvertOptions(
-            strings_can_be_null=True, column_types=dict.fromkeys(schema.names, pa.string())
+            strings_can_be_null=True,
+            null_values=_missing_in_text(schema),
+            column_types=dict.fromkeys(schema.names, pa.string()),
         ),
     )
     extra = _check_names(table.column_names, schema, limits)
     return iter(table.to_batches()), extra
+
+
+def _missing_in_text(schema: Schema) -> list[str]:
+    """Return what pandas reads as missing; a word that training knows as a category stays one."""
+    known = {category for column in schema.columns for category in column.categories}
+    return [word for word in (*pa_csv.ConvertOptions().null_values, "None", "<NA>") if word not in known]
 
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
