@@ -168,3 +168,47 @@ def test_the_deliberate_differences_are_differences(both, column, value):
     stock, ours, rows = both
     body = json.dumps({"dataframe_records": [{**rows[0], column: value}]}).encode()
     assert (ask(stock, body)[0], ask(ours, body)[0]) == (200, 400)
+
+
+JSON = "application/json"
+LOOKED_FOR = [
+    ("this is,,,, not valid json", JSON),
+    ("1", JSON), ('"1"', JSON), ("[1]", JSON), ("", JSON),
+    ('{"not": "a serialized dataframe"}', JSON),
+    ('{"dataframe_records": [], "dataframe_split": {"data": []}}', JSON),
+    ('{"dataframe_split": [{"a": 1}]}', JSON),
+    ('{"dataframe_records": {"columns": [0], "index": [0], "data": [[1]]}}', JSON),
+    ('{"dataframe_split": {"index": [1, 2], "data": [[1], [2], [3]]}}', JSON),
+    ('{"dataframe_split": {"columns": [0], "index": [0, 1], "data": [[0], [1]]}}', JSON),
+    ('{"dataframe_split": {"columns": ["distance"], "data": [["far"]]}}', JSON),
+    ('{"instances": "nothing"}', JSON),
+    ('{"inputs": 5}', JSON),
+    ("", "text/csv"),
+    ("a,b\n1,2\n", "text/csv"),
+    ("no parquet", "application/vnd.apache.parquet"),
+    ("{}", "not_a_supported_content_type"),
+    ("{}", JSON + "; something=something"),
+    ("GOOD", JSON + "; charset=UTF-8"), ("GOOD", JSON + ";charset=utf-8"), ("GOOD", JSON),
+    ("GOOD CSV", "text/csv; charset=UTF-8"),
+]  # fmt: skip
+"""The requests of MLflow's own HTTP tests of its scoring server, put to a model with a signature, and their kin."""
+
+
+@pytest.mark.parametrize(("body", "kind"), LOOKED_FOR)
+def test_what_mlflows_own_tests_look_for_is_there(both, body, kind):
+    """The status; in an error the keys error_code, message and, where MLflow has it, stack_trace."""
+    stock, ours, rows = both
+    if body == "GOOD":
+        body = json.dumps({"dataframe_records": rows})
+    if body == "GOOD CSV":
+        body = pd.DataFrame(rows).to_csv(index=False)
+    left, right = ask(stock, body.encode(), kind), ask(ours, body.encode(), kind)
+    assert left[0] == right[0], (left, right)
+    if left[0] == 200:
+        np.testing.assert_allclose(right[1]["predictions"], left[1]["predictions"], rtol=1e-9)
+    else:
+        said = json.loads(right[1])
+        assert {"error_code", "message", "stack_trace"} <= set(said)
+        assert "Traceback" not in right[1]
+        if left[0] == 400:
+            assert said["error_code"] == "BAD_REQUEST"
