@@ -13,6 +13,7 @@ BENCHMARKS = {
     "main_job": "where the time of `mlflow run` goes",
     "scorer": "the compiled graph beside scikit-learn, by family and number of rows",
     "batch": "scoring a file beside `mlflow models predict`",
+    "overload": "our server at twice the load that it can carry",
     "server": "our server beside stock MLflow, Flask, FastAPI and a constant answer",
 }
 

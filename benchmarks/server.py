@@ -169,10 +169,15 @@ def worker_memory(process: subprocess.Popen[bytes]) -> float:
     return max(int(rss) for group, rss in rows if int(group) == process.pid) / 1024
 
 
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
 def measure(name: str, folder: Path, seconds: int) -> dict[str, float]:
     """Return one server's figures for one model."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     with running(commands(folder, port)[name], port, folder) as (process, start):
         found = {"start s": start, "MB": worker_memory(process)}
         wrk(port, folder, "one.json", connections=4, seconds=1)
