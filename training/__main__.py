@@ -88,7 +88,7 @@ def show_history(config: HistoryConfig) -> int:
         return refused(lost)
     say(
         "verified",
-        f"{len(found.entries)} entries, a whole chain; champion: version {found.serving or 'none'}",
+        f"a whole chain of {len(found.entries)}; the champion is {found.serving or 'none'}",
     )
     return 0
 

@@ -193,17 +193,22 @@ def settle(name: str) -> History:
     """Read the ledger and carry out what a crash left; say whether the alias was moved by others.
 
     A writer may be overtaken between its entry and its alias. So each looks again after it has
-    set the alias, until the entry that it carried out is the last one; and an alias that seems to be moved is
+    set the alias, until what it carried out is the newest; and an alias that seems to be moved is
     looked at twice.
     """
-    carried_out, looked_again = "", False
+    ours: Entry | None = None
+    looked_again = False
     while True:
         history = read(name)
-        last = history.entries[-1].digest if history.entries else ""
-        overtaken = bool(carried_out) and carried_out != last
-        if overtaken or history.pending:
-            _carry_out(history)
-            carried_out = last
+        newest = next((entry for entry in reversed(history.entries) if entry.moves), None)
+        overtaken = ours is not None and ours != newest
+        if newest and (overtaken or (history.pending and newest == history.entries[-1])):
+            registry.promote(name, newest.to_version, digest=newest.to_digest)
+            ours = newest
+        if history.pending:
+            _mark(history)
+        elif overtaken:
+            continue
         elif history.serving == history.recorded or looked_again:
             return replace(history, moved=history.serving != history.recorded)
         else:
@@ -277,18 +282,12 @@ def _append(run_id: str, entry: Entry) -> None:
             raise Superseded(name=entry.name, champion=entries[-1].champion) from None
 
 
-def _carry_out(history: History) -> None:
-    """Let the alias and the versions say what the newest entries say; doing it twice does no harm."""
-    mark_of = {entry: mark for mark, entry in history.marks.items()}
-    newest_move = [entry for entry in history.entries if entry.moves][-1:]
-    for entry in dict.fromkeys([*newest_move, history.entries[-1]]):
-        if entry.moves:
-            registry.promote(history.name, entry.to_version, digest=entry.to_digest)
-        said = {
-            "slipway.decision": "promoted" if entry.moves else "kept champion",
-            "slipway.reason": entry.reason,
-        }
-        registry.tag(history.name, entry.to_version, said | {registry.ENTRY_TAG: mark_of[entry]})
+def _mark(history: History) -> None:
+    """Let the version of the last entry say what came of it, and that it is carried out."""
+    mark, entry = list(history.marks.items())[-1]
+    word = "promoted" if entry.moves else "kept champion"
+    said = {"slipway.decision": word, "slipway.reason": entry.reason, registry.ENTRY_TAG: mark}
+    registry.tag(history.name, entry.to_version, said)
 
 
 def _find(name: str) -> Run | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -173,7 +173,7 @@ def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str],
 def promote(name: str, number: str, *, digest: str) -> None:
     """Pin the digest of a version's files, then point the champion alias at it."""
     tag(name, number, {PINNED_TAG: digest})
-    mlflow.MlflowClient().set_registered_model_alias(name, CHAMPION, number)
+    _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 
 def describe(chosen: Version, text: str) -> None:
@@ -184,7 +184,15 @@ def describe(chosen: Version, text: str) -> None:
 def tag(name: str, number: str, tags: Mapping[str, str]) -> None:
     """Set tags on a version, in this order."""
     for key, value in tags.items():
-        mlflow.MlflowClient().set_model_version_tag(name, number, key, value)
+        _put(mlflow.MlflowClient().set_model_version_tag, name, number, key, value)
+
+
+def _put(write: Callable[..., None], *words: str) -> None:
+    """Write, and again if refused: MLflow looks, then inserts, and fails where two writers insert at once."""
+    try:
+        write(*words)
+    except MlflowException:
+        write(*words)
 
 
 def _found(look_up: Any) -> Version | None:
