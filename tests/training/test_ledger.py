@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 
 from data.schema import Column, Schema
 from tests.conftest import ROOT, Workspace
-from training import history, ledger, registry
+from training import gate, history, ledger, pipeline, registry
 from training.compiling import Parity, compile_pipeline, write_scorer
 from training.errors import LedgerBroken, LedgerDeleted, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 
@@ -138,6 +138,29 @@ def test_a_decision_on_a_past_history_is_not_entered(three: list[registry.Versio
         ledger.record(seen, three[1], kind="promotion", reason="as good")
     assert ledger.settle(NAME).serving == "1"
     assert registry.version(NAME, "2").tags["slipway.decision"] == "undecided"
+
+
+def test_the_later_of_two_retrains_is_judged_against_the_new_champion(
+    three: list[registry.Version],
+) -> None:
+    """Version 2 becomes champion while version 3 is compared with version 1."""
+    promote(three[0])
+    judged_against = []
+
+    def decide() -> gate.Decision:
+        current = registry.champion(NAME)
+        judged_against.append(current.number)
+        if current.number == "1":
+            promote(three[1])
+        return gate.Decision(promoted=current.number == "1", reason=f"compared with version {current.number}")
+
+    decision = pipeline.enter(three[2], decide, run_id="run", say=lambda *_: None)
+    assert judged_against == ["1", "2"]
+    assert not decision.promoted
+    last = ledger.settle(NAME).entries[-1]
+    assert (last.kind, last.from_version, last.to_version) == ("refusal", "2", "3")
+    assert last.reason == "compared with version 2"
+    assert registry.version(NAME, "3").tags["slipway.decision"] == "kept champion"
 
 
 KILLED = """
