@@ -66,7 +66,7 @@ def roll_back(config: RollbackConfig) -> None:
     tracking.check_tracking()
     entry = ledger.rollback(config.name, reason=config.reason)
     say("rollback", f"{entry.name}: version {entry.from_version or 'none'} -> {entry.to_version}")
-    say("ledger", f"entry {entry.sequence}: {entry.reason or 'no reason was given'}")
+    say("ledger", f"entry {entry.sequence}: {entry.reason}")
 
 
 def show_history(config: HistoryConfig) -> int:

@@ -10,8 +10,7 @@
     │   ├── WrongFiles
     │   └── NoEarlierChampion
     ├── LedgerError            the record of promotions
-    │   ├── LedgerBroken       its chain does not hold
-    │   ├── LedgerDeleted
+    │   ├── LedgerBroken       somebody else changed or deleted it
     │   └── Superseded         another writer was first
     └── SplitChanged           a retrain asks for another split than its name has
 
@@ -111,22 +110,10 @@ class LedgerError(TrainingError):
 
 
 class LedgerBroken(LedgerError):
-    """The ledger's chain does not hold: it was changed by somebody else."""
+    """The ledger was changed or deleted by somebody else."""
 
-    def __init__(self, *, name: str, home: str, fault: str) -> None:
-        super().__init__(
-            f"the ledger of {name} is broken: {fault}: restore MLflow's database, or rename the experiment "
-            f"{home!r} to keep it as evidence; a new ledger then starts from the present champion",
-            name=name,
-            fault=fault,
-        )
-
-
-class LedgerDeleted(LedgerError):
-    """The ledger is in MLflow's trash."""
-
-    def __init__(self, *, name: str, command: str) -> None:
-        super().__init__(f"the ledger of {name} was deleted: {command} brings it back", name=name)
+    def __init__(self, *, name: str, fault: str, repair: str) -> None:
+        super().__init__(f"the ledger of {name} is broken: {fault}: {repair}", name=name, fault=fault)
 
 
 class Superseded(LedgerError):

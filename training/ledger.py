@@ -21,6 +21,7 @@ import re
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -31,7 +32,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from training import registry, tracking
-from training.errors import LedgerBroken, LedgerDeleted, NoEarlierChampion, Superseded
+from training.errors import LedgerBroken, NoEarlierChampion, Superseded
 
 Kind = Literal["promotion", "forced", "rollback", "refusal"]
 
@@ -177,7 +178,7 @@ def _go_to(line: list[str], version: str) -> None:
 
 
 def read(name: str) -> History:
-    """Return the ledger of a model and verify its chain; raises LedgerBroken, LedgerDeleted."""
+    """Return the ledger of a model and verify its chain; raises LedgerBroken."""
     run = _find(name)
     if run is None:
         return History(name, current=registry.champion(name))
@@ -201,11 +202,11 @@ def settle(name: str) -> History:
     while True:
         history = read(name)
         newest = next((entry for entry in reversed(history.entries) if entry.moves), None)
-        overtaken = ours is not None and ours != newest
-        if newest and (overtaken or (history.pending and newest == history.entries[-1])):
+        overtaken, pending = ours is not None and ours != newest, history.pending
+        if newest and (overtaken or (pending and newest == history.entries[-1])):
             registry.promote(name, newest.to_version, digest=newest.to_digest)
             ours = newest
-        if history.pending:
+        if pending:
             _mark(history)
         elif overtaken:
             continue
@@ -267,7 +268,8 @@ def rollback(name: str, *, reason: str = "") -> Entry:
     if len(champions) < 2:
         raise NoEarlierChampion(name=name, version=history.serving)
     target = registry.version(name, champions[-2])
-    return record(history, target, kind="rollback", reason=reason, evidence=target.run_id)
+    why = reason or f"rolled back from version {history.serving}"
+    return record(history, target, kind="rollback", reason=why, evidence=target.run_id)
 
 
 def _append(run_id: str, entry: Entry) -> None:
@@ -297,16 +299,17 @@ def _find(name: str) -> Run | None:
     if home is None:
         return None
     if home.lifecycle_stage != "active":
-        command = f"mlflow experiments restore --experiment-id {home.experiment_id}"
-        raise LedgerDeleted(name=name, command=command)
+        repair = f"mlflow experiments restore --experiment-id {home.experiment_id}"
+        raise LedgerBroken(name=name, fault="its experiment was deleted", repair=repair)
     try:
         run = client.get_run(home.tags.get(RUN_TAG, ""))
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error.error_code not in registry.ABSENT:
             raise
-        raise LedgerBroken(name=name, home=_home(name), fault="its run is gone") from error
+        raise LedgerBroken(name=name, fault="its run is gone", repair=_restart(name)) from error
     if run.info.lifecycle_stage != "active":
-        raise LedgerDeleted(name=name, command=f"mlflow runs restore --run-id {run.info.run_id}")
+        repair = f"mlflow runs restore --run-id {run.info.run_id}"
+        raise LedgerBroken(name=name, fault="its run was deleted", repair=repair)
     return run
 
 
@@ -337,21 +340,21 @@ def _create(name: str) -> str:
 
 def _verified(name: str, texts: Mapping[str, str], *, sequence: int, previous: str) -> Entry:
     """Return one entry; raises LedgerBroken where it is not what the writer of the next one saw."""
-    text = texts.get(f"{sequence:06d}")
-    fault = f"entry {sequence} is missing"
-    if text is not None:
-        try:
-            entry = Entry(**json.loads(text))
-            if entry.text == text and (entry.name, entry.sequence, entry.previous) == (
-                name,
-                sequence,
-                previous,
-            ):
-                return entry
-            fault = f"entry {sequence} does not follow entry {sequence - 1}: one of the two was changed"
-        except (ValueError, TypeError):
-            fault = f"entry {sequence} is not an entry: {text[:60]!r}"
-    raise LedgerBroken(name=name, home=_home(name), fault=fault)
+    text = texts.get(f"{sequence:06d}", "")
+    fault = f"entry {sequence} is not an entry: {text[:60]!r}" if text else f"entry {sequence} is missing"
+    with suppress(ValueError, TypeError):
+        entry = Entry(**json.loads(text))
+        if entry.text == text and (entry.name, entry.sequence, entry.previous) == (name, sequence, previous):
+            return entry
+        fault = f"entry {sequence} does not follow entry {sequence - 1}: one of the two was changed"
+    raise LedgerBroken(name=name, fault=fault, repair=_restart(name))
+
+
+def _restart(name: str) -> str:
+    return (
+        f"restore MLflow's database, or rename the experiment {_home(name)!r} to keep it as evidence: "
+        "a new ledger then starts from the present champion"
+    )
 
 
 def _home(name: str) -> str:
@@ -363,11 +366,8 @@ def _who() -> dict[str, str]:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container's user without a name
         user = f"uid {os.getuid()}"
-    return {
-        "user": _plain(user, 100),
-        "host": _plain(socket.gethostname(), 100),
-        "commit": tracking.git_commit(),
-    }
+    host = socket.gethostname()
+    return {"user": _plain(user, 100), "host": _plain(host, 100), "commit": tracking.git_commit()}
 
 
 def _plain(text: str, longest: int) -> str:

@@ -281,7 +281,11 @@ def conclude(
     job: Job, version: registry.Version, decide: Callable[[], gate.Decision], *, summary: str
 ) -> Outcome:
     """Decide, carry it out, and write it on the version and the run."""
-    decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
+    if job.config.promote == "never":  # nobody asked: that is no refusal, and needs no ledger
+        decision = decide()
+        registry.tag(version.name, version.number, tags_of(version, decision))
+    else:
+        decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
     text = f"{summary}\n\n{decision.word}: {decision.reason}"
     registry.describe(version, text)
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
@@ -294,7 +298,12 @@ def conclude(
 
 
 def enter(
-    version: registry.Version, decide: Callable[[], gate.Decision], *, run_id: str, say: Say
+    version: registry.Version,
+    decide: Callable[[], gate.Decision],
+    *,
+    run_id: str,
+    say: Say,
+    kind: ledger.Kind = "promotion",
 ) -> gate.Decision:
     """Decide about a version and carry it out; decide again where another writer moved the champion meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -302,9 +311,9 @@ def enter(
         if history.moved:
             say("warning", history.moved_in_words)
         decision = decide()
-        kind: ledger.Kind = "promotion" if decision.promoted else "refusal"
+        kind_of = kind if decision.promoted else "refusal"
         try:
-            ledger.record(history, version, kind=kind, reason=decision.reason, evidence=run_id)
+            ledger.record(history, version, kind=kind_of, reason=decision.reason, evidence=run_id)
         except Superseded as error:
             if attempt == ATTEMPTS:
                 raise

@@ -33,6 +33,9 @@ from training.errors import CannotScore, NoSuchVersion, NotOurs, WrongFiles
 if TYPE_CHECKING:
     from training.flavor import Logged
 
+ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
+"""What MLflow answers for what it does not have."""
+
 SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
 SPLIT_TAG = "slipway.split"
@@ -199,8 +202,7 @@ def _found(look_up: Any) -> Version | None:
     try:
         return _as_version(look_up(mlflow.MlflowClient()))
     except MlflowException as error:
-        absent = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
-        if error.error_code in absent:
+        if error.error_code in ABSENT:
             return None
         raise
 

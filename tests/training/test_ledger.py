@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from data.schema import Column, Schema
 from tests.conftest import ROOT, Workspace
 from training import gate, history, ledger, pipeline, registry
 from training.compiling import Parity, compile_pipeline, write_scorer
-from training.errors import LedgerBroken, LedgerDeleted, NoEarlierChampion, NotOurs, Superseded, WrongFiles
+from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 
 NAME = "houses"
 
@@ -236,7 +237,8 @@ def test_rolling_back_twice_goes_one_further_back(three: list[registry.Version])
     """A version that was left by a rollback is not gone back to; with none left, one line says so."""
     for version in three:
         promote(version)
-    assert [ledger.rollback(NAME, reason="bad").to_version for _ in range(2)] == ["2", "1"]
+    assert [ledger.rollback(NAME).to_version for _ in range(2)] == ["2", "1"]
+    assert registry.version(NAME, "1").tags["slipway.reason"] == "rolled back from version 2"
     with pytest.raises(NoEarlierChampion, match="version 1 is the first champion of houses"):
         ledger.rollback(NAME)
     promote(three[2], "forced")
@@ -315,11 +317,11 @@ def test_a_ledger_in_the_trash_can_be_brought_back(three: list[registry.Version]
     client, run_id = mlflow.MlflowClient(), ledger.read(NAME).run_id
     home = client.get_run(run_id).info.experiment_id
     client.delete_experiment(home)
-    with pytest.raises(LedgerDeleted, match=f"mlflow experiments restore --experiment-id {home}"):
+    with pytest.raises(LedgerBroken, match=f"mlflow experiments restore --experiment-id {home}"):
         promote(three[1])
     client.restore_experiment(home)
     client.delete_run(run_id)
-    with pytest.raises(LedgerDeleted, match=f"mlflow runs restore --run-id {run_id}"):
+    with pytest.raises(LedgerBroken, match=f"mlflow runs restore --run-id {run_id}"):
         promote(three[1])
     client.restore_run(run_id)
     assert promote(three[1]).sequence == 2
@@ -371,6 +373,7 @@ def test_rollback_takes_less_than_three_seconds_and_is_an_entry(
     """The whole command, interpreter included: it imports nothing that only a training needs."""
     promote(three[0])
     promote(three[1])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-X", "importtime", "-m", "training"]
     done = tracking.run(*command, "rollback", "--name", NAME, "--reason", "it's bad", timeout=60)
     assert done.returncode == 0, done.stderr
@@ -378,8 +381,8 @@ def test_rollback_takes_less_than_three_seconds_and_is_an_entry(
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert not imported & {"sklearn", "onnx", "onnxruntime", "matplotlib", "skops"}
     assert "mlflow" in imported
-    seconds = float(done.stdout.split("done")[1].split()[0])
-    assert seconds < 3 or os.getloadavg()[0] > 3, done.stdout
+    used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
+    assert used < 3  # on a quiet machine, processor time is all of it
     shown = tracking.run(sys.executable, "-m", "training", "history", "--name", NAME)
     assert shown.returncode == 0, shown.stderr
     assert "a whole chain of 3; the champion is 1" in shown.stdout
