@@ -11,8 +11,9 @@ import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 from data.errors import nearest
 from data.sources import without_password
@@ -21,6 +22,8 @@ from training.errors import UsageError
 
 SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The flag that names the column of a split method."""
+
+T = TypeVar("T")
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -89,7 +92,23 @@ class PromoteConfig:
     query: str = ""
 
 
-Config = TrainConfig | PromoteConfig
+@dataclass(frozen=True)
+class RollbackConfig:
+    """One way back to the champion before."""
+
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class HistoryConfig:
+    """A question to the ledger; `at` is a moment, or None for all of it."""
+
+    name: str
+    at: datetime | None = None
+
+
+Config = TrainConfig | PromoteConfig | RollbackConfig | HistoryConfig
 
 
 class Parser(argparse.ArgumentParser):
@@ -152,6 +171,12 @@ def build_parser() -> Parser:
     promote.add_argument("--version", type=version_number, required=True)
     promote.add_argument("--data", default="", help="rows to judge by; default: those it was trained from")
     promote.add_argument("--query", default="")
+    rollback = commands.add_parser("rollback", help="go back to the champion before", allow_abbrev=False)
+    rollback.add_argument("--name", type=model_name, required=True)
+    rollback.add_argument("--reason", default="", help="kept in the ledger")
+    history = commands.add_parser("history", help="who was champion, and why", allow_abbrev=False)
+    history.add_argument("--name", type=model_name, required=True)
+    history.add_argument("--at", type=optional(moment), default="", help="a moment in UTC: 2026-11-01T12:00")
     return parser
 
 
@@ -161,6 +186,10 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     asked = parser.parse_strictly(arguments)
     if asked.command == "promote":
         return PromoteConfig(asked.name, asked.version, asked.data, asked.query)
+    if asked.command == "rollback":
+        return RollbackConfig(asked.name, asked.reason)
+    if asked.command == "history":
+        return HistoryConfig(asked.name, asked.at or None)
     return _train_config(asked, parser)
 
 
@@ -199,7 +228,7 @@ def _name_from(data: str, parser: Parser) -> str:
     return stem
 
 
-def optional(check: Callable[[str], str]) -> Callable[[str], str]:
+def optional(check: Callable[[str], T]) -> Callable[[str], T | str]:
     """Let the empty text through: MLflow passes it for a parameter left at its default."""
     return lambda word: check(word) if word else ""
 
@@ -227,6 +256,15 @@ def version_number(word: str) -> str:
     if not re.fullmatch(r"[1-9]\d{0,8}", word):
         raise argparse.ArgumentTypeError(f"{word!r} must be a version's number, such as 3")
     return word
+
+
+def moment(word: str) -> datetime:
+    """Accept a date or a time in ISO 8601; UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a moment, such as 2026-11-01T12:00") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def columns(word: str) -> tuple[str, ...]:

@@ -23,10 +23,10 @@ from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
-from training import flavor, gate, registry, report, tracking
+from training import flavor, gate, ledger, registry, report, tracking
 from training.compiling import CompilingError, write_scorer
 from training.config import PromoteConfig, TrainConfig
-from training.errors import SplitChanged, TrainingError
+from training.errors import SplitChanged, Superseded, TrainingError
 from training.evaluation import Evaluation, score
 from training.search import Candidate, Choice, choose
 
@@ -34,6 +34,8 @@ Say = Callable[[str, str], None]
 """Told of each step: its name, and what came of it."""
 
 FOLDS = 5
+ATTEMPTS = 10
+"""Other writers that may promote while this one decides, before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,16 @@ def train(config: TrainConfig, say: Say) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     with tracking.open_run() as run:
         job = Job(config, run, say)
+        if config.promote == "auto":
+            ledger.settle(config.name)  # a broken ledger is told before the work, not after it
         rows = prepare(job)
         choice = search(job, rows)
         evaluation = evaluate(rows, choice)
         record(job, rows, choice, evaluation)
         logged = log_model(job, rows, choice)
-        decision = decide(job, rows, evaluation)
         summary = report.summary(rows.schema, choice, evaluation)
-        return register(job, rows, logged, summary=summary, decision=decision)
+        version = register(job, rows, logged, summary=summary)
+        return conclude(job, version, lambda: decide(job, rows, evaluation), summary=summary)
 
 
 def prepare(job: Job) -> Rows:
@@ -261,54 +265,85 @@ def judge(
     return gate.compare(actual, ours, theirs, champion_version=current.number, unit=unit or "")
 
 
-def register(
-    job: Job, rows: Rows, logged: flavor.Logged, *, summary: str, decision: gate.Decision
-) -> Outcome:
-    """Register the version with the decision on it, then move the alias."""
-    text = f"{summary}\n\n{decision.word}: {decision.reason}"
-    tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
-    version = registry.register(
+def register(job: Job, rows: Rows, logged: flavor.Logged, *, summary: str) -> registry.Version:
+    """Register the version; nothing is decided about it yet."""
+    return registry.register(
         job.config.name,
         logged,
         run_id=job.run.run_id,
-        tags=tags
-        | registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
-        | {registry.DIGEST_TAG: logged.digest},
-        description=text,
+        tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
+        | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+        description=summary,
     )
-    if decision.promoted:
-        registry.promote(version)
+
+
+def conclude(
+    job: Job, version: registry.Version, decide: Callable[[], gate.Decision], *, summary: str
+) -> Outcome:
+    """Decide, carry it out, and write it on the version and the run."""
+    if job.config.promote == "never":  # nobody asked: that is no refusal, and needs no ledger
+        decision = decide()
+        registry.tag(version.name, version.number, tags_of(version, decision))
+    else:
+        decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
+    text = f"{summary}\n\n{decision.word}: {decision.reason}"
+    registry.describe(version, text)
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
-    run_tags = tags | {
-        "slipway.version": version.number,
-        "mlflow.note.content": text,
-        "mlflow.runName": f"{version.name} {version.number}",
-    }
-    job.run.log(metrics=figures, tags=run_tags)
+    tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
+    job.run.log(metrics=figures, tags=tags | tags_of(version, decision))
     job.say("register", f"{version.name} version {version.number}: {summary}")
     job.say("decide", f"{decision.word}: {decision.reason}")
     job.say("see", f"mlflow ui, then {job.run.page}")
     return Outcome(version, decision)
 
 
+def enter(
+    version: registry.Version,
+    decide: Callable[[], gate.Decision],
+    *,
+    run_id: str,
+    say: Say,
+    kind: ledger.Kind = "promotion",
+) -> gate.Decision:
+    """Decide about a version and carry it out; decide again where another writer moved the champion meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        history = ledger.settle(version.name)
+        if history.moved:
+            say("warning", history.moved_in_words)
+        decision = decide()
+        kind_of = kind if decision.promoted else "refusal"
+        try:
+            ledger.record(history, version, kind=kind_of, reason=decision.reason, evidence=run_id)
+        except Superseded as error:
+            if attempt == ATTEMPTS:
+                raise
+            say("again", str(error))
+        else:
+            break
+    return decision
+
+
+def tags_of(version: registry.Version, decision: gate.Decision) -> dict[str, str]:
+    """Return the tags of a run that decided about a version."""
+    return {
+        "slipway.version": version.number,
+        "slipway.decision": decision.word,
+        "slipway.reason": decision.reason,
+    }
+
+
 def promote(config: PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
     with tracking.open_run() as run:
         version = registry.version(config.name, config.version)
-        current = registry.champion(config.name)
-        decision = _judge_again(config, version, current, say)
-        if decision.promoted:
-            registry.promote(version)
-        tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
-        registry.tag(version, tags)
-        run.log(tags=tags | {"slipway.version": version.number})
+        decision = enter(version, lambda: _judge_again(config, version, say), run_id=run.run_id, say=say)
+        run.log(tags=tags_of(version, decision))
         say("decide", f"{decision.word}: {decision.reason}")
         return Outcome(version, decision)
 
 
-def _judge_again(
-    config: PromoteConfig, version: registry.Version, current: registry.Version | None, say: Say
-) -> gate.Decision:
+def _judge_again(config: PromoteConfig, version: registry.Version, say: Say) -> gate.Decision:
+    current = registry.champion(config.name)
     if current is None:
         return gate.first(config.name)
     if current.number == version.number:

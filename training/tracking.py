@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
 import requests
-from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -29,6 +28,9 @@ from mlflow.utils.time import get_current_time_millis
 
 from data.sources import without_password
 from training.errors import TrackingUnavailable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
@@ -168,13 +170,17 @@ def tracking_uri() -> str:
 
 
 def source_tags(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the command and, in a checkout, the commit (`-dirty` where files differ from it)."""
+    """Return the command and, in a checkout, the commit."""
     words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
     tags = {"slipway.command": " ".join(["python -m training train", *words])}
+    commit = git_commit()
+    return tags | ({"slipway.git_commit": commit} if commit else {})
+
+
+def git_commit() -> str:
+    """Return the checkout's commit (`-dirty` where files differ from it), or nothing."""
     commit = _git("rev-parse", "HEAD")
-    if commit:
-        tags["slipway.git_commit"] = commit + ("-dirty" if _git("status", "--porcelain") else "")
-    return tags
+    return commit + ("-dirty" if commit and _git("status", "--porcelain") else "")
 
 
 def _git(*words: str) -> str:
