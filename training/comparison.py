@@ -76,7 +76,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Slice:
-    """The change on some of the rows; `surely_worse` where even its lower bound, over all slices, is beyond the limit."""
+    """The change on some of the rows; `surely_worse` where even its bound for all slices is beyond the limit."""
 
     name: str
     change: Change

@@ -8,6 +8,7 @@
     │   ├── CannotScore
     │   ├── NotOurs
     │   ├── WrongFiles
+    │   ├── ServerSilent
     │   └── NoEarlierChampion
     ├── LedgerError            the record of promotions
     │   ├── LedgerBroken       somebody else changed or deleted it
@@ -95,6 +96,13 @@ class WrongFiles(RegistryError):
             version=version,
             fault=fault,
         )
+
+
+class ServerSilent(RegistryError):
+    """The server does not answer with a version that is to be promoted."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the server gives no answer with this version: {reason}", reason=reason)
 
 
 class NoEarlierChampion(RegistryError):

@@ -73,6 +73,11 @@ class Version:
         return self._tag(TARGET_TAG)
 
     @cached_property
+    def schema(self) -> Schema:
+        """The columns that it takes, by its scorer's files."""
+        return read_document(read_files(self.folder / SCORER_FOLDER)[1])[0].schema
+
+    @cached_property
     def folder(self) -> Path:
         """Its files, downloaded once."""
         return Path(mlflow.artifacts.download_artifacts(self.uri))
@@ -97,6 +102,10 @@ class Version:
         if absent:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])
         return scorer.predict(pack_frame(frame, scorer.schema))
+
+    def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,)."""
+        return np.asarray(mlflow.pyfunc.load_model(self.uri).predict(frame), dtype=np.float64).reshape(-1)
 
     def verified_digest(self) -> str:
         """Return the digest of the scorer's files as they are in the registry now; raises WrongFiles, NotOurs."""

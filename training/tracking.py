@@ -96,6 +96,16 @@ class Run:
         """Log a JSON artifact."""
         mlflow.log_dict(dict(content), name)
 
+    def log_evidence(self, evidence: Mapping[str, Any], card: str) -> None:
+        """Log what a decision was made on, as `gate/evidence.json` and `gate/card.html`."""
+        mlflow.log_dict(dict(evidence), "gate/evidence.json")
+        mlflow.log_text(card, "gate/card.html")
+
+    @property
+    def evidence_page(self) -> str:
+        """The card's address within MLflow's UI, from any of its pages."""
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/gate/card.html"
+
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
         # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
