@@ -86,6 +86,7 @@ def _errors(
     axes.axvline(0.0, color=INK, linewidth=1)
     axes.set_xlabel(f"difference{f' in {unit}' if unit else ''}; left of zero the challenger is nearer")
     axes.set_ylabel("rows")
+    axes.margins(y=0.15)
     nearer = float(np.mean(difference < 0))
     axes.annotate(
         f"nearer in {nearer:.0%} of rows", xy=(0.98, 0.94), xycoords="axes fraction", ha="right", color=INK

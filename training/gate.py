@@ -126,8 +126,8 @@ def better(policy: Policy, change: Change) -> Check:
     return Check(
         f"{CONFIDENCE:.0%} interval of the change in RMSE",
         change.high < policy.highest,
-        f"{change.low:+.2%} to {change.high:+.2%}",
-        f"below {policy.highest:.2%}",
+        f"{percent(change.low)} to {percent(change.high)}",
+        f"below {percent(policy.highest)}",
     )
 
 
@@ -174,7 +174,7 @@ def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:
             f"{row_microseconds:.0f} µs",
             f"at most {MOST_ROW_MICROSECONDS:.0f} µs",
         ),
-        Check("size", megabytes <= MOST_MEGABYTES, f"{megabytes:.1f} MB", f"at most {MOST_MEGABYTES:.0f} MB"),
+        Check("size", megabytes <= MOST_MEGABYTES, f"{megabytes:.2g} MB", f"at most {MOST_MEGABYTES:.0f} MB"),
     ]
 
 
@@ -182,7 +182,7 @@ def _slices_check(slices: list[Slice]) -> list[Check]:
     if not slices:
         return []
     worse = [part for part in slices if part.surely_worse]
-    shown = ", ".join(f"{part.name} ({part.change.change:+.1%})" for part in worse[:3])
+    shown = ", ".join(f"{part.name} ({percent(part.change.change)})" for part in worse[:3])
     name = f"slices surely more than {SLICE_LIMIT:.0%} worse, of {len(slices)}"
     return [Check(name, not worse, f"{len(worse)}: {shown}" if worse else "0", "0")]
 
@@ -190,7 +190,8 @@ def _slices_check(slices: list[Slice]) -> list[Check]:
 def in_words(change: Change, champion_version: str, unit: str = "") -> str:
     """Return the comparison as a sentence."""
     return (
-        f"holdout RMSE {figure(change.challenger, unit)}, {change.change:+.2%} [{change.low:+.2%}, {change.high:+.2%}] "
+        f"holdout RMSE {figure(change.challenger, unit)}, {percent(change.change)} [{percent(change.low)}, "
+        f"{percent(change.high)}] "
         f"of champion version {champion_version}'s {figure(change.champion, unit)} on {change.rows:,} shared rows"
     )
 
@@ -199,11 +200,16 @@ def power_in_words(change: Change) -> str:
     """Return what these rows could have shown."""
     if not change.detectable:
         return "the two predict the same on every row"
-    half = change.detectable / 2
+    seen, half = percent(change.detectable, sign=False), change.detectable / 2
     return (
-        f"with {change.rows:,} rows a change of {change.detectable:.2%} in RMSE would be seen {POWER:.0%} of the time; "
-        f"to see {half:.2%} takes {change.rows_to_see(half):,} rows"
+        f"with {change.rows:,} rows a change of {seen} in RMSE would be seen {POWER:.0%} of the time; "
+        f"to see {percent(half, sign=False)} takes {change.rows_to_see(half):,} rows"
     )
+
+
+def percent(share: float, *, sign: bool = True) -> str:
+    """Return a share in percent, to two digits."""
+    return f"{100 * share:{'+' if sign and share else ''}.2g} %"
 
 
 def figure(value: float, unit: str = "") -> str:
