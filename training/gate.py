@@ -98,6 +98,7 @@ def decide(
     *,
     change: Change | None,
     slices: list[Slice],
+    name: str = "",
     champion: Scores | None = None,
     champion_version: str = "",
     unit: str = "",
@@ -107,7 +108,7 @@ def decide(
     compared = [] if change is None else [better(policy, change), *_slices_check(slices)]
     everything = [*compared, *checks]
     failed = [check for check in everything if not check.passed]
-    figures = "no champion to compare with" if change is None else in_words(change, champion_version, unit)
+    figures = f"{name} had no champion" if change is None else in_words(change, champion_version, unit)
     lacking = "; ".join(f"{check.name}: {check.found}, must be {check.limit}" for check in failed)
     return Decision(
         promoted=not failed,

@@ -297,6 +297,8 @@ def conclude(job: Job, version: registry.Version, decide: Decide, *, summary: st
     else:
         decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
     text = f"{summary}\n\n{decision.word}: {decision.reason}"
+    if decision.checks:
+        text += f"\n\n[evidence]({job.run.evidence_page})"
     registry.describe(version, text)
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
     tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}

@@ -88,7 +88,7 @@ class Trial:
         )
         checks = [gate.beats_dummy(ours.rmse, dummy, self.unit), *self.proofs()]
         if self.champion is None or self.theirs is None:
-            return gate.decide(policy, checks, change=None, slices=[])
+            return gate.decide(policy, checks, change=None, slices=[], name=self.version.name)
         checks.append(gate.accepts_requests(self.version.schema, self.champion.schema, policy))
         return gate.decide(
             policy,

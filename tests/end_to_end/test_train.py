@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -150,6 +151,42 @@ def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> 
     assert champion_of(client, "line") == "2"
 
 
+def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) -> None:
+    """A rehearsal changes nothing, another policy asks less, force needs a reason, and all of it is in the ledger."""
+    table = str(ROOT / "data" / "samples" / "line.csv")
+    for seed in ("0", "1"):
+        assert workspace.train("--data", table, "--target", "y", "--seed", seed).returncode == 0
+    client, _ = only_run(workspace)
+
+    def promote(version: str, *words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "training", "promote", "--name", "line", "--version", version]
+        return workspace.run(*command, *words)
+
+    rehearsed = promote("2", "--policy", "not-worse", "--dry_run", "true")
+    assert "promoted it would be, nothing was changed" in rehearsed.stdout, rehearsed.stderr
+    assert "kept champion" in promote("2").stdout
+    assert champion_of(client, "line") == "1"
+    assert "promoted: holdout RMSE" in promote("2", "--policy", "not-worse", "--margin", "0.01").stdout
+    assert champion_of(client, "line") == "2"
+    bare = promote("1", "--force", "true")
+    assert (bare.returncode, "needs reason=..." in bare.stderr) == (2, True)
+    assert "forced: we know better" in promote("1", "--force", "true", "--reason", "we know better").stdout
+    assert champion_of(client, "line") == "1"
+    shown = workspace.run(sys.executable, "-m", "training", "history", "--name", "line").stdout
+    assert [kind for kind in re.findall(r"promotion|refusal|forced", shown) if kind][:5] == [
+        "promotion", "refusal", "refusal", "promotion", "forced",
+    ]  # fmt: skip
+    pages = [
+        json.loads(Path(client.download_artifacts(run.info.run_id, "gate/evidence.json")).read_text())
+        for run in client.search_runs(["0"])
+        if any(file.path == "gate" for file in client.list_artifacts(run.info.run_id))
+    ]
+    assert len(pages) == 5  # force leaves none
+    names = " ".join(check["name"] for page in pages for check in page["checks"])
+    assert names.count("the server in 7 formats and stock MLflow") == 5
+    assert all(check["passed"] for page in pages if page["promoted"] for check in page["checks"])
+
+
 def test_two_first_trainings_at_once_leave_one_champion_that_can_be_rolled_back(
     workspace: Workspace,
 ) -> None:
@@ -186,12 +223,14 @@ def test_a_better_model_on_more_columns_replaces_the_champion(workspace: Workspa
     table = ["--data", "diabetes.csv", "--target", "target"]
     poor = workspace.train(*table, "--exclude", "bmi,s5,bp,s3,s4")
     assert poor.returncode == 0, poor.stderr
-    better = workspace.train(*table)
+    refused = workspace.train(*table)
+    assert "requests that the champion accepts: " in refused.stdout, refused.stdout + refused.stderr
+    better = workspace.train(*table, "--allow_schema_change", "true")
     assert "promoted: holdout RMSE" in better.stdout, better.stdout + better.stderr
     client, run = only_run(workspace)
     held_out = int(run.data.metrics["rows_holdout"])
     assert f"on {held_out} shared rows" in better.stdout
-    assert champion_of(client, "diabetes") == "2"
+    assert champion_of(client, "diabetes") == "3"
     never = workspace.train(*table, "--promote", "never")
     assert "promote=never was asked for" in never.stdout
 
