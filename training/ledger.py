@@ -155,8 +155,10 @@ class History:
         last = self.entries[-1]
         version = registry.find_version(self.name, last.to_version)
         untouched = not last.moves or self.serving in (last.from_version, last.to_version)
-        marked = version is None or self.marks.get(version.tags.get(registry.ENTRY_TAG, "")) == last
-        return untouched and not marked
+        mark = version.tags.get(registry.ENTRY_TAG, "") if version else ""
+        # A mark with another hash is no crash: the entry was changed after it was carried out.
+        found = re.fullmatch(rf"{self.run_id}/(\d+)/\w+", mark)
+        return untouched and version is not None and not (found and int(found[1]) >= last.sequence)
 
     def champions(self) -> list[str]:
         """Return the champions up to the present one; who was left by a rollback is not among them."""
