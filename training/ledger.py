@@ -22,7 +22,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 from uuid import uuid4
@@ -113,15 +113,12 @@ class History:
         "" where nothing was ever entered.
     current : Version or None
         What the alias points to.
-    moved : bool
-        Whether the alias was moved behind the ledger's back.
     """
 
     name: str
     run_id: str = ""
     entries: tuple[Entry, ...] = ()
     current: registry.Version | None = None
-    moved: bool = False
 
     @property
     def serving(self) -> str:
@@ -132,6 +129,11 @@ class History:
     def recorded(self) -> str:
         """The number of the version that the alias should point to."""
         return self.entries[-1].champion if self.entries else self.serving
+
+    @property
+    def moved(self) -> bool:
+        """Whether somebody else moved the alias; of a ledger that is settled."""
+        return self.serving != self.recorded
 
     @property
     def moved_in_words(self) -> str:
@@ -153,8 +155,10 @@ class History:
         last = self.entries[-1]
         version = registry.find_version(self.name, last.to_version)
         untouched = not last.moves or self.serving in (last.from_version, last.to_version)
-        marked = version is None or self.marks.get(version.tags.get(registry.ENTRY_TAG, "")) == last
-        return untouched and not marked
+        mark = version.tags.get(registry.ENTRY_TAG, "") if version else ""
+        # A mark with another hash is no crash: the entry was changed after it was carried out.
+        found = re.fullmatch(rf"{self.run_id}/(\d+)/\w+", mark)
+        return untouched and version is not None and not (found and int(found[1]) >= last.sequence)
 
     def champions(self) -> list[str]:
         """Return the champions up to the present one; who was left by a rollback is not among them."""
@@ -210,8 +214,8 @@ def settle(name: str) -> History:
             _mark(history)
         elif overtaken:
             continue
-        elif history.serving == history.recorded or looked_again:
-            return replace(history, moved=history.serving != history.recorded)
+        elif looked_again or not history.moved:
+            return history
         else:
             looked_again = True
             time.sleep(0.3)
@@ -237,7 +241,7 @@ def record(
     """
     digest = chosen.tags.get(registry.DIGEST_TAG, "") if kind == "refusal" else chosen.verified_digest()
     last = history.entries[-1] if history.entries else None
-    tags: Mapping[str, str] = history.current.tags if history.current else {}
+    current: Mapping[str, str] = history.current.tags if history.current else {}
     entry = Entry(
         name=history.name,
         sequence=len(history.entries) + 1,
@@ -245,7 +249,7 @@ def record(
         kind=kind,
         **_who(),
         from_version=history.serving,
-        from_digest=tags.get(registry.PINNED_TAG) or tags.get(registry.DIGEST_TAG, ""),
+        from_digest=current.get(registry.PINNED_TAG) or current.get(registry.DIGEST_TAG, ""),
         to_version=chosen.number,
         to_digest=digest,
         evidence=evidence,

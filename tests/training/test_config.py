@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from training.config import PromoteConfig, TrainConfig, parse
+from training.config import HistoryConfig, PromoteConfig, TrainConfig, parse
 from training.errors import UsageError
 
 GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]
@@ -67,3 +69,13 @@ def test_promote_takes_a_version() -> None:
     assert parse(["promote", "--name", "houses", "--version", "3"]) == PromoteConfig("houses", "3")
     with pytest.raises(UsageError, match="must be a version's number"):
         parse(["promote", "--name", "houses", "--version", "latest"])
+
+
+def test_history_takes_a_moment_in_utc() -> None:
+    """Unless it says otherwise; an empty one asks for all, and a word is none."""
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    for word in ("2026-11-01T12:00", "2026-11-01 12:00Z", "2026-11-01T13:00+01:00"):
+        assert parse(["history", "--name", "houses", "--at", word]) == HistoryConfig("houses", noon)
+    assert parse(["history", "--name", "houses", "--at", ""]) == HistoryConfig("houses")
+    with pytest.raises(UsageError, match="'noon' must be a moment, such as 2026-11-01T12:00"):
+        parse(["history", "--name", "houses", "--at", "noon"])
