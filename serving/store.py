@@ -224,10 +224,13 @@ def _download_files(found: Found, folder: Path) -> None:
             raise ModelNotFound(
                 uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {LARGEST_FILE}"
             )
-        mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{file}", dst_path=str(folder))
-        came = (folder / file).stat().st_size
-        if sizes[file] not in (None, came):
-            raise OSError(f"{file} came with {came} of {sizes[file]} bytes")
+        came = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{file}", dst_path=str(folder)))
+        size = came.stat().st_size
+        if sizes[file] not in (None, size):
+            raise OSError(f"{file} came with {size} of {sizes[file]} bytes")
+        came.replace(folder / file)
+    for other in folder.glob("*/"):
+        shutil.rmtree(other)
 
 
 def record_refusal(reason: str) -> None:
