@@ -179,10 +179,11 @@ class Crew:
         self._to_roll = [worker for worker in self._to_roll if worker in self._workers and not worker.retired]
         if not self._to_roll or self._stopping:
             return
-        if len([worker for worker in self._workers if worker.serves]) > self._settings.workers:
+        staying = [worker for worker in self._workers if not worker.retired]
+        if len([worker for worker in staying if worker.serves]) > self._settings.workers:
             self._to_roll[0].retired = True
             self._to_roll[0].process.send_signal(signal.SIGTERM)
-        elif len(self._workers) + len(self._due) <= self._settings.workers:
+        elif len(staying) + len(self._due) <= self._settings.workers:
             self._due.append((0.0, FIRST_PAUSE))
 
     def _start_due(self) -> None:

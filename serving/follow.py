@@ -124,7 +124,7 @@ class Followed:
                 return
             self._take(found, workers, publish)
             self._failures = 0
-        except ModelNotFound as error:  # the alias is gone, or the version has no scorer
+        except ModelNotFound as error:  # the alias or the version is gone
             self._saw()
             self.status.registry = f"{error}; version {self.model.version} stays"
         except (RegistryDown, NotReady) as error:
@@ -142,7 +142,7 @@ class Followed:
             model = self._fetch(found, publish)
             if reason := workers.prepare(model):
                 raise ModelError(reason)
-        except ModelError as error:
+        except (ModelError, ModelNotFound) as error:
             self._refused = found
             self._show("REFUSED", found.version, str(error))
             logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400

@@ -210,7 +210,10 @@ class Cache:
 def _download_files(found: Found, folder: Path) -> None:
     import mlflow  # noqa: PLC0415 - as above
 
-    place = f"{found.uri}/{SCORER_FOLDER}"
+    root = found.uri
+    if root.startswith("models:/m-"):  # MLflow's own resolver takes the id for a registered name here
+        root = mlflow.MlflowClient().get_logged_model(root.removeprefix("models:/")).artifact_location
+    place = f"{root}/{SCORER_FOLDER}"
     sizes = {
         Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=place)
     }
