@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from http.client import HTTPConnection, HTTPException
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import psutil
 import pytest
@@ -18,9 +18,8 @@ import pytest
 from serving.store import PINNED_TAG, digest_in
 from tests.conftest import ROOT, free_port, wait_for_port
 from tests.serving.broken_wire import Wire
+from tests.serving.paced_load import STEP, paced
 
-STEP = 1000.0
-"""Version n predicts n times so much more than version 0 would: each answer proves its version."""
 POLL = 0.25
 
 
@@ -368,8 +367,9 @@ def wired(empty_store, tmp_path_factory, sources):
     wait_for_port(port, 60)
     client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
     client.create_registered_model("line")
+    experiment = client.create_experiment("line")  # number 0 keeps its files where the empty store was made
     for source in sources:
-        run = client.create_run("0")
+        run = client.create_run(experiment)
         client.log_artifacts(run.info.run_id, str(source), "model")
         tags = {PINNED_TAG: digest_in(source / "scorer")}
         client.create_model_version("line", f"{run.info.artifact_uri}/model", run.info.run_id, tags=tags)
@@ -435,26 +435,29 @@ def test_a_server_starts_from_its_cache_when_the_registry_is_down(start, wire, t
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-def test_a_hundred_swaps_under_load_lose_nothing(start, registry):
+def test_a_hundred_swaps_under_load_lose_nothing(start, registry, tmp_path):
     """Zero failed, zero wrong, p99 at most 1.5 times the steady state, RSS flat after the first ten."""
-    with start(*registry.options("--workers", "1")) as served:
+    processes = ProcessPoolExecutor(
+        1, mp_context=get_context("spawn")
+    )  # the client shares no GIL with this test
+    with start(*registry.options("--workers", "1")) as served, processes as load:
         worker = psutil.Process(served.process.pid).children()[0]
-        most = paced(served, seconds=5, rate=None)
+        most = load.submit(paced, served.url, until=time.time() + 5, rate=None).result()
         rate = 0.7 * most.good / 5
-        steady = paced(served, seconds=20, rate=rate)
+        steady = load.submit(paced, served.url, until=time.time() + 20, rate=rate).result()
         sizes = []
 
-        def swap_often():
-            for number in range(100):
-                registry.point(2 - number % 2)
-                version = str(2 - number % 2)
-                until(lambda version=version: status(served)["serving"]["version"] == version)
-                sizes.append(worker.memory_info().rss)
-                time.sleep(0.5)
-
-        swapping = threading.Thread(target=swap_often)
-        swapping.start()
-        swapped = paced(served, rate=rate, while_alive=swapping)
+        swapping = load.submit(
+            paced, served.url, until=time.time() + 600, rate=rate, stop=str(tmp_path / "stop")
+        )
+        for number in range(100):
+            registry.point(2 - number % 2)
+            version = str(2 - number % 2)
+            until(lambda version=version: status(served)["serving"]["version"] == version)
+            sizes.append(worker.memory_info().rss)
+            time.sleep(0.5)
+        (tmp_path / "stop").touch()
+        swapped = swapping.result()
     figures = {
         "rate": rate, "swaps": len(sizes), "answers": swapped.good, "failed": swapped.failed,
         "wrong": swapped.wrong, "p99_steady_ms": steady.p99 * 1e3, "p99_swapping_ms": swapped.p99 * 1e3,
@@ -465,56 +468,3 @@ def test_a_hundred_swaps_under_load_lose_nothing(start, registry):
     )
     assert swapped.p99 <= 1.5 * steady.p99, figures
     assert figures["rss_growth"] < 0.05, figures
-
-
-class Paced:
-    """What a paced load saw."""
-
-    def __init__(self) -> None:
-        self.good = self.failed = self.wrong = 0
-        self.seconds = []
-
-    @property
-    def p99(self):
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
-
-
-def paced(served, *, rate, seconds=None, while_alive=None, connections=4):
-    """Ask at a rate (None: as fast as it goes) over a few kept connections; time runs from when a request was due."""
-    found, lock = Paced(), threading.Lock()
-    host, port = served.url.removeprefix("http://").split(":")
-    end = time.monotonic() + (seconds or 1e9)
-    body = b'{"x":3}'
-
-    def one(place):
-        connection = HTTPConnection(host, int(port), timeout=20)
-        mine, due = Paced(), time.monotonic() + place * (connections / rate if rate else 0) / connections
-        while time.monotonic() < end and (while_alive is None or while_alive.is_alive()):
-            if rate:
-                time.sleep(max(0.0, due - time.monotonic()))
-            began = due if rate else time.monotonic()
-            due += connections / rate if rate else 0
-            try:
-                connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                y = json.loads(answer.read())["y"]
-            except (OSError, HTTPException, KeyError):
-                mine.failed += 1
-                connection.close()
-                continue
-            mine.seconds.append(time.monotonic() - began)
-            mine.good += 1
-            mine.wrong += round((y - 11) / STEP) != int(answer.headers["X-Model-Version"])
-        connection.close()
-        with lock:
-            found.good += mine.good
-            found.failed += mine.failed
-            found.wrong += mine.wrong
-            found.seconds += mine.seconds
-
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
