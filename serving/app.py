@@ -70,6 +70,8 @@ class Serving:
         scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
         scorer.replay_golden()
         label = model.version or scorer.digest[:12]
+        described = openapi.document(scorer.document, name=model.name, version=model.version)
+        servers = {"servers": [{"url": prefix_of(model.key)}]} if model.key else {}
         return cls(
             model=model,
             scorer=scorer,
@@ -77,7 +79,7 @@ class Serving:
             inline_rows=_rows_within(INLINE_SECONDS, scorer),
             label=label,
             headers=((b"x-model-version", label.encode()),),
-            described=dump(openapi.document(scorer.document, name=model.name, version=model.version)),
+            described=dump(described | servers),
         )
 
     @property
@@ -204,9 +206,10 @@ class App:
             "/metrics": self._metrics,
             "/status": lambda: Answer(dump(self._status())),
         }
+        common = dict(pages)
         for key in self._serving:
             prefix = prefix_of(key)
-            pages |= {prefix + path: pages[path] for path in ("/ping", "/health", "/readyz")}
+            pages |= {prefix + path: page for path, page in common.items()}
             pages[prefix + "/version"] = partial(self._mlflow_version, key)
             pages[prefix + "/openapi.json"] = partial(self._described, key)
         return pages

@@ -99,8 +99,7 @@ class Followed:
         if not is_remote(uri):
             return local(uri)
         try:
-            found = resolve(uri)
-            self._saw()
+            found = self._ask()
             model = self._rules.cache.fetch(found, allow_unpromoted=self._rules.allow_unpromoted)
             self._rules.cache.remember(uri, model)
         except RegistryDown as error:
@@ -112,20 +111,23 @@ class Followed:
             return known
         return model
 
-    def _saw(self) -> None:
-        self.status.registry, self.status.seen = "", time.time()
+    def _ask(self) -> Found:
+        found = resolve(self.status.uri)
+        self.status.registry = ""
+        if found.name:  # a run or a model's id points to one thing for ever: nobody was asked
+            self.status.seen = time.time()
+        return found
 
     def follow(self, workers: Workers, publish: Any) -> None:
         """Ask the registry once, and bring what it points to into service."""
         try:
-            found = resolve(self.status.uri)
-            self._saw()
+            found = self._ask()
             if found == self._refused:
                 return
             self._take(found, workers, publish)
             self._failures = 0
         except ModelNotFound as error:  # the alias or the version is gone
-            self._saw()
+            self.status.seen = time.time()
             self.status.registry = f"{error}; version {self.model.version} stays"
         except (RegistryDown, NotReady) as error:
             self._failures = min(self._failures + 1, 10)

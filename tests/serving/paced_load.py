@@ -19,10 +19,6 @@ class Paced:
         self.good = self.failed = self.wrong = 0
         self.seconds = []
 
-    @property
-    def p99(self):
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)]
-
 
 def paced(url, *, rate, until, stop="", connections=4):
     """Ask at a rate (None: as fast as it goes) until a moment, or until the file `stop` is there.
