@@ -22,6 +22,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class Worker:
 
     def listen(self) -> None:
         """Collect what the worker says until its line ends; the first line says that it serves."""
-        with self.line.makefile("rb") as lines:
+        with suppress(OSError), self.line.makefile("rb") as lines:  # a killed worker's line is reset
             for line in lines:
                 self.serves = True
                 self.answers.put(json.loads(line))

@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -138,7 +139,11 @@ class _Server(uvicorn.Server):
 
     async def _obey(self) -> None:
         """Do what the parent orders; where its line ends, the parent is gone."""
-        reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0)))
+        with suppress(ConnectionError):  # a killed parent's line is reset
+            await self._obey_line(*await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0))))
+        self.handle_exit(signal.SIGTERM, None)
+
+    async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
         while line := await reader.readline():
             order = json.loads(line)
@@ -148,7 +153,6 @@ class _Server(uvicorn.Server):
                 writer.write(
                     json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
                 )
-        self.handle_exit(signal.SIGTERM, None)
 
     async def _do(self, order: dict[str, Any]) -> str | None:
         """Load a version in a thread, and serve it where the order is to swap; return why not."""
