@@ -459,8 +459,9 @@ def test_a_hundred_swaps_under_load_lose_nothing(start, registry, tmp_path):
         1, mp_context=get_context("spawn")
     )  # the client shares no GIL with this test
     with start(*registry.options("--workers", "1")) as served, processes as load:
-        rate = 0.7 * load.submit(paced, served.url, until=time.time() + 5, rate=None).result().good / 5
         for part in range(5):
+            most = load.submit(paced, served.url, until=time.time() + 3, rate=None).result()
+            rate = 0.7 * most.good / 3  # measured each time: on a shared machine it changes
             for versions, kept, seen in (("1" * 20, [], steady), ("21" * 10, sizes, swapped)):
                 stop = tmp_path / f"stop{part}{versions}"
                 seen.append(
