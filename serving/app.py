@@ -103,6 +103,7 @@ class App:
         for serving in servings:
             self.swap(serving)
         self._in_flight = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
         self._routes = {
             prefix_of(key) + path: (key, protocol)
@@ -140,6 +141,13 @@ class App:
             self.access_log.note(scope, answer, time.perf_counter() - began, label)
         await _send(send, answer, serving.headers if serving else ())
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it answers on. Asking asyncio for it costs a system call, getpid, every time."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
     async def _answer(
         self, scope: Mapping[str, Any], receive: Receive, protocol: str, serving: Serving | None, began: float
     ) -> Answer:
@@ -154,7 +162,7 @@ class App:
             raise Busy("as many requests as this worker takes are in flight: try again")
         self._in_flight += 1
         try:
-            body = await read_body(receive, headers, self.settings.limits)
+            body = await read_body(receive, headers, self.settings.limits, self.loop)
             return await self._score(body, headers, protocol, serving, began)
         finally:
             self._in_flight -= 1
@@ -163,17 +171,16 @@ class App:
         self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving, began: float
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
-        loop = asyncio.get_running_loop()
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
             rows, encode = self._decode(body, headers, protocol, serving.scorer.schema)
         else:
-            rows, encode = await loop.run_in_executor(
+            rows, encode = await self.loop.run_in_executor(
                 self._threads, self._decode, body, headers, protocol, serving.scorer.schema
             )
         if len(rows.matrix) <= serving.inline_rows:
-            answer = encode(await serving.together.predict(rows.matrix))
+            answer = encode(await serving.together.predict(rows.matrix, self.loop))
         else:
-            answer = await loop.run_in_executor(
+            answer = await self.loop.run_in_executor(
                 self._threads, lambda: encode(predict(serving.scorer, rows.matrix, deadline))
             )
         seconds, of = time.perf_counter() - began, (serving.model.name, serving.label)
@@ -283,9 +290,8 @@ class Together:
         self._scorer = scorer
         self._waiting: list[tuple[Floats, asyncio.Future[Floats]]] = []
 
-    def predict(self, matrix: Floats) -> asyncio.Future[Floats]:
+    def predict(self, matrix: Floats, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Floats]:
         """Return predictions of shape (n_rows,) at the end of this turn."""
-        loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self._run)
         promised: asyncio.Future[Floats] = loop.create_future()
@@ -309,12 +315,14 @@ class Together:
             start += len(matrix)
 
 
-async def read_body(receive: Receive, headers: Mapping[bytes, bytes], limits: Limits) -> bytes:
+async def read_body(
+    receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, loop: asyncio.AbstractEventLoop
+) -> bytes:
     """Return the whole body; raises TooLarge as soon as that is known, or SlowBody."""
     declared = headers.get(b"content-length", b"0")
     if len(declared) > 18 or int(declared) > limits.body_bytes:
         raise TooLarge(what="bytes of body", limit=limits.body_bytes)
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task(loop)
     assert task is not None
     timer = loop.call_later(limits.body_seconds, task.cancel)  # asyncio.timeout takes 2 us more a request
     try:

@@ -48,7 +48,7 @@ class Parity:
     rows : int
         Rows compared: training rows and generated hard ones.
     max_abs : float
-        Largest ``|compiled - pipeline|``, in target units.
+        Largest ``|compiled - pipeline|`` on training rows, in target units.
     max_rel : float
         Largest ``|compiled - pipeline| / max(|pipeline|, target_sd)``; at most `TOLERANCE`.
     target_sd : float

@@ -15,7 +15,13 @@ from tests.conftest import ROOT
 
 PACKAGES = ("data", "serving", "training")
 ALLOWED = {"data": {"data"}, "serving": {"serving", "data"}, "training": {"training", "serving", "data"}}
-MLFLOW_MODULES = {"training/tracking.py", "training/registry.py", "training/flavor.py", "serving/store.py"}
+MLFLOW_MODULES = {
+    "training/tracking.py",
+    "training/registry.py",
+    "training/ledger.py",
+    "training/flavor.py",
+    "serving/store.py",
+}
 
 
 def modules() -> list[Path]:
@@ -86,6 +92,8 @@ def test_the_entry_points_pass_every_parameter_on() -> None:
         ["training"],
         ["training", "train"],
         ["training", "promote"],
+        ["training", "rollback"],
+        ["training", "history"],
         ["serving.batch"],
         ["serving.tryout"],
         ["data"],

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from serving.store import record_refusal
-from training.config import Config, PromoteConfig, parse
+from training.config import Config, HistoryConfig, PromoteConfig, RollbackConfig, parse
 from training.errors import TrainingError
 
 LOG_FILE = Path("slipway.log")
@@ -42,15 +42,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(config: Config) -> int:
-    """Import what trains (three seconds of MLflow and scikit-learn) and do what was asked."""
-    say("start", "loading scikit-learn and MLflow")
-    from training import pipeline  # noqa: PLC0415 - see above
-
-    if isinstance(config, PromoteConfig):
-        pipeline.promote(config, say)
+    """Import what the command needs (three seconds of scikit-learn and MLflow for a training), and do it."""
+    if isinstance(config, HistoryConfig):
+        return show_history(config)
+    if isinstance(config, RollbackConfig):
+        roll_back(config)
     else:
-        pipeline.train(config, say)
+        say("start", "loading scikit-learn and MLflow")
+        from training import pipeline  # noqa: PLC0415 - see above
+
+        if isinstance(config, PromoteConfig):
+            pipeline.promote(config, say)
+        else:
+            pipeline.train(config, say)
     say("done", f"{time.perf_counter() - STARTED:.1f} s")
+    return 0
+
+
+def roll_back(config: RollbackConfig) -> None:
+    """Go back to the champion before, without what only a training needs."""
+    from training import ledger, tracking  # noqa: PLC0415 - see above
+
+    tracking.check_tracking()
+    entry = ledger.rollback(config.name, reason=config.reason)
+    say("rollback", f"{entry.name}: version {entry.from_version or 'none'} -> {entry.to_version}")
+    say("ledger", f"entry {entry.sequence}: {entry.reason}")
+
+
+def show_history(config: HistoryConfig) -> int:
+    """Print the ledger or the champion at a moment, and what does not add up; 2 where entries are gone."""
+    from rich.console import Console  # noqa: PLC0415 - see above
+
+    from training import history, ledger, tracking  # noqa: PLC0415
+
+    tracking.check_tracking()
+    found = ledger.settle(config.name)
+    if config.at:
+        print(history.champion_at(found, config.at))
+    else:
+        terminal = Console()
+        (terminal if terminal.is_terminal else Console(width=100)).print(history.table_of(found))
+    for warning in history.findings(found):
+        say("warning", warning)
+    for lost in history.lost_entries(found):
+        return refused(lost)
+    say(
+        "verified",
+        f"a whole chain of {len(found.entries)}; the champion is {found.serving or 'none'}",
+    )
     return 0
 
 

@@ -11,8 +11,9 @@ import csv
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 from data.errors import nearest
 from data.sources import without_password
@@ -22,7 +23,41 @@ from training.errors import UsageError
 SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The flag that names the column of a split method."""
 
+T = TypeVar("T")
+
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
+
+
+PolicyName = Literal["better", "not-worse"]
+POLICIES = ("better", "not-worse")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a challenger has to show.
+
+    Attributes
+    ----------
+    name : {"better", "not-worse"}
+        The interval of its change in RMSE lies below zero, or below `margin`.
+    margin : float
+        A share of the champion's RMSE.
+    allow_schema_change : bool
+        Whether requests that the champion accepts may be refused from now on.
+    """
+
+    name: PolicyName = "better"
+    margin: float = 0.01
+    allow_schema_change: bool = False
+
+    @property
+    def highest(self) -> float:
+        """What the interval has to lie below."""
+        return 0.0 if self.name == "better" else self.margin
+
+    def __str__(self) -> str:
+        """Name it for the ledger."""
+        return self.name if self.name == "better" else f"{self.name} by {self.margin:.3g}"
 
 
 @dataclass(frozen=True)
@@ -54,6 +89,7 @@ class TrainConfig:
     holdout: float = 0.15
     seed: int = 0
     promote: Literal["auto", "never"] = "auto"
+    policy: Policy = Policy()
     units: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -75,6 +111,9 @@ class TrainConfig:
             "holdout": str(self.holdout),
             "seed": str(self.seed),
             "promote": self.promote,
+            "policy": self.policy.name,
+            "margin": str(self.policy.margin),
+            "allow_schema_change": str(self.policy.allow_schema_change).lower(),
             "units": ",".join(f"{column}={unit}" for column, unit in self.units),
         }
 
@@ -87,9 +126,29 @@ class PromoteConfig:
     version: str
     data: str = ""
     query: str = ""
+    policy: Policy = Policy()
+    dry_run: bool = False
+    force: bool = False
+    reason: str = ""
 
 
-Config = TrainConfig | PromoteConfig
+@dataclass(frozen=True)
+class RollbackConfig:
+    """One way back to the champion before."""
+
+    name: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class HistoryConfig:
+    """A question to the ledger; `at` is a moment, or None for all of it."""
+
+    name: str
+    at: datetime | None = None
+
+
+Config = TrainConfig | PromoteConfig | RollbackConfig | HistoryConfig
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,13 +205,36 @@ def build_parser() -> Parser:
     train.add_argument("--holdout", type=share, default=0.15, help="share of the rows to judge by")
     train.add_argument("--seed", type=whole_number, default=0)
     train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
+    _add_policy(train)
     train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
     promote = commands.add_parser("promote", help="promote a version by hand", allow_abbrev=False)
     promote.add_argument("--name", type=model_name, required=True)
     promote.add_argument("--version", type=version_number, required=True)
     promote.add_argument("--data", default="", help="rows to judge by; default: those it was trained from")
     promote.add_argument("--query", default="")
+    _add_policy(promote)
+    promote.add_argument(
+        "--dry_run", type=yes_or_no, default=False, help="say what would be decided, change nothing"
+    )
+    promote.add_argument("--force", type=yes_or_no, default=False, help="past the gate; needs a reason")
+    promote.add_argument("--reason", default="", help="kept in the ledger")
+    rollback = commands.add_parser("rollback", help="go back to the champion before", allow_abbrev=False)
+    rollback.add_argument("--name", type=model_name, required=True)
+    rollback.add_argument("--reason", default="", help="kept in the ledger")
+    history = commands.add_parser("history", help="who was champion, and why", allow_abbrev=False)
+    history.add_argument("--name", type=model_name, required=True)
+    history.add_argument("--at", type=optional(moment), default="", help="a moment in UTC: 2026-11-01T12:00")
     return parser
+
+
+def _add_policy(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--policy", type=one_of(POLICIES), default="better", help=f"one of {', '.join(POLICIES)}"
+    )
+    command.add_argument(
+        "--margin", type=margin, default=0.01, help="for not-worse: a share of the champion's RMSE"
+    )
+    command.add_argument("--allow_schema_change", type=yes_or_no, default=False)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Config:
@@ -160,8 +242,35 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     parser = build_parser()
     asked = parser.parse_strictly(arguments)
     if asked.command == "promote":
-        return PromoteConfig(asked.name, asked.version, asked.data, asked.query)
+        return _promote_config(asked, parser)
+    if asked.command == "rollback":
+        return RollbackConfig(asked.name, asked.reason)
+    if asked.command == "history":
+        return HistoryConfig(asked.name, asked.at or None)
     return _train_config(asked, parser)
+
+
+def _promote_config(asked: argparse.Namespace, parser: Parser) -> PromoteConfig:
+    if asked.force and not asked.reason.strip():
+        parser.error("force=true passes the gate by, so it needs reason=..., which is kept")
+    if asked.reason and not asked.force:
+        parser.error("reason goes with force=true")
+    if asked.force and asked.dry_run:
+        parser.error("dry_run=true and force=true exclude each other")
+    return PromoteConfig(
+        asked.name,
+        asked.version,
+        asked.data,
+        asked.query,
+        policy=_policy(asked),
+        dry_run=asked.dry_run,
+        force=asked.force,
+        reason=asked.reason,
+    )
+
+
+def _policy(asked: argparse.Namespace) -> Policy:
+    return Policy(asked.policy, asked.margin, asked.allow_schema_change)
 
 
 def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
@@ -186,6 +295,7 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
         holdout=asked.holdout,
         seed=asked.seed,
         promote=asked.promote,
+        policy=_policy(asked),
         units=asked.units,
     )
 
@@ -199,7 +309,7 @@ def _name_from(data: str, parser: Parser) -> str:
     return stem
 
 
-def optional(check: Callable[[str], str]) -> Callable[[str], str]:
+def optional(check: Callable[[str], T]) -> Callable[[str], T | str]:
     """Let the empty text through: MLflow passes it for a parameter left at its default."""
     return lambda word: check(word) if word else ""
 
@@ -229,6 +339,15 @@ def version_number(word: str) -> str:
     return word
 
 
+def moment(word: str) -> datetime:
+    """Accept a date or a time in ISO 8601; UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a moment, such as 2026-11-01T12:00") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def columns(word: str) -> tuple[str, ...]:
     """Split at commas; a name that holds one is quoted as in CSV."""
     return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
@@ -243,6 +362,22 @@ def share(word: str) -> float:
     if not 0.01 <= value <= 0.5:
         raise argparse.ArgumentTypeError(f"{word!r} must be a share between 0.01 and 0.5, such as 0.15")
     return value
+
+
+def margin(word: str) -> float:
+    """Accept how much worse a challenger may be."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0.0 < value <= 0.2:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a share above 0 and up to 0.2, such as 0.01")
+    return value
+
+
+def yes_or_no(word: str) -> bool:
+    """Accept true or false."""
+    return one_of(("true", "false"))(word) == "true"
 
 
 def whole_number(word: str) -> int:

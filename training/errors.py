@@ -6,7 +6,13 @@
     ├── RegistryError          a version or an alias is not as asked
     │   ├── NoSuchVersion
     │   ├── CannotScore
-    │   └── NotOurs
+    │   ├── NotOurs
+    │   ├── WrongFiles
+    │   ├── ServerSilent
+    │   └── NoEarlierChampion
+    ├── LedgerError            the record of promotions
+    │   ├── LedgerBroken       somebody else changed or deleted it
+    │   └── Superseded         another writer was first
     └── SplitChanged           a retrain asks for another split than its name has
 
 Faults of the table are `data.errors.DataError`. Texts say what, where, found and the repair.
@@ -76,6 +82,57 @@ class NotOurs(RegistryError):
             name=name,
             version=version,
             lacks=lacks,
+        )
+
+
+class WrongFiles(RegistryError):
+    """A version's files are not those that it was registered with."""
+
+    def __init__(self, *, name: str, version: str, fault: str) -> None:
+        super().__init__(
+            f"{name} version {version} has other files than it was registered with: {fault}: "
+            "restore them, or train again; nothing was promoted",
+            name=name,
+            version=version,
+            fault=fault,
+        )
+
+
+class ServerSilent(RegistryError):
+    """The server does not answer with a version that is to be promoted."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the server gives no answer with this version: {reason}", reason=reason)
+
+
+class NoEarlierChampion(RegistryError):
+    """There is nothing to roll back to."""
+
+    def __init__(self, *, name: str, version: str) -> None:
+        now = f"version {version} is the first champion of {name}" if version else f"{name} has no champion"
+        super().__init__(f"{now}: there is none to go back to; use promote", name=name, version=version)
+
+
+class LedgerError(TrainingError):
+    """The record of a model's promotions cannot be followed."""
+
+
+class LedgerBroken(LedgerError):
+    """The ledger was changed or deleted by somebody else."""
+
+    def __init__(self, *, name: str, fault: str, repair: str) -> None:
+        super().__init__(f"the ledger of {name} is broken: {fault}: {repair}", name=name, fault=fault)
+
+
+class Superseded(LedgerError):
+    """Another writer was first: what was decided was decided on a history that is past."""
+
+    def __init__(self, *, name: str, champion: str) -> None:
+        super().__init__(
+            f"another change of {name} came first, its champion is version {champion or 'none'} now: "
+            "what was decided before has to be decided again",
+            name=name,
+            champion=champion,
         )
 
 

@@ -1,20 +1,40 @@
-"""Whether a challenger takes the champion's place.
+"""Whether a version takes the champion's place: what has to hold, and what was found.
 
-Sees errors on the rows that neither of the two learned from, and says yes or no with the
-reason. It moves nothing. The rule is still a plain one, lower RMSE on the same rows: it does
-not ask how sure the difference is.
+Sees figures and says yes or no, with a reason and the evidence. It moves nothing and measures little: the comparison
+is `training.comparison`'s, the proof of the version's files `training.proof`'s. Each requirement is a `Check` with its
+figure and its limit, and all of them have to hold.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training.evaluation import Scores, score
+from data.schema import Schema
+from serving.scorer_format import TOLERANCE
+from training.comparison import CONFIDENCE, POWER, Change, Slice
+from training.config import Policy
+from training.evaluation import Scores
 
 FEWEST_ROWS = 5
+DUMMY_MARGIN = 0.01
+"""A model must beat the training mean by this share of its RMSE: below it, a constant is the better service."""
+
+MOST_ROW_MICROSECONDS = 200.0
+MOST_MEGABYTES = 50.0
+SLICE_LIMIT = 0.05
+"""No part of the rows may surely get worse than this; about what a person would notice."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement: what was found, what is asked, and whether it holds."""
+
+    name: str
+    passed: bool
+    found: str
+    limit: str
 
 
 @dataclass(frozen=True)
@@ -29,21 +49,32 @@ class Decision:
         One sentence with the figures.
     champion : Scores or None
         The champion's errors on the shared holdout rows, where it could be scored.
+    policy : str
+        What was asked of the challenger.
+    checks, change, slices
+        The evidence, where there is any.
+    notes : tuple of str
+        What a reader should know beside it.
     """
 
     promoted: bool
     reason: str
     champion: Scores | None = None
+    policy: str = ""
+    checks: tuple[Check, ...] = ()
+    change: Change | None = None
+    slices: tuple[Slice, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:
         """The decision as a tag."""
         return "promoted" if self.promoted else "kept champion"
 
-
-def first(name: str) -> Decision:
-    """Decide where there is no champion yet."""
-    return Decision(promoted=True, reason=f"{name} had no champion")
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """Everything that led to it, for JSON."""
+        return asdict(self) | {"word": self.word}
 
 
 def never() -> Decision:
@@ -51,36 +82,136 @@ def never() -> Decision:
     return Decision(promoted=False, reason="promote=never was asked for")
 
 
+def forced(reason: str) -> Decision:
+    """Decide where a person answers for it."""
+    return Decision(promoted=True, reason=f"forced: {reason}", policy="forced")
+
+
 def cannot_tell(why: str) -> Decision:
     """Decide where the two cannot be compared: a person has to."""
     return Decision(promoted=False, reason=f"cannot be compared with the champion: {why}")
 
 
-def compare(
-    actual: NDArray[np.float64],
-    challenger: NDArray[np.float64],
-    champion: NDArray[np.float64],
+def decide(
+    policy: Policy,
+    checks: list[Check],
     *,
-    champion_version: str,
+    change: Change | None,
+    slices: list[Slice],
+    champion: Scores | None = None,
+    champion_version: str = "",
     unit: str = "",
+    notes: list[str] | None = None,
 ) -> Decision:
-    """Promote where the challenger's RMSE is lower.
-
-    Parameters
-    ----------
-    actual, challenger, champion : float64 arrays of shape (n_rows,)
-        The target and both predictions, on rows that both versions held out.
-    """
-    if len(actual) < FEWEST_ROWS:
-        return cannot_tell(f"only {len(actual)} rows are held out by both, at least {FEWEST_ROWS} are needed")
-    ours, theirs = score(actual, challenger), score(actual, champion)
-    better = ours.rmse < theirs.rmse
-    reason = (
-        f"holdout RMSE {_figure(ours.rmse, unit)} {'is below' if better else 'is not below'} "
-        f"{_figure(theirs.rmse, unit)} of champion version {champion_version} on {len(actual):,} shared rows"
+    """Promote where every requirement holds; without a `change` there is no champion to compare with."""
+    compared = [] if change is None else [better(policy, change), *_slices_check(slices)]
+    everything = [*compared, *checks]
+    failed = [check for check in everything if not check.passed]
+    figures = "no champion to compare with" if change is None else in_words(change, champion_version, unit)
+    lacking = "; ".join(f"{check.name}: {check.found}, must be {check.limit}" for check in failed)
+    return Decision(
+        promoted=not failed,
+        reason=f"{figures}; {lacking}" if failed else figures,
+        champion=champion,
+        policy=str(policy),
+        checks=tuple(everything),
+        change=change,
+        slices=tuple(slices),
+        notes=(*([] if change is None else [power_in_words(change)]), *(notes or [])),
     )
-    return Decision(promoted=better, reason=reason, champion=theirs)
 
 
-def _figure(value: float, unit: str) -> str:
+def better(policy: Policy, change: Change) -> Check:
+    """Require the interval to lie below zero, or below the margin."""
+    return Check(
+        f"{CONFIDENCE:.0%} interval of the change in RMSE",
+        change.high < policy.highest,
+        f"{percent(change.low)} to {percent(change.high)}",
+        f"below {percent(policy.highest)}",
+    )
+
+
+def accepts_requests(new: Schema, old: Schema, policy: Policy) -> Check:
+    """Require that whoever can ask the champion can ask the challenger: no new column, no other kind."""
+    kinds = {column.name: column.kind for column in old.columns}
+    faults = [
+        f"{column.name!r} is new"
+        if column.name not in kinds
+        else f"{column.name!r} was a {kinds[column.name]}"
+        for column in new.columns
+        if kinds.get(column.name) != column.kind
+    ]
+    found = ", ".join(faults[:5]) or "all of them"
+    return Check(
+        "requests that the champion accepts",
+        not faults or policy.allow_schema_change,
+        found,
+        "accepted, or pass allow_schema_change=true",
+    )
+
+
+def beats_dummy(rmse: float, dummy: float, unit: str = "") -> Check:
+    """Require a margin to the training mean."""
+    return Check(
+        "RMSE beside that of the training mean",
+        rmse <= (1.0 - DUMMY_MARGIN) * dummy,
+        f"{figure(rmse, unit)} of {figure(dummy, unit)}",
+        f"at least {DUMMY_MARGIN:.0%} lower",
+    )
+
+
+def agrees(door: str, distance: float) -> Check:
+    """Require two ways to score the same rows to agree."""
+    return Check(door, distance <= TOLERANCE, f"{distance:.1e} apart", f"at most {TOLERANCE:.0e}")
+
+
+def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:
+    """Require a row's time and the files' size to stay within what serving was promised."""
+    return [
+        Check(
+            "time for one row",
+            row_microseconds <= MOST_ROW_MICROSECONDS,
+            f"{row_microseconds:.0f} µs",
+            f"at most {MOST_ROW_MICROSECONDS:.0f} µs",
+        ),
+        Check("size", megabytes <= MOST_MEGABYTES, f"{megabytes:.2g} MB", f"at most {MOST_MEGABYTES:.0f} MB"),
+    ]
+
+
+def _slices_check(slices: list[Slice]) -> list[Check]:
+    if not slices:
+        return []
+    worse = [part for part in slices if part.surely_worse]
+    shown = ", ".join(f"{part.name} ({percent(part.change.change)})" for part in worse[:3])
+    name = f"slices surely more than {SLICE_LIMIT:.0%} worse, of {len(slices)}"
+    return [Check(name, not worse, f"{len(worse)}: {shown}" if worse else "0", "0")]
+
+
+def in_words(change: Change, champion_version: str, unit: str = "") -> str:
+    """Return the comparison as a sentence."""
+    return (
+        f"holdout RMSE {figure(change.challenger, unit)}, {percent(change.change)} [{percent(change.low)}, "
+        f"{percent(change.high)}] "
+        f"of champion version {champion_version}'s {figure(change.champion, unit)} on {change.rows:,} shared rows"
+    )
+
+
+def power_in_words(change: Change) -> str:
+    """Return what these rows could have shown."""
+    if not change.detectable:
+        return "the two predict the same on every row"
+    seen, half = percent(change.detectable, sign=False), change.detectable / 2
+    return (
+        f"with {change.rows:,} rows a change of {seen} in RMSE would be seen {POWER:.0%} of the time; "
+        f"to see {percent(half, sign=False)} takes {change.rows_to_see(half):,} rows"
+    )
+
+
+def percent(share: float, *, sign: bool = True) -> str:
+    """Return a share in percent, to two digits."""
+    return f"{100 * share:{'+' if sign and share else ''}.2g} %"
+
+
+def figure(value: float, unit: str = "") -> str:
+    """Return four digits and the unit."""
     return f"{value:.4g}{' ' + unit if unit else ''}"

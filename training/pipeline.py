@@ -23,17 +23,21 @@ from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
-from training import flavor, gate, registry, report, tracking
+from training import evidence, flavor, gate, ledger, registry, report, tracking
 from training.compiling import CompilingError, write_scorer
-from training.config import PromoteConfig, TrainConfig
-from training.errors import SplitChanged, TrainingError
+from training.config import Policy, PromoteConfig, TrainConfig
+from training.errors import SplitChanged, Superseded, TrainingError
 from training.evaluation import Evaluation, score
 from training.search import Candidate, Choice, choose
+from training.trial import Trial
 
+Decide = Callable[[ledger.History], gate.Decision]
 Say = Callable[[str, str], None]
 """Told of each step: its name, and what came of it."""
 
 FOLDS = 5
+ATTEMPTS = 10
+"""Other writers that may promote while this one decides, before it gives up."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,16 @@ def train(config: TrainConfig, say: Say) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     with tracking.open_run() as run:
         job = Job(config, run, say)
+        if config.promote == "auto":
+            ledger.settle(config.name)  # a broken ledger is told before the work, not after it
         rows = prepare(job)
         choice = search(job, rows)
         evaluation = evaluate(rows, choice)
         record(job, rows, choice, evaluation)
         logged = log_model(job, rows, choice)
-        decision = decide(job, rows, evaluation)
         summary = report.summary(rows.schema, choice, evaluation)
-        return register(job, rows, logged, summary=summary, decision=decision)
+        version = register(job, rows, logged, summary=summary)
+        return conclude(job, version, lambda history: decide(job, rows, version, history), summary=summary)
 
 
 def prepare(job: Job) -> Rows:
@@ -231,92 +237,148 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
     return logged
 
 
-def decide(job: Job, rows: Rows, evaluation: Evaluation) -> gate.Decision:
-    """Compare with the champion on the rows that both held out."""
-    current = registry.champion(job.config.name)
+def decide(job: Job, rows: Rows, version: registry.Version, history: ledger.History) -> gate.Decision:
+    """Let the gate judge the new version on the rows that it, and the champion, held out."""
     if job.config.promote == "never":
         return gate.never()
-    if current is None:
-        return gate.first(job.config.name)
-    held_out = rows.split.mask("holdout")
-    return judge(rows.checked.table, held_out, evaluation.predicted, current, unit=rows.schema.target_unit)
+    return judge(version, rows.checked.table, history, job.config.policy, run=job.run)
 
 
 def judge(
+    version: registry.Version,
     table: Table,
-    held_out: NDArray[np.bool_],
-    predicted: NDArray[np.float64],
-    current: registry.Version,
+    history: ledger.History,
+    policy: Policy,
     *,
-    unit: str | None = None,
+    run: tracking.Run | None = None,
 ) -> gate.Decision:
-    """Compare predictions on held-out rows with the champion's, on those that it held out too."""
+    """Measure a version, beside the champion where there is one, and leave the evidence on the run."""
+    started = time.perf_counter()
+    current = history.current
     try:
-        shared = held_out & current.held_out(table)
-        actual = table.numbers(current.target)[shared]
-        theirs = current.predict(table.take(shared).frame)
+        trial = Trial.of(version, current, table)
+        if len(trial.actual) < gate.FEWEST_ROWS:
+            held = "both hold out" if current else "it holds out"
+            return gate.cannot_tell(
+                f"only {len(trial.actual)} rows that {held}, {gate.FEWEST_ROWS} are needed"
+            )
+        decision = trial.decision(policy, history)
     except (DataError, TrainingError, KeyError) as error:
         return gate.cannot_tell(str(error))
-    ours = predicted[shared[held_out]]
-    return gate.compare(actual, ours, theirs, champion_version=current.number, unit=unit or "")
+    if run is not None:
+        title = f"{version.name} version {version.number}"
+        figures = (
+            {}
+            if trial.theirs is None
+            else evidence.figures(decision, trial.actual, trial.ours, trial.theirs, trial.unit)
+        )
+        run.log_evidence(decision.evidence, evidence.card(title, decision, figures))
+        run.log(metrics={"gate_seconds": time.perf_counter() - started})
+    return decision
 
 
-def register(
-    job: Job, rows: Rows, logged: flavor.Logged, *, summary: str, decision: gate.Decision
-) -> Outcome:
-    """Register the version with the decision on it, then move the alias."""
-    text = f"{summary}\n\n{decision.word}: {decision.reason}"
-    tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
-    version = registry.register(
+def register(job: Job, rows: Rows, logged: flavor.Logged, *, summary: str) -> registry.Version:
+    """Register the version; nothing is decided about it yet."""
+    return registry.register(
         job.config.name,
         logged,
         run_id=job.run.run_id,
-        tags=tags
-        | registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
-        | {registry.DIGEST_TAG: logged.digest},
-        description=text,
+        tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
+        | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+        description=summary,
     )
-    if decision.promoted:
-        registry.promote(version)
+
+
+def conclude(job: Job, version: registry.Version, decide: Decide, *, summary: str) -> Outcome:
+    """Decide, carry it out, and write it on the version and the run."""
+    if job.config.promote == "never":  # nobody asked: that is no refusal, and needs no ledger
+        decision = gate.never()
+        registry.tag(version.name, version.number, tags_of(version, decision))
+    else:
+        decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
+    text = f"{summary}\n\n{decision.word}: {decision.reason}"
+    registry.describe(version, text)
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
-    run_tags = tags | {
-        "slipway.version": version.number,
-        "mlflow.note.content": text,
-        "mlflow.runName": f"{version.name} {version.number}",
-    }
-    job.run.log(metrics=figures, tags=run_tags)
+    tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
+    job.run.log(metrics=figures, tags=tags | tags_of(version, decision))
     job.say("register", f"{version.name} version {version.number}: {summary}")
     job.say("decide", f"{decision.word}: {decision.reason}")
     job.say("see", f"mlflow ui, then {job.run.page}")
     return Outcome(version, decision)
 
 
+def enter(
+    version: registry.Version,
+    decide: Decide,
+    *,
+    run_id: str,
+    say: Say,
+    kind: ledger.Kind = "promotion",
+) -> gate.Decision:
+    """Decide about a version and carry it out; decide again where another writer moved the champion meanwhile."""
+    for attempt in range(1, ATTEMPTS + 1):
+        history = ledger.settle(version.name)
+        if history.moved:
+            say("warning", history.moved_in_words)
+        decision = decide(history)
+        kind_of = kind if decision.promoted else "refusal"
+        try:
+            ledger.record(
+                history,
+                version,
+                kind=kind_of,
+                reason=decision.reason,
+                policy=decision.policy,
+                evidence=run_id,
+            )
+        except Superseded as error:
+            if attempt == ATTEMPTS:
+                raise
+            say("again", str(error))
+        else:
+            break
+    return decision
+
+
+def tags_of(version: registry.Version, decision: gate.Decision) -> dict[str, str]:
+    """Return the tags of a run that decided about a version."""
+    return {
+        "slipway.version": version.number,
+        "slipway.decision": decision.word,
+        "slipway.reason": decision.reason,
+    }
+
+
 def promote(config: PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
     with tracking.open_run() as run:
         version = registry.version(config.name, config.version)
-        current = registry.champion(config.name)
-        decision = _judge_again(config, version, current, say)
-        if decision.promoted:
-            registry.promote(version)
-        tags = {"slipway.decision": decision.word, "slipway.reason": decision.reason}
-        registry.tag(version, tags)
-        run.log(tags=tags | {"slipway.version": version.number})
+        if config.dry_run:
+            decision = _judge_again(config, version, ledger.settle(config.name), run, say)
+            say("dry run", f"{decision.word} it would be, nothing was changed: {decision.reason}")
+            return Outcome(version, decision)
+        decision = enter(
+            version,
+            lambda history: _judge_again(config, version, history, run, say),
+            run_id=run.run_id,
+            say=say,
+            kind="forced" if config.force else "promotion",
+        )
+        run.log(tags=tags_of(version, decision))
         say("decide", f"{decision.word}: {decision.reason}")
         return Outcome(version, decision)
 
 
 def _judge_again(
-    config: PromoteConfig, version: registry.Version, current: registry.Version | None, say: Say
+    config: PromoteConfig, version: registry.Version, history: ledger.History, run: tracking.Run, say: Say
 ) -> gate.Decision:
-    if current is None:
-        return gate.first(config.name)
-    if current.number == version.number:
+    if history.serving == version.number:
         return gate.Decision(promoted=False, reason=f"version {version.number} is the champion already")
+    if config.force:
+        return gate.forced(config.reason)
     recorded = tracking.recorded_params(version.run_id)
     where = config.data or recorded.get("data", "")
     table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {where}")
-    held_out = version.held_out(table)
-    return judge(table, held_out, version.predict(table.take(held_out).frame), current)
+    return judge(version, table, history, config.policy, run=run)

@@ -22,7 +22,7 @@ def predicted_against_actual(
     actual: NDArray[np.float64], predicted: NDArray[np.float64], *, target: str
 ) -> Figure:
     """Points on the diagonal are right; `target` is its name with its unit."""
-    figure, axes = _canvas("Holdout: predicted against actual")
+    figure, axes = canvas("Holdout: predicted against actual")
     shown = _thinned(len(actual))
     axes.scatter(actual[shown], predicted[shown], s=8, alpha=0.35, color=ACCENT, linewidths=0)
     ends = [min(actual.min(), predicted.min()), max(actual.max(), predicted.max())]
@@ -37,7 +37,7 @@ def residuals_by_predicted(
     actual: NDArray[np.float64], predicted: NDArray[np.float64], *, target: str
 ) -> Figure:
     """A slope or a funnel here is something that the model missed."""
-    figure, axes = _canvas("Holdout: residuals by predicted value")
+    figure, axes = canvas("Holdout: residuals by predicted value")
     shown = _thinned(len(actual))
     axes.scatter(predicted[shown], (actual - predicted)[shown], s=8, alpha=0.35, color=ACCENT, linewidths=0)
     axes.axhline(0.0, color=INK, linewidth=1)
@@ -51,7 +51,7 @@ def residual_histogram(actual: NDArray[np.float64], predicted: NDArray[np.float6
     residuals = actual - predicted
     low, high = np.quantile(residuals, [0.005, 0.995])
     inside = residuals[(residuals >= low) & (residuals <= high)]
-    figure, axes = _canvas("Holdout: distribution of residuals")
+    figure, axes = canvas("Holdout: distribution of residuals")
     axes.hist(inside, bins=min(60, max(10, len(inside) // 20)), color=ACCENT)
     axes.axvline(0.0, color=INK, linewidth=1)
     axes.set_xlabel(f"actual - predicted {target}")
@@ -70,7 +70,7 @@ def residual_histogram(actual: NDArray[np.float64], predicted: NDArray[np.float6
 def importance(drops: Mapping[str, tuple[float, float]], *, target: str) -> Figure:
     """Bars of (mean, standard deviation) of the rise in RMSE when a column is shuffled; the 20 largest."""
     largest = sorted(drops.items(), key=lambda item: item[1][0])[-20:]
-    figure, axes = _canvas("Permutation importance", height=1.6 + 0.32 * len(largest))
+    figure, axes = canvas("Permutation importance", height=1.6 + 0.32 * len(largest))
     names = [name for name, _ in largest]
     means, spreads = np.array([drop for _, drop in largest]).T
     axes.barh(names, means, xerr=spreads, color=ACCENT, ecolor=INK, capsize=2, height=0.7)
@@ -80,7 +80,8 @@ def importance(drops: Mapping[str, tuple[float, float]], *, target: str) -> Figu
     return figure
 
 
-def _canvas(title: str, *, height: float = 4.6) -> tuple[Figure, Axes]:
+def canvas(title: str, *, height: float = 4.6) -> tuple[Figure, Axes]:
+    """Return an empty figure in the house's colours."""
     figure = Figure(figsize=(6.8, height), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=12)

@@ -1,18 +1,19 @@
 """Versions and aliases in MLflow's model registry.
 
 A version is registered in one request with all its tags, so that a crash leaves either no
-version or a whole one; the alias moves after that. Nothing here compares models: `training.gate`
-does.
+version or a whole one. Nothing here compares models, `training.gate` does; and only
+`training.ledger` moves the alias. What scores is imported where it is needed: a rollback cannot wait for it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -25,10 +26,15 @@ from numpy.typing import NDArray
 from data.schema import Schema
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
-from serving.scorer import Scorer
-from training.compiling import pack_frame
-from training.errors import CannotScore, NoSuchVersion, NotOurs
-from training.flavor import Logged
+from serving.errors import ModelError
+from serving.scorer_format import digest_of, read_document, read_files
+from training.errors import CannotScore, NoSuchVersion, NotOurs, WrongFiles
+
+if TYPE_CHECKING:
+    from training.flavor import Logged
+
+ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
+"""What MLflow answers for what it does not have."""
 
 SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
@@ -36,6 +42,10 @@ SPLIT_TAG = "slipway.split"
 HELD_OUT_FROM_TAG = "slipway.held_out_from"
 TARGET_TAG = "slipway.target"
 DIGEST_TAG = "slipway.scorer_digest"
+PINNED_TAG = "slipway.pinned_digest"
+"""Of the files that were promoted, as they were in the registry: what a server may serve."""
+ENTRY_TAG = "slipway.ledger_entry"
+"""The newest ledger entry about a version that was carried out."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,11 @@ class Version:
         return self._tag(TARGET_TAG)
 
     @cached_property
+    def schema(self) -> Schema:
+        """The columns that it takes, by its scorer's files."""
+        return read_document(read_files(self.folder / SCORER_FOLDER)[1])[0].schema
+
+    @cached_property
     def folder(self) -> Path:
         """Its files, downloaded once."""
         return Path(mlflow.artifacts.download_artifacts(self.uri))
@@ -79,11 +94,34 @@ class Version:
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
+        from serving.scorer import Scorer  # noqa: PLC0415 - see above
+        from training.compiling import pack_frame  # noqa: PLC0415
+
         scorer = Scorer.load(self.folder / SCORER_FOLDER)
         absent = [name for name in scorer.schema.names if name not in frame]
         if absent:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])
         return scorer.predict(pack_frame(frame, scorer.schema))
+
+    def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,)."""
+        return np.asarray(mlflow.pyfunc.load_model(self.uri).predict(frame), dtype=np.float64).reshape(-1)
+
+    def verified_digest(self) -> str:
+        """Return the digest of the scorer's files as they are in the registry now; raises WrongFiles, NotOurs."""
+        expected = self.tags.get(PINNED_TAG) or self._tag(DIGEST_TAG)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                uri = f"{self.uri}/{SCORER_FOLDER}"
+                files = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
+                graph, document = read_files(Path(files))
+                found = digest_of(graph, read_document(document)[1])
+            except (MlflowException, ModelError, OSError) as error:
+                raise WrongFiles(name=self.name, version=self.number, fault=str(error)) from error
+        if found != expected:
+            fault = f"digest {found[:16]}..., recorded was {expected[:16]}..."
+            raise WrongFiles(name=self.name, version=self.number, fault=fault)
+        return found
 
     def _tag(self, tag: str) -> str:
         if tag not in self.tags:
@@ -98,10 +136,15 @@ def champion(name: str) -> Version | None:
 
 def version(name: str, number: str) -> Version:
     """Return a version by its number; raises NoSuchVersion."""
-    found = _found(lambda client: client.get_model_version(name, number))
+    found = find_version(name, number)
     if found is None:
         raise NoSuchVersion(name=name, version=number, known=[known.number for known in versions(name)])
     return found
+
+
+def find_version(name: str, number: str) -> Version | None:
+    """Return a version by its number, or None."""
+    return _found(lambda client: client.get_model_version(name, number))
 
 
 def versions(name: str) -> list[Version]:
@@ -139,23 +182,36 @@ def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str],
     return _as_version(created)
 
 
-def promote(chosen: Version) -> None:
-    """Point the champion alias at a version."""
-    mlflow.MlflowClient().set_registered_model_alias(chosen.name, CHAMPION, chosen.number)
+def promote(name: str, number: str, *, digest: str) -> None:
+    """Pin the digest of a version's files, then point the champion alias at it."""
+    tag(name, number, {PINNED_TAG: digest})
+    _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 
-def tag(chosen: Version, tags: Mapping[str, str]) -> None:
-    """Set tags on a version."""
+def describe(chosen: Version, text: str) -> None:
+    """Set a version's description."""
+    mlflow.MlflowClient().update_model_version(chosen.name, chosen.number, text)
+
+
+def tag(name: str, number: str, tags: Mapping[str, str]) -> None:
+    """Set tags on a version, in this order."""
     for key, value in tags.items():
-        mlflow.MlflowClient().set_model_version_tag(chosen.name, chosen.number, key, value)
+        _put(mlflow.MlflowClient().set_model_version_tag, name, number, key, value)
+
+
+def _put(write: Callable[..., None], *words: str) -> None:
+    """Write, and again if refused: MLflow looks, then inserts, and fails where two writers insert at once."""
+    try:
+        write(*words)
+    except MlflowException:
+        write(*words)
 
 
 def _found(look_up: Any) -> Version | None:
     try:
         return _as_version(look_up(mlflow.MlflowClient()))
     except MlflowException as error:
-        absent = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
-        if error.error_code in absent:
+        if error.error_code in ABSENT:
             return None
         raise
 

@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
 import requests
-from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
@@ -29,6 +28,9 @@ from mlflow.utils.time import get_current_time_millis
 
 from data.sources import without_password
 from training.errors import TrackingUnavailable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
@@ -93,6 +95,16 @@ class Run:
     def log_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Log a JSON artifact."""
         mlflow.log_dict(dict(content), name)
+
+    def log_evidence(self, evidence: Mapping[str, Any], card: str) -> None:
+        """Log what a decision was made on, as `gate/evidence.json` and `gate/card.html`."""
+        mlflow.log_dict(dict(evidence), "gate/evidence.json")
+        mlflow.log_text(card, "gate/card.html")
+
+    @property
+    def evidence_page(self) -> str:
+        """The card's address within MLflow's UI, from any of its pages."""
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/gate/card.html"
 
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
@@ -168,13 +180,17 @@ def tracking_uri() -> str:
 
 
 def source_tags(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the command and, in a checkout, the commit (`-dirty` where files differ from it)."""
+    """Return the command and, in a checkout, the commit."""
     words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
     tags = {"slipway.command": " ".join(["python -m training train", *words])}
+    commit = git_commit()
+    return tags | ({"slipway.git_commit": commit} if commit else {})
+
+
+def git_commit() -> str:
+    """Return the checkout's commit (`-dirty` where files differ from it), or nothing."""
     commit = _git("rev-parse", "HEAD")
-    if commit:
-        tags["slipway.git_commit"] = commit + ("-dirty" if _git("status", "--porcelain") else "")
-    return tags
+    return commit + ("-dirty" if commit and _git("status", "--porcelain") else "")
 
 
 def _git(*words: str) -> str:

@@ -150,6 +150,35 @@ def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> 
     assert champion_of(client, "line") == "2"
 
 
+def test_two_first_trainings_at_once_leave_one_champion_that_can_be_rolled_back(
+    workspace: Workspace,
+) -> None:
+    """Both found no champion; the one that comes later is judged against the other, and all of it is told."""
+    table = str(ROOT / "data" / "samples" / "line.csv")
+    command = [sys.executable, "-m", "training", "train", "--data", table, "--target", "y"]
+    both = [
+        subprocess.Popen(
+            command, cwd=workspace.folder, env=workspace.environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    told = [training.communicate(timeout=120)[0] for training in both]
+    assert sorted("promoted: line had no champion" in text for text in told) == [False, True], told
+    assert sorted("kept champion: holdout RMSE" in text for text in told) == [False, True], told
+    client, _ = only_run(workspace)
+    first = champion_of(client, "line")
+    client.set_registered_model_alias("line", "champion", str(3 - int(first)))
+    rolled = mlflow_run(workspace, "-e", "rollback", "-P", "name=line", "-P", "reason=it's bad")
+    assert rolled.returncode == 0, rolled.stderr
+    assert champion_of(client, "line") == first
+    shown = mlflow_run(workspace, "-e", "history", "-P", "name=line")
+    assert shown.returncode == 0, shown.stderr
+    assert "it's bad" in shown.stdout
+    assert "somebody else moved the champion" in shown.stdout
+    asked = mlflow_run(workspace, "-e", "history", "-P", "name=line", "-P", "at=2020-01-01")
+    assert "no version was champion of line at 2020-01-01 00:00 UTC" in asked.stdout
+
+
 def test_a_better_model_on_more_columns_replaces_the_champion(workspace: Workspace) -> None:
     """`exclude` never moves a row: both versions are judged on the same holdout."""
     frame = load_diabetes(as_frame=True).frame

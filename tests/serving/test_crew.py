@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -13,6 +14,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.conftest import missing_part
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +103,8 @@ def test_workers_get_no_credentials(start, line, monkeypatch):
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """A self-signed certificate and its key."""
+    if shutil.which("openssl") is None:
+        missing_part("openssl")
     folder = tmp_path_factory.mktemp("tls")
     cert, key = folder / "cert.pem", folder / "key.pem"
     words = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]

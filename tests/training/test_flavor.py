@@ -26,8 +26,6 @@ from training.transformers import CalendarFeatures, CategoryText
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own store and tools
     "ignore::sqlalchemy.exc.SADeprecationWarning",
     "ignore::DeprecationWarning",
-    "ignore::FutureWarning",
-    "ignore::UserWarning",
 )
 
 SCHEMA = Schema(

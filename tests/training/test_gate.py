@@ -1,38 +1,105 @@
-"""The gate moves nothing and says why."""
+"""The gate moves nothing, asks for everything, and says why."""
 
 from __future__ import annotations
 
-import numpy as np
+import dataclasses
+import json
 
-from training import gate
+import pytest
 
-ACTUAL = np.arange(100.0)
+from data.schema import Column, Schema
+from training import comparison, gate
+from training.config import Policy
+
+CHANGE = comparison.Change(17.0, 17.5, -0.03, -0.05, -0.01, 0.008, rows=4950, draws=4950)
+WORSE = dataclasses.replace(CHANGE, change=0.002, low=-0.004, high=0.008)
+GOOD = [
+    gate.beats_dummy(17.0, 44.0, "min"),
+    gate.agrees("scorer and stock MLflow", 1e-15),
+    *gate.fits_budgets(9.0, 0.1),
+]
+SCHEMA = Schema((Column("distance", "number"), Column("carrier", "category", categories=("UA",))), target="y")
 
 
-def test_a_lower_error_is_promoted_with_both_figures() -> None:
+def decided(policy=Policy(), checks=GOOD, change=CHANGE, slices=()):  # noqa: B008 - a frozen value
+    """Decide with what is given, and good figures for the rest."""
+    return gate.decide(
+        policy, list(checks), change=change, slices=list(slices), champion_version="3", unit="min"
+    )
+
+
+def test_a_change_that_is_surely_below_zero_is_promoted_with_its_figures() -> None:
     """Everybody who reads the tag can check the claim."""
-    decision = gate.compare(ACTUAL, ACTUAL + 1.0, ACTUAL + 2.0, champion_version="3", unit="min")
+    decision = decided()
     assert decision.promoted and decision.word == "promoted"
-    assert decision.reason == "holdout RMSE 1 min is below 2 min of champion version 3 on 100 shared rows"
-    assert decision.champion is not None and decision.champion.rmse == 2.0
+    assert decision.reason == (
+        "holdout RMSE 17 min, -3 % [-5 %, -1 %] of champion version 3's 17.5 min on 4,950 shared rows"
+    )
+    assert decision.notes[0] == (
+        "with 4,950 rows a change of 0.8 % in RMSE would be seen 80% of the time; to see 0.4 % takes 19,800 rows"
+    )
+    json.dumps(decision.evidence)
 
 
-def test_a_tie_keeps_the_champion() -> None:
-    """A retrain on the same rows gives the same model: moving the alias would be noise."""
-    decision = gate.compare(ACTUAL, ACTUAL + 1.0, ACTUAL + 1.0, champion_version="3")
+def test_a_lower_error_that_may_be_chance_keeps_the_champion() -> None:
+    """The interval reaches zero."""
+    decision = decided(change=dataclasses.replace(CHANGE, high=0.001))
     assert not decision.promoted
-    assert "is not below" in decision.reason
+    assert "95% interval of the change in RMSE: -5 % to +0.1 %, must be below 0 %" in decision.reason
 
 
-def test_without_shared_rows_nothing_is_promoted() -> None:
-    """Rows that one of the two learned from prove nothing."""
-    none = np.array([])
-    decision = gate.compare(none, none, none, champion_version="3")
+def test_not_worse_is_a_margin() -> None:
+    """For a smaller or newer model that only has to keep up."""
+    assert not decided(change=WORSE).promoted
+    assert decided(Policy("not-worse", margin=0.01), change=WORSE).promoted
+    assert not decided(Policy("not-worse", margin=0.005), change=WORSE).promoted
+    assert decided(Policy("not-worse", margin=0.01), change=WORSE).policy == "not-worse by 0.01"
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        gate.beats_dummy(17.0, 17.1),
+        gate.agrees("the server in 7 formats", 2e-9),
+        gate.agrees("the server in 7 formats", float("inf")),
+        gate.fits_budgets(201.0, 0.1)[0],
+        gate.fits_budgets(9.0, 51.0)[1],
+    ],
+)
+@pytest.mark.parametrize("change", [CHANGE, None])
+def test_each_requirement_stops_a_promotion_by_itself(
+    failing: gate.Check, change: comparison.Change | None
+) -> None:
+    """A first version too; the reason names it with its figure and its limit."""
+    assert decided(change=change).promoted
+    decision = decided(checks=[*GOOD, failing], change=change)
     assert not decision.promoted
-    assert "only 0 rows are held out by both" in decision.reason
+    assert f"{failing.name}: {failing.found}, must be {failing.limit}" in decision.reason
 
 
-def test_the_first_version_is_promoted_and_never_means_never() -> None:
-    """The two decisions that need no figures."""
-    assert gate.first("houses").promoted
+def test_a_slice_that_surely_got_worse_stops_it() -> None:
+    """However much better the whole is."""
+    part = comparison.Slice("carrier = UA", dataclasses.replace(CHANGE, change=0.3), 0.1, surely_worse=True)
+    decision = decided(slices=[part, dataclasses.replace(part, name="other", surely_worse=False)])
+    assert not decision.promoted
+    assert "slices surely more than 5% worse, of 2: 1: carrier = UA (+30 %)" in decision.reason
+
+
+def test_requests_that_the_champion_takes_must_be_taken() -> None:
+    """A column less is no harm; a new one, or another kind, needs the word for it."""
+    fewer = Schema(SCHEMA.columns[:1], target="y")
+    more = Schema((*SCHEMA.columns, Column("date", "datetime")), target="y")
+    other = Schema((Column("distance", "category"), SCHEMA.columns[1]), target="y")
+    assert gate.accepts_requests(fewer, SCHEMA, Policy()).passed
+    assert gate.accepts_requests(SCHEMA, SCHEMA, Policy()).passed
+    assert gate.accepts_requests(more, SCHEMA, Policy()).found == "'date' is new"
+    assert not gate.accepts_requests(more, SCHEMA, Policy()).passed
+    assert gate.accepts_requests(other, SCHEMA, Policy()).found == "'distance' was a number"
+    assert gate.accepts_requests(more, SCHEMA, Policy(allow_schema_change=True)).passed
+
+
+def test_decisions_without_figures() -> None:
+    """Never means never, and force is a person's word."""
     assert not gate.never().promoted
+    assert not gate.cannot_tell("no rows").promoted
+    assert gate.forced("the old one lies").reason == "forced: the old one lies"

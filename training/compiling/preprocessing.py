@@ -144,7 +144,10 @@ def power(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     def transformed(values: Tensor, places: NDArray[np.int64]) -> Tensor:
         columns = [_power(step, values.take([at]), step.lambdas_[place]) for at, place in enumerate(places)]
         made = graph.concat(columns)
-        return scale(step._scaler, made, places) if step.standardize else made
+        if not step.standardize:
+            return made
+        graph.refuse(graph.sum(graph.where(graph.op("IsInf", made), np.nan, 0.0)))  # as its scaler does
+        return scale(step._scaler, made, places)
 
     return columnwise(step, features, graph, transformed, rounds="PowerTransformer")
 

@@ -1,0 +1,145 @@
+"""A version put to the test on the rows that it, and the champion, held out: everything that the gate asks for.
+
+Both are scored by their registered files. Rows of one block (twins, a group) are taken together, and rows of a time
+split by stretches of time; what a twin in the training rows gave away is said apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.fingerprint import row_digests
+from data.splits import split_table
+from data.tables import Table
+from serving.scorer import Scorer
+from training import comparison, gate, ledger, proof, registry, report
+from training.config import Policy
+from training.evaluation import score
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The rows and both models' predictions on them; arrays of shape (n_rows,).
+
+    Attributes
+    ----------
+    draws : int array
+        Rows with the same number err together.
+    moments : float array or None
+        Seconds since 1970 in a time split.
+    twins : bool array
+        Rows with the same features as a training row.
+    training_mean : float
+        Of the target: the simplest model.
+    """
+
+    version: registry.Version
+    champion: registry.Version | None
+    rows: Table
+    actual: Floats
+    ours: Floats
+    theirs: Floats | None
+    draws: NDArray[np.int64]
+    moments: Floats | None
+    twins: NDArray[np.bool_]
+    training_mean: float
+
+    @classmethod
+    def of(cls, version: registry.Version, champion: registry.Version | None, table: Table) -> Trial:
+        """Score the shared held-out rows of a table; raises TrainingError or DataError where that cannot be done."""
+        split = split_table(table, version.split)
+        shared = version.held_out(table)
+        if champion is not None:
+            shared &= champion.held_out(table)
+        rows, training = table.take(shared), split.mask("train") & ~shared
+        moments = None if split.moments is None else split.moments[shared]
+        blocks = np.unique(split.blocks[shared], return_inverse=True)[1].astype(np.int64)
+        names = list(version.schema.names)
+        digests = row_digests(table, names)
+        target = table.numbers(version.target)
+        return cls(
+            version=version,
+            champion=champion,
+            rows=rows,
+            actual=target[shared],
+            ours=version.predict(rows.frame) if shared.any() else target[shared],
+            theirs=champion.predict(rows.frame) if champion is not None and shared.any() else None,
+            draws=blocks if moments is None or not len(moments) else comparison.in_stretches(moments),
+            moments=moments,
+            twins=np.isin(digests[shared], digests[training]),
+            training_mean=float(np.nanmean(target[training])) if training.any() else float("nan"),
+        )
+
+    @property
+    def unit(self) -> str:
+        """The target's unit, or nothing."""
+        return self.version.schema.target_unit or ""
+
+    def decision(self, policy: Policy, history: ledger.History) -> gate.Decision:
+        """Let the gate decide on everything that can be measured here."""
+        ours, dummy = (
+            score(self.actual, self.ours),
+            float(np.sqrt(np.mean((self.actual - self.training_mean) ** 2))),
+        )
+        checks = [gate.beats_dummy(ours.rmse, dummy, self.unit), *self.proofs()]
+        if self.champion is None or self.theirs is None:
+            return gate.decide(policy, checks, change=None, slices=[])
+        checks.append(gate.accepts_requests(self.version.schema, self.champion.schema, policy))
+        return gate.decide(
+            policy,
+            checks,
+            change=comparison.compare(self.actual, self.ours, self.theirs, self.draws),
+            slices=self.slices(self.theirs),
+            champion=score(self.actual, self.theirs),
+            champion_version=self.champion.number,
+            unit=self.unit,
+            notes=[*self.twins_in_words(), decisions_in_words(history)],
+        )
+
+    def slices(self, theirs: Floats) -> list[comparison.Slice]:
+        """Compare the two on parts of the rows."""
+        frame = self.rows.frame[list(self.version.schema.names)]
+        masks = dict(comparison.slices(frame, self.moments))
+        return comparison.compare_slices(
+            self.actual, self.ours, theirs, masks, limit=gate.SLICE_LIMIT, draws=self.draws
+        )
+
+    def proofs(self) -> list[gate.Check]:
+        """Hold the registered files to each other, and to what serving was promised."""
+        frame = self.rows.frame[list(self.version.schema.names)].head(proof.MOST_ROWS).reset_index(drop=True)
+        stock, spread = self.version.predict_with_stock_mlflow(frame), float(np.std(self.actual))
+        served = proof.served_predictions(self.version.folder, frame)
+        furthest = max(proof.distance(answer, stock, spread) for answer in served.values())
+        folder = self.version.folder / registry.SCORER_FOLDER
+        megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        return [
+            gate.agrees("scorer and stock MLflow", proof.distance(self.ours[: len(stock)], stock, spread)),
+            gate.agrees(
+                f"the server in {len(served)} formats and stock MLflow, {len(stock):,} rows", furthest
+            ),
+            *gate.fits_budgets(report.row_microseconds(Scorer.load(folder)), megabytes),
+        ]
+
+    def twins_in_words(self) -> list[str]:
+        """Say what the errors are on rows that training had no twin of."""
+        alone = ~self.twins
+        if alone.all() or not alone.any() or self.theirs is None:
+            return [] if alone.all() else ["every row has a twin in training"]
+        ours, theirs = (
+            float(np.sqrt(np.mean((p - self.actual)[alone] ** 2))) for p in (self.ours, self.theirs)
+        )
+        return [
+            f"on the {int(alone.sum()):,} rows without a twin in training RMSE is {gate.figure(ours, self.unit)}, "
+            f"the champion's {gate.figure(theirs, self.unit)}"
+        ]
+
+
+def decisions_in_words(history: ledger.History) -> str:
+    """Say how often this holdout was used: the promise of the interval is for one decision."""
+    earlier = sum(entry.kind in ("promotion", "refusal") for entry in history.entries)
+    return f"decision {earlier + 1} on this holdout: each has its own 2.5 % chance to find a model better that is not"
