@@ -10,7 +10,7 @@ NAME ?= flights
 PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
-.PHONY: help install run test soak check format bench ui serve clean
+.PHONY: help install run test reliability soak check format bench ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +40,10 @@ run: install ## train on the flights sample, register, promote, serve with stock
 
 test: install ## set-up and all tests
 	@python -m pytest -q -m "not soak"
+
+reliability: install ## break things, and write what happened to docs/reliability.md
+	@sed -i '1,/^|---/!d' docs/reliability.md
+	@WRITE_RELIABILITY=1 python -m pytest -q -m "not soak" tests/serving/test_follow.py
 
 soak: install ## the longer tests
 	@python -m pytest -q -m soak || [ $$? -eq 5 ]  # 5: there are none

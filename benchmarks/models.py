@@ -20,13 +20,21 @@ from training.models import FAMILIES
 
 def build(folder: Path, *, sample: str, target: str, family: str, features: list[str] | None = None) -> Path:
     """Fit one family on a sample, save it as a version and as a joblib file; return the version's folder."""
+    path = Path(str(resources.files("data.samples") / f"{sample}.csv"))
+    return build_table(folder, path=path, target=target, family=family, features=features)
+
+
+def build_table(
+    folder: Path, *, path: Path, target: str, family: str, features: list[str] | None = None
+) -> Path:
+    """Do the same with any table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the libraries are for training's own tests
-        return _build(folder, sample, target, family, features)
+        return _build(folder, path, target, family, features)
 
 
-def _build(folder: Path, sample: str, target: str, family: str, features: list[str] | None) -> Path:
-    table = load_table(open_source(str(resources.files("data.samples") / f"{sample}.csv")))
+def _build(folder: Path, path: Path, target: str, family: str, features: list[str] | None) -> Path:
+    table = load_table(open_source(str(path)))
     table = table.take(table.frame[target].notna().to_numpy())
     features = features or [name for name in table.names if name != target]
     schema: Schema = describe(table, features, target=target)

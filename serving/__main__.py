@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import re
 import socket
 import ssl
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from serving.access import read_hashes
-from serving.crew import Crew
-from serving.errors import ServingError, SettingsError
-from serving.settings import LOOPBACK, Limits, Settings
-from serving.store import locate
+from serving.crew import MODEL_BROKEN, Crew
+from serving.errors import ModelError, ServingError, SettingsError
+from serving.follow import Followed, Rules, follow
+from serving.settings import LOOPBACK, Limits, Model, Settings
+from serving.store import Cache
+
+NAMED = re.compile(r"(?P<key>[A-Za-z0-9][\w.-]{0,63})=(?P<uri>.+)", re.ASCII)
+"""--model NAME=PLACE; a folder whose name looks so is written ./NAME=PLACE."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +32,17 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m serving", description="Serve a model over HTTP.", allow_abbrev=False
     )
     line.add_argument(
-        "--model", required=True, help="models:/NAME@ALIAS, models:/NAME/3, runs:/..., or a folder"
+        "--model",
+        required=True,
+        action="append",
+        help="models:/NAME@ALIAS, models:/NAME/3, runs:/..., or a folder; NAME=... for several",
+    )
+    line.add_argument(
+        "--poll-seconds", type=_number(float, 0.05, 3600), default=2.0, help="between two looks"
+    )
+    line.add_argument("--cache", help="where versions are kept; the user's cache folder if not given")
+    line.add_argument(
+        "--allow-unpromoted", action="store_true", help="serve versions whose files no promotion vouches for"
     )
     line.add_argument("--host", default="127.0.0.1")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
@@ -58,8 +74,25 @@ def _number(kind: type, low: float, high: float) -> Any:
     return read
 
 
-def settings_of(given: argparse.Namespace, cache: Path) -> Settings:
-    """Check what the options say together, and fetch the model; raises SettingsError."""
+def sources_of(models: Sequence[str]) -> dict[str, str]:
+    """Return what to serve under which key: one place without a key, or NAME=PLACE each; raises SettingsError."""
+    named = [NAMED.fullmatch(model) for model in models]
+    if len(models) == 1 and not named[0]:
+        return {"": models[0]}
+    sources = {match["key"]: match["uri"] for match in named if match}
+    if len(sources) != len(models):
+        raise SettingsError("several --model need a name of their own each: --model NAME=PLACE")
+    return sources
+
+
+def cache_folder(given: str | None) -> Path:
+    """Return where versions are kept."""
+    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(given).resolve() if given else Path(shared, "slipway")
+
+
+def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Settings:
+    """Check what the options say together; raises SettingsError."""
     if given.host not in LOOPBACK and not given.api_key_file and not given.no_auth:
         raise SettingsError(
             f"--host {given.host} is open to others: pass --api-key-file, or --no-auth to mean it"
@@ -70,11 +103,8 @@ def settings_of(given: argparse.Namespace, cache: Path) -> Settings:
         _check_tls(given.tls_cert, given.tls_key)
     if given.api_key_file:
         read_hashes(Path(given.api_key_file))
-    located = locate(given.model, cache)
     return Settings(
-        folder=str(located.folder),
-        name=located.name,
-        version=located.version,
+        models=models,
         host=given.host,
         workers=given.workers,
         threads=given.threads,
@@ -115,19 +145,24 @@ def listen(host: str, port: int) -> socket.socket:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 where the options don't hold, 3 where the model is refused."""
     given = parser().parse_args(argv)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("serving").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
-        counters = Path(scratch, "metrics")
-        counters.mkdir()
         try:
-            settings = settings_of(given, Path(scratch, "model"))
+            settings = settings_of(given)
+            rules = Rules(Cache(cache_folder(given.cache)), given.poll_seconds, given.allow_unpromoted)
+            followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
+            settings = replace(settings, models=tuple(each.model for each in followed))
             listener = listen(given.host, given.port)
         except ServingError as error:
             print(f"error: {error}", file=sys.stderr)
-            return 2
+            return MODEL_BROKEN if isinstance(error, ModelError) else 2
         scheme = "https" if settings.tls_cert else "http"
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        print(f"serving {given.model} on {scheme}://{given.host}:{listener.getsockname()[1]}", flush=True)
-        return Crew(settings, listener, str(counters)).run()
+        address = f"{scheme}://{given.host}:{listener.getsockname()[1]}"
+        print(f"serving {', '.join(given.model)} on {address}", flush=True)
+        crew = Crew(settings, listener, scratch)
+        follow(followed, crew)
+        return crew.run()
 
 
 if __name__ == "__main__":

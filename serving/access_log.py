@@ -28,7 +28,7 @@ class AccessLog:
         self._second = 0
         self._written = self._unwritten = 0
 
-    def note(self, scope: Mapping[str, Any], answer: Answer, seconds: float) -> None:
+    def note(self, scope: Mapping[str, Any], answer: Answer, seconds: float, version: str) -> None:
         """Write the request's line, if it is to be written."""
         if not (self._has_room() if answer.error_id else random.random() < self._share):  # noqa: S311 - a sample
             return
@@ -38,6 +38,7 @@ class AccessLog:
             "path": scope["path"][:200],
             "status": answer.status,
             "ms": round(seconds * 1e3, 3),
+            "version": version,
         }
         if answer.error_id:
             line |= {"error_id": answer.error_id, "unwritten": self._unwritten}

@@ -10,12 +10,16 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data.schema import Schema
 from serving import openapi
 from serving.access import Access
 from serving.access_log import AccessLog
@@ -32,9 +36,9 @@ from serving.errors import (
 )
 from serving.protocols import mlflow, simple
 from serving.requests import Rows, expand, media_type
-from serving.responses import Answer, dump, failed, refused
+from serving.responses import Answer, Headers, dump, failed, refused
 from serving.scorer import BLOCK_ROWS, Scorer
-from serving.settings import Limits, Settings
+from serving.settings import Limits, Model, Settings
 from serving.telemetry import Telemetry, exposition
 
 logger = logging.getLogger("serving")
@@ -48,37 +52,94 @@ Encode = Callable[[Floats], Answer]
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
 
 
+@dataclass(frozen=True)
+class Serving:
+    """One loaded version. A request takes it once, so that no answer mixes two."""
+
+    model: Model
+    scorer: Scorer
+    together: Together
+    inline_rows: int
+    label: str
+    headers: Headers
+    described: bytes
+
+    @classmethod
+    def load(cls, model: Model, *, threads: int) -> Serving:
+        """Read, check, replay and warm a version; raises ModelError."""
+        scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
+        scorer.replay_golden()
+        label = model.version or scorer.digest[:12]
+        described = openapi.document(scorer.document, name=model.name, version=model.version)
+        servers = {"servers": [{"url": prefix_of(model.key)}]} if model.key else {}
+        return cls(
+            model=model,
+            scorer=scorer,
+            together=Together(scorer),
+            inline_rows=_rows_within(INLINE_SECONDS, scorer),
+            label=label,
+            headers=((b"x-model-version", label.encode()),),
+            described=dump(described | servers),
+        )
+
+    @property
+    def facts(self) -> tuple[str, str, str]:
+        """Name, version and digest, for the metrics."""
+        return self.model.name, self.model.version, self.scorer.digest
+
+
 class App:
     """One worker's application."""
 
-    def __init__(self, scorer: Scorer, settings: Settings) -> None:
-        self.scorer = scorer
+    def __init__(self, servings: Iterable[Serving], settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings.key_file, loopback=settings.is_loopback)
         self.access_log = AccessLog(settings.access_log)
-        self.telemetry = Telemetry(name=settings.name, version=settings.version, digest=scorer.digest)
+        self.telemetry = Telemetry()
         self.draining = False
+        self.status: dict[str, dict[str, Any]] = {}
+        self._serving: dict[str, Serving] = {}
+        self._warm: dict[str, tuple[Serving, ...]] = {}
+        for serving in servings:
+            self.swap(serving)
         self._in_flight = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._together = Together(scorer)
-        self._inline_rows = _rows_within(INLINE_SECONDS, scorer)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
-        self._model = ((b"x-model-version", (settings.version or scorer.digest[:12]).encode()),)
+        self._routes = {
+            prefix_of(key) + path: (key, protocol)
+            for key in self._serving
+            for path, protocol in SCORING.items()
+        }
         self._pages = self._open_pages()
+
+    def warm(self, model: Model) -> Serving | None:
+        """Return a version that is still loaded, if it is: the one in service or the one before."""
+        return next((serving for serving in self._warm.get(model.key, ()) if serving.model == model), None)
+
+    def swap(self, serving: Serving) -> None:
+        """Serve another version from the next request on; the old one finishes its own and stays warm."""
+        key = serving.model.key
+        old = self._serving.get(key)
+        if old is not serving:
+            self.telemetry.serves(serving.facts, old.facts if old else None)
+            self._serving[key] = serving
+            self._warm[key] = (serving, old) if old else (serving,)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
-        protocol = SCORING.get(scope["path"], "none")
+        key, protocol = self._routes.get(scope["path"]) or (_key_of(scope["path"]), "none")
+        serving = self._serving.get(key)
         try:
-            answer = await self._answer(scope, receive, protocol, began)
+            answer = await self._answer(scope, receive, protocol, serving, began)
         except RequestError as error:
             answer = self._refuse(error, protocol)
         except Exception:
             answer = self._fail(protocol)
         if answer.error_id or self.settings.access_log:
-            self.access_log.note(scope, answer, time.perf_counter() - began)
-        await _send(send, answer, self._model)
+            label = serving.label if serving else ""
+            self.access_log.note(scope, answer, time.perf_counter() - began, label)
+        await _send(send, answer, serving.headers if serving else ())
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -88,11 +149,11 @@ class App:
         return self._loop
 
     async def _answer(
-        self, scope: Mapping[str, Any], receive: Receive, protocol: str, began: float
+        self, scope: Mapping[str, Any], receive: Receive, protocol: str, serving: Serving | None, began: float
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
-        if protocol == "none":
+        if protocol == "none" or serving is None:
             return self._page(scope, headers)
         if scope["method"] != "POST":
             raise MethodNotAllowed(allowed="POST")
@@ -102,35 +163,38 @@ class App:
         self._in_flight += 1
         try:
             body = await read_body(receive, headers, self.settings.limits, self.loop)
-            return await self._score(body, headers, protocol, began)
+            return await self._score(body, headers, protocol, serving, began)
         finally:
             self._in_flight -= 1
 
     async def _score(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, began: float
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving, began: float
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
-            rows, encode = self._decode(body, headers, protocol)
+            rows, encode = self._decode(body, headers, protocol, serving.scorer.schema)
         else:
             rows, encode = await self.loop.run_in_executor(
-                self._threads, self._decode, body, headers, protocol
+                self._threads, self._decode, body, headers, protocol, serving.scorer.schema
             )
-        if len(rows.matrix) <= self._inline_rows:
-            answer = encode(await self._together.predict(rows.matrix, self.loop))
+        if len(rows.matrix) <= serving.inline_rows:
+            answer = encode(await serving.together.predict(rows.matrix, self.loop))
         else:
             answer = await self.loop.run_in_executor(
-                self._threads, lambda: encode(predict(self.scorer, rows.matrix, deadline))
+                self._threads, lambda: encode(predict(serving.scorer, rows.matrix, deadline))
             )
-        self.telemetry.scored(protocol, len(rows.matrix), time.perf_counter() - began, extra=rows.extra)
+        seconds, of = time.perf_counter() - began, (serving.model.name, serving.label)
+        self.telemetry.scored(protocol, len(rows.matrix), seconds, extra=rows.extra, of=of)
         if rows.unseen:
             self.telemetry.noticed("unseen_categories", rows.unseen)
         if rows.missing:
             self.telemetry.noticed("unexpected_gaps", rows.missing)
         return answer
 
-    def _decode(self, body: bytes, headers: Mapping[bytes, bytes], protocol: str) -> tuple[Rows, Encode]:
-        limits, schema = self.settings.limits, self.scorer.schema
+    def _decode(
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, schema: Schema
+    ) -> tuple[Rows, Encode]:
+        limits = self.settings.limits
         if b"content-encoding" in headers:
             body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
@@ -141,27 +205,54 @@ class App:
         return rows, lambda values: simple.encode(values, rows, single=single)
 
     def _open_pages(self) -> dict[str, Callable[[], Answer]]:
-        described = dump(
-            openapi.document(self.scorer.document, name=self.settings.name, version=self.settings.version)
-        )
-        version = self.scorer.document.versions.get("mlflow", "").encode()
-        return {
+        pages: dict[str, Callable[[], Answer]] = {
             "/ping": lambda: Answer(b"\n"),
             "/health": lambda: Answer(b"\n"),
-            "/version": lambda: Answer(version),
             "/livez": lambda: Answer(b'{"status":"alive"}'),
             "/readyz": self._ready,
             "/metrics": self._metrics,
-            "/openapi.json": lambda: Answer(described),
+            "/status": lambda: Answer(dump(self._status())),
         }
+        common = dict(pages)
+        for key in self._serving:
+            prefix = prefix_of(key)
+            pages |= {prefix + path: page for path, page in common.items()}
+            pages[prefix + "/version"] = partial(self._mlflow_version, key)
+            pages[prefix + "/openapi.json"] = partial(self._described, key)
+        return pages
+
+    def _mlflow_version(self, key: str) -> Answer:
+        return Answer(self._serving[key].scorer.document.versions.get("mlflow", "").encode())
+
+    def _described(self, key: str) -> Answer:
+        return Answer(self._serving[key].described)
+
+    def _status(self) -> dict[str, Any]:
+        """Return what is served and what the parent said of its place; shows it in the metrics too."""
+        models = {}
+        for key, serving in self._serving.items():
+            told = self.status.get(key, {})
+            state = "DRAINING" if self.draining else told.get("state", "READY")
+            stale = round(max(0.0, time.time() - told["seen"]), 1) if told.get("seen") else None
+            self.telemetry.show_state(serving.model.name, state, stale)
+            facts = {"name": serving.model.name, "version": serving.label, "digest": serving.scorer.digest}
+            shown = {name: value for name, value in told.items() if name != "seen"}
+            models[key or serving.model.name] = shown | {
+                "state": state,
+                "registry_stale_seconds": stale,
+                "serving": facts,
+            }
+        return {"models": models}
 
     def _page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
         page = self._pages.get(scope["path"])
         if page is None:
-            raise NotFound("no such path: POST to /invocations or /predict, or read /openapi.json")
+            raise NotFound(
+                "no such path: POST to /invocations or /predict (/models/NAME/... for several), or read /openapi.json"
+            )
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(allowed="GET")
-        if scope["path"] == "/openapi.json":
+        if scope["path"].endswith(("/openapi.json", "/status")):
             self.access.check_key(headers)
         return page()
 
@@ -173,6 +264,7 @@ class App:
     def _metrics(self) -> Answer:
         self.telemetry.in_flight.set(self._in_flight)
         self.telemetry.flush()
+        self._status()
         return Answer(exposition(), headers=(TEXT_TYPE,))
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
@@ -256,6 +348,16 @@ async def _read_all(receive: Receive, limits: Limits) -> bytes:
         if not message.get("more_body"):
             return bytes(whole + part) if whole else part
         whole += part
+
+
+def prefix_of(key: str) -> str:
+    """Return how a model's paths begin: nothing where it is alone."""
+    return f"/models/{key}" if key else ""
+
+
+def _key_of(path: str) -> str:
+    parts = path.split("/", 3)
+    return parts[2] if len(parts) == 4 and parts[1] == "models" else ""
 
 
 def _rows_within(seconds: float, scorer: Scorer) -> int:

@@ -246,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
         output = check_output(asked.output)
         source = open_source(asked.input, query=asked.query)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
-            scorer = Scorer.load(locate(_uri(asked), Path(cache)).folder, threads=os.cpu_count() or 1)
+            scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
             report = score_file(
                 scorer, source, output, null_on_fault=asked.on_fault == "null", on_rows=on_rows
             )

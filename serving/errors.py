@@ -5,7 +5,10 @@ ServingError
 │   ├── NotAScorer         a file is absent, or is not what its name says
 │   ├── RefusedGraph       the graph asks for more than arithmetic on its input
 │   ├── WrongDigest        the files are not those that were promoted
+│   ├── NotPromoted        no promotion pinned the version's digest
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
+├── RegistryDown           the registry cannot be asked, or the answer cannot be kept
+├── NotReady               a worker did not get to load a version; it is offered again
 ├── SettingsError          the server was asked to start in a way that it refuses
 │   └── ModelNotFound      no version stands where --model points
 ├── BatchError             a file cannot be scored
@@ -75,6 +78,16 @@ class WrongDigest(ModelError):
         )
 
 
+class NotPromoted(ModelError):
+    """No promotion pinned the version's digest."""
+
+    def __init__(self, *, uri: str) -> None:
+        super().__init__(
+            f"{uri} was never promoted, so nobody vouches for its files: promote it, or pass --allow-unpromoted",
+            uri=uri,
+        )
+
+
 class GoldenMismatch(ModelError):
     """The graph no longer gives the predictions written beside it."""
 
@@ -86,6 +99,20 @@ class GoldenMismatch(ModelError):
             expected=expected,
             found=found,
         )
+
+
+class RegistryDown(ServingError):
+    """The registry cannot be asked, or the answer cannot be kept."""
+
+    def __init__(self, *, uri: str, reason: str) -> None:
+        super().__init__(f"{uri}: the registry cannot be used now: {reason}", uri=uri, reason=reason)
+
+
+class NotReady(ServingError):
+    """A worker did not get to load a version; it is offered again."""
+
+    def __init__(self, *, pid: int, what: str) -> None:
+        super().__init__(f"worker {pid} {what} while it loaded the version", pid=pid, what=what)
 
 
 class SettingsError(ServingError):

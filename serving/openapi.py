@@ -35,6 +35,7 @@ _PAGES = {
     "/livez": ("application/json", {"schema": {"type": "object"}}),
     "/readyz": ("application/json", {"schema": {"type": "object"}}),
     "/metrics": ("text/plain; version=0.0.4; charset=utf-8", {}),
+    "/status": ("application/json", {"schema": {"type": "object"}}),
     "/openapi.json": ("application/json", {"schema": {"type": "object"}}),
 }
 _TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")

@@ -46,12 +46,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All that a worker needs to know beside the model's files."""
+class Model:
+    """A version on this machine, and the key of its paths: none where the server has one model."""
 
     folder: str
+    key: str = ""
     name: str = ""
     version: str = ""
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a worker needs to know beside the models' files."""
+
+    models: tuple[Model, ...]
     host: str = "127.0.0.1"
     workers: int = 1
     threads: int = 1
@@ -74,4 +83,5 @@ class Settings:
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Settings:
         """Read the JSON form back."""
-        return cls(**{**written, "limits": Limits(**written["limits"])})
+        models = tuple(Model(**model) for model in written["models"])
+        return cls(**{**written, "models": models, "limits": Limits(**written["limits"])})

@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 PROTOCOLS = ("mlflow", "simple")
+STATES = ("DOWNLOADING", "VERIFYING", "WARMING", "READY", "REFUSED", "DRAINING")
 FLUSH_SECONDS = 0.2
 
 
@@ -26,13 +27,14 @@ class _Tally:
 
     rows: int = 0
     extra: int = 0
+    versions: Counts[tuple[str, str]] = field(default_factory=Counts)
     seconds: list[float] = field(default_factory=list)
 
 
 class Telemetry:
     """One worker's counters."""
 
-    def __init__(self, *, name: str, version: str, digest: str) -> None:
+    def __init__(self) -> None:
         registry = CollectorRegistry()
         self._requests = Counter("slipway_requests", "Answers", ["protocol", "status"], registry=registry)
         self._errors = Counter("slipway_errors", "Requests refused or failed", ["kind"], registry=registry)
@@ -57,22 +59,39 @@ class Telemetry:
         self.in_flight = Gauge(
             "slipway_in_flight", "Requests being answered", multiprocess_mode="livesum", registry=registry
         )
-        info = Gauge(
-            "slipway_model",
-            "The model served",
-            ["name", "version", "digest"],
-            multiprocess_mode="max",
-            registry=registry,
+        self._answers = Counter(
+            "slipway_answers", "Predictions given", ["model", "version"], registry=registry
         )
-        info.labels(name, version, digest).set(1)
+        self._info, self._state, self._stale = (
+            Gauge(f"slipway_{noun}", text, labels, multiprocess_mode="livemostrecent", registry=registry)
+            for noun, text, labels in (
+                ("model", "The model served", ["name", "version", "digest"]),
+                ("state", "State of the version that --model points to", ["model", "state"]),
+                ("registry_stale_seconds", "Since the registry last answered", ["model"]),
+            )
+        )
         self._seconds = {protocol: seconds.labels(protocol) for protocol in PROTOCOLS}
         self._good = {protocol: self._requests.labels(protocol, "200") for protocol in PROTOCOLS}
         self._tallies = {protocol: _Tally() for protocol in PROTOCOLS}
         self._flush_due = False
 
-    def scored(self, protocol: str, rows: int, seconds: float, *, extra: int) -> None:
-        """Count one answered request; called on the event loop."""
+    def serves(self, new: tuple[str, str, str], old: tuple[str, str, str] | None = None) -> None:
+        """Show name, version and digest of what is served now, and no longer what was."""
+        if old:
+            self._info.labels(*old).set(0)
+        self._info.labels(*new).set(1)
+
+    def show_state(self, model: str, state: str, seconds: float | None) -> None:
+        """Show a model's state and how long ago the registry last answered, if it ever did."""
+        for each in STATES:
+            self._state.labels(model, each).set(each == state)
+        if seconds is not None:
+            self._stale.labels(model).set(seconds)
+
+    def scored(self, protocol: str, rows: int, seconds: float, *, extra: int, of: tuple[str, str]) -> None:
+        """Count one request answered by a model's version; called on the event loop."""
         tally = self._tallies[protocol]
+        tally.versions[of] += 1
         tally.rows += rows
         tally.extra += extra
         tally.seconds.append(seconds)
@@ -87,6 +106,8 @@ class Telemetry:
             if tally.seconds:
                 self._tallies[protocol] = _Tally()
                 self._good[protocol].inc(len(tally.seconds))
+                for version, count in tally.versions.items():
+                    self._answers.labels(*version).inc(count)
                 self._rows.inc(tally.rows)
                 self._extra.inc(tally.extra)
                 _observe(self._seconds[protocol], tally.seconds)

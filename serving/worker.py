@@ -12,19 +12,20 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-from pathlib import Path
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.app import App
+from serving.app import App, Serving
 from serving.errors import ServingError
-from serving.scorer import Scorer
-from serving.settings import Limits, Settings
+from serving.settings import Limits, Model, Settings
 
 logger = logging.getLogger("serving")
 
@@ -97,9 +98,7 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
 
 def run(settings: Settings, listener: socket.socket) -> None:
     """Load, replay, serve until told to stop; raises ModelError before the first request."""
-    scorer = Scorer.load(Path(settings.folder), threads=settings.threads)
-    scorer.replay_golden()
-    app = App(scorer, settings)
+    app = App([Serving.load(model, threads=settings.threads) for model in settings.models], settings)
     config = uvicorn.Config(
         app,
         http=protocol_class(settings.limits),
@@ -132,14 +131,46 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
         self._app = app
+        self._prepared: dict[Model, Serving] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        asyncio.get_running_loop().add_reader(sys.stdin, self._parent_gone)
+        self._obeying = asyncio.create_task(self._obey())
 
-    def _parent_gone(self) -> None:
-        asyncio.get_running_loop().remove_reader(sys.stdin)
+    async def _obey(self) -> None:
+        """Do what the parent orders; where its line ends, the parent is gone."""
+        with suppress(ConnectionError):  # a killed parent's line is reset
+            await self._obey_line(*await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0))))
         self.handle_exit(signal.SIGTERM, None)
+
+    async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'{"serves": true}\n')
+        while line := await reader.readline():
+            order = json.loads(line)
+            if "status" in order:
+                self._app.status = order["status"]
+            else:
+                writer.write(
+                    json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
+                )
+
+    async def _do(self, order: dict[str, Any]) -> str | None:
+        """Load a version in a thread, and serve it where the order is to swap; return why not."""
+        model = Model(**(order.get("prepare") or order["swap"]))
+        serving = self._app.warm(model) or self._prepared.get(model)
+        try:
+            if serving is None:
+                load = partial(Serving.load, model, threads=self._app.settings.threads)
+                serving = await asyncio.to_thread(load)
+        except ServingError as error:
+            return str(error)
+        except Exception:
+            logger.exception("a version cannot be loaded")
+            return "the version cannot be loaded; the worker's log has the reason"
+        self._prepared = {model: serving} if "prepare" in order else {}
+        if "swap" in order:
+            self._app.swap(serving)
+        return None
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         self.force_exit = self.should_exit
@@ -179,10 +210,12 @@ def _log_as_json_lines(access: logging.Logger) -> None:
 def main() -> int:
     """Serve on the inherited socket."""
     forbid_imports()
+    sys.setswitchinterval(0.0005)  # a thread that loads the next version gives way sooner than after 5 ms
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     _log_as_json_lines(logging.getLogger("serving.access"))
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    settings = Settings.from_dict(json.loads(sys.stdin.readline()))
+    with open(0, "rb", buffering=0, closefd=False) as line:
+        settings = Settings.from_dict(json.loads(line.readline()))
     try:
         run(settings, socket.socket(fileno=int(sys.argv[1])))
     except ServingError as error:

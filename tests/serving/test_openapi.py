@@ -19,7 +19,7 @@ def test_generated_requests_find_no_failure_and_no_undocumented_answer(start, re
         command += ["--phases", "examples,coverage,fuzzing", "--max-examples", "200", "--no-color"]
         done = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True, timeout=200)
         assert done.returncode == 0, done.stdout[-5000:]
-        assert "8 selected / 8 total" in done.stdout
+        assert "9 selected / 9 total" in done.stdout
         assert served.call("/readyz")[0] == 200
 
 

@@ -395,14 +395,13 @@ import asyncio, json, pickle, sys, numpy
 def forbidden(*_, **__): raise SystemExit("unpickled")
 pickle.load = pickle.loads = numpy.load = forbidden
 from pathlib import Path
-from serving.app import App
-from serving.scorer import Scorer
-from serving.settings import Settings
+from serving.app import App, Serving
+from serving.settings import Model, Settings
 import serving.worker
 assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)
 serving.worker.forbid_imports()
-scorer = Scorer.load(Path(sys.argv[1])); scorer.replay_golden()
-app = App(scorer, Settings(folder=sys.argv[1]))
+serving = Serving.load(Model(sys.argv[1]), threads=1)
+app = App([serving], Settings(models=(serving.model,)))
 async def ask(body, kind):
     sent = []
     async def receive(): return {"body": body}
@@ -411,7 +410,7 @@ async def ask(body, kind):
     scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": headers}
     await app(scope, receive, send)
     return sent[0]["status"]
-row = scorer.document.golden_rows[0]
+row = serving.scorer.document.golden_rows[0]
 assert asyncio.run(ask(json.dumps({"dataframe_records": [row]}).encode(), b"application/json")) == 200
 assert "pyarrow" not in sys.modules
 csv = ",".join(row) + "\\n" + ",".join("" if v is None else str(v) for v in row.values())

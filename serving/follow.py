@@ -1,0 +1,205 @@
+"""Which version each model's place points to, and how a new one comes into service.
+
+One thread in the parent asks the registry for all workers. A new version is downloaded and
+compared with its promotion's digest here, loaded and replayed in every worker, and only where
+all of them are ready do they swap. Whatever fails, the version in service stays: a refused one
+isn't tried again before the place points elsewhere; a registry that cannot be asked is asked
+again, ever more slowly.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from serving.errors import ModelError, ModelNotFound, NotReady, RegistryDown
+from serving.settings import Model
+from serving.store import Cache, Found, is_remote, local, resolve
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two questions to a registry that does not answer."""
+
+logger = logging.getLogger("serving")
+
+
+class Workers(Protocol):
+    """What the follower asks of the crew."""
+
+    def prepare(self, model: Model) -> str | None:
+        """Load a version in all workers; return why one of them refuses it. Raises NotReady."""
+
+    def swap(self, model: Model) -> None:
+        """Serve it."""
+
+    def tell_status(self, status: dict[str, Any]) -> None:
+        """Pass on what /status shows."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to follow: seconds between two questions, and whether unpromoted versions pass."""
+
+    cache: Cache
+    poll_seconds: float = 2.0
+    allow_unpromoted: bool = False
+
+
+@dataclass
+class Status:
+    """One model's part of /status.
+
+    Attributes
+    ----------
+    uri : str
+        As --model gave it.
+    state : str
+        DOWNLOADING, VERIFYING, WARMING, READY or REFUSED, of the version that it points to.
+    reason : str
+        Why that version is refused.
+    registry : str
+        What is wrong with the registry, or nothing.
+    seen : float
+        When the registry last answered, in seconds since 1970; 0 for a local folder or never.
+    """
+
+    uri: str
+    state: str = "READY"
+    version: str = ""
+    reason: str = ""
+    registry: str = ""
+    seen: float = 0.0
+
+
+class Followed:
+    """One model: what it points to, and what is served."""
+
+    def __init__(self, key: str, uri: str, rules: Rules) -> None:
+        self._rules = rules
+        self._refused: Found | None = None
+        self._failures = 0
+        self.status = Status(uri)
+        self.model = replace(self._first(), key=key)
+        self.status.version = self.model.version
+        self._seen_files = _files(self.model)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the registry should be asked again, a little less than the bound."""
+        longest = max(self._rules.poll_seconds, LONGEST_PAUSE)
+        return min(self._rules.poll_seconds * 2.0**self._failures, longest) * random.uniform(0.9, 1)  # noqa: S311
+
+    def _first(self) -> Model:
+        """Return the version to start with; the last one known where the registry cannot be asked."""
+        uri = self.status.uri
+        if not is_remote(uri):
+            return local(uri)
+        try:
+            found = self._ask()
+            model = self._rules.cache.fetch(found, allow_unpromoted=self._rules.allow_unpromoted)
+            self._rules.cache.remember(uri, model)
+        except RegistryDown as error:
+            known = self._rules.cache.recall(uri)
+            if known is None:
+                raise
+            logger.warning("%s; starting with version %s from the cache", error, known.version)
+            self.status.registry = str(error)
+            return known
+        return model
+
+    def _ask(self) -> Found:
+        found = resolve(self.status.uri)
+        self.status.registry = ""
+        if found.name:  # a run or a model's id points to one thing for ever: nobody was asked
+            self.status.seen = time.time()
+        return found
+
+    def follow(self, workers: Workers, publish: Any) -> None:
+        """Ask the registry once, and bring what it points to into service."""
+        try:
+            found = self._ask()
+            if found == self._refused:
+                return
+            self._take(found, workers, publish)
+            self._failures = 0
+        except ModelNotFound as error:  # the alias or the version is gone
+            self.status.seen = time.time()
+            self.status.registry = f"{error}; version {self.model.version} stays"
+        except (RegistryDown, NotReady) as error:
+            self._failures = min(self._failures + 1, 10)
+            self.status.registry = f"{error}; version {self.model.version} stays"
+            logger.warning("%s", self.status.registry)
+
+    def _take(self, found: Found, workers: Workers, publish: Any) -> None:
+        self._refused = None
+        serving = (self.model.version, self.model.digest)
+        if (found.version, found.pinned or self.model.digest) == serving and self._intact():
+            self._show("READY", found.version)
+            return
+        try:
+            model = self._fetch(found, publish)
+            if reason := workers.prepare(model):
+                raise ModelError(reason)
+        except (ModelError, ModelNotFound) as error:
+            self._refused = found
+            self._show("REFUSED", found.version, str(error))
+            logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400
+            return
+        workers.swap(model)
+        self.model, self._seen_files = model, _files(model)
+        self._rules.cache.remember(self.status.uri, replace(model, key=""))
+        self._show("READY", model.version)
+        logger.info("%s: version %s is served", self.status.uri, model.version)
+
+    def _fetch(self, found: Found, publish: Any) -> Model:
+        here = bool(found.pinned and self._rules.cache.holds(found.pinned))
+        self._show("VERIFYING" if here else "DOWNLOADING", found.version)
+        publish()
+        model = self._rules.cache.fetch(found, allow_unpromoted=self._rules.allow_unpromoted)
+        self._show("WARMING", found.version)
+        publish()
+        return replace(model, key=self.model.key)
+
+    def _show(self, state: str, version: str, reason: str = "") -> None:
+        self.status.state, self.status.version, self.status.reason = state, version, reason
+
+    def _intact(self) -> bool:
+        """Return whether the files that a new worker would load are those that were checked."""
+        return _files(self.model) == self._seen_files
+
+
+def _files(model: Model) -> list[tuple[str, int, int]]:
+    found = sorted(Path(model.folder).glob("*"))
+    return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
+
+
+def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
+    """Follow all models in a thread of its own, until the process ends."""
+
+    def publish() -> None:
+        workers.tell_status({each.model.key: asdict(each.status) for each in followed})
+
+    def run() -> None:
+        publish()
+        due = {id(each): time.monotonic() + each.pause for each in followed if is_remote(each.status.uri)}
+        while due:
+            time.sleep(max(0.0, min(due.values()) - time.monotonic()))
+            for each in followed:
+                if due.get(id(each), float("inf")) <= time.monotonic():
+                    _once(each)
+                    due[id(each)] = time.monotonic() + each.pause
+                    publish()
+
+    def _once(each: Followed) -> None:
+        try:
+            each.follow(workers, publish)
+        except Exception:
+            logger.exception("following %s failed; it goes on", each.status.uri)
+
+    thread = threading.Thread(target=run, name="follower", daemon=True)
+    thread.start()
+    return thread
