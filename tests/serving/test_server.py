@@ -411,10 +411,12 @@ async def ask(body, kind):
     await app(scope, receive, send)
     return sent[0]["status"]
 row = serving.scorer.document.golden_rows[0]
-assert asyncio.run(ask(json.dumps({"dataframe_records": [row]}).encode(), b"application/json")) == 200
-assert "pyarrow" not in sys.modules
 csv = ",".join(row) + "\\n" + ",".join("" if v is None else str(v) for v in row.values())
-assert asyncio.run(ask(csv.encode(), b"text/csv")) == 200
+async def both():
+    assert await ask(json.dumps({"dataframe_records": [row]}).encode(), b"application/json") == 200
+    assert "pyarrow" not in sys.modules
+    assert await ask(csv.encode(), b"text/csv") == 200
+asyncio.run(both())
 print([name for name in ("mlflow", "sklearn", "pandas", "skops") if name in sys.modules])
 """
 
