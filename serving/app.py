@@ -324,11 +324,17 @@ async def read_body(
         raise TooLarge(what="bytes of body", limit=limits.body_bytes)
     task = asyncio.current_task(loop)
     assert task is not None
-    timer = loop.call_later(limits.body_seconds, task.cancel)  # asyncio.timeout takes 2 us more a request
+    late: list[asyncio.Task[Any]] = []
+
+    def give_up() -> None:
+        late.append(task)
+        task.cancel()
+
+    timer = loop.call_later(limits.body_seconds, give_up)  # asyncio.timeout takes 2 us more a request
     try:
         return await _read_all(receive, limits)
     except asyncio.CancelledError as error:
-        if loop.time() < timer.when():
+        if not late:
             raise
         task.uncancel()
         raise SlowBody(f"the body took longer than {limits.body_seconds:g} s") from error

@@ -149,8 +149,9 @@ def test_the_later_of_two_retrains_is_judged_against_the_new_champion(
     promote(three[0])
     judged_against = []
 
-    def decide() -> gate.Decision:
-        current = registry.champion(NAME)
+    def decide(history: ledger.History) -> gate.Decision:
+        current = history.current
+        assert current is not None
         judged_against.append(current.number)
         if current.number == "1":
             promote(three[1])
