@@ -10,9 +10,11 @@ again, ever more slowly.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,9 @@ from serving.store import Cache, Found, is_remote, local, resolve
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""
+
+NICENESS = 10
+"""Of the follower's thread: on a small machine it would take the workers' time."""
 
 logger = logging.getLogger("serving")
 
@@ -177,6 +182,12 @@ def _files(model: Model) -> list[tuple[str, int, int]]:
     return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
 
 
+def _step_back() -> None:
+    """Let the workers go first: what this thread downloads and checks is in no hurry."""
+    with suppress(OSError, AttributeError):  # only Linux knows a thread's own priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
 def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
     """Follow all models in a thread of its own, until the process ends."""
 
@@ -184,6 +195,7 @@ def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
         workers.tell_status({each.model.key: asdict(each.status) for each in followed})
 
     def run() -> None:
+        _step_back()
         publish()
         due = {id(each): time.monotonic() + each.pause for each in followed if is_remote(each.status.uri)}
         while due:

@@ -1,0 +1,22 @@
+"""A hundred swaps under load: `python -m benchmarks.swaps` runs the soak test and shows its figures."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+TEST = "tests/serving/test_follow.py::test_a_hundred_swaps_under_load_lose_nothing"
+
+
+def main() -> int:
+    """Run the test with its log shown."""
+    root = Path(__file__).parent.parent
+    return int(
+        pytest.main([str(root / TEST), "-q", "-m", "soak", "-o", "log_cli=true", "--log-cli-level=WARNING"])
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
