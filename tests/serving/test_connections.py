@@ -114,3 +114,17 @@ def test_a_body_without_a_declared_length_is_measured_too(start, line):
     with start("--model", str(line), "--body-bytes", "2000") as served, connect(served) as connection:
         connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
         assert b" 413 " in connection.recv(4096)
+
+
+def test_heads_without_a_body_are_sent_too(served):
+    """HEAD has none, and Expect waits for one: neither is held back for what never comes."""
+    host, port = served.url.removeprefix("http://").split(":")
+    with closing(socket.create_connection((host, int(port)), timeout=5)) as connection:
+        connection.sendall(b"HEAD /ping HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(65536).endswith(b"\r\n\r\n")
+        connection.sendall(
+            b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b'{"x":3}')
+        assert b"200 OK" in connection.recv(65536)
