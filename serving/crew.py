@@ -165,7 +165,7 @@ class Crew:
 
     def _roll(self, number: int, _frame: Any) -> None:
         """Have the keys read at once, and each worker replaced by a new one, one after the other."""
-        self._tell(number)
+        self._tell(number, serving_only=True)  # before it serves, a worker has no ear for it and would die
         try:
             if self._settings.key_file:
                 read_hashes(Path(self._settings.key_file))
@@ -236,7 +236,7 @@ class Crew:
         self._tell(signal.SIGKILL if self._stopping else signal.SIGTERM)
         self._stopping = True
 
-    def _tell(self, number: int) -> None:
+    def _tell(self, number: int, *, serving_only: bool = False) -> None:
         for worker in self._workers:
-            if worker.process.returncode is None:
+            if worker.process.returncode is None and (worker.serves or not serving_only):
                 worker.process.send_signal(number)

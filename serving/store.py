@@ -33,7 +33,7 @@ from serving.scorer_format import (
 from serving.settings import Model
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
-UNREGISTERED = re.compile(r"models:/m-[0-9a-f]+|runs:/.+")
+LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SCORER_FOLDER = "scorer"
 PINNED_TAG = "slipway.pinned_digest"
@@ -79,10 +79,10 @@ def locate(uri: str, cache: Path) -> Model:
 def resolve(uri: str) -> Found:
     """Ask the registry; raises ModelNotFound for what it does not have, RegistryDown where it cannot be asked."""
     registered = REGISTERED.fullmatch(uri)
-    if not registered and not UNREGISTERED.fullmatch(uri):
+    if not registered and not LOGGED.fullmatch(uri) and not re.fullmatch("runs:/.+", uri):
         places = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID, runs:/RUN/PATH or a folder"
         raise ModelNotFound(uri=uri, reason=f"write {places}")
-    if not registered or uri.startswith("models:/m-"):
+    if not registered:
         return Found(uri)
     return _asking(uri, lambda: _ask_registry(registered))
 
@@ -211,8 +211,8 @@ def _download_files(found: Found, folder: Path) -> None:
     import mlflow  # noqa: PLC0415 - as above
 
     root = found.uri
-    if root.startswith("models:/m-"):  # MLflow's own resolver takes the id for a registered name here
-        root = mlflow.MlflowClient().get_logged_model(root.removeprefix("models:/")).artifact_location
+    if logged := LOGGED.fullmatch(root):  # MLflow's own resolver takes the id for a registered name here
+        root = mlflow.MlflowClient().get_logged_model(logged["id"]).artifact_location
     place = f"{root}/{SCORER_FOLDER}"
     sizes = {
         Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=place)

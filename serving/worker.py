@@ -29,6 +29,9 @@ from serving.settings import Limits, Model, Settings
 
 logger = logging.getLogger("serving")
 
+LINGER_SECONDS = 0.5
+"""How long a draining worker waits for the request of a connection that has none in work."""
+
 FORBIDDEN = ("mlflow", "sklearn", "pandas", "skops", "joblib", "cloudpickle")
 
 
@@ -75,6 +78,7 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
     class LimitedProtocol(HttpToolsProtocol):
         head_bytes = unparsed_bytes = 0
         in_head = True
+        draining = False
         timer: asyncio.TimerHandle | None = None
 
         def connection_made(self, transport: Any) -> None:
@@ -129,6 +133,16 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
             self.in_head = False
             self.head_came()
             super().on_headers_complete()
+            if self.draining:
+                self.cycle.keep_alive = False
+
+        def shutdown(self) -> None:
+            """Answer what is under way; a request that was sent before the client could know is answered too."""
+            self.draining = True
+            if self.cycle is None or self.cycle.response_complete:
+                self.loop.call_later(LINGER_SECONDS, super().shutdown)
+            else:
+                super().shutdown()
 
     return LimitedProtocol
 

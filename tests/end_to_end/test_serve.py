@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -18,7 +19,7 @@ import pandas as pd
 import pytest
 
 from serving.tryout import stock_server
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace, free_port, wait_for_port
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 README = (ROOT / "README.md").read_text()
@@ -114,6 +115,29 @@ def test_an_environment_of_the_models_own_requirements_is_enough(
     with stock_server("models:/flights@champion", env_manager="uv") as served:
         answer = predictions(served, body)
     np.testing.assert_allclose(answer, scored(champion, "five.csv", frame)["prediction"], rtol=1e-9)
+
+
+def test_mlflow_run_serves_the_champion_until_it_is_told_to_stop(champion: Workspace) -> None:
+    """Entry point `serve`: our own server, ended by SIGTERM to the project's processes."""
+    port = free_port()
+    words = ["run", str(ROOT), "-e", "serve", "--env-manager", "local", "-P", f"port={port}"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", *words],
+        cwd=champion.folder,
+        env=champion.environment | {"XDG_CACHE_HOME": str(champion.folder / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_for_port(port, 60)
+        frame = rows(5)
+        body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
+        answer = predictions(f"http://127.0.0.1:{port}", body)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+    np.testing.assert_allclose(answer, scored(champion, "served.csv", frame)["prediction"], rtol=1e-9)
 
 
 def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str, champion: Workspace) -> None:

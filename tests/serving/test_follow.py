@@ -328,14 +328,18 @@ def test_several_models_need_names(names):
     assert "NAME=PLACE" in done.stderr
 
 
-@pytest.mark.parametrize("place", ["models:/line/1", "models:/m-{}"])
+@pytest.mark.parametrize("place", ["models:/line/1", "models:/m-{}", "runs:/{}/model"])
 def test_what_was_not_promoted_needs_the_flag(registry, sources, start, place):
-    """A version by its number and a logged model by its id are nobody's decision yet."""
+    """A version by its number, a logged model by its id and a run's folder are nobody's decision yet."""
     import mlflow
 
     mlflow.set_tracking_uri(registry.uri)
     registry.client.delete_model_version_tag("line", "1", PINNED_TAG)
-    if "{}" in place:
+    if place.startswith("runs:"):
+        with mlflow.start_run() as run:
+            mlflow.log_artifacts(str(sources[0]), "model")
+        place = place.format(run.info.run_id)
+    elif "{}" in place:
         model = mlflow.initialize_logged_model(name="model")
         registry.client.log_model_artifacts(model.model_id, str(sources[0]))
         mlflow.finalize_logged_model(model.model_id, "READY")
@@ -346,6 +350,18 @@ def test_what_was_not_promoted_needs_the_flag(registry, sources, start, place):
     assert (done.returncode, "--allow-unpromoted" in done.stderr) == (3, True)
     with start(*options, "--allow-unpromoted") as served:
         assert served.call("/predict", {"x": 3})[1]["y"] > STEP
+
+
+@pytest.mark.parametrize("place", ["models:/m-sales@champion", "models:/m-5a1e5/1"])
+def test_a_name_that_looks_like_an_id_is_a_name(registry, start, place):
+    """MLflow's ids of logged models begin with m- too."""
+    name = place.removeprefix("models:/").split("@")[0].split("/")[0]
+    registry.client.create_registered_model(name)
+    tags = {PINNED_TAG: digest_in(registry.sources[0] / "scorer")}
+    registry.client.create_model_version(name, str(registry.sources[0]), tags=tags)
+    registry.client.set_registered_model_alias(name, "champion", "1")
+    with start("--model", place, "--cache", str(registry.cache)) as served:
+        assert answered(served) == "1"
 
 
 @pytest.fixture(scope="module")

@@ -371,6 +371,27 @@ def test_a_request_under_way_is_answered_before_the_end(start, flights, golden):
         assert served.process.wait(10) == 0
 
 
+@pytest.mark.parametrize("used", [False, True])
+def test_a_request_that_crosses_the_sigterm_is_answered(start, line, used):
+    """A connection was accepted, its request is on the way: it gets its answer, and word that it ends."""
+    body = b'{"x": 3}'
+    request = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    with start("--model", str(line)) as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        with closing(socket.create_connection((host, int(port)), timeout=10)) as connection:
+            if used:
+                connection.sendall(request)
+                assert b"connection: close" not in connection.recv(65536)
+            time.sleep(0.1)  # until it is accepted
+            served.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+            connection.sendall(request)
+            answer = connection.recv(65536)
+        assert b"200 OK" in answer
+        assert b"connection: close" in answer
+        assert served.process.wait(10) == 0
+
+
 @pytest.mark.parametrize(
     "options",
     [
