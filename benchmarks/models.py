@@ -18,22 +18,38 @@ from training.flavor import save_model
 from training.models import FAMILIES
 
 
-def build(folder: Path, *, sample: str, target: str, family: str, features: list[str] | None = None) -> Path:
+def build(
+    folder: Path,
+    *,
+    sample: str,
+    target: str,
+    family: str,
+    features: list[str] | None = None,
+    trees: int = 200,
+) -> Path:
     """Fit one family on a sample, save it as a version and as a joblib file; return the version's folder."""
     path = Path(str(resources.files("data.samples") / f"{sample}.csv"))
-    return build_table(folder, path=path, target=target, family=family, features=features)
+    return build_table(folder, path=path, target=target, family=family, features=features, trees=trees)
 
 
 def build_table(
-    folder: Path, *, path: Path, target: str, family: str, features: list[str] | None = None
+    folder: Path,
+    *,
+    path: Path,
+    target: str,
+    family: str,
+    features: list[str] | None = None,
+    trees: int = 200,
 ) -> Path:
     """Do the same with any table."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the libraries are for training's own tests
-        return _build(folder, path, target, family, features)
+        return _build(folder, path, target, features, family=family, trees=trees)
 
 
-def _build(folder: Path, path: Path, target: str, family: str, features: list[str] | None) -> Path:
+def _build(
+    folder: Path, path: Path, target: str, features: list[str] | None, *, family: str, trees: int
+) -> Path:
     table = load_table(open_source(str(path)))
     table = table.take(table.frame[target].notna().to_numpy())
     features = features or [name for name in table.names if name != target]
@@ -41,7 +57,7 @@ def _build(folder: Path, path: Path, target: str, family: str, features: list[st
     frame, y = table.frame[features], table.numbers(target)
     pipeline = FAMILIES[family](schema, 0)
     if family == "boosting":
-        pipeline.set_params(model__early_stopping=False)  # all its 200 trees
+        pipeline.set_params(model__early_stopping=False, model__max_iter=trees)
     pipeline.fit(frame, y)
     compiled = compile_verified(pipeline, schema=schema, frame=frame, target=y)
     write_scorer(
