@@ -150,16 +150,16 @@ def test_the_next_request_is_answered(abused, golden, attack):
 
 
 def test_memory_does_not_grow_with_abuse(start, flights):
-    """Two rounds of everything warm its threads up; two more add nothing."""
+    """Three rounds of everything warm its threads and heaps up; two more add nothing."""
     with start("--model", str(flights)) as served:
         (worker,) = psutil.Process(served.process.pid).children()
         figures = []
-        for _ in range(4):
+        for _ in range(5):
             for attack in ABUSE:
                 attack(served)
             figures.append(worker.memory_info().rss)
-        assert figures[3] < figures[1] * 1.02, figures
-        assert figures[3] < 250e6, figures
+        assert figures[4] < figures[2] * 1.03, figures
+        assert figures[4] < 250e6, figures
 
 
 def test_the_depth_of_json_is_a_limit(start, flights, golden):
