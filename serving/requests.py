@@ -135,7 +135,7 @@ def _refuse_constant(_: str) -> NoReturn:
 
 def from_split(names: Any, data: Any, schema: Schema, limits: Limits) -> Rows:
     """Pack column names and a list of rows."""
-    if not isinstance(names, list) or not all(type(name) is str for name in names):
+    if not isinstance(names, list) or not set(map(type, names)) <= {str}:
         raise Malformed("'columns' must be a list of column names")
     if len(set(names)) != len(names):
         raise Malformed("'columns' names a column twice")
