@@ -28,7 +28,7 @@ install: .venv/installed ## make .venv and install the pinned requirements
 
 run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row
 	@echo "slipway: from data/samples/flights.csv to an endpoint"
-	@mlflow run . --env-manager local --experiment-name flights $(FLIGHTS) 2> slipway-mlflow.log \
+	@mlflow run . --env-manager local --experiment-name flights $(FLIGHTS) -P time_budget=20 2> slipway-mlflow.log \
 		|| { tail -n 5 slipway-mlflow.log; exit 1; }
 	@python -m serving.tryout --model models:/flights@champion --data data/samples/flights.csv --row 25000 \
 		--target arr_delay --exclude date --unit min

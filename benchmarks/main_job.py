@@ -50,6 +50,8 @@ def timed_run(folder: Path) -> tuple[float, list[tuple[float, str]]]:
         "local",
         "-P",
         "exclude=date",
+        "-P",
+        "time_budget=20",
     ]
     started = time.perf_counter()
     job = subprocess.Popen(

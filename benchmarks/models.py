@@ -15,7 +15,7 @@ from data.sources import open_source
 from data.tables import describe, load_table
 from training.compiling import compile_verified, write_scorer
 from training.flavor import save_model
-from training.models import FAMILIES
+from training.models import build as build_pipeline
 
 
 def build(
@@ -55,9 +55,8 @@ def _build(
     features = features or [name for name in table.names if name != target]
     schema: Schema = describe(table, features, target=target)
     frame, y = table.frame[features], table.numbers(target)
-    pipeline = FAMILIES[family](schema, 0)
-    if family == "boosting":
-        pipeline.set_params(model__early_stopping=False, model__max_iter=trees)
+    params = {"max_iter": trees} if family == "boosting" else {}
+    pipeline = build_pipeline({"family": family, "params": params}, schema, seed=0)
     pipeline.fit(frame, y)
     compiled = compile_verified(pipeline, schema=schema, frame=frame, target=y)
     write_scorer(

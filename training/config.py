@@ -74,8 +74,14 @@ class TrainConfig:
         With `split_by` the column it needs.
     holdout : float
         Share of the rows to judge by.
-    units : dict of str to str
+    units : pairs of str
         Units by column, for people.
+    time_budget : float
+        Seconds for the search and the last fit.
+    trials : int
+        Settings tried at most.
+    monotonic : pairs of column and 1 or -1
+        Directions that predictions must keep.
     """
 
     data: str
@@ -91,6 +97,9 @@ class TrainConfig:
     promote: Literal["auto", "never"] = "auto"
     policy: Policy = Policy()
     units: tuple[tuple[str, str], ...] = ()
+    time_budget: float = 60.0
+    trials: int = 200
+    monotonic: tuple[tuple[str, int], ...] = ()
 
     @property
     def unit(self) -> str:
@@ -115,6 +124,9 @@ class TrainConfig:
             "margin": str(self.policy.margin),
             "allow_schema_change": str(self.policy.allow_schema_change).lower(),
             "units": ",".join(f"{column}={unit}" for column, unit in self.units),
+            "time_budget": f"{self.time_budget:g}",
+            "trials": str(self.trials),
+            "monotonic": ",".join(f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic),
         }
 
 
@@ -207,6 +219,9 @@ def build_parser() -> Parser:
     train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
     _add_policy(train)
     train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
+    train.add_argument("--time_budget", type=seconds, default=60.0, help="seconds for search and last fit")
+    train.add_argument("--trials", type=positive, default=200, help="settings tried at most")
+    train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
     promote = commands.add_parser("promote", help="promote a version by hand", allow_abbrev=False)
     promote.add_argument("--name", type=model_name, required=True)
     promote.add_argument("--version", type=version_number, required=True)
@@ -297,6 +312,9 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
         promote=asked.promote,
         policy=_policy(asked),
         units=asked.units,
+        time_budget=asked.time_budget,
+        trials=asked.trials,
+        monotonic=asked.monotonic,
     )
 
 
@@ -407,3 +425,31 @@ def units(word: str) -> tuple[tuple[str, str], ...]:
         if not (column and equals and unit):
             raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
     return tuple((column.strip(), unit.strip()) for column, _, unit in pairs)
+
+
+def directions(word: str) -> tuple[tuple[str, int], ...]:
+    """Read `column=+` and `column=-` pairs."""
+    pairs = units(word)
+    if not {sign for _, sign in pairs} <= {"+", "-"}:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} must be column=+ or column=- pairs, such as price=+,age=-"
+        )
+    return tuple((column, 1 if sign == "+" else -1) for column, sign in pairs)
+
+
+def seconds(word: str) -> float:
+    """Accept how long a search may take."""
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 1.0 <= value <= 86_400.0:
+        raise argparse.ArgumentTypeError(f"{word!r} must be seconds from 1 to 86400")
+    return value
+
+
+def positive(word: str) -> int:
+    """Accept a count of at least one."""
+    if not re.fullmatch(r"[1-9]\d{0,5}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 1 to 999999")
+    return int(word)

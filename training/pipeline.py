@@ -6,6 +6,7 @@ say goes to the caller; nothing is printed here.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,18 +25,24 @@ from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import evidence, flavor, gate, ledger, registry, report, tracking
-from training.compiling import CompilingError, write_scorer
+from training.compiling import write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig
 from training.errors import SplitChanged, Superseded, TrainingError
 from training.evaluation import Evaluation, score
-from training.search import Candidate, Choice, choose
+from training.models import Spec
+from training.search import Budget, Candidate, Choice, Told, choose
 from training.trial import Trial
 
 Decide = Callable[[ledger.History], gate.Decision]
 Say = Callable[[str, str], None]
 """Told of each step: its name, and what came of it."""
 
-FOLDS = 5
+FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
+"""Of cross-validation; more where rows are few."""
+
+SPEC_FILE = "model_spec.json"
+"""The artifact with the chosen specification."""
+
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
 
@@ -145,27 +152,41 @@ def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> t
 
 
 def search(job: Job, rows: Rows) -> Choice:
-    """Let the families compete on the training rows; each is a nested run."""
+    """Let specifications compete on the training rows; the best of each family is a nested run."""
+    config, say = job.config, job.say
 
     def on_candidate(candidate: Candidate) -> None:
         error = report.figure(candidate.cv_rmse, rows.schema.target_unit, candidate.cv_rmse_se)
-        job.say("try", f"{candidate.family}: cross-validated RMSE {error} ({candidate.fit_seconds:.1f} s)")
+        say("try", f"{candidate.family}: cross-validated RMSE {error} ({candidate.fit_seconds:.1f} s)")
         job.run.log_nested(
-            candidate.family, metrics=candidate.as_metrics(), params={"family": candidate.family}
+            candidate.family,
+            metrics=candidate.as_metrics(),
+            params={"spec": json.dumps(candidate.spec)[:6000]},
         )
 
-    def on_refusal(candidate: Candidate, error: CompilingError) -> None:
-        job.say("warning", f"{candidate.family} leaves the search: {error}")
-
+    told = Told(
+        candidate=on_candidate,
+        refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
+        interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
+    )
+    few = rows.split.counts["train"] < FEW_ROWS
     return choose(
         rows.frame("train"),
         rows.target("train"),
-        rows.split.folds(FOLDS),
+        rows.split.folds(MANY_FOLDS if few else FOLDS),
         schema=rows.schema,
-        seed=job.config.seed,
-        on_candidate=on_candidate,
-        on_refusal=on_refusal,
+        seed=config.seed,
+        budget=Budget(config.time_budget, config.trials),
+        warm=champions_spec(config.name),
+        monotonic=dict(config.monotonic),
+        told=told,
     )
+
+
+def champions_spec(name: str) -> Spec | None:
+    """Return what the champion was built from, so that a retrain starts where the last one ended."""
+    champion = registry.champion(name)
+    return tracking.read_json(champion.run_id, SPEC_FILE) if champion else None
 
 
 def evaluate(rows: Rows, choice: Choice) -> Evaluation:
@@ -198,6 +219,8 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
+    run.log_json(SPEC_FILE, choice.spec)
+    run.log_table("trials", choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"

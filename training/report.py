@@ -74,7 +74,9 @@ def summary(schema: Schema, choice: Choice, evaluation: Evaluation) -> str:
 
 def line(choice: Choice, schema: Schema) -> dict[str, float]:
     """Return w and b of y = wx + b as metrics where the model is such a line, and nothing otherwise."""
-    if choice.best.family != "ridge" or [column.kind for column in schema.columns] != ["number"]:
+    if choice.spec != {"family": "ridge", "params": {}} or [column.kind for column in schema.columns] != [
+        "number"
+    ]:
         return {}
     at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
     intercept, at_one = choice.fitted.predict(at)

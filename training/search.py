@@ -1,31 +1,76 @@
-"""Which model to fit: the families compete by cross-validation on the training rows.
+"""Which model to fit: specifications compete by cross-validation on the training rows.
 
-It sees training rows only. The winner has the lowest mean squared error over all validated
-rows; its figure is optimistic by the choice itself, which is why the holdout exists.
+First the portfolio's, the champion's own before them, then what Optuna proposes, until the time is
+up or nothing more is won. The best few are blended on their out-of-fold predictions. A simpler
+model is preferred where the difference is within one standard error. It sees training rows only;
+the winner's figure is optimistic by the choice itself, which is why the holdout exists.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
+from sklearn.exceptions import ConvergenceWarning
 
 from data.schema import Schema
+from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
-from training.models import FAMILIES
+from training.compiling.errors import TooCostly
+from training.models import Spec, build
+from training.trials import FoldResult, Folds, Pool, Rows, folds_of
 
-Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+if TYPE_CHECKING:
+    import optuna
+
+Ask = tuple[Spec, Callable[[float], None]]
+"""A specification to try, and who is told its error."""
+
+SAMPLE_ROWS = (10_000, 40_000)
+"""Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
+
+FINALISTS = 4
+"""How many go on to the next size."""
+
+SEARCH_SHARE = 0.7
+"""Of the time budget; the rest is for fitting what was chosen."""
+
+HOPELESS, HOPELESS_Z = 1.3, 2.5
+"""A trial ends after a fold that leaves its mean squared error so many times the best one's on the same
+rows, and so many standard errors of the difference above it."""
+
+PATIENCE, GAIN = 40, 0.001
+"""The search ends after so many trials in a row that lower the best error by less than this share."""
+
+BLEND_MEMBERS, BLEND_STEPS = 12, 40
+SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
+"""Two for every other family."""
+
+MOST_BYTES = 50_000_000
+MOST_ROW_MICROSECONDS = 200.0
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to search, and how many trials at most."""
+
+    seconds: float = 60.0
+    trials: int = 200
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One family's showing.
+    """One specification's showing.
 
     Attributes
     ----------
@@ -33,13 +78,20 @@ class Candidate:
         Over all validated rows, and its standard error, in the target's unit.
     fit_seconds : float
         All folds together.
+    out_of_fold : float64 array of shape (n_rows,)
+        Predictions of rows it was not fitted on; NaN where never validated.
     """
 
-    family: str
-    pipeline: Pipeline
+    spec: Spec = field(repr=False)
     cv_rmse: float
     cv_rmse_se: float
     fit_seconds: float
+    out_of_fold: NDArray[np.float64] = field(repr=False)
+
+    @property
+    def family(self) -> str:
+        """The family's name."""
+        return str(self.spec["family"])
 
     def as_metrics(self) -> dict[str, float]:
         """Return the figures under their MLflow names."""
@@ -52,16 +104,36 @@ class Choice:
 
     best: Candidate
     candidates: tuple[Candidate, ...]
-    fitted: Pipeline
+    fitted: Any
     compiled: Verified
-    dummy: Pipeline
+    dummy: Any
     fit_seconds: float
     search_seconds: float
+    trials: pd.DataFrame = field(repr=False)
+
+    @property
+    def spec(self) -> Spec:
+        """What to build again."""
+        return self.best.spec
+
+    @property
+    def out_of_fold(self) -> NDArray[np.float64]:
+        """The winner's predictions of rows it was not fitted on."""
+        return self.best.out_of_fold
 
     def as_metrics(self) -> dict[str, float]:
         """Return the winner's figures under their MLflow names; `fit_seconds` is the last fit's."""
         seconds = {"fit_seconds": self.fit_seconds, "search_seconds": self.search_seconds}
-        return self.best.as_metrics() | seconds
+        return self.best.as_metrics() | seconds | {"trials": float(len(self.trials))}
+
+
+@dataclass
+class Told:
+    """Whom the search tells what; each does nothing by default."""
+
+    candidate: Callable[[Candidate], None] = lambda _: None
+    refusal: Callable[[Candidate, Exception], None] = lambda *_: None
+    interrupted: Callable[[int], None] = lambda _: None
 
 
 def choose(
@@ -71,12 +143,15 @@ def choose(
     *,
     schema: Schema,
     seed: int,
-    on_candidate: Callable[[Candidate], None] = lambda _: None,
-    on_refusal: Callable[[Candidate, CompilingError], None] = lambda *_: None,
+    budget: Budget = Budget(),
+    warm: Spec | None = None,
+    monotonic: dict[str, int] | None = None,
+    told: Told | None = None,
 ) -> Choice:
-    """Cross-validate each family, fit the best on all rows, and compile it.
+    """Search, fit the best on all rows, and compile it.
 
-    A candidate that does not compile, or not exactly, leaves and the next best takes its place.
+    A candidate that does not compile, not exactly, or beyond the size and time that a scorer may
+    take leaves, and the next best takes its place.
 
     Parameters
     ----------
@@ -86,48 +161,326 @@ def choose(
         In the target's unit.
     folds : list of (fit, validate) positions
         From `data.splits.Split.folds`.
-    on_candidate : callable
-        Told of each candidate as it is done.
-    on_refusal : callable
-        Told of a candidate that left because its graph is not its pipeline, and why.
+    warm : mapping
+        The champion's specification, tried first.
+    monotonic : mapping of column to 1 or -1
+        Directions that predictions must keep.
 
     Raises
     ------
     CompilingError
         Not even the mean compiles.
     """
+    told = told or Told()
     started = time.perf_counter()
-    candidates = []
-    for family, make in FAMILIES.items():
-        candidates.append(_validated(family, make(schema, seed), frame, target, folds))
-        on_candidate(candidates[-1])
-    searched = time.perf_counter()
-    dummy = FAMILIES["mean"](schema, seed).fit(frame, target)
-    ranked = sorted(candidates, key=lambda candidate: candidate.cv_rmse)
+    task = portfolio.Task(len(target), schema, skewed=_is_skewed(target), monotonic=monotonic)
+    race = Race(Rows(frame, target, folds, schema, seed), task, budget)
+    try:
+        race.run(warm)
+    except KeyboardInterrupt:
+        if not race.candidates:
+            raise
+        told.interrupted(len(race.trials))
+    ranked = race.ranked()
+    for candidate in _best_of_families(ranked):
+        told.candidate(candidate)
+    searched = time.perf_counter() - started
+    dummy = build({"family": "mean"}, schema, seed=seed).fit(frame, target)
     for place, candidate in enumerate(ranked, start=1):
         began = time.perf_counter()
-        fitted = clone(candidate.pipeline).fit(frame, target)
-        fit_seconds = time.perf_counter() - began
         try:
+            fitted = _fitted(candidate.spec, race.rows)
+            fit_seconds = time.perf_counter() - began
             compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
+            _check_size(compiled)
         except CompilingError as error:
-            on_refusal(candidate, error)
+            told.refusal(candidate, error)
             if place == len(ranked):
                 raise
             continue
         break
-    return Choice(candidate, tuple(candidates), fitted, compiled, dummy, fit_seconds, searched - started)
+    table = pd.DataFrame(race.trials)
+    return Choice(candidate, tuple(ranked), fitted, compiled, dummy, fit_seconds, searched, table)
 
 
-def _validated(
-    family: str, pipeline: Pipeline, frame: pd.DataFrame, target: NDArray[np.float64], folds: Folds
+class Race:
+    """The trials so far on rows of one size, and when to stop."""
+
+    def __init__(self, rows: Rows, task: portfolio.Task, budget: Budget) -> None:
+        self.all_rows = self.rows = rows
+        self.task = task
+        self.budget = budget
+        self.candidates: list[Candidate] = []
+        self.trials: list[dict[str, Any]] = []
+        self._leader = np.full(len(rows.target), np.nan)  # squared errors of the best so far
+        self._since_gain = 0
+        self._began = time.perf_counter()
+        self._until = self._began + budget.seconds * SEARCH_SHARE
+
+    def run(self, warm: Spec | None) -> None:
+        """Try what there is to try, on ever more rows."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        sizes = [size for size in SAMPLE_ROWS if size < len(self.all_rows.target) / 2]
+        total = self._until - self._began
+        with ExitStack() as stack:
+            self.rows = self.all_rows.sample(sizes[0]) if sizes else self.all_rows
+            self._try_here({"family": "mean", "params": {}})
+            worth = cores > 1 and total > 5.0
+            pool = stack.enter_context(Pool(self.rows, cores)) if worth else None
+            phase = self._began + total * (0.6 if sizes else 1.0)
+            self._try_all(self._asks(warm), pool, phase)
+            for place, size in enumerate([*sizes[1:], len(self.all_rows.target)] if sizes else []):
+                finalists = [(candidate.spec, _tell_nobody) for candidate in self._finalists()]
+                self.rows = self.all_rows.sample(size)
+                self.candidates, self._since_gain = [], 0
+                self._leader = np.full(len(self.rows.target), np.nan)
+                self._try_here({"family": "mean", "params": {}})
+                if pool:
+                    pool = stack.enter_context(Pool(self.rows, cores))
+                share = 0.75 if place < len(sizes) - 1 else 1.0
+                self._try_all(iter(finalists), pool, self._began + total * share)
+
+    def _finalists(self) -> list[Candidate]:
+        return _best_of_families(self.ranked(blend=False))[:FINALISTS]
+
+    def _asks(self, warm: Spec | None) -> Iterator[Ask]:
+        """Yield what to try: known settings, then Optuna's, each with what is to be told of it."""
+        if warm and portfolio.fits(warm, self.task):
+            yield warm, _tell_nobody
+        for spec in portfolio.first(self.task):
+            yield spec, _tell_nobody
+        study = _study(self.rows.seed)
+        while True:
+            trial = study.ask()
+            yield portfolio.proposed(trial, self.task), partial(_tell, study, trial)
+
+    def _try_all(self, asks: Iterator[Ask], pool: Pool | None, until: float) -> None:
+        while not self._is_over(until):
+            if pool and (pool.busy and not pool.idle):
+                pool.listen(until - time.perf_counter())
+                continue
+            ask = next(asks, None)
+            if ask is None:
+                break
+            spec, tell = ask
+            watch = self._watch(spec, tell)
+            if pool:
+                pool.give(spec, watch)
+            else:
+                for result in folds_of(spec, self.rows):
+                    if not watch(result):
+                        break
+        while pool and pool.busy and time.perf_counter() < until:
+            pool.listen(until - time.perf_counter())
+
+    def _try_here(self, spec: Spec) -> None:
+        watch = self._watch(spec, _tell_nobody)
+        for result in folds_of(spec, self.rows):
+            watch(result)
+
+    def _is_over(self, until: float) -> bool:
+        enough = len(self.trials) > self.budget.trials or self._since_gain >= PATIENCE
+        return enough or (time.perf_counter() >= until and len(self.candidates) > 1)
+
+    def _watch(self, spec: Spec, tell: Callable[[float], None]) -> Callable[[FoldResult], bool]:
+        """Return what collects a trial's folds, and ends a hopeless one."""
+        rows, seconds = self.rows, [0.0]
+        out_of_fold = np.full(len(rows.target), np.nan)
+
+        def watch(result: FoldResult) -> bool:
+            seconds.append(result.seconds)
+            if result.failure or rows is not self.rows:
+                self._note(spec, tell, np.nan, sum(seconds), result.failure)
+                return False
+            out_of_fold[rows.folds[result.fold][1]] = result.predicted
+            candidate = _candidate(spec, out_of_fold, rows.target, sum(seconds))
+            if result.fold == len(rows.folds) - 1:
+                self._finish(candidate, tell)
+            elif self._is_hopeless(out_of_fold):
+                self._note(spec, tell, candidate.cv_rmse, sum(seconds), f"after fold {result.fold + 1}")
+                return False
+            return True
+
+        return watch
+
+    def _is_hopeless(self, out_of_fold: NDArray[np.float64]) -> bool:
+        squared = (out_of_fold - self.rows.target) ** 2
+        known = np.isfinite(squared) & np.isfinite(self._leader)
+        if not known.any() or len(self.candidates) < 2:
+            return False
+        worse = squared[known] - self._leader[known]
+        beyond = worse.mean() > HOPELESS_Z * worse.std() / np.sqrt(worse.size)
+        return bool(squared[known].mean() > HOPELESS * self._leader[known].mean() and beyond)
+
+    def _finish(self, candidate: Candidate, tell: Callable[[float], None]) -> None:
+        before = min((other.cv_rmse for other in self.candidates), default=np.inf)
+        self.candidates.append(candidate)
+        self._note(candidate.spec, tell, candidate.cv_rmse, candidate.fit_seconds, "")
+        if candidate.cv_rmse < before:
+            self._leader = (candidate.out_of_fold - self.rows.target) ** 2
+        if candidate.cv_rmse < before * (1.0 - GAIN):
+            self._since_gain = 0
+
+    def _note(
+        self, spec: Spec, tell: Callable[[float], None], rmse: float, seconds: float, failure: str
+    ) -> None:
+        self._since_gain += 1
+        tell(rmse)
+        words = json.dumps(dict(spec.get("params", {})))
+        trial = {"family": spec["family"], "cv_rmse": rmse, "seconds": seconds, "rows": len(self.rows.target)}
+        self.trials.append(trial | {"left": failure, "params": words})
+
+    def ranked(self, *, blend: bool = True) -> list[Candidate]:
+        """Return the candidates, the chosen one first, those too slow to fit last."""
+        affordable = [each for each in self.candidates if self._full_fit(each) <= self._fit_seconds]
+        ordered = sorted(affordable or self.candidates, key=lambda candidate: candidate.cv_rmse)
+        if blend and len(ordered) > 2:
+            ordered += self._blends(ordered)
+            ordered.sort(key=lambda candidate: candidate.cv_rmse)
+        winner = _simplest(ordered, self.rows.target)
+        return [winner, *(candidate for candidate in ordered if candidate is not winner)]
+
+    @property
+    def _fit_seconds(self) -> float:
+        return max(5.0, self.budget.seconds * (1.0 - SEARCH_SHARE))
+
+    def _full_fit(self, candidate: Candidate) -> float:
+        fitted = sum(len(fit) for fit, _ in self.rows.folds)
+        return candidate.fit_seconds * len(self.all_rows.target) / max(fitted, 1)
+
+    def _blends(self, ordered: list[Candidate]) -> list[Candidate]:
+        """Return the blend of the best, if two take part, judged by weights found on the other folds."""
+        members = self._members(ordered)
+        if len(members) < 2:
+            return []
+        predicted = np.column_stack([member.out_of_fold for member in members])
+        known = np.asarray(np.isfinite(predicted).all(axis=1))
+        weights = blend_weights(predicted[known], self.rows.target[known])
+        used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
+        if len(used) < 2:
+            return []
+        crossed = np.full(len(self.rows.target), np.nan)
+        for _, validate in self.rows.folds:
+            others = known.copy()
+            others[validate] = False
+            if others.any():
+                fair = blend_weights(predicted[others], self.rows.target[others])
+                crossed[validate] = predicted[validate] @ fair
+        spec = {
+            "family": "blend",
+            "members": [member.spec for member, _ in used],
+            "weights": [weight for _, weight in used],
+        }
+        seconds = sum(member.fit_seconds for member, _ in used)
+        return [_candidate(spec, crossed, self.rows.target, seconds)]
+
+    def _members(self, ordered: list[Candidate]) -> list[Candidate]:
+        """Return the best of each family and then the best, as many as can be fitted in time."""
+        members: list[Candidate] = []
+        left = self._fit_seconds
+        for candidate in (*_best_of_families(ordered), *ordered):
+            cost = self._full_fit(candidate)
+            new = all(candidate is not member for member in members)
+            if new and cost <= left and _level(candidate) in (1, 2) and len(members) < BLEND_MEMBERS:
+                members.append(candidate)
+                left -= cost
+        return members
+
+
+def blend_weights(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return weights of shape (n_members,), none negative, that sum to 1.
+
+    Parameters
+    ----------
+    predicted : float64 array of shape (n_rows, n_members)
+        Each member's out-of-fold predictions.
+    target : float64 array of shape (n_rows,)
+
+    Notes
+    -----
+    Greedy selection with replacement (Caruana et al. 2004, ICML, "Ensemble selection from libraries of
+    models"): steadier than least squares where rows are few and the target's tail is long.
+    """
+    residuals = predicted - target[:, None]
+    products = residuals.T @ residuals
+    counts = np.zeros(predicted.shape[1])
+    cross = np.zeros(predicted.shape[1])  # products @ counts
+    for _ in range(BLEND_STEPS):
+        best = int(np.argmin(2.0 * cross + np.diag(products)))
+        counts[best] += 1.0
+        cross += products[best]
+    return counts / BLEND_STEPS
+
+
+def _candidate(
+    spec: Spec, out_of_fold: NDArray[np.float64], target: NDArray[np.float64], seconds: float
 ) -> Candidate:
-    started = time.perf_counter()
-    errors = []
-    for fit, validate in folds:
-        fitted = clone(pipeline).fit(frame.iloc[fit], target[fit])
-        errors.append(fitted.predict(frame.iloc[validate]) - target[validate])
-    squared = np.concatenate(errors) ** 2
+    known = np.isfinite(out_of_fold)
+    squared = (out_of_fold[known] - target[known]) ** 2
     rmse = float(np.sqrt(squared.mean()))
     standard_error = float(squared.std(ddof=1) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
-    return Candidate(family, pipeline, rmse, standard_error, time.perf_counter() - started)
+    return Candidate(spec, rmse, standard_error, seconds, out_of_fold)
+
+
+def _simplest(ordered: list[Candidate], target: NDArray[np.float64]) -> Candidate:
+    """Return the simplest candidate whose squared errors are within one standard error of the best one's."""
+    best = ordered[0]
+    for level in range(_level(best)):
+        rival = next((candidate for candidate in ordered if _level(candidate) == level), None)
+        if rival is None:
+            continue
+        known = np.isfinite(best.out_of_fold) & np.isfinite(rival.out_of_fold)
+        ours, theirs = ((each.out_of_fold[known] - target[known]) ** 2 for each in (best, rival))
+        worse = theirs - ours
+        if worse.mean() <= worse.std(ddof=1) / np.sqrt(worse.size):
+            return rival
+    return best
+
+
+def _level(candidate: Candidate) -> int:
+    return SIMPLICITY.get(candidate.family, 2)
+
+
+def _best_of_families(ordered: list[Candidate]) -> list[Candidate]:
+    best: dict[str, Candidate] = {}
+    for candidate in ordered:
+        best.setdefault(candidate.family, candidate)
+    return list(best.values())
+
+
+def _fitted(spec: Spec, rows: Rows) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
+        return build(spec, rows.schema, seed=rows.seed).fit(rows.frame, rows.target)
+
+
+def _check_size(compiled: Verified) -> None:
+    if len(compiled.graph) > MOST_BYTES:
+        raise TooCostly(what="bytes", found=len(compiled.graph), limit=MOST_BYTES)
+
+
+def _is_skewed(target: NDArray[np.float64]) -> bool:
+    low, high = np.quantile(target, [0.05, 0.95])
+    return bool(target.min() >= 0.0 and high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
+
+
+def _study(seed: int) -> optuna.Study:
+    import optuna  # noqa: PLC0415 - half a second that a short search never needs
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    )
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, rmse: float) -> None:
+    from optuna.trial import TrialState  # noqa: PLC0415 - as above
+
+    if np.isfinite(rmse):
+        study.tell(trial, rmse)
+    else:
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+def _tell_nobody(_: float) -> None:
+    """Let a setting pass that Optuna did not ask for."""

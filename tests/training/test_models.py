@@ -8,8 +8,8 @@ import pytest
 
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training.models import FAMILIES
-from training.search import choose
+from training.models import FAMILIES, build
+from training.search import Budget, Told, choose
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
 
@@ -38,12 +38,13 @@ def table(rows: int = 400) -> Table:
 FEATURES = ["x", "new", "city", "day"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "process"])
 def test_a_row_is_predicted_alike_alone_and_among_others(family: str) -> None:
     """A null arrives as None in a column of nulls and as NaN in a mixed one; an unseen category is no error."""
     given = table()
     schema = describe(given, FEATURES, target="y")
-    fitted = FAMILIES[family](schema, 0).fit(given.frame[FEATURES], given.numbers("y"))
+    fitted = build({"family": family}, schema, seed=0).fit(given.frame[FEATURES], given.numbers("y"))
     rows = given.frame[FEATURES].head(12).copy()
     rows.loc[3, "city"] = "Paris"
     together = fitted.predict(rows)
@@ -66,13 +67,14 @@ def test_the_search_prefers_the_family_that_fits() -> None:
         split.folds(3),
         schema=schema,
         seed=0,
-        on_candidate=told.append,
+        budget=Budget(seconds=60.0, trials=2),
+        told=Told(candidate=told.append),
     )
-    assert [candidate.family for candidate in told] == list(FAMILIES)
+    assert {candidate.family for candidate in told} >= {"mean", "ridge", "boosting"}
     assert choice.best.family == "ridge"
     # 10 % of x is missing, which costs 3² * 0.1 of variance beside the noise of 1.
     assert choice.best.cv_rmse == pytest.approx(np.sqrt(1.0 + 0.9), rel=0.1)
-    assert choice.best.cv_rmse < choice.candidates[0].cv_rmse
+    assert choice.best is choice.candidates[0]
 
 
 def test_the_calendar_is_pythons() -> None:

@@ -3,7 +3,8 @@
     CompilingError
     ├── UncompilableStep    it has no piece for this step, or not for this setting of it
     ├── RefusedPair         the pair cannot be exact
-    └── ParityFailed        the graph differs from the pipeline
+    ├── ParityFailed        the graph differs from the pipeline
+    └── TooCostly           the graph is larger or slower than a scorer may be
 
 All are raised at training time: a refused candidate never becomes a version.
 """
@@ -49,4 +50,16 @@ class ParityFailed(CompilingError):
             f"{rows} rows, at most 1e-9 is allowed: the model is not registered",
             max_rel=max_rel,
             rows=rows,
+        )
+
+
+class TooCostly(CompilingError):
+    """The graph is larger or slower than a scorer may be."""
+
+    def __init__(self, *, what: str, found: float, limit: float) -> None:
+        super().__init__(
+            f"the graph takes {found:,.0f} {what}, at most {limit:,.0f} are allowed: pass fewer or smaller trees",
+            what=what,
+            found=found,
+            limit=limit,
         )

@@ -1,0 +1,188 @@
+"""Cross-validating specifications: one after the other here, or several at once in processes.
+
+A fit cannot be stopped from within, so the processes are ended where the time is up. Each fold's
+result comes back as it is done, so that a hopeless specification stops after its first.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from data.schema import Schema
+from training.models import Spec, build
+
+Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a specification is tried on.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n_train, n_features)
+        Training rows.
+    target : float64 array of shape (n_train,)
+        In the target's unit.
+    folds : list of (fit, validate) positions
+        From `data.splits.Split.folds`.
+    """
+
+    frame: pd.DataFrame = field(repr=False)
+    target: NDArray[np.float64] = field(repr=False)
+    folds: Folds = field(repr=False)
+    schema: Schema
+    seed: int
+
+    def sample(self, count: int) -> Rows:
+        """Return about `count` of the rows in the same folds; the same ones each time."""
+        if count >= len(self.target):
+            return self
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self.target))[:count])
+        place = np.full(len(self.target), -1, dtype=np.intp)
+        place[chosen] = np.arange(count)
+        folds = [
+            tuple(kept[kept >= 0] for kept in (place[fit], place[validate])) for fit, validate in self.folds
+        ]
+        return Rows(self.frame.iloc[chosen], self.target[chosen], folds, self.schema, self.seed)  # type: ignore[arg-type]
+
+
+class FoldResult(NamedTuple):
+    """What one fold came to: predictions of its validated rows, or why there are none."""
+
+    fold: int
+    predicted: NDArray[np.float64]
+    seconds: float
+    failure: str = ""
+
+
+Watch = Callable[[FoldResult], bool]
+"""Told of each fold; says whether to go on."""
+
+
+def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
+    """Fit and predict, fold by fold."""
+    for fold, (fit, validate) in enumerate(rows.folds):
+        began = time.perf_counter()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a network that has not converged is judged by its error
+                model = build(spec, rows.schema, seed=rows.seed).fit(rows.frame.iloc[fit], rows.target[fit])
+                predicted = np.asarray(model.predict(rows.frame.iloc[validate]), dtype=np.float64)
+        except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+            yield FoldResult(fold, np.empty(0), time.perf_counter() - began, str(error)[:200] or "failed")
+            return
+        failure = "" if np.isfinite(predicted).all() else "predictions are not finite"
+        yield FoldResult(fold, predicted, time.perf_counter() - began, failure)
+        if failure:
+            return
+
+
+@dataclass
+class _Place:
+    """A process and what it is busy with."""
+
+    process: BaseProcess
+    line: Connection
+    busy: Watch | None = None
+
+
+class Pool:
+    """Processes that try specifications; a context, for they must end."""
+
+    def __init__(self, rows: Rows, count: int) -> None:
+        self._context = get_context("forkserver")
+        self._context.set_forkserver_preload([__name__])
+        self._rows = rows
+        self._places = [self._start() for _ in range(count)]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for place in self._places:
+            place.process.kill()
+            place.process.join()
+            place.line.close()
+
+    @property
+    def idle(self) -> bool:
+        """Whether a process waits for work."""
+        return any(place.busy is None for place in self._places)
+
+    @property
+    def busy(self) -> bool:
+        """Whether one works."""
+        return any(place.busy is not None for place in self._places)
+
+    def use(self, rows: Rows) -> None:
+        """Try what comes on other rows; nothing may be under way."""
+        self._rows = rows
+        for place in self._places:
+            place.line.send(rows)
+
+    def give(self, spec: Spec, watch: Watch) -> None:
+        """Have one idle process try a specification."""
+        place = next(place for place in self._places if place.busy is None)
+        place.busy = watch
+        place.line.send(spec)
+
+    def listen(self, seconds: float) -> None:
+        """Pass on what came within a time; a process that died is replaced, its trial given up."""
+        lines = {place.line: place for place in self._places if place.busy}
+        for line in wait(list(lines), timeout=max(0.0, seconds)):
+            place = lines[line]  # type: ignore[index]
+            try:
+                said = place.line.recv()
+            except (EOFError, OSError):
+                watch, place.busy = place.busy, None
+                self._places[self._places.index(place)] = self._start()
+                if watch:
+                    watch(FoldResult(-1, np.empty(0), 0.0, "its process died"))
+                continue
+            if said is None:
+                place.busy = None
+            elif place.busy:
+                place.line.send(place.busy(said))
+
+    def _start(self) -> _Place:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs,), daemon=True)
+        process.start()
+        theirs.close()
+        ours.send(self._rows)
+        return _Place(process, ours)
+
+
+def _work(line: Connection) -> None:
+    """Try what comes down the line, one fold at a time, on one core."""
+    import signal  # noqa: PLC0415 - of this process alone
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which keeps the best
+    rows: Any = None
+    with threadpool_limits(1):
+        while True:
+            try:
+                order = line.recv()
+            except (EOFError, OSError):
+                return
+            if isinstance(order, Rows):
+                rows = order
+                continue
+            for result in folds_of(order, rows):
+                line.send(result)
+                if not line.recv():
+                    break
+            line.send(None)
