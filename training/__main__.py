@@ -17,7 +17,7 @@ from pathlib import Path
 from data.errors import DataError
 from serving.store import record_refusal
 from training.config import Config, HistoryConfig, PromoteConfig, RollbackConfig, parse
-from training.errors import TrainingError
+from training.errors import Terminated, TrainingError
 
 LOG_FILE = Path("slipway.log")
 STARTED = time.perf_counter()
@@ -120,8 +120,12 @@ def send_chatter_to_log() -> None:
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
-    # A SIGTERM ends a run as Ctrl-C does: the run is closed, and says so.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """End as Ctrl-C does outside a search: the run is closed, and says so."""
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class TrainingError(Exception):
         self.__dict__.update(facts)
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: stop, where Ctrl-C lets a search end with the best so far."""
+
+
 class UsageError(TrainingError):
     """A parameter is unknown, lacks, or has no such value."""
 

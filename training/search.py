@@ -27,6 +27,7 @@ from data.schema import Schema
 from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly
+from training.errors import Terminated
 from training.models import Spec, build
 from training.trials import FoldResult, Folds, Pool, Rows, folds_of
 
@@ -177,8 +178,8 @@ def choose(
     race = Race(Rows(frame, target, folds, schema, seed), task, budget)
     try:
         race.run(warm)
-    except KeyboardInterrupt:
-        if not race.candidates:
+    except KeyboardInterrupt as error:
+        if isinstance(error, Terminated) or len(race.candidates) < 2:
             raise
         told.interrupted(len(race.trials))
     ranked = race.ranked()
@@ -212,7 +213,7 @@ class Race:
         self.budget = budget
         self.candidates: list[Candidate] = []
         self.trials: list[dict[str, Any]] = []
-        self._leader = np.full(len(rows.target), np.nan)  # squared errors of the best so far
+        self._leader = np.empty(0)
         self._since_gain = 0
         self._began = time.perf_counter()
         self._until = self._began + budget.seconds * SEARCH_SHARE
@@ -223,41 +224,57 @@ class Race:
         sizes = [size for size in SAMPLE_ROWS if size < len(self.all_rows.target) / 2]
         total = self._until - self._began
         with ExitStack() as stack:
-            self.rows = self.all_rows.sample(sizes[0]) if sizes else self.all_rows
-            self._try_here({"family": "mean", "params": {}})
-            worth = cores > 1 and total > 5.0
+            self._move_to(sizes[0] if sizes else len(self.all_rows.target))
+            worth = cores > 1 and total > 5.0 and self.budget.trials > cores
             pool = stack.enter_context(Pool(self.rows, cores)) if worth else None
             phase = self._began + total * (0.6 if sizes else 1.0)
             self._try_all(self._asks(warm), pool, phase)
             for place, size in enumerate([*sizes[1:], len(self.all_rows.target)] if sizes else []):
+                before = self.rows, self.candidates
                 finalists = [(candidate.spec, _tell_nobody) for candidate in self._finalists()]
-                self.rows = self.all_rows.sample(size)
-                self.candidates, self._since_gain = [], 0
-                self._leader = np.full(len(self.rows.target), np.nan)
-                self._try_here({"family": "mean", "params": {}})
+                self._move_to(size)
                 if pool:
                     pool = stack.enter_context(Pool(self.rows, cores))
                 share = 0.75 if place < len(sizes) - 1 else 1.0
                 self._try_all(iter(finalists), pool, self._began + total * share)
+                if len(self.candidates) < 2:  # the time was too short for so many rows
+                    self.rows, self.candidates = before
+                    break
+
+    def _move_to(self, size: int) -> None:
+        """Go on with so many rows; what fewer rows said no longer compares."""
+        self.rows = self.all_rows.sample(size)
+        self.candidates, self._since_gain = [], 0
+        self._leader = np.full(len(self.rows.target), np.nan)  # squared errors of the best so far
+        self._try_here({"family": "mean", "params": {}})
 
     def _finalists(self) -> list[Candidate]:
-        return _best_of_families(self.ranked(blend=False))[:FINALISTS]
+        ordered = self.ranked(blend=False)
+        return [candidate for candidate in ordered if candidate.family != "mean"][:FINALISTS]
 
     def _asks(self, warm: Spec | None) -> Iterator[Ask]:
         """Yield what to try: known settings, then Optuna's, each with what is to be told of it."""
-        if warm and portfolio.fits(warm, self.task):
-            yield warm, _tell_nobody
-        for spec in portfolio.first(self.task):
+        known = [warm] if warm and portfolio.fits(warm, self.task) else []
+        for spec in (*known, *portfolio.first(self.task)):
+            if self._is_enough:
+                return
             yield spec, _tell_nobody
         study = _study(self.rows.seed)
-        while True:
-            trial = study.ask()
-            yield portfolio.proposed(trial, self.task), partial(_tell, study, trial)
+        while not self._is_enough:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
+                trial = study.ask()
+                spec = portfolio.proposed(trial, self.task)
+            yield spec, partial(_tell, study, trial)
+
+    @property
+    def _is_enough(self) -> bool:
+        return len(self.trials) > self.budget.trials or self._since_gain >= PATIENCE
 
     def _try_all(self, asks: Iterator[Ask], pool: Pool | None, until: float) -> None:
-        while not self._is_over(until):
-            if pool and (pool.busy and not pool.idle):
-                pool.listen(until - time.perf_counter())
+        while time.perf_counter() < until or len(self.candidates) < 2:
+            if pool and pool.busy and not pool.idle:
+                pool.listen(until - time.perf_counter() if len(self.candidates) > 1 else 1.0)
                 continue
             ask = next(asks, None)
             if ask is None:
@@ -277,10 +294,6 @@ class Race:
         watch = self._watch(spec, _tell_nobody)
         for result in folds_of(spec, self.rows):
             watch(result)
-
-    def _is_over(self, until: float) -> bool:
-        enough = len(self.trials) > self.budget.trials or self._since_gain >= PATIENCE
-        return enough or (time.perf_counter() >= until and len(self.candidates) > 1)
 
     def _watch(self, spec: Spec, tell: Callable[[float], None]) -> Callable[[FoldResult], bool]:
         """Return what collects a trial's folds, and ends a hopeless one."""

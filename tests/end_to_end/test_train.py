@@ -30,8 +30,9 @@ def mlflow_run(
     env_manager: str = "local",
     **environment: str,
 ):
-    """Run the project as a user does."""
-    command = [*MLFLOW, "run", project, "--env-manager", env_manager, *words]
+    """Run the project as a user does; a training tries two settings unless the words say otherwise."""
+    few = [] if "-e" in words or "trials=" in " ".join(words) else ["-P", "trials=2"]
+    command = [*MLFLOW, "run", project, "--env-manager", env_manager, *few, *words]
     return workspace.run(*command, timeout=280, **environment)
 
 
@@ -112,7 +113,9 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
     children = client.search_runs(
         [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
-    assert {child.info.run_name for child in children} == {"mean", "ridge", "boosting"}
+    assert {child.info.run_name for child in children} >= {"mean", "ridge"}
+    artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert "model_spec.json" in artifacts
     kind = client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
     assert kind == "custom_model_development"
     champion = client.get_model_version_by_alias("houses", "champion")
@@ -269,11 +272,14 @@ def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Works
     assert "promoted: line had no champion" in done.stdout
 
 
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGINT, "KILLED"), (signal.SIGKILL, "RUNNING")])
-def test_an_interrupted_training_registers_nothing_and_the_next_one_works(
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING"), (signal.SIGINT, "FINISHED")],
+)
+def test_a_stopped_training_registers_nothing_and_an_interrupted_search_its_best(
     how: signal.Signals, status: str, workspace: Workspace
 ) -> None:
-    """Ctrl-C closes the run; after kill -9 it stays open, and neither leaves a version."""
+    """SIGTERM closes the run; after kill -9 it stays open; Ctrl-C means that the search was long enough."""
     words = [
         "--data",
         str(ROOT / "data" / "samples" / "flights.csv"),
@@ -295,12 +301,17 @@ def test_an_interrupted_training_registers_nothing_and_the_next_one_works(
     for line in started.stdout:
         if line.split()[:1] == ["split"]:
             break
-    time.sleep(0.5)
+    time.sleep(15.0 if how == signal.SIGINT else 0.5)
     os.kill(started.pid, how)
-    _, error = started.communicate(timeout=30)
-    assert started.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), error
+    output, error = started.communicate(timeout=60)
+    code = {signal.SIGTERM: 130, signal.SIGKILL: -signal.SIGKILL, signal.SIGINT: 0}[how]
+    assert started.returncode == code, error
     client, run = only_run(workspace)
     assert run.info.status == status
+    if how == signal.SIGINT:
+        assert "interrupted: the best of" in output
+        assert champion_of(client, "flights") == "1"
+        return
     assert client.search_registered_models() == []
     table = ["--data", str(ROOT / "data" / "samples" / "line.csv"), "--target", "y", "--name", "flights"]
     assert workspace.train(*table).returncode == 0
