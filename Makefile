@@ -10,11 +10,11 @@ NAME ?= flights
 PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
-.PHONY: help install run test reliability soak check format bench ui serve clean
+.PHONY: help install run test reliability soak check format bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## make .venv and install the pinned requirements
 
@@ -61,6 +61,9 @@ bench: install ## side-by-side measurements
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev,bench]'
 	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
 	@python -m benchmarks
+
+bench-accuracy: install ## the search on public sets: make bench-accuracy DATA=/path/to/uci
+	@python -m benchmarks.accuracy --data $(or $(DATA),$(error name the folder: make bench-accuracy DATA=/path/to/uci))
 
 ui: install ## MLflow's UI on this folder's runs
 	@mlflow ui --host 127.0.0.1 --port $(PORT)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from data.schema import Schema
+from serving.scorer import Session
 from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly
@@ -193,7 +194,7 @@ def choose(
             fitted = _fitted(candidate.spec, race.rows)
             fit_seconds = time.perf_counter() - began
             compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
-            _check_size(compiled)
+            _check_cost(compiled, len(schema.columns))
         except CompilingError as error:
             told.refusal(candidate, error)
             if place == len(ranked):
@@ -467,9 +468,17 @@ def _fitted(spec: Spec, rows: Rows) -> Any:
         return build(spec, rows.schema, seed=rows.seed).fit(rows.frame, rows.target)
 
 
-def _check_size(compiled: Verified) -> None:
+def _check_cost(compiled: Verified, columns: int) -> None:
+    """Raise TooCostly for a graph beyond the size and time that a scorer may take."""
     if len(compiled.graph) > MOST_BYTES:
         raise TooCostly(what="bytes", found=len(compiled.graph), limit=MOST_BYTES)
+    session, row, times = Session(compiled.graph), np.zeros((1, columns)), []
+    for _ in range(50):
+        began = time.perf_counter()
+        session.predict(row)
+        times.append(time.perf_counter() - began)
+    if (microseconds := float(np.median(times)) * 1e6) > MOST_ROW_MICROSECONDS:
+        raise TooCostly(what="µs a row", found=microseconds, limit=MOST_ROW_MICROSECONDS)
 
 
 def _is_skewed(target: NDArray[np.float64]) -> bool:

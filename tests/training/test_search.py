@@ -1,0 +1,155 @@
+"""The search: what it tries, what it leaves, what it prefers, and how near it comes to the noise."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
+
+from data.schema import Schema
+from data.tables import Table, describe
+from training import search
+from training.search import Budget, Candidate, Choice, Told, blend_weights, choose
+from training.trials import FoldResult, Pool, Rows
+
+Floats = NDArray[np.float64]
+
+
+def rows_of(x: Floats, y: Floats, *, folds: int = 4) -> Rows:
+    """Make training rows of numbers."""
+    names = [f"x{place}" for place in range(x.shape[1])]
+    frame = pd.DataFrame(x, columns=names).assign(y=y)
+    table = Table("t", frame, dict.fromkeys([*names, "y"], "number"))
+    schema: Schema = describe(table, names, target="y")
+    order = np.random.default_rng(1).permutation(len(y))
+    parts = [np.sort(order[place::folds]) for place in range(folds)]
+    pairs = [(np.setdiff1d(order, part), part) for part in parts]
+    return Rows(frame[names], y, pairs, schema, 0)
+
+
+def chosen(rows: Rows, *, seconds: float = 60.0, trials: int = 2, **words) -> Choice:
+    """Search on such rows."""
+    budget = Budget(seconds, trials)
+    return choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=budget, **words)
+
+
+@pytest.fixture(scope="module")
+def curved() -> Rows:
+    """A product of two columns, which no line follows."""
+    random = np.random.default_rng(0)
+    x = random.uniform(-2.0, 2.0, (600, 3))
+    return rows_of(x, x[:, 0] * x[:, 1] + random.normal(0.0, 0.1, 600))
+
+
+def test_blend_weights_come_near_the_best_that_non_negative_weights_can_do() -> None:
+    """The reference is scipy's non-negative least squares with the sum held at 1 by a heavy row."""
+    random = np.random.default_rng(0)
+    target = random.normal(size=2_000)
+    predicted = np.column_stack([target + random.normal(0.0, spread, 2_000) for spread in (0.5, 0.7, 1.5)])
+    weights = blend_weights(predicted, target)
+    heavy = 1e4
+    reference, _ = nnls(np.vstack([predicted, np.full(3, heavy)]), np.append(target, heavy))
+    assert weights.min() >= 0.0
+    assert weights.sum() == pytest.approx(1.0)
+
+    def error(by: Floats) -> float:
+        return float(np.mean((predicted @ by - target) ** 2))
+
+    assert error(weights) <= 1.01 * error(reference)
+
+
+def test_the_champions_settings_are_tried_first(curved: Rows) -> None:
+    """A retrain starts where the last one ended."""
+    warm = {"family": "boosting", "params": {"max_iter": 37}}
+    assert chosen(curved, trials=1, warm=warm).spec == warm
+
+
+def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
+    curved: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The budget of a scorer is kept by the search, not found out by the server."""
+    assert chosen(curved).best.family == "boosting"
+    monkeypatch.setattr(search, "MOST_BYTES", 20_000)
+    refused: list[tuple[Candidate, Exception]] = []
+    choice = chosen(curved, told=Told(refusal=lambda *words: refused.append(words)))
+    assert choice.best.family in ("ridge", "mean")
+    assert "bytes, at most 20,000" in str(refused[0][1])
+
+
+def test_predictions_keep_the_directions_that_the_user_gave(curved: Rows) -> None:
+    """Monotonic in x0 though the rows are not."""
+    choice = chosen(curved, trials=2, monotonic={"x0": 1})
+    assert choice.best.family in ("boosting", "mean")
+    at = pd.DataFrame({"x0": np.linspace(-2, 2, 50), "x1": 1.5, "x2": 0.0})
+    assert (np.diff(choice.fitted.predict(at)) >= -1e-12).all()
+
+
+def test_a_sample_keeps_the_folds_apart(curved: Rows) -> None:
+    """What was validated in a fold is never fitted in it, in the sample as in the whole."""
+    sample = curved.sample(200)
+    assert len(sample.target) == 200
+    for fit, validate in sample.folds:
+        assert not set(fit) & set(validate)
+        assert len(fit) + len(validate) == 200
+
+
+def test_a_process_that_dies_is_replaced_and_its_trial_given_up(curved: Rows) -> None:
+    """A fit that takes the memory ends its process; the search goes on."""
+    results: list[FoldResult] = []
+
+    def watch(result: FoldResult) -> bool:
+        results.append(result)
+        return True
+
+    with Pool(curved, 1) as pool:
+        pool.give({"family": "nonsense"}, watch)
+        while not results:
+            pool.listen(30.0)
+        assert "died" in results.pop().failure
+        pool.give({"family": "ridge"}, watch)
+        while pool.busy:
+            pool.listen(30.0)
+    assert [result.fold for result in results] == [0, 1, 2, 3]
+    assert not multiprocessing.active_children()
+
+
+def heteroscedastic(rows: int) -> tuple[Floats, Floats, float]:
+    """Noise that grows with x0; returns the floor, its root mean square."""
+    random = np.random.default_rng(5)
+    x = random.uniform(0.0, 1.0, (rows, 4))
+    spread = 0.2 + 2.0 * x[:, 0]
+    signal = 5.0 * np.sin(3.0 * x[:, 1]) + 4.0 * x[:, 2] * x[:, 3]
+    return x, signal + random.normal(0.0, spread), float(np.sqrt(np.mean(spread**2)))
+
+
+def friedman(make: Callable[..., tuple[Floats, Floats]], share: float) -> tuple[Floats, Floats, float]:
+    """One of Friedman's, with noise of a share of the signal's spread."""
+    _, clean = make(20_000, random_state=0, noise=0.0)
+    noise = share * float(clean.std())
+    x, y = make(20_000, random_state=0, noise=noise)
+    return x, y, noise
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    "generate",
+    [
+        lambda: friedman(make_friedman1, 0.2),
+        lambda: friedman(make_friedman2, 0.3),
+        lambda: friedman(make_friedman3, 0.3),
+        lambda: heteroscedastic(20_000),
+    ],
+    ids=["friedman1", "friedman2", "friedman3", "heteroscedastic"],
+)
+def test_the_error_comes_within_a_twentieth_of_the_noise(generate) -> None:
+    """The optimum is known: no model can be better than the noise."""
+    x, y, noise = generate()
+    rows = rows_of(x, y, folds=5)
+    choice = chosen(rows, seconds=25.0, trials=100)
+    assert choice.best.cv_rmse < 1.05 * noise
