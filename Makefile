@@ -62,8 +62,8 @@ bench: install ## side-by-side measurements
 	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
 	@python -m benchmarks
 
-bench-accuracy: install ## the search on public sets: make bench-accuracy DATA=/path/to/uci
-	@python -m benchmarks.accuracy --data $(or $(DATA),$(error name the folder: make bench-accuracy DATA=/path/to/uci))
+bench-accuracy: install ## how near the search comes to the noise; DATA=/path/to/uci adds public sets
+	@python -m benchmarks.accuracy $(if $(DATA),--data $(DATA))
 
 ui: install ## MLflow's UI on this folder's runs
 	@mlflow ui --host 127.0.0.1 --port $(PORT)

@@ -26,6 +26,9 @@ LARGE = 15_000
 PROCESS_ROWS = 1_200
 """A Gaussian process inverts a matrix of all rows many times over."""
 
+PRODUCTS = 45
+"""Columns of which all products are made: a thousand."""
+
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
 
@@ -78,6 +81,7 @@ def first(task: Task) -> list[Spec]:
         _spec("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
         _spec("process", nu=1.5),
         _spec("ridge", splines=6),
+        _spec("ridge", interactions=True),
         _spec("ridge", splines=5, interactions=True),
         _spec("forest", max_features=0.5, min_samples_leaf=leaf),
         _spec("boosting", max_iter=1500, learning_rate=0.04, max_leaf_nodes=63, max_features=0.5),
@@ -91,9 +95,8 @@ def first(task: Task) -> list[Spec]:
     ]
     if task.rows > LARGE:  # histograms take a tenth of the time there
         tried[2:2] = [
+            _spec("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
             _spec("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
-            _spec("boosting", max_iter=1000, learning_rate=0.1, max_leaf_nodes=127, max_features=0.3),
-            _spec("boosting", max_iter=2000, learning_rate=0.05, max_leaf_nodes=255, max_features=0.5),
         ]
     if task.skewed:
         tried[3:3] = [
@@ -116,8 +119,9 @@ def fits(spec: Spec, task: Task) -> bool:
         return task.rows <= PROCESS_ROWS and plain
     if family == "support_vectors":
         return task.rows <= 2 * SMOOTH_ROWS
-    wide = len(task.schema.columns) > 30
-    return not (spec["params"].get("interactions") and wide)
+    return (
+        not spec["params"].get("interactions") or _width(task, spec["params"].get("splines", 0)) <= PRODUCTS
+    )
 
 
 def proposed(trial: optuna.Trial, task: Task) -> Spec:
@@ -182,11 +186,9 @@ def _support_vectors(trial: optuna.Trial, task: Task) -> dict[str, Any]:
 
 
 def _linear(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    return {
-        "splines": trial.suggest_int("line_splines", 3, 12),
-        "interactions": trial.suggest_categorical("line_interactions", [False, True])
-        and len(task.schema.columns) <= 30,
-    }
+    splines = trial.suggest_int("line_splines", 3, 12)
+    products = trial.suggest_categorical("line_interactions", [False, True])
+    return {"splines": splines, "interactions": products and _width(task, splines) <= PRODUCTS}
 
 
 RANGES = {
@@ -197,6 +199,11 @@ RANGES = {
     "support_vectors": _support_vectors,
     "ridge": _linear,
 }
+
+
+def _width(task: Task, splines: int) -> int:
+    """Return how many columns a line has before their products."""
+    return len(task.schema.columns) * (splines + 3 if splines else 1)
 
 
 def _spec(family: str, **params: Any) -> Spec:

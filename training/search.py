@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Ask = tuple[Spec, Callable[[float], None]]
 """A specification to try, and who is told its error."""
 
-SAMPLE_ROWS = (10_000, 40_000)
+SAMPLE_ROWS = (6_000, 24_000)
 """Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
 
 FINALISTS = 4
@@ -222,13 +222,13 @@ class Race:
     def run(self, warm: Spec | None) -> None:
         """Try what there is to try, on ever more rows."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        sizes = [size for size in SAMPLE_ROWS if size < len(self.all_rows.target) / 2]
+        sizes = [size for size in SAMPLE_ROWS if size < 0.75 * len(self.all_rows.target)]
         total = self._until - self._began
         with ExitStack() as stack:
             self._move_to(sizes[0] if sizes else len(self.all_rows.target))
             worth = cores > 1 and total > 5.0 and self.budget.trials > cores
             pool = stack.enter_context(Pool(self.rows, cores)) if worth else None
-            phase = self._began + total * (0.6 if sizes else 1.0)
+            phase = self._began + total * (0.5 if sizes else 1.0)
             self._try_all(self._asks(warm), pool, phase)
             for place, size in enumerate([*sizes[1:], len(self.all_rows.target)] if sizes else []):
                 before = self.rows, self.candidates
