@@ -7,7 +7,7 @@ before it. A family gets the features in the form it works best on; it knows not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,11 @@ def boosting(schema: Schema, seed: int) -> Pipeline:
 
 
 FAMILIES: dict[str, Callable[[Schema, int], Pipeline]] = {"mean": mean, "ridge": ridge, "boosting": boosting}
+
+
+def build(spec: Mapping[str, Any], schema: Schema, *, seed: int) -> Pipeline:
+    """Return the unfitted pipeline of a recorded choice, as in `{"family": "boosting", "params": {}}`."""
+    return FAMILIES[spec["family"]](schema, seed)
 
 
 def _encoded_linear(schema: Schema) -> ColumnTransformer:

@@ -36,6 +36,9 @@ Say = Callable[[str, str], None]
 """Told of each step: its name, and what came of it."""
 
 FOLDS = 5
+MODEL_SPEC = "model_spec.json"
+"""The artifact with what was chosen, from which `training.models.build` makes the pipeline again."""
+
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
 
@@ -98,7 +101,11 @@ def prepare(job: Job) -> Rows:
     started = time.perf_counter()
     table = load_table(open_source(config.data, query=config.query))
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
-    rule = split_rule(config, table)
+    return arrange(table, split_rule(config, table), config, say)
+
+
+def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Rows:
+    """Check and split a table by a rule, and describe its training rows."""
     checked = check_table(
         table,
         target=config.target,
@@ -198,6 +205,7 @@ def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
+    run.log_json(MODEL_SPEC, {"family": choice.best.family, "params": {}})
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"

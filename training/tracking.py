@@ -174,6 +174,19 @@ def recorded_params(run_id: str) -> dict[str, str]:
     return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ("data", "query")}
 
 
+def recorded_tags(run_id: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return dict(mlflow.MlflowClient().get_run(run_id).data.tags)
+
+
+def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
+    """Return a JSON artifact of a run, or None where it has none of that name."""
+    try:
+        return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
+    except (MlflowException, OSError):
+        return None
+
+
 def tracking_uri() -> str:
     """Return where runs go, without a password."""
     return without_password(mlflow.get_tracking_uri())
