@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training import page
 from training.gate import Decision
-from training.plots import ACCENT, INK, canvas
+from training.plots import ACCENT, INK, canvas, shortened
 
 MOST_SLICES_DRAWN = 18
 
@@ -61,7 +61,7 @@ def _changes(decision: Decision) -> Figure:
         axes.plot([100 * change.low, 100 * change.high], [place, place], color=color, linewidth=2)
         axes.plot(100 * change.change, place, "o", color=color, markersize=5)
     axes.axvline(0.0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(shown)), [_shortened(name) for name, _ in shown], fontsize=9)
+    axes.set_yticks(range(len(shown)), [shortened(name) for name, _ in shown], fontsize=9)
     axes.set_xlabel("% of the champion's RMSE, with 95 % interval; left of zero is better")
     axes.grid(axis="y", visible=False)
     return figure
@@ -85,7 +85,3 @@ def _errors(
         f"nearer in {nearer:.0%} of rows", xy=(0.98, 0.94), xycoords="axes fraction", ha="right", color=INK
     )
     return figure
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 34 else f"{name[:31]}..."

@@ -101,10 +101,22 @@ class Run:
         mlflow.log_dict(dict(evidence), "gate/evidence.json")
         mlflow.log_text(card, "gate/card.html")
 
+    def log_card(self, card: str) -> None:
+        """Log the model's page as `card.html`."""
+        mlflow.log_text(card, "card.html")
+
     @property
     def evidence_page(self) -> str:
-        """The card's address within MLflow's UI, from any of its pages."""
-        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/gate/card.html"
+        """The address of the decision's page within MLflow's UI, from any of its pages."""
+        return self._artifact_page("gate/card.html")
+
+    @property
+    def card_page(self) -> str:
+        """The same for the model's page."""
+        return self._artifact_page("card.html")
+
+    def _artifact_page(self, path: str) -> str:
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{path}"
 
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
