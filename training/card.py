@@ -62,17 +62,19 @@ def card(made: Made) -> str:
 
 
 def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
-    """Return the short form that the registry shows: figures with intervals, the worst slice, and where the rest is."""
+    """Return the short form that the registry shows: figures with intervals, a weak slice, and where the rest is."""
     unit, figures = schema.target_unit, assessment.holdout.figures
     lines = [f"**{name.upper()}** {report.interval(figures[name], unit)}" for name in ("rmse", "mae")]
     lines += [
         f"**R²** {report.interval(figures['r2'])}",
         f"against the mean alone: {_beside_mean(assessment)}",
     ]
-    sure = [part for part in assessment.slices if part.figures["rmse"].low > figures["rmse"].value]
-    if sure:
-        found = report.interval(sure[0].figures["rmse"], unit)
-        lines.append(f"weakest slice: `{sure[0].name}`, RMSE {found} on {sure[0].rows:,} rows")
+    weak = max(assessment.slices, key=lambda part: part.figures["rmse"].low, default=assessment.holdout)
+    if weak.figures["rmse"].low > figures["rmse"].value:
+        found = report.interval(weak.figures["rmse"], unit)
+        lines.append(
+            f"surest weak slice of {len(assessment.slices)}: `{weak.name}`, RMSE {found} on {weak.rows:,} rows"
+        )
     bullets = "\n".join(f"- {line}" for line in lines)
     return (
         f"Holdout, {assessment.holdout.rows:,} rows, 95 % intervals:\n\n{bullets}\n\n[model card]({address})"
@@ -86,7 +88,7 @@ def _what(made: Made) -> list[str]:
         page.paragraph(
             f"Predicts {made.rows.schema.target}{f' in {made.unit}' if made.unit else ''}: {summary}."
         ),
-        page.paragraph(f"Decision: {decision.word}. {decision.reason}."),
+        page.paragraph(f"Decision: {decision.word}: {decision.reason}."),
         page.note(f"Digest {made.outcome.version.tags.get('slipway.scorer_digest', '')}"),
         page.note(f"Made with {report.versions_in_words()}; seed {made.config.seed}."),
     ]

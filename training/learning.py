@@ -20,6 +20,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from training.comparison import Change, Draws, compare
+from training.gate import percent
 
 DOUBLINGS = 3
 FEWEST_ROWS = 20
@@ -55,20 +56,20 @@ class Curve:
 
     def __str__(self) -> str:
         """Say in one sentence what more rows would bring, as far as the figures carry it."""
-        low, high = sorted((-100 * self.last.low, -100 * self.last.high))
-        change = -100 * self.last.change
-        found = (
-            f"the last doubling, {self.sizes[-2]:,} to {self.sizes[-1]:,} rows, lowered RMSE by {change:.2g} % "
-            f"(95 % interval {low:.2g} to {high:.2g} %)"
-        )
-        if max(abs(low), abs(high)) < 100 * LITTLE:
-            told = f"More rows of this kind would change little: {found}"
-        elif low > 0:
-            told = (
-                f"More rows of this kind would lower RMSE by about {change:.1g} % for each doubling: {found}"
-            )
+        last = self.last
+        if max(abs(last.low), abs(last.high)) < LITTLE:
+            told = "More rows of this kind would change little"
+        elif last.high < 0:
+            each = percent(last.change, sign=False).removeprefix("-")
+            told = f"More rows of this kind would lower RMSE by about {each} for each doubling"
+        elif last.low > 0:
+            told = "More rows of this kind did not help"
         else:
-            told = f"These rows cannot tell what more of them would bring: {found}"
+            told = "These rows cannot tell what more of them would bring"
+        told += (
+            f": the last doubling, {self.sizes[-2]:,} to {self.sizes[-1]:,} rows, changed RMSE by "
+            f"{percent(last.change)} [{percent(last.low)}, {percent(last.high)}]"
+        )
         part = f"; measured on up to {self.sizes[-1]:,} of {self.rows:,} rows, to keep the time short"
         return told + (part if self.sizes[-1] < self.rows else "")
 

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 
 STYLE = """
 body {font: 15px/1.5 system-ui, sans-serif; color: #1f2d3d; background: #fff; max-width: 52rem; margin: 2rem auto;
-  padding: 0 1rem}
+  padding: 0 1rem; overflow-wrap: anywhere}
 h1 {font-size: 1.4rem; margin-bottom: 0} h2 {font-size: 1.1rem; margin: 2rem 0 .4rem} p {margin: .4rem 0}
 img {max-width: 100%; margin-top: 1rem; display: block}
-table {border-collapse: collapse; margin: 1rem 0; width: 100%} td {overflow-wrap: anywhere}
+table {border-collapse: collapse; margin: 1rem 0; width: 100%; overflow-wrap: normal}
+.wide {overflow-x: auto}
 td, th {text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #dde4ea; vertical-align: top}
 pre {background: #f3f6f8; padding: .8rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 13px}
 .no {color: #b3261e; font-weight: 600} .yes {color: #1b6e3c} .note {color: #52616f}
@@ -56,7 +57,8 @@ def code(text: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; its cells are HTML."""
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr>{body}</table>"
+    names = "".join(f"<th>{escape(name)}</th>" for name in head)
+    return f'<div class="wide"><table><tr>{names}</tr>{body}</table></div>'
 
 
 def plain_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
