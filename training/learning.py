@@ -10,6 +10,7 @@ than these, and parameters searched anew for more rows, may do better than the s
 
 from __future__ import annotations
 
+import time
 import warnings
 from dataclasses import dataclass
 
@@ -113,9 +114,13 @@ def measure(
     if sizes[0] < FEWEST_ROWS:
         return None
     random = np.random.default_rng(seed)
-    predicted = np.hstack(
-        [_ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, random=random) for fold in folds]
-    )
+    began = time.perf_counter()
+    ladders: list[NDArray[np.float64]] = []
+    for fold in folds:
+        if len(ladders) >= 2 and time.perf_counter() - began > budget:
+            break  # fits took longer than their rows let expect
+        ladders.append(_ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, random=random))
+    folds, predicted = folds[: len(ladders)], np.hstack(ladders)
     validated = np.concatenate([validate for _, validate in folds])
     number = np.repeat(np.arange(len(folds)), [len(validate) for _, validate in folds])
     actual = target[validated]

@@ -226,7 +226,8 @@ def record(
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
     drops = report.importance(choice.fitted, rows.frame(side), rows.target(side), seed=job.config.seed)
     run.log_table("importance", report.importance_table(drops))
-    run.log_table("slices", assessment.slice_table())
+    if assessment.slices:
+        run.log_table("slices", assessment.slice_table())
     figures = report.figures(rows.schema, evaluation, assessment, drops)
     run.log_figures(figures)
     job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")

@@ -42,12 +42,17 @@ def reproduced(workspace: Workspace, name: str) -> str | None:
 
 
 def test_flights_are_rebuilt_to_the_same_digest_in_another_process(workspace: Workspace) -> None:
-    """Trees, categories and gaps: graph, golden rows, parity and schema with units, byte for byte."""
+    """Categories, dates and units: graph, golden rows, parity and schema, byte for byte; the card has its slices."""
     trained = workspace.train(*FLIGHTS, "--promote", "never", "--units", "arr_delay=min,distance=mi")
     assert trained.returncode == 0, trained.stderr
     done = reproduce(workspace, "flights")
     assert (done.returncode, reproduced(workspace, "flights")) == (0, "yes"), done.stdout + done.stderr
     assert "try" not in done.stdout.split(), "a search was run"
+    client = MlflowClient(workspace.uri)
+    version = client.get_model_version("flights", "1")
+    assert "surest weak slice of 66: `" in version.description
+    paths = {file.path for file in client.list_artifacts(version.run_id, "tables")}
+    assert "tables/slices.csv" in paths
 
 
 def test_a_small_table_is_rebuilt_and_refused_once_a_row_changed(workspace: Workspace, houses: Path) -> None:
