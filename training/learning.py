@@ -27,6 +27,9 @@ DOUBLINGS = 3
 FEWEST_ROWS = 20
 """At the smallest size."""
 
+FEWEST_FOLDS = 3
+"""Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
+
 LITTLE = 0.01
 """A change of the RMSE that no user would notice."""
 
@@ -44,7 +47,7 @@ class Curve:
     last : Change
         What the last doubling did.
     rows : int
-        That a fold could have learned from; more than the last size where the time was short.
+        That a fold has to learn from at most; more than the last size where the time was short, or folds go forward.
     folds : int
         How many were used.
     """
@@ -71,7 +74,7 @@ class Curve:
             f": the last doubling, {self.sizes[-2]:,} to {self.sizes[-1]:,} rows, changed RMSE by "
             f"{percent(last.change)} [{percent(last.low)}, {percent(last.high)}]"
         )
-        part = f"; measured on up to {self.sizes[-1]:,} of {self.rows:,} rows, to keep the time short"
+        part = f"; measured on up to {self.sizes[-1]:,} of {self.rows:,} rows"
         return told + (part if self.sizes[-1] < self.rows else "")
 
 
@@ -95,7 +98,7 @@ def measure(
     frame, target
         The training rows, of shape (n_train, n_features) and (n_train,).
     folds : list of (fit, validate) positions
-        Those with nearly the most rows to fit are used.
+        Those with more than half of the most rows to fit are used.
     draws : int array of shape (n_train,)
         Rows with the same number are learned from, and judged, together.
     budget : float
@@ -103,12 +106,11 @@ def measure(
         rows by `seconds_a_row`.
     """
     largest = max(len(fit) for fit, _ in folds)
-    folds = [
-        fold for fold in folds if len(fold[0]) > 0.75 * largest
-    ]  # forward in time the first ones are short
+    # Forward in time the first ones are short.
+    folds = [fold for fold in folds if len(fold[0]) > largest / 2]
     most = min(len(fit) for fit, _ in folds)
     affordable = budget / (2.0 * seconds_a_row)  # rows of all top sizes; those below cost as much again
-    folds = folds[: int(np.clip(affordable / most, 2, len(folds)))]
+    folds = folds[: int(np.clip(affordable / most, FEWEST_FOLDS, len(folds)))]
     top = min(most, max(int(affordable / len(folds)), FEWEST_ROWS * 2**DOUBLINGS))
     sizes = tuple(top // 2**step for step in range(DOUBLINGS, -1, -1))
     if sizes[0] < FEWEST_ROWS:
@@ -117,7 +119,7 @@ def measure(
     began = time.perf_counter()
     ladders: list[NDArray[np.float64]] = []
     for fold in folds:
-        if len(ladders) >= 2 and time.perf_counter() - began > budget:
+        if len(ladders) >= FEWEST_FOLDS and time.perf_counter() - began > budget:
             break  # fits took longer than their rows let expect
         ladders.append(_ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, random=random))
     folds, predicted = folds[: len(ladders)], np.hstack(ladders)
@@ -126,7 +128,7 @@ def measure(
     actual = target[validated]
     changes = [compare(actual, predicted[-1], predicted[-2], by) for by in (draws[validated], number)]
     rmse = tuple(float(np.sqrt(np.mean((row - actual) ** 2))) for row in predicted)
-    return Curve(sizes, rmse, max(changes, key=lambda change: change.high - change.low), most, len(folds))
+    return Curve(sizes, rmse, max(changes, key=lambda change: change.high - change.low), largest, len(folds))
 
 
 def _ladder(
