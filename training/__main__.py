@@ -16,7 +16,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from serving.store import record_refusal
-from training.config import Config, HistoryConfig, PromoteConfig, RollbackConfig, parse
+from training.config import Config, HistoryConfig, PromoteConfig, ReproduceConfig, RollbackConfig, parse
 from training.errors import Terminated, TrainingError
 
 LOG_FILE = Path("slipway.log")
@@ -51,6 +51,10 @@ def run(config: Config) -> int:
         say("start", "loading scikit-learn and MLflow")
         from training import pipeline  # noqa: PLC0415 - see above
 
+        if isinstance(config, ReproduceConfig):
+            from training import reproduction  # noqa: PLC0415 - see above
+
+            return 0 if reproduction.reproduce(config, say) else 1
         if isinstance(config, PromoteConfig):
             pipeline.promote(config, say)
         else:
@@ -120,6 +124,7 @@ def send_chatter_to_log() -> None:
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Threads of OpenMP that spin for each other take minutes where another process has the cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGTERM, _terminate)

@@ -20,6 +20,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from data.splits import Split
+
 CONFIDENCE = 0.95
 """Two-sided: a model that is no better is found better in 2.5 % of comparisons."""
 
@@ -75,6 +77,20 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A figure and its interval at `CONFIDENCE`."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def half(self) -> float:
+        """How far it reaches to either side; infinite where rows cannot tell."""
+        return self.high - self.value
+
+
+@dataclass(frozen=True)
 class Slice:
     """The change on some of the rows; `surely_worse` where even its bound for all slices is beyond the limit."""
 
@@ -109,11 +125,7 @@ def compare(
     and Statistics 90(3)).
     """
     random = np.random.default_rng(seed)
-    labels = np.arange(len(actual)) if draws is None else np.unique(draws, return_inverse=True)[1]
-    if draws is None and len(actual) > MOST_DRAWS:
-        labels = random.permutation(len(actual)) % MOST_DRAWS
-    weights = (np.ones(len(actual)), (challenger - actual) ** 2, (champion - actual) ** 2)
-    sums = np.column_stack([np.bincount(labels, weight) for weight in weights]).astype(np.float64)
+    sums = _summed(draws, random, np.ones(len(actual)), (challenger - actual) ** 2, (champion - actual) ** 2)
     count = len(sums)
     totals = sums.sum(axis=0)
     ours, theirs = np.sqrt(totals[1] / totals[0]), np.sqrt(totals[2] / totals[0])
@@ -132,15 +144,83 @@ def compare(
     )
 
 
-def _standard_error(sums: NDArray[np.float64], random: np.random.Generator, resamples: int) -> float:
-    """Return the standard deviation of the difference of two RMSEs over redraws of the rows of `sums`."""
-    differences = np.empty(resamples)
+def estimate(
+    actual: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    draws: Draws | None = None,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> dict[str, Interval]:
+    """Return rmse, mae, r2 and bias of one model, each with its interval, by the bootstrap of `compare`.
+
+    Parameters
+    ----------
+    actual, predicted : float64 arrays of shape (n_rows,)
+        In the target's unit; fewer than `FEWEST_DRAWS` draws give infinite intervals.
+    draws : int array of shape (n_rows,), optional
+        Rows with the same number are drawn together.
+    """
+    random = np.random.default_rng(seed)
+    error, target = predicted - actual, actual - actual.mean()
+    sums = _summed(draws, random, np.ones(len(actual)), error**2, np.abs(error), error, target, target**2)
+    values = _figures(sums.sum(axis=0)[None])
+    redrawn = _figures(_redrawn(sums, random, resamples))
+    tell = len(sums) >= FEWEST_DRAWS
+    reach = stdtrit(len(sums) - 1, (1.0 + CONFIDENCE) / 2.0) if tell else np.inf
+    found = {}
+    for name, (value,) in values.items():
+        half = reach * float(np.nanstd(redrawn[name], ddof=1)) if tell else np.inf
+        found[name] = Interval(float(value), float(value - half), float(value + half))
+    return found
+
+
+def _figures(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return the figures of each row of sums: rows, squared, absolute and signed errors, target, its square."""
+    rows, squared, absolute, signed, target, target_squared = totals.T
+    spread = target_squared - target**2 / rows
+    explained = 1.0 - np.divide(squared, spread, out=np.full(len(rows), np.nan), where=spread > 0)
+    return {
+        "rmse": np.sqrt(squared / rows),
+        "mae": absolute / rows,
+        "r2": explained,
+        "bias": signed / rows,
+    }
+
+
+def _summed(
+    draws: Draws | None, random: np.random.Generator, *columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return each column's sum over each draw, shape (n_draws, n_columns)."""
+    count = len(columns[0])
+    labels = np.arange(count) if draws is None else np.unique(draws, return_inverse=True)[1]
+    if draws is None and count > MOST_DRAWS:
+        labels = random.permutation(count) % MOST_DRAWS
+    return np.column_stack([np.bincount(labels, column) for column in columns]).astype(np.float64)
+
+
+def _redrawn(sums: NDArray[np.float64], random: np.random.Generator, resamples: int) -> NDArray[np.float64]:
+    """Return the totals of redraws of the rows of `sums`, shape (resamples, n_columns)."""
+    totals = np.empty((resamples, sums.shape[1]))
     step = max(1, 2_000_000 // len(sums))
     for start in range(0, resamples, step):
         chosen = random.integers(len(sums), size=(min(step, resamples - start), len(sums)), dtype=np.int32)
-        rows, ours, theirs = (sums[:, place][chosen].sum(axis=1) for place in range(3))
-        differences[start : start + len(chosen)] = np.sqrt(ours / rows) - np.sqrt(theirs / rows)
-    return float(differences.std(ddof=1))
+        for place in range(sums.shape[1]):
+            totals[start : start + len(chosen), place] = sums[:, place][chosen].sum(axis=1)
+    return totals
+
+
+def _standard_error(sums: NDArray[np.float64], random: np.random.Generator, resamples: int) -> float:
+    """Return the standard deviation of the difference of two RMSEs over redraws of the rows of `sums`."""
+    rows, ours, theirs = _redrawn(sums, random, resamples).T
+    return float((np.sqrt(ours / rows) - np.sqrt(theirs / rows)).std(ddof=1))
+
+
+def draws_of(split: Split, mask: NDArray[np.bool_]) -> Draws:
+    """Return which of these rows of a table err together: twins and groups, or a stretch of time."""
+    if split.moments is not None and mask.any():
+        return in_stretches(split.moments[mask])
+    return np.unique(split.blocks[mask], return_inverse=True)[1].astype(np.int64)
 
 
 def in_stretches(moments: NDArray[np.float64]) -> Draws:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -113,8 +114,8 @@ class TrainConfig:
             "query": self.query,
             "target": self.target,
             "name": self.name,
-            "exclude": ",".join(self.exclude),
-            "key": ",".join(self.key),
+            "exclude": joined(self.exclude),
+            "key": joined(self.key),
             "split": self.split,
             **({SPLIT_FLAGS[self.split]: self.split_by} if self.split_by else {}),
             "holdout": str(self.holdout),
@@ -123,10 +124,10 @@ class TrainConfig:
             "policy": self.policy.name,
             "margin": str(self.policy.margin),
             "allow_schema_change": str(self.policy.allow_schema_change).lower(),
-            "units": ",".join(f"{column}={unit}" for column, unit in self.units),
+            "units": joined([f"{column}={unit}" for column, unit in self.units]),
             "time_budget": f"{self.time_budget:g}",
             "trials": str(self.trials),
-            "monotonic": ",".join(f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic),
+            "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
         }
 
 
@@ -145,6 +146,16 @@ class PromoteConfig:
 
 
 @dataclass(frozen=True)
+class ReproduceConfig:
+    """One rebuilding of a version; `data` and `query` where the table has moved."""
+
+    name: str
+    version: str
+    data: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True)
 class RollbackConfig:
     """One way back to the champion before."""
 
@@ -160,7 +171,7 @@ class HistoryConfig:
     at: datetime | None = None
 
 
-Config = TrainConfig | PromoteConfig | RollbackConfig | HistoryConfig
+Config = TrainConfig | PromoteConfig | ReproduceConfig | RollbackConfig | HistoryConfig
 
 
 class Parser(argparse.ArgumentParser):
@@ -233,6 +244,13 @@ def build_parser() -> Parser:
     )
     promote.add_argument("--force", type=yes_or_no, default=False, help="past the gate; needs a reason")
     promote.add_argument("--reason", default="", help="kept in the ledger")
+    reproduce = commands.add_parser(
+        "reproduce", help="rebuild a version and compare digests", allow_abbrev=False
+    )
+    reproduce.add_argument("--name", type=model_name, required=True)
+    reproduce.add_argument("--version", type=version_number, required=True)
+    reproduce.add_argument("--data", default="", help="where the table is now; default: where it was")
+    reproduce.add_argument("--query", default="")
     rollback = commands.add_parser("rollback", help="go back to the champion before", allow_abbrev=False)
     rollback.add_argument("--name", type=model_name, required=True)
     rollback.add_argument("--reason", default="", help="kept in the ledger")
@@ -258,6 +276,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     asked = parser.parse_strictly(arguments)
     if asked.command == "promote":
         return _promote_config(asked, parser)
+    if asked.command == "reproduce":
+        return ReproduceConfig(asked.name, asked.version, asked.data, asked.query)
     if asked.command == "rollback":
         return RollbackConfig(asked.name, asked.reason)
     if asked.command == "history":
@@ -369,6 +389,13 @@ def moment(word: str) -> datetime:
 def columns(word: str) -> tuple[str, ...]:
     """Split at commas; a name that holds one is quoted as in CSV."""
     return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write what `columns` reads back: a name that holds a comma or a quote is quoted."""
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(names)
+    return line.getvalue()
 
 
 def share(word: str) -> float:

@@ -13,7 +13,8 @@
     ├── LedgerError            the record of promotions
     │   ├── LedgerBroken       somebody else changed or deleted it
     │   └── Superseded         another writer was first
-    └── SplitChanged           a retrain asks for another split than its name has
+    ├── SplitChanged           a retrain asks for another split than its name has
+    └── DataChanged            a version cannot be rebuilt: its table holds other values now
 
 Faults of the table are `data.errors.DataError`. Texts say what, where, found and the repair.
 """
@@ -149,4 +150,16 @@ class SplitChanged(TrainingError):
             "champion on rows it was trained on; leave the split as it is, or train under a new name",
             name=name,
             version=version,
+        )
+
+
+class DataChanged(TrainingError):
+    """The table is no longer the one that a version was trained on."""
+
+    def __init__(self, *, where: str, name: str, version: str, found: str, recorded: str) -> None:
+        super().__init__(
+            f"{where} has fingerprint {found[:12]}..., {name} version {version} was trained on {recorded[:12]}...: "
+            "its values, columns or rows changed; pass data=... with the table as it was",
+            found=found,
+            recorded=recorded,
         )

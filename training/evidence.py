@@ -5,44 +5,37 @@ The card is one page with nothing to load from elsewhere, so that MLflow's artif
 
 from __future__ import annotations
 
-import base64
-import io
 from html import escape
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training import page
 from training.gate import Decision
-from training.plots import ACCENT, INK, canvas
+from training.plots import ACCENT, INK, canvas, shortened
 
 MOST_SLICES_DRAWN = 18
-
-STYLE = """
-body {font: 15px/1.5 system-ui, sans-serif; color: #1f2d3d; max-width: 52rem; margin: 2rem auto; padding: 0 1rem}
-h1 {font-size: 1.4rem; margin-bottom: 0} p {margin: .4rem 0} img {max-width: 100%; margin-top: 1rem}
-table {border-collapse: collapse; margin: 1rem 0; width: 100%}
-td, th {text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #dde4ea; vertical-align: top}
-.no {color: #b3261e; font-weight: 600} .yes {color: #1b6e3c} .note {color: #52616f}
-"""
 
 
 def card(title: str, decision: Decision, figures: dict[str, Figure]) -> str:
     """Return the page."""
-    rows = "".join(
-        f"<tr><td>{escape(check.name)}</td><td>{escape(check.found)}</td><td>{escape(check.limit)}</td>"
-        f'<td class="{"yes" if check.passed else "no"}">{"holds" if check.passed else "does not hold"}</td></tr>'
+    rows = [
+        [
+            escape(check.name),
+            escape(check.found),
+            escape(check.limit),
+            f'<span class="{"yes" if check.passed else "no"}">{"holds" if check.passed else "does not hold"}</span>',
+        ]
         for check in decision.checks
-    )
-    pictures = "".join(
-        f'<img alt="{escape(name)}" src="{_inline(figure)}">' for name, figure in figures.items()
-    )
-    notes = "".join(f'<p class="note">{escape(note)}.</p>' for note in decision.notes)
-    return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-        f"<h1>{escape(title)}: {decision.word}</h1><p>{escape(decision.reason)}.</p>"
-        f'<p class="note">Policy: {escape(decision.policy)}.</p>'
-        f"<table><tr><th>required</th><th>found</th><th>limit</th><th></th></tr>{rows}</table>{notes}{pictures}</html>"
+    ]
+    return page.page(
+        f"{title}: {decision.word}",
+        page.paragraph(f"{decision.reason}."),
+        page.note(f"Policy: {decision.policy}."),
+        page.table(["required", "found", "limit", ""], rows),
+        *(page.note(f"{text}.") for text in decision.notes),
+        *(page.picture(name, figure) for name, figure in figures.items()),
     )
 
 
@@ -68,7 +61,7 @@ def _changes(decision: Decision) -> Figure:
         axes.plot([100 * change.low, 100 * change.high], [place, place], color=color, linewidth=2)
         axes.plot(100 * change.change, place, "o", color=color, markersize=5)
     axes.axvline(0.0, color=INK, linewidth=1)
-    axes.set_yticks(range(len(shown)), [_shortened(name) for name, _ in shown], fontsize=9)
+    axes.set_yticks(range(len(shown)), [shortened(name) for name, _ in shown], fontsize=9)
     axes.set_xlabel("% of the champion's RMSE, with 95 % interval; left of zero is better")
     axes.grid(axis="y", visible=False)
     return figure
@@ -92,13 +85,3 @@ def _errors(
         f"nearer in {nearer:.0%} of rows", xy=(0.98, 0.94), xycoords="axes fraction", ha="right", color=INK
     )
     return figure
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 34 else f"{name[:31]}..."
-
-
-def _inline(figure: Figure) -> str:
-    written = io.BytesIO()
-    figure.savefig(written, format="png")
-    return "data:image/png;base64," + base64.b64encode(written.getvalue()).decode()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table
@@ -24,7 +25,8 @@ from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
-from training import evidence, flavor, gate, ledger, registry, report, tracking
+from training import card, evidence, flavor, gate, ledger, registry, report, tracking
+from training.assessment import Assessment, assess
 from training.compiling import write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig
 from training.errors import SplitChanged, Superseded, TrainingError
@@ -40,8 +42,8 @@ Say = Callable[[str, str], None]
 FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
 """Of cross-validation; more where rows are few."""
 
-SPEC_FILE = "model_spec.json"
-"""The artifact with the chosen specification."""
+MODEL_SPEC = "model_spec.json"
+"""The artifact with what was chosen, from which `training.models.build` makes the pipeline again."""
 
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
@@ -91,11 +93,16 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         rows = prepare(job)
         choice = search(job, rows)
         evaluation = evaluate(rows, choice)
-        record(job, rows, choice, evaluation)
+        assessment = assess(rows, choice, evaluation, seed=config.seed)
+        figures = record(job, rows, choice, evaluation, assessment)
         logged = log_model(job, rows, choice)
         summary = report.summary(rows.schema, choice, evaluation)
         version = register(job, rows, logged, summary=summary)
-        return conclude(job, version, lambda history: decide(job, rows, version, history), summary=summary)
+        told = "\n\n".join([summary, card.in_markdown(rows.schema, assessment, job.run.card_page)])
+        outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
+        made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures)
+        job.run.log_card(card.card(made))
+        return outcome
 
 
 def prepare(job: Job) -> Rows:
@@ -105,7 +112,11 @@ def prepare(job: Job) -> Rows:
     started = time.perf_counter()
     table = load_table(open_source(config.data, query=config.query))
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
-    rule = split_rule(config, table)
+    return arrange(table, split_rule(config, table), config, say)
+
+
+def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Rows:
+    """Check and split a table by a rule, and describe its training rows."""
     checked = check_table(
         table,
         target=config.target,
@@ -186,7 +197,7 @@ def search(job: Job, rows: Rows) -> Choice:
 def champions_spec(name: str) -> Spec | None:
     """Return what the champion was built from, so that a retrain starts where the last one ended."""
     champion = registry.champion(name)
-    return tracking.read_json(champion.run_id, SPEC_FILE) if champion else None
+    return tracking.recorded_json(champion.run_id, MODEL_SPEC) if champion else None
 
 
 def evaluate(rows: Rows, choice: Choice) -> Evaluation:
@@ -201,33 +212,45 @@ def evaluate(rows: Rows, choice: Choice) -> Evaluation:
     )
 
 
-def record(job: Job, rows: Rows, choice: Choice, evaluation: Evaluation) -> None:
-    """Log figures, lineage, tables and plots."""
+def record(
+    job: Job, rows: Rows, choice: Choice, evaluation: Evaluation, assessment: Assessment
+) -> dict[str, Figure]:
+    """Log figures, lineage, tables and plots; return the plots for the card."""
     unit, run = rows.schema.target_unit, job.run
     job.say(
         "evaluate",
-        f"holdout RMSE {report.figure(evaluation.holdout.rmse, unit, evaluation.holdout.rmse_se)}, "
+        f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
         f"the mean alone {report.figure(evaluation.dummy.rmse, unit)}",
     )
+    if assessment.curve:
+        job.say("learn", str(assessment.curve))
     started = time.perf_counter()
     counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
     counts["rows_without_target"] = float(rows.checked.rows_without_target)
     run.log(
-        metrics=evaluation.as_metrics() | choice.as_metrics() | counts | report.line(choice, rows.schema),
+        metrics=evaluation.as_metrics()
+        | assessment.as_metrics()
+        | choice.as_metrics()
+        | counts
+        | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
         tags={"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
-    run.log_json(SPEC_FILE, choice.spec)
+    run.log_json(MODEL_SPEC, choice.spec)
     run.log_table("trials", choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
     drops = report.importance(choice.fitted, rows.frame(side), rows.target(side), seed=job.config.seed)
     run.log_table("importance", report.importance_table(drops))
-    run.log_figures(report.figures(rows.schema, evaluation, drops))
-    job.say("log", f"metrics, lineage and 4 plots ({time.perf_counter() - started:.1f} s)")
+    if assessment.slices:
+        run.log_table("slices", assessment.slice_table())
+    figures = report.figures(rows.schema, evaluation, assessment, drops)
+    run.log_figures(figures)
+    job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")
+    return figures
 
 
 def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
@@ -326,7 +349,7 @@ def conclude(job: Job, version: registry.Version, decide: Decide, *, summary: st
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
     tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
     job.run.log(metrics=figures, tags=tags | tags_of(version, decision))
-    job.say("register", f"{version.name} version {version.number}: {summary}")
+    job.say("register", f"{version.name} version {version.number}: {summary.splitlines()[0]}")
     job.say("decide", f"{decision.word}: {decision.reason}")
     job.say("see", f"mlflow ui, then {job.run.page}")
     return Outcome(version, decision)

@@ -6,7 +6,7 @@ that a test or a server may draw too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -78,6 +78,37 @@ def importance(drops: Mapping[str, tuple[float, float]], *, target: str) -> Figu
     axes.set_xlabel(f"rise in RMSE of {target} when the column is shuffled")
     axes.grid(axis="y", visible=False)
     return figure
+
+
+def learning_curve(sizes: Sequence[int], rmse: Sequence[float], *, target: str) -> Figure:
+    """Out-of-fold RMSE by rows learned from, which double from point to point."""
+    figure, axes = canvas("Learning curve: out-of-fold RMSE by rows learned from", height=3.6)
+    axes.plot(sizes, rmse, "o-", color=ACCENT)
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.set_xlabel("rows learned from")
+    axes.set_ylabel(f"RMSE of {target}")
+    axes.margins(x=0.06, y=0.15)
+    return figure
+
+
+def slices(parts: Sequence[tuple[str, float, float, float]], *, target: str) -> Figure:
+    """RMSE of (name, value, low, high), the first at the top and marked as the whole."""
+    figure, axes = canvas("Holdout: RMSE by slice", height=1.4 + 0.28 * len(parts))
+    for place, (_, value, low, high) in enumerate(reversed(parts), start=1 - len(parts)):
+        color = ACCENT if place else INK
+        axes.plot([low, high], [place, place], color=color, linewidth=2)
+        axes.plot(value, place, "o", color=color, markersize=5)
+    axes.axvline(parts[0][1], color=INK, linewidth=1)
+    axes.set_yticks(range(1 - len(parts), 1), [shortened(name) for name, *_ in reversed(parts)], fontsize=9)
+    axes.set_xlabel(f"RMSE of {target}, with 95 % interval")
+    axes.grid(axis="y", visible=False)
+    return figure
+
+
+def shortened(name: str) -> str:
+    """Cut a name to what fits beside a plot."""
+    return name if len(name) <= 34 else f"{name[:31]}..."
 
 
 def canvas(title: str, *, height: float = 4.6) -> tuple[Figure, Axes]:

@@ -22,12 +22,16 @@ from data.schema import Schema
 from data.splits import Split
 from serving.scorer import Scorer
 from training import plots
+from training.assessment import Assessment
+from training.comparison import Interval
 from training.compiling.writing import versions
 from training.evaluation import Evaluation
 from training.search import Choice
 
 IMPORTANCE_ROWS = 2_000
 IMPORTANCE_REPEATS = 3
+MOST_SLICES = 18
+"""Shown in the card, the largest errors first; the table has all."""
 
 Drops = Mapping[str, tuple[float, float]]
 """For each column, mean and standard deviation of the rise in RMSE when it is shuffled."""
@@ -46,6 +50,15 @@ def figure(value: float, unit: str | None = None, standard_error: float | None =
         digits = max(0, 1 - math.floor(math.log10(standard_error)))
         shown = f"{value:,.{digits}f} ± {standard_error:,.{digits}f}"
     return f"{shown} {unit}" if unit else shown
+
+
+def day(moment: float) -> str:
+    """Return the date of seconds since 1970.
+
+    >>> day(86400.0)
+    '1970-01-02'
+    """
+    return str(np.datetime64(int(moment), "s").astype("datetime64[D]"))
 
 
 def columns_in_words(schema: Schema) -> str:
@@ -122,13 +135,40 @@ def importance_table(drops: Drops) -> pd.DataFrame:
     return pd.DataFrame(rows).sort_values("rmse_rise", ascending=False)
 
 
-def figures(schema: Schema, evaluation: Evaluation, drops: Drops) -> dict[str, Figure]:
+def interval(found: Interval, unit: str | None = None) -> str:
+    """Write a figure with its interval, or say that there is none.
+
+    >>> interval(Interval(17.23456, 16.9, 17.57), "min")
+    '17.23 [16.90, 17.57] min'
+    """
+    if not math.isfinite(found.half):
+        return f"{figure(found.value, unit)} (too few rows for an interval)"
+    places = max(0, 1 - math.floor(math.log10(found.half))) if found.half > 0 else 4
+    shown = f"{found.value:,.{places}f} [{found.low:,.{places}f}, {found.high:,.{places}f}]"
+    return f"{shown} {unit}" if unit else shown
+
+
+def figures(
+    schema: Schema, evaluation: Evaluation, assessment: Assessment, drops: Drops
+) -> dict[str, Figure]:
     """Return the run's plots by file name."""
     target = f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target
     actual, predicted = evaluation.actual, evaluation.predicted
-    return {
+    drawn = {
         "predicted_against_actual": plots.predicted_against_actual(actual, predicted, target=target),
         "residuals_by_predicted": plots.residuals_by_predicted(actual, predicted, target=target),
         "residual_histogram": plots.residual_histogram(actual, predicted, target=target),
         "permutation_importance": plots.importance(drops, target=target),
     }
+    sure = [part for part in assessment.slices if math.isfinite(part.figures["rmse"].half)]
+    if sure:
+        shown = [assessment.holdout, *sure[:MOST_SLICES]]
+        places = [(part.name, part.figures["rmse"]) for part in shown]
+        drawn["slices"] = plots.slices(
+            [(name, at.value, at.low, at.high) for name, at in places], target=target
+        )
+    if assessment.curve:
+        drawn["learning_curve"] = plots.learning_curve(
+            assessment.curve.sizes, assessment.curve.rmse, target=target
+        )
+    return drawn

@@ -101,10 +101,22 @@ class Run:
         mlflow.log_dict(dict(evidence), "gate/evidence.json")
         mlflow.log_text(card, "gate/card.html")
 
+    def log_card(self, card: str) -> None:
+        """Log the model's page as `card.html`."""
+        mlflow.log_text(card, "card.html")
+
     @property
     def evidence_page(self) -> str:
-        """The card's address within MLflow's UI, from any of its pages."""
-        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/gate/card.html"
+        """The address of the decision's page within MLflow's UI, from any of its pages."""
+        return self._artifact_page("gate/card.html")
+
+    @property
+    def card_page(self) -> str:
+        """The same for the model's page."""
+        return self._artifact_page("card.html")
+
+    def _artifact_page(self, path: str) -> str:
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{path}"
 
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
@@ -174,13 +186,17 @@ def recorded_params(run_id: str) -> dict[str, str]:
     return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ("data", "query")}
 
 
-def read_json(run_id: str, name: str) -> dict[str, Any] | None:
-    """Return a JSON artifact of a run, or None where it has none."""
+def recorded_tags(run_id: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return dict(mlflow.MlflowClient().get_run(run_id).data.tags)
+
+
+def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
+    """Return a JSON artifact of a run, or None where it has none of that name."""
     try:
-        found: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}")
+        return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
     except (MlflowException, OSError):
         return None
-    return found
 
 
 def tracking_uri() -> str:

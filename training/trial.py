@@ -58,7 +58,6 @@ class Trial:
             shared &= champion.held_out(table)
         rows, training = table.take(shared), split.mask("train") & ~shared
         moments = None if split.moments is None else split.moments[shared]
-        blocks = np.unique(split.blocks[shared], return_inverse=True)[1].astype(np.int64)
         names = list(version.schema.names)
         digests = row_digests(table, names)
         target = table.numbers(version.target)
@@ -69,7 +68,7 @@ class Trial:
             actual=target[shared],
             ours=version.predict(rows.frame) if shared.any() else target[shared],
             theirs=champion.predict(rows.frame) if champion is not None and shared.any() else None,
-            draws=blocks if moments is None or not len(moments) else comparison.in_stretches(moments),
+            draws=comparison.draws_of(split, shared),
             moments=moments,
             twins=np.isin(digests[shared], digests[training]),
             training_mean=float(np.nanmean(target[training])) if training.any() else float("nan"),

@@ -108,8 +108,26 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
             "residuals_by_predicted",
             "residual_histogram",
             "permutation_importance",
+            "learning_curve",
         )
     }
+    assert figures["holdout_rmse_low"] < figures["holdout_rmse"] < figures["holdout_rmse_high"]
+    card = Path(client.download_artifacts(run.info.run_id, "card.html", str(workspace.folder))).read_text()
+    assert re.findall(r"<h2>(.*?)</h2>", card) == [
+        "What it is",
+        "Data",
+        "Split",
+        "How it was chosen",
+        "Errors on the holdout",
+        "More rows",
+        "Importance",
+        "Limits",
+        "How to call it",
+    ]
+    assert card.count('src="data:image/png;base64,') == card.count("src=") == len(plots)
+    assert "<link" not in card
+    assert "<script" not in card
+    assert "floor area [m²]" in card
     children = client.search_runs(
         [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
     )
@@ -121,6 +139,8 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
     champion = client.get_model_version_by_alias("houses", "champion")
     assert champion.tags["slipway.decision"] == "promoted"
     assert "typical error (holdout RMSE)" in champion.description
+    assert re.search(r"- \*\*RMSE\*\* [\d.,]+ \[[\d.,]+, [\d.,]+\] EUR", champion.description)
+    assert f"/runs/{run.info.run_id}/artifacts/card.html)" in champion.description
     loaded = workspace.run(sys.executable, "-c", LOAD_STOCK, PYTHONPATH="")
     assert loaded.returncode == 0, loaded.stderr
     predictions = json.loads(loaded.stdout)

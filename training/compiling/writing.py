@@ -45,7 +45,7 @@ def write_scorer(
         fingerprint=fingerprint,
         parity=parity,
         versions=versions(),
-        golden_rows=tuple(_raw(frame.iloc[place], schema) for place in chosen),
+        golden_rows=tuple(raw_row(frame.iloc[place], schema) for place in chosen),
         golden_predictions=tuple(session.predict(matrix[chosen]).tolist()),
     )
     folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,8 @@ def _golden_places(predictions: Any) -> list[int]:
     return finite[spread].tolist()  # type: ignore[no-any-return]
 
 
-def _raw(row: pd.Series, schema: Schema) -> dict[str, Value]:
+def raw_row(row: pd.Series, schema: Schema) -> dict[str, Value]:
+    """Return a frame's row as a request holds it: None where missing."""
     return {column.name: _value(row[column.name], column) for column in schema.columns}
 
 

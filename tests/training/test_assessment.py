@@ -1,0 +1,131 @@
+"""Intervals and the learning curve against what is known of the rows they were made from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.tree import DecisionTreeRegressor
+
+from data.splits import SplitRule, split_table
+from data.tables import Table
+from training.comparison import Interval, draws_of, estimate
+from training.evaluation import score
+from training.learning import Curve, measure
+from training.report import interval
+
+RANDOM = np.random.default_rng(11)
+
+
+def test_the_figures_are_those_of_the_evaluation_and_their_doubt_the_delta_methods() -> None:
+    """Independent rows: two ways to the standard error agree within a tenth."""
+    actual = RANDOM.gamma(2.0, 10.0, 800)
+    predicted = actual + RANDOM.normal(0.5, 3.0, 800)
+    expected = score(actual, predicted)
+    for name, found in estimate(actual, predicted).items():
+        assert found.value == pytest.approx(getattr(expected, name))
+        assert found.half / 1.963 == pytest.approx(getattr(expected, f"{name}_se"), rel=0.1)
+
+
+def test_rows_that_err_together_widen_the_interval() -> None:
+    """Twenty groups of fifty with an error of their own: by rows alone the bias would seem seven times too sure."""
+    groups = np.repeat(np.arange(20), 50)
+    error = RANDOM.normal(0.0, 1.0, 20)[groups]
+    actual = RANDOM.normal(0.0, 1.0, 1000)
+    alone, together = estimate(actual, actual + error), estimate(actual, actual + error, groups)
+    assert together["bias"].half == pytest.approx(2.093 * error[::50].std() / np.sqrt(20), rel=0.1)
+    assert together["bias"].half > 5 * alone["bias"].half
+
+
+def test_a_group_or_a_day_is_one_draw() -> None:
+    """The split's own blocks; in time, stretches."""
+    frame = pd.DataFrame({"day": np.repeat(np.arange(400.0), 2), "x": RANDOM.normal(size=800)})
+    table = Table("t", frame, {"day": "number", "x": "number"})
+    grouped = split_table(table, SplitRule("group", ("day",)))
+    held_out = grouped.mask("holdout")
+    draws = draws_of(grouped, held_out)
+    assert len(set(draws.tolist())) == frame["day"][held_out].nunique()
+    forward = split_table(table, SplitRule("time", ("day",)))
+    draws = draws_of(forward, forward.mask("holdout"))
+    assert len(set(draws.tolist())) == 40
+    assert (np.diff(draws) >= 0).all()
+
+
+def test_too_few_draws_give_no_interval_but_the_figure() -> None:
+    """Three groups say nothing of the fourth, and the text must not pretend otherwise."""
+    found = estimate(np.arange(9.0), np.arange(9.0) + 1.0, np.repeat([0, 1, 2], 3))["rmse"]
+    assert found.value == 1.0
+    assert np.isinf(found.half)
+    assert interval(found, "m") == "1 m (too few rows for an interval)"
+    assert interval(Interval(3.0, 3.0, 3.0)) == "3.0000 [3.0000, 3.0000]"
+
+
+def curve(pipeline: Pipeline, rows: int, noise: float, *, draws=None, budget: float = 60.0) -> Curve | None:
+    """Measure on a sine of one column among three."""
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame(random.uniform(0, 1, (rows, 3)), columns=list("abc"))
+    target: NDArray[np.float64] = np.sin(12 * frame["a"].to_numpy()) + random.normal(0, noise, rows)
+    assigned = np.arange(rows) % 5 if draws is None else draws % 5
+    folds = [(np.flatnonzero(assigned != k), np.flatnonzero(assigned == k)) for k in range(5)]
+    blocks = np.arange(rows) if draws is None else draws
+    return measure(pipeline, frame, target, folds, draws=blocks, budget=budget, seconds_a_row=1e-4)
+
+
+TREE = make_pipeline(DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
+
+
+def test_a_model_that_still_learns_is_told_apart_from_one_at_its_end() -> None:
+    """A tree on a nearly noiseless sine gains with each doubling; a straight line has nothing left to learn from it."""
+    learning, done = curve(TREE, 1500, 0.02), curve(make_pipeline(LinearRegression()), 3000, 0.3)
+    assert learning is not None
+    assert done is not None
+    assert learning.sizes == (150, 300, 600, 1200)
+    assert list(learning.rmse) == sorted(learning.rmse, reverse=True)
+    assert "would lower RMSE by about" in str(learning)
+    assert "would change little" in str(done)
+
+
+def test_what_the_rows_cannot_tell_is_not_told() -> None:
+    """Noise over a slight slope, 250 rows: the interval holds both a gain and a loss beyond what counts as little."""
+    found = curve(TREE, 250, 5.0)
+    assert found is not None
+    assert found.last.low < -0.01 < 0.0 < found.last.high
+    assert str(found).startswith("These rows cannot tell")
+
+
+def test_the_budget_bounds_the_rows_and_says_so() -> None:
+    """At 0.1 ms a row, 0.15 s carry three folds of 250 rows; too few rows give no curve at all."""
+    found = curve(make_pipeline(LinearRegression()), 3000, 0.3, budget=0.1501)
+    assert found is not None
+    assert (found.folds, found.sizes[-1], found.rows) == (3, 250, 2400)
+    assert "measured on up to 250 of 2,400 rows" in str(found)
+    assert curve(make_pipeline(LinearRegression()), 150, 0.3) is None
+
+
+def test_twins_enter_a_part_together() -> None:
+    """Each row four times: were twins torn apart, an eighth of the rows would hold more than its share of values."""
+    seen: list[int] = []
+
+    class Counting(LinearRegression):
+        def fit(self, X, y):
+            seen.append(len(np.unique(X["a"])))
+            return super().fit(X, y)
+
+    draws = np.repeat(np.arange(400), 4)
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": random.uniform(size=400)[draws]})
+    folds = [(np.flatnonzero(draws % 5 != k), np.flatnonzero(draws % 5 == k)) for k in range(5)]
+    found = measure(
+        make_pipeline(Counting()),
+        frame,
+        frame["a"].to_numpy(),
+        folds,
+        draws=draws,
+        budget=60,
+        seconds_a_row=1e-6,
+    )
+    assert found is not None
+    assert seen[:4] == [40, 80, 160, 320]

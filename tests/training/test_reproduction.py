@@ -1,0 +1,99 @@
+"""A version is made again from what its run recorded, or what stands in the way is said."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import ROOT, Workspace
+from training.config import TrainConfig, parse
+from training.reproduction import packages_in_words
+
+FLIGHTS = ["--data", str(ROOT / "data" / "samples" / "flights.csv"), "--target", "arr_delay"]
+
+
+@pytest.fixture
+def houses(tmp_path: Path) -> Path:
+    """A small table with text, gaps and a comma in a column's name."""
+    random = np.random.default_rng(3)
+    area = random.uniform(30, 200, 300).round(1)
+    city = random.choice(["Ulm", "Bonn", None], 300)
+    price = (area * 30 + (city == "Ulm") * 900 + random.normal(0, 50, 300)).round(2)
+    frame = pd.DataFrame({"city": city, "area, net": area, "seen": random.normal(size=300), "price": price})
+    frame.to_csv(tmp_path / "houses.csv", index=False)
+    return tmp_path / "houses.csv"
+
+
+def reproduce(workspace: Workspace, name: str, *words: str):
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "training", "reproduce", "--name", name, "--version", "1", *words]
+    return workspace.run(*command)
+
+
+def reproduced(workspace: Workspace, name: str) -> str | None:
+    """What the version's tag says."""
+    return MlflowClient(workspace.uri).get_model_version(name, "1").tags.get("slipway.reproduced")
+
+
+def test_flights_are_rebuilt_to_the_same_digest_in_another_process(workspace: Workspace) -> None:
+    """Categories, dates and units: graph, golden rows, parity and schema, byte for byte; the card has its slices."""
+    trained = workspace.train(*FLIGHTS, "--promote", "never", "--units", "arr_delay=min,distance=mi")
+    assert trained.returncode == 0, trained.stderr
+    done = reproduce(workspace, "flights")
+    assert (done.returncode, reproduced(workspace, "flights")) == (0, "yes"), done.stdout + done.stderr
+    assert "try" not in done.stdout.split(), "a search was run"
+    client = MlflowClient(workspace.uri)
+    version = client.get_model_version("flights", "1")
+    assert "surest weak slice of 66: `" in version.description
+    paths = {file.path for file in client.list_artifacts(version.run_id, "tables")}
+    assert "tables/slices.csv" in paths
+
+
+def test_a_small_table_is_rebuilt_and_refused_once_a_row_changed(workspace: Workspace, houses: Path) -> None:
+    """With a seed, a column left out, and a table that has moved; the refusal leaves the tag as it was."""
+    words = ["--exclude", "seen", "--seed", "7", "--units", '"area, net=m²"', "--promote", "never"]
+    assert workspace.train("--data", str(houses), "--target", "price", *words).returncode == 0
+    moved = houses.rename(houses.with_name("moved.csv"))
+    done = reproduce(workspace, "houses", "--data", str(moved))
+    assert (done.returncode, reproduced(workspace, "houses")) == (0, "yes"), done.stdout + done.stderr
+    moved.write_text(moved.read_text().replace("Ulm", "Bonn", 1))
+    refused = reproduce(workspace, "houses", "--data", str(moved))
+    assert refused.returncode == 2
+    assert "moved.csv has fingerprint" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert reproduced(workspace, "houses") == "yes"
+
+
+def test_rows_in_another_order_are_told_apart(workspace: Workspace, houses: Path) -> None:
+    """The fingerprint is the same, what was fitted and the golden rows are not: a digest must not say yes."""
+    assert workspace.train("--data", str(houses), "--target", "price", "--promote", "never").returncode == 0
+    pd.read_csv(houses)[::-1].to_csv(houses, index=False)
+    done = reproduce(workspace, "houses")
+    assert done.returncode == 1
+    assert "golden" in (reproduced(workspace, "houses") or "").removeprefix("no: ")
+
+
+def test_a_recorded_command_is_read_back_as_it_was_asked() -> None:
+    """Commas and quotes in names, units with them: a reproduction reads what `as_params` wrote."""
+    asked = TrainConfig(
+        data="o'hara/t.csv",
+        target="y",
+        name="t",
+        exclude=("a, b", 'say "x"'),
+        key=("id",),
+        units=(("y", "m²"), ("a, b", "km")),
+    )
+    words = [f"--{name} {shlex.quote(value)}" for name, value in asked.as_params().items() if value]
+    assert parse(["train", *shlex.split(" ".join(words))]) == asked
+
+
+def test_packages_that_differ_are_named_with_both_versions() -> None:
+    """Absent ones too."""
+    found = packages_in_words({"numpy": "2.4.5", "onnx": "1"}, {"numpy": "2.4.6", "onnx": "1", "optuna": "4"})
+    assert found == ["numpy 2.4.5 then, 2.4.6 now", "optuna absent then, 4 now"]

@@ -1,0 +1,117 @@
+"""A version made again from what its run recorded, byte for byte, or a word on what stands in the way.
+
+The table has to be the one of then, by its fingerprint; the split is the stored rule, the model the recorded choice,
+replayed without a search. The code is the one at hand: another commit or other packages are said, not undone, and no
+digest can be the same where a package's version, which the scorer names, is not. The rows' order is not part of the
+fingerprint but of what trees learn: a table that was sorted since gives another digest.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from data.fingerprint import fingerprint
+from data.sources import open_source
+from data.tables import load_table
+from serving.scorer_format import read_files
+from training import registry, tracking
+from training.compiling import compile_verified, write_scorer
+from training.config import ReproduceConfig, TrainConfig, parse
+from training.errors import DataChanged, NotOurs
+from training.models import build
+from training.pipeline import MODEL_SPEC, Rows, Say, arrange
+
+TAG = "slipway.reproduced"
+
+
+def reproduce(config: ReproduceConfig, say: Say) -> bool:
+    """Rebuild a version, tag it with what came of that, and return whether the digests are equal.
+
+    Raises
+    ------
+    DataChanged
+        The table holds other values than the version was trained on; the version's tag stays as it is.
+    NotOurs, WrongFiles
+        The version's run lacks what is needed, or its files are not those that were registered.
+    """
+    with tracking.open_run() as run:
+        version = registry.version(config.name, config.version)
+        recorded = version.verified_digest()
+        rows, seed = _rows_of_then(version, config, say)
+        with tempfile.TemporaryDirectory() as folder:
+            digest = _rebuild(version, rows, Path(folder), seed=seed)
+            faults = [] if digest == recorded else differences(version.folder / "scorer", Path(folder))
+        word = "yes" if digest == recorded else f"no: {'; '.join(faults)}"
+        registry.tag(version.name, version.number, {TAG: word[:5000]})
+        run.log(tags={TAG: word[:5000], "slipway.version": version.number})
+        say("digest", f"{digest[:16]}..., recorded was {recorded[:16]}...")
+        say("reproduced", word)
+        return digest == recorded
+
+
+def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) -> tuple[Rows, int]:
+    """Return the version's own rows, described and split as they were, and the seed."""
+    tags = tracking.recorded_tags(version.run_id)
+    asked = _recorded_config(version, tags.get("slipway.command", ""))
+    asked = replace(asked, data=config.data or asked.data, query=config.query or asked.query)
+    then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
+    if then != now:
+        say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
+    table = load_table(open_source(asked.data, query=asked.query))
+    found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
+    if found != recorded:
+        raise DataChanged(
+            where=table.where, name=version.name, version=version.number, found=found, recorded=recorded
+        )
+    say("read", f"{len(table):,} rows from {table.where}, the same as then")
+    return arrange(table, version.split, asked, say), asked.seed
+
+
+def _recorded_config(version: registry.Version, command: str) -> TrainConfig:
+    """Read the command that the version's run recorded."""
+    if not command.startswith("python -m training train "):
+        raise NotOurs(name=version.name, version=version.number, lacks="the tag slipway.command on its run")
+    config = parse(shlex.split(command)[3:])
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _rebuild(version: registry.Version, rows: Rows, folder: Path, *, seed: int) -> str:
+    """Fit and compile the recorded choice into a folder, and return its digest."""
+    spec = tracking.recorded_json(version.run_id, MODEL_SPEC)
+    if spec is None:
+        raise NotOurs(name=version.name, version=version.number, lacks=f"{MODEL_SPEC} on its run")
+    frame, target = rows.frame("train"), rows.target("train")
+    fitted = build(spec, rows.schema, seed=seed).fit(frame, target)
+    compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
+    return write_scorer(
+        folder,
+        graph=compiled.graph,
+        schema=rows.schema,
+        frame=frame,
+        fingerprint=rows.fingerprint,
+        parity=compiled.parity,
+    ).digest
+
+
+def differences(recorded: Path, rebuilt: Path) -> list[str]:
+    """Return what differs between two scorers' folders, part by part; packages with both versions."""
+    (graph, document), (new_graph, new_document) = read_files(recorded), read_files(rebuilt)
+    old, new = json.loads(document), json.loads(new_document)
+    faults = ["graph"] if graph != new_graph else []
+    faults += [part for part in old if part != "versions" and old[part] != new.get(part)]
+    return faults + packages_in_words(old["versions"], new["versions"])
+
+
+def packages_in_words(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name the packages whose versions differ, as in `numpy 2.4.5 then, 2.4.6 now`."""
+    return [
+        f"{package} {then.get(package, 'absent')} then, {now.get(package, 'absent')} now"
+        for package in sorted(then.keys() | now.keys())
+        if then.get(package) != now.get(package)
+    ]
