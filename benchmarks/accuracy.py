@@ -63,7 +63,7 @@ def heteroscedastic(rows: int) -> tuple[pd.DataFrame, float]:
     """Return a table whose noise grows with x0, and the noise's root mean square."""
     random = np.random.default_rng(5)
     x = random.uniform(0.0, 1.0, (rows, 4))
-    spread = 0.2 + 2.0 * x[:, 0]
+    spread = 0.2 + 3.0 * x[:, 0] ** 2
     y = 5.0 * np.sin(3.0 * x[:, 1]) + 4.0 * x[:, 2] * x[:, 3] + random.normal(0.0, spread)
     return pd.DataFrame(x, columns=["x0", "x1", "x2", "x3"]).assign(y=y), float(np.sqrt(np.mean(spread**2)))
 

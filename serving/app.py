@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from serving.errors import (
     TooLarge,
     TooSlow,
 )
+from serving.intervals import Bounds
 from serving.protocols import mlflow, simple
 from serving.requests import Rows, expand, media_type
 from serving.responses import Answer, Headers, dump, failed, refused
@@ -48,7 +50,8 @@ TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 INLINE_BYTES, INLINE_SECONDS = 64 * 2**10, 0.001
 """Larger bodies are decoded, and longer work is done, in a thread, so that the loop answers others meanwhile."""
 
-Encode = Callable[[Floats], Answer]
+Encode = Callable[[Floats | Bounds], Answer]
+Score = Callable[[Floats], Floats]
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
 
 
@@ -59,6 +62,7 @@ class Serving:
     model: Model
     scorer: Scorer
     together: Together
+    together_scaled: Together
     inline_rows: int
     label: str
     headers: Headers
@@ -75,7 +79,8 @@ class Serving:
         return cls(
             model=model,
             scorer=scorer,
-            together=Together(scorer),
+            together=Together(scorer.predict),
+            together_scaled=Together(scorer.predict_with_scale),
             inline_rows=_rows_within(INLINE_SECONDS, scorer),
             label=label,
             headers=((b"x-model-version", label.encode()),),
@@ -163,12 +168,19 @@ class App:
         self._in_flight += 1
         try:
             body = await read_body(receive, headers, self.settings.limits, self.loop)
-            return await self._score(body, headers, protocol, serving, began)
+            return await self._score(body, headers, protocol, serving, began, query=scope["query_string"])
         finally:
             self._in_flight -= 1
 
     async def _score(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving, began: float
+        self,
+        body: bytes,
+        headers: Mapping[bytes, bytes],
+        protocol: str,
+        serving: Serving,
+        began: float,
+        *,
+        query: bytes,
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
@@ -177,11 +189,15 @@ class App:
             rows, encode = await self.loop.run_in_executor(
                 self._threads, self._decode, body, headers, protocol, serving.scorer.schema
             )
-        if len(rows.matrix) <= serving.inline_rows:
+        if b"coverage" in query:
+            rows = _within(rows, query)
+        if rows.coverage is not None:
+            answer = encode(await self._bounds(rows, rows.coverage, serving, deadline))
+        elif len(rows.matrix) <= serving.inline_rows:
             answer = encode(await serving.together.predict(rows.matrix, self.loop))
         else:
             answer = await self.loop.run_in_executor(
-                self._threads, lambda: encode(predict(serving.scorer, rows.matrix, deadline))
+                self._threads, lambda: encode(predict(serving.scorer.predict, rows.matrix, deadline))
             )
         seconds, of = time.perf_counter() - began, (serving.model.name, serving.label)
         self.telemetry.scored(protocol, len(rows.matrix), seconds, extra=rows.extra, of=of)
@@ -190,6 +206,17 @@ class App:
         if rows.missing:
             self.telemetry.noticed("unexpected_gaps", rows.missing)
         return answer
+
+    async def _bounds(self, rows: Rows, coverage: float, serving: Serving, deadline: float) -> Bounds:
+        """Return predictions with intervals; raises CoverageRefused before anything is scored."""
+        scorer = serving.scorer
+        scorer.intervals.quantile_for(coverage)
+        if len(rows.matrix) <= serving.inline_rows:
+            return scorer.bounds(await serving.together_scaled.predict(rows.matrix, self.loop), coverage)
+        found = await self.loop.run_in_executor(
+            self._threads, predict, scorer.predict_with_scale, rows.matrix, deadline
+        )
+        return scorer.bounds(found, coverage)
 
     def _decode(
         self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, schema: Schema
@@ -286,12 +313,12 @@ class Together:
     product may round its last digit differently for another number of rows.
     """
 
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
+    def __init__(self, score: Score) -> None:
+        self._score = score
         self._waiting: list[tuple[Floats, asyncio.Future[Floats]]] = []
 
     def predict(self, matrix: Floats, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Floats]:
-        """Return predictions of shape (n_rows,) at the end of this turn."""
+        """Return what these rows score, an array whose first axis is theirs, at the end of this turn."""
         if not self._waiting:
             loop.call_soon(self._run)
         promised: asyncio.Future[Floats] = loop.create_future()
@@ -302,7 +329,7 @@ class Together:
         waiting, self._waiting = self._waiting, []
         try:
             joined = waiting[0][0] if len(waiting) == 1 else np.concatenate([matrix for matrix, _ in waiting])
-            values = self._scorer.predict(joined)
+            values = self._score(joined)
         except Exception as error:  # each request reports it as its own
             for _, promised in waiting:
                 if not promised.done():
@@ -375,15 +402,15 @@ def _rows_within(seconds: float, scorer: Scorer) -> int:
     return int(len(matrix) * seconds / (time.perf_counter() - began))
 
 
-def predict(scorer: Scorer, matrix: Floats, deadline: float) -> Floats:
-    """Return predictions of shape (n_rows,); raises TooSlow between two blocks after the deadline."""
+def predict(score: Score, matrix: Floats, deadline: float) -> Floats:
+    """Return what the rows score; raises TooSlow between two blocks after the deadline."""
     if len(matrix) <= BLOCK_ROWS:
-        return scorer.predict(matrix)
+        return score(matrix)
     parts = []
     for start in range(0, len(matrix), BLOCK_ROWS):
         if time.perf_counter() > deadline:
             raise TooSlow("scoring took too long and was stopped: send fewer rows at once")
-        parts.append(scorer.predict(matrix[start : start + BLOCK_ROWS]))
+        parts.append(score(matrix[start : start + BLOCK_ROWS]))
     return np.concatenate(parts)
 
 
@@ -393,6 +420,16 @@ async def _send(send: Send, answer: Answer, extra: tuple[tuple[bytes, bytes], ..
         {"type": "http.response.start", "status": answer.status, "headers": (*answer.headers, length, *extra)}
     )
     await send({"type": "http.response.body", "body": answer.body})
+
+
+def _within(rows: Rows, query: bytes) -> Rows:
+    """Return the rows with the coverage that the address asks for; raises Malformed."""
+    given = parse_qs(query.decode("latin-1")).get("coverage", [])
+    try:
+        (coverage,) = given
+        return rows.within(float(coverage))
+    except ValueError as error:
+        raise Malformed("coverage in the address must be one number, such as ?coverage=0.9") from error
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

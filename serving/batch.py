@@ -31,6 +31,7 @@ from serving.scorer import Scorer
 from serving.store import locate, record_refusal
 
 PREDICTION = "prediction"
+LOWER, UPPER = "lower", "upper"
 SHOWN_FAULTS = 20
 
 
@@ -60,6 +61,7 @@ def score_file(
     output: Path,
     *,
     null_on_fault: bool = False,
+    coverage: float | None = None,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Score a source into a CSV or Parquet file.
@@ -70,6 +72,8 @@ def score_file(
         Ends in .csv or .parquet; replaced if it is there, once the new one is whole.
     null_on_fault : bool
         Write an empty prediction for a row that cannot be used.
+    coverage : float
+        Write the interval's ends beside each prediction.
     on_rows : callable
         Told the number of rows after each block.
 
@@ -90,7 +94,7 @@ def score_file(
                 packed = pack_arrow(batch, scorer.schema, is_text=source.is_text)
                 faults.add(packed, first_row=report.rows + 1, fatal=not null_on_fault)
                 if not faults.fatal:
-                    writer.write(_with_predictions(batch, scorer, packed, typed=typed))
+                    writer.write(_with_predictions(batch, scorer, packed, typed=typed, coverage=coverage))
                 _count(report, packed)
                 on_rows(report.rows)
         faults.raise_if_fatal()
@@ -104,21 +108,24 @@ def score_file(
 
 
 def _with_predictions(
-    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, typed: bool
+    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, typed: bool, coverage: float | None
 ) -> pa.RecordBatch:
     """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
-    if PREDICTION in batch.schema.names:
-        raise BadOutput(reason=f"the input has a column {PREDICTION!r}", repair="rename it")
-    predictions = scorer.predict(packed.matrix)
+    if coverage is None:
+        added = {PREDICTION: scorer.predict(packed.matrix)}
+    else:
+        bounds = scorer.predict_interval(packed.matrix, coverage)
+        added = {PREDICTION: bounds.predictions, LOWER: bounds.lower, UPPER: bounds.upper}
+    if taken := sorted(added.keys() & set(batch.schema.names)):
+        raise BadOutput(reason=f"the input has a column {taken[0]!r}", repair="rename it")
     columns, names = list(batch.columns), list(batch.schema.names)
     if typed and packed.faulty is None:
         for place, column in enumerate(scorer.schema.columns):
             if column.kind == "number":
                 values = packed.matrix[:, place]
                 columns[names.index(column.name)] = pa.array(values, mask=np.isnan(values))
-    return pa.RecordBatch.from_arrays(
-        [*columns, pa.array(predictions, mask=packed.faulty)], names=[*names, PREDICTION]
-    )
+    new = [pa.array(values, mask=packed.faulty) for values in added.values()]
+    return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *added])
 
 
 def _count(report: Report, packed: Packed) -> None:
@@ -211,12 +218,25 @@ def _asked(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--query", default="", help="SQL, where the input is a database")
     parser.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
     parser.add_argument("--on_fault", choices=("stop", "null"), default="stop")
+    parser.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
     asked, unknown = parser.parse_known_args(arguments)
     if unknown:
         name = unknown[0].lstrip("-").split("=")[0]
         near = nearest(name, [action.dest for action in parser._actions])
         parser.error(f"unknown parameter {name!r}" + (f": did you mean {near!r}?" if near else ""))
     return asked
+
+
+def _coverage(word: str, scorer: Scorer) -> float | None:
+    """Return the coverage asked for, if any; raises BadOutput or CoverageRefused."""
+    if not word:
+        return None
+    try:
+        coverage = float(word)
+    except ValueError:
+        raise BadOutput(reason=f"coverage is {word!r}", repair="pass a number, such as 0.9") from None
+    scorer.intervals.quantile_for(coverage)
+    return coverage
 
 
 def _uri(asked: argparse.Namespace) -> str:
@@ -248,7 +268,12 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
             report = score_file(
-                scorer, source, output, null_on_fault=asked.on_fault == "null", on_rows=on_rows
+                scorer,
+                source,
+                output,
+                null_on_fault=asked.on_fault == "null",
+                coverage=_coverage(asked.coverage, scorer),
+                on_rows=on_rows,
             )
     except (DataError, ServingError, OSError) as error:
         print(f"slipway: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ ServingError
 └── RequestError           one request cannot be answered; carries its HTTP status
     ├── Malformed          400, the body is not what its Content-Type says
     ├── UnusableValues     400, cells that cannot be used, each with its place
+    ├── CoverageRefused    400, an interval that this version cannot promise
     ├── NotAuthorized      401
     ├── NotFound           404
     ├── MethodNotAllowed   405
@@ -152,6 +153,10 @@ class UnusableValues(RequestError):
             faults=tuple(faults),
             count=count,
         )
+
+
+class CoverageRefused(RequestError):
+    """An interval that this version cannot promise."""
 
 
 class NotAuthorized(RequestError):

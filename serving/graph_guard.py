@@ -308,7 +308,8 @@ def _size(content: bytes) -> int | str:
 
 
 def _check_shapes(graph: _Graph, columns: int) -> None:
-    if [(name, shape[1:]) for name, shape in graph.inputs] != [("rows", [columns])]:
+    inputs = [(name, shape[1:]) for name, shape in graph.inputs]
+    if inputs not in ([("rows", [columns])], [("rows", [columns]), ("scale_rows", [columns])]):
         raise _refuse(f"its inputs are {graph.inputs}, scorer.json has {columns} columns")
     if not graph.outputs or any(len(shape) != 1 for _, shape in graph.outputs):
         raise _refuse(f"its outputs are {graph.outputs}, each must be one number a row")
@@ -322,7 +323,7 @@ class _Widths:
     def __init__(self, graph: _Graph, columns: int) -> None:
         self._constants = graph.constants
         self._made_by = {output: node for node in graph.nodes for output in node.outputs}
-        self._known = {"rows": columns}
+        self._known = {"rows": columns, "scale_rows": columns}
 
     def of(self, name: str) -> int:
         """Return the number of columns of a value of shape (n_rows, width); raises RefusedGraph."""

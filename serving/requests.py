@@ -39,6 +39,13 @@ class Rows(NamedTuple):
     unseen: Mapping[str, int]
     missing: Mapping[str, int]
     extra: int = 0
+    coverage: float | None = None
+
+    def within(self, coverage: Any) -> Rows:
+        """Return the same rows with the coverage asked for; raises Malformed unless that is a number or null."""
+        if coverage is not None and type(coverage) not in (int, float):
+            raise Malformed("coverage must be a number, such as 0.9")
+        return self if coverage is None else self._replace(coverage=float(coverage))
 
 
 def media_type(header: str | None) -> str:

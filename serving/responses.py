@@ -9,6 +9,7 @@ import orjson
 
 from serving.coercion import Floats
 from serving.errors import RequestError, UnusableValues
+from serving.intervals import Bounds
 from serving.requests import Rows
 
 Headers = tuple[tuple[bytes, bytes], ...]
@@ -24,8 +25,12 @@ class Answer(NamedTuple):
     error_id: str = ""
 
 
-def predictions(values: Floats, rows: Rows) -> Answer:
+def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
     """Answer as MLflow does. A prediction that is no number becomes null: JSON has no NaN."""
+    if isinstance(values, Bounds):
+        found = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
+        body = dump({"predictions": values.predictions, "intervals": found})
+        return Answer(body, headers=(JSON_TYPE, *noticed(rows)))
     return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows)))
 
 

@@ -15,8 +15,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.errors import GoldenMismatch, RefusedGraph, WrongDigest
+from serving.errors import CoverageRefused, GoldenMismatch, RefusedGraph, WrongDigest
 from serving.graph_guard import check_graph
+from serving.intervals import Bounds, Intervals
 from serving.scorer_format import TOLERANCE, Document, digest_of, read_document, read_files
 
 BLOCK_ROWS = 8192
@@ -27,6 +28,9 @@ SORTED_ROWS = 250
 
 INPUT, PREDICTION = "rows", "prediction"
 """The names of the graph's input and its first output."""
+
+SCALE_INPUT, SCALE = "scale_rows", "scale"
+"""Of the intervals: the same rows again, none by default, for onnxruntime computes every output each time."""
 
 SORT_BY = "sort_by"
 """The graph's note of columns: rows that are alike in them take the same way through its trees."""
@@ -92,11 +96,43 @@ class Scorer:
         """
         found = self.predict(self.golden.matrix)
         scale = np.maximum(np.abs(self.golden.predictions), self.document.parity.target_sd)
+        self._replay_scales()
         wrong = ~(np.abs(found - self.golden.predictions) <= TOLERANCE * scale)
         if wrong.any():
             row = int(np.argmax(wrong))
             expected = float(self.golden.predictions[row])
             raise GoldenMismatch(row=row, expected=expected, found=float(found[row]))
+
+    def predict_with_scale(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return predictions and scales, shape (n_rows, 2)."""
+        return self._session.predict_with_scale(matrix)
+
+    def predict_interval(self, matrix: NDArray[np.float64], coverage: float) -> Bounds:
+        """Return predictions with intervals that hold the given share of targets; raises CoverageRefused."""
+        found = self.predict_with_scale(matrix)
+        return self.bounds(found, coverage)
+
+    def bounds(self, found: NDArray[np.float64], coverage: float) -> Bounds:
+        """Return intervals from predictions and scales of shape (n_rows, 2); raises CoverageRefused."""
+        predictions, scale = np.ascontiguousarray(found.T)
+        return self.intervals.around(predictions, scale, coverage)
+
+    @property
+    def intervals(self) -> Intervals:
+        """The table; raises CoverageRefused where the version has none."""
+        if self.document.intervals is None:
+            raise CoverageRefused("this version was registered without intervals")
+        return self.document.intervals
+
+    def _replay_scales(self) -> None:
+        expected = np.array(self.document.golden_scales)
+        if not len(expected):
+            return
+        found = self.predict_with_scale(self.golden.matrix)[:, 1]
+        wrong = ~(np.abs(found - expected) <= TOLERANCE * expected)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(found[row]))
 
 
 class Session:
@@ -111,6 +147,7 @@ class Session:
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             note = self._session.get_modelmeta().custom_metadata_map.get(SORT_BY, "")
+            self._has_scale = any(output.name == SCALE for output in self._session.get_outputs())
             self._sort_by = [
                 range(self._session.get_inputs()[0].shape[1])[int(place)] for place in note.split()
             ]
@@ -131,6 +168,18 @@ class Session:
             return self._run(matrix)
         blocks = range(0, len(matrix), BLOCK_ROWS)
         return np.concatenate([self._run(matrix[start : start + BLOCK_ROWS]) for start in blocks])
+
+    def predict_with_scale(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return predictions and scales, shape (n_rows, 2); 1 for a graph without scales."""
+        if not self._has_scale:
+            return np.column_stack([self.predict(matrix), np.ones(len(matrix))])
+        blocks = [matrix[start : start + BLOCK_ROWS] for start in range(0, max(len(matrix), 1), BLOCK_ROWS)]
+        return np.concatenate(
+            [
+                np.column_stack(self._session.run([PREDICTION, SCALE], {INPUT: block, SCALE_INPUT: block}))
+                for block in blocks
+            ]
+        )
 
     def _run(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         return self._session.run([PREDICTION], {INPUT: matrix})[0]  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from data.schema import UNSEEN, Column, Schema
 from serving.errors import NotAScorer
+from serving.intervals import Intervals
 
 FORMAT = 1
 """Raised when a reader of the old form would misread the new one."""
@@ -84,6 +85,10 @@ class Document:
         One dict of column name to raw value (None where missing) for each row.
     golden_predictions : tuple of float
         What the graph must give for them.
+    intervals : Intervals or None
+        How far intervals reach.
+    golden_scales : tuple of float
+        The scale that the graph must give for the golden rows; empty where it has none.
     """
 
     schema: Schema
@@ -92,17 +97,21 @@ class Document:
     versions: Mapping[str, str]
     golden_rows: tuple[Mapping[str, Value], ...]
     golden_predictions: tuple[float, ...]
+    intervals: Intervals | None = None
+    golden_scales: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        golden = [
+        golden: list[dict[str, Any]] = [
             {"row": dict(row), "prediction": prediction}
             for row, prediction in zip(self.golden_rows, self.golden_predictions, strict=True)
         ]
+        for case, scale in zip(golden, self.golden_scales, strict=False):
+            case["scale"] = scale
         return {
             "format": FORMAT,
             "schema": self.schema.as_dict(),
-            "intervals": None,
+            "intervals": self.intervals.as_dict() if self.intervals else None,
             "golden": golden,
             "fingerprint": self.fingerprint,
             "parity": vars(self.parity).copy(),
@@ -121,8 +130,13 @@ class Document:
             versions=written["versions"],
             golden_rows=tuple(case["row"] for case in written["golden"]),
             golden_predictions=tuple(float(case["prediction"]) for case in written["golden"]),
+            intervals=Intervals.from_dict(written["intervals"]) if written["intervals"] else None,
+            golden_scales=tuple(float(case["scale"]) for case in written["golden"] if "scale" in case),
         )
         document.golden_matrix()
+        adaptive = document.intervals is not None and document.intervals.adaptive
+        if len(document.golden_scales) != adaptive * len(document.golden_rows):
+            raise ValueError("has golden rows whose scales do not fit its intervals")
         return document
 
     def golden_matrix(self) -> NDArray[np.float64]:

@@ -115,11 +115,13 @@ def _data(made: Made) -> list[str]:
 
 def _split(made: Made) -> list[str]:
     split = made.rows.split
+    fixed = "A row's side follows from its own values: what is held out here is held out of every retrain."
+    moving = (
+        "The newest rows are held out; with newer ones the boundary moves on, and these are learned from."
+    )
     return [
         page.paragraph(f"{report.sides_in_words(split)}; {split.rule}."),
-        page.note(
-            "A row's side follows from its own values: what is held out here is held out of every retrain."
-        ),
+        page.note(fixed if split.moments is None else moving),
     ]
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 import skops.io
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
-from mlflow.types import ColSpec, DataType
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec
 from mlflow.types import Schema as MlflowSchema
 
 from data.schema import Schema
@@ -165,7 +165,12 @@ def signature_of(schema: Schema) -> ModelSignature:
         ColSpec(DataType.double if column.kind in doubles else DataType.string, column.name, required=True)
         for column in schema.columns
     ]
-    return ModelSignature(inputs=MlflowSchema(inputs), outputs=MlflowSchema([ColSpec(DataType.double)]))
+    return ModelSignature(
+        inputs=MlflowSchema(inputs),
+        outputs=MlflowSchema([ColSpec(DataType.double)]),
+        # Stock MLflow knows no intervals and ignores it; a default would be filled in for every request.
+        params=ParamSchema([ParamSpec("coverage", "double", None)]),
+    )
 
 
 def trusted_types(pipeline: Any) -> list[str]:

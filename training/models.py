@@ -54,6 +54,7 @@ MOST_CATEGORIES = 254
 TARGETS: dict[str, dict[str, Any]] = {
     "scaled": {"transformer": StandardScaler()},
     "log": {"func": np.log1p, "inverse_func": np.expm1},
+    "natural_log": {"func": np.log, "inverse_func": np.exp},
     "power": {"transformer": PowerTransformer()},
 }
 """Scales on which a model may see the target."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,15 +26,29 @@ from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
 from data.tables import Table, describe, load_table
-from training import card, evidence, flavor, gate, ledger, registry, report, tracking
+from serving.scorer import Scorer
+from training import (
+    card,
+    coverage,
+    evidence,
+    flavor,
+    gate,
+    intervals,
+    ledger,
+    plots,
+    registry,
+    report,
+    tracking,
+)
 from training.assessment import Assessment, assess
-from training.compiling import write_scorer
+from training.compiling import Verified, pack_frame, with_scale, write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig
 from training.errors import SplitChanged, Superseded, TrainingError
 from training.evaluation import Evaluation, score
 from training.models import Spec
 from training.search import Budget, Candidate, Choice, Told, choose
 from training.trial import Trial
+from training.trials import Folds
 
 Decide = Callable[[ledger.History], gate.Decision]
 Say = Callable[[str, str], None]
@@ -70,6 +85,10 @@ class Rows:
     def frame(self, side: Side) -> pd.DataFrame:
         """Return the features of one side, shape (n_rows, n_features)."""
         return self.checked.table.frame.loc[self.split.mask(side), list(self.schema.names)]
+
+    def folds(self) -> Folds:
+        """Return (fit, validate) positions among the training rows."""
+        return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
 
     def target(self, side: Side) -> NDArray[np.float64]:
         """Return the target on one side, float64 of shape (n_rows,)."""
@@ -180,11 +199,10 @@ def search(job: Job, rows: Rows) -> Choice:
         refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
         interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
     )
-    few = rows.split.counts["train"] < FEW_ROWS
     return choose(
         rows.frame("train"),
         rows.target("train"),
-        rows.split.folds(MANY_FOLDS if few else FOLDS),
+        rows.folds(),
         schema=rows.schema,
         seed=config.seed,
         budget=Budget(config.time_budget, config.trials),
@@ -257,14 +275,10 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
     """Log the fitted pipeline and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        scorer = write_scorer(
-            Path(folder),
-            graph=choice.compiled.graph,
-            schema=rows.schema,
-            frame=rows.frame("train"),
-            fingerprint=rows.fingerprint,
-            parity=choice.compiled.parity,
+        scorer = write_version(
+            Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed
         )
+        promise(job, rows, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
             choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
@@ -281,6 +295,39 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
     return logged
+
+
+def write_version(
+    folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: Rows, *, seed: int
+) -> Scorer:
+    """Write the scorer of a fitted model, with intervals where the rows can promise any."""
+    residuals = intervals.residuals_of(fitted, spec, rows, seed=seed)
+    found = intervals.calibrate(residuals, rows.schema, seed=seed) if residuals else None
+    frame = rows.frame("train")
+    if found and found.scale is not None:
+        compiled = with_scale(compiled, fitted, found.scale, schema=rows.schema, frame=frame)
+    return write_scorer(
+        folder,
+        graph=compiled.graph,
+        schema=rows.schema,
+        frame=frame,
+        fingerprint=rows.fingerprint,
+        parity=compiled.parity,
+        intervals=found.table if found else None,
+    )
+
+
+def promise(job: Job, rows: Rows, scorer: Scorer) -> None:
+    """Log which coverage the intervals reach on the holdout."""
+    if scorer.document.intervals is None:
+        job.say("warning", "too few rows for prediction intervals")
+        return
+    matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
+    found = coverage.reached(scorer, matrix, actual)
+    job.run.log(metrics=coverage.as_metrics(found))
+    job.run.log_table("intervals", coverage.table(scorer, matrix, actual))
+    job.run.log_figures({"interval_coverage": plots.interval_coverage(found)})
+    job.say("intervals", coverage.in_words(found, scorer.document.intervals, rows.schema.target_unit))
 
 
 def decide(job: Job, rows: Rows, version: registry.Version, history: ledger.History) -> gate.Decision:

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.coverage import Reached
+
 INK, ACCENT, FAINT = "#1f2d3d", "#1769aa", "#b8c4d0"
 MOST_POINTS = 5_000
 """More points hide one another, and make a PNG of megabytes."""
@@ -64,6 +66,20 @@ def residual_histogram(actual: NDArray[np.float64], predicted: NDArray[np.float6
             ha="right",
             color=INK,
         )
+    return figure
+
+
+def interval_coverage(found: Sequence[Reached]) -> Figure:
+    """Plot the coverage reached against the one promised, with what chance alone does."""
+    figure, axes = canvas("Holdout: coverage of the intervals")
+    nominal = [each.nominal for each in found]
+    axes.plot([0.45, 1.0], [0.45, 1.0], color=FAINT, linewidth=1, label="as promised")
+    spread = [[each.nominal - each.low for each in found], [each.high - each.nominal for each in found]]
+    axes.errorbar(nominal, nominal, yerr=spread, fmt="none", ecolor=INK, capsize=4, label="99 % of chance")
+    axes.plot(nominal, [each.share for each in found], "o", color=ACCENT, label="reached on the holdout")
+    axes.set_xlabel("coverage asked for")
+    axes.set_ylabel("share of targets inside")
+    axes.legend(frameon=False)
     return figure
 
 

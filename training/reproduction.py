@@ -20,11 +20,11 @@ from data.sources import open_source
 from data.tables import load_table
 from serving.scorer_format import read_files
 from training import registry, tracking
-from training.compiling import compile_verified, write_scorer
+from training.compiling import compile_verified
 from training.config import ReproduceConfig, TrainConfig, parse
 from training.errors import DataChanged, NotOurs
 from training.models import build
-from training.pipeline import MODEL_SPEC, Rows, Say, arrange
+from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
 
 TAG = "slipway.reproduced"
 
@@ -89,14 +89,7 @@ def _rebuild(version: registry.Version, rows: Rows, folder: Path, *, seed: int) 
     frame, target = rows.frame("train"), rows.target("train")
     fitted = build(spec, rows.schema, seed=seed).fit(frame, target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
-    return write_scorer(
-        folder,
-        graph=compiled.graph,
-        schema=rows.schema,
-        frame=frame,
-        fingerprint=rows.fingerprint,
-        parity=compiled.parity,
-    ).digest
+    return write_version(folder, fitted, spec, compiled, rows, seed=seed).digest
 
 
 def differences(recorded: Path, rebuilt: Path) -> list[str]:

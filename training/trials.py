@@ -50,13 +50,18 @@ class Rows:
         """Return about `count` of the rows in the same folds; the same ones each time."""
         if count >= len(self.target):
             return self
-        chosen = np.sort(np.random.default_rng(0).permutation(len(self.target))[:count])
+        chosen = sampled(len(self.target), count)
         place = np.full(len(self.target), -1, dtype=np.intp)
         place[chosen] = np.arange(count)
         folds = [
             tuple(kept[kept >= 0] for kept in (place[fit], place[validate])) for fit, validate in self.folds
         ]
         return Rows(self.frame.iloc[chosen], self.target[chosen], folds, self.schema, self.seed)  # type: ignore[arg-type]
+
+
+def sampled(rows: int, count: int) -> NDArray[np.intp]:
+    """Return the places of a sample, in order; the same ones each time."""
+    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
 
 class FoldResult(NamedTuple):
@@ -88,6 +93,19 @@ def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
         yield FoldResult(fold, predicted, time.perf_counter() - began, failure)
         if failure:
             return
+
+
+def out_of_fold(spec: Spec, rows: Rows) -> NDArray[np.float64]:
+    """Return predictions of rows by models that were not fitted on them; NaN where never validated."""
+    if spec["family"] == "blend":
+        members = np.column_stack([out_of_fold(member, rows) for member in spec["members"]])
+        weights = np.array(spec["weights"])
+        return np.asarray(members @ weights / weights.sum(), dtype=np.float64)
+    predicted = np.full(len(rows.target), np.nan)
+    for result in folds_of(spec, rows):
+        if not result.failure:
+            predicted[rows.folds[result.fold][1]] = result.predicted
+    return predicted
 
 
 @dataclass

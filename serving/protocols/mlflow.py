@@ -7,6 +7,7 @@ from typing import Any
 from data.schema import Schema
 from serving.coercion import Floats
 from serving.errors import Malformed, TooLarge
+from serving.intervals import Bounds
 from serving.requests import JSON, Rows, from_columns, from_records, from_split, from_table, read_json
 from serving.responses import Answer
 from serving.responses import predictions as answer_predictions
@@ -27,13 +28,14 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
         raise Malformed(
             f"the body must have exactly one of {', '.join(FORMATS)}; it has {len(given)} of them"
         )
-    if request.get("params"):
-        raise Malformed("this model takes no params")
-    return _READERS[given[0]](request[given[0]], schema, limits)
+    params = request.get("params") or {}
+    if type(params) is not dict or not set(params) <= {"coverage"}:
+        raise Malformed("params may hold coverage and nothing else")
+    return _READERS[given[0]](request[given[0]], schema, limits).within(params.get("coverage"))
 
 
-def encode(values: Floats, rows: Rows) -> Answer:
-    """Return `{"predictions": [...]}`."""
+def encode(values: Floats | Bounds, rows: Rows) -> Answer:
+    """Return `{"predictions": [...]}`, and the intervals where a coverage was asked for."""
     return answer_predictions(values, rows)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from data.schema import Schema
 from serving.coercion import Floats
 from serving.errors import Malformed, WrongType
+from serving.intervals import Bounds
 from serving.requests import JSON, Rows, from_columns, from_records, read_json
 from serving.responses import JSON_TYPE, Answer, dump, noticed
 from serving.settings import Limits
@@ -17,9 +18,10 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows
     if kind != JSON:
         raise WrongType(f"Content-Type must be {JSON} here")
     request = read_json(body, limits)
-    if type(request) is not dict or set(request) != {"x"}:
-        raise Malformed('the body must be an object with the one key "x"')
-    return _read(request["x"], schema, limits)
+    if type(request) is not dict or not {"x"} <= set(request) <= {"x", "coverage"}:
+        raise Malformed('the body must be an object with the key "x", and "coverage" if you like')
+    rows, single = _read(request["x"], schema, limits)
+    return rows.within(request.get("coverage")), single
 
 
 def _read(x: Any, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
@@ -39,6 +41,10 @@ def _read(x: Any, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
     return from_columns({schema.names[0]: [x] if single else x}, schema, limits), single
 
 
-def encode(values: Floats, rows: Rows, *, single: bool) -> Answer:
-    """Return `{"y": ...}`."""
-    return Answer(dump({"y": values[0] if single else values}), headers=(JSON_TYPE, *noticed(rows)))
+def encode(values: Floats | Bounds, rows: Rows, *, single: bool) -> Answer:
+    """Return `{"y": ...}`, with `lower` and `upper` where a coverage was asked for."""
+    named = {"y": values}
+    if isinstance(values, Bounds):
+        named = {"y": values.predictions, "lower": values.lower, "upper": values.upper}
+    body = {name: found[0] if single else found for name, found in named.items()}  # type: ignore[index]
+    return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows)))

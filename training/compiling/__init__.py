@@ -22,7 +22,7 @@ from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import CompilingError, ParityFailed, RefusedPair, UncompilableStep
 from training.compiling.parity import measure_parity, pack_frame, require
-from training.compiling.verified import Verified, compile_verified
+from training.compiling.verified import Verified, compile_verified, with_scale
 from training.compiling.writing import write_scorer
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Parity",
     "Verified",
     "compile_verified",
+    "with_scale",
     "CompilingError",
     "ParityFailed",
     "RefusedPair",

@@ -15,7 +15,7 @@ from training.compiling import calendar, encoders, ensembles, kernels, linear, n
 from training.compiling.ensembles import Made, predicted
 from training.compiling.errors import UncompilableStep
 from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
-from training.compiling.graph import Graph
+from training.compiling.graph import Graph, Tensor
 
 PIECES: dict[type, Any] = {
     **preprocessing.STEPS,
@@ -29,7 +29,7 @@ PIECES: dict[type, Any] = {
 """The function for each class of step without steps inside; a subclass may compute otherwise and has none."""
 
 
-def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:
+def compile_pipeline(pipeline: Any, schema: Schema, *, scale: Any = None) -> bytes:
     """Return a fitted pipeline as one ONNX model in float64.
 
     Parameters
@@ -39,6 +39,8 @@ def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:
         categories and datetimes, None or NaN where missing.
     schema : Schema
         The packed matrix's columns.
+    scale : scikit-learn estimator
+        Fitted likewise; the second output, for intervals.
 
     Returns
     -------
@@ -54,9 +56,14 @@ def compile_pipeline(pipeline: Any, schema: Schema) -> bytes:
         Trees stand behind a step that rounds differently on other machines.
     """
     graph = Graph(len(schema.columns))
+    prediction = _whole(pipeline, schema, graph)
+    return graph.finish(prediction, None if scale is None else _whole(scale, schema, graph.beside()))
+
+
+def _whole(pipeline: Any, schema: Schema, graph: Graph) -> Tensor:
     names = list(getattr(pipeline, "feature_names_in_", schema.names))
     given = dict(zip(schema.names, _columns(schema, graph), strict=True))
-    return graph.finish(predicted(pipeline, [given[name] for name in names], graph, compiled))
+    return predicted(pipeline, [given[name] for name in names], graph, compiled)
 
 
 def compiled(step: Any, features: list[Feature], graph: Graph) -> Made:

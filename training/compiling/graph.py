@@ -15,11 +15,10 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.scorer import SORT_BY
+from serving.scorer import INPUT, PREDICTION, SCALE, SCALE_INPUT, SORT_BY
 
 OPSETS = {"": 22, "ai.onnx.ml": 5}
 IR_VERSION = 10
-INPUT, PREDICTION = "rows", "prediction"
 
 
 @dataclass(frozen=True)
@@ -135,26 +134,40 @@ class Graph:
         """Make the prediction NaN where this value of shape (n_rows, 1) is NaN; elsewhere it must be 0."""
         self._faults.append(faults)
 
-    def finish(self, prediction: Tensor) -> bytes:
-        """Return the model whose output is this value of shape (n_rows, 1)."""
-        for fault in self._faults:
-            prediction = prediction + fault
-        flat = helper.make_node(
-            "Reshape", [prediction.name, self.constant(np.array([-1])).name], [PREDICTION]
-        )
-        rows = helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])
-        output = helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])
-        nodes, constants = self._needed(flat)
-        graph = helper.make_graph(nodes, "slipway", [rows], [output], constants)
+    def beside(self) -> Graph:
+        """Return a graph on the scales' rows that shares this one's nodes."""
+        other = Graph(self.columns)
+        other.rows = Tensor(other, SCALE_INPUT)
+        other._nodes, other._constants, other._known = self._nodes, self._constants, self._known
+        return other
+
+    def finish(self, prediction: Tensor, scale: Tensor | None = None) -> bytes:
+        """Return the model whose outputs are these values of shape (n_rows, 1)."""
+        last = [self._output(prediction, PREDICTION)]
+        inputs = [helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])]
+        outputs = [helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])]
+        defaults = []
+        if scale is not None:
+            last.append(scale.graph._output(scale, SCALE))
+            inputs.append(helper.make_tensor_value_info(SCALE_INPUT, TensorProto.DOUBLE, ["m", self.columns]))
+            outputs.append(helper.make_tensor_value_info(SCALE, TensorProto.DOUBLE, ["m"]))
+            defaults = [numpy_helper.from_array(np.zeros((0, self.columns)), SCALE_INPUT)]
+        nodes, constants = self._needed(last)
+        graph = helper.make_graph(nodes, "slipway", inputs, outputs, [*constants, *defaults])
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
         sort_by = [str(column) for visits in self.visits.values() for column, _ in visits.most_common(1)]
         helper.set_model_props(model, {SORT_BY: " ".join(sort_by)} if sort_by else {})
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
-    def _needed(self, last: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    def _output(self, value: Tensor, name: str) -> onnx.NodeProto:
+        for fault in self._faults:
+            value = value + fault
+        return helper.make_node("Reshape", [value.name, self.constant(np.array([-1])).name], [name])
+
+    def _needed(self, last: list[onnx.NodeProto]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """Leave out what no prediction depends on: a feature that no tree splits on, say."""
-        names, nodes = set(last.input), [last]
+        names, nodes = {name for node in last for name in node.input}, last[::-1]
         for node in reversed(self._nodes):
             if names.intersection(node.output):
                 names.update(node.input)

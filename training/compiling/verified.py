@@ -13,7 +13,10 @@ from data.schema import Schema
 from serving.scorer import Session
 from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
-from training.compiling.parity import measure_parity, require
+from training.compiling.errors import ParityFailed
+from training.compiling.parity import measure_parity, pack_frame, require
+
+SCALE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -46,3 +49,24 @@ def compile_verified(
     parity = measure_parity(pipeline, session, schema, frame, float(np.std(target)), graph=graph)
     require(parity)
     return Verified(graph, parity)
+
+
+def with_scale(
+    compiled: Verified, pipeline: Any, scale: Any, *, schema: Schema, frame: pd.DataFrame
+) -> Verified:
+    """Return the graph with a second output for intervals, its predictions unchanged to the bit.
+
+    Raises
+    ------
+    CompilingError
+        The scale is unknown to the compiler, differs from its model, or disturbs the prediction.
+    """
+    graph = compile_pipeline(pipeline, schema, scale=scale)
+    matrix = pack_frame(frame, schema)
+    found = Session(graph).predict_with_scale(matrix)
+    expected = scale.predict(frame)
+    apart = float(np.max(np.abs(found[:, 1] / expected - 1.0)))
+    before = Session(compiled.graph).predict_with_scale(matrix)[:, 0]
+    if not apart <= SCALE_TOLERANCE or not np.array_equal(found[:, 0], before, equal_nan=True):
+        raise ParityFailed(max_rel=apart, rows=len(frame))
+    return Verified(graph, compiled.parity)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from data.schema import Column, Schema
+from serving.intervals import Intervals
 from serving.scorer import Scorer, Session
 from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
 from training.compiling.parity import pack_frame
@@ -20,7 +21,14 @@ PACKAGES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "mlflow")
 
 
 def write_scorer(
-    folder: Path, *, graph: bytes, schema: Schema, frame: pd.DataFrame, fingerprint: str, parity: Parity
+    folder: Path,
+    *,
+    graph: bytes,
+    schema: Schema,
+    frame: pd.DataFrame,
+    fingerprint: str,
+    parity: Parity,
+    intervals: Intervals | None = None,
 ) -> Scorer:
     """Write `model.onnx` and `scorer.json`, and return the scorer as the server will load it.
 
@@ -36,6 +44,8 @@ def write_scorer(
         Of the training data.
     parity : Parity
         As `measure_parity` gave it.
+    intervals : Intervals
+        The table; adaptive exactly where the graph has a scale.
     """
     matrix = pack_frame(frame, schema)
     session = Session(graph)
@@ -47,6 +57,8 @@ def write_scorer(
         versions=versions(),
         golden_rows=tuple(raw_row(frame.iloc[place], schema) for place in chosen),
         golden_predictions=tuple(session.predict(matrix[chosen]).tolist()),
+        intervals=intervals,
+        golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),
     )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / GRAPH_FILE).write_bytes(graph)
@@ -54,6 +66,10 @@ def write_scorer(
     scorer = Scorer.load(folder)
     scorer.replay_golden()
     return scorer
+
+
+def _scales(session: Session, matrix: Any) -> tuple[float, ...]:
+    return tuple(session.predict_with_scale(matrix)[:, 1].tolist())
 
 
 def versions() -> dict[str, str]:

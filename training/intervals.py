@@ -1,0 +1,179 @@
+"""Prediction intervals by normalised split conformal prediction.
+
+A fitted model gives a point, a scale model a guess of how wrong it is there; this module gives the
+table of quantiles of |residual| / scale that makes intervals keep their promise. The rows are the
+calibration rows, or, where they are few, the training rows with the predictions of models that were
+not fitted on them (in the spirit of CV+, Barber et al. 2021, Annals of Statistics 49(1)).
+
+Each row's scale comes from a scale model that did not see it. Rows must be exchangeable with those
+in serving. Under a split by time they are not: there the table takes the wider of all rows' and the
+newest half's quantiles, which follows a spread that grows and does not shrink with one that wanes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.schema import Schema
+from serving.intervals import HIGHEST, LOWEST, Intervals
+from training.models import Spec, build
+from training.trials import Rows, out_of_fold, sampled
+
+if TYPE_CHECKING:
+    from training import pipeline
+
+FEWEST_CALIBRATION_ROWS = 200
+"""Below, the training rows' out-of-fold residuals say more."""
+
+FEWEST_SCALE_ROWS = 300
+"""Below, one width for all rows."""
+
+MOST_ROWS = 6_000
+"""Training rows that are fitted again for out-of-fold residuals."""
+
+PARTS = 5
+GAIN = 0.02
+"""Widths follow the row only where that makes them narrower by this share on average."""
+
+COVERAGES = tuple(
+    round(0.01 * percent, 2) for percent in range(round(100 * LOWEST), round(100 * HIGHEST) + 1)
+)
+SCALE_SPEC = {
+    "family": "boosting",
+    "params": {"max_iter": 60, "max_leaf_nodes": 12, "min_samples_leaf": 30, "target": "natural_log"},
+}
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Rows that the model was not fitted on, and how wrong it was.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n_rows, n_features)
+    absolute : float64 array of shape (n_rows,)
+        ``|actual - predicted|``, in the target's unit.
+    blocks : uint64 array of shape (n_rows,)
+        Rows with the same number stay together.
+    moments : float64 array of shape (n_rows,), or None
+        When each row was, under a split by time.
+    method : str
+        "calibration" or "out-of-fold".
+    """
+
+    frame: pd.DataFrame
+    absolute: Floats
+    blocks: NDArray[np.uint64]
+    moments: Floats | None
+    method: str
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The table, and the scale model that goes with it, if any."""
+
+    table: Intervals
+    scale: Any = None
+
+
+def residuals_of(fitted: Any, spec: Spec, rows: pipeline.Rows, *, seed: int) -> Residuals | None:
+    """Return the residuals on calibration rows, or out of fold where there are too few of them.
+
+    They follow from the table, the split and the specification alone, not from what the search saw.
+    """
+    split = rows.split
+    if split.counts["calibration"] >= FEWEST_CALIBRATION_ROWS:
+        places = np.flatnonzero(split.mask("calibration"))
+        predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
+    else:
+        training = Rows(rows.frame("train"), rows.target("train"), rows.folds(), rows.schema, seed)
+        places = np.flatnonzero(split.mask("train"))[sampled(len(training.target), MOST_ROWS)]
+        predicted, method = out_of_fold(spec, training.sample(MOST_ROWS)), "out-of-fold"
+    known = np.isfinite(predicted)
+    if not known.any():
+        return None
+    places, predicted = places[known], predicted[known]
+    table = rows.checked.table
+    return Residuals(
+        table.frame.iloc[places][list(rows.schema.names)],
+        np.abs(table.numbers(rows.schema.target)[places] - predicted),
+        split.blocks[places],
+        None if split.moments is None else split.moments[places],
+        method,
+    )
+
+
+def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated | None:
+    """Return the table, with a scale model where widths that follow the row are narrower; None for too few rows."""
+    absolute = residuals.absolute
+    constant = np.ones(len(absolute))
+    plain = table_of(residuals, constant, adaptive=False)
+    if plain is None or len(absolute) < FEWEST_SCALE_ROWS or not absolute.any():
+        return None if plain is None else Calibrated(plain)
+    scale = crossed_scale(residuals, schema, seed=seed)
+    adaptive = table_of(residuals, scale, adaptive=True)
+    assert adaptive is not None
+    place = int(np.argmin(np.abs(np.array(plain.coverage) - 0.9)))
+    if adaptive.quantile[place] * scale.mean() > (1.0 - GAIN) * plain.quantile[place]:
+        return Calibrated(plain)
+    return Calibrated(adaptive, _fitted_scale(residuals.frame, absolute, schema, seed=seed))
+
+
+def table_of(residuals: Residuals, scale: Floats, *, adaptive: bool) -> Intervals | None:
+    """Return the quantiles of |residual| / scale for each coverage that so many rows can promise."""
+    ratio = residuals.absolute / scale
+    sets = [ratio]
+    if residuals.moments is not None:
+        newest = residuals.moments >= np.median(residuals.moments)
+        sets.append(ratio[newest])
+    fewest = min(map(len, sets))
+    kept = [coverage for coverage in COVERAGES if rank(fewest, coverage) <= fewest]
+    if not kept:
+        return None
+    quantiles = [max(quantile(values, coverage) for values in sets) for coverage in kept]
+    return Intervals(residuals.method, len(ratio), adaptive, tuple(kept), tuple(quantiles))
+
+
+def rank(rows: int, coverage: float) -> int:
+    """Return which of the sorted values keeps a coverage; beyond `rows`, none does.
+
+    >>> rank(9, 0.9), rank(8, 0.9)
+    (9, 9)
+    """
+    return math.ceil((rows + 1) * coverage - 1e-9)
+
+
+def quantile(values: Floats, coverage: float) -> float:
+    """Return the ``ceil((n + 1) * coverage)``-th smallest value (Lei et al. 2018, JASA 113(523), Alg. 2).
+
+    >>> quantile(np.arange(1.0, 10.0), 0.9)
+    9.0
+    """
+    return float(np.sort(values)[rank(len(values), coverage) - 1])
+
+
+def crossed_scale(residuals: Residuals, schema: Schema, *, seed: int) -> Floats:
+    """Return each row's scale by a model that did not see its block, shape (n_rows,)."""
+    part = (residuals.blocks * np.uint64(0x9E3779B97F4A7C15) >> np.uint64(33)) % np.uint64(PARTS)
+    scale = np.ones(len(residuals.absolute))
+    for number in np.unique(part):
+        held = part == number
+        if held.all():
+            return np.full(len(held), float(np.median(residuals.absolute)) or 1.0)
+        model = _fitted_scale(residuals.frame[~held], residuals.absolute[~held], schema, seed=seed)
+        scale[held] = model.predict(residuals.frame[held])
+    return scale
+
+
+def _fitted_scale(frame: pd.DataFrame, absolute: Floats, schema: Schema, *, seed: int) -> Any:
+    """Fit log |residual|; a residual of next to nothing says no more than a small one."""
+    floor = 0.05 * float(np.mean(absolute)) or 1.0
+    return build(SCALE_SPEC, schema, seed=seed).fit(frame, np.maximum(absolute, floor))
