@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data.schema import Column, Schema
+from serving.intervals import LOWEST, Intervals
 from serving.scorer_format import Document
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -56,16 +57,16 @@ def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
         "items": {"$ref": "#/components/schemas/Row"},
         "examples": [examples],
     }
-    variants = [_object(key, rows) for key in ("dataframe_records", "instances", "inputs")]
-    invocations = {"oneOf": [*variants, _object("dataframe_split", _split())]}
+    coverage = _coverage(scorer.intervals)
+    params = {"params": {"type": "object", "properties": coverage}} if coverage else {}
+    variants = [_with(params, _object(key, rows)) for key in ("dataframe_records", "instances", "inputs")]
+    invocations = {"oneOf": [*variants, _with(params, _object("dataframe_split", _split()))]}
     number = {"type": ["number", "null"], "description": _unit(schema)}
     numbers = {"type": "array", "items": number}
     y = {"oneOf": [number, numbers]}
     paths: dict[str, Any] = {
-        "/invocations": {
-            "post": _call("Score rows", invocations, _object("predictions", numbers), tables=True)
-        },
-        "/predict": {"post": _call("Score", _object("x", _simple(schema)), _object("y", y))},
+        "/invocations": {"post": _call("Score rows", invocations, _predictions(numbers), tables=True)},
+        "/predict": {"post": _call("Score", _with(coverage, _object("x", _simple(schema))), _bounded(y))},
     }
     for path, (kind, content) in _PAGES.items():
         paths[path] = {"get": {"responses": _responses({kind: content}, _ASKED)}}
@@ -109,6 +110,37 @@ def _column(column: Column) -> dict[str, Any]:
 
 def _object(key: str, content: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "required": [key], "properties": {key: content}}
+
+
+def _coverage(intervals: Intervals | None) -> dict[str, Any]:
+    """Return what may be asked for; nothing where the version has no intervals."""
+    if intervals is None:
+        return {}
+    described = {
+        "type": "number",
+        "minimum": LOWEST,
+        "maximum": intervals.coverage[-1],
+        "description": "share of targets that the interval should hold",
+    }
+    return {"coverage": described}
+
+
+def _with(more: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    return described | {"properties": described["properties"] | more}
+
+
+def _predictions(numbers: dict[str, Any]) -> dict[str, Any]:
+    ends = {"coverage": {"type": "number"}, "lower": numbers, "upper": numbers}
+    intervals = {"type": "object", "required": list(ends), "properties": ends}
+    return {
+        "type": "object",
+        "required": ["predictions"],
+        "properties": {"predictions": numbers, "intervals": intervals},
+    }
+
+
+def _bounded(y: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "required": ["y"], "properties": {"y": y, "lower": y, "upper": y}}
 
 
 def _split() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # before scikit-learn is imported, as training does
+os.environ["OMP_NUM_THREADS"] = "1"  # before scikit-learn is imported, as training does
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
 os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"

@@ -16,7 +16,15 @@ from pathlib import Path
 
 from data.errors import DataError
 from serving.store import record_refusal
-from training.config import Config, HistoryConfig, PromoteConfig, ReproduceConfig, RollbackConfig, parse
+from training.config import (
+    Config,
+    HistoryConfig,
+    PromoteConfig,
+    RecalibrateConfig,
+    ReproduceConfig,
+    RollbackConfig,
+    parse,
+)
 from training.errors import Terminated, TrainingError
 
 LOG_FILE = Path("slipway.log")
@@ -55,7 +63,11 @@ def run(config: Config) -> int:
             from training import reproduction  # noqa: PLC0415 - see above
 
             return 0 if reproduction.reproduce(config, say) else 1
-        if isinstance(config, PromoteConfig):
+        if isinstance(config, RecalibrateConfig):
+            from training import recalibration  # noqa: PLC0415 - see above
+
+            recalibration.recalibrate(config, say)
+        elif isinstance(config, PromoteConfig):
             pipeline.promote(config, say)
         else:
             pipeline.train(config, say)
@@ -125,8 +137,9 @@ def send_chatter_to_log() -> None:
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    # Threads of OpenMP that spin for each other take minutes where another process has the cores.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Boosting on 18,000 rows takes 0.12 s on one thread of OpenMP, 0.21 s on two, and minutes on two where
+    # another process has the cores: the search runs several fits at once instead.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, _terminate)
 
 

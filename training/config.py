@@ -171,7 +171,17 @@ class HistoryConfig:
     at: datetime | None = None
 
 
-Config = TrainConfig | PromoteConfig | ReproduceConfig | RollbackConfig | HistoryConfig
+@dataclass(frozen=True)
+class RecalibrateConfig:
+    """New intervals for a version, the champion if none is named, from fresh labelled rows."""
+
+    name: str
+    data: str
+    version: str = ""
+    query: str = ""
+
+
+Config = TrainConfig | PromoteConfig | RecalibrateConfig | ReproduceConfig | RollbackConfig | HistoryConfig
 
 
 class Parser(argparse.ArgumentParser):
@@ -244,6 +254,13 @@ def build_parser() -> Parser:
     )
     promote.add_argument("--force", type=yes_or_no, default=False, help="past the gate; needs a reason")
     promote.add_argument("--reason", default="", help="kept in the ledger")
+    recalibrate = commands.add_parser(
+        "recalibrate", help="new intervals from fresh labelled rows, the same model", allow_abbrev=False
+    )
+    recalibrate.add_argument("--name", type=model_name, required=True)
+    recalibrate.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
+    recalibrate.add_argument("--version", type=optional(version_number), default="", help="default: champion")
+    recalibrate.add_argument("--query", default="")
     reproduce = commands.add_parser(
         "reproduce", help="rebuild a version and compare digests", allow_abbrev=False
     )
@@ -276,6 +293,8 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     asked = parser.parse_strictly(arguments)
     if asked.command == "promote":
         return _promote_config(asked, parser)
+    if asked.command == "recalibrate":
+        return RecalibrateConfig(asked.name, asked.data, asked.version, asked.query)
     if asked.command == "reproduce":
         return ReproduceConfig(asked.name, asked.version, asked.data, asked.query)
     if asked.command == "rollback":

@@ -163,3 +163,29 @@ class DataChanged(TrainingError):
             found=found,
             recorded=recorded,
         )
+
+
+class CalibrationError(TrainingError):
+    """A version cannot be calibrated anew with these rows."""
+
+
+class NotFresh(CalibrationError):
+    """The rows are those that the version was trained from."""
+
+    def __init__(self, *, name: str, version: str, where: str) -> None:
+        super().__init__(
+            f"{where} is the table that {name} version {version} was trained from: intervals from rows that the model "
+            "knows are too narrow; pass fresh labelled rows",
+            where=where,
+        )
+
+
+class TooFewToCalibrate(CalibrationError):
+    """Too few rows have a target and a prediction."""
+
+    def __init__(self, *, where: str, rows: int, needed: int) -> None:
+        super().__init__(
+            f"{where}: calibration needs at least {needed} rows with a target and a prediction, got {rows}: pass more",
+            rows=rows,
+            needed=needed,
+        )

@@ -42,6 +42,9 @@ SPLIT_TAG = "slipway.split"
 HELD_OUT_FROM_TAG = "slipway.held_out_from"
 TARGET_TAG = "slipway.target"
 DIGEST_TAG = "slipway.scorer_digest"
+INHERITED_TAGS = (SPLIT_TAG, HELD_OUT_FROM_TAG, TARGET_TAG, "slipway.data_fingerprint")
+"""What a version has in common with the one whose model it is."""
+
 PINNED_TAG = "slipway.pinned_digest"
 """Of the files that were promoted, as they were in the registry: what a server may serve."""
 ENTRY_TAG = "slipway.ledger_entry"

@@ -139,6 +139,40 @@ def test_the_run_says_what_was_promised_and_reached(trained):
     assert metrics["interval_width_50"] < metrics["interval_width_90"] < metrics["interval_width_95"]
 
 
+def test_fresh_rows_make_new_intervals_for_the_same_model(trained):
+    """Noise twice as wild makes them wider, and the predictions stay to the bit."""
+    workspace, old, _, _ = trained
+    words = [sys.executable, "-m", "training", "recalibrate", "--name", "noisy", "--data"]
+    done = workspace.run(*words, "noisy.csv")
+    assert (done.returncode, "pass fresh labelled rows" in done.stderr) == (2, True)
+    fresh, _ = heteroscedastic(3_000)
+    first = Scorer.load(f"{old}/scorer")
+    predicted = first.predict(fresh.drop(columns="y").to_numpy())
+    fresh["y"] = predicted + 2.0 * (fresh["y"] - predicted)
+    fresh.to_csv(workspace.folder / "fresh.csv", index=False)
+    done = workspace.run(*words, "fresh.csv")
+    assert done.returncode == 0, done.stderr
+    mlflow.set_tracking_uri(workspace.uri)
+    try:
+        folder = mlflow.artifacts.download_artifacts(
+            "models:/noisy/2", dst_path=str(workspace.folder / "two")
+        )
+    finally:
+        mlflow.set_tracking_uri(None)
+    second = Scorer.load(f"{folder}/scorer")
+    rows = fresh.drop(columns="y").to_numpy()
+    np.testing.assert_array_equal(second.predict(rows), predicted)
+    ratio = second.intervals.quantile_for(0.9) / first.intervals.quantile_for(0.9)
+    assert 1.7 < ratio < 2.3
+    bounds = second.predict_interval(rows, 0.9)
+    inside = (bounds.lower <= fresh["y"]) & (fresh["y"] <= bounds.upper)
+    assert inside.mean() == pytest.approx(0.9, abs=0.001)
+    words = [sys.executable, "-m", "training", "promote", "--name", "noisy", "--version", "2"]
+    done = workspace.run(*words, "--policy", "not-worse", "--data", "noisy.csv")
+    assert done.returncode == 0, done.stderr
+    assert "promoted" in done.stdout
+
+
 def test_a_file_is_scored_with_intervals(trained, expected):
     """Two columns beside the prediction; a coverage that is none is one line."""
     workspace, _, rows, _ = trained

@@ -1,0 +1,118 @@
+"""New intervals for a version, from fresh labelled rows, without a refit.
+
+The graph stays byte for byte, and so does each prediction; the table of quantiles is made anew. The
+result is a version of its own. It is not promoted here: predictions that are equal cannot be
+better, so the gate lets it pass as `policy=not-worse`, and that is a decision of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow
+import numpy as np
+
+from data.checks import check_table
+from data.fingerprint import fingerprint, row_digests
+from data.sources import open_source
+from data.tables import Table, load_table
+from serving.intervals import Intervals
+from serving.scorer import Scorer
+from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
+from training import flavor, registry, tracking
+from training.compiling import pack_frame
+from training.config import RecalibrateConfig
+from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
+from training.intervals import Residuals, table_of
+from training.pipeline import Say
+
+FEWEST_ROWS = 20
+
+
+def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
+    """Register a version with the same model and a new table.
+
+    Raises
+    ------
+    NoSuchVersion
+        There is no version to start from.
+    NotFresh
+        These are the rows that it was trained from.
+    TooFewToCalibrate
+        Fewer than `FEWEST_ROWS` rows have a target and can be scored.
+    """
+    with tracking.open_run() as run:
+        old = _old(config)
+        table = _fresh_rows(config, old)
+        scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)
+        made = _new_table(old, table, scorer)
+        logged = _log(old, table, scorer, made)
+        tags = {name: value for name, value in old.tags.items() if name in registry.INHERITED_TAGS}
+        summary = (
+            f"version {old.number} with intervals from {made.rows:,} rows of {table.where}: "
+            f"half width at {made.coverage[-1]:.0%} {made.quantile[-1]:.4g} times the scale"
+        )
+        new = registry.register(
+            old.name,
+            logged,
+            run_id=run.run_id,
+            tags=tags | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+            description=summary,
+        )
+        run.log(tags={"slipway.version": new.number, registry.DIGEST_TAG: logged.digest})
+        say("register", f"{new.name} version {new.number}: {summary}")
+        judged = tracking.recorded_params(old.run_id).get("data", "TABLE")
+        words = f"-P name={new.name} -P version={new.number} -P policy=not-worse -P data={judged}"
+        say("next", f"mlflow run . -e promote {words}")
+        return new
+
+
+def _old(config: RecalibrateConfig) -> registry.Version:
+    if config.version:
+        return registry.version(config.name, config.version)
+    champion = registry.champion(config.name)
+    if champion is None:
+        raise NoSuchVersion(name=config.name, version="@champion", known=[])
+    return champion
+
+
+def _fresh_rows(config: RecalibrateConfig, old: registry.Version) -> Table:
+    table = load_table(open_source(config.data, query=config.query))
+    if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
+        raise NotFresh(name=old.name, version=old.number, where=table.where)
+    return check_table(table, target=old.target).table
+
+
+def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> Intervals:
+    """Return the quantiles on rows that have a target and a prediction."""
+    absent = [name for name in scorer.schema.names if name not in table.frame]
+    if absent:
+        raise CannotScore(name=old.name, version=old.number, column=absent[0])
+    found = scorer.predict_with_scale(pack_frame(table.frame, scorer.schema))
+    absolute = np.abs(table.numbers(old.target) - found[:, 0])
+    known = np.isfinite(absolute)
+    if known.sum() < FEWEST_ROWS:
+        raise TooFewToCalibrate(where=table.where, rows=int(known.sum()), needed=FEWEST_ROWS)
+    blocks = row_digests(table, sorted(table.names))
+    residuals = Residuals(table.frame[known], absolute[known], blocks[known], None, "calibration")
+    before = scorer.document.intervals
+    made = table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
+    assert made is not None  # 20 rows can promise a half
+    return made
+
+
+def _log(old: registry.Version, table: Table, scorer: Scorer, made: Intervals) -> flavor.Logged:
+    """Log the same model with the new table."""
+    graph, _ = read_files(old.folder / registry.SCORER_FOLDER)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, GRAPH_FILE).write_bytes(graph)
+        document = replace(scorer.document, intervals=made)
+        Path(folder, DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
+        return flavor.log_version(
+            mlflow.sklearn.load_model(old.uri),
+            schema=scorer.schema,
+            scorer_folder=Path(folder),
+            input_example=table.frame[list(scorer.schema.names)].head(5).reset_index(drop=True),
+        )
