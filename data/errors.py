@@ -146,6 +146,17 @@ class NoFeatures(TableError):
         )
 
 
+class LeakFound(TableError):
+    """Columns seem to know the answer, and the user asked to be strict."""
+
+    def __init__(self, *, where: str, findings: Sequence[str]) -> None:
+        super().__init__(
+            f"{where}: {'; '.join(findings)}: exclude what is not known when you predict, or pass strict=false",
+            where=where,
+            findings=tuple(findings),
+        )
+
+
 class SplitError(DataError):
     """Rows cannot be told apart as asked."""
 

@@ -83,6 +83,8 @@ class TrainConfig:
         Settings tried at most.
     monotonic : pairs of column and 1 or -1
         Directions that predictions must keep.
+    strict : bool
+        Whether what looks like a leak stops the training.
     """
 
     data: str
@@ -101,6 +103,7 @@ class TrainConfig:
     time_budget: float = 60.0
     trials: int = 200
     monotonic: tuple[tuple[str, int], ...] = ()
+    strict: bool = False
 
     @property
     def unit(self) -> str:
@@ -127,6 +130,7 @@ class TrainConfig:
             "units": joined([f"{column}={unit}" for column, unit in self.units]),
             "time_budget": f"{self.time_budget:g}",
             "trials": str(self.trials),
+            "strict": str(self.strict).lower(),
             "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
         }
 
@@ -242,6 +246,7 @@ def build_parser() -> Parser:
     train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
     train.add_argument("--time_budget", type=seconds, default=60.0, help="seconds for search and last fit")
     train.add_argument("--trials", type=positive, default=200, help="settings tried at most")
+    train.add_argument("--strict", type=yes_or_no, default=False, help="what looks like a leak is an error")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
     promote = commands.add_parser("promote", help="promote a version by hand", allow_abbrev=False)
     promote.add_argument("--name", type=model_name, required=True)
@@ -354,6 +359,7 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
         time_budget=asked.time_budget,
         trials=asked.trials,
         monotonic=asked.monotonic,
+        strict=asked.strict,
     )
 
 

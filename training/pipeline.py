@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table
-from data.errors import DataError
+from data.errors import DataError, LeakFound
 from data.fingerprint import fingerprint
+from data.leakage import leaks
 from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
@@ -145,7 +146,10 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
     )
     split = split_table(checked.table, rule)
     schema, dropped = _describe_training(checked, split, config)
-    for warning in (*checked.warnings, *dropped):
+    suspicions = leaks(checked.table, schema.names, target=config.target, split=split)
+    if suspicions and config.strict:
+        raise LeakFound(where=table.where, findings=suspicions)
+    for warning in (*checked.warnings, *dropped, *suspicions):
         say("warning", warning)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")

@@ -11,7 +11,6 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import mlflow
 import numpy as np
 
 from data.checks import check_table
@@ -111,7 +110,7 @@ def _log(old: registry.Version, table: Table, scorer: Scorer, made: Intervals) -
         document = replace(scorer.document, intervals=made)
         Path(folder, DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
         return flavor.log_version(
-            mlflow.sklearn.load_model(old.uri),
+            old.pipeline(),
             schema=scorer.schema,
             scorer_folder=Path(folder),
             input_example=table.frame[list(scorer.schema.names)].head(5).reset_index(drop=True),

@@ -106,6 +106,10 @@ class Version:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])
         return scorer.predict(pack_frame(frame, scorer.schema))
 
+    def pipeline(self) -> Any:
+        """Return the fitted scikit-learn pipeline, as stock MLflow loads it."""
+        return mlflow.sklearn.load_model(self.uri)
+
     def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,)."""
         return np.asarray(mlflow.pyfunc.load_model(self.uri).predict(frame), dtype=np.float64).reshape(-1)

@@ -183,6 +183,8 @@ def test_a_file_is_scored_with_intervals(trained, expected):
         "serving.batch",
         "--name",
         "noisy",
+        "--version",
+        "1",
         "--input",
         "new.csv",
         "--output",
