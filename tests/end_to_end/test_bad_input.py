@@ -75,6 +75,9 @@ def test_a_bad_table_is_refused_and_the_champion_stays(
             "unable to open database file",
         ),
         (["--holdout", "2"], "'2' must be a share"),
+        (["--strict", "true"], "column 'area' alone explains 100.0% of price: is it known when you predict?"),
+        (["--monotonic", "area=up"], "must be column=+ or column=- pairs"),
+        (["--time_budget", "0"], "must be seconds from 1 to 86400"),
     ],
 )
 @pytest.mark.usefixtures("houses")
