@@ -178,6 +178,18 @@ def _learning(made: Made) -> list[str]:
     return [page.paragraph(f"{curve}."), *made.pictures("learning_curve")]
 
 
+def _intervals(made: Made) -> list[str]:
+    if "interval_coverage" not in made.figures:
+        return [page.paragraph("There are too few rows for prediction intervals.")]
+    return [
+        page.note(
+            "Ask for an interval with params: {coverage: 0.9}. The promise is for rows on average; "
+            "tables/intervals.csv shows it by tenth of the prediction."
+        ),
+        *made.pictures("interval_coverage"),
+    ]
+
+
 def _importance(made: Made) -> list[str]:
     return [
         page.note(
@@ -224,6 +236,7 @@ SECTIONS: dict[str, Callable[[Made], list[str]]] = {
     "Errors on the holdout": _holdout,
     "Slices": _slices,
     "More rows": _learning,
+    "Intervals": _intervals,
     "Importance": _importance,
     "Limits": _limits,
     "How to call it": _call,

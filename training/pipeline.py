@@ -115,12 +115,12 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         evaluation = evaluate(rows, choice)
         assessment = assess(rows, choice, evaluation, seed=config.seed)
         figures = record(job, rows, choice, evaluation, assessment)
-        logged = log_model(job, rows, choice)
+        logged, promised = log_model(job, rows, choice)
         summary = report.summary(rows.schema, choice, evaluation)
         version = register(job, rows, logged, summary=summary)
         told = "\n\n".join([summary, card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
-        made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures)
+        made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures | promised)
         job.run.log_card(card.card(made))
         return outcome
 
@@ -275,14 +275,14 @@ def record(
     return figures
 
 
-def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
-    """Log the fitted pipeline and its scorer as an MLflow model of this run."""
+def log_model(job: Job, rows: Rows, choice: Choice) -> tuple[flavor.Logged, dict[str, Figure]]:
+    """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         scorer = write_version(
             Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed
         )
-        promise(job, rows, scorer)
+        promised = promise(job, rows, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
             choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
@@ -298,7 +298,7 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> flavor.Logged:
         f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
-    return logged
+    return logged, promised
 
 
 def write_version(
@@ -321,17 +321,19 @@ def write_version(
     )
 
 
-def promise(job: Job, rows: Rows, scorer: Scorer) -> None:
-    """Log which coverage the intervals reach on the holdout."""
+def promise(job: Job, rows: Rows, scorer: Scorer) -> dict[str, Figure]:
+    """Log which coverage the intervals reach on the holdout; return the plot."""
     if scorer.document.intervals is None:
         job.say("warning", "too few rows for prediction intervals")
-        return
+        return {}
     matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
     found = coverage.reached(scorer, matrix, actual)
     job.run.log(metrics=coverage.as_metrics(found))
     job.run.log_table("intervals", coverage.table(scorer, matrix, actual))
-    job.run.log_figures({"interval_coverage": plots.interval_coverage(found)})
+    figures = {"interval_coverage": plots.interval_coverage(found)}
+    job.run.log_figures(figures)
     job.say("intervals", coverage.in_words(found, scorer.document.intervals, rows.schema.target_unit))
+    return figures
 
 
 def decide(job: Job, rows: Rows, version: registry.Version, history: ledger.History) -> gate.Decision:

@@ -109,6 +109,7 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
             "residual_histogram",
             "permutation_importance",
             "learning_curve",
+            "interval_coverage",
         )
     }
     assert figures["holdout_rmse_low"] < figures["holdout_rmse"] < figures["holdout_rmse_high"]

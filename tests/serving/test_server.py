@@ -433,7 +433,7 @@ async def ask(body, kind):
     async def receive(): return {"body": body}
     async def send(message): sent.append(message)
     headers = [(b"content-type", kind)]
-    scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": headers}
+    scope = {"type": "http", "path": "/invocations", "method": "POST", "headers": headers, "query_string": b""}
     await app(scope, receive, send)
     return sent[0]["status"]
 row = serving.scorer.document.golden_rows[0]
