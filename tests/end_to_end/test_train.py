@@ -121,6 +121,7 @@ def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, me
         "How it was chosen",
         "Errors on the holdout",
         "More rows",
+        "Intervals",
         "Importance",
         "Limits",
         "How to call it",
