@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 Ask = tuple[Spec, Callable[[float], None]]
 """A specification to try, and who is told its error."""
 
-SAMPLE_ROWS = (6_000, 24_000)
+SAMPLE_ROWS = (10_000, 40_000)
 """Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
 
 FINALISTS = 4
