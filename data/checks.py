@@ -6,13 +6,20 @@ It does not know models. Rows are numbered from 1, without the header.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from data.errors import MissingColumn, NoFeatures, TooFewRows, UnusableColumn, UnusableTarget
+from data.errors import (
+    FaultsFound,
+    MissingColumn,
+    NoFeatures,
+    TableError,
+    TooFewRows,
+    UnusableColumn,
+    UnusableTarget,
+)
 from data.tables import Table
 
 FEWEST_ROWS = 50
@@ -68,40 +75,60 @@ def check_table(
     Raises
     ------
     MissingColumn, UnusableTarget, TooFewRows, UnusableColumn, NoFeatures
-        The first of these that holds.
+        The only one of these that holds.
+    FaultsFound
+        All of them, where there are more.
     """
     roles = {"target": [target], "excluded": exclude, **(reserved or {}), **(mentioned or {})}
-    for role, column in ((role, column) for role, columns in roles.items() for column in columns):
-        if column not in table.frame:
-            raise MissingColumn(where=table.where, role=role, column=column, columns=table.names)
-    labelled = _labelled(table, target)
+    named = [(role, column) for role, columns in roles.items() for column in columns]
     taken = {target, *exclude, *(column for columns in (reserved or {}).values() for column in columns)}
-    features, warnings = _useful(labelled, [name for name in table.names if name not in taken])
+    candidates = [name for name in table.names if name not in taken]
+    _raise_all(
+        table.where,
+        [
+            *(
+                MissingColumn(where=table.where, role=role, column=column, columns=table.names)
+                for role, column in named
+                if column not in table.frame
+            ),
+            *(_faults_of_target(table, target) if target in table.frame else ()),
+            *_infinite(table, candidates),
+        ],
+    )
+    labelled = table.take(~np.isnan(table.numbers(target)))
+    features, warnings = _useful(labelled, candidates)
     if not features:
         raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
     return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings))
 
 
-def _labelled(table: Table, target: str) -> Table:
+def _raise_all(where: str, errors: Sequence[TableError]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise FaultsFound(where=where, faults=errors)
+
+
+def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
     kind = table.kinds[target]
     if kind is None:
-        raise UnusableTarget(target=target, found="is missing in every row", repair="pass rows with outcomes")
+        yield UnusableTarget(target=target, found="is missing in every row", repair="pass rows with outcomes")
+        return
     if kind != "number":
-        raise UnusableTarget(
-            target=target, found=_strange_target(table, target, kind), repair="name a column of numbers"
-        )
+        found = _strange_target(table, target, kind)
+        yield UnusableTarget(target=target, found=found, repair="name a column of numbers")
+        return
+    yield from _infinite(table, [target])
     values = table.numbers(target)
-    _refuse_infinite(target, values)
-    labelled = table.take(~np.isnan(values))
-    if len(labelled) < FEWEST_ROWS:
-        raise TooFewRows(where=table.where, rows=len(labelled), needed=FEWEST_ROWS)
-    if np.ptp(labelled.numbers(target)) == 0.0:
-        raise UnusableTarget(
+    values = values[~np.isnan(values)]
+    if len(values) < FEWEST_ROWS:
+        yield TooFewRows(where=table.where, rows=len(values), needed=FEWEST_ROWS)
+    if (values == values[0]).all():
+        yield UnusableTarget(
             target=target,
-            found=f"is {labelled.numbers(target)[0]:g} in all {len(labelled)} rows",
+            found=f"is {values[0]:g} in all {len(values)} rows",
             repair="a constant needs no model; name another column",
         )
-    return labelled
 
 
 def _strange_target(table: Table, target: str, kind: str) -> str:
@@ -136,7 +163,6 @@ def _reason_to_leave_out(table: Table, name: str) -> str | None:
     if table.kinds[name] is None or values.isna().all():
         return "every value is missing"
     if table.kinds[name] in ("number", "boolean"):
-        _refuse_infinite(name, table.numbers(name))
         return None
     distinct = values.nunique()
     if table.kinds[name] == "category" and distinct > max(IDENTIFIER_SHARE * len(values), 20):
@@ -144,13 +170,18 @@ def _reason_to_leave_out(table: Table, name: str) -> str | None:
     return None
 
 
-def _refuse_infinite(column: str, values: NDArray[np.float64]) -> None:
-    infinite = np.isinf(values)
-    if infinite.any():
-        row = int(infinite.argmax())
-        raise UnusableColumn(
-            column=column,
-            row=row + 1,
-            found=f"is {values[row]}",
-            repair="write a finite number, or leave it empty",
-        )
+def _infinite(table: Table, columns: Iterable[str]) -> Iterator[UnusableColumn]:
+    for name in columns:
+        if table.kinds[name] != "number":
+            continue
+        values = table.numbers(name)
+        infinite = np.isinf(values)
+        if infinite.any():
+            row = int(infinite.argmax())
+            others = int(infinite.sum()) - 1
+            yield UnusableColumn(
+                column=name,
+                row=row + 1,
+                found=f"is {values[row]}" + (f", and {others:,} more rows are infinite" if others else ""),
+                repair="write a finite number, or leave it empty",
+            )

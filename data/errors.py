@@ -12,7 +12,9 @@
     │   ├── UnusableTarget
     │   ├── UnusableColumn
     │   ├── TooFewRows
-    │   └── NoFeatures
+    │   ├── NoFeatures
+    │   └── FaultsFound          one of the above, or more than one thing at once
+    ├── ContractError            a contract file cannot be read or written
     └── SplitError               rows cannot be told apart as asked
 
 Each class takes the facts as keywords, keeps them as attributes, and says what, where, found and the repair.
@@ -146,15 +148,20 @@ class NoFeatures(TableError):
         )
 
 
-class LeakFound(TableError):
-    """Columns seem to know the answer, and the user asked to be strict."""
+class FaultsFound(TableError):
+    """What is wrong with a table, one line for each thing, where more than one may be."""
 
-    def __init__(self, *, where: str, findings: Sequence[str]) -> None:
-        super().__init__(
-            f"{where}: {'; '.join(findings)}: exclude what is not known when you predict, or pass strict=false",
-            where=where,
-            findings=tuple(findings),
-        )
+    def __init__(self, *, where: str, faults: Sequence[object], repair: str = "") -> None:
+        counted = f"{len(faults)} faults{repair}" + "".join(f"\n  {each}" for each in faults)
+        text = f"{faults[0]}{repair}" if len(faults) == 1 else counted
+        super().__init__(f"{where}: {text}", where=where, faults=tuple(faults))
+
+
+class ContractError(DataError):
+    """A contract file cannot be read or written."""
+
+    def __init__(self, *, where: str, found: str, repair: str) -> None:
+        super().__init__(f"{where}: {found}: {repair}", where=where, found=found)
 
 
 class SplitError(DataError):

@@ -4,7 +4,7 @@ Each finding has a figure, the share of the target's variance that a column expl
 not fitted on. An honest predictor can be that good as well (y = 3x + 2): so findings are warnings,
 unless the user asks to be strict. It knows tables and sides, not models.
 
-What cannot be seen in one table is not found: a column that is filled in later looks like any other.
+What cannot be seen in one table is not found: a value that was corrected in every row looks like any other.
 """
 
 from __future__ import annotations
@@ -35,6 +35,15 @@ SAME = 0.95
 GAP_JUMP = 0.3
 """Difference in the share of missing values between the newest tenth of the rows and the others."""
 
+CORRECTED = 0.3
+"""Difference in the share of variance explained between older rows and the newest tenth."""
+
+GROUP_ROWS = (2.0, 200.0)
+"""Mean rows of a group: what a person, a shop or a machine has in a table."""
+
+ALIKE = 0.5
+"""Share of the target's variance between groups beyond which the rows of one group look alike."""
+
 MINUTES = 1440.0
 
 Floats = NDArray[np.float64]
@@ -63,9 +72,11 @@ def leaks(table: Table, features: Sequence[str], *, target: str, split: Split) -
     suspected = [name for name, share in alone.items() if share >= PERFECT]
     found += _pairs(sample, [name for name in features if name not in suspected], y, target)
     found += _twins(table, features, target, split)
+    found += _groups(table, target, split)
     if split.moments is not None:
         found += _lags(table, features, table.numbers(target), split.moments, target)
         found += _late(table, features, split.moments)
+        found += _corrected(table, features, table.numbers(target), split.moments, target)
     return found
 
 
@@ -128,6 +139,38 @@ def _twins(table: Table, features: Sequence[str], target: str, split: Split) -> 
         )
 
 
+def _groups(table: Table, target: str, split: Split) -> Iterator[str]:
+    """Yield columns that name what rows belong to (a patient), where rows of one stand on both sides."""
+    if split.rule.method == "group":
+        return
+    y, held, training = table.numbers(target), split.mask("holdout"), split.mask("train")
+    for name in table.names:
+        if name == target or table.kinds[name] not in ("number", "category"):
+            continue
+        codes, groups = pd.factorize(table.frame[name])
+        if len(groups) < 20 or not GROUP_ROWS[0] <= len(table) / len(groups) <= GROUP_ROWS[1]:
+            continue
+        if (codes < 0).any():
+            continue
+        apart, alike = float(np.isin(codes[held], codes[training]).mean()), _means(codes, y)
+        if (
+            apart > 0.5
+            and alike >= ALIKE
+            and not (table.kinds[name] == "number" and _smooth(table, name, y, alike))
+        ):
+            yield (
+                f"{apart:.0%} of the holdout rows share their {name!r} with training rows, and it explains {alike:.1%} "
+                f"of {target}: for groups that are new when you predict, use split=group with group_column={name}"
+            )
+
+
+def _smooth(table: Table, name: str, y: Floats, alike: float) -> bool:
+    """Return whether twenty ranges of a number explain about as much as its values: a measure, no identifier."""
+    x = table.numbers(name)
+    ranges = np.searchsorted(np.quantile(x, np.linspace(0.0, 1.0, 21)[1:-1]), x)
+    return _means(ranges, y) > alike - 0.3
+
+
 def _lags(table: Table, features: Sequence[str], y: Floats, moments: Floats, target: str) -> Iterator[str]:
     order = np.argsort(moments, kind="stable")
     for name in features:
@@ -150,6 +193,26 @@ def _late(table: Table, features: Sequence[str], moments: Floats) -> Iterator[st
             yield (
                 f"column {name!r} is missing in {new:.0%} of the newest tenth of the rows and {old:.0%} of the others: "
                 "it seems to be filled in later"
+            )
+
+
+def _corrected(
+    table: Table, features: Sequence[str], y: Floats, moments: Floats, target: str
+) -> Iterator[str]:
+    """Yield columns that tell the target of older rows and not of the newest: corrected when it became known."""
+    newest = moments >= np.quantile(moments, 0.9)
+    if newest.sum() < 50 or np.ptp(y[newest]) == 0.0:
+        return
+    old, new = table.take(~newest), table.take(newest)
+    for name in features:
+        before = explained_alone(_sample(old), name, _sample(old).numbers(target))
+        if before < CORRECTED:
+            continue
+        now = max(explained_alone(new, name, y[newest]), 0.0)
+        if before - now >= CORRECTED:
+            yield (
+                f"column {name!r} explains {before:.0%} of {target} in older rows and {now:.0%} in the newest tenth: "
+                "it seems to be corrected afterwards"
             )
 
 
@@ -176,7 +239,9 @@ def _monotone(x: Floats, y: Floats) -> float:
 
 
 def _means(codes: NDArray[np.intp], y: Floats) -> float:
-    """Predict every other row by the mean of its group among the others."""
+    """Predict every other row, in a shuffled order, by the mean of its group among the others."""
+    order = np.random.default_rng(0).permutation(len(y))
+    codes, y = codes[order], y[order]
     size = int(codes.max()) + 1
     count = np.bincount(codes[::2], minlength=size)
     total = np.bincount(codes[::2], weights=y[::2], minlength=size)

@@ -87,7 +87,7 @@ class FileSource(Source):
     def _explained(self, error: Exception) -> Exception:
         if self.is_text:
             for path in self.paths:
-                broken = find_broken_line(path, self.separator)
+                broken = find_wrong_encoding(path) or find_broken_line(path, self.separator)
                 if broken is not None:
                     return broken
         reason = str(error).splitlines()[0]
@@ -228,9 +228,11 @@ def _read_header(path: str) -> tuple[str, list[str]]:
             separator = max(SEPARATORS, key=first.count)
             file.seek(0)
             return separator, next(csv.reader(file, delimiter=separator))
-    except (UnicodeDecodeError, csv.Error, StopIteration) as error:
+    except UnicodeDecodeError as error:
+        raise find_wrong_encoding(path) or error from error
+    except (csv.Error, StopIteration) as error:
         raise UnreadableSource(
-            where=path, reason="its first line is no header in UTF-8", repair="save it as UTF-8"
+            where=path, reason="its first line is no header", repair="write the columns' names there"
         ) from error
 
 
@@ -248,6 +250,28 @@ def refuse_duplicates(where: str, names: list[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DuplicateColumns(where=where, columns=twice)
+
+
+def find_wrong_encoding(path: str) -> UnreadableSource | None:
+    """Return the first line that is not UTF-8, with what stands there; None where all lines are."""
+    with Path(path).open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as error:
+                byte, word = line[error.start], line[max(error.start - 10, 0) : error.start + 10]
+                shown = word.decode("cp1252", errors="replace").strip()
+                return UnreadableSource(
+                    where=f"{path}, line {number}",
+                    reason=f"byte 0x{byte:02X} in {shown!r} is not UTF-8",
+                    repair=f"save it as UTF-8, as with `iconv -f {_encoding_of(path)} -t UTF-8`",
+                )
+    return None
+
+
+def _encoding_of(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return "UTF-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "CP1252"
 
 
 def find_broken_line(path: str, separator: str) -> BrokenLine | None:

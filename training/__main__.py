@@ -17,6 +17,7 @@ from pathlib import Path
 from data.errors import DataError
 from serving.store import record_refusal
 from training.config import (
+    CheckConfig,
     Config,
     HistoryConfig,
     PromoteConfig,
@@ -53,7 +54,11 @@ def run(config: Config) -> int:
     """Import what the command needs (three seconds of scikit-learn and MLflow for a training), and do it."""
     if isinstance(config, HistoryConfig):
         return show_history(config)
-    if isinstance(config, RollbackConfig):
+    if isinstance(config, CheckConfig):
+        from training import inspection  # noqa: PLC0415 - see above
+
+        inspection.check(config, say)
+    elif isinstance(config, RollbackConfig):
         roll_back(config)
     else:
         say("start", "loading scikit-learn and MLflow")

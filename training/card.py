@@ -184,7 +184,7 @@ def _intervals(made: Made) -> list[str]:
     return [
         page.note(
             "Ask for an interval with params: {coverage: 0.9}. The promise is for rows on average; "
-            "tables/intervals.csv shows it by tenth of the prediction."
+            "tables/intervals.csv shows it by tenth of the prediction, tables/interval_slices.csv by slice."
         ),
         *made.pictures("interval_coverage"),
     ]

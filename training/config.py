@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from data.errors import nearest
 from data.sources import without_password
@@ -84,7 +84,9 @@ class TrainConfig:
     monotonic : pairs of column and 1 or -1
         Directions that predictions must keep.
     strict : bool
-        Whether what looks like a leak stops the training.
+        Whether what looks wrong, or like a leak, stops the training.
+    contract : str
+        A file of `data.contract` that the table has to keep, or nothing.
     """
 
     data: str
@@ -104,6 +106,7 @@ class TrainConfig:
     trials: int = 200
     monotonic: tuple[tuple[str, int], ...] = ()
     strict: bool = False
+    contract: str = ""
 
     @property
     def unit(self) -> str:
@@ -131,6 +134,7 @@ class TrainConfig:
             "time_budget": f"{self.time_budget:g}",
             "trials": str(self.trials),
             "strict": str(self.strict).lower(),
+            "contract": self.contract,
             "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
         }
 
@@ -147,6 +151,20 @@ class PromoteConfig:
     dry_run: bool = False
     force: bool = False
     reason: str = ""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """One look at a table: whether anything is wrong with it, and whether it keeps its contract."""
+
+    data: str
+    contract: str = ""
+    target: str = ""
+    query: str = ""
+    exclude: tuple[str, ...] = ()
+    time_column: str = ""
+    units: tuple[tuple[str, str], ...] = ()
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,19 @@ class RecalibrateConfig:
     query: str = ""
 
 
-Config = TrainConfig | PromoteConfig | RecalibrateConfig | ReproduceConfig | RollbackConfig | HistoryConfig
+Config = (
+    TrainConfig
+    | CheckConfig
+    | PromoteConfig
+    | RecalibrateConfig
+    | ReproduceConfig
+    | RollbackConfig
+    | HistoryConfig
+)
+
+
+Commands = Any
+"""What argparse adds a command to; its type has no public name."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -225,6 +255,14 @@ def build_parser() -> Parser:
         prog="python -m training", description="Train, track, register and promote.", allow_abbrev=False
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
+    _add_train(commands)
+    _add_check(commands)
+    _add_promote(commands)
+    _add_others(commands)
+    return parser
+
+
+def _add_train(commands: Commands) -> None:
     train = commands.add_parser(
         "train", help="train on a table and promote if it should be", allow_abbrev=False
     )
@@ -246,8 +284,34 @@ def build_parser() -> Parser:
     train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
     train.add_argument("--time_budget", type=seconds, default=60.0, help="seconds for search and last fit")
     train.add_argument("--trials", type=positive, default=200, help="settings tried at most")
-    train.add_argument("--strict", type=yes_or_no, default=False, help="what looks like a leak is an error")
+    train.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
+    train.add_argument("--contract", default="", help="a file that the table has to keep; see check")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
+    train.set_defaults(config=_train_config)
+
+
+def _add_check(commands: Commands) -> None:
+    check = commands.add_parser("check", help="say all that looks wrong with a table", allow_abbrev=False)
+    check.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
+    check.add_argument(
+        "--contract", default="", help="a file to hold the table to; written where there is none"
+    )
+    check.add_argument(
+        "--target", default="", help="also look for columns that know it; default: the contract's"
+    )
+    check.add_argument("--query", default="", help="SQL, where data is a database")
+    check.add_argument("--exclude", type=columns, default=(), help="columns that are not looked at, by comma")
+    check.add_argument(
+        "--time_column", default="", metavar="COLUMN", help="also look for what is known too late"
+    )
+    check.add_argument(
+        "--units", type=units, default=(), help="for a new contract, such as price=EUR,area=m²"
+    )
+    check.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
+    check.set_defaults(config=_check_config)
+
+
+def _add_promote(commands: Commands) -> None:
     promote = commands.add_parser("promote", help="promote a version by hand", allow_abbrev=False)
     promote.add_argument("--name", type=model_name, required=True)
     promote.add_argument("--version", type=version_number, required=True)
@@ -259,6 +323,10 @@ def build_parser() -> Parser:
     )
     promote.add_argument("--force", type=yes_or_no, default=False, help="past the gate; needs a reason")
     promote.add_argument("--reason", default="", help="kept in the ledger")
+    promote.set_defaults(config=_promote_config)
+
+
+def _add_others(commands: Commands) -> None:
     recalibrate = commands.add_parser(
         "recalibrate", help="new intervals from fresh labelled rows, the same model", allow_abbrev=False
     )
@@ -279,7 +347,14 @@ def build_parser() -> Parser:
     history = commands.add_parser("history", help="who was champion, and why", allow_abbrev=False)
     history.add_argument("--name", type=model_name, required=True)
     history.add_argument("--at", type=optional(moment), default="", help="a moment in UTC: 2026-11-01T12:00")
-    return parser
+    recalibrate.set_defaults(
+        config=lambda asked, _: RecalibrateConfig(asked.name, asked.data, asked.version, asked.query)
+    )
+    reproduce.set_defaults(
+        config=lambda asked, _: ReproduceConfig(asked.name, asked.version, asked.data, asked.query)
+    )
+    rollback.set_defaults(config=lambda asked, _: RollbackConfig(asked.name, asked.reason))
+    history.set_defaults(config=lambda asked, _: HistoryConfig(asked.name, asked.at or None))
 
 
 def _add_policy(command: argparse.ArgumentParser) -> None:
@@ -296,17 +371,21 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     """Read a command line; raises UsageError, and SystemExit after --help."""
     parser = build_parser()
     asked = parser.parse_strictly(arguments)
-    if asked.command == "promote":
-        return _promote_config(asked, parser)
-    if asked.command == "recalibrate":
-        return RecalibrateConfig(asked.name, asked.data, asked.version, asked.query)
-    if asked.command == "reproduce":
-        return ReproduceConfig(asked.name, asked.version, asked.data, asked.query)
-    if asked.command == "rollback":
-        return RollbackConfig(asked.name, asked.reason)
-    if asked.command == "history":
-        return HistoryConfig(asked.name, asked.at or None)
-    return _train_config(asked, parser)
+    config: Config = asked.config(asked, parser)
+    return config
+
+
+def _check_config(asked: argparse.Namespace, _parser: Parser) -> CheckConfig:
+    return CheckConfig(
+        asked.data,
+        asked.contract,
+        asked.target,
+        asked.query,
+        asked.exclude,
+        asked.time_column,
+        asked.units,
+        asked.strict,
+    )
 
 
 def _promote_config(asked: argparse.Namespace, parser: Parser) -> PromoteConfig:
@@ -360,6 +439,7 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
         trials=asked.trials,
         monotonic=asked.monotonic,
         strict=asked.strict,
+        contract=asked.contract,
     )
 
 

@@ -5,6 +5,7 @@ Rows are taken as independent: the binomial interval is too narrow where they er
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,32 +82,44 @@ def as_metrics(found: list[Reached]) -> dict[str, float]:
     return metrics
 
 
-def table(scorer: Scorer, matrix: Floats, actual: Floats, *, nominal: float = 0.9) -> pd.DataFrame:
-    """Return rows, coverage and mean width by tenth of the prediction; of the highest coverage if 0.9 is beyond."""
+def tables(
+    scorer: Scorer,
+    matrix: Floats,
+    actual: Floats,
+    slices: Iterable[tuple[str, NDArray[np.bool_]]],
+    *,
+    nominal: float = 0.9,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return rows, coverage and mean width by tenth of the prediction, and by slice, the least covered first.
+
+    Parameters
+    ----------
+    slices : pairs of name and bool array of shape (n_rows,)
+        As `training.comparison.slices` yields them.
+    nominal : float
+        The coverage; the highest there is, if that is lower.
+    """
     nominal = min(nominal, scorer.intervals.coverage[-1])
     bounds = scorer.predict_interval(matrix, nominal)
+    inside = (bounds.lower <= actual) & (actual <= bounds.upper)
+    width = bounds.upper - bounds.lower
+
+    def figures(mask: NDArray[np.bool_]) -> dict[str, float]:
+        count = int(mask.sum())
+        low, high = binom.ppf([0.005, 0.995], count, nominal) / count
+        reached = {"coverage": float(inside[mask].mean()), "low": float(low), "high": float(high)}
+        return {"rows": count, "nominal": nominal, **reached, "mean_width": float(width[mask].mean())}
+
     edges = np.quantile(bounds.predictions, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
-    tenth = np.searchsorted(edges, bounds.predictions)
-    frame = pd.DataFrame(
-        {
-            "tenth": tenth + 1,
-            "predicted": bounds.predictions,
-            "inside": (bounds.lower <= actual) & (actual <= bounds.upper),
-            "width": bounds.upper - bounds.lower,
-        }
-    )
-    grouped = frame.groupby("tenth")
-    return pd.DataFrame(
-        {
-            "tenth": list(grouped.groups),
-            "rows": grouped.size().to_numpy(),
-            "predicted_from": grouped["predicted"].min().to_numpy(),
-            "predicted_to": grouped["predicted"].max().to_numpy(),
-            "nominal": nominal,
-            "coverage": grouped["inside"].mean().to_numpy(),
-            "mean_width": grouped["width"].mean().to_numpy(),
-        }
-    )
+    place = np.searchsorted(edges, bounds.predictions)
+    tenths = []
+    for tenth in np.unique(place):
+        mask = place == tenth
+        span = bounds.predictions[mask]
+        ends = {"predicted_from": float(span.min()), "predicted_to": float(span.max())}
+        tenths.append({"tenth": int(tenth) + 1, **ends, **figures(mask)})
+    by_slice = pd.DataFrame([{"slice": name, **figures(mask)} for name, mask in slices])
+    return pd.DataFrame(tenths), by_slice.sort_values("coverage") if len(by_slice) else by_slice
 
 
 def in_words(found: list[Reached], intervals: Intervals, unit: str | None) -> str:

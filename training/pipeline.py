@@ -20,9 +20,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table
-from data.errors import DataError, LeakFound
+from data.contract import Contract
+from data.errors import DataError, FaultsFound
 from data.fingerprint import fingerprint
-from data.leakage import leaks
 from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, split_table
@@ -30,10 +30,12 @@ from data.tables import Table, describe, load_table
 from serving.scorer import Scorer
 from training import (
     card,
+    comparison,
     coverage,
     evidence,
     flavor,
     gate,
+    inspection,
     intervals,
     ledger,
     plots,
@@ -107,10 +109,11 @@ class Outcome:
 def train(config: TrainConfig, say: Say) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     with tracking.open_run() as run:
+        config, agreed = inspection.with_contract(config)
         job = Job(config, run, say)
         if config.promote == "auto":
             ledger.settle(config.name)  # a broken ledger is told before the work, not after it
-        rows = prepare(job)
+        rows = prepare(job, agreed)
         choice = search(job, rows)
         evaluation = evaluate(rows, choice)
         assessment = assess(rows, choice, evaluation, seed=config.seed)
@@ -125,13 +128,17 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         return outcome
 
 
-def prepare(job: Job) -> Rows:
+def prepare(job: Job, agreed: Contract | None) -> Rows:
     """Load, check and split the table, and describe its training rows."""
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
     table = load_table(open_source(config.data, query=config.query))
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
+    if agreed:
+        inspection.hold(agreed, table, ignored=config.exclude)
+        job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
+        say("contract", f"{agreed.where}: kept")
     return arrange(table, split_rule(config, table), config, say)
 
 
@@ -146,9 +153,11 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
     )
     split = split_table(checked.table, rule)
     schema, dropped = _describe_training(checked, split, config)
-    suspicions = leaks(checked.table, schema.names, target=config.target, split=split)
+    suspicions = inspection.suspicions(
+        table, checked, split, schema.names, target=config.target, ignored=config.exclude
+    )
     if suspicions and config.strict:
-        raise LeakFound(where=table.where, findings=suspicions)
+        raise FaultsFound(where=table.where, faults=suspicions, repair=inspection.STRICT)
     for warning in (*checked.warnings, *dropped, *suspicions):
         say("warning", warning)
     if checked.rows_without_target:
@@ -329,7 +338,12 @@ def promise(job: Job, rows: Rows, scorer: Scorer) -> dict[str, Figure]:
     matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
     found = coverage.reached(scorer, matrix, actual)
     job.run.log(metrics=coverage.as_metrics(found))
-    job.run.log_table("intervals", coverage.table(scorer, matrix, actual))
+    moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
+    slices = comparison.slices(rows.frame("holdout"), moments)
+    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices)
+    job.run.log_table("intervals", tenths)
+    if len(by_slice):
+        job.run.log_table("interval_slices", by_slice)
     figures = {"interval_coverage": plots.interval_coverage(found)}
     job.run.log_figures(figures)
     job.say("intervals", coverage.in_words(found, scorer.document.intervals, rows.schema.target_unit))

@@ -92,6 +92,10 @@ class Run:
         """Log a table as `tables/<name>.csv`."""
         mlflow.log_text(frame.to_csv(index=False), f"tables/{name}.csv")
 
+    def log_text(self, name: str, text: str) -> None:
+        """Log a file of text."""
+        mlflow.log_text(text, name)
+
     def log_json(self, name: str, content: Mapping[str, Any]) -> None:
         """Log a JSON artifact."""
         mlflow.log_dict(dict(content), name)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data.checks import check_table
-from data.errors import MissingColumn, NoFeatures, TooFewRows, UnusableColumn, UnusableTarget
+from data.errors import FaultsFound, MissingColumn, NoFeatures, TooFewRows, UnusableColumn, UnusableTarget
 from data.tables import Table
 
 
@@ -85,3 +85,16 @@ def test_excluded_and_reserved_columns_are_no_features() -> None:
     given = table(id=texts(["a", "b"] * 30), year=2013.0)
     checked = check_table(given, target="price", exclude=["year"], reserved={"key": ["id"]})
     assert checked.features == ("area",)
+
+
+def test_all_that_stops_a_training_is_named_at_once() -> None:
+    """A target, a column that is not there, infinite cells: one line each."""
+    given = table(area=[np.inf, -np.inf] + [1.0] * 58, price=1.0)
+    with pytest.raises(FaultsFound) as caught:
+        check_table(given, target="price", exclude=["aera"])
+    assert str(caught.value).splitlines() == [
+        "houses.csv: 3 faults",
+        "  houses.csv: has no excluded column 'aera': did you mean 'area'?",
+        "  target 'price' is 1 in all 60 rows: a constant needs no model; name another column",
+        "  column 'area', row 1: is inf, and 1 more rows are infinite: write a finite number, or leave it empty",
+    ]

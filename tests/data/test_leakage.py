@@ -105,3 +105,29 @@ def test_a_clock_is_told_from_other_numbers() -> None:
     assert as_minutes(np.array([10.0, 3000.0])) is None
     assert as_minutes(np.array([0.5, 1200.0])) is None
     assert as_minutes(np.array([2400.0, np.nan]))[0] == 1440.0
+
+
+def test_groups_on_both_sides_are_named_and_measures_are_not() -> None:
+    """A patient's rows look alike; ages do too, and twenty ranges of them explain as much."""
+    random = np.random.default_rng(0)
+    patient = random.integers(0, 100, 2000)
+    age = random.integers(18, 90, 2000)
+    y = random.normal(0, 5, 100)[patient] + random.normal(0, 1, 2000)
+    frame = pd.DataFrame({"patient": patient, "x": random.normal(size=2000), "y": y})
+    (said,) = found(frame)
+    assert "share their 'patient' with training rows" in said
+    assert "split=group with group_column=patient" in said
+    assert (
+        found(frame.assign(y=np.sin(age / 20.0) * 5 + random.normal(0, 1, 2000), patient=0.0, age=age)) == []
+    )
+
+
+def test_a_column_that_is_corrected_when_the_target_is_known_is_named() -> None:
+    """An estimate at first: the newest rows still have it. A column that always tells as much is not."""
+    random = np.random.default_rng(0)
+    y = random.normal(size=1000)
+    estimate = np.where(np.arange(1000) < 850, y + random.normal(0, 0.3, 1000), random.normal(size=1000))
+    honest = y + random.normal(0, 0.5, 1000)
+    frame = pd.DataFrame({"estimate": estimate, "honest": honest, "y": y, "day": np.arange(1000.0)})
+    (said,) = found(frame, by_time="day")
+    assert said.startswith("column 'estimate' explains 82% of y in older rows and 2% in the newest tenth")

@@ -1,0 +1,135 @@
+"""Is anything wrong with a table: all of it at once, before, or instead of, a training.
+
+Puts together what `data` finds: what keeps a training from starting (`data.checks`), how cells are
+written (`data.faults`), columns that know the answer (`data.leakage`) and broken promises
+(`data.contract`). It fits nothing and imports neither scikit-learn nor MLflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data import contract
+from data.checks import Checked, check_table
+from data.errors import ContractError, DataError, FaultsFound
+from data.faults import faults
+from data.leakage import leaks
+from data.sources import open_source
+from data.splits import Split, SplitRule, split_table
+from data.tables import Table, load_table
+from training.config import CheckConfig, TrainConfig
+
+STRICT = " (exclude what is not known when you predict, or pass strict=false)"
+
+
+def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
+    """Say all that looks wrong with a table; write its contract where there is none yet.
+
+    Raises
+    ------
+    FaultsFound
+        A training could not start, the contract is not kept, or anything at all with `strict`.
+    """
+    table = load_table(open_source(config.data, query=config.query))
+    say("read", f"{len(table):,} rows, {len(table.names)} columns")
+    path = Path(config.contract) if config.contract else None
+    promised = contract.read(path) if path and path.exists() else None
+    target = config.target or (promised.target if promised else "")
+    errors = _errors(table, config, target)
+    broken = contract.violations(promised, table, ignored=config.exclude) if promised else []
+    suspected = [] if errors else _suspected(table, config, target)
+    for each in suspected:
+        say("warning", each)
+    fatal = [*errors, *broken, *(suspected if config.strict else ())]
+    if fatal:
+        raise FaultsFound(where=table.where, faults=fatal)
+    if path and not promised:
+        contract.write(path, contract.propose(table, target=target, units=dict(config.units)))
+        say("contract", f"{path}: written from this table; edit its limits, later tables are held to them")
+    elif promised:
+        say("contract", f"{promised.where}: kept")
+    say("check", f"{len(suspected)} warnings" if suspected else "nothing looks wrong")
+
+
+def _errors(table: Table, config: CheckConfig, target: str) -> list[DataError]:
+    """Return what keeps a training from starting."""
+    try:
+        _checked(table, config, target)
+    except FaultsFound as error:
+        return list(error.__dict__["faults"])
+    except DataError as error:
+        return [error]
+    return []
+
+
+def _checked(table: Table, config: CheckConfig, target: str) -> Checked | None:
+    reserved = {"time": [config.time_column]} if config.time_column else {}
+    mentioned = {"unit": [column for column, _ in config.units]}
+    if not target:
+        return None
+    return check_table(table, target=target, exclude=config.exclude, reserved=reserved, mentioned=mentioned)
+
+
+def _suspected(table: Table, config: CheckConfig, target: str) -> list[str]:
+    checked = _checked(table, config, target)
+    if checked is None:
+        return [str(fault) for fault in faults(table, ignored=config.exclude)]
+    by_time = SplitRule("time", (config.time_column,))
+    rule = by_time if config.time_column else SplitRule("hash", tuple(table.names))
+    split = split_table(checked.table, rule)
+    return [
+        *checked.warnings,
+        *suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude),
+    ]
+
+
+def suspicions(
+    table: Table,
+    checked: Checked,
+    split: Split,
+    features: Sequence[str],
+    *,
+    target: str,
+    ignored: Sequence[str] = (),
+) -> list[str]:
+    """Return one line for each thing that looks wrong, or as if it knew the target."""
+    written = faults(table, ignored=[*ignored, *split.rule.reserved])
+    return [*map(str, written), *leaks(checked.table, features, target=target, split=split)]
+
+
+def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract | None]:
+    """Return the training with the contract's units, and the contract where there is one.
+
+    Raises
+    ------
+    ContractError
+        The file is missing or broken, or is about another target.
+    """
+    if not config.contract:
+        return config, None
+    path = Path(config.contract)
+    if not path.is_file():
+        raise ContractError(
+            where=config.contract,
+            found="there is no such file",
+            repair=f"write one with `mlflow run . -e check -P data=... -P contract={config.contract}`",
+        )
+    promised = contract.read(path)
+    if promised.target not in ("", config.target):
+        raise ContractError(
+            where=promised.where,
+            found=f"its target is {promised.target!r}, asked for is {config.target!r}",
+            repair="name the same in both",
+        )
+    units = {name: unit for name, unit in promised.units.items() if not promised.columns[name].optional}
+    units |= dict(config.units)
+    return replace(config, units=tuple(units.items())), promised
+
+
+def hold(promised: contract.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
+    """Raise FaultsFound with every promise that a table does not keep."""
+    broken = contract.violations(promised, table, ignored=tuple(ignored))
+    if broken:
+        raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")
