@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--host", default="127.0.0.1")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
+    line.add_argument("--grpc-port", type=_number(int, 0, 65535), help="also serve gRPC; 0 for any free port")
     line.add_argument("--workers", type=_number(int, 1, 256), default=1)
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")
     line.add_argument("--api-key-file", help="SHA-256 hashes of the keys, one a line; read again on SIGHUP")
@@ -142,6 +144,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def reserve(host: str, port: int) -> socket.socket:
+    """Keep a port for the workers' gRPC servers, which share it; raises SettingsError."""
+    if not find_spec("grpc_reflection"):
+        raise SettingsError("--grpc-port needs gRPC: pip install 'slipway[grpc]'")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        kept = socket.socket(family, socket.SOCK_STREAM)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        kept.bind((host, port))
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return kept
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 where the options don't hold, 3 where the model is refused."""
     given = parser().parse_args(argv)
@@ -154,11 +170,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
             settings = replace(settings, models=tuple(each.model for each in followed))
             listener = listen(given.host, given.port)
+            reserved = None if given.grpc_port is None else reserve(given.host, given.grpc_port)
         except ServingError as error:
             print(f"error: {error}", file=sys.stderr)
             return MODEL_BROKEN if isinstance(error, ModelError) else 2
         scheme = "https" if settings.tls_cert else "http"
         address = f"{scheme}://{given.host}:{listener.getsockname()[1]}"
+        if reserved:
+            settings = replace(settings, grpc_port=reserved.getsockname()[1])
+            address += f" and grpc://{given.host}:{settings.grpc_port}"
         print(f"serving {', '.join(given.model)} on {address}", flush=True)
         crew = Crew(settings, listener, scratch)
         follow(followed, crew)

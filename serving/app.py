@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -15,13 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import numpy as np
 
-from data.schema import Schema
-from serving import openapi
+from serving import openapi, tensors
 from serving.access import Access
 from serving.access_log import AccessLog
 from serving.coercion import Floats
@@ -36,10 +36,11 @@ from serving.errors import (
     TooSlow,
 )
 from serving.intervals import Bounds
-from serving.protocols import mlflow, simple
+from serving.protocols import mlflow, simple, v2
 from serving.requests import Rows, expand, media_type
 from serving.responses import Answer, Headers, dump, failed, refused
 from serving.scorer import BLOCK_ROWS, Scorer
+from serving.scorer_format import SLIPWAY
 from serving.settings import Limits, Model, Settings
 from serving.telemetry import Telemetry, exposition
 
@@ -52,7 +53,9 @@ INLINE_BYTES, INLINE_SECONDS = 64 * 2**10, 0.001
 
 Encode = Callable[[Floats | Bounds], Answer]
 Score = Callable[[Floats], Floats]
+T = TypeVar("T")
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
+V2_MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Serving:
         scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
         scorer.replay_golden()
         label = model.version or scorer.digest[:12]
-        described = openapi.document(scorer.document, name=model.name, version=model.version)
+        described = openapi.document(scorer.document, name=model.key or model.name, version=model.version)
         servers = {"servers": [{"url": prefix_of(model.key)}]} if model.key else {}
         return cls(
             model=model,
@@ -86,6 +89,17 @@ class Serving:
             headers=((b"x-model-version", label.encode()),),
             described=dump(described | servers),
         )
+
+    @property
+    def public_name(self) -> str:
+        """What the Open Inference Protocol calls it."""
+        return self.model.key or self.model.name
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the Open Inference Protocol says of it."""
+        document = self.scorer.document
+        return tensors.metadata(self.public_name, self.label, self.scorer.schema, document.intervals)
 
     @property
     def facts(self) -> tuple[str, str, str]:
@@ -115,6 +129,8 @@ class App:
             for key in self._serving
             for path, protocol in SCORING.items()
         }
+        self._by_name = {(key or serving.model.name): key for key, serving in self._serving.items()}
+        self._routes |= {f"/v2/models/{name}/infer": (key, "v2") for name, key in self._by_name.items()}
         self._pages = self._open_pages()
 
     def warm(self, model: Model) -> Serving | None:
@@ -133,7 +149,7 @@ class App:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
-        key, protocol = self._routes.get(scope["path"]) or (_key_of(scope["path"]), "none")
+        key, protocol = self._routes.get(scope["path"]) or self._other_route(scope["path"])
         serving = self._serving.get(key)
         try:
             answer = await self._answer(scope, receive, protocol, serving, began)
@@ -158,7 +174,7 @@ class App:
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
-        if protocol == "none" or serving is None:
+        if protocol in ("none", "v2 page") or serving is None:
             return self._page(scope, headers)
         if scope["method"] != "POST":
             raise MethodNotAllowed(allowed="POST")
@@ -184,13 +200,66 @@ class App:
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
-            rows, encode = self._decode(body, headers, protocol, serving.scorer.schema)
+            rows, encode = self._decode(body, headers, protocol, serving)
         else:
             rows, encode = await self.loop.run_in_executor(
-                self._threads, self._decode, body, headers, protocol, serving.scorer.schema
+                self._threads, self._decode, body, headers, protocol, serving
             )
         if b"coverage" in query:
             rows = _within(rows, query)
+        return await self.evaluate(
+            rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
+        )
+
+    async def infer(
+        self,
+        decode: Callable[[], tuple[Rows, Callable[[Floats | Bounds], T]]],
+        *,
+        size: int,
+        protocol: str,
+        serving: Serving,
+        began: float,
+        seconds: float | None,
+    ) -> tuple[Rows, T]:
+        """Answer a request that came by another door than HTTP, under the same limits.
+
+        Parameters
+        ----------
+        decode : callable
+            Returns the rows and what encodes their predictions.
+        size : int
+            Bytes of the request.
+        seconds : float or None
+            What the client gives it.
+        """
+        limits = self.settings.limits
+        if self._in_flight >= limits.in_flight:
+            raise Busy("as many requests as this worker takes are in flight: try again")
+        self._in_flight += 1
+        try:
+            if size <= INLINE_BYTES:
+                rows, encode = decode()
+            else:
+                rows, encode = await self.loop.run_in_executor(self._threads, decode)
+            deadline = began + min(limits.work_seconds, seconds or limits.work_seconds)
+            answer = await self.evaluate(
+                rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
+            )
+        finally:
+            self._in_flight -= 1
+        return rows, answer
+
+    async def evaluate(
+        self,
+        rows: Rows,
+        encode: Callable[[Floats | Bounds], T],
+        *,
+        protocol: str,
+        serving: Serving,
+        began: float,
+        deadline: float,
+    ) -> T:
+        """Score a request's rows and encode what came of them, whatever the protocol; count it."""
         if rows.coverage is not None:
             answer = encode(await self._bounds(rows, rows.coverage, serving, deadline))
         elif len(rows.matrix) <= serving.inline_rows:
@@ -219,17 +288,56 @@ class App:
         return scorer.bounds(found, coverage)
 
     def _decode(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, schema: Schema
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving
     ) -> tuple[Rows, Encode]:
-        limits = self.settings.limits
+        limits, schema = self.settings.limits, serving.scorer.schema
         if b"content-encoding" in headers:
             body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
         if protocol == "mlflow":
             rows = mlflow.decode(body, kind, schema, limits)
             return rows, lambda values: mlflow.encode(values, rows)
+        if protocol == "v2":
+            rows, request = v2.decode(body, kind, headers, schema, limits)
+            name = serving.public_name
+            return rows, lambda values: v2.encode(values, rows, request, name=name, version=serving.label)
         rows, single = simple.decode(body, kind, schema, limits)
         return rows, lambda values: simple.encode(values, rows, single=single)
+
+    def _other_route(self, path: str) -> tuple[str, str]:
+        """Return the model's key and the protocol of a path that is none of the few exact ones."""
+        if not path.startswith("/v2"):
+            return _key_of(path), "none"
+        place = V2_MODEL.fullmatch(path)
+        key = self._by_name.get(place["name"]) if place else None
+        if place is None or key is None or place["version"] not in (None, self._serving[key].label):
+            return "", "v2 page"
+        return key, "v2" if place["rest"] == "/infer" else "v2 page"
+
+    def _v2_page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
+        """Answer the protocol's questions; raises NotFound for a model or version that is not served."""
+        page, place = self._pages.get(scope["path"]), V2_MODEL.fullmatch(scope["path"])
+        if not page and not place:
+            raise NotFound("no such path: see /v2 and /v2/models/NAME")
+        serving = self.named(place["name"], place["version"] or "") if place else None
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(allowed="GET")
+        if page:
+            return page()
+        if place and place["rest"] == "/ready":
+            return Answer(dump({"name": place["name"], "ready": True}))
+        self.access.check_key(headers)
+        return Answer(dump(serving.metadata if serving else None))
+
+    def named(self, name: str, version: str) -> Serving:
+        """Return a model by the name that V2 has for it; raises NotFound. No version means the one served."""
+        key = self._by_name.get(name)
+        if key is None:
+            raise NotFound(f"no such model: served are {', '.join(self._by_name)}")
+        serving = self._serving[key]
+        if version not in ("", serving.label):
+            raise NotFound(f"no such version: served is {serving.label}")
+        return serving
 
     def _open_pages(self) -> dict[str, Callable[[], Answer]]:
         pages: dict[str, Callable[[], Answer]] = {
@@ -241,6 +349,13 @@ class App:
             "/status": lambda: Answer(dump(self._status())),
         }
         common = dict(pages)
+        pages |= {
+            "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            "/v2/health/live": lambda: Answer(b'{"live":true}'),
+            "/v2/health/ready": lambda: Answer(
+                dump({"ready": not self.draining}), 503 if self.draining else 200
+            ),
+        }
         for key in self._serving:
             prefix = prefix_of(key)
             pages |= {prefix + path: page for path, page in common.items()}
@@ -272,6 +387,8 @@ class App:
         return {"models": models}
 
     def _page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
+        if scope["path"].startswith("/v2"):
+            return self._v2_page(scope, headers)
         page = self._pages.get(scope["path"])
         if page is None:
             raise NotFound(
@@ -296,13 +413,14 @@ class App:
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
         self.telemetry.refused(protocol, error.status, type(error).__name__)
-        return refused(error, uuid.uuid4().hex[:12])
+        answer = v2.refused if protocol.startswith("v2") else refused
+        return answer(error, uuid.uuid4().hex[:12])
 
     def _fail(self, protocol: str) -> Answer:
         error_id = uuid.uuid4().hex[:12]
         logger.exception("request failed, the client got 500 with error id %s", error_id)
         self.telemetry.refused(protocol, 500, "Internal")
-        return failed(error_id)
+        return v2.failed(error_id) if protocol.startswith("v2") else failed(error_id)
 
 
 class Together:

@@ -90,7 +90,7 @@ class Packed(NamedTuple):
 
 
 def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed:
-    """Pack columns of JSON values, all of one length; a column that is absent is one fault."""
+    """Pack columns of JSON values or arrays, all of one length; a column that is absent is one fault."""
     collected = _Collected(schema, len(next(iter(columns.values()), ())))
     for column in schema.columns:
         values = columns.get(column.name)
@@ -177,6 +177,8 @@ class _Collected:
 
 def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
     """Return the column's floats, which cells are faults (None for none), and what such a cell holds."""
+    if isinstance(values, np.ndarray):
+        return _pack_array(values, column)
     quick = _quick(values, column)
     if quick is not None:
         return quick, None, str
@@ -185,6 +187,18 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
     bad = np.array([cell is None for cell in cells], dtype=np.bool_)
     floats = np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
     return floats, bad, lambda row: _found(values[row])
+
+
+def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    """Do the same for an array of one type, as raw tensors bring them."""
+    kind = values.dtype.kind
+    if column.kind == "boolean" and kind == "b":
+        return values.astype(np.float64), None, str
+    if column.kind != "number" or kind == "b":
+        return _pack_values(values.tolist(), column)
+    floats = values.astype(np.float64)
+    bad = np.isinf(floats) if kind == "f" else (values > LARGEST_EXACT) | (values < -LARGEST_EXACT)
+    return floats, bad if bad.any() else None, lambda row: _found(values[row].item())
 
 
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:

@@ -8,6 +8,7 @@ from typing import Any
 from data.schema import Column, Schema
 from serving.intervals import LOWEST, Intervals
 from serving.scorer_format import Document
+from serving.tensors import DATATYPES, OF_KIND
 
 _TYPES: dict[str, dict[str, Any]] = {
     "number": {"type": ["number", "null"]},
@@ -39,11 +40,15 @@ _PAGES = {
     "/status": ("application/json", {"schema": {"type": "object"}}),
     "/openapi.json": ("application/json", {"schema": {"type": "object"}}),
 }
+_V2_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 _TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
 
 
 def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
-    """Return OpenAPI 3.1 for this model; its golden rows are the examples."""
+    """Return OpenAPI 3.1 for this model; its golden rows are the examples.
+
+    `name` is what the Open Inference Protocol calls it.
+    """
     schema = scorer.schema
     record = {
         "type": "object",
@@ -68,6 +73,7 @@ def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
         "/invocations": {"post": _call("Score rows", invocations, _predictions(numbers), tables=True)},
         "/predict": {"post": _call("Score", _with(coverage, _object("x", _simple(schema))), _bounded(y))},
     }
+    paths |= _open_inference(scorer, name)
     for path, (kind, content) in _PAGES.items():
         paths[path] = {"get": {"responses": _responses({kind: content}, _ASKED)}}
     paths["/readyz"]["get"]["responses"]["503"] = {"description": "Draining"}
@@ -75,8 +81,66 @@ def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": f"{name or 'model'}: {schema.target}", "version": version or "0"},
         "paths": paths,
-        "components": {"schemas": {"Row": record, "Error": _error()}},
+        "components": {"schemas": {"Row": record, "Error": _error(), "V2Error": _V2_ERROR}},
     }
+
+
+def _open_inference(scorer: Document, name: str) -> dict[str, Any]:
+    """Return the paths of the Open Inference Protocol for this model; they have no prefix."""
+    answers = {
+        "/v2": (("name", "version", "extensions"), {}),
+        "/v2/health/live": (("live",), {}),
+        "/v2/health/ready": (("ready",), {503: "Draining"}),
+        f"/v2/models/{name}": (("name", "versions", "platform", "inputs", "outputs"), {}),
+        f"/v2/models/{name}/ready": (("name", "ready"), {}),
+    }
+    paths: dict[str, Any] = {
+        path: {"get": {"responses": _responses(_json(_having(*keys)), _ASKED | errors, "V2Error")}}
+        for path, (keys, errors) in answers.items()
+    }
+    infer = _call("Score tensors", _tensors(scorer), _having("model_name", "model_version", "outputs"))
+    infer["responses"] = _responses(_json(_having("model_name", "outputs")), _SCORED, "V2Error")
+    paths[f"/v2/models/{name}/infer"] = {"post": infer}
+    return {path: {"servers": [{"url": "/"}]} | operations for path, operations in paths.items()}
+
+
+def _tensors(scorer: Document) -> dict[str, Any]:
+    """Return the protocol's request: a tensor for each column, the golden row's as the example."""
+    schema = scorer.schema
+    row = next(iter(scorer.golden_rows), {})
+    example = [
+        {"name": column.name, "shape": [1], "datatype": OF_KIND[column.kind], "data": [row.get(column.name)]}
+        for column in schema.columns
+    ]
+    tensor = {
+        "type": "object",
+        "required": ["name", "shape", "datatype", "data"],
+        "properties": {
+            "name": {"type": "string", "examples": list(schema.names)},
+            "shape": {"type": "array", "items": {"type": "integer"}},
+            "datatype": {"enum": list(DATATYPES)},
+            "data": {"type": "array"},
+        },
+    }
+    outputs = {"type": "array", "items": _having("name")}
+    return {
+        "type": "object",
+        "required": ["inputs"],
+        "properties": {
+            "id": {"type": "string"},
+            "inputs": {"type": "array", "minItems": 1, "items": tensor, "examples": [example]},
+            "outputs": outputs,
+            "parameters": {"type": "object", "properties": _coverage(scorer.intervals)},
+        },
+    }
+
+
+def _having(*keys: str) -> dict[str, Any]:
+    return {"type": "object", "required": list(keys)}
+
+
+def _json(described: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": described}}
 
 
 def _simple(schema: Schema) -> dict[str, Any]:
@@ -180,8 +244,8 @@ def _call(
     }
 
 
-def _responses(good: dict[str, Any], errors: Mapping[int, str]) -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+def _responses(good: dict[str, Any], errors: Mapping[int, str], form: str = "Error") -> dict[str, Any]:
+    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{form}"}}}
     return {"200": {"description": "OK", "content": good}} | {
         str(status): {"description": text, "content": content} for status, text in errors.items()
     }

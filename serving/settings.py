@@ -58,10 +58,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a worker needs to know beside the models' files."""
+    """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off."""
 
     models: tuple[Model, ...]
     host: str = "127.0.0.1"
+    grpc_port: int = 0
     workers: int = 1
     threads: int = 1
     key_file: str | None = None

@@ -1,0 +1,244 @@
+"""Open Inference Protocol over gRPC: six calls, health and reflection, on a port of their own.
+
+A shell around the same rows, scorer and limits as REST: what differs is where a tensor's values stand
+in a message. Answers are raw where the request was. Needs the extra `grpc`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import numpy as np
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from serving import tensors
+from serving.coercion import Floats
+from serving.errors import Malformed, RequestError
+from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
+from serving.intervals import Bounds
+from serving.requests import Rows
+from serving.responses import noticed
+from serving.scorer_format import SLIPWAY
+from serving.tensors import DATATYPES, NUMPY, Asked, Tensor
+
+if TYPE_CHECKING:
+    from serving.app import App, Serving
+    from serving.settings import Settings
+
+logger = logging.getLogger("serving")
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+FIELDS = {
+    "FP64": "fp64_contents",
+    "FP32": "fp32_contents",
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+}
+"""Where a tensor of a datatype has its values, if they are not raw."""
+
+InferResponse = message("ModelInferResponse")
+
+
+async def start(app: App, settings: Settings) -> Callable[[], Awaitable[None]]:
+    """Listen on the port that the parent reserved; return what stops the server."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.so_reuseport", 1),
+            ("grpc.max_receive_message_length", settings.limits.body_bytes),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_metadata_size", settings.limits.header_bytes),
+        ]
+    )
+    calls = Calls(app)
+    handlers = {
+        name: grpc.unary_unary_rpc_method_handler(
+            calls.guarded(getattr(calls, _snake(name))),
+            request_deserializer=message(f"{name}Request").FromString,
+            response_serializer=message(f"{name}Response").SerializeToString,
+        )
+        for name in CALLS
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers),))
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    for name in ("", f"{PACKAGE}.{SERVICE}"):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+    shown = (f"{PACKAGE}.{SERVICE}", health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(shown, server, pool=POOL)
+    _listen(server, settings)
+    await server.start()
+
+    async def stop() -> None:
+        await healthy.enter_graceful_shutdown()
+        await server.stop(settings.drain_seconds)
+
+    return stop
+
+
+def _listen(server: grpc.aio.Server, settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    address = f"{host}:{settings.grpc_port}"
+    if settings.tls_cert and settings.tls_key:
+        pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
+        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+    else:
+        server.add_insecure_port(address)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+class Calls:
+    """The six calls."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    def guarded(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """Answer errors with the protocol's codes; nothing of a fault of ours but an id goes out."""
+
+        async def answer(request: Any, context: Any) -> Any:
+            try:
+                return await call(request, context)
+            except RequestError as error:
+                self._app.telemetry.refused("grpc", error.status, type(error).__name__)
+                code, text = CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT), str(error)
+            except Exception:
+                error_id = uuid.uuid4().hex[:12]
+                logger.exception("call failed, the client got INTERNAL with error id %s", error_id)
+                self._app.telemetry.refused("grpc", 500, "Internal")
+                code, text = (
+                    grpc.StatusCode.INTERNAL,
+                    f"the server failed; its log has the reason under {error_id}",
+                )
+            return await context.abort(code, text)
+
+        return answer
+
+    async def server_live(self, _request: Any, _context: Any) -> Any:
+        """Say that the process answers."""
+        return message("ServerLiveResponse")(live=True)
+
+    async def server_ready(self, _request: Any, _context: Any) -> Any:
+        """Say whether requests should come here."""
+        return message("ServerReadyResponse")(ready=not self._app.draining)
+
+    async def model_ready(self, request: Any, _context: Any) -> Any:
+        """Say that a model is served; raises NotFound."""
+        self._app.named(request.name, request.version)
+        return message("ModelReadyResponse")(ready=True)
+
+    async def server_metadata(self, _request: Any, _context: Any) -> Any:
+        """Describe the server."""
+        return message("ServerMetadataResponse")(**tensors.server_metadata(SLIPWAY))
+
+    async def model_metadata(self, request: Any, context: Any) -> Any:
+        """Describe a model; raises NotFound."""
+        self._app.access.check_key(_headers(context))
+        return message("ModelMetadataResponse")(**self._app.named(request.name, request.version).metadata)
+
+    async def model_infer(self, request: Any, context: Any) -> Any:
+        """Score; raises RequestError."""
+        began = time.perf_counter()
+        self._app.access.check_key(_headers(context))
+        serving = self._app.named(request.model_name, request.model_version)
+        rows, answer = await self._app.infer(
+            lambda: decode(request, serving, self._app),
+            size=request.ByteSize(),
+            protocol="grpc",
+            serving=serving,
+            began=began,
+            seconds=context.time_remaining(),
+        )
+        if rows.unseen:
+            context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
+        return answer
+
+
+def _headers(context: Any) -> Mapping[bytes, bytes]:
+    given = context.invocation_metadata() or ()
+    return {name.encode(): text.encode() for name, text in given if isinstance(text, str)}
+
+
+def decode(request: Any, serving: Serving, app: App) -> tuple[Rows, Callable[[Floats | Bounds], Any]]:
+    """Return a request's rows, and what makes its answer; raises RequestError."""
+    raw = request.raw_input_contents
+    if not request.inputs or (raw and len(raw) != len(request.inputs)):
+        raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
+    wanted = _wanted(request)
+    given = [_tensor(each, raw[place] if raw else None) for place, each in enumerate(request.inputs)]
+    rows = tensors.rows_of(given, wanted, serving.scorer.schema, app.settings.limits)
+    return rows, lambda values: _response(values, rows, wanted, serving, raw=bool(raw))
+
+
+def _wanted(request: Any) -> Asked:
+    coverage = None
+    for name, parameter in request.parameters.items():
+        choice = parameter.WhichOneof("parameter_choice")
+        if name == "coverage" and choice in ("double_param", "int64_param"):
+            coverage = getattr(parameter, choice)
+        elif name != "binary_data_output":
+            raise Malformed("parameters may hold coverage, a double, and nothing else")
+    return tensors.asked(request.id, [output.name for output in request.outputs], coverage)
+
+
+def _tensor(given: Any, raw: bytes | None) -> Tensor:
+    shape, datatype = list(given.shape), given.datatype
+    if datatype not in DATATYPES:
+        raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
+    if raw is not None:
+        return Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
+    values = getattr(given.contents, FIELDS[datatype])
+    if datatype == "BYTES":
+        try:
+            return Tensor(given.name, datatype, shape, [text.decode("utf-8") for text in values])
+        except UnicodeDecodeError as error:
+            raise Malformed("BYTES must be text in UTF-8") from error
+    array = np.array(values, dtype=NUMPY[FIELDS_TYPES.get(FIELDS[datatype], datatype)])
+    kind = NUMPY[datatype]
+    if kind.kind in "iu" and array.size and not _within(array, kind):
+        raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
+    return Tensor(given.name, datatype, shape, array)
+
+
+FIELDS_TYPES = {"int_contents": "INT32", "uint_contents": "UINT32"}
+"""The datatype of the fields that hold narrower ones too."""
+
+
+def _within(array: Any, kind: np.dtype[Any]) -> bool:
+    span = np.iinfo(kind)
+    return bool(array.min() >= span.min and array.max() <= span.max)
+
+
+def _response(values: Floats | Bounds, rows: Rows, wanted: Asked, serving: Serving, *, raw: bool) -> Any:
+    answer = InferResponse(model_name=serving.public_name, model_version=serving.label, id=wanted.id)
+    for name, found in tensors.outputs_of(values, wanted).items():
+        output = answer.outputs.add(name=name, datatype="FP64", shape=[len(found)])
+        if raw:
+            answer.raw_output_contents.append(np.ascontiguousarray(found, dtype="<f8").tobytes())
+        else:
+            output.contents.fp64_contents.extend(found.tolist())
+    if isinstance(values, Bounds):
+        answer.parameters["coverage"].double_param = float(rows.coverage or 0.0)
+    return answer

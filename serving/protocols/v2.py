@@ -1,0 +1,180 @@
+"""Open Inference Protocol over REST: `POST /v2/models/NAME/infer`, in JSON or with binary tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.schema import Schema
+from serving.coercion import Floats
+from serving.errors import Malformed, RequestError, WrongType
+from serving.intervals import Bounds
+from serving.requests import JSON, Rows, read_json
+from serving.responses import JSON_TYPE, Answer, dump, noticed
+from serving.settings import Limits
+from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, outputs_of, rows_of, unpack
+
+BINARY = "application/octet-stream"
+HEADER_LENGTH = b"inference-header-content-length"
+BINARY_TYPE = (b"content-type", BINARY.encode())
+
+_RANGES = {
+    name: (int(np.iinfo(kind).min), int(np.iinfo(kind).max))
+    for name, kind in NUMPY.items()
+    if kind.kind in "iu"
+}
+_TYPES: dict[str, set[type]] = {
+    "FP64": {float, int, type(None)},
+    "FP32": {float, int, type(None)},
+    "BOOL": {bool, type(None)},
+    "BYTES": {str, type(None)},
+}
+
+
+class Request(NamedTuple):
+    """What the answer needs to know; `binary` are the outputs to send raw."""
+
+    asked: Asked
+    binary: frozenset[str] | None = frozenset()
+
+
+def decode(
+    body: bytes, kind: str, headers: Mapping[bytes, bytes], schema: Schema, limits: Limits
+) -> tuple[Rows, Request]:
+    """Return a request's rows; raises RequestError."""
+    head, raw = _parted(body, kind, headers.get(HEADER_LENGTH))
+    request = read_json(head, limits)
+    if type(request) is not dict or type(request.get("inputs")) is not list or not request["inputs"]:
+        raise Malformed("the body must be an object with a list of tensors as inputs")
+    tensors, start = [], 0
+    for given in request["inputs"]:
+        size = _binary_size(given)
+        tensors.append(_tensor(given, None if size is None else raw[start : start + size]))
+        start += size or 0
+    if start != len(raw):
+        raise Malformed("the binary data must be as long as the tensors' binary_data_size say together")
+    wanted = _wanted(request)
+    return rows_of(tensors, wanted.asked, schema, limits), wanted
+
+
+def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memoryview]:
+    """Return the JSON part of a body and the raw tensors behind it."""
+    if length is None:
+        if kind != JSON:
+            raise WrongType(
+                f"Content-Type must be {JSON} here, or {BINARY} with Inference-Header-Content-Length"
+            )
+        return body, memoryview(b"")
+    if kind not in (JSON, BINARY):
+        raise WrongType(f"Content-Type must be {BINARY} or {JSON} here")
+    if not length.isdigit() or len(length) > 12 or int(length) > len(body):
+        raise Malformed(
+            "Inference-Header-Content-Length must be the length of the JSON that the body begins with"
+        )
+    return body[: int(length)], memoryview(body)[int(length) :]
+
+
+def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+    found = given.get("parameters") or {}
+    if type(found) is not dict:
+        raise Malformed("parameters must be an object")
+    return found
+
+
+def _binary_size(given: Any) -> int | None:
+    if type(given) is not dict:
+        raise Malformed("a tensor must be an object with name, shape, datatype and data")
+    if "parameters" not in given:
+        return None
+    size = _parameters(given).get("binary_data_size")
+    if size is not None and (type(size) is not int or size < 0):
+        raise Malformed("binary_data_size must be a number of bytes")
+    return size
+
+
+def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
+    name, shape, datatype, values = (given.get(key) for key in ("name", "shape", "datatype", "data"))
+    if type(name) is not str or type(datatype) is not str or type(shape) is not list:
+        raise Malformed("a tensor must have a name, a shape and a datatype")
+    if not set(map(type, shape)) <= {int} or not 1 <= len(shape) <= 2:
+        raise Malformed("a tensor's shape must be [n] or [n, columns]")
+    if datatype not in DATATYPES:
+        raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
+    if raw is not None:
+        if values is not None:
+            raise Malformed("a tensor must have either data or binary_data_size")
+        return Tensor(name, datatype, shape, unpack(raw, datatype, prod(shape)))
+    if type(values) is not list:
+        raise Malformed("a tensor's data must be a list")
+    if len(shape) == 2 and values and type(values[0]) is list:
+        values = _flat(values, shape[1])
+    if not _fits(values, datatype):
+        raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
+    return Tensor(name, datatype, shape, values)
+
+
+def _flat(values: list[Any], wide: int) -> list[Any]:
+    if not all(type(row) is list and len(row) == wide for row in values):
+        raise Malformed("nested data must have the form that the shape says")
+    return [cell for row in values for cell in row]
+
+
+def _fits(values: list[Any], datatype: str) -> bool:
+    if datatype in _RANGES:
+        low, high = _RANGES[datatype]
+        return set(map(type, values)) <= {int} and all(low <= value <= high for value in values)
+    return set(map(type, values)) <= _TYPES[datatype]
+
+
+def _wanted(request: Mapping[str, Any]) -> Request:
+    parameters, outputs = _parameters(request), request.get("outputs") or []
+    if not set(parameters) <= {"coverage", "binary_data_output"}:
+        raise Malformed("parameters may hold coverage and binary_data_output, and nothing else")
+    if type(outputs) is not list or not all(
+        type(each) is dict and type(each.get("name")) is str for each in outputs
+    ):
+        raise Malformed("outputs must be a list of objects with a name")
+    names = [each["name"] for each in outputs]
+    found = asked(request.get("id", ""), names, parameters.get("coverage"))
+    everything = parameters.get("binary_data_output") is True
+    if not outputs:
+        return Request(found, None if everything else frozenset())
+    raw = (each["name"] for each in outputs if _parameters(each).get("binary_data", everything) is True)
+    return Request(found, frozenset(raw))
+
+
+def encode(values: Floats | Bounds, rows: Rows, request: Request, *, name: str, version: str) -> Answer:
+    """Return the outputs, in JSON or raw as the request asked for each."""
+    outputs, raw = [], []
+    for output, found in outputs_of(values, request.asked).items():
+        described: dict[str, Any] = {"name": output, "datatype": "FP64", "shape": [len(found)]}
+        if request.binary is None or output in request.binary:
+            raw.append(np.ascontiguousarray(found, dtype="<f8").tobytes())
+            described["parameters"] = {"binary_data_size": len(raw[-1])}
+        else:
+            described["data"] = found
+        outputs.append(described)
+    answer: dict[str, Any] = {"model_name": name, "model_version": version}
+    if request.asked.id:
+        answer["id"] = request.asked.id
+    if isinstance(values, Bounds):
+        answer["parameters"] = {"coverage": rows.coverage}
+    body = dump(answer | {"outputs": outputs})
+    if not raw:
+        return Answer(body, headers=(JSON_TYPE, *noticed(rows)))
+    length = (HEADER_LENGTH, str(len(body)).encode())
+    return Answer(b"".join([body, *raw]), headers=(BINARY_TYPE, length, *noticed(rows)))
+
+
+def refused(error: RequestError, error_id: str) -> Answer:
+    """Answer as the protocol says: one text."""
+    return Answer(dump({"error": str(error)}), error.status, (JSON_TYPE, *error.headers), error_id)
+
+
+def failed(error_id: str) -> Answer:
+    """Answer for a mistake of ours."""
+    text = f"the server failed; its log has the reason under {error_id}"
+    return Answer(dump({"error": text}), 500, error_id=error_id)

@@ -1,0 +1,191 @@
+"""Named tensors of the Open Inference Protocol -> rows, and predictions -> named tensors.
+
+What its REST and gRPC shells share: datatypes, shapes, the raw form (little-endian numbers one after
+the other; texts each behind their length in four bytes), and what the outputs are called. A tensor is
+a column; one tensor of shape [rows, columns] is a whole table of numbers. Lengths and shapes are the
+sender's word, and are held against the data before anything is made of their size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data.schema import Schema
+from serving.coercion import Floats
+from serving.errors import Malformed, TooLarge
+from serving.intervals import Bounds, Intervals
+from serving.requests import Rows, from_columns, from_records
+from serving.settings import Limits
+
+NUMPY: dict[str, np.dtype[Any]] = {
+    "FP64": np.dtype("<f8"),
+    "FP32": np.dtype("<f4"),
+    "BOOL": np.dtype("?"),
+    **{f"INT{bits}": np.dtype(f"<i{bits // 8}") for bits in (8, 16, 32, 64)},
+    **{f"UINT{bits}": np.dtype(f"<u{bits // 8}") for bits in (8, 16, 32, 64)},
+}
+"""The datatypes but BYTES, in their raw form."""
+
+DATATYPES = (*NUMPY, "BYTES")
+OF_KIND = {"number": "FP64", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
+"""The datatype that the metadata names for a column; any that holds its values is taken."""
+
+PREDICTION, LOWER, UPPER = "prediction", "lower", "upper"
+DEFAULT_COVERAGE = 0.9
+"""Of `lower` and `upper` where a request names them and no coverage."""
+
+
+class Tensor(NamedTuple):
+    """One input as it came: values are a flat list, or a numpy array of the shape [n]."""
+
+    name: str
+    datatype: str
+    shape: Sequence[int]
+    values: Any
+
+
+class Asked(NamedTuple):
+    """What the answer repeats, and what it should hold.
+
+    Attributes
+    ----------
+    id : str
+        The request's, or nothing.
+    outputs : tuple of str
+        Names, or none for all.
+    coverage : float or None
+        Of the intervals.
+    """
+
+    id: str = ""
+    outputs: tuple[str, ...] = ()
+    coverage: Any = None
+
+
+def asked(identity: Any, outputs: Iterable[Any], coverage: Any) -> Asked:
+    """Check what a request wants back; raises Malformed."""
+    names = tuple(outputs)
+    for name in names:
+        if name not in (PREDICTION, LOWER, UPPER):
+            raise Malformed(f"an output asked for is none of {PREDICTION}, {LOWER}, {UPPER}")
+    if type(identity) is not str:
+        raise Malformed("id must be text")
+    if coverage is None and (LOWER in names or UPPER in names):
+        coverage = DEFAULT_COVERAGE
+    return Asked(identity, names, coverage)
+
+
+def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Limits) -> Rows:
+    """Return the rows that the tensors hold; raises RequestError."""
+    if len(tensors) > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    columns: dict[str, Any] = {}
+    for tensor in tensors:
+        if tensor.name in columns:
+            raise Malformed("two tensors have the same name")
+        _check_shape(tensor)
+        columns[tensor.name] = tensor.values
+    if len(tensors) == 1 and len(tensors[0].shape) == 2 and tensors[0].name not in schema.names:
+        columns = _table(tensors[0], schema)
+    elif any(len(tensor.shape) == 2 and tensor.shape[1] != 1 for tensor in tensors):
+        raise Malformed("a tensor of one column must have the shape [n] or [n, 1]")
+    if len(next(iter(columns.values()), ())) == 1:
+        row = {name: _plain(values) for name, values in columns.items() if len(values) == 1}
+        if len(row) == len(columns):
+            return from_records([row], schema, limits).within(wanted.coverage)
+    return from_columns(columns, schema, limits).within(wanted.coverage)
+
+
+def _plain(values: Any) -> Any:
+    return values.item() if isinstance(values, np.ndarray) else values[0]
+
+
+def _check_shape(tensor: Tensor) -> None:
+    shape = tensor.shape
+    if not 1 <= len(shape) <= 2 or min(shape) < 0 or prod(shape) != len(tensor.values):
+        raise Malformed("a tensor's shape must be [n] or [n, columns], with as many values as it says")
+
+
+def _table(tensor: Tensor, schema: Schema) -> dict[str, Any]:
+    """Return the columns of one packed tensor, in the order of the schema."""
+    wide = len(schema.columns)
+    if not {column.kind for column in schema.columns} <= {"number", "boolean"}:
+        raise Malformed("a packed tensor serves models of numbers alone: send one tensor for each column")
+    if tensor.shape[1] != wide or tensor.datatype == "BYTES":
+        raise Malformed(f"a packed tensor must have the shape [n, {wide}] and a datatype of numbers")
+    return {name: tensor.values[place::wide] for place, name in enumerate(schema.names)}
+
+
+def unpack(raw: bytes | memoryview, datatype: str, count: int) -> Any:
+    """Return raw bytes as an array, or a list of texts; raises Malformed unless there are `count` values."""
+    if datatype == "BYTES":
+        return _texts(bytes(raw), count)
+    kind = NUMPY.get(datatype)
+    if kind is None or len(raw) != count * kind.itemsize:
+        raise Malformed(
+            f"raw data must hold as many values as its shape says, of one of {', '.join(DATATYPES)}"
+        )
+    return np.frombuffer(raw, dtype=kind)
+
+
+def _texts(raw: bytes, count: int) -> list[str]:
+    """Read texts behind their lengths; at once where all have the length of the first, as codes have."""
+    length = int.from_bytes(raw[:4], "little")
+    try:
+        if count and length and len(raw) == count * (4 + length):
+            cells = np.frombuffer(raw, dtype=[("length", "<u4"), ("text", f"S{length}")])
+            if (cells["length"] == length).all() and not raw.endswith(b"\0"):
+                found: list[str] = cells["text"].astype(f"U{length}").tolist()
+                if set(map(len, found)) == {length}:  # numpy cuts trailing zero bytes off
+                    return found
+        return _texts_one_by_one(raw, count)
+    except UnicodeDecodeError as error:
+        raise Malformed("BYTES must be text in UTF-8") from error
+
+
+def _texts_one_by_one(raw: bytes, count: int) -> list[str]:
+    texts, start = [], 0
+    while start + 4 <= len(raw):
+        end = start + 4 + int.from_bytes(raw[start : start + 4], "little")
+        if end > len(raw):
+            break
+        texts.append(raw[start + 4 : end].decode("utf-8"))
+        start = end
+    if start != len(raw) or len(texts) != count:
+        raise Malformed(
+            "raw BYTES must be as many texts as the shape says, each behind its length in four bytes"
+        )
+    return texts
+
+
+def outputs_of(values: Floats | Bounds, wanted: Asked) -> dict[str, Floats]:
+    """Return what was asked for by name, each float64 of shape (n_rows,)."""
+    if isinstance(values, Bounds):
+        found = {PREDICTION: values.predictions, LOWER: values.lower, UPPER: values.upper}
+    else:
+        found = {PREDICTION: values}
+    return {name: found[name] for name in wanted.outputs} if wanted.outputs else found
+
+
+def metadata(name: str, version: str, schema: Schema, intervals: Intervals | None) -> dict[str, Any]:
+    """Return the protocol's description of a model: a tensor for each column, the prediction first."""
+    outputs = (PREDICTION, LOWER, UPPER) if intervals else (PREDICTION,)
+    return {
+        "name": name,
+        "versions": [version],
+        "platform": "slipway_scorer",
+        "inputs": [
+            {"name": column.name, "datatype": OF_KIND[column.kind], "shape": [-1]}
+            for column in schema.columns
+        ],
+        "outputs": [{"name": output, "datatype": "FP64", "shape": [-1]} for output in outputs],
+    }
+
+
+def server_metadata(version: str) -> Mapping[str, Any]:
+    """Return the protocol's description of this server."""
+    return {"name": "slipway", "version": version, "extensions": ["binary_tensor_data"]}
