@@ -45,6 +45,14 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--allow-unpromoted", action="store_true", help="serve versions whose files no promotion vouches for"
     )
+    line.add_argument(
+        "--runtime",
+        choices=("scorer", "pyfunc"),
+        default="scorer",
+        help="pyfunc: MLflow loads the model, which may run code of its own, in processes beside each worker",
+    )
+    line.add_argument("--processes", type=_number(int, 1, 256), default=1, help="with pyfunc, of each worker")
+    line.add_argument("--no-joining", action="store_true", help="with pyfunc, one request in each call")
     line.add_argument("--host", default="127.0.0.1")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
     line.add_argument("--grpc-port", type=_number(int, 0, 65535), help="also serve gRPC; 0 for any free port")
@@ -109,6 +117,8 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         models=models,
         host=given.host,
         workers=given.workers,
+        processes=given.processes,
+        joins=not given.no_joining,
         threads=given.threads,
         key_file=given.api_key_file,
         tls_cert=given.tls_cert,
@@ -166,7 +176,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
         try:
             settings = settings_of(given)
-            rules = Rules(Cache(cache_folder(given.cache)), given.poll_seconds, given.allow_unpromoted)
+            rules = Rules(
+                Cache(cache_folder(given.cache)), given.poll_seconds, given.allow_unpromoted, given.runtime
+            )
             followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
             settings = replace(settings, models=tuple(each.model for each in followed))
             listener = listen(given.host, given.port)

@@ -11,8 +11,9 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,13 @@ from urllib.parse import parse_qs
 
 import numpy as np
 
-from serving import openapi, tensors
+from serving import openapi, remote, tensors
 from serving.access import Access
 from serving.access_log import AccessLog
 from serving.coercion import Floats
 from serving.errors import (
     Busy,
+    CoverageRefused,
     Malformed,
     MethodNotAllowed,
     NotFound,
@@ -37,12 +39,14 @@ from serving.errors import (
 )
 from serving.intervals import Bounds
 from serving.protocols import mlflow, simple, v2
-from serving.requests import Rows, expand, media_type
-from serving.responses import Answer, Headers, dump, failed, refused
+from serving.remote import Remote
+from serving.requests import JSON, Rows, expand, media_type
+from serving.responses import Answer, Headers, dump, failed, noticed, refused
 from serving.scorer import BLOCK_ROWS, Scorer
 from serving.scorer_format import SLIPWAY
 from serving.settings import Limits, Model, Settings
 from serving.telemetry import Telemetry, exposition
+from serving.tensors import Asked, Tensor
 
 logger = logging.getLogger("serving")
 Receive = Callable[[], Awaitable[Any]]
@@ -102,23 +106,41 @@ class Serving:
         return tensors.metadata(self.public_name, self.label, self.scorer.schema, document.intervals)
 
     @property
+    def mlflow_version(self) -> str:
+        """What it was logged with."""
+        return self.scorer.document.versions.get("mlflow", "")
+
+    def close(self) -> None:
+        """Leave; there is nothing to end."""
+
+    @property
     def facts(self) -> tuple[str, str, str]:
         """Name, version and digest, for the metrics."""
         return self.model.name, self.model.version, self.scorer.digest
 
 
+Loaded = Serving | Remote
+
+
+def load(model: Model, settings: Settings) -> Loaded:
+    """Load a version in the way that the operator chose; raises ModelError."""
+    if model.runtime == "pyfunc":
+        return Remote(model, settings.limits, processes=settings.processes, joins=settings.joins)
+    return Serving.load(model, threads=settings.threads)
+
+
 class App:
     """One worker's application."""
 
-    def __init__(self, servings: Iterable[Serving], settings: Settings) -> None:
+    def __init__(self, servings: Iterable[Loaded], settings: Settings) -> None:
         self.settings = settings
         self.access = Access(settings.key_file, loopback=settings.is_loopback)
         self.access_log = AccessLog(settings.access_log)
         self.telemetry = Telemetry()
         self.draining = False
         self.status: dict[str, dict[str, Any]] = {}
-        self._serving: dict[str, Serving] = {}
-        self._warm: dict[str, tuple[Serving, ...]] = {}
+        self._serving: dict[str, Loaded] = {}
+        self._warm: dict[str, tuple[Loaded, ...]] = {}
         for serving in servings:
             self.swap(serving)
         self._in_flight = 0
@@ -133,18 +155,21 @@ class App:
         self._routes |= {f"/v2/models/{name}/infer": (key, "v2") for name, key in self._by_name.items()}
         self._pages = self._open_pages()
 
-    def warm(self, model: Model) -> Serving | None:
+    def warm(self, model: Model) -> Loaded | None:
         """Return a version that is still loaded, if it is: the one in service or the one before."""
         return next((serving for serving in self._warm.get(model.key, ()) if serving.model == model), None)
 
-    def swap(self, serving: Serving) -> None:
+    def swap(self, serving: Loaded) -> None:
         """Serve another version from the next request on; the old one finishes its own and stays warm."""
         key = serving.model.key
         old = self._serving.get(key)
         if old is not serving:
             self.telemetry.serves(serving.facts, old.facts if old else None)
             self._serving[key] = serving
+            retired = [each for each in self._warm.get(key, ()) if each not in (serving, old)]
             self._warm[key] = (serving, old) if old else (serving,)
+            for each in retired:
+                each.close()
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -170,7 +195,7 @@ class App:
         return self._loop
 
     async def _answer(
-        self, scope: Mapping[str, Any], receive: Receive, protocol: str, serving: Serving | None, began: float
+        self, scope: Mapping[str, Any], receive: Receive, protocol: str, serving: Loaded | None, began: float
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
@@ -184,6 +209,8 @@ class App:
         self._in_flight += 1
         try:
             body = await read_body(receive, headers, self.settings.limits, self.loop)
+            if isinstance(serving, Remote):
+                return await self._forward(body, headers, protocol, serving, began)
             return await self._score(body, headers, protocol, serving, began, query=scope["query_string"])
         finally:
             self._in_flight -= 1
@@ -199,55 +226,30 @@ class App:
         query: bytes,
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
-        if len(body) <= INLINE_BYTES and b"content-encoding" not in headers:
-            rows, encode = self._decode(body, headers, protocol, serving)
-        else:
-            rows, encode = await self.loop.run_in_executor(
-                self._threads, self._decode, body, headers, protocol, serving
-            )
+        size = INLINE_BYTES + 1 if b"content-encoding" in headers else len(body)
+        rows, encode = await self.off_the_loop(
+            partial(self._decode, body, headers, protocol, serving), size=size
+        )
         if b"coverage" in query:
             rows = _within(rows, query)
         return await self.evaluate(
             rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
         )
 
-    async def infer(
-        self,
-        decode: Callable[[], tuple[Rows, Callable[[Floats | Bounds], T]]],
-        *,
-        size: int,
-        protocol: str,
-        serving: Serving,
-        began: float,
-        seconds: float | None,
-    ) -> tuple[Rows, T]:
-        """Answer a request that came by another door than HTTP, under the same limits.
-
-        Parameters
-        ----------
-        decode : callable
-            Returns the rows and what encodes their predictions.
-        size : int
-            Bytes of the request.
-        seconds : float or None
-            What the client gives it.
-        """
-        limits = self.settings.limits
-        if self._in_flight >= limits.in_flight:
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Count a request that came by another door than HTTP; raises Busy."""
+        if self._in_flight >= self.settings.limits.in_flight:
             raise Busy("as many requests as this worker takes are in flight: try again")
         self._in_flight += 1
         try:
-            if size <= INLINE_BYTES:
-                rows, encode = decode()
-            else:
-                rows, encode = await self.loop.run_in_executor(self._threads, decode)
-            deadline = began + min(limits.work_seconds, seconds or limits.work_seconds)
-            answer = await self.evaluate(
-                rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
-            )
+            yield
         finally:
             self._in_flight -= 1
-        return rows, answer
+
+    async def off_the_loop(self, work: Callable[[], T], *, size: int) -> T:
+        """Do what may take long, by the size of its input, in a thread."""
+        return work() if size <= INLINE_BYTES else await self.loop.run_in_executor(self._threads, work)
 
     async def evaluate(
         self,
@@ -268,8 +270,7 @@ class App:
             answer = await self.loop.run_in_executor(
                 self._threads, lambda: encode(predict(serving.scorer.predict, rows.matrix, deadline))
             )
-        seconds, of = time.perf_counter() - began, (serving.model.name, serving.label)
-        self.telemetry.scored(protocol, len(rows.matrix), seconds, extra=rows.extra, of=of)
+        self.note(protocol, len(rows.matrix), time.perf_counter() - began, serving, extra=rows.extra)
         if rows.unseen:
             self.telemetry.noticed("unseen_categories", rows.unseen)
         if rows.missing:
@@ -287,6 +288,38 @@ class App:
         )
         return scorer.bounds(found, coverage)
 
+    async def _forward(
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Remote, began: float
+    ) -> Answer:
+        """Have MLflow's process answer; the protocols differ in what stands around the rows."""
+        limits = self.settings.limits
+        if b"content-encoding" in headers:
+            body = expand(body, _text(headers, b"content-encoding").lower(), limits)
+        kind = media_type(_text(headers, b"content-type"))
+        if protocol == "v2":
+            given, request = v2.decode(body, kind, headers, limits)
+            outputs = await self.tensors_of(serving, given, request.asked)
+            answer = v2.encode(outputs, request, name=serving.public_name, version=serving.label)
+        elif protocol == "simple":
+            asked, single = remote.from_simple(body, kind, limits)
+            answer = Answer(remote.to_simple(await serving.ask(asked, JSON), single=single))
+        else:
+            answer = Answer(await serving.ask(body, kind))
+        self.note(protocol, 0, time.perf_counter() - began, serving)
+        return answer
+
+    async def tensors_of(self, serving: Remote, given: Sequence[Tensor], wanted: Asked) -> list[Tensor]:
+        """Return the outputs of a model that MLflow runs; raises RequestError."""
+        if wanted.coverage is not None:
+            raise CoverageRefused("this model has no intervals")
+        asked = remote.from_tensors(given, serving.signature)
+        return remote.to_tensors(await serving.ask(asked, JSON))
+
+    def note(self, protocol: str, rows: int, seconds: float, serving: Loaded, *, extra: int = 0) -> None:
+        """Count a request that was answered."""
+        of = (serving.model.name, serving.label)
+        self.telemetry.scored(protocol, rows, seconds, extra=extra, of=of)
+
     def _decode(
         self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving
     ) -> tuple[Rows, Encode]:
@@ -298,9 +331,18 @@ class App:
             rows = mlflow.decode(body, kind, schema, limits)
             return rows, lambda values: mlflow.encode(values, rows)
         if protocol == "v2":
-            rows, request = v2.decode(body, kind, headers, schema, limits)
-            name = serving.public_name
-            return rows, lambda values: v2.encode(values, rows, request, name=name, version=serving.label)
+            given, request = v2.decode(body, kind, headers, limits)
+            rows = tensors.rows_of(given, request.asked, schema, limits)
+            return rows, lambda values: _with_notes(
+                v2.encode(
+                    tensors.outputs_of(values),
+                    request,
+                    name=serving.public_name,
+                    version=serving.label,
+                    coverage=rows.coverage,
+                ),
+                rows,
+            )
         rows, single = simple.decode(body, kind, schema, limits)
         return rows, lambda values: simple.encode(values, rows, single=single)
 
@@ -329,7 +371,7 @@ class App:
         self.access.check_key(headers)
         return Answer(dump(serving.metadata if serving else None))
 
-    def named(self, name: str, version: str) -> Serving:
+    def named(self, name: str, version: str) -> Loaded:
         """Return a model by the name that V2 has for it; raises NotFound. No version means the one served."""
         key = self._by_name.get(name)
         if key is None:
@@ -364,7 +406,7 @@ class App:
         return pages
 
     def _mlflow_version(self, key: str) -> Answer:
-        return Answer(self._serving[key].scorer.document.versions.get("mlflow", "").encode())
+        return Answer(self._serving[key].mlflow_version.encode())
 
     def _described(self, key: str) -> Answer:
         return Answer(self._serving[key].described)
@@ -377,7 +419,7 @@ class App:
             state = "DRAINING" if self.draining else told.get("state", "READY")
             stale = round(max(0.0, time.time() - told["seen"]), 1) if told.get("seen") else None
             self.telemetry.show_state(serving.model.name, state, stale)
-            facts = {"name": serving.model.name, "version": serving.label, "digest": serving.scorer.digest}
+            facts = {"name": serving.model.name, "version": serving.label, "digest": serving.facts[2]}
             shown = {name: value for name, value in told.items() if name != "seen"}
             models[key or serving.model.name] = shown | {
                 "state": state,
@@ -548,6 +590,10 @@ def _within(rows: Rows, query: bytes) -> Rows:
         return rows.within(float(coverage))
     except ValueError as error:
         raise Malformed("coverage in the address must be one number, such as ?coverage=0.9") from error
+
+
+def _with_notes(answer: Answer, rows: Rows) -> Answer:
+    return answer._replace(headers=answer.headers + noticed(rows)) if rows.unseen else answer
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

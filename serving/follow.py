@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from serving.errors import ModelError, ModelNotFound, NotReady, RegistryDown
 from serving.settings import Model
-from serving.store import Cache, Found, is_remote, local, resolve
+from serving.store import Cache, Found, is_remote, local, local_whole, resolve
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""
@@ -47,11 +47,18 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """How to follow: seconds between two questions, and whether unpromoted versions pass."""
+    """How to follow: seconds between two questions, whether unpromoted versions pass, and what runs a version."""
 
     cache: Cache
     poll_seconds: float = 2.0
     allow_unpromoted: bool = False
+    runtime: str = "scorer"
+
+    def fetch(self, found: Found) -> Model:
+        """Return a version's files; raises ModelError, ModelNotFound or RegistryDown."""
+        if self.runtime == "pyfunc":
+            return self.cache.fetch_whole(found)
+        return self.cache.fetch(found, allow_unpromoted=self.allow_unpromoted)
 
 
 @dataclass
@@ -102,10 +109,10 @@ class Followed:
         """Return the version to start with; the last one known where the registry cannot be asked."""
         uri = self.status.uri
         if not is_remote(uri):
-            return local(uri)
+            return local_whole(uri) if self._rules.runtime == "pyfunc" else local(uri)
         try:
             found = self._ask()
-            model = self._rules.cache.fetch(found, allow_unpromoted=self._rules.allow_unpromoted)
+            model = self._rules.fetch(found)
             self._rules.cache.remember(uri, model)
         except RegistryDown as error:
             known = self._rules.cache.recall(uri)
@@ -141,8 +148,9 @@ class Followed:
 
     def _take(self, found: Found, workers: Workers, publish: Any) -> None:
         self._refused = None
-        serving = (self.model.version, self.model.digest)
-        if (found.version, found.pinned or self.model.digest) == serving and self._intact():
+        same = found.version == self.model.version
+        same = same and (self.model.digest is None or found.pinned in (None, self.model.digest))
+        if same and self._intact():
             self._show("READY", found.version)
             return
         try:
@@ -164,7 +172,7 @@ class Followed:
         here = bool(found.pinned and self._rules.cache.holds(found.pinned))
         self._show("VERIFYING" if here else "DOWNLOADING", found.version)
         publish()
-        model = self._rules.cache.fetch(found, allow_unpromoted=self._rules.allow_unpromoted)
+        model = self._rules.fetch(found)
         self._show("WARMING", found.version)
         publish()
         return replace(model, key=self.model.key)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,17 +20,15 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from serving import tensors
-from serving.coercion import Floats
 from serving.errors import Malformed, RequestError
 from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
-from serving.intervals import Bounds
-from serving.requests import Rows
+from serving.remote import Remote
 from serving.responses import noticed
 from serving.scorer_format import SLIPWAY
 from serving.tensors import DATATYPES, NUMPY, Asked, Tensor
 
 if TYPE_CHECKING:
-    from serving.app import App, Serving
+    from serving.app import App, Loaded, Serving
     from serving.settings import Settings
 
 logger = logging.getLogger("serving")
@@ -160,20 +158,42 @@ class Calls:
 
     async def model_infer(self, request: Any, context: Any) -> Any:
         """Score; raises RequestError."""
-        began = time.perf_counter()
-        self._app.access.check_key(_headers(context))
-        serving = self._app.named(request.model_name, request.model_version)
-        rows, answer = await self._app.infer(
-            lambda: decode(request, serving, self._app),
-            size=request.ByteSize(),
+        began, app = time.perf_counter(), self._app
+        app.access.check_key(_headers(context))
+        serving = app.named(request.model_name, request.model_version)
+        with app.admitted():
+            given, wanted = await app.off_the_loop(lambda: decode(request), size=request.ByteSize())
+            if isinstance(serving, Remote):
+                outputs = await app.tensors_of(serving, given, wanted)
+                app.note("grpc", 0, time.perf_counter() - began, serving)
+                return _response(outputs, request, wanted, serving)
+            return await self._score(request, context, serving, (given, wanted), began=began)
+
+    async def _score(
+        self,
+        request: Any,
+        context: Any,
+        serving: Serving,
+        read: tuple[list[Tensor], Asked],
+        *,
+        began: float,
+    ) -> Any:
+        given, wanted = read
+        limits = self._app.settings.limits
+        seconds = min(limits.work_seconds, context.time_remaining() or limits.work_seconds)
+        rows = tensors.rows_of(given, wanted, serving.scorer.schema, limits)
+        if rows.unseen:
+            context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
+        return await self._app.evaluate(
+            rows,
+            lambda values: _response(
+                tensors.outputs_of(values), request, wanted, serving, coverage=rows.coverage
+            ),
             protocol="grpc",
             serving=serving,
             began=began,
-            seconds=context.time_remaining(),
+            deadline=began + seconds,
         )
-        if rows.unseen:
-            context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
-        return answer
 
 
 def _headers(context: Any) -> Mapping[bytes, bytes]:
@@ -181,15 +201,13 @@ def _headers(context: Any) -> Mapping[bytes, bytes]:
     return {name.encode(): text.encode() for name, text in given if isinstance(text, str)}
 
 
-def decode(request: Any, serving: Serving, app: App) -> tuple[Rows, Callable[[Floats | Bounds], Any]]:
-    """Return a request's rows, and what makes its answer; raises RequestError."""
+def decode(request: Any) -> tuple[list[Tensor], Asked]:
+    """Return a request's tensors, and what it wants back; raises RequestError."""
     raw = request.raw_input_contents
     if not request.inputs or (raw and len(raw) != len(request.inputs)):
         raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
-    wanted = _wanted(request)
     given = [_tensor(each, raw[place] if raw else None) for place, each in enumerate(request.inputs)]
-    rows = tensors.rows_of(given, wanted, serving.scorer.schema, app.settings.limits)
-    return rows, lambda values: _response(values, rows, wanted, serving, raw=bool(raw))
+    return given, _wanted(request)
 
 
 def _wanted(request: Any) -> Asked:
@@ -207,6 +225,8 @@ def _tensor(given: Any, raw: bytes | None) -> Tensor:
     shape, datatype = list(given.shape), given.datatype
     if datatype not in DATATYPES:
         raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
+    if not shape or min(shape) < 0:
+        raise Malformed("a tensor's shape must be whole numbers, none below 0")
     if raw is not None:
         return Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
     values = getattr(given.contents, FIELDS[datatype])
@@ -231,14 +251,24 @@ def _within(array: Any, kind: np.dtype[Any]) -> bool:
     return bool(array.min() >= span.min and array.max() <= span.max)
 
 
-def _response(values: Floats | Bounds, rows: Rows, wanted: Asked, serving: Serving, *, raw: bool) -> Any:
+def _response(
+    outputs: Sequence[Tensor],
+    request: Any,
+    wanted: Asked,
+    serving: Loaded,
+    *,
+    coverage: float | None = None,
+) -> Any:
     answer = InferResponse(model_name=serving.public_name, model_version=serving.label, id=wanted.id)
-    for name, found in tensors.outputs_of(values, wanted).items():
-        output = answer.outputs.add(name=name, datatype="FP64", shape=[len(found)])
-        if raw:
-            answer.raw_output_contents.append(np.ascontiguousarray(found, dtype="<f8").tobytes())
-        else:
-            output.contents.fp64_contents.extend(found.tolist())
-    if isinstance(values, Bounds):
-        answer.parameters["coverage"].double_param = float(rows.coverage or 0.0)
+    for found in tensors.chosen(outputs, wanted):
+        output = answer.outputs.add(name=found.name, datatype=found.datatype, shape=found.shape)
+        if request.raw_input_contents:
+            answer.raw_output_contents.append(tensors.pack(found))
+            continue
+        values = (
+            [text.encode() for text in found.values] if found.datatype == "BYTES" else found.values.tolist()
+        )
+        getattr(output.contents, FIELDS[found.datatype]).extend(values)
+    if coverage is not None:
+        answer.parameters["coverage"].double_param = coverage
     return answer

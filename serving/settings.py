@@ -47,23 +47,33 @@ class Limits:
 
 @dataclass(frozen=True)
 class Model:
-    """A version on this machine, and the key of its paths: none where the server has one model."""
+    """A version on this machine, and the key of its paths: none where the server has one model.
+
+    `runtime` is "scorer", or "pyfunc" where MLflow itself has to run it.
+    """
 
     folder: str
     key: str = ""
     name: str = ""
     version: str = ""
     digest: str | None = None
+    runtime: str = "scorer"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off."""
+    """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off.
+
+    `processes` and `joins` are for models that MLflow runs: how many processes each worker has for one,
+    and whether requests that wait may be joined into one call.
+    """
 
     models: tuple[Model, ...]
     host: str = "127.0.0.1"
     grpc_port: int = 0
     workers: int = 1
+    processes: int = 1
+    joins: bool = True
     threads: int = 1
     key_file: str | None = None
     tls_cert: str | None = None

@@ -47,12 +47,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """What the registry says stands where --model points; `pinned` is the digest that was promoted."""
+    """What the registry says stands where --model points.
+
+    `pinned` is the digest that was promoted; `source` is where the version's files come from.
+    """
 
     uri: str
     name: str = ""
     version: str = ""
     pinned: str | None = None
+    source: str = ""
 
 
 def is_remote(uri: str) -> bool:
@@ -69,6 +73,16 @@ def local(uri: str) -> Model:
     raise ModelNotFound(
         uri=uri, reason="no folder here holds scorer/scorer.json: pass a version that Slipway logged"
     )
+
+
+def local_whole(uri: str) -> Model:
+    """Return any MLflow model in a folder, for MLflow to run; raises ModelNotFound."""
+    root = Path(uri)
+    if not (root / "MLmodel").is_file():
+        raise ModelNotFound(
+            uri=uri, reason="no MLflow model here: a folder that MLflow logged has a file MLmodel"
+        )
+    return Model(str(root.resolve()), name=root.resolve().name, runtime="pyfunc")
 
 
 def locate(uri: str, cache: Path) -> Model:
@@ -97,7 +111,7 @@ def _ask_registry(place: re.Match[str]) -> Found:
         else client.get_model_version(name, place["version"])
     )
     number, pinned = str(int(version.version)), version.tags.get(PINNED_TAG)
-    return Found(f"models:/{name}/{number}", name, number, pinned)
+    return Found(f"models:/{name}/{number}", name, number, pinned, str(version.source or ""))
 
 
 def _asking(uri: str, ask: Callable[[], T]) -> T:
@@ -141,6 +155,25 @@ class Cache:
             raise WrongDigest(expected=found.pinned, found=digest)
         return Model(str(self._root / digest), name=found.name, version=found.version, digest=digest)
 
+    def fetch_whole(self, found: Found) -> Model:
+        """Return all files of a version that MLflow runs itself; raises RegistryDown or ModelNotFound.
+
+        No digest was recorded for them: a version's files are taken to stay what they were.
+        """
+        place = self._root / f"whole-{self._record(f'{found.uri} {found.source}').stem}"
+        if not place.is_dir():
+            try:
+                self._root.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(prefix="new-", dir=self._root) as scratch:
+                    came = _asking(found.uri, lambda: _download_whole(found, Path(scratch)))
+                    came.replace(place)
+            except OSError as error:
+                raise RegistryDown(
+                    uri=found.uri, reason=f"cache {self._root}: {error.strerror or error}"
+                ) from error
+        os.utime(place)
+        return Model(str(place), name=found.name, version=found.version, runtime="pyfunc")
+
     def holds(self, digest: str) -> bool:
         """Return whether an intact entry is here; another one is thrown away."""
         entry = self._root / digest
@@ -169,6 +202,8 @@ class Cache:
         """Return what a place pointed to last, if it is intact."""
         try:
             model = Model(**json.loads(self._record(uri).read_text()))
+            if model.runtime == "pyfunc":
+                return model if Path(model.folder).is_dir() else None
             known = bool(model.digest and self.holds(model.digest))
             return replace(model, folder=str(self._root / str(model.digest))) if known else None
         except (OSError, ValueError, TypeError):
@@ -200,9 +235,8 @@ class Cache:
             for path in entries
             if path.name.startswith("new-") and path.stat().st_mtime < time.time() - 3600
         ]
-        whole = sorted(
-            (path for path in entries if DIGEST.fullmatch(path.name)), key=lambda path: path.stat().st_mtime
-        )
+        kept = (path for path in entries if DIGEST.fullmatch(path.name) or path.name.startswith("whole-"))
+        whole = sorted(kept, key=lambda path: path.stat().st_mtime)
         for path in [*abandoned, *whole[:-KEPT_ENTRIES]]:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -234,6 +268,15 @@ def _download_files(found: Found, folder: Path) -> None:
         came.replace(folder / file)
     for other in folder.glob("*/"):
         shutil.rmtree(other)
+
+
+def _download_whole(found: Found, folder: Path) -> Path:
+    import mlflow  # noqa: PLC0415 - as above
+
+    came = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.uri, dst_path=str(folder / "model")))
+    if not (came / "MLmodel").is_file():
+        raise ModelNotFound(uri=found.uri, reason="it holds no MLflow model")
+    return came
 
 
 def record_refusal(reason: str) -> None:

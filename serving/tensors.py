@@ -69,9 +69,6 @@ class Asked(NamedTuple):
 def asked(identity: Any, outputs: Iterable[Any], coverage: Any) -> Asked:
     """Check what a request wants back; raises Malformed."""
     names = tuple(outputs)
-    for name in names:
-        if name not in (PREDICTION, LOWER, UPPER):
-            raise Malformed(f"an output asked for is none of {PREDICTION}, {LOWER}, {UPPER}")
     if type(identity) is not str:
         raise Malformed("id must be text")
     if coverage is None and (LOWER in names or UPPER in names):
@@ -162,13 +159,31 @@ def _texts_one_by_one(raw: bytes, count: int) -> list[str]:
     return texts
 
 
-def outputs_of(values: Floats | Bounds, wanted: Asked) -> dict[str, Floats]:
-    """Return what was asked for by name, each float64 of shape (n_rows,)."""
+def outputs_of(values: Floats | Bounds) -> list[Tensor]:
+    """Return a scorer's outputs, the prediction first."""
     if isinstance(values, Bounds):
         found = {PREDICTION: values.predictions, LOWER: values.lower, UPPER: values.upper}
     else:
         found = {PREDICTION: values}
-    return {name: found[name] for name in wanted.outputs} if wanted.outputs else found
+    return [Tensor(name, "FP64", [len(each)], each) for name, each in found.items()]
+
+
+def chosen(outputs: Sequence[Tensor], wanted: Asked) -> Sequence[Tensor]:
+    """Return the outputs that a request named, in its order, or all; raises Malformed."""
+    if not wanted.outputs:
+        return outputs
+    named = {output.name: output for output in outputs}
+    if not set(wanted.outputs) <= set(named):
+        raise Malformed(f"an output asked for is none of {', '.join(named)}")
+    return [named[name] for name in wanted.outputs]
+
+
+def pack(tensor: Tensor) -> bytes:
+    """Return a tensor's raw form."""
+    if tensor.datatype == "BYTES":
+        texts = [text.encode() for text in tensor.values]
+        return b"".join(len(text).to_bytes(4, "little") + text for text in texts)
+    return np.ascontiguousarray(tensor.values, dtype=NUMPY[tensor.datatype]).tobytes()
 
 
 def metadata(name: str, version: str, schema: Schema, intervals: Intervals | None) -> dict[str, Any]:

@@ -18,13 +18,12 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serving.app import App, Serving
+from serving.app import App, Loaded, load
 from serving.errors import ServingError
 from serving.settings import Limits, Model, Settings
 
@@ -150,7 +149,7 @@ def protocol_class(limits: Limits) -> type[HttpToolsProtocol]:
 
 def run(settings: Settings, listener: socket.socket) -> None:
     """Load, replay, serve until told to stop; raises ModelError before the first request."""
-    app = App([Serving.load(model, threads=settings.threads) for model in settings.models], settings)
+    app = App([load(model, settings) for model in settings.models], settings)
     config = uvicorn.Config(
         app,
         http=protocol_class(settings.limits),
@@ -183,7 +182,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
         self._app = app
-        self._prepared: dict[Model, Serving] = {}
+        self._prepared: dict[Model, Loaded] = {}
         self._stop_grpc: Callable[[], Awaitable[None]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -217,13 +216,15 @@ class _Server(uvicorn.Server):
         serving = self._app.warm(model) or self._prepared.get(model)
         try:
             if serving is None:
-                load = partial(Serving.load, model, threads=self._app.settings.threads)
-                serving = await asyncio.to_thread(load)
+                serving = await asyncio.to_thread(load, model, self._app.settings)
         except ServingError as error:
             return str(error)
         except Exception:
             logger.exception("a version cannot be loaded")
             return "the version cannot be loaded; the worker's log has the reason"
+        for other in self._prepared.values():
+            if other is not serving:
+                other.close()  # it was prepared, and never swapped in
         self._prepared = {model: serving} if "prepare" in order else {}
         if "swap" in order:
             self._app.swap(serving)

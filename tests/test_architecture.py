@@ -21,6 +21,7 @@ MLFLOW_MODULES = {
     "training/ledger.py",
     "training/flavor.py",
     "serving/store.py",
+    "serving/pyfunc_runner.py",
 }
 
 

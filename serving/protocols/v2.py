@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from data.schema import Schema
-from serving.coercion import Floats
 from serving.errors import Malformed, RequestError, WrongType
-from serving.intervals import Bounds
-from serving.requests import JSON, Rows, read_json
-from serving.responses import JSON_TYPE, Answer, dump, noticed
+from serving.requests import JSON, read_json
+from serving.responses import JSON_TYPE, Answer, dump
 from serving.settings import Limits
-from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, outputs_of, rows_of, unpack
+from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, unpack
 
 BINARY = "application/octet-stream"
+MOST_DIMENSIONS = 8
 HEADER_LENGTH = b"inference-header-content-length"
 BINARY_TYPE = (b"content-type", BINARY.encode())
 
@@ -42,9 +40,9 @@ class Request(NamedTuple):
 
 
 def decode(
-    body: bytes, kind: str, headers: Mapping[bytes, bytes], schema: Schema, limits: Limits
-) -> tuple[Rows, Request]:
-    """Return a request's rows; raises RequestError."""
+    body: bytes, kind: str, headers: Mapping[bytes, bytes], limits: Limits
+) -> tuple[list[Tensor], Request]:
+    """Return a request's tensors; raises RequestError."""
     head, raw = _parted(body, kind, headers.get(HEADER_LENGTH))
     request = read_json(head, limits)
     if type(request) is not dict or type(request.get("inputs")) is not list or not request["inputs"]:
@@ -56,8 +54,7 @@ def decode(
         start += size or 0
     if start != len(raw):
         raise Malformed("the binary data must be as long as the tensors' binary_data_size say together")
-    wanted = _wanted(request)
-    return rows_of(tensors, wanted.asked, schema, limits), wanted
+    return tensors, _wanted(request)
 
 
 def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memoryview]:
@@ -99,8 +96,8 @@ def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
     name, shape, datatype, values = (given.get(key) for key in ("name", "shape", "datatype", "data"))
     if type(name) is not str or type(datatype) is not str or type(shape) is not list:
         raise Malformed("a tensor must have a name, a shape and a datatype")
-    if not set(map(type, shape)) <= {int} or not 1 <= len(shape) <= 2:
-        raise Malformed("a tensor's shape must be [n] or [n, columns]")
+    if not set(map(type, shape)) <= {int} or not 1 <= len(shape) <= MOST_DIMENSIONS or min(shape) < 0:
+        raise Malformed(f"a tensor's shape must be one to {MOST_DIMENSIONS} whole numbers, none below 0")
     if datatype not in DATATYPES:
         raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
     if raw is not None:
@@ -109,8 +106,9 @@ def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
         return Tensor(name, datatype, shape, unpack(raw, datatype, prod(shape)))
     if type(values) is not list:
         raise Malformed("a tensor's data must be a list")
-    if len(shape) == 2 and values and type(values[0]) is list:
-        values = _flat(values, shape[1])
+    for size in shape[1:]:
+        if values and type(values[0]) is list:
+            values = _flat(values, size)
     if not _fits(values, datatype):
         raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
     return Tensor(name, datatype, shape, values)
@@ -146,27 +144,29 @@ def _wanted(request: Mapping[str, Any]) -> Request:
     return Request(found, frozenset(raw))
 
 
-def encode(values: Floats | Bounds, rows: Rows, request: Request, *, name: str, version: str) -> Answer:
-    """Return the outputs, in JSON or raw as the request asked for each."""
-    outputs, raw = [], []
-    for output, found in outputs_of(values, request.asked).items():
-        described: dict[str, Any] = {"name": output, "datatype": "FP64", "shape": [len(found)]}
-        if request.binary is None or output in request.binary:
-            raw.append(np.ascontiguousarray(found, dtype="<f8").tobytes())
-            described["parameters"] = {"binary_data_size": len(raw[-1])}
+def encode(
+    outputs: Sequence[Tensor], request: Request, *, name: str, version: str, coverage: float | None = None
+) -> Answer:
+    """Return the outputs, in JSON or raw as the request asked for each; raises Malformed for unknown ones."""
+    described, raw = [], []
+    for output in chosen(outputs, request.asked):
+        form: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
+        if request.binary is None or output.name in request.binary:
+            raw.append(pack(output))
+            form["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            described["data"] = found
-        outputs.append(described)
+            form["data"] = output.values
+        described.append(form)
     answer: dict[str, Any] = {"model_name": name, "model_version": version}
     if request.asked.id:
         answer["id"] = request.asked.id
-    if isinstance(values, Bounds):
-        answer["parameters"] = {"coverage": rows.coverage}
-    body = dump(answer | {"outputs": outputs})
+    if coverage is not None:
+        answer["parameters"] = {"coverage": coverage}
+    body = dump(answer | {"outputs": described})
     if not raw:
-        return Answer(body, headers=(JSON_TYPE, *noticed(rows)))
+        return Answer(body)
     length = (HEADER_LENGTH, str(len(body)).encode())
-    return Answer(b"".join([body, *raw]), headers=(BINARY_TYPE, length, *noticed(rows)))
+    return Answer(b"".join([body, *raw]), headers=(BINARY_TYPE, length))
 
 
 def refused(error: RequestError, error_id: str) -> Answer:

@@ -1,0 +1,346 @@
+"""A process that runs one MLflow model of any kind, for a front that speaks HTTP and gRPC.
+
+Started as `python -m serving.pyfunc_runner FD`. It loads the model with MLflow's own
+`pyfunc.load_model`, which may run code of the model's: that is the operator's choice. Requests come
+in batches, in MLflow's own formats, and are read by MLflow's own parser under the model's signature.
+
+Requests of one form (the same columns, the same types in each) are joined into one `predict`, where
+the model works row by row: the first joint answers, and one in a thousand later, are held against those
+of each request alone, and joining ends for good where they differ by more than `NEAR`. A joint call
+that fails is done again request by request, so that a bad one spoils no other.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+import orjson
+
+CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+FIRST_CHECKED, THEN_EVERY = 3, 1000
+"""Joint answers that are held against single ones: the first few, and one in so many later."""
+
+NEAR = 1e-6
+LENGTH = struct.Struct("<I")
+
+logger = logging.getLogger("serving.pyfunc")
+
+
+class Request(NamedTuple):
+    """One request: its Content-Type and its body."""
+
+    kind: str
+    body: bytes
+
+
+class Response(NamedTuple):
+    """One answer: an HTTP status and a JSON body."""
+
+    status: int
+    body: bytes
+
+
+@dataclass
+class Parsed:
+    """A request's JSON, and what has to be the same for it to be joined with others.
+
+    Attributes
+    ----------
+    key : tuple or None
+        None where it stays alone.
+    rows : list
+        In the form's own way.
+    """
+
+    form: str
+    content: dict[str, Any]
+    key: tuple[Any, ...] | None = None
+    rows: Sequence[Any] = ()
+
+
+class RefusedRequest(Exception):
+    """A request that the model, or MLflow's parser, does not take."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Runner:
+    """The loaded model."""
+
+    def __init__(self, folder: str, *, most_rows: int) -> None:
+        import mlflow  # noqa: PLC0415 - of this process alone
+        from mlflow.pyfunc import scoring_server  # noqa: PLC0415
+
+        self._server = scoring_server
+        self._errors = mlflow.exceptions.MlflowException
+        self._model = mlflow.pyfunc.load_model(folder)
+        self._schema = self._model.metadata.get_input_schema()
+        self._most_rows = most_rows
+        self._joint = 0
+        self.joins = True
+        outputs = self._model.metadata.get_output_schema()
+        self.described = {
+            "mlflow": mlflow.__version__,
+            "inputs": self._schema.to_dict() if self._schema else [],
+            "outputs": outputs.to_dict() if outputs else [],
+            "loader": self._model.loader_module,
+        }
+
+    def answer(self, requests: Sequence[Request]) -> list[Response]:
+        """Return the answer to each request, in order."""
+        responses: list[Response | None] = [None] * len(requests)
+        groups: dict[tuple[Any, ...], list[int]] = {}
+        parsed: dict[int, Parsed] = {}
+        for place, request in enumerate(requests):
+            try:
+                if request.kind in (CSV, PARQUET):
+                    responses[place] = self._predicted(self._table(request), None)
+                    continue
+                parsed[place] = found = _parsed(request.body)
+                self._check_size(found)
+                groups.setdefault(found.key or (place,), []).append(place)
+            except RefusedRequest as error:
+                responses[place] = _refusal(error)
+        for members in groups.values():
+            for place, response in zip(members, self._group([parsed[at] for at in members]), strict=True):
+                responses[place] = response
+        return [response or Response(500, b"{}") for response in responses]
+
+    def _group(self, members: list[Parsed]) -> list[Response]:
+        """Answer requests of one form, at once where that is allowed and works."""
+        if len(members) == 1 or not self.joins:
+            return [self._alone(each) for each in members]
+        together = self._together(members)
+        self._joint += 1
+        if together is not None and (self._joint > FIRST_CHECKED and self._joint % THEN_EVERY):
+            return together
+        alone = [self._alone(each) for each in members]
+        if together is not None and not _are_near(together, alone):
+            self.joins = False
+            logger.warning("predictions depend on the other rows of a call: requests are no longer joined")
+        return alone
+
+    def _together(self, members: list[Parsed]) -> list[Response] | None:
+        """Answer all in one call; None where that does not work out."""
+        rows = [row for each in members for row in each.rows]
+        first = members[0]
+        content: Any = rows
+        if first.form == "dataframe_split":
+            content = {"columns": first.content[first.form]["columns"], "data": rows}
+        elif type(first.content[first.form]) is dict:
+            names = list(first.content[first.form])
+            content = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+        try:
+            whole = _loads(self._predict({first.form: content}, None))["predictions"]
+        except Exception:  # whatever one of them did: each is tried alone
+            return None
+        parts, start = [], 0
+        for each in members:
+            part = _slice(whole, start, start + len(each.rows), len(rows))
+            if part is None:
+                return None
+            parts.append(Response(200, orjson.dumps({"predictions": part})))
+            start += len(each.rows)
+        return parts
+
+    def _alone(self, request: Parsed) -> Response:
+        params = request.content.get("params")
+        try:
+            return Response(200, self._predict({request.form: request.content[request.form]}, params))
+        except RefusedRequest as error:
+            return _refusal(error)
+
+    def _predict(self, content: dict[str, Any], params: Any) -> bytes:
+        try:
+            data = self._server.infer_and_parse_data(content, self._schema)
+        except self._errors as error:
+            raise RefusedRequest(400, _plain(error)) from error
+        except Exception as error:
+            raise RefusedRequest(400, f"the input cannot be read ({type(error).__name__})") from error
+        return self._predicted(data, params).body
+
+    def _predicted(self, data: Any, params: Any) -> Response:
+        written = StringIO()
+        try:
+            self._server.predictions_to_json(self._model.predict(data, params=params), written)
+        except self._errors as error:
+            raise RefusedRequest(400, _plain(error)) from error
+        except Exception as error:
+            logger.exception("predict failed")
+            reason = f"the model cannot score this input ({type(error).__name__}); its log has the reason"
+            raise RefusedRequest(400, reason) from error
+        text = written.getvalue()
+        return Response(
+            200, text.encode() if "N" not in text and "I" not in text else orjson.dumps(_loads(text))
+        )
+
+    def _table(self, request: Request) -> Any:
+        try:
+            if request.kind == CSV:
+                return self._server.parse_csv_input(StringIO(request.body.decode("utf-8")), self._schema)
+            return self._server.parse_parquet_input(BytesIO(request.body))
+        except (self._errors, UnicodeDecodeError) as error:
+            raise RefusedRequest(400, f"the body is no readable {request.kind}") from error
+
+    def _check_size(self, request: Parsed) -> None:
+        if len(request.rows) > self._most_rows:
+            raise RefusedRequest(413, f"more than {self._most_rows} rows: send less at once")
+
+
+def _loads(text: str | bytes) -> Any:
+    """Parse JSON in which a prediction may be NaN; it becomes null, since JSON has none."""
+    return json.loads(text, parse_constant=lambda _: None)
+
+
+def _parsed(body: bytes) -> Parsed:
+    try:
+        content = orjson.loads(body)
+    except ValueError as error:
+        raise RefusedRequest(400, "the body is not valid JSON, or holds a number beyond float64") from error
+    given = [form for form in FORMS if form in content]
+    if len(given) != 1:
+        raise RefusedRequest(
+            400, f"the body must have exactly one of {', '.join(FORMS)}; it has {len(given)} of them"
+        )
+    parsed = Parsed(given[0], content)
+    if not content.get("params"):
+        parsed.key, parsed.rows = _form_of(given[0], content[given[0]])
+    return parsed
+
+
+def _form_of(form: str, data: Any) -> tuple[tuple[Any, ...] | None, Sequence[Any]]:
+    """Return what must be equal for two requests to be joined, and the rows; None for what stays alone."""
+    if form == "dataframe_split":
+        known = type(data) is dict and set(data) <= {"columns", "data", "index"}
+        return _columns_key(form, data.get("columns"), data.get("data")) if known else (None, ())
+    if type(data) is dict:
+        lists = list(data.values())
+        even = all(type(each) is list and len(each) == len(lists[0]) for each in lists)
+        return _columns_key(form, list(data), list(zip(*lists, strict=True)) if even else None)
+    if type(data) is not list or not data or type(data[0]) is not dict:
+        return _array_key(form, data), data if type(data) is list else ()
+    names = list(data[0])
+    even = all(type(row) is dict and list(row) == names for row in data)
+    return _columns_key(form, names, [tuple(row.values()) for row in data] if even else None)[0], data
+
+
+def _columns_key(form: str, names: Any, rows: Any) -> tuple[tuple[Any, ...] | None, Sequence[Any]]:
+    if type(names) is not list or type(rows) is not list or not set(map(type, rows)) <= {list, tuple}:
+        return None, ()
+    if not rows or set(map(len, rows)) != {len(names)} or set(map(type, names)) != {str}:
+        return None, rows
+    types = tuple(frozenset(map(type, column)) for column in zip(*rows, strict=True))
+    return None if any(kind & {list, dict} for kind in types) else (form, *names, *types), rows
+
+
+def _array_key(form: str, data: Any) -> tuple[Any, ...] | None:
+    if type(data) is not list or not data:
+        return None
+    try:
+        array = np.asarray(data)
+    except ValueError:  # of uneven lengths
+        return None
+    return None if array.dtype == object else (form, array.dtype.kind, array.shape[1:])
+
+
+def _slice(whole: Any, start: int, end: int, rows: int) -> Any:
+    """Return a request's part of the predictions, or None where they are not one for each row."""
+    if type(whole) is list:
+        return whole[start:end] if len(whole) == rows else None
+    if type(whole) is dict and all(type(values) is list and len(values) == rows for values in whole.values()):
+        return {name: values[start:end] for name, values in whole.items()}
+    return None
+
+
+def _are_near(some: list[Response], others: list[Response]) -> bool:
+    return all(
+        one.status == other.status and _is_near(_loads(one.body), _loads(other.body))
+        for one, other in zip(some, others, strict=True)
+    )
+
+
+def _is_near(one: Any, other: Any) -> bool:
+    if type(one) is dict and type(other) is dict:
+        return one.keys() == other.keys() and all(_is_near(one[name], other[name]) for name in one)
+    if type(one) is list and type(other) is list:
+        return len(one) == len(other) and all(map(_is_near, one, other))
+    if type(one) in (int, float) and type(other) in (int, float):
+        return bool(abs(one - other) <= NEAR * max(1.0, abs(one), abs(other)))
+    return bool(one == other)
+
+
+def _plain(error: Any) -> str:
+    """Return an MLflow error's last sentence, without the data that it quotes."""
+    return str(error.message).rpartition("Error: ")[2].strip().splitlines()[0][:500]
+
+
+def _refusal(error: RefusedRequest) -> Response:
+    return Response(error.status, orjson.dumps({"message": str(error)}))
+
+
+def read_frame(stream: BinaryIO) -> tuple[Any, list[bytes]] | None:
+    """Return a frame's head and its parts, or None where the stream has ended."""
+    length = stream.read(LENGTH.size)
+    if len(length) < LENGTH.size:
+        return None
+    head = json.loads(stream.read(LENGTH.unpack(length)[0]))
+    return head, [stream.read(size) for size in head["sizes"]]
+
+
+def frame(head: dict[str, Any], parts: Sequence[bytes] = ()) -> bytes:
+    """Return a frame: the head's length, the head with the parts' sizes, the parts."""
+    written = json.dumps(head | {"sizes": [len(part) for part in parts]}).encode()
+    return b"".join([LENGTH.pack(len(written)), written, *parts])
+
+
+def main() -> int:
+    """Load the model that the first frame names, and answer batches until the line ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    line = socket.socket(fileno=int(sys.argv[1]))
+    stream = line.makefile("rb")
+    asked = read_frame(stream)
+    if asked is None:
+        return 0
+    try:
+        runner = Runner(asked[0]["folder"], most_rows=asked[0]["rows"])
+    except Exception as error:
+        logger.exception("the model cannot be loaded")
+        line.sendall(
+            frame(
+                {
+                    "failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[
+                        :300
+                    ]
+                }
+            )
+        )
+        return 3
+    runner.joins = bool(asked[0]["joins"])
+    line.sendall(frame({"ready": runner.described}))
+    while (batch := read_frame(stream)) is not None:
+        head, bodies = batch
+        requests = [Request(kind, body) for kind, body in zip(head["kinds"], bodies, strict=True)]
+        responses = runner.answer(requests)
+        statuses = [response.status for response in responses]
+        line.sendall(frame({"statuses": statuses}, [response.body for response in responses]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,374 @@
+"""Models that don't compile, behind the same front: MLflow runs them, the front keeps its promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mlflow.models import infer_signature
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, load_iris
+from sklearn.linear_model import LinearRegression
+from sklearn.neighbors import KNeighborsClassifier
+
+from serving.pyfunc_runner import Request, Runner
+from tests.serving.odd_models import Nosy, Odd
+
+pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
+COLUMNS = ["sepal", "width", "petal", "across"]
+
+
+@pytest.fixture(scope="module")
+def iris() -> pd.DataFrame:
+    """Four numbers for each flower."""
+    return pd.DataFrame(load_iris().data, columns=COLUMNS)
+
+
+def saved(folder: Path, model: Any, **options: Any) -> str:
+    """Save with MLflow, which warns of much."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if isinstance(model, mlflow.pyfunc.PythonModel):
+            mlflow.pyfunc.save_model(folder, python_model=model, **options)
+        else:
+            mlflow.sklearn.save_model(model, folder, serialization_format="cloudpickle", **options)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def kmeans(iris, tmp_path_factory) -> str:
+    """Clusters, under a signature of columns."""
+    model = KMeans(3, n_init=1, random_state=0).fit(iris)
+    folder = tmp_path_factory.mktemp("kmeans") / "clusters"
+    return saved(folder, model, signature=infer_signature(iris, model.predict(iris)))
+
+
+@pytest.fixture(scope="module")
+def knn(iris, tmp_path_factory) -> str:
+    """What MLflow's own tests of its scoring server use: no signature."""
+    model = KNeighborsClassifier().fit(iris.to_numpy(), load_iris().target)
+    return saved(tmp_path_factory.mktemp("knn") / "knn", model)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> str:
+    """The model with a will of its own."""
+    folder = tmp_path_factory.mktemp("odd") / "odd"
+    signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([2.0]))
+    return saved(
+        folder, Odd(), signature=signature, code_paths=[str(Path(__file__).with_name("odd_models.py"))]
+    )
+
+
+@pytest.fixture(scope="module")
+def clusters(start, kmeans):
+    """The k-means, served."""
+    with start("--model", f"clusters={kmeans}", "--runtime", "pyfunc", "--grpc-port", "0") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def oddly(start, odd):
+    """The odd model, served with little patience."""
+    with start("--model", odd, "--runtime", "pyfunc", "--work-seconds", "3") as served:
+        yield served
+
+
+def records(frame: pd.DataFrame) -> dict[str, Any]:
+    """Rows as MLflow has them."""
+    return {"dataframe_records": frame.to_dict(orient="records")}
+
+
+def forms(frame: pd.DataFrame) -> dict[str, Any]:
+    """The four forms of JSON."""
+    return {
+        "dataframe_records": frame.to_dict(orient="records"),
+        "dataframe_split": frame.to_dict(orient="split"),
+        "instances": frame.to_dict(orient="records"),
+        "inputs": frame.to_dict(orient="list"),
+    }
+
+
+@pytest.mark.parametrize("form", ["dataframe_records", "dataframe_split", "instances", "inputs"])
+def test_every_form_gives_what_the_model_says(form, clusters, iris, kmeans) -> None:
+    """MLflow's own parser reads it, in the process beside the front."""
+    expected = mlflow.pyfunc.load_model(kmeans).predict(iris).tolist()
+    status, answer, headers = clusters.call("/models/clusters/invocations", {form: forms(iris)[form]})
+    assert (status, answer) == (200, {"predictions": expected})
+    assert headers["x-model-version"] == "0"
+
+
+def test_the_other_doors_give_the_same(clusters, iris) -> None:
+    """CSV, /predict, V2 by columns, V2 packed, and gRPC."""
+    from tests.serving.test_open_inference import grpc_port
+
+    rows = iris.head(5)
+    expected = clusters.call("/models/clusters/invocations", records(rows))[1]["predictions"]
+    csv = rows.to_csv(index=False).encode()
+    answer = clusters.call("/models/clusters/invocations", csv, headers={"Content-Type": "text/csv"})
+    assert answer[1]["predictions"] == expected
+    assert clusters.call("/models/clusters/predict", {"x": rows.iloc[0].to_dict()})[1] == {"y": expected[0]}
+    inputs = [
+        {"name": name, "shape": [5], "datatype": "FP64", "data": rows[name].tolist()} for name in COLUMNS
+    ]
+    answer = clusters.call("/v2/models/clusters/infer", {"inputs": inputs})[1]["outputs"]
+    assert answer == [{"name": "prediction", "datatype": "INT64", "shape": [5], "data": expected}]
+    port = grpc_port(clusters.process.pid, int(clusters.url.rpartition(":")[2]))
+    for client, address in (
+        (triton_grpc, f"127.0.0.1:{port}"),
+        (triton_http, clusters.url.removeprefix("http://")),
+    ):
+        with client.InferenceServerClient(address) as door:
+            packed = client.InferInput("rows", [5, 4], "FP64")
+            packed.set_data_from_numpy(rows.to_numpy())
+            assert door.infer("clusters", [packed]).as_numpy("prediction").tolist() == expected
+    metadata = clusters.call("/v2/models/clusters")[1]
+    assert (metadata["platform"], [each["name"] for each in metadata["inputs"]]) == ("mlflow_pyfunc", COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        ({"dataframe_records": [{"sepal": 1.0}]}, 400, "missing inputs"),
+        ({"dataframe_records": [dict.fromkeys(COLUMNS, "wide")]}, 400, "could not convert"),
+        ({"rows": []}, 400, "exactly one of"),
+        (b"{", 400, "not valid JSON"),
+        (b'{"inputs": [1], "inputs": [2]}', 400, "same key twice"),
+        (b'{"inputs": NaN}', 400, "not valid JSON"),
+        ([1], 400, "must be an object"),
+    ],
+)
+def test_the_signature_and_the_fronts_strictness_hold(body, status, says, clusters) -> None:
+    """One line, the status, and no data or traceback quoted."""
+    found, answer, _ = clusters.call("/models/clusters/invocations", body)
+    assert (found, says in answer["message"]) == (status, True), answer
+    assert "Traceback" not in json.dumps(answer)
+
+
+def test_mlflows_own_behaviour_without_a_signature_holds(start, knn, iris) -> None:
+    """Its tests' cases: frames, arrays, nested lists, CSV; refusals of broken and of unknown bodies."""
+    rows, expected = iris.head(3), [0, 0, 0]
+    array = rows.to_numpy().tolist()
+    with start("--model", knn, "--runtime", "pyfunc") as served:
+        bodies = [
+            *({form: given} for form, given in forms(rows).items()),
+            {"instances": array},
+            {"inputs": array},
+        ]
+        for body in bodies:
+            assert served.call("/invocations", body)[:2] == (200, {"predictions": expected})
+        csv = {"Content-Type": "text/csv; charset=UTF-8"}
+        assert served.call("/invocations", rows.to_csv(index=False).encode(), headers=csv)[0] == 200
+        for body, kind, status in (
+            (b"{}", "application/json", 400),
+            (b'{"dataframe_split": {"data": [[1]]}}', "application/json", 400),
+            (b'{"inputs": [["a"]]}', "application/json", 400),
+            (b"\xff", "application/json", 400),
+            (b"a,b\n1", "not_a_type", 415),
+            (b"{}", "application/json; charset=latin-1", 415),
+        ):
+            found = served.call("/invocations", body, headers={"Content-Type": kind})
+            assert (found[0], "error_code" in found[1]) == (status, True), (body, found)
+        assert served.call("/ping")[0] == served.call("/health")[0] == 200
+        assert served.call("/version")[1] == mlflow.__version__
+
+
+@pytest.fixture(scope="module")
+def linear(tmp_path_factory) -> Runner:
+    """A model on BLAS, in this process."""
+    random = np.random.default_rng(0)
+    x = pd.DataFrame(random.normal(size=(200, 6)), columns=list("abcdef"))
+    model = LinearRegression().fit(x, x.to_numpy() @ np.arange(6.0))
+    folder = tmp_path_factory.mktemp("linear") / "m"
+    return Runner(saved(folder, model, signature=infer_signature(x, model.predict(x))), most_rows=100)
+
+
+def split_of(rows: np.ndarray) -> bytes:
+    """One request."""
+    return json.dumps({"dataframe_split": {"columns": list("abcdef"), "data": rows.tolist()}}).encode()
+
+
+@given(sizes=st.lists(st.integers(1, 7), min_size=2, max_size=12), seed=st.integers(0, 2**31))
+@settings(max_examples=40, deadline=None)
+def test_joined_answers_equal_single_ones(linear, sizes, seed) -> None:
+    """Whatever requests happen to wait together; one part in a million is left to BLAS."""
+    random = np.random.default_rng(seed)
+    bodies = [split_of(random.normal(size=(size, 6)) * 10.0 ** random.integers(-3, 4)) for size in sizes]
+    linear._joint = 10  # beyond those that are compared and answered alone
+    together = linear.answer([Request("application/json", body) for body in bodies])
+    for body, response in zip(bodies, together, strict=True):
+        (alone,) = linear.answer([Request("application/json", body)])
+        one, other = json.loads(response.body)["predictions"], json.loads(alone.body)["predictions"]
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+    assert linear.joins
+
+
+def test_a_bad_request_does_not_touch_its_neighbours(linear) -> None:
+    """Text among numbers, a row too short, too many rows, no JSON object: each gets its own answer."""
+    good = split_of(np.ones((2, 6)))
+    text = good.replace(b"1.0", b'"x"', 1)
+    short = b'{"dataframe_split": {"columns": ["a"], "data": [[1.0]]}}'
+    many = split_of(np.ones((101, 6)))
+    nan = good.replace(b"1.0", b"1e400", 1)  # more than a float64 holds
+    found = linear.answer(
+        [Request("application/json", body) for body in (good, text, short, good, many, nan, good)]
+    )
+    assert [response.status for response in found] == [200, 400, 400, 200, 413, 400, 200]
+    assert found[0].body == found[3].body == found[6].body
+
+
+def test_a_model_that_looks_at_its_neighbours_is_never_joined(tmp_path, monkeypatch) -> None:
+    """The first joint answers are compared with single ones, which are what the clients get."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    runner = Runner(saved(tmp_path / "nosy", Nosy()), most_rows=100)
+    bodies = [json.dumps({"dataframe_records": [{"x": value}]}).encode() for value in (5.0, 1.0, 3.0)]
+    found = runner.answer([Request("application/json", body) for body in bodies])
+    assert [json.loads(response.body) for response in found] == [{"predictions": [0.0]}] * 3
+    assert not runner.joins
+
+
+def test_requests_that_wait_are_joined_and_those_that_need_not_do_not_wait(oddly) -> None:
+    """While one takes 0.3 s others queue and come back together; alone, a request is quick."""
+    ask = lambda value: oddly.call("/invocations", {"dataframe_records": [{"x": value}]})  # noqa: E731
+    assert ask(1.0)[1] == {"predictions": [2.0]}
+    began = time.perf_counter()
+    ask(1.0)
+    assert time.perf_counter() - began < 0.2
+    with ThreadPoolExecutor(20) as clients:
+        slow = clients.submit(ask, -4.0)
+        time.sleep(0.1)
+        answers = list(clients.map(ask, np.arange(1.0, 17.0)))
+        assert slow.result()[1] == {"predictions": [-8.0]}
+    assert [answer[1]["predictions"] for answer in answers] == [[2.0 * value] for value in range(1, 17)]
+
+
+def test_an_error_of_the_model_stays_its_own(oddly) -> None:
+    """400 as stock MLflow has it, without the model's words; others in the same batch are answered."""
+    ask = lambda value: oddly.call("/invocations", {"dataframe_records": [{"x": value}]})  # noqa: E731
+    with ThreadPoolExecutor(8) as clients:
+        found = list(clients.map(ask, [-4.0, 1.0, -1.0, 2.0, -1.0, 3.0]))
+    assert [each[0] for each in found] == [200, 200, 400, 200, 400, 200]
+    assert "ValueError" in found[2][1]["message"]
+    assert "secret" not in json.dumps(found[2][1])
+
+
+@pytest.mark.parametrize(("value", "status"), [(-3.0, 503), (-2.0, 504)])
+def test_a_process_that_dies_or_hangs_is_replaced(value, status, oddly) -> None:
+    """Its request gets 503 or 504, and soon the model answers again, from another process."""
+    before = {each.pid for each in psutil.Process(oddly.process.pid).children(recursive=True)}
+    found, answer, _ = oddly.call("/invocations", {"dataframe_records": [{"x": value}]})
+    assert (found, "error_code" in answer) == (status, True)
+    for _ in range(200):
+        if oddly.call("/invocations", {"dataframe_records": [{"x": 1.0}]})[0] == 200:
+            break
+        time.sleep(0.1)
+    else:
+        raise AssertionError("it did not come back")
+    after = {each.pid for each in psutil.Process(oddly.process.pid).children(recursive=True)}
+    assert len(after) == len(before)
+    assert after != before
+
+
+def test_a_model_that_cannot_be_loaded_is_refused_at_the_start(start, tmp_path) -> None:
+    """Exit code 3 and the reason; a folder without a model is the user's mistake."""
+    import subprocess
+    import sys
+
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    for folder, code, says in ((tmp_path, 3, "cannot be loaded"), (tmp_path / "none", 2, "a file MLmodel")):
+        command = [
+            sys.executable,
+            "-m",
+            "serving",
+            "--model",
+            str(folder),
+            "--runtime",
+            "pyfunc",
+            "--port",
+            "0",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+
+
+def test_no_process_is_left_when_the_front_is_killed(start, kmeans) -> None:
+    """The line ends, and so do they."""
+    with start("--model", kmeans, "--runtime", "pyfunc", "--processes", "2") as served:
+        family = psutil.Process(served.process.pid).children(recursive=True)
+        assert len(family) == 3
+        worker = next(each for each in family if "serving.worker" in each.cmdline())
+        runners = [each for each in family if each is not worker]
+        os.kill(worker.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(runners, timeout=20)
+        assert not alive
+
+
+def test_a_promoted_version_comes_into_service_without_a_lost_request(
+    empty_store, start, iris, tmp_path
+) -> None:
+    """The registry's alias is followed, whatever the model is."""
+    import shutil
+
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+    client.create_registered_model("clusters")
+    for clusters in (2, 3):
+        model = KMeans(clusters, n_init=1, random_state=0).fit(iris)
+        folder = saved(tmp_path / str(clusters), model, signature=infer_signature(iris, model.predict(iris)))
+        client.create_model_version("clusters", folder)
+    client.set_registered_model_alias("clusters", "champion", "1")
+    options = ["--runtime", "pyfunc", "--poll-seconds", "0.2", "--cache", str(tmp_path / "cache")]
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    try:
+        with start("--model", "models:/clusters@champion", *options) as served:
+            assert served.call("/invocations", records(iris))[2]["x-model-version"] == "1"
+            client.set_registered_model_alias("clusters", "champion", "2")
+            seen = set()
+            for _ in range(600):
+                status, answer, headers = served.call("/invocations", records(iris))
+                seen.add((status, headers["x-model-version"], len(set(answer["predictions"]))))
+                if headers["x-model-version"] == "2":
+                    break
+                time.sleep(0.05)
+            assert seen == {(200, "1", 2), (200, "2", 3)}
+            runners = psutil.Process(served.process.pid).children(recursive=True)
+            time.sleep(1.0)  # several polls: nothing is loaded again for the same version
+            assert len(psutil.Process(served.process.pid).children(recursive=True)) == len(runners)
+    finally:
+        del os.environ["MLFLOW_TRACKING_URI"]
+
+
+def test_images_go_in_as_tensors_and_memory_stays(start, tmp_path) -> None:
+    """The digits, 8 by 8, under a tensor signature; three hundred requests leave the process as large."""
+    digits = load_digits()
+    model = KNeighborsClassifier(3).fit(digits.data[:500], digits.target[:500])
+    signature = infer_signature(digits.data[:500], model.predict(digits.data[:2]))
+    folder = saved(tmp_path / "digits", model, signature=signature)
+    with start("--model", folder, "--runtime", "pyfunc") as served:
+        image = {"name": "image", "shape": [2, 64], "datatype": "FP64", "data": digits.data[:2].tolist()}
+        answer = served.call("/v2/models/digits/infer", {"inputs": [image]})[1]
+        assert answer["outputs"][0]["data"] == [0, 1]
+        runner = psutil.Process(served.process.pid).children(recursive=True)[-1]
+        body = {"inputs": digits.data[:50].tolist()}
+        for _ in range(30):
+            served.call("/invocations", body)
+        before = runner.memory_info().rss
+        for _ in range(300):
+            assert served.call("/invocations", body)[0] == 200
+        assert runner.memory_info().rss < before + 20 * 2**20
