@@ -18,7 +18,7 @@ from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training import search, tracking
 
-TRIALS, ROWS, CORES = 100, 8_000, len(os.sched_getaffinity(0))
+TRIALS, ROWS, CORES = 100, 1_000, len(os.sched_getaffinity(0))
 TARGET = 1.10
 
 
