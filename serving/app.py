@@ -14,17 +14,14 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-import numpy as np
-
-from serving import openapi, remote, tensors
+from serving import remote, tensors
 from serving.access import Access
 from serving.access_log import AccessLog
+from serving.body import Receive, read_body
 from serving.coercion import Floats
 from serving.errors import (
     Busy,
@@ -33,100 +30,38 @@ from serving.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
-    SlowBody,
-    TooLarge,
-    TooSlow,
 )
 from serving.intervals import Bounds
+from serving.local import Local, predict
 from serving.protocols import mlflow, simple, v2
 from serving.remote import Remote
 from serving.requests import JSON, Rows, expand, media_type
-from serving.responses import Answer, Headers, dump, failed, noticed, refused
-from serving.scorer import BLOCK_ROWS, Scorer
+from serving.responses import Answer, dump, failed, noticed, refused
 from serving.scorer_format import SLIPWAY
-from serving.settings import Limits, Model, Settings
+from serving.settings import Model, Settings
 from serving.telemetry import Telemetry, exposition
 from serving.tensors import Asked, Tensor
 
 logger = logging.getLogger("serving")
-Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-INLINE_BYTES, INLINE_SECONDS = 64 * 2**10, 0.001
-"""Larger bodies are decoded, and longer work is done, in a thread, so that the loop answers others meanwhile."""
+INLINE_BYTES = 64 * 2**10
+"""Larger bodies are decoded in a thread, so that the loop answers others meanwhile."""
 
 Encode = Callable[[Floats | Bounds], Answer]
-Score = Callable[[Floats], Floats]
 T = TypeVar("T")
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
 V2_MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
 
 
-@dataclass(frozen=True)
-class Serving:
-    """One loaded version. A request takes it once, so that no answer mixes two."""
-
-    model: Model
-    scorer: Scorer
-    together: Together
-    together_scaled: Together
-    inline_rows: int
-    label: str
-    headers: Headers
-    described: bytes
-
-    @classmethod
-    def load(cls, model: Model, *, threads: int) -> Serving:
-        """Read, check, replay and warm a version; raises ModelError."""
-        scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
-        scorer.replay_golden()
-        label = model.version or scorer.digest[:12]
-        described = openapi.document(scorer.document, name=model.key or model.name, version=model.version)
-        servers = {"servers": [{"url": prefix_of(model.key)}]} if model.key else {}
-        return cls(
-            model=model,
-            scorer=scorer,
-            together=Together(scorer.predict),
-            together_scaled=Together(scorer.predict_with_scale),
-            inline_rows=_rows_within(INLINE_SECONDS, scorer),
-            label=label,
-            headers=((b"x-model-version", label.encode()),),
-            described=dump(described | servers),
-        )
-
-    @property
-    def public_name(self) -> str:
-        """What the Open Inference Protocol calls it."""
-        return self.model.key or self.model.name
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What the Open Inference Protocol says of it."""
-        document = self.scorer.document
-        return tensors.metadata(self.public_name, self.label, self.scorer.schema, document.intervals)
-
-    @property
-    def mlflow_version(self) -> str:
-        """What it was logged with."""
-        return self.scorer.document.versions.get("mlflow", "")
-
-    def close(self) -> None:
-        """Leave; there is nothing to end."""
-
-    @property
-    def facts(self) -> tuple[str, str, str]:
-        """Name, version and digest, for the metrics."""
-        return self.model.name, self.model.version, self.scorer.digest
-
-
-Loaded = Serving | Remote
+Loaded = Local | Remote
 
 
 def load(model: Model, settings: Settings) -> Loaded:
     """Load a version in the way that the operator chose; raises ModelError."""
     if model.runtime == "pyfunc":
         return Remote(model, settings.limits, processes=settings.processes, joins=settings.joins)
-    return Serving.load(model, threads=settings.threads)
+    return Local.load(model, threads=settings.threads)
 
 
 class App:
@@ -147,11 +82,11 @@ class App:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
         self._routes = {
-            prefix_of(key) + path: (key, protocol)
-            for key in self._serving
+            serving.model.prefix + path: (key, protocol)
+            for key, serving in self._serving.items()
             for path, protocol in SCORING.items()
         }
-        self._by_name = {(key or serving.model.name): key for key, serving in self._serving.items()}
+        self._by_name = {serving.model.public_name: key for key, serving in self._serving.items()}
         self._routes |= {f"/v2/models/{name}/infer": (key, "v2") for name, key in self._by_name.items()}
         self._pages = self._open_pages()
 
@@ -220,7 +155,7 @@ class App:
         body: bytes,
         headers: Mapping[bytes, bytes],
         protocol: str,
-        serving: Serving,
+        serving: Local,
         began: float,
         *,
         query: bytes,
@@ -257,7 +192,7 @@ class App:
         encode: Callable[[Floats | Bounds], T],
         *,
         protocol: str,
-        serving: Serving,
+        serving: Local,
         began: float,
         deadline: float,
     ) -> T:
@@ -277,7 +212,7 @@ class App:
             self.telemetry.noticed("unexpected_gaps", rows.missing)
         return answer
 
-    async def _bounds(self, rows: Rows, coverage: float, serving: Serving, deadline: float) -> Bounds:
+    async def _bounds(self, rows: Rows, coverage: float, serving: Local, deadline: float) -> Bounds:
         """Return predictions with intervals; raises CoverageRefused before anything is scored."""
         scorer = serving.scorer
         scorer.intervals.quantile_for(coverage)
@@ -299,7 +234,7 @@ class App:
         if protocol == "v2":
             given, request = v2.decode(body, kind, headers, limits)
             outputs = await self.tensors_of(serving, given, request.asked)
-            answer = v2.encode(outputs, request, name=serving.public_name, version=serving.label)
+            answer = v2.encode(outputs, request, name=serving.model.public_name, version=serving.label)
         elif protocol == "simple":
             asked, single = remote.from_simple(body, kind, limits)
             answer = Answer(remote.to_simple(await serving.ask(asked, JSON), single=single))
@@ -321,7 +256,7 @@ class App:
         self.telemetry.scored(protocol, rows, seconds, extra=extra, of=of)
 
     def _decode(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Serving
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Local
     ) -> tuple[Rows, Encode]:
         limits, schema = self.settings.limits, serving.scorer.schema
         if b"content-encoding" in headers:
@@ -337,7 +272,7 @@ class App:
                 v2.encode(
                     tensors.outputs_of(values),
                     request,
-                    name=serving.public_name,
+                    name=serving.model.public_name,
                     version=serving.label,
                     coverage=rows.coverage,
                 ),
@@ -398,8 +333,8 @@ class App:
                 dump({"ready": not self.draining}), 503 if self.draining else 200
             ),
         }
-        for key in self._serving:
-            prefix = prefix_of(key)
+        for key, serving in self._serving.items():
+            prefix = serving.model.prefix
             pages |= {prefix + path: page for path, page in common.items()}
             pages[prefix + "/version"] = partial(self._mlflow_version, key)
             pages[prefix + "/openapi.json"] = partial(self._described, key)
@@ -465,113 +400,9 @@ class App:
         return v2.failed(error_id) if protocol.startswith("v2") else failed(error_id)
 
 
-class Together:
-    """Scores the requests that one turn of the event loop brought in one run of the graph.
-
-    A run costs 30 to 40 us however few its rows are. Nobody waits: a request alone is scored at
-    the end of the turn it came in. The graph works row by row, so neighbours don't mix; a matrix
-    product may round its last digit differently for another number of rows.
-    """
-
-    def __init__(self, score: Score) -> None:
-        self._score = score
-        self._waiting: list[tuple[Floats, asyncio.Future[Floats]]] = []
-
-    def predict(self, matrix: Floats, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Floats]:
-        """Return what these rows score, an array whose first axis is theirs, at the end of this turn."""
-        if not self._waiting:
-            loop.call_soon(self._run)
-        promised: asyncio.Future[Floats] = loop.create_future()
-        self._waiting.append((matrix, promised))
-        return promised
-
-    def _run(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        try:
-            joined = waiting[0][0] if len(waiting) == 1 else np.concatenate([matrix for matrix, _ in waiting])
-            values = self._score(joined)
-        except Exception as error:  # each request reports it as its own
-            for _, promised in waiting:
-                if not promised.done():
-                    promised.set_exception(error)
-            return
-        start = 0
-        for matrix, promised in waiting:
-            if not promised.done():
-                promised.set_result(values[start : start + len(matrix)])
-            start += len(matrix)
-
-
-async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, loop: asyncio.AbstractEventLoop
-) -> bytes:
-    """Return the whole body; raises TooLarge as soon as that is known, or SlowBody."""
-    declared = headers.get(b"content-length", b"0")
-    if len(declared) > 18 or int(declared) > limits.body_bytes:
-        raise TooLarge(what="bytes of body", limit=limits.body_bytes)
-    task = asyncio.current_task(loop)
-    assert task is not None
-    late: list[asyncio.Task[Any]] = []
-
-    def give_up() -> None:
-        late.append(task)
-        task.cancel()
-
-    timer = loop.call_later(limits.body_seconds, give_up)  # asyncio.timeout takes 2 us more a request
-    try:
-        return await _read_all(receive, limits)
-    except asyncio.CancelledError as error:
-        if not late:
-            raise
-        task.uncancel()
-        raise SlowBody(f"the body took longer than {limits.body_seconds:g} s") from error
-    finally:
-        timer.cancel()
-
-
-async def _read_all(receive: Receive, limits: Limits) -> bytes:
-    whole = bytearray()
-    while True:
-        message = await receive()
-        if message.get("type") == "http.disconnect":
-            raise Malformed("the connection ended before the body did")
-        part: bytes = message.get("body", b"")
-        if len(whole) + len(part) > limits.body_bytes:
-            raise TooLarge(what="bytes of body", limit=limits.body_bytes)
-        if not message.get("more_body"):
-            return bytes(whole + part) if whole else part
-        whole += part
-
-
-def prefix_of(key: str) -> str:
-    """Return how a model's paths begin: nothing where it is alone."""
-    return f"/models/{key}" if key else ""
-
-
 def _key_of(path: str) -> str:
     parts = path.split("/", 3)
     return parts[2] if len(parts) == 4 and parts[1] == "models" else ""
-
-
-def _rows_within(seconds: float, scorer: Scorer) -> int:
-    """Return how many rows this model scores in so long, measured."""
-    matrix = np.resize(scorer.golden.matrix, (200, scorer.golden.matrix.shape[1]))
-    scorer.predict(matrix)
-    began = time.perf_counter()
-    scorer.predict(matrix)
-    return int(len(matrix) * seconds / (time.perf_counter() - began))
-
-
-def predict(score: Score, matrix: Floats, deadline: float) -> Floats:
-    """Return what the rows score; raises TooSlow between two blocks after the deadline."""
-    if len(matrix) <= BLOCK_ROWS:
-        return score(matrix)
-    parts = []
-    for start in range(0, len(matrix), BLOCK_ROWS):
-        if time.perf_counter() > deadline:
-            raise TooSlow("scoring took too long and was stopped: send fewer rows at once")
-        parts.append(score(matrix[start : start + BLOCK_ROWS]))
-    return np.concatenate(parts)
 
 
 async def _send(send: Send, answer: Answer, extra: tuple[tuple[bytes, bytes], ...]) -> None:

@@ -28,7 +28,8 @@ from serving.scorer_format import SLIPWAY
 from serving.tensors import DATATYPES, NUMPY, Asked, Tensor
 
 if TYPE_CHECKING:
-    from serving.app import App, Loaded, Serving
+    from serving.app import App, Loaded
+    from serving.local import Local
     from serving.settings import Settings
 
 logger = logging.getLogger("serving")
@@ -173,7 +174,7 @@ class Calls:
         self,
         request: Any,
         context: Any,
-        serving: Serving,
+        serving: Local,
         read: tuple[list[Tensor], Asked],
         *,
         began: float,
@@ -259,7 +260,7 @@ def _response(
     *,
     coverage: float | None = None,
 ) -> Any:
-    answer = InferResponse(model_name=serving.public_name, model_version=serving.label, id=wanted.id)
+    answer = InferResponse(model_name=serving.model.public_name, model_version=serving.label, id=wanted.id)
     for found in tensors.chosen(outputs, wanted):
         output = answer.outputs.add(name=found.name, datatype=found.datatype, shape=found.shape)
         if request.raw_input_contents:

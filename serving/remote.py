@@ -114,11 +114,6 @@ class Remote:
         self._alive = processes
 
     @property
-    def public_name(self) -> str:
-        """What the Open Inference Protocol calls it."""
-        return self.model.key or self.model.name
-
-    @property
     def facts(self) -> tuple[str, str, str]:
         """Name, version and digest, for the metrics."""
         return self.model.name, self.model.version, ""
@@ -126,7 +121,7 @@ class Remote:
     @property
     def metadata(self) -> dict[str, Any]:
         """What the Open Inference Protocol says of it, as far as the signature tells."""
-        described = {"name": self.public_name, "versions": [self.label], "platform": "mlflow_pyfunc"}
+        described = {"name": self.model.public_name, "versions": [self.label], "platform": "mlflow_pyfunc"}
         return described | {
             side: [_tensor_of(each) for each in self.signature[side]] for side in ("inputs", "outputs")
         }
@@ -135,7 +130,7 @@ class Remote:
     def described(self) -> bytes:
         """A short OpenAPI document."""
         path = {"post": {"requestBody": {"content": {JSON: {}}}, "responses": {"200": {"description": "OK"}}}}
-        info = {"title": self.public_name, "version": self.label}
+        info = {"title": self.model.public_name, "version": self.label}
         document = {"openapi": "3.1.0", "info": info, "paths": {"/invocations": path, "/predict": path}}
         return orjson.dumps(document | {"x-mlflow-signature": self.signature})
 

@@ -59,6 +59,16 @@ class Model:
     digest: str | None = None
     runtime: str = "scorer"
 
+    @property
+    def prefix(self) -> str:
+        """How its paths begin."""
+        return f"/models/{self.key}" if self.key else ""
+
+    @property
+    def public_name(self) -> str:
+        """What the Open Inference Protocol calls it."""
+        return self.key or self.name
+
 
 @dataclass(frozen=True)
 class Settings:

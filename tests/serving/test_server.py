@@ -421,12 +421,13 @@ import asyncio, json, pickle, sys, numpy
 def forbidden(*_, **__): raise SystemExit("unpickled")
 pickle.load = pickle.loads = numpy.load = forbidden
 from pathlib import Path
-from serving.app import App, Serving
+from serving.app import App
+from serving.local import Local
 from serving.settings import Model, Settings
 import serving.worker
 assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)
 serving.worker.forbid_imports()
-serving = Serving.load(Model(sys.argv[1]), threads=1)
+serving = Local.load(Model(sys.argv[1]), threads=1)
 app = App([serving], Settings(models=(serving.model,)))
 async def ask(body, kind):
     sent = []
