@@ -47,7 +47,9 @@ def main() -> None:
         rows = [case["row"] for case in document["golden"] if None not in case["row"].values()]
         port, grpc_port, echo_port = free_port(), free_port(), free_port()
         words = ["--model", f"flights={folder}", "--port", str(port), "--grpc-port", str(grpc_port)]
-        ours = subprocess.Popen([sys.executable, "-m", "serving", *words], cwd=ROOT, stdout=-3)
+        ours = subprocess.Popen(
+            [sys.executable, "-m", "serving", *words], cwd=ROOT, stdout=subprocess.DEVNULL
+        )
         echo = subprocess.Popen([sys.executable, "-c", ECHO, str(echo_port)])
         try:
             time.sleep(4)

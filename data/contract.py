@@ -41,6 +41,9 @@ from data.tables import Table, seconds
 MOST_VALUES = 50
 """Categories that a proposal lists; more are taken as open."""
 
+RANGED: list[Kind] = ["number", "datetime"]
+"""The kinds that can have limits."""
+
 SPARE = 0.05
 """Added to the share of missing cells that was seen, where there were any."""
 
@@ -197,7 +200,20 @@ def _promise(path: Path, name: str, written: Any) -> Promise:
     values = written.get("values", [])
     if not isinstance(values, list):
         raise ContractError(where=str(path), found=f"{place}: values is {values!r}", repair="write a list")
-    promise = Promise(**{**written, "values": tuple(map(str, values))})
+    for key in ("unique", "optional"):
+        if type(written.get(key, False)) is not bool:
+            raise ContractError(
+                where=str(path), found=f"{place}: {key} is {written[key]!r}", repair="write true or false"
+            )
+    for key, kinds in (("values", ["category"]), ("minimum", RANGED), ("maximum", RANGED)):
+        if key in written and written["kind"] not in kinds:
+            raise ContractError(
+                where=str(path),
+                found=f"{place} is a {written['kind']} and has {key}",
+                repair=f"leave it out: {key} goes with {' and '.join(kinds)}",
+            )
+    unit = None if written.get("unit") is None else str(written["unit"])
+    promise = Promise(**{**written, "values": tuple(map(str, values)), "unit": unit})
     for key in ("minimum", "maximum", "missing"):
         _limit(path, place, promise, key)
     if not 0.0 <= promise.missing <= 1.0:

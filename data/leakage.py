@@ -203,9 +203,9 @@ def _corrected(
     newest = moments >= np.quantile(moments, 0.9)
     if newest.sum() < 50 or np.ptp(y[newest]) == 0.0:
         return
-    old, new = table.take(~newest), table.take(newest)
+    old, new = _sample(table.take(~newest)), table.take(newest)
     for name in features:
-        before = explained_alone(_sample(old), name, _sample(old).numbers(target))
+        before = explained_alone(old, name, old.numbers(target))
         if before < CORRECTED:
             continue
         now = max(explained_alone(new, name, y[newest]), 0.0)

@@ -113,6 +113,8 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         _check_tls(given.tls_cert, given.tls_key)
     if given.api_key_file:
         read_hashes(Path(given.api_key_file))
+    if given.runtime == "scorer" and (given.processes != 1 or given.no_joining):
+        raise SettingsError("--processes and --no-joining go with --runtime pyfunc")
     return Settings(
         models=models,
         host=given.host,

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from serving import remote, tensors
+from serving import tensors, translation
 from serving.access import Access
 from serving.access_log import AccessLog
 from serving.body import Receive, read_body
@@ -30,12 +30,13 @@ from serving.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
+    WrongType,
 )
 from serving.intervals import Bounds
 from serving.local import Local, predict
 from serving.protocols import mlflow, simple, v2
 from serving.remote import Remote
-from serving.requests import JSON, Rows, expand, media_type
+from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json
 from serving.responses import Answer, dump, failed, noticed, refused
 from serving.scorer_format import SLIPWAY
 from serving.settings import Model, Settings
@@ -62,6 +63,13 @@ def load(model: Model, settings: Settings) -> Loaded:
     if model.runtime == "pyfunc":
         return Remote(model, settings.limits, processes=settings.processes, joins=settings.joins)
     return Local.load(model, threads=settings.threads)
+
+
+def tensors_for(serving: Remote, given: Sequence[Tensor], wanted: Asked) -> bytes:
+    """Return MLflow's request for tensors; raises RequestError."""
+    if wanted.coverage is not None:
+        raise CoverageRefused("this model has no intervals")
+    return translation.from_tensors(given, serving.signature["inputs"])
 
 
 class App:
@@ -145,7 +153,9 @@ class App:
         try:
             body = await read_body(receive, headers, self.settings.limits, self.loop)
             if isinstance(serving, Remote):
-                return await self._forward(body, headers, protocol, serving, began)
+                return await self._forward(
+                    body, headers, protocol, serving, began, query=scope["query_string"]
+                )
             return await self._score(body, headers, protocol, serving, began, query=scope["query_string"])
         finally:
             self._in_flight -= 1
@@ -224,31 +234,50 @@ class App:
         return scorer.bounds(found, coverage)
 
     async def _forward(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Remote, began: float
+        self,
+        body: bytes,
+        headers: Mapping[bytes, bytes],
+        protocol: str,
+        serving: Remote,
+        began: float,
+        *,
+        query: bytes,
     ) -> Answer:
         """Have MLflow's process answer; the protocols differ in what stands around the rows."""
+        if b"coverage" in query:
+            raise CoverageRefused("this model has no intervals")
+        size = INLINE_BYTES + 1 if b"content-encoding" in headers else len(body)
+        body, kind, encode = await self.off_the_loop(
+            partial(self._translate, body, headers, protocol, serving), size=size
+        )
+        reply = await serving.ask(body, kind)
+        answer = await self.off_the_loop(partial(encode, reply.body), size=len(reply.body))
+        self.note(protocol, reply.rows, time.perf_counter() - began, serving)
+        return answer
+
+    def _translate(
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Remote
+    ) -> tuple[bytes, str, Callable[[bytes], Answer]]:
+        """Return MLflow's request for a request, its Content-Type, and what makes the answer of MLflow's."""
         limits = self.settings.limits
         if b"content-encoding" in headers:
             body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
         if protocol == "v2":
             given, request = v2.decode(body, kind, headers, limits)
-            outputs = await self.tensors_of(serving, given, request.asked)
-            answer = v2.encode(outputs, request, name=serving.model.public_name, version=serving.label)
-        elif protocol == "simple":
-            asked, single = remote.from_simple(body, kind, limits)
-            answer = Answer(remote.to_simple(await serving.ask(asked, JSON), single=single))
-        else:
-            answer = Answer(await serving.ask(body, kind))
-        self.note(protocol, 0, time.perf_counter() - began, serving)
-        return answer
-
-    async def tensors_of(self, serving: Remote, given: Sequence[Tensor], wanted: Asked) -> list[Tensor]:
-        """Return the outputs of a model that MLflow runs; raises RequestError."""
-        if wanted.coverage is not None:
-            raise CoverageRefused("this model has no intervals")
-        asked = remote.from_tensors(given, serving.signature)
-        return remote.to_tensors(await serving.ask(asked, JSON))
+            encode = partial(
+                v2.encode, request=request, name=serving.model.public_name, version=serving.label
+            )
+            asked = tensors_for(serving, given, request.asked)
+            return asked, JSON, lambda found: encode(translation.to_tensors(found))
+        if protocol == "simple":
+            asked, single = translation.from_simple(body, kind, limits)
+            return asked, JSON, lambda found: Answer(translation.to_simple(found, single=single))
+        if kind not in (JSON, CSV, PARQUET):
+            raise WrongType(f"Content-Type must be one of {JSON}, {CSV}, {PARQUET}")
+        if kind == JSON and type(read_json(body, limits)) is not dict:
+            raise Malformed("the body must be an object")
+        return body, kind, Answer
 
     def note(self, protocol: str, rows: int, seconds: float, serving: Loaded, *, extra: int = 0) -> None:
         """Count a request that was answered."""

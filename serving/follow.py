@@ -115,7 +115,7 @@ class Followed:
             model = self._rules.fetch(found)
             self._rules.cache.remember(uri, model)
         except RegistryDown as error:
-            known = self._rules.cache.recall(uri)
+            known = self._rules.cache.recall(uri, self._rules.runtime)
             if known is None:
                 raise
             logger.warning("%s; starting with version %s from the cache", error, known.version)

@@ -19,10 +19,12 @@ import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from serving import tensors
+from serving import tensors, translation
+from serving.app import tensors_for
 from serving.errors import Malformed, RequestError
 from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
 from serving.remote import Remote
+from serving.requests import JSON, Rows
 from serving.responses import noticed
 from serving.scorer_format import SLIPWAY
 from serving.tensors import DATATYPES, NUMPY, Asked, Tensor
@@ -163,26 +165,32 @@ class Calls:
         app.access.check_key(_headers(context))
         serving = app.named(request.model_name, request.model_version)
         with app.admitted():
-            given, wanted = await app.off_the_loop(lambda: decode(request), size=request.ByteSize())
             if isinstance(serving, Remote):
-                outputs = await app.tensors_of(serving, given, wanted)
-                app.note("grpc", 0, time.perf_counter() - began, serving)
-                return _response(outputs, request, wanted, serving)
-            return await self._score(request, context, serving, (given, wanted), began=began)
+                return await self._forward(request, serving, began)
+            return await self._score(request, context, serving, began)
 
-    async def _score(
-        self,
-        request: Any,
-        context: Any,
-        serving: Local,
-        read: tuple[list[Tensor], Asked],
-        *,
-        began: float,
-    ) -> Any:
-        given, wanted = read
+    async def _forward(self, request: Any, serving: Remote, began: float) -> Any:
+        def translate() -> tuple[bytes, Asked]:
+            given, wanted = decode(request)
+            return tensors_for(serving, given, wanted), wanted
+
+        app = self._app
+        asked, wanted = await app.off_the_loop(translate, size=request.ByteSize())
+        reply = await serving.ask(asked, JSON)
+        outputs = await app.off_the_loop(lambda: translation.to_tensors(reply.body), size=len(reply.body))
+        app.note("grpc", reply.rows, time.perf_counter() - began, serving)
+        return _response(outputs, request, wanted, serving)
+
+    async def _score(self, request: Any, context: Any, serving: Local, began: float) -> Any:
         limits = self._app.settings.limits
-        seconds = min(limits.work_seconds, context.time_remaining() or limits.work_seconds)
-        rows = tensors.rows_of(given, wanted, serving.scorer.schema, limits)
+        left = context.time_remaining()  # None where the client sets no deadline
+        seconds = limits.work_seconds if left is None else min(limits.work_seconds, left)
+
+        def read() -> tuple[Rows, Asked]:
+            given, wanted = decode(request)
+            return tensors.rows_of(given, wanted, serving.scorer.schema, limits), wanted
+
+        rows, wanted = await self._app.off_the_loop(read, size=request.ByteSize())
         if rows.unseen:
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
         return await self._app.evaluate(

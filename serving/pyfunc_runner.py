@@ -17,23 +17,23 @@ import logging
 import os
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
 
-CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
+from serving.frames import frame, read_frame
+from serving.requests import CSV, PARQUET
+
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 FIRST_CHECKED, THEN_EVERY = 3, 1000
 """Joint answers that are held against single ones: the first few, and one in so many later."""
 
 NEAR = 1e-6
-LENGTH = struct.Struct("<I")
 
 logger = logging.getLogger("serving.pyfunc")
 
@@ -46,10 +46,11 @@ class Request(NamedTuple):
 
 
 class Response(NamedTuple):
-    """One answer: an HTTP status and a JSON body."""
+    """One answer: an HTTP status, a JSON body, and how many rows it is about."""
 
     status: int
     body: bytes
+    rows: int = 0
 
 
 @dataclass
@@ -102,23 +103,22 @@ class Runner:
 
     def answer(self, requests: Sequence[Request]) -> list[Response]:
         """Return the answer to each request, in order."""
-        responses: list[Response | None] = [None] * len(requests)
+        responses: dict[int, Response] = {}
         groups: dict[tuple[Any, ...], list[int]] = {}
         parsed: dict[int, Parsed] = {}
         for place, request in enumerate(requests):
             try:
                 if request.kind in (CSV, PARQUET):
                     responses[place] = self._predicted(self._table(request), None)
-                    continue
-                parsed[place] = found = _parsed(request.body)
-                self._check_size(found)
-                groups.setdefault(found.key or (place,), []).append(place)
+                else:
+                    parsed[place] = found = _parsed(request.body)
+                    joins = found.key is not None and len(found.rows) <= self._most_rows
+                    groups.setdefault(found.key if joins and found.key else (place,), []).append(place)
             except RefusedRequest as error:
                 responses[place] = _refusal(error)
         for members in groups.values():
-            for place, response in zip(members, self._group([parsed[at] for at in members]), strict=True):
-                responses[place] = response
-        return [response or Response(500, b"{}") for response in responses]
+            responses |= zip(members, self._group([parsed[place] for place in members]), strict=True)
+        return [responses[place] for place in range(len(requests))]
 
     def _group(self, members: list[Parsed]) -> list[Response]:
         """Answer requests of one form, at once where that is allowed and works."""
@@ -145,7 +145,8 @@ class Runner:
             names = list(first.content[first.form])
             content = {name: [row[at] for row in rows] for at, name in enumerate(names)}
         try:
-            whole = _loads(self._predict({first.form: content}, None))["predictions"]
+            answered = self._predict({first.form: content}, None, most=len(rows))
+            whole = _loads(answered.body)["predictions"]
         except Exception:  # whatever one of them did: each is tried alone
             return None
         parts, start = [], 0
@@ -153,27 +154,30 @@ class Runner:
             part = _slice(whole, start, start + len(each.rows), len(rows))
             if part is None:
                 return None
-            parts.append(Response(200, orjson.dumps({"predictions": part})))
+            parts.append(Response(200, orjson.dumps({"predictions": part}), len(each.rows)))
             start += len(each.rows)
         return parts
 
     def _alone(self, request: Parsed) -> Response:
         params = request.content.get("params")
         try:
-            return Response(200, self._predict({request.form: request.content[request.form]}, params))
+            return self._predict({request.form: request.content[request.form]}, params)
         except RefusedRequest as error:
             return _refusal(error)
 
-    def _predict(self, content: dict[str, Any], params: Any) -> bytes:
+    def _predict(self, content: dict[str, Any], params: Any, *, most: int = 0) -> Response:
         try:
             data = self._server.infer_and_parse_data(content, self._schema)
         except self._errors as error:
             raise RefusedRequest(400, _plain(error)) from error
         except Exception as error:
             raise RefusedRequest(400, f"the input cannot be read ({type(error).__name__})") from error
-        return self._predicted(data, params).body
+        return self._predicted(data, params, most=most)
 
-    def _predicted(self, data: Any, params: Any) -> Response:
+    def _predicted(self, data: Any, params: Any, *, most: int = 0) -> Response:
+        rows, limit = _count(data), most or self._most_rows
+        if rows > limit:
+            raise RefusedRequest(413, f"more than {limit} rows: send less at once")
         written = StringIO()
         try:
             self._server.predictions_to_json(self._model.predict(data, params=params), written)
@@ -184,9 +188,8 @@ class Runner:
             reason = f"the model cannot score this input ({type(error).__name__}); its log has the reason"
             raise RefusedRequest(400, reason) from error
         text = written.getvalue()
-        return Response(
-            200, text.encode() if "N" not in text and "I" not in text else orjson.dumps(_loads(text))
-        )
+        is_json = "N" not in text and "I" not in text  # neither NaN nor Infinity
+        return Response(200, text.encode() if is_json else orjson.dumps(_loads(text)), rows)
 
     def _table(self, request: Request) -> Any:
         try:
@@ -196,9 +199,11 @@ class Runner:
         except (self._errors, UnicodeDecodeError) as error:
             raise RefusedRequest(400, f"the body is no readable {request.kind}") from error
 
-    def _check_size(self, request: Parsed) -> None:
-        if len(request.rows) > self._most_rows:
-            raise RefusedRequest(413, f"more than {self._most_rows} rows: send less at once")
+
+def _count(data: Any) -> int:
+    """Return how many rows MLflow's parser made of a request: of a table, an array, or arrays by name."""
+    first = next(iter(data.values()), ()) if type(data) is dict else data
+    return len(first) if np.ndim(first) else 1
 
 
 def _loads(text: str | bytes) -> Any:
@@ -292,21 +297,6 @@ def _refusal(error: RefusedRequest) -> Response:
     return Response(error.status, orjson.dumps({"message": str(error)}))
 
 
-def read_frame(stream: BinaryIO) -> tuple[Any, list[bytes]] | None:
-    """Return a frame's head and its parts, or None where the stream has ended."""
-    length = stream.read(LENGTH.size)
-    if len(length) < LENGTH.size:
-        return None
-    head = json.loads(stream.read(LENGTH.unpack(length)[0]))
-    return head, [stream.read(size) for size in head["sizes"]]
-
-
-def frame(head: dict[str, Any], parts: Sequence[bytes] = ()) -> bytes:
-    """Return a frame: the head's length, the head with the parts' sizes, the parts."""
-    written = json.dumps(head | {"sizes": [len(part) for part in parts]}).encode()
-    return b"".join([LENGTH.pack(len(written)), written, *parts])
-
-
 def main() -> int:
     """Load the model that the first frame names, and answer batches until the line ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
@@ -321,15 +311,8 @@ def main() -> int:
         runner = Runner(asked[0]["folder"], most_rows=asked[0]["rows"])
     except Exception as error:
         logger.exception("the model cannot be loaded")
-        line.sendall(
-            frame(
-                {
-                    "failed": f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[
-                        :300
-                    ]
-                }
-            )
-        )
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        line.sendall(frame({"failed": reason[:300]}))
         return 3
     runner.joins = bool(asked[0]["joins"])
     line.sendall(frame({"ready": runner.described}))
@@ -337,8 +320,8 @@ def main() -> int:
         head, bodies = batch
         requests = [Request(kind, body) for kind, body in zip(head["kinds"], bodies, strict=True)]
         responses = runner.answer(requests)
-        statuses = [response.status for response in responses]
-        line.sendall(frame({"statuses": statuses}, [response.body for response in responses]))
+        said = {"statuses": [each.status for each in responses], "rows": [each.rows for each in responses]}
+        line.sendall(frame(said, [response.body for response in responses]))
     return 0
 
 

@@ -198,11 +198,13 @@ class Cache:
         except OSError as error:
             logger.warning("the cache could not note %s: %s", uri, error.strerror)
 
-    def recall(self, uri: str) -> Model | None:
-        """Return what a place pointed to last, if it is intact."""
+    def recall(self, uri: str, runtime: str = "scorer") -> Model | None:
+        """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
         try:
             model = Model(**json.loads(self._record(uri).read_text()))
-            if model.runtime == "pyfunc":
+            if model.runtime != runtime:  # nobody asked for a model to run its own code here
+                return None
+            if runtime == "pyfunc":
                 return model if Path(model.folder).is_dir() else None
             known = bool(model.digest and self.holds(model.digest))
             return replace(model, folder=str(self._root / str(model.digest))) if known else None

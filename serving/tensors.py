@@ -133,12 +133,12 @@ def _texts(raw: bytes, count: int) -> list[str]:
     """Read texts behind their lengths; at once where all have the length of the first, as codes have."""
     length = int.from_bytes(raw[:4], "little")
     try:
-        if count and length and len(raw) == count * (4 + length):
+        if count and length and len(raw) == count * (4 + length) and raw.isascii():
             cells = np.frombuffer(raw, dtype=[("length", "<u4"), ("text", f"S{length}")])
-            if (cells["length"] == length).all() and not raw.endswith(b"\0"):
-                found: list[str] = cells["text"].astype(f"U{length}").tolist()
-                if set(map(len, found)) == {length}:  # numpy cuts trailing zero bytes off
-                    return found
+            found: list[str] = cells["text"].astype(f"U{length}").tolist()
+            # numpy cuts trailing zero bytes off
+            if (cells["length"] == length).all() and set(map(len, found)) == {length}:
+                return found
         return _texts_one_by_one(raw, count)
     except UnicodeDecodeError as error:
         raise Malformed("BYTES must be text in UTF-8") from error

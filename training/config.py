@@ -1,33 +1,44 @@
 """What the user asks of a training, checked value by value.
 
 MLflow hands every parameter on as text, checks none, and appends unknown ones as `--name value`:
-so all checks are here, and a misspelt name is answered with the nearest known one.
+so all checks are here and in `training.words`, and a misspelt name is answered with the nearest known one.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn
 
 from data.errors import nearest
 from data.sources import without_password
 from data.splits import METHODS, Method
 from training.errors import UsageError
+from training.words import (
+    NAME_PATTERN,
+    columns,
+    directions,
+    joined,
+    margin,
+    model_name,
+    moment,
+    one_of,
+    optional,
+    positive,
+    seconds,
+    share,
+    text,
+    units,
+    version_number,
+    whole_number,
+    yes_or_no,
+)
 
 SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The flag that names the column of a split method."""
-
-T = TypeVar("T")
-
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
-
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")
@@ -450,138 +461,3 @@ def _name_from(data: str, parser: Parser) -> str:
             f"name is missing and cannot be taken from data={data.split('://', maxsplit=1)[0]}: pass name=..."
         )
     return stem
-
-
-def optional(check: Callable[[str], T]) -> Callable[[str], T | str]:
-    """Let the empty text through: MLflow passes it for a parameter left at its default."""
-    return lambda word: check(word) if word else ""
-
-
-def text(what: str) -> Callable[[str], str]:
-    """Accept any text but an empty one."""
-
-    def check(word: str) -> str:
-        if not word.strip():
-            raise argparse.ArgumentTypeError(f"is empty, must be {what}")
-        return word
-
-    return check
-
-
-def model_name(word: str) -> str:
-    """Accept a registered model's name that is safe in a path and a URL."""
-    if not NAME_PATTERN.fullmatch(word):
-        raise argparse.ArgumentTypeError(f"{word!r} must be up to 100 letters, digits, '_', '-' or '.'")
-    return word
-
-
-def version_number(word: str) -> str:
-    """Accept a version's number."""
-    if not re.fullmatch(r"[1-9]\d{0,8}", word):
-        raise argparse.ArgumentTypeError(f"{word!r} must be a version's number, such as 3")
-    return word
-
-
-def moment(word: str) -> datetime:
-    """Accept a date or a time in ISO 8601; UTC unless it says otherwise."""
-    try:
-        found = datetime.fromisoformat(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{word!r} must be a moment, such as 2026-11-01T12:00") from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def columns(word: str) -> tuple[str, ...]:
-    """Split at commas; a name that holds one is quoted as in CSV."""
-    return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
-
-
-def joined(names: Sequence[str]) -> str:
-    """Write what `columns` reads back: a name that holds a comma or a quote is quoted."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)
-    return line.getvalue()
-
-
-def share(word: str) -> float:
-    """Accept a share of the rows that leaves enough to learn from."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 0.01 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{word!r} must be a share between 0.01 and 0.5, such as 0.15")
-    return value
-
-
-def margin(word: str) -> float:
-    """Accept how much worse a challenger may be."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 0.2:
-        raise argparse.ArgumentTypeError(f"{word!r} must be a share above 0 and up to 0.2, such as 0.01")
-    return value
-
-
-def yes_or_no(word: str) -> bool:
-    """Accept true or false."""
-    return one_of(("true", "false"))(word) == "true"
-
-
-def whole_number(word: str) -> int:
-    """Accept a seed."""
-    if not re.fullmatch(r"\d{1,9}", word):
-        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 0 to 999999999")
-    return int(word)
-
-
-def one_of(choices: Sequence[str]) -> Callable[[str], str]:
-    """Accept one of a few words; name the nearest otherwise."""
-
-    def check(word: str) -> str:
-        if word not in choices:
-            near = nearest(word, choices)
-            hint = f", did you mean {near!r}?" if near else ""
-            raise argparse.ArgumentTypeError(f"{word!r} must be one of {', '.join(choices)}{hint}")
-        return word
-
-    return check
-
-
-def units(word: str) -> tuple[tuple[str, str], ...]:
-    """Read `column=unit` pairs."""
-    pairs = [pair.rpartition("=") for pair in columns(word)]
-    for column, equals, unit in pairs:
-        if not (column and equals and unit):
-            raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
-    return tuple((column.strip(), unit.strip()) for column, _, unit in pairs)
-
-
-def directions(word: str) -> tuple[tuple[str, int], ...]:
-    """Read `column=+` and `column=-` pairs."""
-    pairs = units(word)
-    if not {sign for _, sign in pairs} <= {"+", "-"}:
-        raise argparse.ArgumentTypeError(
-            f"{word!r} must be column=+ or column=- pairs, such as price=+,age=-"
-        )
-    return tuple((column, 1 if sign == "+" else -1) for column, sign in pairs)
-
-
-def seconds(word: str) -> float:
-    """Accept how long a search may take."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 1.0 <= value <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"{word!r} must be seconds from 1 to 86400")
-    return value
-
-
-def positive(word: str) -> int:
-    """Accept a count of at least one."""
-    if not re.fullmatch(r"[1-9]\d{0,5}", word):
-        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 1 to 999999")
-    return int(word)

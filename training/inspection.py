@@ -37,9 +37,9 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     path = Path(config.contract) if config.contract else None
     promised = contract.read(path) if path and path.exists() else None
     target = config.target or (promised.target if promised else "")
-    errors = _errors(table, config, target)
+    checked, errors = _checked(table, config, target)
     broken = contract.violations(promised, table, ignored=config.exclude) if promised else []
-    suspected = [] if errors else _suspected(table, config, target)
+    suspected = [] if errors else _suspected(table, checked, config, target)
     for each in suspected:
         say("warning", each)
     fatal = [*errors, *broken, *(suspected if config.strict else ())]
@@ -53,36 +53,30 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     say("check", f"{len(suspected)} warnings" if suspected else "nothing looks wrong")
 
 
-def _errors(table: Table, config: CheckConfig, target: str) -> list[DataError]:
-    """Return what keeps a training from starting."""
-    try:
-        _checked(table, config, target)
-    except FaultsFound as error:
-        return list(error.__dict__["faults"])
-    except DataError as error:
-        return [error]
-    return []
-
-
-def _checked(table: Table, config: CheckConfig, target: str) -> Checked | None:
+def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, list[DataError]]:
+    """Return what a training could use, or all that keeps it from starting; neither without a target."""
+    if not target:
+        return None, []
     reserved = {"time": [config.time_column]} if config.time_column else {}
     mentioned = {"unit": [column for column, _ in config.units]}
-    if not target:
-        return None
-    return check_table(table, target=target, exclude=config.exclude, reserved=reserved, mentioned=mentioned)
+    try:
+        return check_table(
+            table, target=target, exclude=config.exclude, reserved=reserved, mentioned=mentioned
+        ), []
+    except FaultsFound as error:
+        return None, list(error.__dict__["faults"])
+    except DataError as error:
+        return None, [error]
 
 
-def _suspected(table: Table, config: CheckConfig, target: str) -> list[str]:
-    checked = _checked(table, config, target)
+def _suspected(table: Table, checked: Checked | None, config: CheckConfig, target: str) -> list[str]:
     if checked is None:
         return [str(fault) for fault in faults(table, ignored=config.exclude)]
     by_time = SplitRule("time", (config.time_column,))
     rule = by_time if config.time_column else SplitRule("hash", tuple(table.names))
     split = split_table(checked.table, rule)
-    return [
-        *checked.warnings,
-        *suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude),
-    ]
+    found = suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude)
+    return [*checked.warnings, *found]
 
 
 def suspicions(

@@ -29,6 +29,7 @@ from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly
 from training.errors import Terminated
+from training.interrupts import remembered_signals
 from training.models import Spec, build
 from training.trials import FoldResult, Folds, Pool, Rows, folds_of
 
@@ -178,7 +179,8 @@ def choose(
     task = portfolio.Task(len(target), schema, skewed=_is_skewed(target), monotonic=monotonic)
     race = Race(Rows(frame, target, folds, schema, seed), task, budget)
     try:
-        race.run(warm)
+        with remembered_signals() as race.stop_if_told:
+            race.run(warm)
     except KeyboardInterrupt as error:
         if isinstance(error, Terminated) or len(race.candidates) < 2:
             raise
@@ -212,6 +214,7 @@ class Race:
         self.all_rows = self.rows = rows
         self.task = task
         self.budget = budget
+        self.stop_if_told: Callable[[], None] = lambda: None
         self.candidates: list[Candidate] = []
         self.trials: list[dict[str, Any]] = []
         self._leader = np.empty(0)
@@ -260,10 +263,12 @@ class Race:
             if self._is_enough:
                 return
             yield spec, _tell_nobody
-        study = _study(self.rows.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
+            study = _study(self.rows.seed)
         while not self._is_enough:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
+                warnings.simplefilter("ignore")  # as above
                 trial = study.ask()
                 spec = portfolio.proposed(trial, self.task)
             yield spec, partial(_tell, study, trial)
@@ -274,6 +279,7 @@ class Race:
 
     def _try_all(self, asks: Iterator[Ask], pool: Pool | None, until: float) -> None:
         while time.perf_counter() < until or len(self.candidates) < 2:
+            self.stop_if_told()
             if pool and pool.busy and not pool.idle:
                 pool.listen(until - time.perf_counter() if len(self.candidates) > 1 else 1.0)
                 continue
@@ -289,6 +295,7 @@ class Race:
                     if not watch(result):
                         break
         while pool and pool.busy and time.perf_counter() < until:
+            self.stop_if_told()
             pool.listen(until - time.perf_counter())
 
     def _try_here(self, spec: Spec) -> None:

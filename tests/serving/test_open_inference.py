@@ -6,14 +6,19 @@ import asyncio
 import gzip
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
@@ -24,12 +29,15 @@ from tritonclient.http import aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from data.schema import Column, Schema
-from serving.errors import RequestError
+from serving.app import App
+from serving.errors import RequestError, TooSlow
 from serving.grpc_messages import CALLS, MESSAGES, PACKAGE, POOL, message
+from serving.grpc_server import Calls
 from serving.intervals import Intervals
+from serving.local import Local
 from serving.scorer import Scorer
 from serving.scorer_format import read_files
-from serving.settings import Limits
+from serving.settings import Limits, Model, Settings
 from serving.tensors import Asked, Tensor, rows_of, unpack
 
 TEXTS = ("date", "carrier", "origin", "dest")
@@ -80,8 +88,6 @@ def both(start, with_intervals):
 
 def grpc_port(pid: int, http_port: int) -> int:
     """The other port that a server's workers listen on."""
-    import psutil
-
     ports = {
         each.laddr.port
         for child in psutil.Process(pid).children(recursive=True)
@@ -314,6 +320,8 @@ LIES = {
 def test_a_tensor_that_lies_is_refused_in_the_protocols_form(lie, both, rows) -> None:
     """Shapes, datatypes, names and sizes are held against the data."""
     others = [each for each in tensors(rows[:1]) if each["name"] != "hour"]
+    honest = {"name": "hour", "shape": [1], "datatype": "FP64", "data": [5.0]}
+    assert both.http.call("/v2/models/flights/infer", {"inputs": [honest, *others]})[0] == 200
     body = {
         "inputs": [{"name": "hour", "shape": [1], "datatype": "FP64", "data": [5.0]} | LIES[lie], *others]
     }
@@ -387,6 +395,64 @@ def test_grpc_says_what_is_wrong_by_its_codes(both, rows, start, with_intervals,
         assert code(closed, typed(rows * 900), metadata=known) == "RESOURCE_EXHAUSTED"
 
 
+@pytest.mark.parametrize(("left", "slow"), [(0.0, True), (60.0, False), (None, False)])
+def test_scoring_ends_where_the_clients_deadline_has_passed(left, slow, with_intervals, rows) -> None:
+    """A client hears of its deadline from its own side; that the server stops working shows in here alone."""
+
+    class Context:
+        """What the call asks of gRPC's own."""
+
+        def time_remaining(self) -> float | None:
+            return left
+
+        def invocation_metadata(self) -> tuple:
+            return ()
+
+    model = Model(str(with_intervals / "scorer"), name="flights")
+    app = App([Local.load(model, threads=1)], Settings(models=(model,)))
+    call = Calls(app).model_infer(typed(rows * 2_000), Context())
+    with pytest.raises(TooSlow) if slow else nullcontext():
+        assert len(asyncio.run(call).outputs) == 1
+
+
+def test_grpc_takes_as_many_calls_at_once_as_http(start, with_intervals, rows) -> None:
+    """RESOURCE_EXHAUSTED for the second of two large calls where one may be in flight; later it is answered."""
+    large = typed(rows * 20_000)
+    with start("--model", f"flights={with_intervals}", "--grpc-port", "0", "--in-flight", "1") as served:
+        port = grpc_port(served.process.pid, int(served.url.rpartition(":")[2]))
+        both = Both(served, f"127.0.0.1:{port}")
+
+        def outcome(_: int) -> str:
+            try:
+                return str(len(both.infer(large).outputs))
+            except grpc.RpcError as error:
+                return error.code().name
+
+        with ThreadPoolExecutor(4) as callers:
+            found = list(callers.map(outcome, range(4)))
+        assert set(found) == {"1", "RESOURCE_EXHAUSTED"}
+        assert len(both.infer(typed(rows)).outputs) == 1
+
+
+def test_all_workers_share_the_port_and_are_replaced_without_a_lost_call(start, with_intervals, rows) -> None:
+    """SIGHUP replaces both, one after the other; a drained worker sends its clients to the others."""
+    options = ["--model", f"flights={with_intervals}", "--grpc-port", "0", "--workers", "2"]
+    with start(*options) as served:
+        port = grpc_port(served.process.pid, int(served.url.rpartition(":")[2]))
+        old = {each.pid for each in psutil.Process(served.process.pid).children()}
+        assert len(old) == 2
+        channel = triton_grpc.InferenceServerClient(f"127.0.0.1:{port}")
+        inputs, answers = triton_inputs(triton_grpc, rows), 0
+        served.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 30
+        while {each.pid for each in psutil.Process(served.process.pid).children()} & old:
+            assert time.monotonic() < until
+            assert channel.infer("flights", inputs).as_numpy("prediction").shape == (len(rows),)
+            answers += 1
+        channel.close()
+        assert answers > 10
+
+
 @pytest.fixture(scope="module")
 def numeric() -> Schema:
     """Two numbers and a boolean."""
@@ -419,7 +485,16 @@ def test_raw_numbers_of_each_datatype_are_exact(datatype, numeric) -> None:
 
 
 @pytest.mark.parametrize(
-    "texts", [["ab", "cd"], ["a", "bcd", ""], ["ä", "日本"], ["a\0", "b\0"], ["\0\0", "aa"]]
+    "texts",
+    [
+        ["ab", "cd"],
+        ["a", "bcd", ""],
+        ["ä", "日本"],
+        ["ä", "ö"],
+        ["x" * 130, "y" * 130],
+        ["a\0", "b\0"],
+        ["\0\0", "aa"],
+    ],
 )
 def test_raw_texts_come_back(texts: list[str]) -> None:
     """Of one length, of several, beyond ASCII, with zero bytes at the end."""

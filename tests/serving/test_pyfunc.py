@@ -357,6 +357,77 @@ def test_a_promoted_version_comes_into_service_without_a_lost_request(
         del os.environ["MLFLOW_TRACKING_URI"]
 
 
+def test_limits_hold_in_every_form(start, kmeans, iris) -> None:
+    """Rows in JSON, with parameters, in CSV and in tensors; coverage, which such a model has not."""
+    with start("--model", f"m={kmeans}", "--runtime", "pyfunc", "--rows", "10") as served:
+        many = iris.head(11)
+        path, csv = "/models/m/invocations", {"Content-Type": "text/csv"}
+        inputs = [
+            {"name": name, "shape": [11], "datatype": "FP64", "data": many[name].tolist()} for name in COLUMNS
+        ]
+        for found in (
+            served.call(path, records(many)),
+            served.call(path, records(many) | {"params": {"a": 1}}),
+            served.call(path, many.to_csv(index=False).encode(), headers=csv),
+            served.call("/v2/models/m/infer", {"inputs": inputs}),
+        ):
+            assert found[0] == 413, found
+        assert served.call(path + "?coverage=0.9", records(iris.head(1)))[0] == 400
+        inputs[0]["shape"] = [12]
+        assert served.call("/v2/models/m/infer", {"inputs": inputs})[0] == 400
+        assert served.call(path, records(iris.head(10)))[0] == 200
+        time.sleep(0.5)
+        assert "slipway_rows_total 10.0" in served.call("/metrics")[1]
+
+
+def test_a_retired_version_finishes_what_it_was_asked(odd) -> None:
+    """Two swaps later its processes end, after what waits there and not before."""
+    import asyncio
+
+    from serving.errors import Busy
+    from serving.remote import Remote
+    from serving.settings import Limits, Model
+
+    async def scenario() -> None:
+        served = Remote(Model(odd, runtime="pyfunc"), Limits(), processes=1, joins=True)
+        bodies = [json.dumps({"dataframe_records": [{"x": x}]}).encode() for x in (-4.0, 1.0, 2.0)]
+        asked = [asyncio.create_task(served.ask(body, "application/json")) for body in bodies]
+        await asyncio.sleep(0.1)
+        served.close()
+        replies = await asyncio.gather(*asked)
+        assert [json.loads(reply.body)["predictions"] for reply in replies] == [[-8.0], [2.0], [4.0]]
+        with pytest.raises(Busy):
+            await served.ask(bodies[1], "application/json")
+        await asyncio.wait_for(asyncio.gather(*served._tasks), 10)
+        assert served._first[0].process.returncode is not None
+
+    asyncio.run(scenario())
+
+
+def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
+    """Options that would do nothing."""
+    import subprocess
+    import sys
+
+    for words in (["--processes", "2"], ["--no-joining"]):
+        command = [sys.executable, "-m", "serving", "--model", str(flights), "--port", "0", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, "go with --runtime pyfunc" in done.stderr) == (2, True)
+
+
+def test_a_remembered_version_is_used_for_the_runtime_it_was_fetched_for(tmp_path) -> None:
+    """Without a registry, a start without --runtime pyfunc must not run a model's own code."""
+    from serving.settings import Model
+    from serving.store import Cache
+
+    (tmp_path / "whole").mkdir()
+    cache = Cache(tmp_path)
+    model = Model(str(tmp_path / "whole"), name="m", version="1", runtime="pyfunc")
+    cache.remember("models:/m@champion", model)
+    assert cache.recall("models:/m@champion", "pyfunc") == model
+    assert cache.recall("models:/m@champion") is None
+
+
 def test_images_go_in_as_tensors_and_memory_stays(start, tmp_path) -> None:
     """The digits, 8 by 8, under a tensor signature; three hundred requests leave the process as large."""
     digits = load_digits()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
+import sys
 
 import numpy as np
 import pandas as pd
@@ -87,6 +89,29 @@ def test_predictions_keep_the_directions_that_the_user_gave(curved: Rows) -> Non
     assert choice.best.family in ("boosting", "mean")
     at = pd.DataFrame({"x0": np.linspace(-2, 2, 50), "x1": 1.5, "x2": 0.0})
     assert (np.diff(choice.fitted.predict(at)) >= -1e-12).all()
+
+
+def test_an_interrupt_that_python_drops_still_ends_the_search(
+    curved: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal raises within a destructor is only printed; the trials so far are used all the same."""
+
+    class Closing:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def dropped(*_: object) -> dict[str, object]:
+        Closing()  # gone at once
+        return {"family": "ridge", "params": {}}
+
+    monkeypatch.setattr(search.portfolio, "first", lambda _: iter([{"family": "ridge", "params": {}}]))
+    monkeypatch.setattr(search.portfolio, "proposed", dropped)
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
+    before, told = signal.getsignal(signal.SIGINT), []
+    choice = chosen(curved, trials=50, seconds=4.0, told=Told(interrupted=told.append))
+    assert told == [len(choice.trials)]
+    assert len(choice.trials) < 10
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_sample_keeps_the_folds_apart(curved: Rows) -> None:
