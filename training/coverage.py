@@ -108,7 +108,7 @@ def tables(
         count = int(mask.sum())
         low, high = binom.ppf([0.005, 0.995], count, nominal) / count
         reached = {"coverage": float(inside[mask].mean()), "low": float(low), "high": float(high)}
-        return {"rows": count, "nominal": nominal, **reached, "mean_width": float(width[mask].mean())}
+        return {"rows": count, **reached, "mean_width": float(width[mask].mean()), "nominal": nominal}
 
     edges = np.quantile(bounds.predictions, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
     place = np.searchsorted(edges, bounds.predictions)
@@ -117,7 +117,7 @@ def tables(
         mask = place == tenth
         span = bounds.predictions[mask]
         ends = {"predicted_from": float(span.min()), "predicted_to": float(span.max())}
-        tenths.append({"tenth": int(tenth) + 1, **ends, **figures(mask)})
+        tenths.append({"tenth": int(tenth) + 1, **figures(mask), **ends})
     by_slice = pd.DataFrame([{"slice": name, **figures(mask)} for name, mask in slices])
     return pd.DataFrame(tenths), by_slice.sort_values("coverage") if len(by_slice) else by_slice
 

@@ -144,6 +144,7 @@ def test_a_process_that_dies_is_replaced_and_its_trial_given_up(curved: Rows) ->
 
 
 @pytest.mark.soak
+@pytest.mark.soak
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_error_comes_near_the_noise(name: str) -> None:
     """The optimum is known; `python -m benchmarks.accuracy` says how near a whole budget comes."""
