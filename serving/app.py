@@ -295,8 +295,7 @@ class App:
             rows = mlflow.decode(body, kind, schema, limits)
             return rows, lambda values: mlflow.encode(values, rows)
         if protocol == "v2":
-            given, request = v2.decode(body, kind, headers, limits)
-            rows = tensors.rows_of(given, request.asked, schema, limits)
+            rows, request = v2.decode_rows(body, kind, headers, schema, limits)
             return rows, lambda values: _with_notes(
                 v2.encode(
                     tensors.outputs_of(values),

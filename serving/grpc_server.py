@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,13 +156,19 @@ class Calls:
 
     async def model_metadata(self, request: Any, context: Any) -> Any:
         """Describe a model; raises NotFound."""
-        self._app.access.check_key(_headers(context))
+        self._check_key(context)
         return message("ModelMetadataResponse")(**self._app.named(request.name, request.version).metadata)
+
+    def _check_key(self, context: Any) -> None:
+        if self._app.settings.key_file is not None:
+            given = context.invocation_metadata() or ()
+            sent = {name.encode(): text.encode() for name, text in given if isinstance(text, str)}
+            self._app.access.check_key(sent)
 
     async def model_infer(self, request: Any, context: Any) -> Any:
         """Score; raises RequestError."""
         began, app = time.perf_counter(), self._app
-        app.access.check_key(_headers(context))
+        self._check_key(context)
         serving = app.named(request.model_name, request.model_version)
         with app.admitted():
             if isinstance(serving, Remote):
@@ -205,11 +211,6 @@ class Calls:
         )
 
 
-def _headers(context: Any) -> Mapping[bytes, bytes]:
-    given = context.invocation_metadata() or ()
-    return {name.encode(): text.encode() for name, text in given if isinstance(text, str)}
-
-
 def decode(request: Any) -> tuple[list[Tensor], Asked]:
     """Return a request's tensors, and what it wants back; raises RequestError."""
     raw = request.raw_input_contents
@@ -232,7 +233,7 @@ def _wanted(request: Any) -> Asked:
 
 def _tensor(given: Any, raw: bytes | None) -> Tensor:
     shape, datatype = list(given.shape), given.datatype
-    if datatype not in DATATYPES:
+    if datatype not in FIELDS:
         raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
     if not shape or min(shape) < 0:
         raise Malformed("a tensor's shape must be whole numbers, none below 0")

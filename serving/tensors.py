@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +34,11 @@ NUMPY: dict[str, np.dtype[Any]] = {
 DATATYPES = (*NUMPY, "BYTES")
 OF_KIND = {"number": "FP64", "boolean": "BOOL", "category": "BYTES", "datetime": "BYTES"}
 """The datatype that the metadata names for a column; any that holds its values is taken."""
+
+_SINGLE = {"FP64": Struct("<d"), "INT64": Struct("<q"), "INT32": Struct("<i"), "BOOL": Struct("?")}
+"""For a tensor of one value, which numpy takes ten times as long for."""
+
+_ONE = [1]
 
 PREDICTION, LOWER, UPPER = "prediction", "lower", "upper"
 DEFAULT_COVERAGE = 0.9
@@ -81,29 +87,37 @@ def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Li
     if len(tensors) > limits.columns:
         raise TooLarge(what="columns", limit=limits.columns)
     columns: dict[str, Any] = {}
-    for tensor in tensors:
-        if tensor.name in columns:
-            raise Malformed("two tensors have the same name")
-        _check_shape(tensor)
-        columns[tensor.name] = tensor.values
-    if len(tensors) == 1 and len(tensors[0].shape) == 2 and tensors[0].name not in schema.names:
-        columns = _table(tensors[0], schema)
-    elif any(len(tensor.shape) == 2 and tensor.shape[1] != 1 for tensor in tensors):
-        raise Malformed("a tensor of one column must have the shape [n] or [n, 1]")
-    if len(next(iter(columns.values()), ())) == 1:
-        row = {name: _plain(values) for name, values in columns.items() if len(values) == 1}
-        if len(row) == len(columns):
-            return from_records([row], schema, limits).within(wanted.coverage)
+    deep = False
+    for name, _, shape, values in tensors:
+        if shape != _ONE or len(values) != 1:
+            _check_shape(shape, len(values))
+            deep = deep or len(shape) == 2
+        columns[name] = values
+    if len(columns) != len(tensors):
+        raise Malformed("two tensors have the same name")
+    if deep:
+        columns = _flat(tensors, columns, schema)
+    if set(map(len, columns.values())) == {1}:
+        row = {name: _plain(values) for name, values in columns.items()}
+        return from_records([row], schema, limits).within(wanted.coverage)
     return from_columns(columns, schema, limits).within(wanted.coverage)
 
 
+def _flat(tensors: Sequence[Tensor], columns: dict[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return columns where some tensors have two dimensions: a packed table, or columns of one."""
+    if len(tensors) == 1 and tensors[0].name not in schema.names:
+        return _table(tensors[0], schema)
+    if any(len(tensor.shape) == 2 and tensor.shape[1] != 1 for tensor in tensors):
+        raise Malformed("a tensor of one column must have the shape [n] or [n, 1]")
+    return columns
+
+
 def _plain(values: Any) -> Any:
-    return values.item() if isinstance(values, np.ndarray) else values[0]
+    return values[0] if type(values) is list else values.item()
 
 
-def _check_shape(tensor: Tensor) -> None:
-    shape = tensor.shape
-    if not 1 <= len(shape) <= 2 or min(shape) < 0 or prod(shape) != len(tensor.values):
+def _check_shape(shape: Sequence[int], values: int) -> None:
+    if not 1 <= len(shape) <= 2 or min(shape) < 0 or prod(shape) != values:
         raise Malformed("a tensor's shape must be [n] or [n, columns], with as many values as it says")
 
 
@@ -121,6 +135,8 @@ def unpack(raw: bytes | memoryview, datatype: str, count: int) -> Any:
     """Return raw bytes as an array, or a list of texts; raises Malformed unless there are `count` values."""
     if datatype == "BYTES":
         return _texts(bytes(raw), count)
+    if count == 1 and datatype in _SINGLE and len(raw) == _SINGLE[datatype].size:
+        return list(_SINGLE[datatype].unpack(raw))
     kind = NUMPY.get(datatype)
     if kind is None or len(raw) != count * kind.itemsize:
         raise Malformed(
@@ -133,12 +149,13 @@ def _texts(raw: bytes, count: int) -> list[str]:
     """Read texts behind their lengths; at once where all have the length of the first, as codes have."""
     length = int.from_bytes(raw[:4], "little")
     try:
-        if count and length and len(raw) == count * (4 + length) and raw.isascii():
+        if count == 1 and len(raw) == 4 + length:
+            return [raw[4:].decode("utf-8")]
+        if count and len(raw) == count * (4 + length) and raw.isascii():
             cells = np.frombuffer(raw, dtype=[("length", "<u4"), ("text", f"S{length}")])
-            found: list[str] = cells["text"].astype(f"U{length}").tolist()
-            # numpy cuts trailing zero bytes off
-            if (cells["length"] == length).all() and set(map(len, found)) == {length}:
-                return found
+            if (cells["length"] == length).all():
+                text = raw.decode("ascii")
+                return [text[start : start + length] for start in range(4, len(raw), 4 + length)]
         return _texts_one_by_one(raw, count)
     except UnicodeDecodeError as error:
         raise Malformed("BYTES must be text in UTF-8") from error

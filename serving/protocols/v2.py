@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from data.schema import Schema
 from serving.errors import Malformed, RequestError, WrongType
-from serving.requests import JSON, read_json
+from serving.requests import JSON, Rows, from_records, read_json
 from serving.responses import JSON_TYPE, Answer, dump
 from serving.settings import Limits
-from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, unpack
+from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
 
 BINARY = "application/octet-stream"
 MOST_DIMENSIONS = 8
@@ -30,6 +31,9 @@ _TYPES: dict[str, set[type]] = {
     "BOOL": {bool, type(None)},
     "BYTES": {str, type(None)},
 }
+"""JSON's types of a datatype's values."""
+
+_PLAIN = {datatype: kinds - {type(None)} for datatype, kinds in _TYPES.items()}
 
 
 class Request(NamedTuple):
@@ -43,10 +47,49 @@ def decode(
     body: bytes, kind: str, headers: Mapping[bytes, bytes], limits: Limits
 ) -> tuple[list[Tensor], Request]:
     """Return a request's tensors; raises RequestError."""
+    request, raw = _read(body, kind, headers, limits)
+    return _tensors(request, raw), _wanted(request)
+
+
+def decode_rows(
+    body: bytes, kind: str, headers: Mapping[bytes, bytes], schema: Schema, limits: Limits
+) -> tuple[Rows, Request]:
+    """Return a request's rows; raises RequestError."""
+    request, raw = _read(body, kind, headers, limits)
+    wanted = _wanted(request)
+    row = _one_row(request["inputs"])
+    if row is not None and not raw:
+        return from_records([row], schema, limits).within(wanted.asked.coverage), wanted
+    return rows_of(_tensors(request, raw), wanted.asked, schema, limits), wanted
+
+
+def _read(
+    body: bytes, kind: str, headers: Mapping[bytes, bytes], limits: Limits
+) -> tuple[dict[str, Any], memoryview]:
     head, raw = _parted(body, kind, headers.get(HEADER_LENGTH))
     request = read_json(head, limits)
     if type(request) is not dict or type(request.get("inputs")) is not list or not request["inputs"]:
         raise Malformed("the body must be an object with a list of tensors as inputs")
+    return request, raw
+
+
+def _one_row(inputs: list[Any]) -> dict[str, Any] | None:
+    """Return what most requests are, one plain value in each tensor, or None where each must be looked at."""
+    row = {}
+    try:
+        for given in inputs:
+            (size,), (value,) = given["shape"], given["data"]
+            if len(given) != 4 or size != 1 or type(size) is not int:  # name, shape, datatype, data
+                return None
+            if type(value) not in _PLAIN[given["datatype"]]:
+                return None
+            row[given["name"]] = value
+    except (KeyError, TypeError, ValueError):
+        return None
+    return row if len(row) == len(inputs) and set(map(type, row)) == {str} else None
+
+
+def _tensors(request: Mapping[str, Any], raw: memoryview) -> list[Tensor]:
     tensors, start = [], 0
     for given in request["inputs"]:
         size = _binary_size(given)
@@ -54,7 +97,7 @@ def decode(
         start += size or 0
     if start != len(raw):
         raise Malformed("the binary data must be as long as the tensors' binary_data_size say together")
-    return tensors, _wanted(request)
+    return tensors
 
 
 def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memoryview]:
