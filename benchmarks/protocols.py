@@ -1,9 +1,8 @@
 """The Open Inference Protocol beside our own doors: REST by wrk, gRPC beside an echo server on the same grpcio.
 
 One worker, ridge over the flights' 9 mixed columns and over the 5 of them that are numbers, side by side in
-one run. Targets: V2's one row
-at least 0.8 of /invocations; gRPC's one row at least 0.6 of an echo; 1,000 raw rows at least 3 times the
-rows a second of V2's JSON.
+one run. Targets: V2's one row at least 0.8 of /invocations; gRPC's one row at least 0.6 of an echo; 1,000 raw
+rows at least 3 times the rows a second of V2's JSON.
 """
 
 from __future__ import annotations

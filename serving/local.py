@@ -24,7 +24,7 @@ from serving.settings import Model
 INLINE_SECONDS = 0.001
 """Longer work is done in a thread, so that the loop answers others meanwhile."""
 MOST_JOINED = 32
-"""Requests that are scored together; more are no cheaper, and the first would wait for the last."""
+"""Where so many requests wait, they are scored at once, and none waits for another turn."""
 
 Score = Callable[[Floats], Floats]
 

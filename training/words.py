@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -73,24 +74,12 @@ def joined(names: Sequence[str]) -> str:
 
 def share(word: str) -> float:
     """Accept a share of the rows that leaves enough to learn from."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 0.01 <= value <= 0.5:
-        raise argparse.ArgumentTypeError(f"{word!r} must be a share between 0.01 and 0.5, such as 0.15")
-    return value
+    return _number(word, lambda value: 0.01 <= value <= 0.5, "a share between 0.01 and 0.5, such as 0.15")
 
 
 def margin(word: str) -> float:
     """Accept how much worse a challenger may be."""
-    try:
-        value = float(word)
-    except ValueError:
-        value = -1.0
-    if not 0.0 < value <= 0.2:
-        raise argparse.ArgumentTypeError(f"{word!r} must be a share above 0 and up to 0.2, such as 0.01")
-    return value
+    return _number(word, lambda value: 0.0 < value <= 0.2, "a share above 0 and up to 0.2, such as 0.01")
 
 
 def yes_or_no(word: str) -> bool:
@@ -139,12 +128,16 @@ def directions(word: str) -> tuple[tuple[str, int], ...]:
 
 def seconds(word: str) -> float:
     """Accept how long a search may take."""
+    return _number(word, lambda value: 1.0 <= value <= 86_400.0, "seconds from 1 to 86400")
+
+
+def _number(word: str, fits: Callable[[float], bool], rule: str) -> float:
     try:
         value = float(word)
     except ValueError:
-        value = -1.0
-    if not 1.0 <= value <= 86_400.0:
-        raise argparse.ArgumentTypeError(f"{word!r} must be seconds from 1 to 86400")
+        value = math.nan  # fits nowhere
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{word!r} must be {rule}")
     return value
 
 

@@ -78,9 +78,12 @@ def _one_row(inputs: list[Any]) -> dict[str, Any] | None:
     row = {}
     try:
         for given in inputs:
-            (size,), (value,) = given["shape"], given["data"]
+            (size,), values = given["shape"], given["data"]
             if len(given) != 4 or size != 1 or type(size) is not int:  # name, shape, datatype, data
                 return None
+            if type(values) is not list:
+                return None
+            (value,) = values
             if type(value) not in _PLAIN[given["datatype"]]:
                 return None
             row[given["name"]] = value

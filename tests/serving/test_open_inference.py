@@ -308,6 +308,8 @@ LIES = {
     "a shape that is no whole number": {"shape": [1.0]},
     "a name that is no text": {"name": 5},
     "the same column twice": {"name": "month"},
+    "a text for a list": {"name": "carrier", "datatype": "BYTES", "data": "U"},
+    "an object for a list": {"name": "carrier", "datatype": "BYTES", "data": {"UA": 1}},
     "beyond the datatype": {"datatype": "INT8", "data": [300]},
     "another column": {"name": "other"},
     "numbers as booleans": {"datatype": "BOOL"},
@@ -323,12 +325,11 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_tensor_that_lies_is_refused_in_the_protocols_form(lie, both, rows) -> None:
     """Shapes, datatypes, names and sizes are held against the data."""
-    others = [each for each in tensors(rows[:1]) if each["name"] != "hour"]
-    honest = {"name": "hour", "shape": [1], "datatype": "FP64", "data": [5.0]}
+    column = "carrier" if LIES[lie].get("name") == "carrier" else "hour"
+    honest = next(each for each in tensors(rows[:1]) if each["name"] == column)
+    others = [each for each in tensors(rows[:1]) if each is not honest and each["name"] != column]
     assert both.http.call("/v2/models/flights/infer", {"inputs": [honest, *others]})[0] == 200
-    body = {
-        "inputs": [{"name": "hour", "shape": [1], "datatype": "FP64", "data": [5.0]} | LIES[lie], *others]
-    }
+    body = {"inputs": [honest | LIES[lie], *others]}
     status, answer, _ = both.http.call("/v2/models/flights/infer", body)
     assert (status, list(answer)) == (400, ["error"])
 

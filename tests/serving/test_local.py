@@ -1,0 +1,49 @@
+"""Requests that come in successive turns of the event loop share one run of the graph, and none waits long."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+
+from serving.local import MOST_JOINED, Together
+
+
+async def _one_in_each_turn(count: int) -> list[int]:
+    """Send a request in each turn of the loop; return how many rows each run of the graph had."""
+    runs: list[int] = []
+
+    def score(matrix: np.ndarray) -> np.ndarray:
+        runs.append(len(matrix))
+        return matrix[:, 0] * 2
+
+    together, loop = Together(score), asyncio.get_running_loop()
+    promised = []
+    for each in range(count):
+        promised.append(together.predict(np.array([[float(each)]]), loop))
+        await asyncio.sleep(0)
+    found = [float(values[0]) for values in await asyncio.gather(*promised)]
+    assert found == [2.0 * each for each in range(count)]
+    return runs
+
+
+def test_requests_of_successive_turns_share_a_run() -> None:
+    """Each gets its own row's answer back."""
+    assert asyncio.run(_one_in_each_turn(5)) == [5]
+
+
+def test_nobody_waits_for_an_endless_row_of_others() -> None:
+    """A request in every turn would put the first one off for ever."""
+    assert max(asyncio.run(_one_in_each_turn(4 * MOST_JOINED))) <= MOST_JOINED + 1
+
+
+def test_a_request_alone_is_scored_after_one_turn_without_another() -> None:
+    """Nobody waits where there is no queue: two turns, and the answer is there."""
+
+    async def alone() -> bool:
+        promised = Together(lambda matrix: matrix[:, 0]).predict(np.ones((1, 1)), asyncio.get_running_loop())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return promised.done()
+
+    assert asyncio.run(alone())
