@@ -92,6 +92,7 @@ def test_the_entry_points_pass_every_parameter_on() -> None:
     [
         ["training"],
         ["training", "train"],
+        ["training", "adopt"],
         ["training", "check"],
         ["training", "promote"],
         ["training", "reproduce"],

@@ -17,6 +17,7 @@ from pathlib import Path
 from data.errors import DataError
 from serving.store import record_refusal
 from training.config import (
+    AdoptConfig,
     CheckConfig,
     Config,
     HistoryConfig,
@@ -74,6 +75,10 @@ def run(config: Config) -> int:
             recalibration.recalibrate(config, say)
         elif isinstance(config, PromoteConfig):
             pipeline.promote(config, say)
+        elif isinstance(config, AdoptConfig):
+            from training import adoption  # noqa: PLC0415 - see above
+
+            adoption.adopt(config, say)
         else:
             pipeline.train(config, say)
     say("done", f"{time.perf_counter() - STARTED:.1f} s")

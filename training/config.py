@@ -151,6 +151,23 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class AdoptConfig(TrainConfig):
+    """One model that was fitted elsewhere, in the file `model`, and rows to hold it to."""
+
+    model: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The model's file."""
+        return Path(self.model)
+
+    def as_params(self) -> dict[str, str]:
+        """Return the parameters as MLproject names them."""
+        names = ("data", "query", "target", "name", "exclude", "units")
+        return {"model": self.model} | {name: super(AdoptConfig, self).as_params()[name] for name in names}
+
+
+@dataclass(frozen=True)
 class PromoteConfig:
     """One promotion by hand."""
 
@@ -216,6 +233,7 @@ class RecalibrateConfig:
 
 Config = (
     TrainConfig
+    | AdoptConfig
     | CheckConfig
     | PromoteConfig
     | RecalibrateConfig
@@ -267,6 +285,7 @@ def build_parser() -> Parser:
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=Parser)
     _add_train(commands)
+    _add_adopt(commands)
     _add_check(commands)
     _add_promote(commands)
     _add_others(commands)
@@ -299,6 +318,22 @@ def _add_train(commands: Commands) -> None:
     train.add_argument("--contract", default="", help="a file that the table has to keep; see check")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
     train.set_defaults(config=_train_config)
+
+
+def _add_adopt(commands: Commands) -> None:
+    adopt = commands.add_parser(
+        "adopt",
+        help="register a model that was fitted elsewhere; loading a pickle runs any code in it",
+        allow_abbrev=False,
+    )
+    adopt.add_argument("--model", type=text("a file that joblib.dump wrote"), required=True)
+    adopt.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
+    adopt.add_argument("--target", type=text("a column"), required=True, help="what the model predicts")
+    adopt.add_argument("--name", type=optional(model_name), default="", help="default: the model's file")
+    adopt.add_argument("--query", default="", help="SQL, where data is a database")
+    adopt.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
+    adopt.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
+    adopt.set_defaults(config=_adopt_config)
 
 
 def _add_check(commands: Commands) -> None:
@@ -386,6 +421,18 @@ def parse(arguments: Sequence[str] | None = None) -> Config:
     return config
 
 
+def _adopt_config(asked: argparse.Namespace, parser: Parser) -> AdoptConfig:
+    return AdoptConfig(
+        data=asked.data,
+        target=asked.target,
+        name=asked.name or _name_from(asked.model, parser),
+        query=asked.query,
+        exclude=asked.exclude,
+        units=asked.units,
+        model=asked.model,
+    )
+
+
 def _check_config(asked: argparse.Namespace, _parser: Parser) -> CheckConfig:
     return CheckConfig(
         asked.data,
@@ -454,10 +501,10 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
     )
 
 
-def _name_from(data: str, parser: Parser) -> str:
-    stem = Path(data).name.split(".")[0]
-    if "://" in data or not NAME_PATTERN.fullmatch(stem):
+def _name_from(file: str, parser: Parser) -> str:
+    stem = Path(file).name.split(".")[0]
+    if "://" in file or not NAME_PATTERN.fullmatch(stem):
         parser.error(
-            f"name is missing and cannot be taken from data={data.split('://', maxsplit=1)[0]}: pass name=..."
+            f"name is missing and cannot be taken from {file.split('://', maxsplit=1)[0]}: pass name=..."
         )
     return stem

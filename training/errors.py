@@ -13,6 +13,7 @@
     ├── LedgerError            the record of promotions
     │   ├── LedgerBroken       somebody else changed or deleted it
     │   └── Superseded         another writer was first
+    ├── CannotAdopt            a file holds no model that can become a version
     ├── SplitChanged           a retrain asks for another split than its name has
     └── DataChanged            a version cannot be rebuilt: its table holds other values now
 
@@ -139,6 +140,13 @@ class Superseded(LedgerError):
             name=name,
             champion=champion,
         )
+
+
+class CannotAdopt(TrainingError):
+    """A model that was fitted elsewhere cannot become a version."""
+
+    def __init__(self, *, model: str, fault: str, repair: str) -> None:
+        super().__init__(f"{model} {fault}: {repair}", model=model, fault=fault)
 
 
 class SplitChanged(TrainingError):

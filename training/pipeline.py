@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -368,6 +368,11 @@ def judge(
     """Measure a version, beside the champion where there is one, and leave the evidence on the run."""
     started = time.perf_counter()
     current = history.current
+    if current and version.adopted and version.adopted != current.adopted:
+        return gate.cannot_tell(
+            f"nobody knows which rows version {version.number} learned from, for it was adopted; "
+            "promote it with force=true and a reason"
+        )
     try:
         trial = Trial.of(version, current, table)
         if len(trial.actual) < gate.FEWEST_ROWS:
@@ -390,14 +395,17 @@ def judge(
     return decision
 
 
-def register(job: Job, rows: Rows, logged: flavor.Logged, *, summary: str) -> registry.Version:
+def register(
+    job: Job, rows: Rows, logged: flavor.Logged, *, summary: str, tags: Mapping[str, str] | None = None
+) -> registry.Version:
     """Register the version; nothing is decided about it yet."""
     return registry.register(
         job.config.name,
         logged,
         run_id=job.run.run_id,
         tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
-        | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+        | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
+        | dict(tags or {}),
         description=summary,
     )
 

@@ -35,7 +35,7 @@ class Trial:
     twins : bool array
         Rows with the same features as a training row.
     training_mean : float
-        Of the target: the simplest model.
+        Of the target: the simplest model. An adopted model left no training rows: the mean of those at hand.
     """
 
     version: registry.Version
@@ -71,7 +71,7 @@ class Trial:
             draws=comparison.draws_of(split, shared),
             moments=moments,
             twins=np.isin(digests[shared], digests[training]),
-            training_mean=float(np.nanmean(target[training])) if training.any() else float("nan"),
+            training_mean=float(np.nanmean(target[training if training.any() else shared])),
         )
 
     @property

@@ -32,6 +32,13 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
         raise UncompilableStep(
             step=type(step).__name__, reason="it encodes a column that holds no categories"
         )
+    for feature, known in zip(features, step.categories_, strict=True):
+        lacking = set(known) - set(feature.values) if isinstance(feature, Text) else ()
+        if any(isinstance(category, str) for category in lacking):
+            raise UncompilableStep(
+                step=type(step).__name__,
+                reason=f"the rows lack {len(lacking)} of the categories that it knows",
+            )
     if getattr(step, "target_type_", "continuous") == "multiclass":
         raise UncompilableStep(
             step="TargetEncoder", reason="it took the target for classes; set target_type='continuous'"

@@ -1,0 +1,246 @@
+"""A model that was fitted elsewhere becomes a version that answers as it did, or is refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import joblib
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+
+from tests.conftest import Workspace
+from training import registry
+from training.__main__ import main
+
+pytestmark = pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # fitted on arrays
+
+TOWNS = np.array(["Ulm", "Bonn", "Kiel"])
+
+
+def houses(rows: int = 120, *, seed: int = 0) -> pd.DataFrame:
+    """Two numbers and a category, and a price that depends on all."""
+    random = np.random.default_rng(seed)
+    frame = pd.DataFrame({"area": random.uniform(30, 200, rows), "rooms": random.integers(1, 7, rows) * 1.0})
+    frame["town"] = TOWNS[random.integers(0, 3, rows)]
+    noise = random.normal(0, 5, rows)
+    return frame.assign(price=3.0 * frame["area"] + 20.0 * (frame["town"] == "Kiel") + noise)
+
+
+def encoded(model: Any, encoder: Any) -> Any:
+    """A pipeline as people write them."""
+    columns = ColumnTransformer(
+        [
+            ("town", encoder, ["town"]),
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["area", "rooms"]),
+        ]
+    )
+    return make_pipeline(columns, model)
+
+
+def adopt(model: Any, table: pd.DataFrame, *words: str) -> int:
+    """Dump a model, write the rows, and run the command in this process."""
+    joblib.dump(model, "old.pkl")
+    table.to_csv("rows.csv", index=False)
+    given = ["--model", "old.pkl", "--data", "rows.csv", "--target", "price", "--name", "houses"]
+    return main(["adopt", *given, *words])
+
+
+def last_line(capsys: pytest.CaptureFixture[str]) -> str:
+    """The refusal, which must be one line."""
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        LinearRegression().fit(houses()[["area", "rooms"]].to_numpy(), houses()[["price"]].to_numpy()),
+        GradientBoostingRegressor().fit(houses()[["area", "rooms"]].to_numpy(), houses()["price"]),
+        make_pipeline(StandardScaler(), Ridge()).fit(houses()[["rooms", "area"]], houses()["price"]),
+        encoded(Ridge(), OneHotEncoder()).fit(houses().drop(columns="price"), houses()["price"]),
+    ],
+    ids=[
+        "line on arrays, a target of one column",
+        "trees on arrays",
+        "columns in another order",
+        "categories",
+    ],
+)
+def test_an_adopted_model_answers_as_it_did(model: Any, tracking: Workspace) -> None:
+    """By its scorer and by stock MLflow; it is the champion of a name that had none."""
+    names = list(getattr(model, "feature_names_in_", ["area", "rooms"]))
+    table = houses()[[*dict.fromkeys([*names, "area", "rooms"]), "price"]]
+    rows = houses(20, seed=1)[names]
+    given = rows if hasattr(model, "feature_names_in_") else rows.to_numpy()
+    expected = np.asarray(model.predict(given)).reshape(-1)
+    assert adopt(model, table) == 0
+    champion = registry.champion("houses")
+    assert champion is not None and champion.adopted
+    np.testing.assert_allclose(champion.predict(rows), expected, rtol=1e-9)
+    stock = mlflow.pyfunc.load_model(champion.uri).predict(rows)
+    assert np.shape(stock) == (20,)
+    np.testing.assert_allclose(stock, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()])
+def test_a_category_that_the_rows_lack_keeps_what_the_model_knows_of_it(
+    encoder: Any, tracking: Workspace
+) -> None:
+    """A sample is small; as an unseen category it would be another number, or none."""
+    everything = houses()
+    model = encoded(RandomForestRegressor(10, random_state=0), encoder)
+    model.fit(everything.drop(columns="price"), everything["price"])
+    assert adopt(model, everything[everything["town"] != "Kiel"]) == 0
+    kiel = everything[everything["town"] == "Kiel"].drop(columns="price").reset_index(drop=True)
+    found = registry.champion("houses").predict(kiel)  # type: ignore[union-attr]
+    np.testing.assert_allclose(found, model.predict(kiel), rtol=1e-9)
+
+
+def test_categories_that_cannot_be_found_in_the_model_are_asked_for(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Within a vote they are not looked for; scored as unseen they would be wrong silently."""
+    everything = houses()
+    vote = VotingRegressor([("one", encoded(Ridge(), OneHotEncoder()))])
+    vote.fit(everything.drop(columns="price"), everything["price"])
+    assert adopt(vote, everything[everything["town"] != "Kiel"]) == 2
+    assert "the rows lack 1 of the categories that it knows" in last_line(capsys)
+    assert adopt(vote, everything) == 0
+
+
+class Malicious:
+    """What a pickle can do."""
+
+    def __reduce__(self) -> Any:
+        """Leave a trace."""
+        return Path.touch, (Path("ran"),)
+
+
+def test_the_risk_is_said_and_nothing_is_loaded_for_a_table_that_is_refused(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever sees the line can stop; whoever mistypes the target has run no code."""
+    assert adopt(Malicious(), houses().rename(columns={"price": "cost"})) == 2
+    assert not Path("ran").exists()
+    capsys.readouterr()
+    assert adopt(Malicious(), houses()) == 2
+    assert Path("ran").exists()
+    said = capsys.readouterr()
+    assert "old.pkl is a pickle: loading it runs any code that it holds; its SHA-256 is" in said.out
+    assert (
+        said.err
+        == "slipway: old.pkl holds a NoneType, which predicts nothing: dump the fitted model itself\n"
+    )
+
+
+NUMBERS = houses().drop(columns="town")
+REFUSED = {
+    "of three columns": (
+        LinearRegression().fit(np.ones((5, 3)), np.ones(5)),
+        "old.pkl takes 3 columns and names none, rows.csv has 2 beside price (area, rooms): pass those of the fit",
+    ),
+    "of another column": (
+        LinearRegression().fit(NUMBERS[["area"]].rename(columns={"area": "width"}), NUMBERS["price"]),
+        "rows.csv: has no feature column 'width': it has area, rooms",
+    ),
+    "of two targets": (
+        LinearRegression().fit(NUMBERS[["area", "rooms"]].to_numpy(), np.ones((120, 2))),
+        "old.pkl answers 120 rows with the shape (120, 2): pass one that predicts a number a row",
+    ),
+    "that does not compile": (
+        KMeans(2, n_init=1).fit(NUMBERS[["area", "rooms"]]),
+        "step KMeans cannot be compiled",
+    ),
+    "that was not fitted": (LinearRegression(), "old.pkl fails on the rows of rows.csv: NotFittedError"),
+    "that is none": (
+        {"w": 3.0},
+        "old.pkl holds a dict, which predicts nothing: dump the fitted model itself",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_model_that_cannot_become_a_version_is_refused_in_one_line(
+    case: str, tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason; nothing is registered."""
+    model, says = REFUSED[case]
+    assert adopt(model, NUMBERS) == 2
+    assert says in last_line(capsys)
+    assert not registry.versions("houses")
+
+
+@pytest.mark.parametrize("content", [b"not a pickle", b"", None])
+def test_a_file_that_cannot_be_read_is_refused(
+    content: bytes | None, tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None stands for no file at all."""
+    NUMBERS.to_csv("rows.csv", index=False)
+    if content is not None:
+        Path("old.pkl").write_bytes(content)
+    assert main(["adopt", "--model", "old.pkl", "--data", "rows.csv", "--target", "price"]) == 2
+    assert last_line(capsys).startswith("slipway: old.pkl can")
+    assert not registry.versions("old")
+
+
+def test_an_adopted_model_takes_no_champions_place_by_itself(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may have learned from the rows that it is judged by; a person may know better."""
+    model = LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])
+    assert adopt(model, NUMBERS) == 0
+    assert adopt(LinearRegression().fit(NUMBERS[["area"]], NUMBERS["price"]), NUMBERS) == 0
+    assert "nobody knows which rows version 2 learned from" in capsys.readouterr().out
+    assert registry.champion("houses").number == "1"  # type: ignore[union-attr]
+    asked = ["promote", "--name", "houses", "--version", "2"]
+    assert main(asked) == 0
+    assert registry.champion("houses").number == "1"  # type: ignore[union-attr]
+    assert main([*asked, "--force", "true", "--reason", "it never saw them"]) == 0
+    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+
+
+def test_a_later_training_is_held_to_the_adopted_champion(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On the rows that the new one holds out: if anything, the adopted one has the advantage."""
+    table = houses(400)
+    assert adopt(DummyLine().fit(table), table.drop(columns="town")) == 0
+    words = ["--data", "rows.csv", "--target", "price", "--name", "houses", "--trials", "2"]
+    assert main(["train", *words]) == 0
+    assert "of champion version 1's" in capsys.readouterr().out
+    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+
+
+class DummyLine(LinearRegression):
+    """Never pickled: `fit` returns a plain line, far too steep, that only beats the mean."""
+
+    def fit(self, table: pd.DataFrame) -> LinearRegression:  # type: ignore[override]
+        """Return the line."""
+        line = LinearRegression().fit(table[["area", "rooms"]], table["price"])
+        line.coef_ = line.coef_ * 1.2
+        return line
+
+
+def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """From rows that it may know they would be too narrow; recalibrated it is the same model, and may be promoted."""
+    assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
+    first = registry.champion("houses")
+    assert first is not None
+    assert json.loads((first.folder / "scorer/scorer.json").read_text()).get("intervals") is None
+    houses(80, seed=5).to_csv("fresh.csv", index=False)
+    assert main(["recalibrate", "--name", "houses", "--data", "fresh.csv"]) == 0
+    promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse", "--data", "rows.csv"]
+    assert main(promote) == 0, capsys.readouterr().err
+    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
