@@ -1,9 +1,9 @@
 """A version that stock MLflow loads as a scikit-learn or Keras model, with the scorer beside it.
 
 The flavor `slipway` adds the folder `scorer/` and one entry in `MLmodel`; everything else is
-what `mlflow.sklearn` or `mlflow.tensorflow` writes. A network is kept as a `.keras` file. A pipeline is kept as skops, with each type that a loader must
-trust named one by one from the list below: a type that is not on it is refused here, not waved
-through there. It knows no registry.
+what `mlflow.sklearn` or `mlflow.tensorflow` writes. A network is kept as a `.keras` file, a
+pipeline as skops, with each type that a loader must trust named one by one from the list below: a
+type that is not on it is refused here, not waved through there. It knows no registry.
 """
 
 from __future__ import annotations
@@ -185,9 +185,9 @@ def load_model(uri: str) -> Any:
     """Return the fitted pipeline or network of a version, as stock MLflow loads it."""
     if "tensorflow" not in mlflow.models.get_model_info(uri).flavors:
         return mlflow.sklearn.load_model(uri)
-    import mlflow.tensorflow  # noqa: PLC0415 - for those who have TensorFlow
+    from mlflow.tensorflow import load_model as load_network  # noqa: PLC0415 - as above
 
-    return adapted(mlflow.tensorflow.load_model(uri))
+    return adapted(load_network(uri))
 
 
 def _pinned(names: Sequence[str]) -> list[str]:
