@@ -128,6 +128,9 @@ def _first_line(error: Exception) -> str:
 def compiled_network(given: Network, schema: Schema, graph: Graph) -> Tensor:
     """Return a network's prediction from the packed columns; raises UncompilableStep."""
     _check(given.model, schema)
+    network(
+        given.model, Graph(len(schema.columns)).rows
+    )  # what is unknown is named before Keras writes a twin
     values = graph.rows
     if _rounds_input(given.in_float64.model):
         values = values.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
