@@ -7,6 +7,7 @@ export MLFLOW_DISABLE_TELEMETRY ?= true
 export MLFLOW_UV_AUTO_DETECT ?= false
 
 NAME ?= flights
+EXTRAS ?= dev
 PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
@@ -23,7 +24,7 @@ install: .venv/installed ## make .venv and install the pinned requirements
 		{ echo "slipway needs Python 3.11 as $(PYTHON): install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "  install   .venv with MLflow, scikit-learn and the rest (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[$(EXTRAS)]'
 	@touch $@
 
 run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row

@@ -51,20 +51,27 @@ class Parity:
     max_abs : float
         Largest ``|compiled - pipeline|`` on training rows, in target units.
     max_rel : float
-        Largest ``|compiled - pipeline| / max(|pipeline|, target_sd)``; at most `TOLERANCE`.
+        Largest ``|compiled - pipeline| / max(|pipeline|, target_sd)``; at most `tolerance`.
     target_sd : float
         Standard deviation of the training target.
+    tolerance : float
+        Wider for a network that computes in float32, and written only where it is.
     """
 
     rows: int
     max_abs: float
     max_rel: float
     target_sd: float
+    tolerance: float = TOLERANCE
 
     @property
     def holds(self) -> bool:
         """Whether the graph may stand for the pipeline."""
-        return self.rows > 0 and self.max_rel <= TOLERANCE  # NaN fails
+        return self.rows > 0 and self.max_rel <= self.tolerance  # NaN fails
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {key: value for key, value in vars(self).items() if (key, value) != ("tolerance", TOLERANCE)}
 
 
 @dataclass(frozen=True)
@@ -114,7 +121,7 @@ class Document:
             "intervals": self.intervals.as_dict() if self.intervals else None,
             "golden": golden,
             "fingerprint": self.fingerprint,
-            "parity": vars(self.parity).copy(),
+            "parity": self.parity.as_dict(),
             "versions": dict(self.versions),
         }
 

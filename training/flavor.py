@@ -1,9 +1,9 @@
-"""A version that stock MLflow loads as a scikit-learn model, with the scorer beside it.
+"""A version that stock MLflow loads as a scikit-learn or Keras model, with the scorer beside it.
 
 The flavor `slipway` adds the folder `scorer/` and one entry in `MLmodel`; everything else is
-what `mlflow.sklearn` writes. The pipeline is kept as skops, with each type that a loader must
-trust named one by one from the list below: a type that is not on it is refused here, not waved
-through there. It knows no registry.
+what `mlflow.sklearn` or `mlflow.tensorflow` writes. A network is kept as a `.keras` file, a
+pipeline as skops, with each type that a loader must trust named one by one from the list below: a
+type that is not on it is refused here, not waved through there. It knows no registry.
 """
 
 from __future__ import annotations
@@ -11,24 +11,26 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import mlflow.sklearn
+import numpy as np
 import pandas as pd
 import skops.io
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
-from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
 from data.schema import Schema
 from serving.scorer import Scorer
 from serving.scorer_format import FORMAT
 from training.compiling.errors import UncompilableStep
+from training.compiling.networks import Network, adapted, packages
 
 FLAVOR_NAME = "slipway"
 SCORER_FOLDER = "scorer"
@@ -36,7 +38,7 @@ SHIPPED_CODE = ("__init__.py", "transformers.py")
 """All of this package that a version carries: the feature steps that scikit-learn lacks."""
 
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
-"""What stock MLflow needs to run the model."""
+"""What stock MLflow needs to run a pipeline."""
 
 TRUSTED = frozenset(
     [
@@ -83,7 +85,7 @@ class Logged:
 
 
 def log_version(
-    pipeline: Any,
+    model: Any,
     *,
     schema: Schema,
     scorer_folder: Path,
@@ -91,11 +93,11 @@ def log_version(
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
 ) -> Logged:
-    """Log a fitted pipeline and its scorer to the active run.
+    """Log a fitted model and its scorer to the active run.
 
     Parameters
     ----------
-    pipeline : scikit-learn estimator
+    model : scikit-learn estimator, Keras model or Network
         As it was compiled.
     schema : Schema
         For the signature.
@@ -115,7 +117,7 @@ def log_version(
         artifact_path=None,
         name=name,
         flavor=sys.modules[__name__],
-        sk_model=pipeline,
+        fitted=model,
         schema=schema,
         scorer_folder=scorer_folder,
         input_example=input_example[list(schema.names)],
@@ -125,7 +127,7 @@ def log_version(
 
 
 def save_model(
-    sk_model: Any,
+    fitted: Any,
     path: str | Path,
     *,
     schema: Schema,
@@ -134,25 +136,62 @@ def save_model(
     mlflow_model: Model | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the version's folder: what `mlflow.sklearn` writes, and `scorer/`."""
+    """Write the version's folder: what MLflow writes for this kind of model, and `scorer/`."""
     digest = Scorer.load(scorer_folder).digest
-    written = mlflow_model or Model()
-    with tempfile.TemporaryDirectory() as staging:
-        mlflow.sklearn.save_model(
-            sk_model,
-            str(path),
-            mlflow_model=written,
-            code_paths=[str(_staged_code(Path(staging)))],
-            signature=signature_of(schema),
-            input_example=input_example,
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
-            serialization_format="skops",
-            skops_trusted_types=trusted_types(sk_model),
-            metadata=metadata,
-        )
+    written, fitted = mlflow_model or Model(), adapted(fitted)
+    save_stock = _save_network if isinstance(fitted, Network) else _save_pipeline
+    save_stock(
+        fitted,
+        str(path),
+        mlflow_model=written,
+        signature=signature_of(schema),
+        input_example=input_example,
+        metadata=metadata,
+    )
     shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
     written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=FORMAT, digest=digest)
     written.save(str(Path(path) / MLMODEL_FILE_NAME))
+
+
+def _save_pipeline(pipeline: Any, path: str, **options: Any) -> None:
+    with tempfile.TemporaryDirectory() as staging:
+        mlflow.sklearn.save_model(
+            pipeline,
+            path,
+            code_paths=[str(_staged_code(Path(staging)))],
+            pip_requirements=_pinned(REQUIREMENTS),
+            serialization_format="skops",
+            skops_trusted_types=trusted_types(pipeline),
+            **options,
+        )
+
+
+def _save_network(network: Network, path: str, *, signature: ModelSignature, **options: Any) -> None:
+    """Write a Keras model; MLflow writes tensors' signatures only, and loads one of columns as well."""
+    import mlflow.tensorflow  # noqa: PLC0415 - for those who have TensorFlow
+
+    tensor = TensorSpec(np.dtype(np.float64), (-1, network.n_features_in_))
+    mlflow.tensorflow.save_model(
+        network.uncompiled,
+        path,
+        signature=ModelSignature(MlflowSchema([tensor])),
+        pip_requirements=_pinned(("mlflow", "pandas", "numpy", *packages(network))),
+        **options,
+    )
+    options["mlflow_model"].signature = signature
+
+
+def load_model(uri: str) -> Any:
+    """Return the fitted pipeline or network of a version, as stock MLflow loads it."""
+    if "tensorflow" not in mlflow.models.get_model_info(uri).flavors:
+        return mlflow.sklearn.load_model(uri)
+    from mlflow.tensorflow import load_model as load_network  # noqa: PLC0415 - as above
+
+    return adapted(load_network(uri))
+
+
+def _pinned(names: Sequence[str]) -> list[str]:
+    return [f"{name}=={version(name)}" for name in names]
 
 
 def signature_of(schema: Schema) -> ModelSignature:

@@ -161,9 +161,9 @@ def beats_dummy(rmse: float, dummy: float, unit: str = "") -> Check:
     )
 
 
-def agrees(door: str, distance: float) -> Check:
+def agrees(door: str, distance: float, tolerance: float = TOLERANCE) -> Check:
     """Require two ways to score the same rows to agree."""
-    return Check(door, distance <= TOLERANCE, f"{distance:.1e} apart", f"at most {TOLERANCE:.0e}")
+    return Check(door, distance <= tolerance, f"{distance:.1e} apart", f"at most {tolerance:.0e}")
 
 
 def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:

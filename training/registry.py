@@ -118,8 +118,10 @@ class Version:
         return scorer.predict(pack_frame(frame, scorer.schema))
 
     def pipeline(self) -> Any:
-        """Return the fitted scikit-learn pipeline, as stock MLflow loads it."""
-        return mlflow.sklearn.load_model(self.uri)
+        """Return the fitted pipeline or network, as stock MLflow loads it."""
+        from training import flavor  # noqa: PLC0415 - see above
+
+        return flavor.load_model(self.uri)
 
     def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,)."""

@@ -116,12 +116,13 @@ class Trial:
         furthest = max(proof.distance(answer, stock, spread) for answer in served.values())
         folder = self.version.folder / registry.SCORER_FOLDER
         megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
+        scorer, apart = Scorer.load(folder), proof.distance(self.ours[: len(stock)], stock, spread)
+        tolerance = scorer.document.parity.tolerance
+        formats = f"the server in {len(served)} formats and stock MLflow, {len(stock):,} rows"
         return [
-            gate.agrees("scorer and stock MLflow", proof.distance(self.ours[: len(stock)], stock, spread)),
-            gate.agrees(
-                f"the server in {len(served)} formats and stock MLflow, {len(stock):,} rows", furthest
-            ),
-            *gate.fits_budgets(report.row_microseconds(Scorer.load(folder)), megabytes),
+            gate.agrees("scorer and stock MLflow", apart, tolerance),
+            gate.agrees(formats, furthest, tolerance),
+            *gate.fits_budgets(report.row_microseconds(scorer), megabytes),
         ]
 
     def twins_in_words(self) -> list[str]:

@@ -8,6 +8,7 @@
     functions      logarithms and powers, both ways
     calendar       dates
     linear, trees, neural, kernels    models
+    networks       Keras's models; layers, activations: what they are made of
     ensembles      pipelines, columns, averages, stacks, transformed targets
     targets        the way back from a transformed target
     parity         the graph against the pipeline, on real and hard rows
@@ -20,7 +21,15 @@ Nothing here knows MLflow.
 
 from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
-from training.compiling.errors import CompilingError, ParityFailed, RefusedPair, UncompilableStep
+from training.compiling.errors import (
+    CompilingError,
+    NoTensorFlow,
+    ParityFailed,
+    RefusedPair,
+    UncompilableStep,
+    UnreadableNetwork,
+)
+from training.compiling.networks import Network, load_network
 from training.compiling.parity import measure_parity, pack_frame, require
 from training.compiling.verified import Verified, compile_verified, with_scale
 from training.compiling.writing import write_scorer
@@ -35,8 +44,12 @@ __all__ = [
     "Verified",
     "compile_verified",
     "with_scale",
+    "Network",
+    "load_network",
     "CompilingError",
     "ParityFailed",
     "RefusedPair",
     "UncompilableStep",
+    "NoTensorFlow",
+    "UnreadableNetwork",
 ]

@@ -16,6 +16,7 @@ from training.compiling.ensembles import Made, predicted
 from training.compiling.errors import UncompilableStep
 from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
 from training.compiling.graph import Graph, Tensor
+from training.compiling.networks import Network, adapted, compiled_network
 
 PIECES: dict[type, Any] = {
     **preprocessing.STEPS,
@@ -34,7 +35,7 @@ def compile_pipeline(pipeline: Any, schema: Schema, *, scale: Any = None) -> byt
 
     Parameters
     ----------
-    pipeline : scikit-learn estimator
+    pipeline : scikit-learn estimator, or Keras model
         Fitted on a frame with the schema's columns: float64 for numbers and booleans, text for
         categories and datetimes, None or NaN where missing.
     schema : Schema
@@ -61,6 +62,9 @@ def compile_pipeline(pipeline: Any, schema: Schema, *, scale: Any = None) -> byt
 
 
 def _whole(pipeline: Any, schema: Schema, graph: Graph) -> Tensor:
+    pipeline = adapted(pipeline)
+    if isinstance(pipeline, Network):
+        return compiled_network(pipeline, schema, graph)
     names = list(getattr(pipeline, "feature_names_in_", schema.names))
     given = dict(zip(schema.names, _columns(schema, graph), strict=True))
     return predicted(pipeline, [given[name] for name in names], graph, compiled)

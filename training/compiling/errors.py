@@ -4,6 +4,8 @@
     ├── UncompilableStep    it has no piece for this step, or not for this setting of it
     ├── RefusedPair         the pair cannot be exact
     ├── ParityFailed        the graph differs from the pipeline
+    ├── NoTensorFlow        a Keras network is to be read, and TensorFlow is not installed
+    ├── UnreadableNetwork   a file is no Keras network, or runs code
     └── TooCostly           the graph is larger or slower than a scorer may be
 
 All are raised at training time: a refused candidate never becomes a version.
@@ -11,6 +13,7 @@ All are raised at training time: a refused candidate never becomes a version.
 
 from __future__ import annotations
 
+from serving.scorer_format import TOLERANCE
 from training.errors import TrainingError
 
 
@@ -44,12 +47,30 @@ class RefusedPair(CompilingError):
 class ParityFailed(CompilingError):
     """The graph differs from the pipeline by more than rounding."""
 
-    def __init__(self, *, max_rel: float, rows: int) -> None:
+    def __init__(self, *, max_rel: float, rows: int, tolerance: float = TOLERANCE) -> None:
         super().__init__(
             f"the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
-            f"{rows} rows, at most 1e-9 is allowed: the model is not registered",
+            f"{rows} rows, at most {tolerance:.0e} is allowed: the model is not registered",
             max_rel=max_rel,
             rows=rows,
+        )
+
+
+class NoTensorFlow(CompilingError):
+    """A Keras network is to be read, and what reads it is not installed."""
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(f"{path} takes TensorFlow to read: pip install 'slipway[tensorflow]'", path=path)
+
+
+class UnreadableNetwork(CompilingError):
+    """A file is no Keras network, or one that runs code of its own."""
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(
+            f"{path} cannot be read as a Keras network: {reason}: save one of Keras's own layers by model.save(...)",
+            path=path,
+            reason=reason,
         )
 
 

@@ -14,6 +14,7 @@ from serving.scorer import Session
 from serving.scorer_format import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import ParityFailed
+from training.compiling.networks import FLOAT32_TOLERANCE, Network, adapted, packages
 from training.compiling.parity import measure_parity, pack_frame, require
 
 SCALE_TOLERANCE = 1e-9
@@ -21,21 +22,22 @@ SCALE_TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class Verified:
-    """A compiled model and how near it is to the pipeline it was compiled from."""
+    """A compiled model, how near it is to the pipeline it was compiled from, and what that needs beyond the usual."""
 
     graph: bytes
     parity: Parity
+    packages: tuple[str, ...] = ()
 
 
 def compile_verified(
     pipeline: Any, *, schema: Schema, frame: pd.DataFrame, target: NDArray[np.float64]
 ) -> Verified:
-    """Compile a fitted pipeline and compare the two on training rows and hard ones.
+    """Compile a fitted pipeline, or a Keras model, and compare the two on training rows and hard ones.
 
     Parameters
     ----------
     frame : DataFrame of shape (n_train, n_features)
-        The rows it was fitted on.
+        The rows it was fitted on; for a Keras model with the schema's columns in order, and no others.
     target : float64 array of shape (n_train,)
         Their target; its standard deviation is the scale of the comparison.
 
@@ -44,11 +46,16 @@ def compile_verified(
     CompilingError
         A step is unknown, or the two differ.
     """
+    pipeline = adapted(pipeline)
     graph = compile_pipeline(pipeline, schema)
-    session = Session(graph)
-    parity = measure_parity(pipeline, session, schema, frame, float(np.std(target)), graph=graph)
+    session, spread = Session(graph), float(np.std(target))
+    exact = pipeline.in_float64 if isinstance(pipeline, Network) else pipeline
+    parity = measure_parity(exact, session, schema, frame, spread, graph=graph)
     require(parity)
-    return Verified(graph, parity)
+    if exact is not pipeline:
+        parity = measure_parity(pipeline, session, schema, frame, spread, tolerance=FLOAT32_TOLERANCE)
+        require(parity)
+    return Verified(graph, parity, packages(pipeline))
 
 
 def with_scale(

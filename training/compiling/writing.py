@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ def write_scorer(
     fingerprint: str,
     parity: Parity,
     intervals: Intervals | None = None,
+    packages: Sequence[str] = (),
 ) -> Scorer:
     """Write `model.onnx` and `scorer.json`, and return the scorer as the server will load it.
 
@@ -46,6 +48,8 @@ def write_scorer(
         As `measure_parity` gave it.
     intervals : Intervals
         The table; adaptive exactly where the graph has a scale.
+    packages : sequence of str
+        What the model needs beyond every version's packages, as `compile_verified` gave it.
     """
     matrix = pack_frame(frame, schema)
     session = Session(graph)
@@ -54,7 +58,7 @@ def write_scorer(
         schema=schema,
         fingerprint=fingerprint,
         parity=parity,
-        versions=versions(),
+        versions=versions(*packages),
         golden_rows=tuple(raw_row(frame.iloc[place], schema) for place in chosen),
         golden_predictions=tuple(session.predict(matrix[chosen]).tolist()),
         intervals=intervals,
@@ -72,10 +76,11 @@ def _scales(session: Session, matrix: Any) -> tuple[float, ...]:
     return tuple(session.predict_with_scale(matrix)[:, 1].tolist())
 
 
-def versions() -> dict[str, str]:
+def versions(*more: str) -> dict[str, str]:
     """Return what made the graph: Python's minor version and each package's."""
     python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python, "slipway": SLIPWAY} | {package: version(package) for package in PACKAGES}
+    found = {package: version(package) for package in (*PACKAGES, *more)}
+    return {"python": python, "slipway": SLIPWAY} | found
 
 
 def _golden_places(predictions: Any) -> list[int]:
