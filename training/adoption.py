@@ -1,8 +1,8 @@
 """A model that was fitted elsewhere becomes a version like any other.
 
-Takes a joblib pickle and rows with their outcomes: the model is held to the rows, compiled, compared with its graph,
-registered and put to the gate. Loading a pickle runs whatever code it holds; that cannot be prevented here, so it is
-said, and no other command does it.
+Takes a joblib pickle or a Keras network, and rows with their outcomes: the model is held to the rows, compiled,
+compared with its graph, registered and put to the gate. Loading a pickle runs whatever code it holds; that cannot be
+prevented here, so it is said, and no other command does it.
 
 Nobody knows which rows the model learned from. Its errors on the rows at hand may flatter it, so no interval is
 promised from them, and no champion gives way to it unless a person says so.
@@ -32,7 +32,7 @@ from data.sources import open_source
 from data.splits import split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
-from training.compiling import compile_verified, write_scorer
+from training.compiling import compile_verified, load_network, write_scorer
 from training.config import AdoptConfig
 from training.errors import CannotAdopt
 from training.evaluation import Scores, score
@@ -73,7 +73,9 @@ def check(config: AdoptConfig, say: Say) -> Checked:
 
 
 def load(path: Path, digest: str, say: Say) -> Any:
-    """Return the model in a file; raises CannotAdopt."""
+    """Return the model in a file; raises CannotAdopt, or CompilingError for a Keras network."""
+    if path.suffix == ".keras":
+        return load_network(path)
     say(
         "warning", f"{path.name} is a pickle: loading it runs any code that it holds; its SHA-256 is {digest}"
     )
@@ -195,6 +197,7 @@ def log(job: Job, rows: Rows, model: Any) -> flavor.Logged:
             frame=frame,
             fingerprint=rows.fingerprint,
             parity=parity,
+            packages=compiled.packages,
         )
         logged = flavor.log_version(model, schema=schema, scorer_folder=folder, input_example=frame.head(5))
     job.run.log(metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel})

@@ -326,7 +326,7 @@ def _add_adopt(commands: Commands) -> None:
         help="register a model that was fitted elsewhere; loading a pickle runs any code in it",
         allow_abbrev=False,
     )
-    adopt.add_argument("--model", type=text("a file that joblib.dump wrote"), required=True)
+    adopt.add_argument("--model", type=text("a file that joblib.dump or Keras wrote"), required=True)
     adopt.add_argument("--data", type=text("a path, glob, folder or SQLAlchemy URL"), required=True)
     adopt.add_argument("--target", type=text("a column"), required=True, help="what the model predicts")
     adopt.add_argument("--name", type=optional(model_name), default="", help="default: the model's file")

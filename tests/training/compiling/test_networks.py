@@ -229,7 +229,9 @@ def test_what_does_not_compile_is_refused_by_name(keras: Any) -> None:
         "called with more than its input": keras.Model(given, layers.Dense(1)(kept)),
         "Multiply": keras.Model(given, layers.Dense(1)(layers.Multiply()([given, given]))),
         "it was not built": keras.Sequential([layers.Dense(1)]),
-        r"outputs are \[\(None, 5\), \(None, 5\)": keras.Model([given, keras.Input((5,))], layers.Dense(1)(given)),
+        r"outputs are \[\(None, 5\), \(None, 5\)": keras.Model(
+            [given, keras.Input((5,))], layers.Dense(1)(given)
+        ),
     }
     for reason, given in refused.items():
         model = keras.Sequential([keras.Input((5,)), *given]) if isinstance(given, list) else given
@@ -383,6 +385,22 @@ def test_a_logged_version_can_be_read_back_and_calibrated(version: Path, fitted:
     np.testing.assert_array_equal(
         network.predict(FRAME), fitted.predict(FRAME.to_numpy(), verbose=0).ravel().astype(float)
     )
+
+
+@pytest.mark.soak
+def test_a_network_is_adopted_as_any_other_model(fitted: Any, tracking: Any) -> None:
+    """The file, the rows and the target are all that the command needs; the gate compares at float32's tolerance."""
+    from training import registry
+    from training.__main__ import main
+
+    fitted.save("flights.keras")
+    FRAME.assign(delay=TARGET).dropna().to_csv("rows.csv", index=False)
+    words = ["--model", "flights.keras", "--data", "rows.csv", "--target", "delay", "--name", "network"]
+    assert main(["adopt", *words]) == 0
+    champion = registry.champion("network")
+    assert champion is not None
+    expected = fitted.predict(FRAME.to_numpy(), verbose=0).ravel().astype(float)
+    np.testing.assert_allclose(champion.predict(FRAME), expected, rtol=1e-5, atol=1e-5 * SPREAD)
 
 
 @pytest.mark.soak
