@@ -355,7 +355,7 @@ class App:
         }
         common = dict(pages)
         pages |= {
-            "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            **dict.fromkeys(("/v2", "/v2/"), lambda: Answer(dump(tensors.server_metadata(SLIPWAY)))),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
             "/v2/health/ready": lambda: Answer(
                 dump({"ready": not self.draining}), 503 if self.draining else 200

@@ -50,7 +50,7 @@ class Local:
         scorer.replay_golden()
         label = model.version or scorer.digest[:12]
         forms = of_scorer(scorer.document)
-        described = openapi.document(forms, name=model.public_name, version=model.version)
+        described = openapi.document(forms, name=model.public_name, version=label)
         servers = {"servers": [{"url": model.prefix}]} if model.key else {}
         return cls(
             model=model,

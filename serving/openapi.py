@@ -43,7 +43,7 @@ _ENDS = (LOWER, UPPER)
 
 
 def document(forms: Forms, *, name: str, version: str) -> Described:
-    """Return OpenAPI 3.1 for a model; `name` is what the Open Inference Protocol calls it."""
+    """Return OpenAPI 3.1 for a model; `name` and `version` are what the Open Inference Protocol calls it."""
     rows, predictions = forms.golden
     scored = _content("Predictions", {"predictions": predictions} if predictions else None)
     invocations = _content("Invocations", {"dataframe_records": rows} if rows else None)
@@ -57,11 +57,14 @@ def document(forms: Forms, *, name: str, version: str) -> Described:
             "post": _call("predict", "Score", _content("PredictRequest"), _content("PredictResponse"))
         },
     }
-    paths |= {path: _page(path) for path in _PAGES} | _open_inference(name)
+    if forms.coverage:
+        described = {"name": "coverage", "in": "query", "schema": forms.coverage["coverage"]}
+        paths["/invocations"]["post"]["parameters"] = [described]
+    paths |= {path: _page(path) for path in _PAGES} | _open_inference(name, version)
     schemas = {**forms.named, **_tables(forms), **_tensors(forms), **_ERRORS}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{name or 'model'}: {forms.title}", "version": version or "0"},
+        "info": {"title": f"{name or 'model'}: {forms.title}", "version": version},
         "paths": paths,
         "components": {"schemas": schemas},
     }
@@ -134,7 +137,7 @@ _ERRORS = {
 }
 
 
-def _open_inference(name: str) -> dict[str, Any]:
+def _open_inference(name: str, label: str) -> dict[str, Any]:
     """Return the paths of the Open Inference Protocol; they have no prefix."""
     model, draining = f"/v2/models/{name}", {503: "Draining"}
     paths = {
@@ -142,7 +145,7 @@ def _open_inference(name: str) -> dict[str, Any]:
         "/v2/health/live": _question("server_live", "ServerLive"),
         "/v2/health/ready": _question("server_ready", "ServerReady", draining),
     }
-    version = {"name": "version", "in": "path", "required": True, "schema": _TEXT}
+    version = {"name": "version", "in": "path", "required": True, "schema": _TEXT, "example": label}
     for place, suffix, errors in (
         (model, "", {}),
         (model + "/versions/{version}", "_of_version", _NOT_SERVED),

@@ -143,7 +143,7 @@ class Remote:
     def described(self) -> bytes:
         """The OpenAPI document, as far as the signature tells."""
         forms = of_signature(self.signature)
-        document = openapi.document(forms, name=self.model.public_name, version=self.model.version)
+        document = openapi.document(forms, name=self.model.public_name, version=self.label)
         servers = {"servers": [{"url": self.model.prefix}]} if self.model.prefix else {}
         return orjson.dumps(document | servers | {"x-mlflow-signature": self.signature})
 

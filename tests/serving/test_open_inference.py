@@ -31,7 +31,7 @@ from tritonclient.utils import InferenceServerException
 from data.schema import Column, Schema
 from serving.app import App
 from serving.errors import RequestError, TooSlow
-from serving.grpc_messages import CALLS, MESSAGES, PACKAGE, POOL, message
+from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
 from serving.grpc_server import Calls
 from serving.intervals import Intervals
 from serving.local import Local
@@ -286,17 +286,27 @@ def test_health_and_reflection_are_served(both) -> None:
         assert [method.name for method in described.service[0].method] == list(CALLS)
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_the_messages_are_the_published_ones(name: str) -> None:
-    """Every field's number, type and form, held against a client's own; extra fields there are Triton's."""
-    ours = POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    theirs = triton_messages.DESCRIPTOR.pool.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    for field in ours.fields:
-        other = theirs.fields_by_name[field.name]
-        assert (field.number, field.type, field.is_repeated) == (other.number, other.type, other.is_repeated)
-        if field.message_type:
-            assert field.message_type.full_name == other.message_type.full_name
-    assert {field.name for field in theirs.fields} - {field.name for field in ours.fields} <= {"uint64_param"}
+def of_messages(described: Any) -> dict[str, tuple]:
+    """Each field's number, type and form in a message and in those that it holds, by their names."""
+    found: dict[str, tuple] = {described.full_name: ()}
+    for field in described.fields:
+        choice, inner = field.containing_oneof, field.message_type
+        form = (field.number, field.type, field.is_repeated, choice and choice.name)
+        found[f"{described.full_name}.{field.name}"] = (*form, inner and inner.full_name)
+        if inner and inner.full_name not in found:
+            found |= of_messages(inner)
+    return found
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_messages_are_the_published_ones(call: str) -> None:
+    """All that a call takes and gives, held against a client's own: no field more, none less, maps and choices too."""
+    place = f"{PACKAGE}.{SERVICE}"
+    ours = POOL.FindServiceByName(place).methods_by_name[call]
+    theirs = triton_messages.DESCRIPTOR.pool.FindServiceByName(place).methods_by_name[call]
+    for side in ("input_type", "output_type"):
+        assert of_messages(getattr(ours, side)) == of_messages(getattr(theirs, side))
+    assert [each.name for each in POOL.FindServiceByName(place).methods] == list(CALLS)
 
 
 LIES = {
