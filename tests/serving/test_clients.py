@@ -18,8 +18,6 @@ from tests.conftest import ROOT
 pytestmark = pytest.mark.soak
 KSERVE = "kserve==0.21.0"
 PUBLISHED = ("open-inference-openapi==2.0.0.1", "httpx==0.28.1", "pydantic==2.14.4")
-GENERATOR, VALIDATOR = "openapi-python-client==0.27.1", "openapi-spec-validator==0.9.0"
-# 0.28 and 0.29 write code with an unknown name where a call takes several kinds of body (their issue 1451).
 SETTINGS = {
     "post_hooks": [],
     "content_type_overrides": dict.fromkeys(
@@ -180,12 +178,6 @@ def test_answers_to_generated_requests_fit_the_published_schemas(both, model, pu
     schemas = {"components": {"schemas": published["schemas"]}}
     file.write_text(json.dumps({"openapi": "3.1.0", "info": info, "paths": paths} | schemas))
     assert "9 selected / 9 total" in run_schemathesis(str(file), "--url", both.url, folder=tmp_path)
-
-
-@pytest.fixture(scope="module")
-def tools(environment_of) -> Path:
-    """A generator of clients, and a validator of OpenAPI."""
-    return environment_of(GENERATOR, VALIDATOR)
 
 
 def generate(tools: Path, document: dict[str, Any], folder: Path) -> None:

@@ -99,3 +99,12 @@ def test_the_simplest_call_is_translated(x: object, request_: dict, single: bool
     body, found = from_simple(json.dumps({"x": x}).encode(), "application/json", Limits())
     assert (json.loads(body), found) == (request_, single)
     assert json.loads(to_simple(b'{"predictions": [7]}', single=single)) == {"y": 7 if single else [7]}
+
+
+@pytest.mark.parametrize(
+    "x", ['[{"a": 100000000000000000000}]', '[{"a": 1000000000000000000, "b": "\\ud800"}]']
+)
+def test_what_json_cannot_be_written_of_again_is_refused(x: str) -> None:
+    """Whole numbers beyond 64 bits, and half a character, which only the parser of long numbers lets pass."""
+    with pytest.raises(Malformed, match="beyond 64 bits"):
+        from_simple(b'{"x": %s}' % x.encode(), "application/json", Limits())
