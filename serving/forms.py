@@ -272,13 +272,11 @@ def _value(written: Mapping[str, Any]) -> Described:
 
 
 def _answers(outputs: Sequence[Mapping[str, Any]]) -> Described:
-    """Return what a signature says of the predictions: a list, records, or lists by name."""
-    if not outputs:
+    """Return what a signature says of the predictions; with names in it, models answer in several forms."""
+    if not outputs or "name" in outputs[0]:
         return {}
-    if "name" not in outputs[0]:
-        spec = outputs[0].get("tensor-spec")
-        return _with_gaps(_array(spec)) if spec else list_of(any_of(_value(outputs[0]), NULL))
-    return {}
+    spec = outputs[0].get("tensor-spec")
+    return _with_gaps(_array(spec)) if spec else list_of(any_of(_value(outputs[0]), NULL))
 
 
 def _with_gaps(described: Described) -> Described:

