@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,22 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from benchmarks.models import build
 
     return build(tmp_path_factory.mktemp("flights"), sample="flights", target="arr_delay", family="ridge")
+
+
+@pytest.fixture(scope="session")
+def with_intervals(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a table of intervals, one width for all rows."""
+    from serving.intervals import Intervals
+    from serving.scorer_format import DOCUMENT_FILE, read_files
+
+    folder = tmp_path_factory.mktemp("intervals") / "flights"
+    shutil.copytree(flights, folder)
+    path = folder / "scorer" / DOCUMENT_FILE
+    document = json.loads(path.read_bytes())
+    document["intervals"] = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0)).as_dict()
+    path.write_text(json.dumps(document))
+    read_files(folder / "scorer")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -33,10 +32,8 @@ from serving.app import App
 from serving.errors import RequestError, TooSlow
 from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
 from serving.grpc_server import Calls
-from serving.intervals import Intervals
 from serving.local import Local
 from serving.scorer import Scorer
-from serving.scorer_format import read_files
 from serving.settings import Limits, Model, Settings
 from serving.tensors import Asked, Tensor, rows_of, unpack
 
@@ -59,23 +56,6 @@ class Both:
                 response_deserializer=message("ModelInferResponse").FromString,
             )
             return call(request, timeout=seconds, metadata=metadata)
-
-
-@pytest.fixture(scope="module")
-def with_intervals(flights, tmp_path_factory) -> Path:
-    """The flights model with a table of intervals, one width for all rows."""
-    import shutil
-
-    from serving.scorer_format import DOCUMENT_FILE
-
-    folder = tmp_path_factory.mktemp("open") / "flights"
-    shutil.copytree(flights, folder)
-    path = folder / "scorer" / DOCUMENT_FILE
-    document = json.loads(path.read_bytes())
-    document["intervals"] = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0)).as_dict()
-    path.write_text(json.dumps(document))
-    read_files(folder / "scorer")
-    return folder
 
 
 @pytest.fixture(scope="module")

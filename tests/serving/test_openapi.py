@@ -20,7 +20,7 @@ SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
-def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 100) -> str:
+def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 50) -> str:
     """Make right and wrong requests from a document, hold the answers against it, and return what was said."""
     command = [SCHEMATHESIS, "run", place, "--checks", CHECKS, "--seed", "1", *options, "--no-color"]
     command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)]
@@ -29,11 +29,16 @@ def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 10
     return done.stdout
 
 
-@pytest.mark.parametrize("model", ["flights", "line"])
-def test_generated_requests_find_no_failure_and_no_undocumented_answer(start, request, model, tmp_path):
+@pytest.mark.parametrize(
+    ("model", "examples"),
+    [("with_intervals", 50), ("line", 50), pytest.param("flights", 200, marks=pytest.mark.soak)],
+)
+def test_generated_requests_find_no_failure_and_no_undocumented_answer(
+    start, request, model, examples, tmp_path
+):
     """Schemathesis makes right and wrong requests from the document alone."""
     with start("--model", str(request.getfixturevalue(model))) as served:
-        said = run_schemathesis(served.url + "/openapi.json", folder=tmp_path)
+        said = run_schemathesis(served.url + "/openapi.json", folder=tmp_path, examples=examples)
         assert "18 selected / 18 total" in said
         assert served.call("/readyz")[0] == 200
 
