@@ -149,7 +149,11 @@ def test_the_protocols_own_client_parses_every_answer(published, model) -> None:
 
 
 def test_answers_to_generated_requests_fit_the_published_schemas(both, model, published, tmp_path) -> None:
-    """Schemathesis makes requests from the protocol's schemas: 200 as published, or 4xx with an error, never 5xx."""
+    """Schemathesis makes requests from the protocol's schemas: 200 as published, or 4xx with an error, never 5xx.
+
+    The paths are the published ones with this model in place of ${MODEL_NAME} and ${MODEL_VERSION}; the
+    schemas are read from the working group's client, which is generated from the published document.
+    """
     from tests.serving.test_openapi import run_schemathesis
 
     def content(name: str, **more: Any) -> dict[str, Any]:
