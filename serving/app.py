@@ -173,10 +173,8 @@ class App:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         size = INLINE_BYTES + 1 if b"content-encoding" in headers else len(body)
         rows, encode = await self.off_the_loop(
-            partial(self._decode, body, headers, protocol, serving), size=size
+            partial(self._decode, body, headers, protocol, serving, query), size=size
         )
-        if b"coverage" in query:
-            rows = _within(rows, query)
         return await self.evaluate(
             rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
         )
@@ -285,17 +283,18 @@ class App:
         self.telemetry.scored(protocol, rows, seconds, extra=extra, of=of)
 
     def _decode(
-        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Local
+        self, body: bytes, headers: Mapping[bytes, bytes], protocol: str, serving: Local, query: bytes
     ) -> tuple[Rows, Encode]:
         limits, schema = self.settings.limits, serving.scorer.schema
         if b"content-encoding" in headers:
             body = expand(body, _text(headers, b"content-encoding").lower(), limits)
         kind = media_type(_text(headers, b"content-type"))
         if protocol == "mlflow":
-            rows = mlflow.decode(body, kind, schema, limits)
+            rows = _within(mlflow.decode(body, kind, schema, limits), query)
             return rows, lambda values: mlflow.encode(values, rows)
         if protocol == "v2":
             rows, request = v2.decode_rows(body, kind, headers, schema, limits)
+            rows = _within(rows, query)
             return rows, lambda values: _with_notes(
                 v2.encode(
                     tensors.outputs_of(values),
@@ -307,6 +306,7 @@ class App:
                 rows,
             )
         rows, single = simple.decode(body, kind, schema, limits)
+        rows = _within(rows, query)
         return rows, lambda values: simple.encode(values, rows, single=single)
 
     def _other_route(self, path: str) -> tuple[str, str]:
@@ -355,7 +355,7 @@ class App:
         }
         common = dict(pages)
         pages |= {
-            "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            **dict.fromkeys(("/v2", "/v2/"), lambda: Answer(dump(tensors.server_metadata(SLIPWAY)))),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
             "/v2/health/ready": lambda: Answer(
                 dump({"ready": not self.draining}), 503 if self.draining else 200
@@ -442,7 +442,9 @@ async def _send(send: Send, answer: Answer, extra: tuple[tuple[bytes, bytes], ..
 
 
 def _within(rows: Rows, query: bytes) -> Rows:
-    """Return the rows with the coverage that the address asks for; raises Malformed."""
+    """Return the rows with the coverage that the address asks for, if it does; raises Malformed."""
+    if b"coverage" not in query:
+        return rows
     given = parse_qs(query.decode("latin-1")).get("coverage", [])
     try:
         (coverage,) = given

@@ -28,7 +28,8 @@ MESSAGES = {
     "ModelMetadataResponse": "name:string=1 versions:string*=2 platform:string=3 inputs:.TensorMetadata*=4 "
     "outputs:.TensorMetadata*=5",
     "ModelMetadataResponse.TensorMetadata": _TENSOR_METADATA,
-    "InferParameter": "bool_param:bool|1 int64_param:int64|2 string_param:string|3 double_param:double|4",
+    "InferParameter": "bool_param:bool|1 int64_param:int64|2 string_param:string|3 double_param:double|4 "
+    "uint64_param:uint64|5",
     "InferTensorContents": "bool_contents:bool*=1 int_contents:int32*=2 int64_contents:int64*=3 "
     "uint_contents:uint32*=4 uint64_contents:uint64*=5 fp32_contents:float*=6 fp64_contents:double*=7 "
     "bytes_contents:bytes*=8",

@@ -17,6 +17,7 @@ import numpy as np
 from serving import openapi, tensors
 from serving.coercion import Floats
 from serving.errors import TooSlow
+from serving.forms import of_scorer
 from serving.responses import Headers, dump
 from serving.scorer import BLOCK_ROWS, Scorer
 from serving.settings import Model
@@ -48,7 +49,8 @@ class Local:
         scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
         scorer.replay_golden()
         label = model.version or scorer.digest[:12]
-        described = openapi.document(scorer.document, name=model.public_name, version=model.version)
+        forms = of_scorer(scorer.document)
+        described = openapi.document(forms, name=model.public_name, version=label)
         servers = {"servers": [{"url": model.prefix}]} if model.key else {}
         return cls(
             model=model,

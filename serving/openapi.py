@@ -1,21 +1,15 @@
-"""The server's OpenAPI document, typed by the model's schema."""
+"""The server's OpenAPI document: every path, what it takes and gives, and every error, for one model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from data.schema import Column, Schema
-from serving.intervals import LOWEST, Intervals
-from serving.scorer_format import Document
-from serving.tensors import DATATYPES, OF_KIND
+from serving.forms import NUMBER, Described, Forms, any_of, list_of, object_of, ref
+from serving.protocols.v2 import BINARY
+from serving.requests import JSON
+from serving.tensors import DATATYPES, LOWER, UPPER
 
-_TYPES: dict[str, dict[str, Any]] = {
-    "number": {"type": ["number", "null"]},
-    "boolean": {"type": ["boolean", "null"]},
-    "category": {"type": ["string", "null"]},
-    "datetime": {"type": ["string", "null"], "format": "date-time"},
-}
 _ASKED = {
     401: "No known key",
     405: "Another method is due",
@@ -30,222 +24,182 @@ _SCORED = _ASKED | {
     503: "As many requests are in flight as the worker takes",
     504: "Scoring took too long",
 }
-_PAGES = {
-    "/ping": ("application/json", {}),
-    "/health": ("application/json", {}),
-    "/version": ("application/json", {}),
-    "/livez": ("application/json", {"schema": {"type": "object"}}),
-    "/readyz": ("application/json", {"schema": {"type": "object"}}),
+_NOT_SERVED = {404: "No such version"}
+_OBJECT: Described = {"schema": {"type": "object"}}
+_PAGES: dict[str, tuple[str, Described]] = {
+    "/ping": (JSON, {}),
+    "/health": (JSON, {}),
+    "/version": (JSON, {}),
+    "/livez": (JSON, _OBJECT),
+    "/readyz": (JSON, _OBJECT),
     "/metrics": ("text/plain; version=0.0.4; charset=utf-8", {}),
-    "/status": ("application/json", {"schema": {"type": "object"}}),
-    "/openapi.json": ("application/json", {"schema": {"type": "object"}}),
+    "/status": (JSON, _OBJECT),
+    "/openapi.json": (JSON, _OBJECT),
 }
-_V2_ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
-_TABLES = ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream")
+_TEXT: Described = {"type": "string"}
+_FILE: Described = {"schema": {"type": "string", "format": "binary"}}
+_TRUTH: Described = {"type": "boolean"}
+_ENDS = (LOWER, UPPER)
 
 
-def document(scorer: Document, *, name: str, version: str) -> dict[str, Any]:
-    """Return OpenAPI 3.1 for this model; its golden rows are the examples.
-
-    `name` is what the Open Inference Protocol calls it.
-    """
-    schema = scorer.schema
-    record = {
-        "type": "object",
-        "required": list(schema.names),
-        "properties": {column.name: _column(column) for column in schema.columns},
-    }
-    examples = [row for row, _ in zip(scorer.golden_rows, range(2), strict=False)]
-    rows = {
-        "type": "array",
-        "minItems": 1,
-        "items": {"$ref": "#/components/schemas/Row"},
-        "examples": [examples],
-    }
-    coverage = _coverage(scorer.intervals)
-    params = {"params": {"type": "object", "properties": coverage}} if coverage else {}
-    variants = [_with(params, _object(key, rows)) for key in ("dataframe_records", "instances", "inputs")]
-    invocations = {"oneOf": [*variants, _with(params, _object("dataframe_split", _split()))]}
-    number = {"type": ["number", "null"], "description": _unit(schema)}
-    numbers = {"type": "array", "items": number}
-    y = {"oneOf": [number, numbers]}
+def document(forms: Forms, *, name: str, version: str) -> Described:
+    """Return OpenAPI 3.1 for a model; `name` and `version` are what the Open Inference Protocol calls it."""
+    rows, predictions = forms.golden
+    scored = _content("Predictions", {"predictions": predictions} if predictions else None)
+    invocations = _content("Invocations", {"dataframe_records": rows} if rows else None)
     paths: dict[str, Any] = {
-        "/invocations": {"post": _call("Score rows", invocations, _predictions(numbers), tables=True)},
-        "/predict": {"post": _call("Score", _with(coverage, _object("x", _simple(schema))), _bounded(y))},
+        "/invocations": {
+            "post": _call(
+                "invocations", "Score rows", invocations | dict.fromkeys(forms.tables, _FILE), scored
+            )
+        },
+        "/predict": {
+            "post": _call("predict", "Score", _content("PredictRequest"), _content("PredictResponse"))
+        },
     }
-    paths |= _open_inference(scorer, name)
-    for path, (kind, content) in _PAGES.items():
-        paths[path] = {"get": {"responses": _responses({kind: content}, _ASKED)}}
-    paths["/readyz"]["get"]["responses"]["503"] = {"description": "Draining"}
+    if forms.coverage:
+        described = {"name": "coverage", "in": "query", "schema": forms.coverage["coverage"]}
+        paths["/invocations"]["post"]["parameters"] = [described]
+    paths |= {path: _page(path) for path in _PAGES} | _open_inference(name, version)
+    schemas = {**forms.named, **_tables(forms), **_tensors(forms), **_ERRORS}
     return {
         "openapi": "3.1.0",
-        "info": {"title": f"{name or 'model'}: {schema.target}", "version": version or "0"},
+        "info": {"title": f"{name or 'model'}: {forms.title}", "version": version},
         "paths": paths,
-        "components": {"schemas": {"Row": record, "Error": _error(), "V2Error": _V2_ERROR}},
+        "components": {"schemas": schemas},
     }
 
 
-def _open_inference(scorer: Document, name: str) -> dict[str, Any]:
-    """Return the paths of the Open Inference Protocol for this model; they have no prefix."""
-    answers = {
-        "/v2": (("name", "version", "extensions"), {}),
-        "/v2/health/live": (("live",), {}),
-        "/v2/health/ready": (("ready",), {503: "Draining"}),
-        f"/v2/models/{name}": (("name", "versions", "platform", "inputs", "outputs"), {}),
-        f"/v2/models/{name}/ready": (("name", "ready"), {}),
+def _tables(forms: Forms) -> dict[str, Described]:
+    """Return what `/invocations` and `/predict` take and give; the first has a name for each of its keys."""
+    others = {"params": forms.params} if forms.params else {}
+    named = {"".join(map(str.title, key.split("_"))): key for key in forms.rows}
+    schemas = {name: object_of({key: forms.rows[key]}, others) for name, key in named.items()}
+    intervals = {"intervals": ref("Intervals")} if forms.coverage else {}
+    schemas |= {
+        "Invocations": {"oneOf": [ref(name) for name in named]},
+        "Predictions": object_of({"predictions": forms.predictions}, intervals),
+        "PredictRequest": object_of({"x": forms.x}, forms.coverage),
+        "PredictResponse": object_of({"y": forms.y}, dict.fromkeys(_ENDS, forms.y) if intervals else {}),
     }
-    paths: dict[str, Any] = {
-        path: {"get": {"responses": _responses(_json(_having(*keys)), _ASKED | errors, "V2Error")}}
-        for path, (keys, errors) in answers.items()
+    if intervals:
+        ends = dict.fromkeys(_ENDS, list_of(NUMBER))
+        schemas["Intervals"] = object_of({"coverage": {"type": "number"}} | ends)
+    return schemas
+
+
+def _tensors(forms: Forms) -> dict[str, Described]:
+    """Return what the Open Inference Protocol's paths take and give."""
+    value = {"type": ["number", "string", "boolean", "null"]}
+    binary = {"parameters": object_of({}, {"binary_data": _TRUTH})}
+    typed = {"name": _TEXT, "shape": list_of({"type": "integer"}), "datatype": ref("Datatype")}
+    inputs = list_of(ref("Tensor"), minItems=1) | ({"examples": [forms.tensors]} if forms.tensors else {})
+    asked = {"binary_data_output": _TRUTH, **forms.coverage}
+    named = _TEXT | ({"examples": list(forms.names)} if forms.names else {})
+    return {
+        "Datatype": {"type": "string", "enum": list(DATATYPES)},
+        "Tensor": object_of(typed | {"name": named, "data": list_of(any_of(value, list_of({})))}),
+        "OutputTensor": object_of(typed | {"data": list_of(value)}),
+        "RequestedOutput": object_of({"name": _TEXT}, binary),
+        "InferParameters": object_of({}, asked) | {"additionalProperties": False},
+        "InferRequest": object_of(
+            {"inputs": inputs},
+            {
+                "id": _TEXT,
+                "outputs": list_of(ref("RequestedOutput")),
+                "parameters": ref("InferParameters"),
+            },
+        ),
+        "InferResponse": object_of(
+            {"model_name": _TEXT, "model_version": _TEXT, "outputs": list_of(ref("OutputTensor"))},
+            {"id": _TEXT, "parameters": {"type": "object"}},
+        ),
+        "TensorMetadata": object_of(typed),
+        "ModelMetadata": object_of(
+            {"name": _TEXT, "versions": list_of(_TEXT), "platform": _TEXT}
+            | dict.fromkeys(("inputs", "outputs"), list_of(ref("TensorMetadata")))
+        ),
+        "ServerMetadata": object_of({"name": _TEXT, "version": _TEXT, "extensions": list_of(_TEXT)}),
+        "ModelReady": object_of({"name": _TEXT, "ready": _TRUTH}),
+        "ServerReady": object_of({"ready": _TRUTH}),
+        "ServerLive": object_of({"live": _TRUTH}),
     }
-    infer = _call("Score tensors", _tensors(scorer), _having("model_name", "model_version", "outputs"))
-    infer["responses"] = _responses(_json(_having("model_name", "outputs")), _SCORED, "V2Error")
-    paths[f"/v2/models/{name}/infer"] = {"post": infer}
+
+
+_FAULT = object_of({"row": {"type": ["integer", "null"]}, "column": _TEXT, "expected": _TEXT, "found": _TEXT})
+_ERRORS = {
+    "Fault": _FAULT | {"description": "A cell that cannot be used; rows are counted from 0"},
+    "Error": object_of(
+        {"error_code": _TEXT, "message": _TEXT},
+        {"stack_trace": _TEXT, "errors": list_of(ref("Fault")), "error_count": {"type": "integer"}},
+    ),
+    "V2Error": object_of({"error": _TEXT}),
+}
+
+
+def _open_inference(name: str, label: str) -> dict[str, Any]:
+    """Return the paths of the Open Inference Protocol; they have no prefix."""
+    model, draining = f"/v2/models/{name}", {503: "Draining"}
+    paths = {
+        "/v2": _question("server_metadata", "ServerMetadata"),
+        "/v2/health/live": _question("server_live", "ServerLive"),
+        "/v2/health/ready": _question("server_ready", "ServerReady", draining),
+    }
+    version = {"name": "version", "in": "path", "required": True, "schema": _TEXT, "example": label}
+    for place, suffix, errors in (
+        (model, "", {}),
+        (model + "/versions/{version}", "_of_version", _NOT_SERVED),
+    ):
+        more = {"parameters": [version]} if suffix else {}
+        paths[place] = _question("model_metadata" + suffix, "ModelMetadata", errors) | more
+        paths[place + "/ready"] = _question("model_ready" + suffix, "ModelReady", errors) | more
+        paths[place + "/infer"] = {"post": _infer("infer" + suffix, errors)} | more
     return {path: {"servers": [{"url": "/"}]} | operations for path, operations in paths.items()}
 
 
-def _tensors(scorer: Document) -> dict[str, Any]:
-    """Return the protocol's request: a tensor for each column, the golden row's as the example."""
-    schema = scorer.schema
-    row = next(iter(scorer.golden_rows), {})
-    example = [
-        {"name": column.name, "shape": [1], "datatype": OF_KIND[column.kind], "data": [row.get(column.name)]}
-        for column in schema.columns
-    ]
-    tensor = {
-        "type": "object",
-        "required": ["name", "shape", "datatype", "data"],
-        "properties": {
-            "name": {"type": "string", "examples": list(schema.names)},
-            "shape": {"type": "array", "items": {"type": "integer"}},
-            "datatype": {"enum": list(DATATYPES)},
-            "data": {"type": "array"},
-        },
+def _infer(operation: str, errors: Mapping[int, str]) -> Described:
+    taken, given = _content("InferRequest"), _content("InferResponse")
+    length = {
+        "name": "Inference-Header-Content-Length",
+        "in": "header",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "Of the JSON that a body with binary tensors begins with",
     }
-    outputs = {"type": "array", "items": _having("name")}
+    call = _call(operation, "Score tensors", taken | {BINARY: _FILE}, given | {BINARY: _FILE})
+    return call | {
+        "parameters": [length],
+        "responses": _responses(given | {BINARY: _FILE}, _SCORED | dict(errors), "V2Error"),
+    }
+
+
+def _question(operation: str, answer: str, errors: Mapping[int, str] | None = None) -> dict[str, Any]:
+    responses = _responses(_content(answer), _ASKED | dict(errors or {}), "V2Error")
+    return {"get": {"operationId": operation, "responses": responses}}
+
+
+def _page(path: str) -> dict[str, Any]:
+    kind, content = _PAGES[path]
+    responses = _responses({kind: content}, _ASKED)
+    if path == "/readyz":
+        responses["503"] = {"description": "Draining"}
+    return {"get": {"operationId": path[1:].replace(".", "_"), "responses": responses}}
+
+
+def _content(name: str, example: Any = None) -> dict[str, Described]:
+    shown = {"examples": {"golden": {"value": example}}} if example else {}
+    return {JSON: {"schema": ref(name), **shown}}
+
+
+def _call(operation: str, summary: str, taken: Described, given: Described) -> Described:
     return {
-        "type": "object",
-        "required": ["inputs"],
-        "properties": {
-            "id": {"type": "string"},
-            "inputs": {"type": "array", "minItems": 1, "items": tensor, "examples": [example]},
-            "outputs": outputs,
-            "parameters": {"type": "object", "properties": _coverage(scorer.intervals)},
-        },
-    }
-
-
-def _having(*keys: str) -> dict[str, Any]:
-    return {"type": "object", "required": list(keys)}
-
-
-def _json(described: dict[str, Any]) -> dict[str, Any]:
-    return {"application/json": {"schema": described}}
-
-
-def _simple(schema: Schema) -> dict[str, Any]:
-    """Return what `x` may be: for one column its value or values, else rows or columns."""
-    if len(schema.columns) == 1:
-        cell = _column(schema.columns[0])
-        return {"anyOf": [cell, {"type": "array", "minItems": 1, "items": cell}]}
-    row = {"$ref": "#/components/schemas/Row"}
-    lists = {
-        column.name: {"type": "array", "minItems": 1, "items": _column(column)} for column in schema.columns
-    }
-    columns = {"type": "object", "required": list(schema.names), "properties": lists}
-    return {"anyOf": [row, {"type": "array", "minItems": 1, "items": row}, columns]}
-
-
-def _unit(schema: Schema) -> str:
-    return f"{schema.target} in {schema.target_unit}" if schema.target_unit else schema.target
-
-
-def _column(column: Column) -> dict[str, Any]:
-    described: dict[str, Any] = dict(_TYPES[column.kind])
-    notes = [column.unit] if column.unit else []
-    if column.minimum is not None:
-        notes.append(f"training saw {column.minimum:g} to {column.maximum:g}")
-    if notes:
-        described["description"] = "; ".join(notes)
-    if column.categories:
-        described["examples"] = list(column.categories[:10])
-    return described
-
-
-def _object(key: str, content: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": [key], "properties": {key: content}}
-
-
-def _coverage(intervals: Intervals | None) -> dict[str, Any]:
-    """Return what may be asked for; nothing where the version has no intervals."""
-    if intervals is None:
-        return {}
-    described = {
-        "type": "number",
-        "minimum": LOWEST,
-        "maximum": intervals.coverage[-1],
-        "description": "share of targets that the interval should hold",
-    }
-    return {"coverage": described}
-
-
-def _with(more: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    return described | {"properties": described["properties"] | more}
-
-
-def _predictions(numbers: dict[str, Any]) -> dict[str, Any]:
-    ends = {"coverage": {"type": "number"}, "lower": numbers, "upper": numbers}
-    intervals = {"type": "object", "required": list(ends), "properties": ends}
-    return {
-        "type": "object",
-        "required": ["predictions"],
-        "properties": {"predictions": numbers, "intervals": intervals},
-    }
-
-
-def _bounded(y: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "object", "required": ["y"], "properties": {"y": y, "lower": y, "upper": y}}
-
-
-def _split() -> dict[str, Any]:
-    data = {"type": "array", "items": {"type": "array"}}
-    return {
-        "type": "object",
-        "required": ["columns", "data"],
-        "properties": {"columns": {"type": "array", "items": {"type": "string"}}, "data": data},
-    }
-
-
-def _error() -> dict[str, Any]:
-    text = {"type": "string"}
-    return {
-        "type": "object",
-        "required": ["error_code", "message"],
-        "properties": {
-            "error_code": text,
-            "message": text,
-            "stack_trace": text,
-            "errors": {"type": "array"},
-            "error_count": {"type": "integer"},
-        },
-    }
-
-
-def _call(
-    summary: str, request: dict[str, Any], answer: dict[str, Any], *, tables: bool = False
-) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": request}}
-    if tables:
-        content |= {kind: {"schema": {"type": "string", "format": "binary"}} for kind in _TABLES}
-    return {
+        "operationId": operation,
         "summary": summary,
-        "requestBody": {"required": True, "content": content},
-        "responses": _responses({"application/json": {"schema": answer}}, _SCORED),
+        "requestBody": {"required": True, "content": taken},
+        "responses": _responses(given, _SCORED),
     }
 
 
-def _responses(good: dict[str, Any], errors: Mapping[int, str], form: str = "Error") -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": f"#/components/schemas/{form}"}}}
+def _responses(good: Described, errors: Mapping[int, str], form: str = "Error") -> Described:
     return {"200": {"description": "OK", "content": good}} | {
-        str(status): {"description": text, "content": content} for status, text in errors.items()
+        str(status): {"description": text, "content": _content(form)} for status, text in errors.items()
     }

@@ -21,10 +21,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serving import translation
+from serving import openapi, translation
 from serving.errors import Busy, ModelError, RequestError, TooSlow
+from serving.forms import of_signature
 from serving.frames import LENGTH, frame, read_frame
-from serving.requests import JSON
 from serving.settings import Limits, Model
 
 LOAD_SECONDS = 300.0
@@ -141,10 +141,9 @@ class Remote:
 
     @property
     def described(self) -> bytes:
-        """A short OpenAPI document."""
-        path = {"post": {"requestBody": {"content": {JSON: {}}}, "responses": {"200": {"description": "OK"}}}}
-        info = {"title": self.model.public_name, "version": self.label}
-        document = {"openapi": "3.1.0", "info": info, "paths": {"/invocations": path, "/predict": path}}
+        """The OpenAPI document, as far as the signature tells."""
+        forms = of_signature(self.signature)
+        document = openapi.document(forms, name=self.model.public_name, version=self.label)
         servers = {"servers": [{"url": self.model.prefix}]} if self.model.prefix else {}
         return orjson.dumps(document | servers | {"x-mlflow-signature": self.signature})
 

@@ -98,7 +98,10 @@ def _nested(tensor: Tensor) -> Any:
 
 
 def _dump(request: dict[str, Any]) -> bytes:
-    return orjson.dumps(request)
+    try:
+        return orjson.dumps(request)
+    except orjson.JSONEncodeError as error:
+        raise Malformed("the body has a whole number beyond 64 bits") from error
 
 
 def to_tensors(answer: bytes) -> list[Tensor]:

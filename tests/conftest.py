@@ -159,6 +159,25 @@ def missing_part(what: str) -> None:
     pytest.skip(f"{what} is missing")
 
 
+@pytest.fixture(scope="session")
+def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Make environments for packages whose pins are not ours; each call returns the folder of its commands."""
+
+    def make(*requirements: str) -> Path:
+        folder = tmp_path_factory.mktemp("environment") / "venv"
+        python = folder / "bin" / "python"
+        for words in (
+            ["venv", "--python", sys.executable, folder],
+            ["pip", "install", "--python", python, *requirements],
+        ):
+            done = subprocess.run(["uv", *words], capture_output=True, text=True, timeout=240, check=False)
+            if done.returncode:
+                missing_part(f"an environment with {', '.join(requirements)} ({done.stderr.strip()[-300:]})")
+        return python.parent
+
+    return make
+
+
 def free_port() -> int:
     """Return a loopback port that nobody listens on just now."""
     with socket.socket() as probe:

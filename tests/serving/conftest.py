@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def with_intervals(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a table of intervals, one width for all rows."""
+    from serving.intervals import Intervals
+    from serving.scorer_format import DOCUMENT_FILE, read_files
+
+    folder = tmp_path_factory.mktemp("intervals") / "flights"
+    shutil.copytree(flights, folder)
+    path = folder / "scorer" / DOCUMENT_FILE
+    document = json.loads(path.read_bytes())
+    document["intervals"] = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0)).as_dict()
+    path.write_text(json.dumps(document))
+    read_files(folder / "scorer")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Y = wx + b: the version's folder."""
     from benchmarks.models import build
@@ -116,3 +133,13 @@ def server(flights: Path) -> Iterator[Served]:
 def golden(flights: Path) -> list[dict[str, Any]]:
     """The model's golden rows with their predictions."""
     return json.loads((flights / "scorer" / "scorer.json").read_text())["golden"]
+
+
+@pytest.fixture(scope="session")
+def tools(environment_of: Callable[..., Path]) -> Path:
+    """A generator of clients and a validator of OpenAPI: the folder of their commands.
+
+    The generator's 0.28 and 0.29 write code with an unknown name where a call takes several kinds of
+    body (its issue 1451).
+    """
+    return environment_of("openapi-python-client==0.27.1", "openapi-spec-validator==0.9.0")

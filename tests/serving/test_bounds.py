@@ -84,7 +84,7 @@ def test_formats_without_params_ask_in_the_address(served, trained, expected):
         (parquet.getvalue(), "application/vnd.apache.parquet"),
     ):
         status, answer, _ = served.call("/invocations?coverage=0.9", content, headers={"Content-Type": kind})
-        assert status == 200
+        assert (status, answer["intervals"]["coverage"]) == (200, 0.9)
         np.testing.assert_allclose(answer["intervals"]["upper"], expected.upper, rtol=1e-9)
 
 

@@ -13,7 +13,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -31,12 +30,10 @@ from tritonclient.utils import InferenceServerException
 from data.schema import Column, Schema
 from serving.app import App
 from serving.errors import RequestError, TooSlow
-from serving.grpc_messages import CALLS, MESSAGES, PACKAGE, POOL, message
+from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
 from serving.grpc_server import Calls
-from serving.intervals import Intervals
 from serving.local import Local
 from serving.scorer import Scorer
-from serving.scorer_format import read_files
 from serving.settings import Limits, Model, Settings
 from serving.tensors import Asked, Tensor, rows_of, unpack
 
@@ -59,23 +56,6 @@ class Both:
                 response_deserializer=message("ModelInferResponse").FromString,
             )
             return call(request, timeout=seconds, metadata=metadata)
-
-
-@pytest.fixture(scope="module")
-def with_intervals(flights, tmp_path_factory) -> Path:
-    """The flights model with a table of intervals, one width for all rows."""
-    import shutil
-
-    from serving.scorer_format import DOCUMENT_FILE
-
-    folder = tmp_path_factory.mktemp("open") / "flights"
-    shutil.copytree(flights, folder)
-    path = folder / "scorer" / DOCUMENT_FILE
-    document = json.loads(path.read_bytes())
-    document["intervals"] = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0)).as_dict()
-    path.write_text(json.dumps(document))
-    read_files(folder / "scorer")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -257,6 +237,7 @@ def test_outputs_can_be_binary_one_by_one(both, rows, expected) -> None:
 def test_the_protocols_questions_are_answered(both) -> None:
     """Health, readiness, metadata; the first output is the prediction."""
     call, version = both.http.call, both.http.call("/v2/models/flights")[1]["versions"][0]
+    assert call("/v2")[1] == call("/v2/")[1]
     assert call("/v2")[1]["extensions"] == ["binary_tensor_data"]
     for path in ("/v2/health/live", "/v2/health/ready", f"/v2/models/flights/versions/{version}/ready"):
         assert call(path)[0] == 200
@@ -286,17 +267,27 @@ def test_health_and_reflection_are_served(both) -> None:
         assert [method.name for method in described.service[0].method] == list(CALLS)
 
 
-@pytest.mark.parametrize("name", MESSAGES)
-def test_the_messages_are_the_published_ones(name: str) -> None:
-    """Every field's number, type and form, held against a client's own; extra fields there are Triton's."""
-    ours = POOL.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    theirs = triton_messages.DESCRIPTOR.pool.FindMessageTypeByName(f"{PACKAGE}.{name}")
-    for field in ours.fields:
-        other = theirs.fields_by_name[field.name]
-        assert (field.number, field.type, field.is_repeated) == (other.number, other.type, other.is_repeated)
-        if field.message_type:
-            assert field.message_type.full_name == other.message_type.full_name
-    assert {field.name for field in theirs.fields} - {field.name for field in ours.fields} <= {"uint64_param"}
+def of_messages(described: Any) -> dict[str, tuple]:
+    """Each field's number, type and form in a message and in those that it holds, by their names."""
+    found: dict[str, tuple] = {described.full_name: ()}
+    for field in described.fields:
+        choice, inner = field.containing_oneof, field.message_type
+        form = (field.number, field.type, field.is_repeated, choice and choice.name)
+        found[f"{described.full_name}.{field.name}"] = (*form, inner and inner.full_name)
+        if inner and inner.full_name not in found:
+            found |= of_messages(inner)
+    return found
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_the_messages_are_the_published_ones(call: str) -> None:
+    """All that a call takes and gives, held against a client's own: no field more, none less, maps and choices too."""
+    place = f"{PACKAGE}.{SERVICE}"
+    ours = POOL.FindServiceByName(place).methods_by_name[call]
+    theirs = triton_messages.DESCRIPTOR.pool.FindServiceByName(place).methods_by_name[call]
+    for side in ("input_type", "output_type"):
+        assert of_messages(getattr(ours, side)) == of_messages(getattr(theirs, side))
+    assert [each.name for each in POOL.FindServiceByName(place).methods] == list(CALLS)
 
 
 LIES = {

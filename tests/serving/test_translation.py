@@ -99,3 +99,9 @@ def test_the_simplest_call_is_translated(x: object, request_: dict, single: bool
     body, found = from_simple(json.dumps({"x": x}).encode(), "application/json", Limits())
     assert (json.loads(body), found) == (request_, single)
     assert json.loads(to_simple(b'{"predictions": [7]}', single=single)) == {"y": 7 if single else [7]}
+
+
+def test_whole_numbers_that_json_cannot_be_written_of_again_are_refused() -> None:
+    """Beyond 64 bits: a refusal, not a failure of ours."""
+    with pytest.raises(Malformed, match="beyond 64 bits"):
+        from_simple(b'{"x": [{"a": 100000000000000000000}]}', "application/json", Limits())
