@@ -170,14 +170,26 @@ def test_a_file_that_needs_code_is_refused(keras: Any, tmp_path: Path) -> None:
     class Own(keras.layers.Dense):
         pass
 
-    for layer in (keras.layers.Lambda(lambda x: x * 2), Own(1)):
-        keras.Sequential([keras.Input((5,)), layer, keras.layers.Dense(1)]).save(tmp_path / "odd.keras")
-        keras.saving.get_custom_objects().clear()
+    def refuse(path: Path, reason: str) -> None:
         with pytest.raises(
-            UnreadableNetwork, match=r"odd.keras cannot be read as a Keras network: .*\S"
+            UnreadableNetwork, match=rf"{path.name} cannot be read as a Keras network: .*{reason}"
         ) as caught:
-            load_network(tmp_path / "odd.keras")
+            load_network(path)
         assert "\n" not in str(caught.value)
+
+    layers, file = keras.layers, tmp_path / "odd.keras"
+    for layer, reason in ((layers.Lambda(lambda x: x * 2), "`Lambda` layer"), (Own(1), "class 'Own'")):
+        keras.Sequential([keras.Input((5,)), layer, layers.Dense(1)]).save(file)
+        keras.saving.get_custom_objects().clear()
+        refuse(file, reason)
+    keras.Sequential([keras.Input((5,)), layers.Dense(1, "tanh")]).save(file)
+    with zipfile.ZipFile(file) as kept:
+        parts = {name: kept.read(name) for name in kept.namelist()}
+    command = b'{"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}'
+    with zipfile.ZipFile(file, "w") as changed:
+        for name, content in parts.items():
+            changed.writestr(name, content.replace(b'"tanh"', command))
+    refuse(file, "function 'system'")
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", None])
