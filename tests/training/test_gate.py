@@ -62,6 +62,7 @@ def test_not_worse_is_a_margin() -> None:
         gate.beats_dummy(17.0, 17.1),
         gate.agrees("the server in 7 formats", 2e-9),
         gate.agrees("the server in 7 formats", float("inf")),
+        gate.agrees("the server in 7 formats", 2e-5, 1e-5),
         gate.fits_budgets(201.0, 0.1)[0],
         gate.fits_budgets(9.0, 51.0)[1],
     ],

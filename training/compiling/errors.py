@@ -68,7 +68,8 @@ class UnreadableNetwork(CompilingError):
 
     def __init__(self, *, path: str, reason: str) -> None:
         super().__init__(
-            f"{path} cannot be read as a Keras network: {reason}: save one of Keras's own layers by model.save(...)",
+            f"{path} cannot be read as a Keras network: {reason}: pass a model of Keras's own layers, "
+            "as model.save('NAME.keras') writes it",
             path=path,
             reason=reason,
         )

@@ -118,11 +118,13 @@ def load_network(path: str | Path) -> Network:
     try:
         return Network(keras.saving.load_model(path, compile=False, safe_mode=True))
     except Exception as error:  # Keras raises whatever the file's content makes it raise
-        raise UnreadableNetwork(path=str(path), reason=_first_line(error)) from error
+        raise UnreadableNetwork(path=str(path), reason=_cause(error)) from error
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def _cause(error: Exception) -> str:
+    """Return the innermost sentence of Keras's paragraphs."""
+    innermost = str(error).rsplit("Exception encountered: ", 1)[-1].strip()
+    return innermost.split("\n", 1)[0].split(". ", 1)[0].rstrip(".") or type(error).__name__
 
 
 def compiled_network(given: Network, schema: Schema, graph: Graph) -> Tensor:

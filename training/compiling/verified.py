@@ -76,4 +76,4 @@ def with_scale(
     before = Session(compiled.graph).predict_with_scale(matrix)[:, 0]
     if not apart <= SCALE_TOLERANCE or not np.array_equal(found[:, 0], before, equal_nan=True):
         raise ParityFailed(max_rel=apart, rows=len(frame))
-    return Verified(graph, compiled.parity)
+    return Verified(graph, compiled.parity, compiled.packages)

@@ -1,75 +1,29 @@
-"""Keras networks become graphs: what each layer computes, what is refused, and both ways to serve one."""
+"""Keras networks become graphs: what each layer computes, and what is refused."""
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import subprocess
-import sys
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
-import pandas as pd
-import psutil
 import pytest
 
 from data.schema import Column, Schema
-from data.sources import open_source
-from data.tables import describe, load_table
 from serving.graph_guard import check_graph
 from serving.scorer import Session
-from serving.scorer_format import TOLERANCE, Parity, read_document
-from tests.conftest import ROOT, missing_part
-from tests.serving.conftest import serve
+from serving.scorer_format import TOLERANCE
+from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
 from training.compiling import (
-    NoTensorFlow,
     ParityFailed,
     UncompilableStep,
-    UnreadableNetwork,
     compile_pipeline,
     compile_verified,
-    load_network,
     pack_frame,
-    write_scorer,
 )
 from training.compiling.activations import ACTIVATIONS
 from training.compiling.layers import PIECES
 
-pytestmark = pytest.mark.filterwarnings(  # Keras's own call of numpy
-    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning:keras.src.backend.tensorflow.core"
-)
-
 Build = Callable[[Any, dict[str, str]], list[Any]]
-
-COLUMNS = ["month", "hour", "dep_delay", "distance", "late"]
-
-
-def rows(step: int = 20) -> tuple[pd.DataFrame, np.ndarray, Schema]:
-    """Flights as numbers and a boolean, and their delay on arrival."""
-    table = load_table(open_source(str(ROOT / "data/samples/flights.csv")))
-    frame = table.frame.assign(late=(table.frame["dep_delay"] > 0).astype(float)).iloc[::step]
-    described = describe(table, COLUMNS[:-1], target="arr_delay")
-    schema = Schema((*described.columns, Column("late", "boolean")), target="arr_delay")
-    frame = frame.reset_index(drop=True)
-    return frame[COLUMNS], frame["arr_delay"].to_numpy(), schema
-
-
-FRAME, TARGET, SCHEMA = rows()
-SPREAD = float(np.std(TARGET))
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    """Keras, whose import takes seconds."""
-    if importlib.util.find_spec("tensorflow") is None:
-        missing_part("TensorFlow (pip install 'slipway[tensorflow]')")
-    import keras
-
-    return keras
 
 
 def functional(keras: Any, middle: Build, dtype: str) -> Any:
@@ -193,6 +147,16 @@ def test_a_network_in_float32_is_exact_but_for_its_rounding(
 
 
 @pytest.mark.soak
+def test_a_model_that_is_all_of_another_model_compiles(keras: Any) -> None:
+    """Keras counts the calls of such a model from one, where it is the output, and else from zero."""
+    inner = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)])
+    values, given = keras.Input((5,)), keras.Input((5,))
+    for part in (inner, keras.Model(values, keras.layers.Dense(1)(values))):
+        model = keras.Model(given, part(keras.layers.Dense(5)(given)))
+        assert furthest(model, compile_pipeline(model, SCHEMA)) <= 1e-5
+
+
+@pytest.mark.soak
 def test_values_are_rounded_as_keras_rounds_them(keras: Any) -> None:
     """Its `predict` makes float32 of every input, unless Keras is set otherwise: 16,777,217 is 16,777,216 then."""
     model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(1, dtype="float64")])
@@ -265,187 +229,3 @@ def test_a_network_that_drowns_in_rounding_is_refused(keras: Any) -> None:
     model = functional(keras, far, "float32")
     with pytest.raises(ParityFailed, match="at most 1e-05 is allowed"):
         compile_verified(model, schema=SCHEMA, frame=FRAME, target=TARGET)
-
-
-@pytest.fixture(scope="module")
-def fitted(keras: Any) -> Any:
-    """Three epochs on the flights, with a loss of our own that no loader knows."""
-    keras.utils.set_random_seed(0)
-    layers = keras.layers
-    normalization = layers.Normalization()
-    normalization.adapt(FRAME.to_numpy())
-    hidden = [layers.Dense(32, "relu"), layers.Dropout(0.1), layers.Dense(16, "gelu")]
-    model = keras.Sequential([keras.Input((len(COLUMNS),)), normalization, *hidden, layers.Dense(1)])
-
-    def loss(actual: Any, found: Any) -> Any:
-        return keras.ops.mean(keras.ops.abs(actual - found))
-
-    model.compile("adam", loss)
-    model.fit(FRAME.to_numpy(), TARGET, epochs=3, verbose=0)
-    return model
-
-
-@pytest.fixture(scope="module")
-def version(fitted: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The version's folder, from the `.keras` file."""
-    from training.flavor import save_model
-
-    folder = tmp_path_factory.mktemp("network")
-    fitted.save(folder / "flights.keras")
-    network = load_network(folder / "flights.keras")
-    compiled = compile_verified(network, schema=SCHEMA, frame=FRAME, target=TARGET)
-    write_scorer(
-        folder / "scorer",
-        graph=compiled.graph,
-        schema=SCHEMA,
-        frame=FRAME,
-        fingerprint="flights",
-        parity=compiled.parity,
-        packages=compiled.packages,
-    )
-    options = {"schema": SCHEMA, "scorer_folder": folder / "scorer", "input_example": FRAME.head(3)}
-    save_model(fitted, folder / "version", **options)
-    return folder / "version"
-
-
-@pytest.mark.soak
-def test_it_is_served_without_tensorflow(version: Path, fitted: Any) -> None:
-    """No process of the server maps any of its libraries; the answers are Keras's."""
-    frame = FRAME.tail(200)
-    body = {"dataframe_split": frame.astype({"late": bool}).to_dict(orient="split")}
-    with serve("--model", str(version)) as served:
-        status, answer, _ = served.call("/invocations", body)
-        parent = psutil.Process(served.process.pid)
-        mapped = {
-            file.path
-            for process in (parent, *parent.children(recursive=True))
-            for file in process.memory_maps()
-        }
-    assert status == 200
-    assert any("onnxruntime" in path for path in mapped)
-    assert not [path for path in mapped if "tensorflow" in path or "h5py" in path]
-    expected = fitted.predict(frame.to_numpy(), verbose=0).ravel().astype(float)
-    np.testing.assert_allclose(answer["predictions"], expected, rtol=1e-5, atol=1e-5 * SPREAD)
-
-
-STOCK = """
-import json, sys, mlflow, pandas as pd
-frame = pd.read_csv(sys.argv[2]).astype(float)
-stock = mlflow.pyfunc.load_model(sys.argv[1]).predict(frame)
-plain = mlflow.tensorflow.load_model(sys.argv[1]).predict(frame.to_numpy(), verbose=0)
-print()
-print(json.dumps([stock["0"].tolist() if "0" in stock else stock[0].tolist(), plain.ravel().tolist()]))
-"""
-
-
-@pytest.mark.soak
-def test_stock_mlflow_runs_it_outside_the_repository(version: Path, fitted: Any, tmp_path: Path) -> None:
-    """With its own wrapper for Keras, which needs nothing of ours, and finds columns by name."""
-    frame = FRAME.tail(200)
-    frame[COLUMNS[::-1]].to_csv(tmp_path / "rows.csv", index=False)
-    script = STOCK.replace("plain = ", f"frame = frame[{COLUMNS}]\nplain = ")
-    words = [sys.executable, "-c", script, str(version), "rows.csv"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
-    expected = fitted.predict(frame.to_numpy(), verbose=0).ravel()
-    for found in json.loads(done.stdout.splitlines()[-1]):
-        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * SPREAD)
-
-
-@pytest.mark.soak
-def test_the_version_says_what_it_needs_and_how_near_it_is(version: Path) -> None:
-    """Pinned packages, the tolerance beside the parity, columns in the signature."""
-    content = (version / "scorer" / "scorer.json").read_bytes()
-    written = json.loads(content)
-    assert {"keras", "scikit-learn"} <= written["versions"].keys()
-    assert any(name.startswith("tensorflow") for name in written["versions"])
-    assert written["parity"]["max_rel"] <= written["parity"]["tolerance"] == 1e-5
-    jsonschema.validate(written, json.loads((ROOT / "docs/scorer.schema.json").read_text()))
-    assert read_document(content)[0].parity.holds
-    needed = (version / "requirements.txt").read_text().split()
-    assert [line.split("==")[0] for line in needed][:4] == ["mlflow", "pandas", "numpy", "keras"]
-    assert '"name": "dep_delay"' in (version / "MLmodel").read_text()
-
-
-@pytest.mark.soak
-def test_a_logged_version_can_be_read_back_and_calibrated(version: Path, fitted: Any, tracking: Any) -> None:
-    """What the registry gives for a version is again what `log_version` takes."""
-    import mlflow
-
-    from training import flavor
-
-    with mlflow.start_run():
-        logged = flavor.log_version(
-            fitted, schema=SCHEMA, scorer_folder=version / "scorer", input_example=FRAME.head(3)
-        )
-        network = flavor.load_model(logged.model_uri)
-        again = flavor.log_version(
-            network, schema=SCHEMA, scorer_folder=version / "scorer", input_example=FRAME.head(3)
-        )
-    assert logged.digest == again.digest
-    np.testing.assert_array_equal(
-        network.predict(FRAME), fitted.predict(FRAME.to_numpy(), verbose=0).ravel().astype(float)
-    )
-
-
-@pytest.mark.soak
-def test_a_network_is_adopted_as_any_other_model(fitted: Any, tracking: Any) -> None:
-    """The file, the rows and the target are all that the command needs; the gate compares at float32's tolerance."""
-    from training import registry
-    from training.__main__ import main
-
-    fitted.save("flights.keras")
-    FRAME.assign(delay=TARGET).dropna().to_csv("rows.csv", index=False)
-    words = ["--model", "flights.keras", "--data", "rows.csv", "--target", "delay", "--name", "network"]
-    assert main(["adopt", *words]) == 0
-    champion = registry.champion("network")
-    assert champion is not None
-    expected = fitted.predict(FRAME.to_numpy(), verbose=0).ravel().astype(float)
-    np.testing.assert_allclose(champion.predict(FRAME), expected, rtol=1e-5, atol=1e-5 * SPREAD)
-
-
-@pytest.mark.soak
-def test_a_file_that_needs_code_is_refused(keras: Any, tmp_path: Path) -> None:
-    """Loading is not running: Keras's safe mode, and no class that only its author has."""
-
-    @keras.saving.register_keras_serializable("ours")
-    class Own(keras.layers.Dense):
-        pass
-
-    for layer in (keras.layers.Lambda(lambda x: x * 2), Own(1)):
-        keras.Sequential([keras.Input((5,)), layer, keras.layers.Dense(1)]).save(tmp_path / "odd.keras")
-        keras.saving.get_custom_objects().clear()
-        with pytest.raises(
-            UnreadableNetwork, match=r"odd.keras cannot be read as a Keras network: .*\S"
-        ) as caught:
-            load_network(tmp_path / "odd.keras")
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", None])
-def test_what_is_no_keras_file_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    """Empty, a pickle, nothing there: before TensorFlow is even imported."""
-    path = tmp_path / "model.keras"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UnreadableNetwork, match=r"model.keras cannot be read .* no .keras file"):
-        load_network(path)
-
-
-def test_without_tensorflow_one_line_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is an extra of more than a gigabyte."""
-    monkeypatch.setitem(sys.modules, "keras", None)  # what an absent package does to its import
-    with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
-        file.writestr("config.json", "{}")
-    with pytest.raises(NoTensorFlow, match=r"takes TensorFlow to read: pip install 'slipway\[tensorflow\]'$"):
-        load_network(tmp_path / "model.keras")
-
-
-def test_the_tolerance_is_written_only_where_it_is_wider() -> None:
-    """Every other version keeps its bytes, and so its digest."""
-    plain, wide = Parity(10, 0.0, 0.0, 1.0), Parity(10, 0.0, 1e-6, 1.0, 1e-5)
-    assert "tolerance" not in plain.as_dict()
-    assert wide.as_dict()["tolerance"] == 1e-5
-    assert wide.holds
-    assert not Parity(10, 0.0, 1e-6, 1.0).holds
