@@ -176,14 +176,14 @@ class _Collected:
     def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
         self.matrix[:, self.place[column.name]] = values
         if bad is not None and bad.any():
-            self.n_faults += np.count_nonzero(bad)
+            self.n_faults += int(np.count_nonzero(bad))
             self.faulty |= bad
             first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
             self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
             return
-        if not column.missing and (gaps := np.count_nonzero(np.isnan(values))):
+        if not column.missing and (gaps := int(np.count_nonzero(np.isnan(values)))):
             self.missing[column.name] = gaps
-        if column.kind == "category" and (unseen := np.count_nonzero(values == UNSEEN)):
+        if column.kind == "category" and (unseen := int(np.count_nonzero(values == UNSEEN))):
             self.unseen[column.name] = unseen
 
     def packed(self) -> Packed:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from training.compiling.errors import UncompilableStep
 from training.compiling.features import Dates, Feature, slots
 from training.compiling.graph import Graph, Tensor
