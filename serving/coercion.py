@@ -223,7 +223,7 @@ def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | N
         return _pack_values(values.tolist(), column)
     floats = values.astype(np.float64, copy=False)
     bad = np.isinf(floats) if kind == "f" else (values > LARGEST_EXACT) | (values < -LARGEST_EXACT)
-    return floats, bad if bad.any() else None, lambda row: _found(values[row].item())
+    return floats, bad if np.count_nonzero(bad) else None, lambda row: _found(values[row].item())
 
 
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:

@@ -189,7 +189,7 @@ def from_columns(
         raise Malformed("all columns must have the same number of values")
     _check_size(max(lengths, default=rows), len(columns), limits)
     if extra is None:
-        extra = sum(name not in schema.names for name in columns)
+        extra = len(columns.keys() - schema.names)
     return _checked(pack_columns(columns, schema), extra)
 
 
