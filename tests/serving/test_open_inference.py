@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,15 +24,13 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from hypothesis import given
-from hypothesis import strategies as st
 from tritonclient.grpc import service_pb2 as triton_messages
 from tritonclient.http import aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from data.schema import Column, Schema
 from serving.app import App
-from serving.errors import Malformed, RequestError, TooSlow
+from serving.errors import RequestError, TooSlow
 from serving.grpc_messages import CALLS, MESSAGES, PACKAGE, POOL, message
 from serving.grpc_server import Calls
 from serving.intervals import Intervals
@@ -41,7 +38,7 @@ from serving.local import Local
 from serving.scorer import Scorer
 from serving.scorer_format import read_files
 from serving.settings import Limits, Model, Settings
-from serving.tensors import MANY, Asked, Tensor, rows_of, unpack
+from serving.tensors import Asked, Tensor, rows_of, unpack
 
 TEXTS = ("date", "carrier", "origin", "dest")
 
@@ -526,50 +523,6 @@ def test_raw_texts_come_back(texts: list[str]) -> None:
             unpack(broken, "BYTES", len(texts))
     with pytest.raises(RequestError, match="UTF-8"):
         unpack(b"\x01\0\0\0\xff", "BYTES", 1)
-
-
-SHORT = [b"aa", b"bb", b"c\0", b"\0\0", b"\0a", "\u00e4".encode(), b"\xff\xfe", b"11"]
-DATES = [b"2013-01-01", b"2013-12-31", b"2013-13-01", b" 2013-1-1 ", b"2013-01-0\0", b"not a date"]
-
-
-def raw_texts(cells: list[bytes]) -> bytes:
-    """Texts in their raw form."""
-    return b"".join(len(cell).to_bytes(4, "little") + cell for cell in cells)
-
-
-@pytest.mark.parametrize("kind", ["category", "datetime", "number", "boolean"])
-@given(
-    cells=st.one_of(
-        *(st.lists(st.sampled_from(some), min_size=1, max_size=6) for some in (SHORT, DATES, SHORT + DATES))
-    ),
-    count=st.sampled_from([2, MANY, 3 * MANY]),
-)
-def test_many_raw_texts_are_taken_and_refused_as_each_of_them(kind, cells, count) -> None:
-    """The quick way sorts them and looks at the different ones; the reference is the list, cell by cell."""
-    cells = (cells * count)[:count]
-    categories = ("aa", "\u00e4", "c", "c\0") if kind == "category" else ()
-    schema = Schema((Column("c", kind, categories=categories),), target="y")
-
-    def outcome(texts: Callable[[], Any]) -> str:
-        try:
-            found = rows_of([Tensor("c", "BYTES", [count], texts())], Asked(), schema, Limits())
-        except UnicodeDecodeError:
-            return "BYTES must be text in UTF-8"
-        except RequestError as error:
-            return f"{error} {vars(error)}"
-        return repr((found.matrix.tolist(), found.unseen, found.missing))
-
-    quick = outcome(lambda: unpack(raw_texts(cells), "BYTES", count))
-    assert quick.startswith(outcome(lambda: [cell.decode() for cell in cells]))
-
-
-def test_many_raw_texts_that_lie_about_a_length_are_refused() -> None:
-    """At the end, or where all others have the length of the first."""
-    raw = raw_texts([b"aa"] * MANY)
-    for broken in (raw[:-1], raw + b"\0", raw[:-6] + b"\xff" + raw[-5:]):
-        with pytest.raises(Malformed, match="raw BYTES"):
-            unpack(broken, "BYTES", MANY)
-    assert list(unpack(raw, "BYTES", MANY)) == ["aa"] * MANY
 
 
 def test_grpc_without_its_packages_is_refused_at_the_start(flights) -> None:
