@@ -50,3 +50,13 @@ def test_a_request_alone_is_scored_after_a_few_turns_without_another() -> None:
         return promised.done()
 
     assert asyncio.run(alone())
+
+
+def test_many_rows_are_scored_without_waiting_for_others() -> None:
+    """A request of more rows than join gains nothing by company."""
+
+    async def many() -> bool:
+        rows = np.ones((MOST_JOINED + 1, 1))
+        return Together(lambda matrix: matrix[:, 0]).predict(rows, asyncio.get_running_loop()).done()
+
+    assert asyncio.run(many())
