@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.schema import Column, Schema
+from serving.coercion import pack_columns
 from serving.errors import Malformed, RequestError
 from serving.protocols import v2
 from serving.settings import Limits
@@ -57,6 +59,21 @@ def test_many_raw_texts_that_lie_about_a_length_are_refused() -> None:
         with pytest.raises(Malformed, match="raw BYTES"):
             unpack(broken, "BYTES", MANY)
     assert list(unpack(raw, "BYTES", MANY)) == ["aa"] * MANY
+
+
+@pytest.mark.parametrize("width", ["<f8", "<f4"])
+@given(
+    st.lists(st.tuples(*[st.sampled_from([0.5, -1.0, 2.0**60, np.nan, np.inf])] * 2), min_size=1, max_size=5)
+)
+def test_raw_numbers_are_taken_and_refused_as_each_of_them(width, cells) -> None:
+    """Finite ones are packed at once; the reference is the list, cell by cell."""
+    schema = Schema((Column("a", "number"), Column("b", "number", missing=True)), target="y")
+    arrays = dict(zip("ab", np.array(cells, dtype=width).T, strict=True))
+    quick = pack_columns(arrays, schema)
+    by_cell = pack_columns({name: values.tolist() for name, values in arrays.items()}, schema)
+    assert quick[1:5] == by_cell[1:5]
+    if not quick.n_faults:
+        np.testing.assert_array_equal(quick.matrix, by_cell.matrix)
 
 
 @pytest.mark.parametrize("place", ["name", "parameters", "size"])
