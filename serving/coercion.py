@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -90,8 +90,27 @@ class Packed(NamedTuple):
     faulty: Bools | None = None
 
 
+class Repeated(Sequence[str]):
+    """Texts as raw columns have them, few of them different: the different ones, and which stands where."""
+
+    def __init__(self, distinct: list[str], places: NDArray[np.intp]) -> None:
+        self.distinct, self.places = distinct, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.distinct.__getitem__, self.places.tolist())
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.distinct[self.places[place]]
+
+
 def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed:
     """Pack columns of JSON values or arrays, all of one length; a column that is absent is one fault."""
+    quick = _pack_floats([columns.get(column.name) for column in schema.columns], schema)
+    if quick is not None:
+        return Packed(quick)
     collected = _Collected(schema, len(next(iter(columns.values()), ())))
     for column in schema.columns:
         values = columns.get(column.name)
@@ -100,6 +119,15 @@ def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed
         else:
             collected.add(column, *_pack_values(values, column))
     return collected.packed()
+
+
+def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
+    """Return arrays of finite floats side by side, or None where each column must be looked at."""
+    for values, column in zip(arrays, schema.columns, strict=True):
+        if column.kind != "number" or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            return None
+    matrix = np.stack(arrays, axis=1, dtype=np.float64)
+    return matrix if np.isfinite(matrix).all() else None
 
 
 def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
@@ -160,14 +188,14 @@ class _Collected:
     def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
         self.matrix[:, self.place[column.name]] = values
         if bad is not None and bad.any():
-            self.n_faults += int(bad.sum())
+            self.n_faults += int(np.count_nonzero(bad))
             self.faulty |= bad
             first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
             self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
             return
-        if not column.missing and (gaps := int(np.isnan(values).sum())):
+        if not column.missing and (gaps := int(np.count_nonzero(np.isnan(values)))):
             self.missing[column.name] = gaps
-        if column.kind == "category" and (unseen := int((values == UNSEEN).sum())):
+        if column.kind == "category" and (unseen := int(np.count_nonzero(values == UNSEEN))):
             self.unseen[column.name] = unseen
 
     def packed(self) -> Packed:
@@ -180,6 +208,8 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
     """Return the column's floats, which cells are faults (None for none), and what such a cell holds."""
     if isinstance(values, np.ndarray):
         return _pack_array(values, column)
+    if isinstance(values, Repeated):
+        return _pack_repeated(values, column)
     quick = _quick(values, column)
     if quick is not None:
         return quick, None, str
@@ -190,6 +220,12 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
     return floats, bad, lambda row: _found(values[row])
 
 
+def _pack_repeated(values: Repeated, column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    floats, bad, describe = _pack_values(values.distinct, column)
+    places = values.places
+    return floats[places], None if bad is None else bad[places], lambda row: describe(int(places[row]))
+
+
 def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
     """Do the same for an array of one type, as raw tensors bring them."""
     kind = values.dtype.kind
@@ -197,9 +233,9 @@ def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | N
         return values.astype(np.float64), None, str
     if column.kind != "number" or kind == "b":
         return _pack_values(values.tolist(), column)
-    floats = values.astype(np.float64)
+    floats = values.astype(np.float64, copy=False)
     bad = np.isinf(floats) if kind == "f" else (values > LARGEST_EXACT) | (values < -LARGEST_EXACT)
-    return floats, bad if bad.any() else None, lambda row: _found(values[row].item())
+    return floats, bad if np.count_nonzero(bad) else None, lambda row: _found(values[row].item())
 
 
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:

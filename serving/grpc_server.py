@@ -20,7 +20,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from serving import tensors, translation
-from serving.app import tensors_for
+from serving.app import RAW_BYTES, tensors_for
 from serving.errors import Malformed, RequestError
 from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
 from serving.remote import Remote
@@ -196,7 +196,8 @@ class Calls:
             given, wanted = decode(request)
             return tensors.rows_of(given, wanted, serving.scorer.schema, limits), wanted
 
-        rows, wanted = await self._app.off_the_loop(read, size=request.ByteSize())
+        size = request.ByteSize() // (RAW_BYTES if request.raw_input_contents else 1)
+        rows, wanted = await self._app.off_the_loop(read, size=size)
         if rows.unseen:
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
         return await self._app.evaluate(

@@ -117,7 +117,7 @@ def _depth(parsed: Any) -> int:
 
 
 def _count_keys(parsed: Any) -> int:
-    """Return how many keys stand where requests have them: at the top, below it, and in rows below it."""
+    """Return how many keys stand where requests have them: at the top, below it, in rows and tensors below it."""
     if type(parsed) is not dict:
         return 0
     count = len(parsed)
@@ -125,7 +125,10 @@ def _count_keys(parsed: Any) -> int:
         if type(value) is dict:
             count += len(value)
         elif type(value) is list and type(value[0] if value else None) is dict:
-            count += sum(len(row) for row in value if type(row) is dict)
+            rows = [row for row in value if type(row) is dict]
+            count += sum(map(len, rows))
+            if "parameters" in rows[0]:
+                count += sum(len(row["parameters"]) for row in rows if type(row.get("parameters")) is dict)
     return count
 
 
@@ -186,7 +189,7 @@ def from_columns(
         raise Malformed("all columns must have the same number of values")
     _check_size(max(lengths, default=rows), len(columns), limits)
     if extra is None:
-        extra = sum(name not in schema.names for name in columns)
+        extra = len(columns.keys() - schema.names)
     return _checked(pack_columns(columns, schema), extra)
 
 

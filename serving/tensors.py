@@ -14,9 +14,10 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.coercion import Floats
+from serving.coercion import Floats, Repeated
 from serving.errors import Malformed, TooLarge
 from serving.intervals import Bounds, Intervals
 from serving.requests import Rows, from_columns, from_records
@@ -39,6 +40,8 @@ _SINGLE = {"FP64": Struct("<d"), "INT64": Struct("<q"), "INT32": Struct("<i"), "
 """For a tensor of one value, which numpy takes four times as long for."""
 
 _ONE = [1]
+MANY = 64
+"""From so many texts on, sorting them costs less than making each a Python object."""
 
 PREDICTION, LOWER, UPPER = "prediction", "lower", "upper"
 DEFAULT_COVERAGE = 0.9
@@ -145,20 +148,25 @@ def unpack(raw: bytes | memoryview, datatype: str, count: int) -> Any:
     return np.frombuffer(raw, dtype=kind)
 
 
-def _texts(raw: bytes, count: int) -> list[str]:
+def _texts(raw: bytes, count: int) -> Sequence[str]:
     """Read texts behind their lengths; at once where all have the length of the first, as codes have."""
     length = int.from_bytes(raw[:4], "little")
     try:
         if count == 1 and len(raw) == 4 + length:
             return [raw[4:].decode("utf-8")]
-        if count and len(raw) == count * (4 + length) and raw.isascii():
+        if count >= MANY and length and len(raw) == count * (4 + length):
             cells = np.frombuffer(raw, dtype=[("length", "<u4"), ("text", f"S{length}")])
             if (cells["length"] == length).all():
-                text = raw.decode("ascii")
-                return [text[start : start + length] for start in range(4, len(raw), 4 + length)]
+                return _repeated(cells["text"], length)
         return _texts_one_by_one(raw, count)
     except UnicodeDecodeError as error:
         raise Malformed("BYTES must be text in UTF-8") from error
+
+
+def _repeated(cells: NDArray[np.bytes_], length: int) -> Repeated:
+    """Return texts of one length; numpy leaves zero bytes at their ends out, which are put back."""
+    distinct, places = np.unique(cells, return_inverse=True)
+    return Repeated([text.ljust(length, b"\0").decode("utf-8") for text in distinct.tolist()], places)
 
 
 def _texts_one_by_one(raw: bytes, count: int) -> list[str]:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from training.compiling.errors import UncompilableStep
 from training.compiling.features import Dates, Feature, slots
 from training.compiling.graph import Graph, Tensor
@@ -27,9 +25,7 @@ def calendar(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
         raise UncompilableStep(step=type(step).__name__, reason="it takes datetime columns only")
     seconds = graph.rows.take(columns)
     parts = _parts(graph, graph.op("Round", seconds * 1e6) / 1e6) | {"days": seconds / DAY}
-    missing = graph.op("IsNaN", seconds)
-    named = {name: graph.where(missing, np.nan, part) for name, part in parts.items()}
-    by_part: dict[str, list[Feature]] = {name: slots(named[name], len(columns)) for name in CALENDAR}
+    by_part: dict[str, list[Feature]] = {name: slots(parts[name], len(columns)) for name in CALENDAR}
     return [by_part[name][place] for place in range(len(columns)) for name in CALENDAR]
 
 
@@ -56,7 +52,7 @@ def _parts(graph: Graph, seconds: Tensor) -> dict[str, Tensor]:
         "month": month,
         "day": of_year - _floor(graph, (from_march * 153.0 + 2.0) / 5.0) + 1.0,
         "weekday": (day + 3.0) - _floor(graph, (day + 3.0) / 7.0) * 7.0,
-        "day_of_year": january + 1.0 + graph.where(month <= 2.0, 0.0, _leap(graph, civil)),
+        "day_of_year": january + 1.0 + graph.where(month <= 2.0, 0.0, _leap(graph, year)),
         "hour": hour,
         "minute": _floor(graph, (of_day - hour * HOUR) / MINUTE),
     }
