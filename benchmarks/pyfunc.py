@@ -38,7 +38,15 @@ def prepare(folder: Path, name: str) -> None:
     (folder / "train.py").write_text(source)
     (folder / "one.json").write_text(json.dumps(request))
     environment = ENVIRONMENT | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    fetch = ["mlflow", "artifacts", "download", "-u", f"models:/{name}@champion", "-d", str(folder / "version")]
+    fetch = [
+        "mlflow",
+        "artifacts",
+        "download",
+        "-u",
+        f"models:/{name}@champion",
+        "-d",
+        str(folder / "version"),
+    ]
     for words in ([PYTHON, "train.py"], [PYTHON, "-m", *fetch]):
         subprocess.run(words, cwd=folder, env=environment, check=True, capture_output=True)
 

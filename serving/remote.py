@@ -86,6 +86,7 @@ def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
     process = subprocess.Popen(
         [sys.executable, "-m", "serving.pyfunc_runner", str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
+        stdout=2,  # what a model prints is a log, and nobody may be reading our own output
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
