@@ -260,10 +260,14 @@ def _columns_key(form: str, names: Any, rows: Any) -> tuple[tuple[Any, ...] | No
         return None, rows
     columns = list(zip(*rows, strict=True))
     types = tuple(frozenset(map(type, column)) for column in columns)
-    pairs = zip(types, columns, strict=True)
-    if any(kind & {list, dict} or (kind == {int} and max(column) >= 2**63) for kind, column in pairs):
-        return None, rows  # the largest integers would make another column of their neighbours'
+    if any(kind & {list, dict} for kind in types) or any(map(_holds_large, columns, types)):
+        return None, rows
     return (form, *names, *types), rows
+
+
+def _holds_large(column: Sequence[Any], types: frozenset[type]) -> bool:
+    """Return whether a column has integers that pandas keeps in another type than it keeps smaller ones."""
+    return int in types and max(cell for cell in column if type(cell) is int) >= 2**63
 
 
 def _array_key(form: str, data: Any) -> tuple[Any, ...] | None:

@@ -52,6 +52,17 @@ class Strange(mlflow.pyfunc.PythonModel):
         return [strange.get(x, x) for x in model_input["x"].tolist()]
 
 
+class Kinds(mlflow.pyfunc.PythonModel):
+    """Says what each row came in: the type of its column, or of the array."""
+
+    def predict(self, context, model_input, params=None):
+        """Return the type and the value, for each row of a table, of an array, or of arrays by name."""
+        if isinstance(model_input, np.ndarray):
+            return [f"{model_input.dtype.kind} {row!r}" for row in model_input.tolist()]
+        cells = model_input["x"]
+        return [f"{cells.dtype} {cell!r}" for cell in cells.tolist()]
+
+
 class Hinted(mlflow.pyfunc.PythonModel):
     """Says by type hints what it takes, so MLflow hands over what was sent as it came."""
 

@@ -15,7 +15,7 @@ from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
 from serving.pyfunc_runner import FIRST_CHECKED, Request, Runner
-from tests.serving.odd_models import Hinted, Nosy, Strange, saved
+from tests.serving.odd_models import Hinted, Kinds, Nosy, Strange, saved
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
 
@@ -122,13 +122,44 @@ def test_what_a_model_answers_to_one_does_not_end_the_process(x, status, strange
     assert status == 200 or len(found[1][1]) > 10
 
 
-def test_the_largest_integers_do_not_change_their_neighbours_column(tmp_path) -> None:
-    """Beside 2**63 a small integer would become another type, for a model without a signature."""
-    runner = Runner(saved(tmp_path / "kinds", Strange(), infer_code_paths=False), most_rows=100)
-    runner._joint = FIRST_CHECKED + 1
-    bodies = [json.dumps({"dataframe_records": [{"x": each}]}).encode() for each in (-7, 2**63, 2**53 + 1)]
-    assert [each[1] for each in answers(runner, bodies)] == [[-7], [2**63], [2**53 + 1]]
-    assert runner._joint == FIRST_CHECKED + 2  # the two that go together
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory) -> Runner:
+    """A model that tells the type of what it gets, without a signature."""
+    folder = tmp_path_factory.mktemp("kinds") / "m"
+    return Runner(saved(folder, Kinds(), infer_code_paths=False), most_rows=100)
+
+
+CELLS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-3, 3),
+    st.sampled_from([-(2**63), 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1]),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "a", "1", "\u00e9"]),
+)
+
+
+@given(
+    form=st.sampled_from(FORMS),
+    plain=st.booleans(),
+    requests=st.lists(st.lists(CELLS, min_size=1, max_size=2), min_size=2, max_size=6),
+)
+@settings(max_examples=400, deadline=None)
+def test_no_request_changes_the_type_of_its_neighbours(kinds, form, plain, requests) -> None:
+    """A column of integers becomes another beside one of halves, gaps or texts: only equal kinds go together."""
+    bodies = [json.dumps(_cells(form, cells, plain=plain)).encode() for cells in requests]
+    kinds._joint = FIRST_CHECKED + 1
+    alone = [answers(kinds, [body])[0] for body in bodies]
+    assert answers(kinds, bodies) == alone
+    assert kinds.joins
+
+
+def _cells(form: str, cells: list[Any], *, plain: bool) -> dict[str, Any]:
+    if form == "dataframe_split":
+        return {form: {"columns": ["x"], "data": [[cell] for cell in cells]}}
+    if form in ("inputs", "instances") and plain:
+        return {form: cells}
+    return {form: {"x": cells} if form == "inputs" else [{"x": cell} for cell in cells]}
 
 
 def test_a_model_with_type_hints_gets_what_was_sent(tmp_path) -> None:
