@@ -11,6 +11,8 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
+from mlflow.models import infer_signature
 
 
 class Odd(mlflow.pyfunc.PythonModel):
@@ -80,3 +82,9 @@ def saved(folder: Path, model: Any, **options: Any) -> str:
         else:
             mlflow.sklearn.save_model(model, folder, serialization_format="cloudpickle", **options)
     return str(folder)
+
+
+def saved_odd(folder: Path) -> str:
+    """Save the odd model with its code and a signature of one column."""
+    signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([2.0]))
+    return saved(folder, Odd(), signature=signature, code_paths=[__file__])

@@ -8,7 +8,6 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -23,7 +22,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
-from tests.serving.odd_models import Odd, saved
+from tests.serving.odd_models import saved, saved_odd
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
 logger = logging.getLogger(__name__)
@@ -47,11 +46,7 @@ def kmeans(iris, tmp_path_factory) -> str:
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory) -> str:
     """The model with a will of its own."""
-    folder = tmp_path_factory.mktemp("odd") / "odd"
-    signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([2.0]))
-    return saved(
-        folder, Odd(), signature=signature, code_paths=[str(Path(__file__).with_name("odd_models.py"))]
-    )
+    return saved_odd(tmp_path_factory.mktemp("odd") / "odd")
 
 
 @pytest.fixture(scope="module")
@@ -307,30 +302,6 @@ def test_limits_hold_in_every_form(start, kmeans, iris) -> None:
         assert served.call(path, records(iris.head(10)))[0] == 200
         time.sleep(0.5)
         assert "slipway_rows_total 10.0" in served.call("/metrics")[1]
-
-
-def test_a_retired_version_finishes_what_it_was_asked(odd) -> None:
-    """Two swaps later its processes end, after what waits there and not before."""
-    import asyncio
-
-    from serving.errors import Busy
-    from serving.remote import Remote
-    from serving.settings import Limits, Model
-
-    async def scenario() -> None:
-        served = Remote(Model(odd, runtime="pyfunc"), Limits(), processes=1, joins=True)
-        bodies = [json.dumps({"dataframe_records": [{"x": x}]}).encode() for x in (-4.0, 1.0, 2.0)]
-        asked = [asyncio.create_task(served.ask(body, "application/json")) for body in bodies]
-        await asyncio.sleep(0.1)
-        served.close()
-        replies = await asyncio.gather(*asked)
-        assert [json.loads(reply.body)["predictions"] for reply in replies] == [[-8.0], [2.0], [4.0]]
-        with pytest.raises(Busy):
-            await served.ask(bodies[1], "application/json")
-        await asyncio.wait_for(asyncio.gather(*served._tasks), 10)
-        assert served._first[0].process.returncode is not None
-
-    asyncio.run(scenario())
 
 
 def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
