@@ -98,14 +98,34 @@ def test_a_bad_request_does_not_touch_its_neighbours(linear) -> None:
         np.testing.assert_allclose(first, other, rtol=1e-6)
 
 
-def test_a_model_that_looks_at_its_neighbours_is_never_joined(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("requests", [3, 10])
+def test_a_model_that_looks_at_its_neighbours_is_never_joined(requests, tmp_path, monkeypatch) -> None:
     """The first joint answers are compared with single ones, which are what the clients get."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     runner = Runner(saved(tmp_path / "nosy", Nosy()), most_rows=100)
-    bodies = [json.dumps({"dataframe_records": [{"x": value}]}).encode() for value in (5.0, 1.0, 3.0)]
-    found = runner.answer([Request("application/json", body) for body in bodies])
-    assert [json.loads(response.body) for response in found] == [{"predictions": [0.0]}] * 3
+    bodies = [json.dumps({"dataframe_records": [{"x": float(-x)}]}).encode() for x in range(requests)]
+    assert answers(runner, bodies) == [(200, [0.0])] * requests
     assert not runner.joins
+
+
+def test_a_joint_call_is_checked_at_a_small_price(linear) -> None:
+    """Thirty requests that wait make at most five calls, while the first ones are compared."""
+    calls = 0
+
+    def counted(data: Any, params: Any = None) -> Any:
+        nonlocal calls
+        calls += 1
+        return predict(data, params=params)
+
+    predict, linear._model.predict = linear._model.predict, counted
+    linear._joint = 0
+    bodies = [split_of(np.ones((1, 6)))] * 30
+    for _ in range(FIRST_CHECKED):
+        answers(linear, bodies)
+    assert FIRST_CHECKED < calls <= 5 * FIRST_CHECKED
+    answers(linear, bodies)
+    assert calls <= 5 * FIRST_CHECKED + 1
+    linear._model.predict = predict
 
 
 @pytest.mark.filterwarnings("ignore")
