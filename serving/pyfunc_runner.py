@@ -5,8 +5,8 @@ Started as `python -m serving.pyfunc_runner FD`. It loads the model with MLflow'
 in batches, in MLflow's own formats, and are read by MLflow's own parser under the model's signature.
 
 Requests of one form (the same columns, the same types in each) are joined into one `predict`, where
-the model works row by row: the first joint answers, and one in a hundred later, are held against those
-of up to four of the requests alone, and joining ends for good where they differ by more than `NEAR`. A joint call
+the model works row by row: of the first joint calls, and of one in a hundred later, up to four requests
+are answered alone too, and joining ends for good where the two differ by more than `NEAR`. A joint call
 that fails is done again request by request, so that a bad one spoils no other.
 """
 
