@@ -16,6 +16,7 @@ BENCHMARKS = {
     "overload": "our server at twice the load that it can carry",
     "protocols": "the Open Inference Protocol beside /invocations, and gRPC beside an echo",
     "adoption": "the Flask script of docs/from-flask.md beside what takes its place",
+    "pyfunc": "models that do not compile, beside stock MLflow",
     "trials": "what a hundred trials cost beside their fits",
     "intervals": "what an interval costs the server",
     "moves": "how soon a moved alias is served, with a model of 5 MB",

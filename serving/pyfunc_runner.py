@@ -5,8 +5,8 @@ Started as `python -m serving.pyfunc_runner FD`. It loads the model with MLflow'
 in batches, in MLflow's own formats, and are read by MLflow's own parser under the model's signature.
 
 Requests of one form (the same columns, the same types in each) are joined into one `predict`, where
-the model works row by row: the first joint answers, and one in a thousand later, are held against those
-of each request alone, and joining ends for good where they differ by more than `NEAR`. A joint call
+the model works row by row: of the first joint calls, and of one in a hundred later, up to four requests
+are answered alone too, and joining ends for good where the two differ by more than `NEAR`. A joint call
 that fails is done again request by request, so that a bad one spoils no other.
 """
 
@@ -15,12 +15,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,10 +32,14 @@ from serving.frames import frame, read_frame
 from serving.requests import CSV, PARQUET
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-FIRST_CHECKED, THEN_EVERY = 3, 1000
-"""Joint answers that are held against single ones: the first few, and one in so many later."""
+FIRST_CHECKED, THEN_EVERY, CHECKED_AT_ONCE = 10, 100, 4
+"""Joint answers that are held against single ones: the first few, and one in so many later. At most so many
+requests of each: a call of a Keras network takes 40 ms, and 32 of them would be felt as a stall.
+"""
 
 NEAR = 1e-6
+QUOTED = re.compile(r" of (?:data )?([`']).*\1 with", re.DOTALL)
+"""What a request held, in MLflow's words about it."""
 
 logger = logging.getLogger("serving.pyfunc")
 
@@ -90,6 +96,9 @@ class Runner:
         self._errors = mlflow.exceptions.MlflowException
         self._model = mlflow.pyfunc.load_model(folder)
         self._schema = self._model.metadata.get_input_schema()
+        self._by_hints = self._model.metadata._is_signature_from_type_hint()
+        if keras := sys.modules.get("keras"):
+            keras.utils.disable_interactive_logging()  # no progress bar for each call
         self._most_rows = most_rows
         self._joint = 0
         self.joins = True
@@ -126,13 +135,21 @@ class Runner:
             return [self._alone(each) for each in members]
         together = self._together(members)
         self._joint += 1
-        if together is not None and (self._joint > FIRST_CHECKED and self._joint % THEN_EVERY):
+        if together is not None and (self._is_unchecked() or self._holds(members, together)):
             return together
-        alone = [self._alone(each) for each in members]
-        if together is not None and not _are_near(together, alone):
-            self.joins = False
+        return [self._alone(each) for each in members]
+
+    def _is_unchecked(self) -> bool:
+        return self._joint > FIRST_CHECKED and self._joint % THEN_EVERY != 0
+
+    def _holds(self, members: list[Parsed], together: list[Response]) -> bool:
+        """Return whether some of the requests get the same answer alone, and end joining where not."""
+        step = -(-len(members) // CHECKED_AT_ONCE)
+        places = range(self._joint % step, len(members), step)
+        self.joins = _are_near([together[at] for at in places], [self._alone(members[at]) for at in places])
+        if not self.joins:
             logger.warning("predictions depend on the other rows of a call: requests are no longer joined")
-        return alone
+        return self.joins
 
     def _together(self, members: list[Parsed]) -> list[Response] | None:
         """Answer all in one call; None where that does not work out."""
@@ -147,16 +164,9 @@ class Runner:
         try:
             answered = self._predict({first.form: content}, None, most=len(rows))
             whole = _loads(answered.body)["predictions"]
+            return _parts(whole, [len(each.rows) for each in members])
         except Exception:  # whatever one of them did: each is tried alone
             return None
-        parts, start = [], 0
-        for each in members:
-            part = _slice(whole, start, start + len(each.rows), len(rows))
-            if part is None:
-                return None
-            parts.append(Response(200, orjson.dumps({"predictions": part}), len(each.rows)))
-            start += len(each.rows)
-        return parts
 
     def _alone(self, request: Parsed) -> Response:
         params = request.content.get("params")
@@ -167,12 +177,22 @@ class Runner:
 
     def _predict(self, content: dict[str, Any], params: Any, *, most: int = 0) -> Response:
         try:
-            data = self._server.infer_and_parse_data(content, self._schema)
+            data = self._read(content)
+        except RefusedRequest:
+            raise
         except self._errors as error:
             raise RefusedRequest(400, _plain(error)) from error
         except Exception as error:
             raise RefusedRequest(400, f"the input cannot be read ({type(error).__name__})") from error
         return self._predicted(data, params, most=most)
+
+    def _read(self, content: dict[str, Any]) -> Any:
+        """Return what the model takes; one with type hints checks what was sent by itself, as it came."""
+        if not self._by_hints:
+            return self._server.infer_and_parse_data(content, self._schema)
+        if "inputs" not in content:
+            raise RefusedRequest(400, "the model's predict has type hints: send its list as inputs")
+        return content["inputs"]
 
     def _predicted(self, data: Any, params: Any, *, most: int = 0) -> Response:
         rows, limit = _count(data), most or self._most_rows
@@ -181,15 +201,15 @@ class Runner:
         written = StringIO()
         try:
             self._server.predictions_to_json(self._model.predict(data, params=params), written)
+            text = written.getvalue()
+            is_json = "N" not in text and "I" not in text  # neither NaN nor Infinity
+            return Response(200, text.encode() if is_json else orjson.dumps(_loads(text)), rows)
         except self._errors as error:
             raise RefusedRequest(400, _plain(error)) from error
         except Exception as error:
             logger.exception("predict failed")
             reason = f"the model cannot score this input ({type(error).__name__}); its log has the reason"
             raise RefusedRequest(400, reason) from error
-        text = written.getvalue()
-        is_json = "N" not in text and "I" not in text  # neither NaN nor Infinity
-        return Response(200, text.encode() if is_json else orjson.dumps(_loads(text)), rows)
 
     def _table(self, request: Request) -> Any:
         try:
@@ -203,7 +223,7 @@ class Runner:
 def _count(data: Any) -> int:
     """Return how many rows MLflow's parser made of a request: of a table, an array, or arrays by name."""
     first = next(iter(data.values()), ()) if type(data) is dict else data
-    return len(first) if np.ndim(first) else 1
+    return len(first) if type(first) is list or np.ndim(first) else 1
 
 
 def _loads(text: str | bytes) -> Any:
@@ -248,8 +268,16 @@ def _columns_key(form: str, names: Any, rows: Any) -> tuple[tuple[Any, ...] | No
         return None, ()
     if not rows or set(map(len, rows)) != {len(names)} or set(map(type, names)) != {str}:
         return None, rows
-    types = tuple(frozenset(map(type, column)) for column in zip(*rows, strict=True))
-    return None if any(kind & {list, dict} for kind in types) else (form, *names, *types), rows
+    columns = list(zip(*rows, strict=True))
+    types = tuple(frozenset(map(type, column)) for column in columns)
+    if any(kind & {list, dict} for kind in types) or any(map(_holds_large, columns, types)):
+        return None, rows
+    return (form, *names, *types), rows
+
+
+def _holds_large(column: Sequence[Any], types: frozenset[type]) -> bool:
+    """Return whether a column has integers that pandas keeps in another type than it keeps smaller ones."""
+    return int in types and max(cell for cell in column if type(cell) is int) >= 2**63
 
 
 def _array_key(form: str, data: Any) -> tuple[Any, ...] | None:
@@ -262,13 +290,18 @@ def _array_key(form: str, data: Any) -> tuple[Any, ...] | None:
     return None if array.dtype == object else (form, array.dtype.kind, array.shape[1:])
 
 
-def _slice(whole: Any, start: int, end: int, rows: int) -> Any:
-    """Return a request's part of the predictions, or None where they are not one for each row."""
-    if type(whole) is list:
-        return whole[start:end] if len(whole) == rows else None
-    if type(whole) is dict and all(type(values) is list and len(values) == rows for values in whole.values()):
-        return {name: values[start:end] for name, values in whole.items()}
-    return None
+def _parts(whole: Any, sizes: Sequence[int]) -> list[Response] | None:
+    """Return each request's part of the predictions, or None where they are not one for each row."""
+    ends = list(accumulate(sizes))
+    columns = whole.values() if type(whole) is dict else [whole]
+    if any(type(values) is not list or len(values) != ends[-1] for values in columns):
+        return None
+    parts = []
+    for size, end in zip(sizes, ends, strict=True):
+        place = slice(end - size, end)
+        part = {name: whole[name][place] for name in whole} if type(whole) is dict else whole[place]
+        parts.append(Response(200, orjson.dumps({"predictions": part}), size))
+    return parts
 
 
 def _are_near(some: list[Response], others: list[Response]) -> bool:
@@ -290,7 +323,8 @@ def _is_near(one: Any, other: Any) -> bool:
 
 def _plain(error: Any) -> str:
     """Return an MLflow error's last sentence, without the data that it quotes."""
-    return str(error.message).rpartition("Error: ")[2].strip().splitlines()[0][:500]
+    said = QUOTED.sub(" with", str(error.message).rpartition("Error: ")[2]).partition(", invalid elements")[0]
+    return (said.strip() or "the model does not take this input").splitlines()[0][:500]
 
 
 def _refusal(error: RefusedRequest) -> Response:

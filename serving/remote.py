@@ -67,13 +67,22 @@ class Reply(NamedTuple):
     body: bytes
 
 
+class _Failure(NamedTuple):
+    """Why there is no reply. As an exception in a future, which asyncio.wait_for makes one too, it would stand in a
+    cycle with its own traceback, and keep the requests' bodies until the collector comes by, which is seldom.
+    """
+
+    kind: type[RequestError]
+    text: str
+
+
 @dataclass
 class _Waiting:
     """A request that is not answered yet."""
 
     kind: str
     body: bytes
-    promised: asyncio.Future[Reply] = field(repr=False)
+    promised: asyncio.Future[Reply | _Failure] = field(repr=False)
 
 
 class _Closed(Exception):
@@ -86,6 +95,7 @@ def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
     process = subprocess.Popen(
         [sys.executable, "-m", "serving.pyfunc_runner", str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
+        stdout=2,  # what a model prints is a log, and nobody may be reading our own output
         pass_fds=[theirs.fileno()],
     )
     theirs.close()
@@ -157,9 +167,12 @@ class Remote:
         self._waiting.append(waiting)
         self._came.set()
         try:
-            reply = await asyncio.wait_for(waiting.promised, self._limits.work_seconds)
+            async with asyncio.timeout(self._limits.work_seconds):
+                reply = await waiting.promised
         except TimeoutError as error:
             raise TooSlow("the model took too long: send fewer rows, or try again") from error
+        if isinstance(reply, _Failure):
+            raise reply.kind(reply.text)
         if reply.status != 200:
             raise ModelRefused(reply.status, str(orjson.loads(reply.body).get("message", "the model failed")))
         return reply
@@ -201,12 +214,12 @@ class Remote:
                 return await asyncio.to_thread(start, self.model, self._limits, joins=self._joins)
             except (ModelError, OSError) as error:
                 logger.error("%s", error)  # noqa: TRY400 - the text says it all
-                self._fail_waiting(Busy("the model cannot be loaded again: try later"))
+                self._fail_waiting(_Failure(Busy, "the model cannot be loaded again: try later"))
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _fail_waiting(self, error: RequestError) -> None:
+    def _fail_waiting(self, failure: _Failure) -> None:
         while self._waiting:
-            _settle([self._waiting.popleft()], error)
+            _settle([self._waiting.popleft()], failure)
 
     async def _feed(self, place: _Process) -> None:
         """Send batches and hand out their answers; raises where the process dies or hangs."""
@@ -215,16 +228,16 @@ class Remote:
             while True:
                 batch = await self._batch()
                 try:
-                    answers = await asyncio.wait_for(
-                        _exchange(reader, writer, batch), self._limits.work_seconds
-                    )
+                    async with asyncio.timeout(self._limits.work_seconds):
+                        answers = await _exchange(reader, writer, batch)
                 except TimeoutError:
-                    _settle(
-                        batch, TooSlow("the model took too long and was stopped: send fewer rows at once")
-                    )
+                    reason = "the model took too long and was stopped: send fewer rows at once"
+                    _settle(batch, _Failure(TooSlow, reason))
                     raise
                 except (OSError, EOFError):
-                    _settle(batch, Busy("the model's process ended while it scored this: try again"))
+                    _settle(
+                        batch, _Failure(Busy, "the model's process ended while it scored this: try again")
+                    )
                     raise
                 for waiting, answer in zip(batch, answers, strict=True):
                     if not waiting.promised.done():
@@ -263,7 +276,7 @@ async def _exchange(
     ]
 
 
-def _settle(batch: Sequence[_Waiting], error: RequestError) -> None:
+def _settle(batch: Sequence[_Waiting], failure: _Failure) -> None:
     for waiting in batch:
         if not waiting.promised.done():
-            waiting.promised.set_exception(error)
+            waiting.promised.set_result(failure)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -18,18 +17,15 @@ import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from mlflow.models import infer_signature
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris
-from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from serving.pyfunc_runner import Request, Runner
-from tests.serving.odd_models import Nosy, Odd
+from tests.serving.odd_models import saved, saved_odd
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
+logger = logging.getLogger(__name__)
 COLUMNS = ["sepal", "width", "petal", "across"]
 
 
@@ -37,17 +33,6 @@ COLUMNS = ["sepal", "width", "petal", "across"]
 def iris() -> pd.DataFrame:
     """Four numbers for each flower."""
     return pd.DataFrame(load_iris().data, columns=COLUMNS)
-
-
-def saved(folder: Path, model: Any, **options: Any) -> str:
-    """Save with MLflow, which warns of much."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        if isinstance(model, mlflow.pyfunc.PythonModel):
-            mlflow.pyfunc.save_model(folder, python_model=model, **options)
-        else:
-            mlflow.sklearn.save_model(model, folder, serialization_format="cloudpickle", **options)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
@@ -59,20 +44,9 @@ def kmeans(iris, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def knn(iris, tmp_path_factory) -> str:
-    """What MLflow's own tests of its scoring server use: no signature."""
-    model = KNeighborsClassifier().fit(iris.to_numpy(), load_iris().target)
-    return saved(tmp_path_factory.mktemp("knn") / "knn", model)
-
-
-@pytest.fixture(scope="module")
 def odd(tmp_path_factory) -> str:
     """The model with a will of its own."""
-    folder = tmp_path_factory.mktemp("odd") / "odd"
-    signature = infer_signature(pd.DataFrame({"x": [1.0]}), np.array([2.0]))
-    return saved(
-        folder, Odd(), signature=signature, code_paths=[str(Path(__file__).with_name("odd_models.py"))]
-    )
+    return saved_odd(tmp_path_factory.mktemp("odd") / "odd")
 
 
 @pytest.fixture(scope="module")
@@ -160,91 +134,6 @@ def test_the_signature_and_the_fronts_strictness_hold(body, status, says, cluste
     assert "Traceback" not in json.dumps(answer)
 
 
-def test_mlflows_own_behaviour_without_a_signature_holds(start, knn, iris) -> None:
-    """Its tests' cases: frames, arrays, nested lists, CSV; refusals of broken and of unknown bodies."""
-    rows, expected = iris.head(3), [0, 0, 0]
-    array = rows.to_numpy().tolist()
-    with start("--model", knn, "--runtime", "pyfunc") as served:
-        tables = {form: content for form, content in forms(rows).items() if form.startswith("dataframe")}
-        bodies = [
-            *({form: content} for form, content in tables.items()),
-            {"instances": array},
-            {"inputs": array},
-        ]
-        for body in bodies:
-            assert served.call("/invocations", body)[:2] == (200, {"predictions": expected})
-        csv = {"Content-Type": "text/csv; charset=UTF-8"}
-        assert served.call("/invocations", rows.to_csv(index=False).encode(), headers=csv)[0] == 200
-        for body, kind, status in (
-            (b"{}", "application/json", 400),
-            (b'{"dataframe_split": {"data": [[1]]}}', "application/json", 400),
-            (b'{"inputs": [["a"]]}', "application/json", 400),
-            (b"\xff", "application/json", 400),
-            (b"a,b\n1", "not_a_type", 415),
-            (b"{}", "application/json; charset=latin-1", 415),
-        ):
-            found = served.call("/invocations", body, headers={"Content-Type": kind})
-            assert (found[0], "error_code" in found[1]) == (status, True), (body, found)
-        assert served.call("/ping")[0] == served.call("/health")[0] == 200
-        assert served.call("/version")[1] == mlflow.__version__
-
-
-@pytest.fixture(scope="module")
-def linear(tmp_path_factory) -> Runner:
-    """A model on BLAS, in this process."""
-    random = np.random.default_rng(0)
-    x = pd.DataFrame(random.normal(size=(200, 6)), columns=list("abcdef"))
-    model = LinearRegression().fit(x, x.to_numpy() @ np.arange(6.0))
-    folder = tmp_path_factory.mktemp("linear") / "m"
-    return Runner(saved(folder, model, signature=infer_signature(x, model.predict(x))), most_rows=100)
-
-
-def split_of(rows: np.ndarray) -> bytes:
-    """One request."""
-    return json.dumps({"dataframe_split": {"columns": list("abcdef"), "data": rows.tolist()}}).encode()
-
-
-@given(sizes=st.lists(st.integers(1, 7), min_size=2, max_size=12), seed=st.integers(0, 2**31))
-@settings(max_examples=40, deadline=None)
-def test_joined_answers_equal_single_ones(linear, sizes, seed) -> None:
-    """Whatever requests happen to wait together; one part in a million is left to BLAS."""
-    random = np.random.default_rng(seed)
-    bodies = [split_of(random.normal(size=(size, 6)) * 10.0 ** random.integers(-3, 4)) for size in sizes]
-    linear._joint = 10  # beyond those that are compared and answered alone
-    together = linear.answer([Request("application/json", body) for body in bodies])
-    for body, response in zip(bodies, together, strict=True):
-        (alone,) = linear.answer([Request("application/json", body)])
-        one, other = json.loads(response.body)["predictions"], json.loads(alone.body)["predictions"]
-        np.testing.assert_allclose(one, other, rtol=1e-6)
-    assert linear.joins
-
-
-def test_a_bad_request_does_not_touch_its_neighbours(linear) -> None:
-    """Text among numbers, a row too short, too many rows, no JSON object: each gets its own answer."""
-    good = split_of(np.ones((2, 6)))
-    text = good.replace(b"1.0", b'"x"', 1)
-    short = b'{"dataframe_split": {"columns": ["a"], "data": [[1.0]]}}'
-    many = split_of(np.ones((101, 6)))
-    nan = good.replace(b"1.0", b"1e400", 1)  # more than a float64 holds
-    found = linear.answer(
-        [Request("application/json", body) for body in (good, text, short, good, many, nan, good)]
-    )
-    assert [response.status for response in found] == [200, 400, 400, 200, 413, 400, 200]
-    first, *others = (json.loads(found[place].body)["predictions"] for place in (0, 3, 6))
-    for other in others:
-        np.testing.assert_allclose(first, other, rtol=1e-6)
-
-
-def test_a_model_that_looks_at_its_neighbours_is_never_joined(tmp_path, monkeypatch) -> None:
-    """The first joint answers are compared with single ones, which are what the clients get."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    runner = Runner(saved(tmp_path / "nosy", Nosy()), most_rows=100)
-    bodies = [json.dumps({"dataframe_records": [{"x": value}]}).encode() for value in (5.0, 1.0, 3.0)]
-    found = runner.answer([Request("application/json", body) for body in bodies])
-    assert [json.loads(response.body) for response in found] == [{"predictions": [0.0]}] * 3
-    assert not runner.joins
-
-
 def test_requests_that_wait_are_joined_and_those_that_need_not_do_not_wait(oddly) -> None:
     """While one takes 0.3 s others queue and come back together; alone, a request is quick."""
     ask = lambda value: oddly.call("/invocations", {"dataframe_records": [{"x": value}]})  # noqa: E731
@@ -270,21 +159,56 @@ def test_an_error_of_the_model_stays_its_own(oddly) -> None:
     assert "secret" not in json.dumps(found[2][1])
 
 
+def test_a_model_that_prints_does_not_wait_for_a_reader(oddly) -> None:
+    """Keras draws a progress bar for each call; nobody reads the server's output after its first line."""
+    for _ in range(3):
+        answer = oddly.call("/invocations", {"dataframe_records": [{"x": -5.0}]})
+        assert answer[:2] == (200, {"predictions": [-10.0]})
+
+
 @pytest.mark.parametrize(("value", "status"), [(-3.0, 503), (-2.0, 504)])
 def test_a_process_that_dies_or_hangs_is_replaced(value, status, oddly) -> None:
     """Its request gets 503 or 504, and soon the model answers again, from another process."""
     before = {each.pid for each in psutil.Process(oddly.process.pid).children(recursive=True)}
     found, answer, _ = oddly.call("/invocations", {"dataframe_records": [{"x": value}]})
     assert (found, "error_code" in answer) == (status, True)
-    for _ in range(200):
-        if oddly.call("/invocations", {"dataframe_records": [{"x": 1.0}]})[0] == 200:
-            break
-        time.sleep(0.1)
-    else:
-        raise AssertionError("it did not come back")
+    wait_until_it_answers(oddly)
     after = {each.pid for each in psutil.Process(oddly.process.pid).children(recursive=True)}
     assert len(after) == len(before)
     assert after != before
+
+
+def wait_until_it_answers(served: Any) -> None:
+    """Return once the model's process is back."""
+    for _ in range(300):
+        if served.call("/invocations", {"dataframe_records": [{"x": 1.0}]})[0] == 200:
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not come back")
+
+
+def test_memory_does_not_grow_with_processes_that_die_or_hang(start, odd) -> None:
+    """Six times eight bodies of 1 MB at once, one of them deadly: after the first round nothing is kept."""
+    with start("--model", odd, "--runtime", "pyfunc", "--work-seconds", "3") as served:
+        (worker,) = (
+            each
+            for each in psutil.Process(served.process.pid).children(recursive=True)
+            if "serving.worker" in each.cmdline()
+        )
+        kept = []
+        for deadly in (-3.0, -2.0, -3.0, -3.0, -2.0, -3.0):
+            values = [1.0, 1.0, 1.0, deadly, 1.0, 1.0, 1.0, 1.0]
+            bodies = [{"dataframe_records": [{"x": value}], "note": "much " * 200_000} for value in values]
+            with ThreadPoolExecutor(8) as clients:
+                found = list(clients.map(lambda body: served.call("/invocations", body)[0], bodies))
+            assert found[3] == (503 if deadly == -3.0 else 504)
+            assert set(found) <= {200, 503, 504}
+            wait_until_it_answers(served)
+            assert len(worker.children()) == 1
+            kept.append((worker.memory_info().rss, worker.num_fds()))
+        logger.warning("the front's MB after each round: %s", [memory >> 20 for memory, _ in kept])
+        assert kept[-1][0] < kept[0][0] + 20 * 2**20
+        assert kept[-1][1] <= kept[0][1]
 
 
 def test_a_model_that_cannot_be_loaded_is_refused_at_the_start(start, tmp_path) -> None:
@@ -378,30 +302,6 @@ def test_limits_hold_in_every_form(start, kmeans, iris) -> None:
         assert served.call(path, records(iris.head(10)))[0] == 200
         time.sleep(0.5)
         assert "slipway_rows_total 10.0" in served.call("/metrics")[1]
-
-
-def test_a_retired_version_finishes_what_it_was_asked(odd) -> None:
-    """Two swaps later its processes end, after what waits there and not before."""
-    import asyncio
-
-    from serving.errors import Busy
-    from serving.remote import Remote
-    from serving.settings import Limits, Model
-
-    async def scenario() -> None:
-        served = Remote(Model(odd, runtime="pyfunc"), Limits(), processes=1, joins=True)
-        bodies = [json.dumps({"dataframe_records": [{"x": x}]}).encode() for x in (-4.0, 1.0, 2.0)]
-        asked = [asyncio.create_task(served.ask(body, "application/json")) for body in bodies]
-        await asyncio.sleep(0.1)
-        served.close()
-        replies = await asyncio.gather(*asked)
-        assert [json.loads(reply.body)["predictions"] for reply in replies] == [[-8.0], [2.0], [4.0]]
-        with pytest.raises(Busy):
-            await served.ask(bodies[1], "application/json")
-        await asyncio.wait_for(asyncio.gather(*served._tasks), 10)
-        assert served._first[0].process.returncode is not None
-
-    asyncio.run(scenario())
 
 
 def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
