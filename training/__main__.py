@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from serving.store import record_refusal
+from training.command_line import parse
 from training.config import (
     AdoptConfig,
     CheckConfig,
@@ -25,7 +26,6 @@ from training.config import (
     RecalibrateConfig,
     ReproduceConfig,
     RollbackConfig,
-    parse,
 )
 from training.errors import Terminated, TrainingError
 

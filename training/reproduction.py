@@ -20,8 +20,9 @@ from data.sources import open_source
 from data.tables import load_table
 from serving.scorer_format import read_files
 from training import registry, tracking
+from training.command_line import parse
 from training.compiling import compile_verified
-from training.config import ReproduceConfig, TrainConfig, parse
+from training.config import ReproduceConfig, TrainConfig
 from training.errors import DataChanged, NotOurs
 from training.models import build
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version

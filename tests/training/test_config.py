@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.config import HistoryConfig, PromoteConfig, TrainConfig, parse
+from training.command_line import parse
+from training.config import HistoryConfig, PromoteConfig, TrainConfig
 from training.errors import UsageError
 
 GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]

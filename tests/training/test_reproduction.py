@@ -12,7 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT, Workspace
-from training.config import TrainConfig, parse
+from training.command_line import parse
+from training.config import TrainConfig
 from training.reproduction import packages_in_words
 
 FLIGHTS = ["--data", str(ROOT / "data" / "samples" / "flights.csv"), "--target", "arr_delay"]
