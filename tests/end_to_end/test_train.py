@@ -212,6 +212,7 @@ def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) ->
     assert all(check["passed"] for page in pages if page["promoted"] for check in page["checks"])
 
 
+@pytest.mark.soak
 def test_two_first_trainings_at_once_leave_one_champion_that_can_be_rolled_back(
     workspace: Workspace,
 ) -> None:

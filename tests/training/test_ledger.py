@@ -101,6 +101,7 @@ print("lost", lost)
 """
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
 def test_eight_writers_at_once_never_overwrite_each_other(
     store: str,

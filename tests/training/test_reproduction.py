@@ -42,6 +42,7 @@ def reproduced(workspace: Workspace, name: str) -> str | None:
     return MlflowClient(workspace.uri).get_model_version(name, "1").tags.get("slipway.reproduced")
 
 
+@pytest.mark.soak
 def test_flights_are_rebuilt_to_the_same_digest_in_another_process(workspace: Workspace) -> None:
     """Categories, dates and units: graph, golden rows, parity and schema, byte for byte; the card has its slices."""
     trained = workspace.train(*FLIGHTS, "--promote", "never", "--units", "arr_delay=min,distance=mi")
