@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVR
 
 from tests.conftest import Workspace
 from training import registry
@@ -48,6 +56,15 @@ def encoded(model: Any, encoder: Any) -> Any:
     return make_pipeline(columns, model)
 
 
+def selecting(model: Any) -> Any:
+    """A pipeline that selects its columns by their type."""
+    columns = make_column_transformer(
+        (OneHotEncoder(), make_column_selector(dtype_include=object)),
+        (StandardScaler(), make_column_selector(dtype_include=np.number)),
+    )
+    return make_pipeline(columns, model)
+
+
 def adopt(model: Any, table: pd.DataFrame, *words: str) -> int:
     """Dump a model, write the rows, and run the command in this process."""
     joblib.dump(model, "old.pkl")
@@ -70,12 +87,20 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         GradientBoostingRegressor().fit(houses()[["area", "rooms"]].to_numpy(), houses()["price"]),
         make_pipeline(StandardScaler(), Ridge()).fit(houses()[["rooms", "area"]], houses()["price"]),
         encoded(Ridge(), OneHotEncoder()).fit(houses().drop(columns="price"), houses()["price"]),
+        make_pipeline(StandardScaler(), SVR(kernel="linear")).fit(
+            houses()[["area", "rooms"]].to_numpy(), houses()["price"]
+        ),
+        GridSearchCV(selecting(Ridge()), {"ridge__alpha": [0.1, 1.0]}, cv=2).fit(
+            houses()[["area", "rooms"]], houses()["price"]
+        ),
     ],
     ids=[
         "line on arrays, a target of one column",
         "trees on arrays",
         "columns in another order",
         "categories",
+        "coefficients that cannot be set",
+        "the best of a search, with a step that selects no columns",
     ],
 )
 def test_an_adopted_model_answers_as_it_did(model: Any, tracking: Workspace) -> None:
@@ -118,6 +143,64 @@ def test_categories_that_cannot_be_found_in_the_model_are_asked_for(
     assert adopt(vote, everything[everything["town"] != "Kiel"]) == 2
     assert "the rows lack 1 of the categories that it knows" in last_line(capsys)
     assert adopt(vote, everything) == 0
+
+
+def with_gaps(rows: int = 120, *, seed: int = 0, gap: Any = np.nan) -> pd.DataFrame:
+    """The houses, some without a town."""
+    frame = houses(rows, seed=seed)
+    towns = [gap if place % 9 == 0 else town for place, town in enumerate(frame["town"])]
+    return frame.assign(town=pd.Series(towns, dtype=object))
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(OneHotEncoder(), marks=pytest.mark.soak),
+        pytest.param(OneHotEncoder(handle_unknown="ignore"), marks=pytest.mark.soak),
+        make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+    ],
+    ids=["refuses unknown ones", "ignores unknown ones", "behind an imputer"],
+)
+def test_a_missing_category_means_what_it_meant_in_pandas(encoder: Any, tracking: Workspace) -> None:
+    """Tables and JSON have None, pandas has NaN, and scikit-learn tells the two apart."""
+    everything, fresh = with_gaps(), with_gaps(30, seed=1).drop(columns="price")
+    model = encoded(Ridge(), encoder).fit(everything.drop(columns="price"), everything["price"])
+    assert adopt(model, everything) == 0
+    champion = registry.champion("houses")
+    assert champion is not None
+    for gap in (np.nan, None):
+        rows = fresh.assign(town=fresh["town"].where(fresh["town"].notna(), gap))
+        np.testing.assert_allclose(champion.predict(rows), model.predict(fresh), rtol=1e-9)
+        np.testing.assert_allclose(champion.predict_with_stock_mlflow(rows), model.predict(fresh), rtol=1e-9)
+
+
+def test_a_model_that_knows_none_as_a_category_is_refused(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it ignores unknown categories, a gap would be scored as one of them without a word."""
+    everything = with_gaps(gap=None)
+    model = encoded(Ridge(), OneHotEncoder(handle_unknown="ignore"))
+    model.fit(everything.drop(columns="price"), everything["price"])
+    assert adopt(model, everything) == 2
+    assert "it was fitted on None, a missing category is NaN here" in last_line(capsys)
+
+
+def test_a_model_that_the_compiler_stumbles_over_is_refused(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It knows what training makes; what people bring may be anything."""
+    everything = houses().astype({"town": "category"})
+    model = HistGradientBoostingRegressor(max_iter=5, categorical_features="from_dtype")
+    assert adopt(model.fit(everything.drop(columns="price"), everything["price"]), everything) == 2
+    assert "old.pkl cannot be compiled: ValueError: could not convert string" in last_line(capsys)
+
+
+class Leaving:
+    """A pickle that imports a script without a main guard."""
+
+    def __reduce__(self) -> Any:
+        """End the process, and say that all went well."""
+        return sys.exit, (0,)
 
 
 class Malicious:
@@ -164,6 +247,10 @@ REFUSED = {
         "step KMeans cannot be compiled",
     ),
     "that was not fitted": (LinearRegression(), "old.pkl fails on the rows of rows.csv: NotFittedError"),
+    "that ends its script": (
+        Leaving(),
+        "old.pkl cannot be loaded: SystemExit: 0: pass what joblib.dump wrote",
+    ),
     "that is none": (
         {"w": 3.0},
         "old.pkl holds a dict, which predicts nothing: dump the fitted model itself",
@@ -244,3 +331,14 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse", "--data", "rows.csv"]
     assert main(promote) == 0, capsys.readouterr().err
     assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+
+
+def test_the_rows_of_the_adoption_are_not_fresh(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor are they where some have no outcome, which are left out, and said."""
+    model = LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])
+    assert adopt(model, NUMBERS.assign(price=NUMBERS["price"].where(NUMBERS.index > 9))) == 0
+    assert "10 rows have no price and are left out" in capsys.readouterr().out
+    assert main(["recalibrate", "--name", "houses", "--data", "rows.csv"]) == 2
+    assert "pass fresh labelled rows" in last_line(capsys)

@@ -33,6 +33,10 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
             step=type(step).__name__, reason="it encodes a column that holds no categories"
         )
     for feature, known in zip(features, step.categories_, strict=True):
+        if any(category is None for category in known):
+            raise UncompilableStep(
+                step=type(step).__name__, reason="it was fitted on None, a missing category is NaN here"
+            )
         lacking = set(known) - set(feature.values) if isinstance(feature, Text) else ()
         if any(isinstance(category, str) for category in lacking):
             raise UncompilableStep(
