@@ -30,14 +30,14 @@ from data.errors import MissingColumn, UnusableColumn
 from data.fingerprint import fingerprint
 from data.schema import Column, Schema
 from data.sources import open_source
-from data.splits import split_table
+from data.splits import SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
 from training.compiling import compile_verified, load_network, write_scorer
 from training.config import AdoptConfig
 from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
-from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register, split_rule
+from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
 from training.transformers import CategoryText
 
 
@@ -109,7 +109,7 @@ def _with_flat_target(model: Any) -> Any:
 
 
 def describe_rows(config: AdoptConfig, checked: Checked, model: Any, digest: str) -> Rows:
-    """Describe the columns that the model takes, in its order; a later training splits by the same rule."""
+    """Describe the columns that the model takes, in its order; the split is a form, for all rows count as held out."""
     table = checked.table
     names = features(config, table, model)
     empty = [name for name in names if table.kinds[name] is None]
@@ -119,7 +119,7 @@ def describe_rows(config: AdoptConfig, checked: Checked, model: Any, digest: str
     schema = describe(table, names, target=config.target, units=dict(config.units))
     known = dict(known_categories(model, names))
     columns = tuple(_with_known(column, known.get(column.name, set())) for column in schema.columns)
-    split = split_table(table, split_rule(config, table))
+    split = split_table(table, SplitRule("hash", tuple(names), config.holdout, salt=config.name))
     return Rows(checked, split, replace(schema, columns=columns), digest)
 
 

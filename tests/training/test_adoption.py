@@ -301,13 +301,14 @@ def test_an_adopted_model_takes_no_champions_place_by_itself(
 def test_a_later_training_is_held_to_the_adopted_champion(
     tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the rows that the new one holds out: if anything, the adopted one has the advantage."""
-    table = houses(400)
+    """On the rows that the new one holds out, by a split of its own, which no adopted one has to keep either."""
+    table = houses(400).assign(day=pd.date_range("2026-01-01", periods=400).strftime("%Y-%m-%d"))
     assert adopt(DummyLine().fit(table), table.drop(columns="town")) == 0
     words = ["--data", "rows.csv", "--target", "price", "--name", "houses", "--trials", "2"]
-    assert main(["train", *words]) == 0
+    assert main(["train", *words, "--split", "time", "--time_column", "day"]) == 0
     assert "of champion version 1's" in capsys.readouterr().out
     assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+    assert adopt(DummyLine().fit(table), NUMBERS) == 0  # without the time column
 
 
 class DummyLine(LinearRegression):
