@@ -145,10 +145,10 @@ def test_categories_that_cannot_be_found_in_the_model_are_asked_for(
     assert adopt(vote, everything) == 0
 
 
-def with_gaps(rows: int = 120, *, seed: int = 0, gap: Any = np.nan) -> pd.DataFrame:
+def with_gaps(rows: int = 120, *, seed: int = 0) -> pd.DataFrame:
     """The houses, some without a town."""
     frame = houses(rows, seed=seed)
-    towns = [gap if place % 9 == 0 else town for place, town in enumerate(frame["town"])]
+    towns = [np.nan if place % 9 == 0 else town for place, town in enumerate(frame["town"])]
     return frame.assign(town=pd.Series(towns, dtype=object))
 
 
@@ -174,15 +174,15 @@ def test_a_missing_category_means_what_it_meant_in_pandas(encoder: Any, tracking
         np.testing.assert_allclose(champion.predict_with_stock_mlflow(rows), model.predict(fresh), rtol=1e-9)
 
 
-def test_a_model_that_knows_none_as_a_category_is_refused(
-    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("known", [(None, "Ulm"), (2**53 + 1, 2**53 + 3)])
+def test_a_model_that_knows_other_categories_than_text_is_refused(
+    known: tuple[Any, Any], tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where it ignores unknown categories, a gap would be scored as one of them without a word."""
-    everything = with_gaps(gap=None)
+    """Where it ignores unknown categories, each would be scored as one of them without a word."""
+    everything = houses().assign(town=pd.Series(known * 60, dtype=object))
     model = encoded(Ridge(), OneHotEncoder(handle_unknown="ignore"))
-    model.fit(everything.drop(columns="price"), everything["price"])
-    assert adopt(model, everything) == 2
-    assert "it was fitted on None, a missing category is NaN here" in last_line(capsys)
+    assert adopt(model.fit(everything.drop(columns="price"), everything["price"]), everything) == 2
+    assert f"it was fitted on {known[0]}, a category is text here" in last_line(capsys)
 
 
 def test_a_model_that_the_compiler_stumbles_over_is_refused(
