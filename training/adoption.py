@@ -2,7 +2,7 @@
 
 Takes a joblib pickle or a Keras network, and rows with their outcomes: the model is held to the rows, compiled,
 compared with its graph, registered and put to the gate. Loading a pickle runs whatever code it holds; that cannot be
-prevented here, so it is said, and no other command does it.
+prevented here, so it is said, and nothing else in this package does it.
 
 Nobody knows which rows the model learned from. Its errors on the rows at hand may flatter it, so no interval is
 promised from them, and no champion gives way to it unless a person says so.
@@ -33,7 +33,7 @@ from data.sources import open_source
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
-from training.compiling import compile_verified, load_network, write_scorer
+from training.compiling import Network, compile_verified, load_network, write_scorer
 from training.config import AdoptConfig
 from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
@@ -101,7 +101,9 @@ def load(path: Path, digest: str, say: Say) -> Any:
 
 def _with_flat_target(model: Any) -> Any:
     """Let a line that was fitted on a target of shape (n, 1) predict (n,), as every version does."""
-    last = model[-1] if isinstance(model, Pipeline) else model
+    last = model
+    while isinstance(last, Pipeline):
+        last = last[-1]
     coefficients = getattr(last, "__dict__", {}).get("coef_")  # others compute theirs
     if isinstance(coefficients, np.ndarray) and coefficients.ndim == 2 and len(coefficients) == 1:
         last.coef_, last.intercept_ = coefficients[0], float(np.ravel(last.intercept_)[0])
@@ -169,7 +171,7 @@ def _with_known(column: Column, known: set[str]) -> Column:
 
 def _with_gaps_as_nan(model: Any, rows: Rows) -> Any:
     """Let encoders and imputers find a missing category as pandas has it: tables and JSON have None."""
-    if all(column.kind != "category" for column in rows.schema.columns):
+    if isinstance(model, Network) or all(column.kind != "category" for column in rows.schema.columns):
         return model
     frame = rows.checked.table.frame[list(rows.schema.names)]
     return make_pipeline(CategoryText().fit(frame), model)

@@ -85,7 +85,9 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         LinearRegression().fit(houses()[["area", "rooms"]].to_numpy(), houses()[["price"]].to_numpy()),
         GradientBoostingRegressor().fit(houses()[["area", "rooms"]].to_numpy(), houses()["price"]),
-        make_pipeline(StandardScaler(), Ridge()).fit(houses()[["rooms", "area"]], houses()["price"]),
+        make_pipeline(StandardScaler(), make_pipeline(LinearRegression())).fit(
+            houses()[["rooms", "area"]], houses()[["price"]]
+        ),
         encoded(Ridge(), OneHotEncoder()).fit(houses().drop(columns="price"), houses()["price"]),
         make_pipeline(StandardScaler(), SVR(kernel="linear")).fit(
             houses()[["area", "rooms"]].to_numpy(), houses()["price"]
@@ -97,7 +99,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     ids=[
         "line on arrays, a target of one column",
         "trees on arrays",
-        "columns in another order",
+        "columns in another order, a line within a line of steps",
         "categories",
         "coefficients that cannot be set",
         "the best of a search, with a step that selects no columns",
