@@ -188,6 +188,10 @@ def errors_on(rows: Rows, model: Any, config: AdoptConfig) -> Scores:
         fault = f"answers {len(table)} rows with the shape {predicted.shape}"
         repair = "pass one that predicts a number a row; --runtime pyfunc serves others"
         raise CannotAdopt(model=config.path.name, fault=fault, repair=repair)
+    lacking = int((~np.isfinite(predicted)).sum())
+    if lacking:
+        fault = f"gives no finite number for {lacking:,} of the {len(table):,} rows of {table.where}"
+        raise CannotAdopt(model=config.path.name, fault=fault, repair="pass rows that it can predict")
     return score(table.numbers(config.target), predicted)
 
 

@@ -230,6 +230,12 @@ def test_the_risk_is_said_and_nothing_is_loaded_for_a_table_that_is_refused(
     )
 
 
+def diverged(line: Any) -> Any:
+    """A line as it comes of a fit that went wrong."""
+    line.coef_ = line.coef_ * np.nan
+    return line
+
+
 NUMBERS = houses().drop(columns="town")
 REFUSED = {
     "of three columns": (
@@ -249,6 +255,10 @@ REFUSED = {
         "step KMeans cannot be compiled",
     ),
     "that was not fitted": (LinearRegression(), "old.pkl fails on the rows of rows.csv: NotFittedError"),
+    "of no numbers": (
+        diverged(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])),
+        "old.pkl gives no finite number for 120 of the 120 rows of rows.csv: pass rows that it can predict",
+    ),
     "that ends its script": (
         Leaving(),
         "old.pkl cannot be loaded: SystemExit: 0: pass what joblib.dump wrote",
