@@ -242,7 +242,7 @@ def _arrays(tensors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         taken = _array(tensors[0]["tensor-spec"])
         return {"rows": {"instances": taken, "inputs": taken}, "x": taken, "named": {}}
     arrays = {each["name"]: _array(each["tensor-spec"]) for each in tensors}
-    single = {name: each["items"] for name, each in arrays.items()}
+    single = {name: each.get("items", each) for name, each in arrays.items()}
     rows = list_of(ref("Row"), minItems=1)
     named = {"Row": object_of(single), "Columns": object_of(arrays)}
     return {"rows": {"instances": rows, "inputs": ref("Columns")}, "x": ref("Columns"), "named": named}

@@ -2,7 +2,7 @@
 
 Takes a joblib pickle or a Keras network, and rows with their outcomes: the model is held to the rows, compiled,
 compared with its graph, registered and put to the gate. Loading a pickle runs whatever code it holds; that cannot be
-prevented here, so it is said, and no other command does it.
+prevented here, so it is said, and nothing else in this package does it.
 
 Nobody knows which rows the model learned from. Its errors on the rows at hand may flatter it, so no interval is
 promised from them, and no champion gives way to it unless a person says so.
@@ -14,6 +14,7 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,21 +23,22 @@ import joblib
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import InconsistentVersionWarning
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
 from data.checks import Checked, check_table
 from data.errors import MissingColumn, UnusableColumn
 from data.fingerprint import fingerprint
 from data.schema import Column, Schema
 from data.sources import open_source
-from data.splits import split_table
+from data.splits import SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
-from training.compiling import compile_verified, load_network, write_scorer
+from training.compiling import Network, compile_verified, load_network, write_scorer
 from training.config import AdoptConfig
-from training.errors import CannotAdopt
+from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
-from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register, split_rule
+from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
+from training.transformers import CategoryText
 
 
 def adopt(config: AdoptConfig, say: Say) -> Outcome:
@@ -51,12 +53,13 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)
-        checked = check(config, say)
+        table, checked = check(config, say)
         digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
         model = load(config.path, digest, say)
-        rows = describe_rows(config, checked, model)
+        rows = describe_rows(config, checked, model, fingerprint(table))
+        model = _with_gaps_as_nan(model, rows)
         errors = errors_on(rows, model, config)
-        logged = log(job, rows, model)
+        logged = log(job, rows, model, config)
         record(job, rows, model, errors, logged)
         words = summary(rows.schema, model, errors, config)
         version = register(job, rows, logged, summary=words, tags={registry.ADOPTED_TAG: digest})
@@ -64,12 +67,15 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         return conclude(job, version, decide, summary=words)
 
 
-def check(config: AdoptConfig, say: Say) -> Checked:
-    """Load and check the rows, before anything of the model's is run."""
+def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:
+    """Return the table and its rows with an outcome, before anything of the model's is run."""
     table = load_table(open_source(config.data, query=config.query))
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
     mentioned = {"unit": [column for column, _ in config.units]}
-    return check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
+    checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
+    if checked.rows_without_target:
+        say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
+    return table, checked
 
 
 def load(path: Path, digest: str, say: Say) -> Any:
@@ -81,32 +87,31 @@ def load(path: Path, digest: str, say: Say) -> Any:
     )
     with warnings.catch_warnings(record=True) as noticed:
         warnings.simplefilter("always", InconsistentVersionWarning)
-        try:
+        repair = "pass what joblib.dump wrote, where the packages are installed that it was made with"
+        with _blamed_on(path, "cannot be loaded", repair):
             model = joblib.load(path)
-        except Exception as error:
-            fault = f"cannot be loaded: {type(error).__name__}: {_first_line(error)}"
-            repair = "pass what joblib.dump wrote, where the packages are installed that it was made with"
-            raise CannotAdopt(model=path.name, fault=fault, repair=repair) from error
     made_with = {getattr(each.message, "original_sklearn_version", "") for each in noticed} - {""}
     for version in sorted(made_with):
         say("warning", f"it was made with scikit-learn {version}: what it predicts here is what is kept")
     if not hasattr(model, "predict"):
         fault = f"holds a {type(model).__name__}, which predicts nothing"
         raise CannotAdopt(model=path.name, fault=fault, repair="dump the fitted model itself")
-    return _with_flat_target(model)
+    return _with_flat_target(getattr(model, "best_estimator_", model))  # of a search
 
 
 def _with_flat_target(model: Any) -> Any:
     """Let a line that was fitted on a target of shape (n, 1) predict (n,), as every version does."""
-    last = model[-1] if isinstance(model, Pipeline) else model
-    coefficients = getattr(last, "coef_", None)
+    last = model
+    while isinstance(last, Pipeline):
+        last = last[-1]
+    coefficients = getattr(last, "__dict__", {}).get("coef_")  # others compute theirs
     if isinstance(coefficients, np.ndarray) and coefficients.ndim == 2 and len(coefficients) == 1:
         last.coef_, last.intercept_ = coefficients[0], float(np.ravel(last.intercept_)[0])
     return model
 
 
-def describe_rows(config: AdoptConfig, checked: Checked, model: Any) -> Rows:
-    """Describe the columns that the model takes, in its order; a later training splits by the same rule."""
+def describe_rows(config: AdoptConfig, checked: Checked, model: Any, digest: str) -> Rows:
+    """Describe the columns that the model takes, in its order; the split is a form, for all rows count as held out."""
     table = checked.table
     names = features(config, table, model)
     empty = [name for name in names if table.kinds[name] is None]
@@ -116,8 +121,8 @@ def describe_rows(config: AdoptConfig, checked: Checked, model: Any) -> Rows:
     schema = describe(table, names, target=config.target, units=dict(config.units))
     known = dict(known_categories(model, names))
     columns = tuple(_with_known(column, known.get(column.name, set())) for column in schema.columns)
-    split = split_table(table, split_rule(config, table))
-    return Rows(checked, split, replace(schema, columns=columns), fingerprint(table))
+    split = split_table(table, SplitRule("hash", tuple(names), config.holdout, salt=config.name))
+    return Rows(checked, split, replace(schema, columns=columns), digest)
 
 
 def features(config: AdoptConfig, table: Table, model: Any) -> list[str]:
@@ -153,7 +158,7 @@ def known_categories(step: Any, names: Sequence[str]) -> Iterator[tuple[str, set
             yield from known_categories(inner, [names[place] for place in chosen])
     elif hasattr(step, "regressor_"):
         yield from known_categories(step.regressor_, names)
-    elif len(getattr(step, "categories_", ())) == len(names):
+    elif names and len(getattr(step, "categories_", ())) == len(names):
         for name, values in zip(names, step.categories_, strict=True):
             yield name, {value for value in values if isinstance(value, str)}
 
@@ -164,29 +169,38 @@ def _with_known(column: Column, known: set[str]) -> Column:
     return replace(column, categories=tuple(sorted({*column.categories, *known})))
 
 
+def _with_gaps_as_nan(model: Any, rows: Rows) -> Any:
+    """Let encoders and imputers find a missing category as pandas has it: tables and JSON have None."""
+    if isinstance(model, Network) or all(column.kind != "category" for column in rows.schema.columns):
+        return model
+    frame = rows.checked.table.frame[list(rows.schema.names)]
+    return make_pipeline(CategoryText().fit(frame), model)
+
+
 def errors_on(rows: Rows, model: Any, config: AdoptConfig) -> Scores:
     """Return the model's errors on the rows at hand; raises CannotAdopt where it fails on them."""
     table = rows.checked.table
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # fitted on arrays, it is surprised by names
-            predicted = np.asarray(model.predict(table.frame[list(rows.schema.names)]), dtype=np.float64)
-    except Exception as error:
-        fault = f"fails on the rows of {table.where}: {type(error).__name__}: {_first_line(error)}"
-        repair = "pass rows like those it was fitted on"
-        raise CannotAdopt(model=config.path.name, fault=fault, repair=repair) from error
+    fault, repair = f"fails on the rows of {table.where}", "pass rows like those it was fitted on"
+    with _blamed_on(config.path, fault, repair), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fitted on arrays, it is surprised by names
+        predicted = np.asarray(model.predict(table.frame[list(rows.schema.names)]), dtype=np.float64)
     if predicted.shape != (len(table),):
         fault = f"answers {len(table)} rows with the shape {predicted.shape}"
         repair = "pass one that predicts a number a row; --runtime pyfunc serves others"
         raise CannotAdopt(model=config.path.name, fault=fault, repair=repair)
+    lacking = int((~np.isfinite(predicted)).sum())
+    if lacking:
+        fault = f"gives no finite number for {lacking:,} of the {len(table):,} rows of {table.where}"
+        raise CannotAdopt(model=config.path.name, fault=fault, repair="pass rows that it can predict")
     return score(table.numbers(config.target), predicted)
 
 
-def log(job: Job, rows: Rows, model: Any) -> flavor.Logged:
+def log(job: Job, rows: Rows, model: Any, config: AdoptConfig) -> flavor.Logged:
     """Compile the model, and log it with its scorer; raises CompilingError."""
     table = rows.checked.table
-    frame, target = table.frame[list(rows.schema.names)], table.numbers(job.config.target)
-    compiled = compile_verified(model, schema=rows.schema, frame=frame, target=target)
+    frame, target = table.frame[list(rows.schema.names)], table.numbers(config.target)
+    with _blamed_on(config.path, "cannot be compiled", "--runtime pyfunc serves it as it is"):
+        compiled = compile_verified(model, schema=rows.schema, frame=frame, target=target)
     parity, schema = compiled.parity, rows.schema
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -230,5 +244,14 @@ def summary(schema: Schema, model: Any, errors: Scores, config: AdoptConfig) -> 
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+@contextmanager
+def _blamed_on(model: Path, fault: str, repair: str) -> Iterator[None]:
+    """Refuse a model whose own code fails: nobody here wrote it, and a script imported for its class may exit."""
+    try:
+        yield
+    except TrainingError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
+        found = f"{fault}: {type(error).__name__}: {line}"
+        raise CannotAdopt(model=model.name, fault=found, repair=repair) from error

@@ -42,10 +42,13 @@ REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
 
 TRUSTED = frozenset(
     [
+        "builtins.object",
         "functools.partial",
         "numpy.dtype",
+        "numpy.number",
         "scipy._lib.array_api_compat.numpy._aliases.asarray",
         "scipy.interpolate._bsplines.BSpline",
+        "sklearn.compose._column_transformer.make_column_selector",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.gaussian_process.kernels.ConstantKernel",
         "sklearn.gaussian_process.kernels.DotProduct",
@@ -64,7 +67,7 @@ TRUSTED = frozenset(
         "training.transformers.CategoryText",
     ]
 )
-"""Types that skops does not trust by itself and that our pipelines are made of."""
+"""Types that skops does not trust by itself and that pipelines are made of: ours, or those that people adopt."""
 
 
 @dataclass(frozen=True)

@@ -172,7 +172,8 @@ def split_rule(config: TrainConfig, table: Table) -> SplitRule:
     everything = tuple(name for name in table.names if name != config.target)
     columns = (config.split_by,) if config.split_by else config.key or everything
     asked = SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
-    known = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]
+    made = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]
+    known = [version for version in made if not version.adopted]  # any rows may be those of an adopted one
     if not known:
         return asked
     stored = known[-1].split

@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
+from serving.forms import of_signature
 from tests.serving.test_clients import generate
 from tests.serving.test_openapi import check, run_schemathesis
 from tests.serving.test_pyfunc import COLUMNS, saved
@@ -74,3 +75,17 @@ def test_the_document_holds_for_right_and_wrong_requests(model, start, tools, tm
         check(answer, "Predictions", document)
         place = served.url + "/models/m/openapi.json"
         assert "18 selected / 18 total" in run_schemathesis(place, folder=tmp_path, examples=20)
+
+
+def test_a_tensor_without_dimensions_is_one_number() -> None:
+    """The document of such a model was an internal error."""
+    specs = [
+        {"name": name, "tensor-spec": {"dtype": "float64", "shape": shape}}
+        for name, shape in (("a", []), ("b", [-1]))
+    ]
+    forms = of_signature({"inputs": specs, "outputs": []})
+    assert (
+        forms.named["Columns"]["properties"]["a"]
+        == forms.named["Row"]["properties"]["a"]
+        == {"type": "number"}
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor, VotingRegressor
+from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import SVR
 
 from tests.conftest import Workspace
 from training import registry
@@ -48,6 +56,15 @@ def encoded(model: Any, encoder: Any) -> Any:
     return make_pipeline(columns, model)
 
 
+def selecting(model: Any) -> Any:
+    """A pipeline that selects its columns by their type."""
+    columns = make_column_transformer(
+        (OneHotEncoder(), make_column_selector(dtype_include=object)),
+        (StandardScaler(), make_column_selector(dtype_include=np.number)),
+    )
+    return make_pipeline(columns, model)
+
+
 def adopt(model: Any, table: pd.DataFrame, *words: str) -> int:
     """Dump a model, write the rows, and run the command in this process."""
     joblib.dump(model, "old.pkl")
@@ -68,14 +85,24 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         LinearRegression().fit(houses()[["area", "rooms"]].to_numpy(), houses()[["price"]].to_numpy()),
         GradientBoostingRegressor().fit(houses()[["area", "rooms"]].to_numpy(), houses()["price"]),
-        make_pipeline(StandardScaler(), Ridge()).fit(houses()[["rooms", "area"]], houses()["price"]),
+        make_pipeline(StandardScaler(), make_pipeline(LinearRegression())).fit(
+            houses()[["rooms", "area"]], houses()[["price"]]
+        ),
         encoded(Ridge(), OneHotEncoder()).fit(houses().drop(columns="price"), houses()["price"]),
+        make_pipeline(StandardScaler(), SVR(kernel="linear")).fit(
+            houses()[["area", "rooms"]].to_numpy(), houses()["price"]
+        ),
+        GridSearchCV(selecting(Ridge()), {"ridge__alpha": [0.1, 1.0]}, cv=2).fit(
+            houses()[["area", "rooms"]], houses()["price"]
+        ),
     ],
     ids=[
         "line on arrays, a target of one column",
         "trees on arrays",
-        "columns in another order",
+        "columns in another order, a line within a line of steps",
         "categories",
+        "coefficients that cannot be set",
+        "the best of a search, with a step that selects no columns",
     ],
 )
 def test_an_adopted_model_answers_as_it_did(model: Any, tracking: Workspace) -> None:
@@ -120,6 +147,64 @@ def test_categories_that_cannot_be_found_in_the_model_are_asked_for(
     assert adopt(vote, everything) == 0
 
 
+def with_gaps(rows: int = 120, *, seed: int = 0) -> pd.DataFrame:
+    """The houses, some without a town."""
+    frame = houses(rows, seed=seed)
+    towns = [np.nan if place % 9 == 0 else town for place, town in enumerate(frame["town"])]
+    return frame.assign(town=pd.Series(towns, dtype=object))
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        pytest.param(OneHotEncoder(), marks=pytest.mark.soak),
+        pytest.param(OneHotEncoder(handle_unknown="ignore"), marks=pytest.mark.soak),
+        make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+    ],
+    ids=["refuses unknown ones", "ignores unknown ones", "behind an imputer"],
+)
+def test_a_missing_category_means_what_it_meant_in_pandas(encoder: Any, tracking: Workspace) -> None:
+    """Tables and JSON have None, pandas has NaN, and scikit-learn tells the two apart."""
+    everything, fresh = with_gaps(), with_gaps(30, seed=1).drop(columns="price")
+    model = encoded(Ridge(), encoder).fit(everything.drop(columns="price"), everything["price"])
+    assert adopt(model, everything) == 0
+    champion = registry.champion("houses")
+    assert champion is not None
+    for gap in (np.nan, None):
+        rows = fresh.assign(town=fresh["town"].where(fresh["town"].notna(), gap))
+        np.testing.assert_allclose(champion.predict(rows), model.predict(fresh), rtol=1e-9)
+        np.testing.assert_allclose(champion.predict_with_stock_mlflow(rows), model.predict(fresh), rtol=1e-9)
+
+
+@pytest.mark.parametrize("known", [(None, "Ulm"), (2**53 + 1, 2**53 + 3)])
+def test_a_model_that_knows_other_categories_than_text_is_refused(
+    known: tuple[Any, Any], tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it ignores unknown categories, each would be scored as one of them without a word."""
+    everything = houses().assign(town=pd.Series(known * 60, dtype=object))
+    model = encoded(Ridge(), OneHotEncoder(handle_unknown="ignore"))
+    assert adopt(model.fit(everything.drop(columns="price"), everything["price"]), everything) == 2
+    assert f"it was fitted on {known[0]}, a category is text here" in last_line(capsys)
+
+
+def test_a_model_that_the_compiler_stumbles_over_is_refused(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It knows what training makes; what people bring may be anything."""
+    everything = houses().astype({"town": "category"})
+    model = HistGradientBoostingRegressor(max_iter=5, categorical_features="from_dtype")
+    assert adopt(model.fit(everything.drop(columns="price"), everything["price"]), everything) == 2
+    assert "old.pkl cannot be compiled: ValueError: could not convert string" in last_line(capsys)
+
+
+class Leaving:
+    """A pickle that imports a script without a main guard."""
+
+    def __reduce__(self) -> Any:
+        """End the process, and say that all went well."""
+        return sys.exit, (0,)
+
+
 class Malicious:
     """What a pickle can do."""
 
@@ -145,6 +230,12 @@ def test_the_risk_is_said_and_nothing_is_loaded_for_a_table_that_is_refused(
     )
 
 
+def diverged(line: Any) -> Any:
+    """A line as it comes of a fit that went wrong."""
+    line.coef_ = line.coef_ * np.nan
+    return line
+
+
 NUMBERS = houses().drop(columns="town")
 REFUSED = {
     "of three columns": (
@@ -164,6 +255,14 @@ REFUSED = {
         "step KMeans cannot be compiled",
     ),
     "that was not fitted": (LinearRegression(), "old.pkl fails on the rows of rows.csv: NotFittedError"),
+    "of no numbers": (
+        diverged(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])),
+        "old.pkl gives no finite number for 120 of the 120 rows of rows.csv: pass rows that it can predict",
+    ),
+    "that ends its script": (
+        Leaving(),
+        "old.pkl cannot be loaded: SystemExit: 0: pass what joblib.dump wrote",
+    ),
     "that is none": (
         {"w": 3.0},
         "old.pkl holds a dict, which predicts nothing: dump the fitted model itself",
@@ -214,13 +313,14 @@ def test_an_adopted_model_takes_no_champions_place_by_itself(
 def test_a_later_training_is_held_to_the_adopted_champion(
     tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On the rows that the new one holds out: if anything, the adopted one has the advantage."""
-    table = houses(400)
+    """On the rows that the new one holds out, by a split of its own, which no adopted one has to keep either."""
+    table = houses(400).assign(day=pd.date_range("2026-01-01", periods=400).strftime("%Y-%m-%d"))
     assert adopt(DummyLine().fit(table), table.drop(columns="town")) == 0
     words = ["--data", "rows.csv", "--target", "price", "--name", "houses", "--trials", "2"]
-    assert main(["train", *words]) == 0
+    assert main(["train", *words, "--split", "time", "--time_column", "day"]) == 0
     assert "of champion version 1's" in capsys.readouterr().out
     assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+    assert adopt(DummyLine().fit(table), NUMBERS) == 0  # without the time column
 
 
 class DummyLine(LinearRegression):
@@ -244,3 +344,14 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse", "--data", "rows.csv"]
     assert main(promote) == 0, capsys.readouterr().err
     assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+
+
+def test_the_rows_of_the_adoption_are_not_fresh(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor are they where some have no outcome, which are left out, and said."""
+    model = LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])
+    assert adopt(model, NUMBERS.assign(price=NUMBERS["price"].where(NUMBERS.index > 9))) == 0
+    assert "10 rows have no price and are left out" in capsys.readouterr().out
+    assert main(["recalibrate", "--name", "houses", "--data", "rows.csv"]) == 2
+    assert "pass fresh labelled rows" in last_line(capsys)

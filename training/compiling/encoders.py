@@ -33,8 +33,14 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
             step=type(step).__name__, reason="it encodes a column that holds no categories"
         )
     for feature, known in zip(features, step.categories_, strict=True):
-        lacking = set(known) - set(feature.values) if isinstance(feature, Text) else ()
-        if any(isinstance(category, str) for category in lacking):
+        if not isinstance(feature, Text):
+            continue
+        alien = [each for each in known if each is None or not (isinstance(each, str) or pd.isna(each))]
+        if alien:
+            reason = f"it was fitted on {alien[0]!r}, a category is text here, and NaN where it is missing"
+            raise UncompilableStep(step=type(step).__name__, reason=reason)
+        lacking = {category for category in known if isinstance(category, str)} - set(feature.values)
+        if lacking:
             raise UncompilableStep(
                 step=type(step).__name__,
                 reason=f"the rows lack {len(lacking)} of the categories that it knows",

@@ -45,8 +45,12 @@ class Network:
 
     @property
     def n_features_in_(self) -> int:
-        """How many columns it takes, as scikit-learn calls it."""
-        return int(self.model.inputs[0].shape[1])
+        """How many columns it takes, as scikit-learn calls it; raises UncompilableStep where it takes no table."""
+        shapes = [tuple(tensor.shape) for tensor in self.model.inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] is None:
+            reason = f"its inputs are {shapes}, must be one of (None, columns)"
+            raise UncompilableStep(step=name_of(self.model), reason=reason)
+        return int(shapes[0][1])
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return predictions of shape (n_rows,); the frame's columns stand in the order of training."""

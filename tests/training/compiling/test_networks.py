@@ -14,6 +14,7 @@ from serving.scorer import Session
 from serving.scorer_format import TOLERANCE
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
 from training.compiling import (
+    Network,
     ParityFailed,
     UncompilableStep,
     compile_pipeline,
@@ -229,3 +230,12 @@ def test_a_network_that_drowns_in_rounding_is_refused(keras: Any) -> None:
     model = functional(keras, far, "float32")
     with pytest.raises(ParityFailed, match="at most 1e-05 is allowed"):
         compile_verified(model, schema=SCHEMA, frame=FRAME, target=TARGET)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("shapes", [[(None,)], [()], [(2, 3)], [(2,), (3,)]])
+def test_a_network_that_takes_no_table_says_what_it_takes(shapes: list[Any], keras: Any) -> None:
+    """Asked for its number of columns, before there are rows to try."""
+    inputs = [keras.Input(shape) for shape in shapes]
+    with pytest.raises(UncompilableStep, match=r"its inputs are .*, must be one of \(None, columns\)"):
+        _ = Network(keras.Model(inputs, inputs)).n_features_in_
