@@ -46,7 +46,7 @@ from training import (
 from training.assessment import Assessment, assess
 from training.compiling import Verified, pack_frame, with_scale, write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig
-from training.errors import SplitChanged, Superseded, TrainingError
+from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.models import Spec
 from training.search import Budget, Candidate, Choice, Told, choose
@@ -502,6 +502,10 @@ def _judge_again(
         return gate.forced(config.reason)
     recorded = tracking.recorded_params(version.run_id)
     where = config.data or recorded.get("data", "")
+    if not where:
+        raise UsageError(
+            message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
+        )
     table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {where}")

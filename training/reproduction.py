@@ -23,7 +23,7 @@ from training import registry, tracking
 from training.command_line import parse
 from training.compiling import compile_verified
 from training.config import ReproduceConfig, TrainConfig
-from training.errors import DataChanged, NotOurs
+from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
 
@@ -57,6 +57,10 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
 
 def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) -> tuple[Rows, int]:
     """Return the version's own rows, described and split as they were, and the seed."""
+    if version.adopted:
+        raise UsageError(
+            message=f"{version.name} version {version.number} was adopted from a file: no training can rebuild it"
+        )
     tags = tracking.recorded_tags(version.run_id)
     asked = _recorded_config(version, tags.get("slipway.command", ""))
     asked = replace(asked, data=config.data or asked.data, query=config.query or asked.query)

@@ -341,8 +341,11 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     assert json.loads((first.folder / "scorer/scorer.json").read_text()).get("intervals") is None
     houses(80, seed=5).to_csv("fresh.csv", index=False)
     assert main(["recalibrate", "--name", "houses", "--data", "fresh.csv"]) == 0
-    promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse", "--data", "rows.csv"]
-    assert main(promote) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse"]
+    assert main(promote) == 2
+    assert "houses version 2 recorded no table: pass rows to judge by" in last_line(capsys)
+    assert main([*promote, "--data", "rows.csv"]) == 0, capsys.readouterr().err
     assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
 
 
@@ -355,3 +358,11 @@ def test_the_rows_of_the_adoption_are_not_fresh(
     assert "10 rows have no price and are left out" in capsys.readouterr().out
     assert main(["recalibrate", "--name", "houses", "--data", "rows.csv"]) == 2
     assert "pass fresh labelled rows" in last_line(capsys)
+
+
+def test_an_adopted_version_is_not_rebuilt(tracking: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody recorded how it was fitted."""
+    assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
+    capsys.readouterr()
+    assert main(["reproduce", "--name", "houses", "--version", "1"]) == 2
+    assert "houses version 1 was adopted from a file: no training can rebuild it" in last_line(capsys)
