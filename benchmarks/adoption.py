@@ -10,11 +10,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks.protocols import rate
+from benchmarks.protocols import CALLERS, rate
 from benchmarks.server import ENVIRONMENT, PYTHON, ROOT, free_port
 from tests.conftest import wait_for_port
 
-ROUNDS = 3
+ROUNDS = 5
 
 
 @contextmanager
@@ -55,7 +55,9 @@ def main() -> None:
             rates = {name: [] for name in servers}
             for _ in range(ROUNDS):
                 for port, name in zip(ports, servers, strict=True):
-                    rates[name].append(rate(port, "/predict", {"x": 3}, scratch))
+                    rates[name].append(
+                        rate(f"http://127.0.0.1:{port}/predict", b'{"x": 3}', scratch, CALLERS, None)
+                    )
     ours = median(rates["in its place"])
     for name, found in rates.items():
         print(f"{name:<24}{median(found):>10,.0f} /s   ours is {ours / median(found):,.1f} times that")
