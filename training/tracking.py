@@ -151,8 +151,8 @@ def open_run() -> Iterator[Run]:
     except (MlflowException, OSError) as error:
         raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
     run = Run(active.info.run_id, active.info.experiment_id, opened_by_mlflow)
-    _open_on_runs(run.experiment_id)
     try:
+        _open_on_runs(run.experiment_id)
         yield run
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
@@ -233,8 +233,13 @@ def _git(*words: str) -> str:
 def _open_on_runs(experiment_id: str) -> None:
     """Say that the experiment holds training runs, unless somebody said otherwise."""
     client = mlflow.MlflowClient()
-    if EXPERIMENT_KIND not in client.get_experiment(experiment_id).tags:
-        client.set_experiment_tag(experiment_id, EXPERIMENT_KIND, "custom_model_development")
+    if EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
+        return
+    words = (experiment_id, EXPERIMENT_KIND, "custom_model_development")
+    try:
+        client.set_experiment_tag(*words)
+    except MlflowException:  # it looks, then inserts, and fails where another first training did so meanwhile
+        client.set_experiment_tag(*words)
 
 
 def _first_line(error: Exception) -> str:
