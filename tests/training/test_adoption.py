@@ -27,6 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVR
 
+from data.sources import open_source
+from data.tables import load_table
 from tests.conftest import Workspace
 from training import registry
 from training.__main__ import main
@@ -346,7 +348,9 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     assert main(promote) == 2
     assert "houses version 2 recorded no table: pass rows to judge by" in last_line(capsys)
     assert main([*promote, "--data", "rows.csv"]) == 0, capsys.readouterr().err
-    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+    second = registry.champion("houses")
+    assert second is not None
+    assert (second.number, second.adopted) == ("2", first.adopted)
 
 
 def test_the_rows_of_the_adoption_are_not_fresh(
@@ -366,3 +370,17 @@ def test_an_adopted_version_is_not_rebuilt(tracking: Workspace, capsys: pytest.C
     capsys.readouterr()
     assert main(["reproduce", "--name", "houses", "--version", "1"]) == 2
     assert "houses version 1 was adopted from a file: no training can rebuild it" in last_line(capsys)
+
+
+def test_all_rows_judge_an_adopted_model(tracking: Workspace) -> None:
+    """None is known to be new to it: a part of a small table would say less, and no more honestly."""
+    assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
+    champion = registry.champion("houses")
+    assert champion is not None
+    assert champion.held_out(load_table(open_source("rows.csv"))).all()
+    evidence = mlflow.artifacts.load_dict(f"runs:/{champion.run_id}/gate/evidence.json")
+    (against_mean,) = (check for check in evidence["checks"] if "training mean" in check["name"])
+    assert against_mean["passed"]
+    assert float(against_mean["found"].split(" of ")[1].split()[0]) == pytest.approx(
+        NUMBERS["price"].std(ddof=0), rel=1e-3
+    )
