@@ -11,7 +11,7 @@ EXTRAS ?= dev
 PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
-.PHONY: help install run test reliability soak check format bench bench-accuracy ui serve clean
+.PHONY: help install run test recorded soak check format bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,9 +42,9 @@ run: install ## train on the flights sample, register, promote, serve with stock
 test: install ## set-up and all tests
 	@python -m pytest -q -m "not soak"
 
-reliability: install ## break things, and write what happened to docs/reliability.md
-	@sed -i '1,/^|---/!d' docs/reliability.md
-	@WRITE_RELIABILITY=1 python -m pytest -q -m "not soak" tests/serving/test_follow.py
+recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
+	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
+	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlw recorded tests --include='test_*.py')
 
 soak: install ## the longer tests, with the figures that they measure
 	@python -m pytest -q -m soak -o log_cli=true --log-cli-level=WARNING

@@ -18,6 +18,7 @@ import pytest
 
 from serving.store import PINNED_TAG, digest_in
 from tests.conftest import ROOT, free_port, wait_for_port
+from tests.recorded import recorded
 from tests.serving.broken_wire import Wire
 from tests.serving.paced_load import STEP, paced
 
@@ -157,20 +158,12 @@ class Load:
         self._thread.join(30)
 
 
-PAGE = ROOT / "docs" / "reliability.md"
-
-
 def held(load, fault, did, *, most_lost=0):
-    """Check what was lost, and that docs/reliability.md says it; `make reliability` writes it there."""
+    """Check what was lost, and that docs/reliability.md says it."""
     assert load.good > 5
     assert not load.wrong
     assert load.failed <= most_lost
-    lost = "nothing" if not most_lost else "the requests in that worker"
-    row = f"| {fault} | {did} | {lost} |\n"
-    if os.environ.get("WRITE_RELIABILITY") and row not in PAGE.read_text():
-        with PAGE.open("a") as page:
-            page.write(row)
-    assert row in PAGE.read_text(), f"run `make reliability`: {row}"
+    recorded("reliability", fault, did, "nothing" if not most_lost else "the requests in that worker")
 
 
 def test_a_deleted_alias_changes_nothing_until_it_is_back(start, registry):
