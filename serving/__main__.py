@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from serving import access, browsers, paths
 from serving.access import read_hashes
 from serving.crew import MODEL_BROKEN, Crew
 from serving.errors import ModelError, ServingError, SettingsError
@@ -60,6 +61,33 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")
     line.add_argument("--api-key-file", help="SHA-256 hashes of the keys, one a line; read again on SIGHUP")
     line.add_argument("--no-auth", action="store_true", help="serve beyond this machine without keys")
+    line.add_argument(
+        "--metrics-need-key", action="store_true", help="ask for a key at /metrics too, which names models"
+    )
+    line.add_argument(
+        "--allow-host",
+        type=access.host,
+        action="append",
+        default=[],
+        help="answer to this Host header too, as proxies send it; on loopback only localhost if not given, "
+        "elsewhere any; may be given several times",
+    )
+    line.add_argument(
+        "--allow-origin",
+        type=browsers.origin,
+        action="append",
+        default=[],
+        help="let pages of this origin, such as https://app.example.com, ask from a browser; * for all; "
+        "may be given several times",
+    )
+    line.add_argument(
+        "--prefix", type=paths.prefix, default="", help="answer under this path too, such as /models/flights"
+    )
+    line.add_argument(
+        "--trust-proxy",
+        action="store_true",
+        help="take the prefix in /openapi.json from the header X-Forwarded-Prefix",
+    )
     line.add_argument("--tls-cert")
     line.add_argument("--tls-key")
     line.add_argument("--access-log", type=_number(float, 0, 1), default=0.0, help="share of requests to log")
@@ -113,6 +141,8 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         _check_tls(given.tls_cert, given.tls_key)
     if given.api_key_file:
         read_hashes(Path(given.api_key_file))
+    if given.metrics_need_key and not given.api_key_file:
+        raise SettingsError("--metrics-need-key goes with --api-key-file")
     if given.runtime == "scorer" and (given.processes != 1 or given.no_joining):
         raise SettingsError("--processes and --no-joining go with --runtime pyfunc")
     return Settings(
@@ -123,6 +153,11 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         joins=not given.no_joining,
         threads=given.threads,
         key_file=given.api_key_file,
+        metrics_need_key=given.metrics_need_key,
+        allowed_hosts=tuple(given.allow_host),
+        allowed_origins=tuple(given.allow_origin),
+        prefix=given.prefix,
+        trust_proxy=given.trust_proxy,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
         access_log=given.access_log,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,10 +17,11 @@ from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from serving import tensors, translation
+from serving import openapi, paths, tensors, translation
 from serving.access import Access
 from serving.access_log import AccessLog
 from serving.body import Receive, read_body
+from serving.browsers import Browsers
 from serving.coercion import Floats
 from serving.errors import (
     Busy,
@@ -34,7 +34,7 @@ from serving.errors import (
 )
 from serving.intervals import Bounds
 from serving.local import Local, predict
-from serving.protocols import mlflow, simple, v2
+from serving.protocols import mlflow, simple, v1, v2
 from serving.remote import Remote
 from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json
 from serving.responses import Answer, dump, failed, noticed, refused
@@ -46,16 +46,20 @@ from serving.tensors import Asked, Tensor
 logger = logging.getLogger("serving")
 Send = Callable[[Any], Awaitable[None]]
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+KEPT = frozenset({"/openapi.json", "/status", "/models"})
+"""How pages end that name models, or say more of them than a probe needs: with the key alone."""
 INLINE_BYTES = 64 * 2**10
 """Larger bodies are decoded in a thread, so that the loop answers others meanwhile."""
+MOST_PARAMETERS = 100
 RAW_BYTES = 2
 """Bytes of raw tensors, which are read at five times the rate, that count as one."""
 
 Encode = Callable[[Floats | Bounds], Answer]
 T = TypeVar("T")
 SCORING = {"/invocations": "mlflow", "/predict": "simple"}
-V2_MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
-
+DECODED = frozenset({"mlflow", "simple", "v1", "v2"})
+"""Protocols of requests that bring rows."""
+GET, POST = "GET, HEAD, OPTIONS", "POST, OPTIONS"
 
 Loaded = Local | Remote
 
@@ -79,7 +83,8 @@ class App:
 
     def __init__(self, servings: Iterable[Loaded], settings: Settings) -> None:
         self.settings = settings
-        self.access = Access(settings.key_file, loopback=settings.is_loopback)
+        self.access = Access(settings)
+        self.browsers = Browsers(settings.allowed_origins)
         self.access_log = AccessLog(settings.access_log)
         self.telemetry = Telemetry()
         self.draining = False
@@ -98,6 +103,8 @@ class App:
         }
         self._by_name = {serving.model.public_name: key for key, serving in self._serving.items()}
         self._routes |= {f"/v2/models/{name}/infer": (key, "v2") for name, key in self._by_name.items()}
+        self._routes |= {f"/v1/models/{name}:predict": (key, "v1") for name, key in self._by_name.items()}
+        self._routes |= {settings.prefix + path: route for path, route in self._routes.items()}
         self._pages = self._open_pages()
 
     def warm(self, model: Model) -> Loaded | None:
@@ -119,10 +126,13 @@ class App:
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
         began = time.perf_counter()
-        key, protocol = self._routes.get(scope["path"]) or self._other_route(scope["path"])
+        asked, route = scope, self._routes.get(scope["path"])
+        if route is None:
+            asked, route = self._other_route(scope)
+        key, protocol = route
         serving = self._serving.get(key)
         try:
-            answer = await self._answer(scope, receive, protocol, serving, began)
+            answer = await self._answer(asked, receive, protocol, serving, began)
         except RequestError as error:
             answer = self._refuse(error, protocol)
         except Exception:
@@ -130,7 +140,10 @@ class App:
         if answer.error_id or self.settings.access_log:
             label = serving.label if serving else ""
             self.access_log.note(scope, answer, time.perf_counter() - began, label)
-        await _send(send, answer, serving.headers if serving else ())
+        extra = serving.headers if serving and answer.status != 401 else ()
+        if self.settings.allowed_origins:
+            extra += self.browsers.headers(scope["headers"])
+        await _send(send, answer, extra)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -144,10 +157,10 @@ class App:
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
-        if protocol in ("none", "v2 page") or serving is None:
+        if serving is None or protocol not in DECODED:
             return self._page(scope, headers)
         if scope["method"] != "POST":
-            raise MethodNotAllowed(allowed="POST")
+            return self._options(scope, headers, POST)
         self.access.check_key(headers)
         if self._in_flight >= self.settings.limits.in_flight:
             raise Busy("as many requests as this worker takes are in flight: try again")
@@ -246,7 +259,7 @@ class App:
         query: bytes,
     ) -> Answer:
         """Have MLflow's process answer; the protocols differ in what stands around the rows."""
-        if b"coverage" in query:
+        if query and _coverage_in(query):
             raise CoverageRefused("this model has no intervals")
         size = INLINE_BYTES + 1 if b"content-encoding" in headers else len(body)
         body, kind, encode = await self.off_the_loop(
@@ -272,6 +285,10 @@ class App:
             )
             asked = tensors_for(serving, given, request.asked)
             return asked, JSON, lambda found: encode(translation.to_tensors(found))
+        if protocol == "v1":
+            name, rows = v1.read(body, kind, limits)
+            asked = translation.from_instances(name, rows, serving.signature["inputs"])
+            return asked, JSON, partial(v1.encode_reply, columnar=name == "inputs")
         if protocol == "simple":
             asked, single = translation.from_simple(body, kind, limits)
             return asked, JSON, lambda found: Answer(translation.to_simple(found, single=single))
@@ -309,44 +326,66 @@ class App:
                 ),
                 rows,
             )
+        if protocol == "v1":
+            rows, columnar = v1.decode(body, kind, schema, limits)
+            rows = _within(rows, query)
+            return rows, lambda values: v1.encode(values, rows, columnar=columnar)
         rows, single = simple.decode(body, kind, schema, limits)
         rows = _within(rows, query)
         return rows, lambda values: simple.encode(values, rows, single=single)
 
-    def _other_route(self, path: str) -> tuple[str, str]:
+    def _other_route(self, scope: Mapping[str, Any]) -> tuple[Mapping[str, Any], tuple[str, str]]:
+        """Return a request as if it had asked for the path that the server knows, the model's key and protocol."""
+        path = paths.plain(scope["path"])
+        if path not in self._pages and path not in self._routes:
+            path = paths.plain(path, self.settings.prefix)
+        return {**scope, "path": path}, self._routes.get(path) or self._rare_route(path)
+
+    def _rare_route(self, path: str) -> tuple[str, str]:
         """Return the model's key and the protocol of a path that is none of the few exact ones."""
-        if not path.startswith("/v2"):
+        protocol = "v2" if paths.is_v2(path) else "v1" if paths.is_v1(path) else ""
+        if not protocol:
             return _key_of(path), "none"
-        place = V2_MODEL.fullmatch(path)
+        place = (paths.V2_MODEL if protocol == "v2" else paths.V1_MODEL).fullmatch(path)
         key = self._by_name.get(place["name"]) if place else None
         if place is None or key is None or place["version"] not in (None, self._serving[key].label):
-            return "", "v2 page"
-        return key, "v2" if place["rest"] == "/infer" else "v2 page"
+            return "", protocol + " page"
+        return key, protocol if place["rest"] in ("/infer", ":predict") else protocol + " page"
 
-    def _v2_page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
-        """Answer the protocol's questions; raises NotFound for a model or version that is not served."""
-        page, place = self._pages.get(scope["path"]), V2_MODEL.fullmatch(scope["path"])
-        if not page and not place:
-            raise NotFound("no such path: see /v2 and /v2/models/NAME")
-        serving = self.named(place["name"], place["version"] or "") if place else None
+    def _model_page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
+        """Answer both protocols' questions about a model; raises NotFound for one that is not served."""
+        path = scope["path"]
+        place = paths.V2_MODEL.fullmatch(path) or paths.V1_MODEL.fullmatch(path)
+        if place is None:
+            raise NotFound("no such path: see /v2 and /v2/models/NAME, or /v1/models/NAME")
+        serving = self.named(place["name"], place["version"] or "", headers)
         if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(allowed="GET")
-        if page:
-            return page()
-        if place and place["rest"] == "/ready":
+            return self._options(scope, headers, GET)
+        if paths.is_v1(path):
+            return v1.state(place["name"], serving.label, ready=not self.draining)
+        if place["rest"] == "/ready":
             return Answer(dump({"name": place["name"], "ready": True}))
         self.access.check_key(headers)
-        return Answer(dump(serving.metadata if serving else None))
+        return Answer(dump(serving.metadata))
 
-    def named(self, name: str, version: str) -> Loaded:
-        """Return a model by the name that V2 has for it; raises NotFound. No version means the one served."""
+    def _options(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], allowed: str) -> Answer:
+        """Say what a path allows, and what a browser may send there; raises MethodNotAllowed."""
+        if scope["method"] != "OPTIONS":
+            raise MethodNotAllowed(allowed=allowed)
+        return Answer(b"", headers=((b"allow", allowed.encode()), *self.browsers.preflight(headers)))
+
+    def named(self, name: str, version: str, headers: Mapping[bytes, bytes] | None = None) -> Loaded:
+        """Return a model by the name that V2 has for it; no version means the one served.
+
+        Raises NotFound, which says what is served to those alone who may score: pass their headers.
+        """
         key = self._by_name.get(name)
-        if key is None:
-            raise NotFound(f"no such model: served are {', '.join(self._by_name)}")
-        serving = self._serving[key]
-        if version not in ("", serving.label):
-            raise NotFound(f"no such version: served is {serving.label}")
-        return serving
+        serving = self._serving[key] if key is not None else None
+        if serving is not None and version in ("", serving.label):
+            return serving
+        what, found = ("version", serving.label) if serving else ("model", ", ".join(self._by_name))
+        told = self.access.knows(headers or {})
+        raise NotFound(f"no such {what}: {found} is served" if told else f"no such {what}")
 
     def _open_pages(self) -> dict[str, Callable[[], Answer]]:
         pages: dict[str, Callable[[], Answer]] = {
@@ -359,7 +398,8 @@ class App:
         }
         common = dict(pages)
         pages |= {
-            **dict.fromkeys(("/v2", "/v2/"), lambda: Answer(dump(tensors.server_metadata(SLIPWAY)))),
+            "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            "/v1/models": lambda: Answer(dump({"models": list(self._by_name)})),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
             "/v2/health/ready": lambda: Answer(
                 dump({"ready": not self.draining}), 503 if self.draining else 200
@@ -396,18 +436,29 @@ class App:
         return {"models": models}
 
     def _page(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes]) -> Answer:
-        if scope["path"].startswith("/v2"):
-            return self._v2_page(scope, headers)
-        page = self._pages.get(scope["path"])
+        path = scope["path"]
+        page = self._pages.get(path)
+        if page is None and self.browsers.preflight(headers) and scope["method"] == "OPTIONS":
+            return self._options(scope, headers, POST)  # so that the page gets to read the 404
+        if page is None and (paths.is_v2(path) or paths.is_v1(path)):
+            return self._model_page(scope, headers)
         if page is None:
             raise NotFound(
                 "no such path: POST to /invocations or /predict (/models/NAME/... for several), or read /openapi.json"
             )
         if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(allowed="GET")
-        if scope["path"].endswith(("/openapi.json", "/status")):
+            return self._options(scope, headers, GET)
+        last = path[path.rindex("/") :]
+        if last in KEPT or (last == "/metrics" and self.settings.metrics_need_key):
             self.access.check_key(headers)
-        return page()
+        return self._rooted(page(), headers) if last == "/openapi.json" else page()
+
+    def _rooted(self, described: Answer, headers: Mapping[bytes, bytes]) -> Answer:
+        """Return an OpenAPI document with the paths that clients see: a proxy's, or the server's own prefix."""
+        told = headers.get(b"x-forwarded-prefix", b"").decode("latin-1").rstrip("/")
+        trusted = self.settings.trust_proxy and paths.PREFIX.fullmatch(told)
+        prefix = told if trusted else self.settings.prefix
+        return described._replace(body=openapi.under(described.body, prefix)) if prefix else described
 
     def _ready(self) -> Answer:
         if self.draining:
@@ -422,14 +473,14 @@ class App:
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
         self.telemetry.refused(protocol, error.status, type(error).__name__)
-        answer = v2.refused if protocol.startswith("v2") else refused
+        answer = v2.refused if protocol.startswith("v") else refused
         return answer(error, uuid.uuid4().hex[:12])
 
     def _fail(self, protocol: str) -> Answer:
         error_id = uuid.uuid4().hex[:12]
         logger.exception("request failed, the client got 500 with error id %s", error_id)
         self.telemetry.refused(protocol, 500, "Internal")
-        return v2.failed(error_id) if protocol.startswith("v2") else failed(error_id)
+        return v2.failed(error_id) if protocol.startswith("v") else failed(error_id)
 
 
 def _key_of(path: str) -> str:
@@ -447,14 +498,23 @@ async def _send(send: Send, answer: Answer, extra: tuple[tuple[bytes, bytes], ..
 
 def _within(rows: Rows, query: bytes) -> Rows:
     """Return the rows with the coverage that the address asks for, if it does; raises Malformed."""
-    if b"coverage" not in query:
+    given = _coverage_in(query) if query else []
+    if not given:
         return rows
-    given = parse_qs(query.decode("latin-1")).get("coverage", [])
     try:
         (coverage,) = given
         return rows.within(float(coverage))
     except ValueError as error:
         raise Malformed("coverage in the address must be one number, such as ?coverage=0.9") from error
+
+
+def _coverage_in(query: bytes) -> list[str]:
+    """Return what an address says of the coverage; other names in it are for proxies and logs. Raises Malformed."""
+    try:
+        found = parse_qs(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MOST_PARAMETERS)
+    except ValueError as error:
+        raise Malformed(f"the address has more than {MOST_PARAMETERS} parameters") from error
+    return found.get("coverage", [])
 
 
 def _with_notes(answer: Answer, rows: Rows) -> Answer:

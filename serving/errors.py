@@ -178,7 +178,7 @@ class MethodNotAllowed(RequestError):
     status, code = 405, "METHOD_NOT_ALLOWED"
 
     def __init__(self, *, allowed: str) -> None:
-        super().__init__(f"use {allowed} here", allowed=allowed)
+        super().__init__(f"use {allowed.partition(',')[0]} here", allowed=allowed)
         self.headers = ((b"allow", allowed.encode()),)
 
 

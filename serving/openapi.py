@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from serving.forms import NUMBER, Described, Forms, any_of, list_of, object_of, ref
 from serving.protocols.v2 import BINARY
@@ -68,6 +71,18 @@ def document(forms: Forms, *, name: str, version: str) -> Described:
         "paths": paths,
         "components": {"schemas": schemas},
     }
+
+
+@lru_cache(maxsize=8)
+def under(described: bytes, prefix: str) -> bytes:
+    """Return a document whose servers stand under a prefix: one of this server's, or a proxy's."""
+    document = orjson.loads(described)
+    for part in (document, *document["paths"].values()):
+        served = part.get("servers", [{"url": ""}] if part is document else [])
+        for each in served:
+            each["url"] = prefix + each["url"].rstrip("/")
+            part["servers"] = served
+    return orjson.dumps(document)
 
 
 def _tables(forms: Forms) -> dict[str, Described]:

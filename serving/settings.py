@@ -86,6 +86,11 @@ class Settings:
     joins: bool = True
     threads: int = 1
     key_file: str | None = None
+    metrics_need_key: bool = False
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_origins: tuple[str, ...] = ()
+    prefix: str = ""
+    trust_proxy: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
     access_log: float = 0.0
@@ -105,4 +110,5 @@ class Settings:
     def from_dict(cls, written: Mapping[str, Any]) -> Settings:
         """Read the JSON form back."""
         models = tuple(Model(**model) for model in written["models"])
-        return cls(**{**written, "models": models, "limits": Limits(**written["limits"])})
+        lists = {name: tuple(written.get(name, ())) for name in ("allowed_hosts", "allowed_origins")}
+        return cls(**{**written, **lists, "models": models, "limits": Limits(**written["limits"])})

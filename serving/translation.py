@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from serving.errors import Malformed
+from serving.protocols.v1 import WIDTH
 from serving.requests import JSON, read_json
 from serving.settings import Limits
 from serving.tensors import NUMPY, Tensor
@@ -141,6 +142,22 @@ def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:
         return _dump({"dataframe_records": x}), False
     single = type(x) not in (list, dict)
     return _dump({"inputs": [x] if single else x}), single
+
+
+def from_instances(name: str, given: Any, inputs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return an MLflow request for `instances` or `inputs`; a list of values gets the columns' names.
+
+    Raises Malformed.
+    """
+    names = [each.get("name") for each in inputs if "tensor-spec" not in each]
+    if name != "instances" or not names or None in names:
+        return _dump({name: given})
+    if all(type(row) is dict for row in given):
+        return _dump({"dataframe_records": given})
+    rows = [row if type(row) is list else [row] for row in given]
+    if any(len(row) != len(names) for row in rows):
+        raise Malformed(WIDTH.format(len(names)))
+    return _dump({"dataframe_split": {"columns": names, "data": rows}})
 
 
 def to_simple(answer: bytes, *, single: bool) -> bytes:

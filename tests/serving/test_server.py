@@ -230,7 +230,7 @@ def test_unknown_paths_and_methods_say_what_to_do(server):
     """404 and 405 with the allowed method."""
     assert server.call("/nothing")[0] == 404
     status, _, headers = server.call("/invocations")
-    assert (status, headers["Allow"]) == (405, "POST")
+    assert (status, headers["Allow"]) == (405, "POST, OPTIONS")
     assert server.call("/ping", b"x")[0] == 405
 
 
