@@ -26,12 +26,14 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from data.redaction import redact
+
 
 class DataError(Exception):
     """Anything that the user can mend in the table or in the way it is named."""
 
     def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(text)
+        super().__init__(redact(text))
         self.__dict__.update(facts)
 
 

@@ -12,17 +12,18 @@ from __future__ import annotations
 
 import csv
 import glob
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 
+from data import read_only
 from data.errors import BrokenLine, DuplicateColumns, EmptySource, SourceNotFound, UnreadableSource
+from data.redaction import redact, redact_address
 
 FORMATS = {
     ".csv": "csv",
@@ -100,16 +101,15 @@ class FileSource(Source):
 class SqlSource(Source):
     """The rows of one query."""
 
-    url: str = ""
+    url: str = field(default="", repr=False)
     query: str = ""
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in the query's order; raises UnreadableSource with the database's own reason."""
+        """Yield the rows in the query's order and change nothing; raises UnreadableSource with its reason."""
         import sqlalchemy  # noqa: PLC0415 - 0.2 s that only a database needs
 
         try:
-            engine = sqlalchemy.create_engine(self.url)
-            with engine.connect().execution_options(stream_results=True, max_row_buffer=rows) as connection:
+            with read_only.connect(self.url, ahead=rows) as connection:
                 result = connection.execute(sqlalchemy.text(self.query))
                 names = list(result.keys())
                 refuse_duplicates(self.where, names)
@@ -117,9 +117,9 @@ class SqlSource(Source):
                     columns = [pa.array(values) for values in zip(*block, strict=True)]
                     yield pa.RecordBatch.from_arrays(columns, names=names)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, pa.ArrowException) as error:
-            reason = str(error).splitlines()[0]
+            reason = redact(str(error).splitlines()[0], self.url)
             raise UnreadableSource(
-                where=self.where, reason=reason, repair="check the URL, its driver and the query"
+                where=self.where, reason=reason, repair=read_only.repair(reason)
             ) from error
 
     def read(self) -> pa.Table:
@@ -153,14 +153,18 @@ def _open_sql(url: str, query: str) -> Source:
             repair='pass one, such as query="SELECT * FROM houses"',
         )
     try:
-        shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+        sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError as error:
         raise UnreadableSource(
             where=url.split("://", maxsplit=1)[0] + "://...",
             reason="is no SQLAlchemy URL",
             repair="write it as dialect://user:password@host:port/database",
         ) from error
-    return SqlSource(where=shown, url=url, query=query)
+    if found := read_only.fault_of(query):
+        raise UnreadableSource(
+            where=redact_address(url), reason=f"the query {found}", repair=read_only.REPAIR
+        )
+    return SqlSource(where=redact_address(url), url=url, query=query)
 
 
 def _open_files(where: str) -> Source:
@@ -234,15 +238,6 @@ def _read_header(path: str) -> tuple[str, list[str]]:
         raise UnreadableSource(
             where=path, reason="its first line is no header", repair="write the columns' names there"
         ) from error
-
-
-def without_password(url: str) -> str:
-    """Return a URL that may be printed and recorded.
-
-    >>> without_password("postgresql://me:secret@host/db")
-    'postgresql://me:***@host/db'
-    """
-    return re.sub(r"(://[^:/@]*):[^@/]*@", r"\1:***@", url)
 
 
 def refuse_duplicates(where: str, names: list[str]) -> None:

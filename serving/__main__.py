@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from data.redaction import log_to
 from serving import access, browsers, paths
 from serving.access import read_hashes
 from serving.crew import MODEL_BROKEN, Crew
@@ -208,7 +209,7 @@ def reserve(host: str, port: int) -> socket.socket:
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 where the options don't hold, 3 where the model is refused."""
     given = parser().parse_args(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("serving").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
         try:

@@ -24,6 +24,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from data.errors import DataError, nearest
+from data.redaction import addresses_around, redact
 from data.sources import Source, open_source
 from serving.coercion import Fault, Packed, pack_arrow
 from serving.errors import BadOutput, FaultyRows, ServingError
@@ -276,8 +277,9 @@ def main(arguments: list[str] | None = None) -> int:
                 on_rows=on_rows,
             )
     except (DataError, ServingError, OSError) as error:
-        print(f"slipway: {error}", file=sys.stderr)
-        record_refusal(str(error))
+        reason = redact(str(error), *addresses_around())
+        print(f"slipway: {reason}", file=sys.stderr)
+        record_refusal(reason)
         return 2
     for column, count in report.unseen.items():
         print(

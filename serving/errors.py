@@ -34,6 +34,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from data.redaction import redact
+
 if TYPE_CHECKING:
     from serving.coercion import Fault
 
@@ -106,7 +108,7 @@ class RegistryDown(ServingError):
     """The registry cannot be asked, or the answer cannot be kept."""
 
     def __init__(self, *, uri: str, reason: str) -> None:
-        super().__init__(f"{uri}: the registry cannot be used now: {reason}", uri=uri, reason=reason)
+        super().__init__(redact(f"{uri}: the registry cannot be used now: {reason}"), uri=uri, reason=reason)
 
 
 class NotReady(ServingError):
@@ -118,6 +120,9 @@ class NotReady(ServingError):
 
 class SettingsError(ServingError):
     """The server was asked to start in a way that it refuses."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(redact(text), **facts)
 
 
 class ModelNotFound(SettingsError):
@@ -226,6 +231,9 @@ class TooSlow(RequestError):
 
 class BatchError(ServingError):
     """A file cannot be scored."""
+
+    def __init__(self, text: str, **facts: Any) -> None:
+        super().__init__(redact(text), **facts)
 
 
 class BadOutput(BatchError):

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from data.redaction import addresses_around, log_to, redact
 from serving.frames import frame, read_frame
 from serving.requests import CSV, PARQUET
 
@@ -334,7 +335,8 @@ def _refusal(error: RefusedRequest) -> Response:
 def main() -> int:
     """Load the model that the first frame names, and answer batches until the line ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    log_to(logging.StreamHandler(), level=logging.WARNING, form=form)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     line = socket.socket(fileno=int(sys.argv[1]))
     stream = line.makefile("rb")
@@ -346,7 +348,7 @@ def main() -> int:
     except Exception as error:
         logger.exception("the model cannot be loaded")
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
-        line.sendall(frame({"failed": reason[:300]}))
+        line.sendall(frame({"failed": redact(reason, *addresses_around())[:300]}))
         return 3
     runner.joins = bool(asked[0]["joins"])
     line.sendall(frame({"ready": runner.described}))

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from data.redaction import addresses_around, redact
 from serving.errors import ModelError, ModelNotFound, NotPromoted, RegistryDown, WrongDigest
 from serving.scorer_format import (
     DOCUMENT_FILE,
@@ -129,9 +130,9 @@ def _asking(uri: str, ask: Callable[[], T]) -> T:
 
 
 def _first_line(error: Exception) -> str:
-    """Return an error's first line without what stands before the @ of an address."""
+    """Return an error's first line without the secrets of the addresses in it."""
     line = (str(error).splitlines() or [type(error).__name__])[0]
-    return re.sub(r"//[^/@\s]*@", "//", line)[:300]
+    return redact(line, *addresses_around())[:300]
 
 
 def digest_in(folder: Path) -> str:
@@ -289,6 +290,6 @@ def record_refusal(reason: str) -> None:
     import mlflow  # noqa: PLC0415 - see above
 
     try:
-        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", reason[:5000])
+        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", redact(reason, *addresses_around())[:5000])
     except (mlflow.exceptions.MlflowException, OSError) as error:
         logger.warning("run %s: its reason could not be recorded: %s", run_id, error)

@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from data.redaction import addresses_around, redact
+
 PATIENCE = 240.0
 """Seconds that the server has to start; five are usual, twenty where an environment is made first."""
 
@@ -43,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         with stock_server(asked.model) as address:
             answer = post(f"{address}/invocations", {"dataframe_records": [row]})
     except ServerFailed as error:
-        print(f"slipway: {error}", file=sys.stderr)
+        print(f"slipway: {redact(str(error), *addresses_around())}", file=sys.stderr)
         return 1
     print(f"  serve     mlflow models serve -m {asked.model} --env-manager local")
     print(f"  request   POST /invocations {json.dumps({'dataframe_records': [row]})}")

@@ -22,6 +22,7 @@ from typing import Any
 
 import uvicorn
 
+from data.redaction import log_to
 from serving.app import App, Loaded, load
 from serving.connection import protocol_class
 from serving.errors import ServingError
@@ -158,7 +159,7 @@ def main() -> int:
     """Serve on the inherited socket."""
     forbid_imports()
     sys.setswitchinterval(0.0005)  # a thread that loads the next version gives way sooner than after 5 ms
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_to(logging.StreamHandler(), level=logging.INFO, form="%(asctime)s %(levelname)s %(message)s")
     _log_as_json_lines(logging.getLogger("serving.access"))
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with open(0, "rb", buffering=0, closefd=False) as line:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import DataError
+from data.redaction import addresses_around, log_to, redact
 from serving.store import record_refusal
 from training.command_line import parse
 from training.config import (
@@ -121,14 +122,15 @@ def show_history(config: HistoryConfig) -> int:
 
 def refused(reason: str) -> int:
     """Print why, leave it on the run that `mlflow run` opened, and return 2."""
-    print(f"slipway: {reason}", file=sys.stderr)
-    record_refusal(reason)
+    shown = redact(reason, *addresses_around())
+    print(f"slipway: {shown}", file=sys.stderr)
+    record_refusal(shown)
     return 2
 
 
 def say(step: str, outcome: str) -> None:
     """Print one line of progress."""
-    print(f"  {step:<9} {outcome}", flush=True)
+    print(f"  {step:<9} {redact(outcome)}", flush=True)
 
 
 def send_chatter_to_log() -> None:
@@ -138,9 +140,7 @@ def send_chatter_to_log() -> None:
         LOG_FILE.touch()
     except OSError:
         handler = logging.NullHandler()
-    logging.basicConfig(
-        level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    log_to(handler, level=logging.INFO, form="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(capture=True)
     # MLflow configures its own loggers on import, unless told not to.
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")

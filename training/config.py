@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from data.sources import without_password
+from data.redaction import MASK, redact, redact_address
 from data.splits import Method
+from training.errors import UsageError
 from training.words import joined
 
 SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
@@ -101,8 +102,8 @@ class TrainConfig:
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them, text by name, without a password."""
         return {
-            "data": without_password(self.data),
-            "query": self.query,
+            "data": redact_address(self.data),
+            "query": redact(self.query),
             "target": self.target,
             "name": self.name,
             "exclude": joined(self.exclude),
@@ -139,6 +140,14 @@ class AdoptConfig(TrainConfig):
         """Return the parameters as MLproject names them."""
         names = ("data", "query", "target", "name", "exclude", "units")
         return {"model": self.model} | {name: super(AdoptConfig, self).as_params()[name] for name in names}
+
+
+def refuse_masked(*recorded: str) -> None:
+    """Raise UsageError where a record of the table's address or query lacks the password that it was read with."""
+    if any(MASK in text for text in recorded):
+        raise UsageError(
+            message="the table's address or query was recorded without its password: pass data=... and query=... again"
+        )
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.redaction import redact
+
 
 class TrainingError(Exception):
     """Anything that the user can mend in how training was asked for, or where."""
 
     def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(text)
+        super().__init__(redact(text))
         self.__dict__.update(facts)
 
 

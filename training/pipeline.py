@@ -45,7 +45,7 @@ from training import (
 )
 from training.assessment import Assessment, assess
 from training.compiling import Verified, pack_frame, with_scale, write_scorer
-from training.config import Policy, PromoteConfig, TrainConfig
+from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
 from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.models import Spec
@@ -506,7 +506,8 @@ def _judge_again(
         raise UsageError(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
+    refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
     table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
     table = check_table(table, target=version.target).table
-    say("read", f"{len(table):,} rows from {where}")
+    say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

@@ -22,7 +22,7 @@ from serving.scorer_format import read_files
 from training import registry, tracking
 from training.command_line import parse
 from training.compiling import compile_verified
-from training.config import ReproduceConfig, TrainConfig
+from training.config import ReproduceConfig, TrainConfig, refuse_masked
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
@@ -63,6 +63,7 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
         )
     tags = tracking.recorded_tags(version.run_id)
     asked = _recorded_config(version, tags.get("slipway.command", ""))
+    refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
     asked = replace(asked, data=config.data or asked.data, query=config.query or asked.query)
     then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
     if then != now:

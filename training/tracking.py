@@ -26,7 +26,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
-from data.sources import without_password
+from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Run:
         The word at the end is needed: 3.17 opens each experiment on its GenAI overview, whatever
         the experiment's kind, until a person has switched to "Model training".
         """
-        uri = mlflow.get_tracking_uri()
+        uri = redact_address(mlflow.get_tracking_uri()).replace(f"{MASK}@", "")
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
         return f"{server}/#/experiments/{self.experiment_id}?workflowType=machine_learning"
 
@@ -157,7 +157,7 @@ def open_run() -> Iterator[Run]:
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else str(error) or type(error).__name__
-        run.log(tags={"slipway.reason": reason[:5000], "slipway.decision": "none"})
+        run.log(tags={"slipway.reason": redact(reason, *_addresses())[:5000], "slipway.decision": "none"})
         mlflow.end_run("KILLED" if killed else "FAILED")
         raise
     mlflow.end_run("FINISHED")
@@ -174,7 +174,7 @@ def check_tracking() -> None:
     except requests.RequestException as error:
         raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
     except sqlite3.Error as error:
-        raise TrackingUnavailable(uri=tracking_uri(), reason=str(error)) from error
+        raise TrackingUnavailable(uri=tracking_uri(), reason=redact(str(error), *_addresses())) from error
 
 
 def _check_sqlite(path: str) -> None:
@@ -205,7 +205,11 @@ def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
 
 def tracking_uri() -> str:
     """Return where runs go, without a password."""
-    return without_password(mlflow.get_tracking_uri())
+    return redact_address(mlflow.get_tracking_uri())
+
+
+def _addresses() -> list[str]:
+    return [mlflow.get_tracking_uri(), mlflow.get_registry_uri(), *addresses_around()]
 
 
 def source_tags(config: Mapping[str, str]) -> dict[str, str]:
@@ -243,4 +247,5 @@ def _open_on_runs(experiment_id: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return redact(line, *_addresses())[:300]
