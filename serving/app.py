@@ -20,8 +20,9 @@ from urllib.parse import parse_qs
 from serving import openapi, paths, tensors, translation
 from serving.access import Access
 from serving.access_log import AccessLog
-from serving.body import Receive, read_body
+from serving.body import Bodies, Receive
 from serving.browsers import Browsers
+from serving.budget import TRIM_BYTES, Budget, Held, give_back
 from serving.coercion import Floats
 from serving.errors import (
     Busy,
@@ -53,6 +54,11 @@ INLINE_BYTES = 64 * 2**10
 MOST_PARAMETERS = 100
 RAW_BYTES = 2
 """Bytes of raw tensors, which are read at five times the rate, that count as one."""
+
+ANSWER_BYTES = 64
+"""That a row's answer takes while it is scored and written, at most."""
+TRIM_SECONDS = 0.5
+"""After a large request: those that come at once share what the allocators keep."""
 
 Encode = Callable[[Floats | Bounds], Answer]
 T = TypeVar("T")
@@ -94,6 +100,9 @@ class App:
         for serving in servings:
             self.swap(serving)
         self._in_flight = 0
+        self.budget = Budget(settings.limits.memory_bytes)
+        self._bodies = Bodies(settings.limits)
+        self._trims = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="scoring")
         self._routes = {
@@ -131,8 +140,9 @@ class App:
             asked, route = self._other_route(scope)
         key, protocol = route
         serving = self._serving.get(key)
+        held = Held(self.budget)
         try:
-            answer = await self._answer(asked, receive, protocol, serving, began)
+            answer = await self._answer(asked, receive, protocol, serving, began=began, held=held)
         except RequestError as error:
             answer = self._refuse(error, protocol)
         except Exception:
@@ -143,7 +153,32 @@ class App:
         extra = serving.headers if serving and answer.status != 401 else ()
         if self.settings.allowed_origins:
             extra += self.browsers.headers(scope["headers"])
-        await _send(send, answer, extra)
+        try:
+            await _send(send, answer, extra)
+        finally:
+            if held.peak:
+                self._let_go(held)
+
+    @contextmanager
+    def reserved(self, size: int) -> Iterator[Held]:
+        """Hold memory for a request that came by another door than HTTP; raises Busy or TooLarge."""
+        held = Held(self.budget)
+        held.set(size)
+        try:
+            yield held
+        finally:
+            self._let_go(held)
+
+    def _let_go(self, held: Held) -> None:
+        """Give back what a request held, and soon after a large one what the allocators keep."""
+        held.set(0)
+        if held.peak >= TRIM_BYTES and not self._trims:
+            self._trims = True
+            self.loop.call_later(TRIM_SECONDS, self.loop.run_in_executor, self._threads, self._trim)
+
+    def _trim(self) -> None:
+        self._trims = False
+        give_back()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -153,7 +188,14 @@ class App:
         return self._loop
 
     async def _answer(
-        self, scope: Mapping[str, Any], receive: Receive, protocol: str, serving: Loaded | None, began: float
+        self,
+        scope: Mapping[str, Any],
+        receive: Receive,
+        protocol: str,
+        serving: Loaded | None,
+        *,
+        began: float,
+        held: Held,
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
@@ -162,16 +204,17 @@ class App:
         if scope["method"] != "POST":
             return self._options(scope, headers, POST)
         self.access.check_key(headers)
+        body = await self._bodies.read(receive, headers, scope["client"], held)
         if self._in_flight >= self.settings.limits.in_flight:
             raise Busy("as many requests as this worker takes are in flight: try again")
         self._in_flight += 1
+        query = scope["query_string"]
         try:
-            body = await read_body(receive, headers, self.settings.limits, self.loop)
             if isinstance(serving, Remote):
                 return await self._forward(
-                    body, headers, protocol, serving, began, query=scope["query_string"]
+                    body, headers, protocol, serving, began=began, held=held, query=query
                 )
-            return await self._score(body, headers, protocol, serving, began, query=scope["query_string"])
+            return await self._score(body, headers, protocol, serving, began=began, held=held, query=query)
         finally:
             self._in_flight -= 1
 
@@ -181,17 +224,20 @@ class App:
         headers: Mapping[bytes, bytes],
         protocol: str,
         serving: Local,
-        began: float,
         *,
+        began: float,
+        held: Held,
         query: bytes,
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
         size = len(body) // (RAW_BYTES if v2.HEADER_LENGTH in headers else 1)
-        if b"content-encoding" in headers:
-            size = INLINE_BYTES + 1
+        if b"content-encoding" in headers or b"apache" in headers.get(b"content-type", b"").lower():
+            size = INLINE_BYTES + 1  # a few bytes of gzip, Parquet or Arrow may be a million rows
         rows, encode = await self.off_the_loop(
-            partial(self._decode, body, headers, protocol, serving, query), size=size
+            partial(self._decode, body, headers, protocol, serving, query), size=size, held=held
         )
+        if len(rows.matrix) > serving.inline_rows:
+            held.set(len(body) + rows.matrix.nbytes + ANSWER_BYTES * len(rows.matrix))
         return await self.evaluate(
             rows, encode, protocol=protocol, serving=serving, began=began, deadline=deadline
         )
@@ -207,9 +253,11 @@ class App:
         finally:
             self._in_flight -= 1
 
-    async def off_the_loop(self, work: Callable[[], T], *, size: int) -> T:
-        """Do what may take long, by the size of its input, in a thread."""
-        return work() if size <= INLINE_BYTES else await self.loop.run_in_executor(self._threads, work)
+    async def off_the_loop(self, work: Callable[[], T], *, size: int, held: Held | None = None) -> T:
+        """Do what may take long, by the size of its input, in a thread, and hold what it needs."""
+        if size <= INLINE_BYTES:
+            return work()
+        return await self.loop.run_in_executor(self._threads, partial(held.run, work) if held else work)
 
     async def evaluate(
         self,
@@ -254,8 +302,9 @@ class App:
         headers: Mapping[bytes, bytes],
         protocol: str,
         serving: Remote,
-        began: float,
         *,
+        began: float,
+        held: Held,
         query: bytes,
     ) -> Answer:
         """Have MLflow's process answer; the protocols differ in what stands around the rows."""
@@ -263,8 +312,10 @@ class App:
             raise CoverageRefused("this model has no intervals")
         size = INLINE_BYTES + 1 if b"content-encoding" in headers else len(body)
         body, kind, encode = await self.off_the_loop(
-            partial(self._translate, body, headers, protocol, serving), size=size
+            partial(self._translate, body, headers, protocol, serving), size=size, held=held
         )
+        if size > INLINE_BYTES:
+            held.set(2 * len(body))  # it waits for a process, and is written to it
         reply = await serving.ask(body, kind)
         answer = await self.off_the_loop(partial(encode, reply.body), size=len(reply.body))
         self.note(protocol, reply.rows, time.perf_counter() - began, serving)

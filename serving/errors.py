@@ -26,6 +26,7 @@ ServingError
     ├── WrongType          415
     ├── WrongHost          421
     ├── Busy               503, with Retry-After
+    │   └── NoPlace        503, and the connection is closed: the body was on its way
     └── TooSlow            504
 """
 
@@ -220,7 +221,13 @@ class Busy(RequestError):
     """As many requests are in flight as this worker takes."""
 
     status, code = 503, "TEMPORARILY_UNAVAILABLE"
-    headers = ((b"retry-after", b"1"),)
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),)
+
+
+class NoPlace(Busy):
+    """As many bodies, or bytes of them, are on their way as this worker waits for."""
+
+    headers = (*Busy.headers, (b"connection", b"close"))
 
 
 class TooSlow(RequestError):

@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 
 from data.schema import Schema
+from serving import costs
+from serving.budget import need
 from serving.coercion import MOST_FAULTS, Fault, Floats, Packed, pack_arrow, pack_columns, pack_row
 from serving.errors import Malformed, TooLarge, UnusableValues, WrongType
 from serving.settings import Limits
@@ -67,6 +69,7 @@ def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
     if encoding != "gzip":
         raise WrongType("Content-Encoding may be gzip or identity")
     machine = zlib.decompressobj(31)
+    promised = costs.before_gzip(body, limits)
     try:
         expanded = machine.decompress(body, limits.body_bytes + 1)
     except zlib.error as error:
@@ -75,6 +78,7 @@ def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
         raise TooLarge(what="bytes after gzip", limit=limits.body_bytes)
     if not machine.eof or machine.unused_data:
         raise Malformed("the gzip body is cut short, or more follows it")
+    need(len(expanded) - promised)
     return expanded
 
 
@@ -86,6 +90,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     body parsed again, by the standard library. Colons are counted before keys are looked for:
     a search through 1,000 rows takes longer than parsing them.
     """
+    costs.before_json(body, limits)
     try:
         parsed = orjson.loads(body)  # refuses more than 1,024 levels by itself
         if _may_be_deeper(body, limits.json_depth) and _depth(parsed) > limits.json_depth:
@@ -170,6 +175,7 @@ def from_records(records: Any, schema: Schema, limits: Limits) -> Rows:
         return _checked_row(records[0], schema, limits)
     if len(records) > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
+    costs.before_rows(len(records), len(schema.columns), copies=1)
     names = set().union(*records)
     columns = {name: [record.get(name) for record in records] for name in schema.names if name in names}
     return from_columns(columns, schema, limits, extra=len(names) - len(columns), rows=len(records))
@@ -188,6 +194,7 @@ def from_columns(
     if len(lengths) > 1:
         raise Malformed("all columns must have the same number of values")
     _check_size(max(lengths, default=rows), len(columns), limits)
+    costs.before_rows(max(lengths, default=rows), len(schema.columns))
     if extra is None:
         extra = len(columns.keys() - schema.names)
     return _checked(pack_columns(columns, schema), extra)

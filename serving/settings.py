@@ -32,7 +32,13 @@ class Limits:
     work_seconds : float
         For decoding and scoring.
     in_flight : int
-        Requests at once in one worker.
+        Requests at once in one worker, counted from the moment that their bodies are there.
+    waiting_bodies : int
+        Bodies that one worker waits for; half of them may be of one client.
+    body_rate : int
+        Bytes a second that a body must have come at, once five seconds are over.
+    memory_bytes : int
+        That the requests in work of one worker may take, by estimate.
     """
 
     body_bytes: int = 64 * 2**20
@@ -43,6 +49,9 @@ class Limits:
     body_seconds: float = 30.0
     work_seconds: float = 60.0
     in_flight: int = 512
+    waiting_bodies: int = 512
+    body_rate: int = 1000
+    memory_bytes: int = 2 * 2**30
 
 
 @dataclass(frozen=True)

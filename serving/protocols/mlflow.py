@@ -6,6 +6,7 @@ from typing import Any
 
 from data.schema import Schema
 from serving.coercion import Floats
+from serving.costs import before_rows
 from serving.errors import Malformed, TooLarge
 from serving.intervals import Bounds
 from serving.requests import JSON, Rows, from_columns, from_records, from_split, from_table, read_json
@@ -63,6 +64,7 @@ def _columns_or_records(given: Any, schema: Schema, limits: Limits) -> Rows:
     longest = max(lengths)
     if longest > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
+    before_rows(longest, len(schema.columns), copies=1)
     columns = {
         name: [values] * longest if type(values) is not list and name in schema.names else values
         for name, values in given.items()

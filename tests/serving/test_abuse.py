@@ -157,9 +157,18 @@ def test_memory_does_not_grow_with_abuse(start, flights):
         for _ in range(5):
             for attack in ABUSE:
                 attack(served)
-            figures.append(worker.memory_info().rss)
+            figures.append(settled(worker))
         assert figures[4] < figures[2] * 1.03, figures
         assert figures[4] < 250e6, figures
+
+
+def settled(worker):
+    """Return the least that a process takes in a while: what large requests left goes back by and by."""
+    figures = []
+    for _ in range(20):
+        figures.append(worker.memory_info().rss)
+        time.sleep(0.1)
+    return min(figures)
 
 
 def test_the_depth_of_json_is_a_limit(start, flights, golden):
