@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 import re
@@ -11,6 +12,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -93,13 +95,23 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--tls-key")
     line.add_argument("--access-log", type=_number(float, 0, 1), default=0.0, help="share of requests to log")
     line.add_argument("--drain-seconds", type=_number(float, 0, 3600), default=30.0)
+    said = _said_of(Limits)
     for limit in fields(Limits):
-        kind = type(limit.default)
-        low = 1 if kind is int else 0.001
+        kind, default = type(limit.default), getattr(Limits(), limit.name)
+        low = min(default, 1 if kind is int else 0.001)
         line.add_argument(
-            f"--{limit.name.replace('_', '-')}", type=_number(kind, low, 2**40), default=limit.default
+            f"--{limit.name.replace('_', '-')}",
+            type=_number(kind, low, 2**40),
+            default=default,
+            help=f"{said.get(limit.name, '')} ({default})",
         )
     return line
+
+
+def _said_of(limits: type) -> dict[str, str]:
+    """Return what a class's docstring says of each attribute."""
+    found = re.findall(r"^(\w+) : \w+\n((?:    .+\n?)+)", inspect.getdoc(limits) or "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _number(kind: type, low: float, high: float) -> Any:
@@ -182,10 +194,11 @@ def _no_password() -> str:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket that workers can inherit; raises SettingsError."""
+    """Return a listening socket that workers can inherit, of both families for `::`; raises SettingsError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        both = host == "::" and socket.has_dualstack_ipv6()
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=both)
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     listener.set_inheritable(True)
@@ -206,10 +219,20 @@ def reserve(host: str, port: int) -> socket.socket:
     return kept
 
 
+def raise_file_limit() -> None:
+    """Take as many open files as the system grants: each connection is one."""
+    import resource  # noqa: PLC0415 - not on every system
+
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS grants less than it says
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 where the options don't hold, 3 where the model is refused."""
     given = parser().parse_args(argv)
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
+    raise_file_limit()
     logging.getLogger("serving").setLevel(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
         try:
@@ -225,10 +248,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(f"error: {error}", file=sys.stderr)
             return MODEL_BROKEN if isinstance(error, ModelError) else 2
         scheme = "https" if settings.tls_cert else "http"
-        address = f"{scheme}://{given.host}:{listener.getsockname()[1]}"
+        host = f"[{given.host}]" if ":" in given.host else given.host
+        address = f"{scheme}://{host}:{listener.getsockname()[1]}"
         if reserved:
             settings = replace(settings, grpc_port=reserved.getsockname()[1])
-            address += f" and grpc://{given.host}:{settings.grpc_port}"
+            address += f" and grpc://{host}:{settings.grpc_port}"
         print(f"serving {', '.join(given.model)} on {address}", flush=True)
         crew = Crew(settings, listener, scratch)
         follow(followed, crew)

@@ -27,6 +27,7 @@ from serving.coercion import Floats
 from serving.errors import (
     Busy,
     CoverageRefused,
+    Draining,
     Malformed,
     MethodNotAllowed,
     NotFound,
@@ -38,7 +39,7 @@ from serving.local import Local, predict
 from serving.protocols import mlflow, simple, v1, v2
 from serving.remote import Remote
 from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json
-from serving.responses import Answer, dump, failed, noticed, refused
+from serving.responses import JSON_TYPE, Answer, dump, failed, noticed, refused
 from serving.scorer_format import SLIPWAY
 from serving.settings import Model, Settings
 from serving.telemetry import Telemetry, exposition
@@ -131,6 +132,23 @@ class App:
             self._warm[key] = (serving, old) if old else (serving,)
             for each in retired:
                 each.close()
+
+    async def turn_away(
+        self, error: RequestError, scope: Mapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Answer probes as ever, and what would be scored with an error."""
+        _, protocol = self._routes.get(scope["path"]) or self._other_route(scope)[1]
+        if protocol not in DECODED or scope["method"] != "POST":
+            return await self(scope, receive, send)
+        answer = self._refuse(error, protocol)
+        self.access_log.note(scope, answer, 0.0, "")
+        return await _send(send, answer, self.browsers.headers(scope["headers"]))
+
+    def refuse_unread(self, error: RequestError) -> Answer:
+        """Count and log what never became a request; return its answer."""
+        answer = self._refuse(error, "none")
+        self.access_log.note({"method": "", "path": ""}, answer, 0.0, "")
+        return answer
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -452,9 +470,7 @@ class App:
             "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
             "/v1/models": lambda: Answer(dump({"models": list(self._by_name)})),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
-            "/v2/health/ready": lambda: Answer(
-                dump({"ready": not self.draining}), 503 if self.draining else 200
-            ),
+            "/v2/health/ready": self._v2_ready,
         }
         for key, serving in self._serving.items():
             prefix = serving.model.prefix
@@ -513,8 +529,13 @@ class App:
 
     def _ready(self) -> Answer:
         if self.draining:
-            return Answer(b'{"status":"draining"}', 503)
+            return Answer(b'{"status":"draining"}', 503, (JSON_TYPE, *Draining.headers))
         return Answer(b'{"status":"ready"}')
+
+    def _v2_ready(self) -> Answer:
+        if self.draining:
+            return Answer(b'{"ready":false}', 503, (JSON_TYPE, *Draining.headers))
+        return Answer(b'{"ready":true}')
 
     def _metrics(self) -> Answer:
         self.telemetry.in_flight.set(self._in_flight)

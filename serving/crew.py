@@ -165,7 +165,7 @@ class Crew:
 
     def _roll(self, number: int, _frame: Any) -> None:
         """Have the keys read at once, and each worker replaced by a new one, one after the other."""
-        self._tell(number, serving_only=True)  # before it serves, a worker has no ear for it and would die
+        self._tell(number, serves=True)  # before it serves, a worker has no ear for it and would die
         try:
             if self._settings.key_file:
                 read_hashes(Path(self._settings.key_file))
@@ -233,10 +233,14 @@ class Crew:
                 self._due.append((time.monotonic() + pause, pause))
 
     def _stop(self, _number: int, _frame: Any) -> None:
-        self._tell(signal.SIGKILL if self._stopping else signal.SIGTERM)
+        """End all workers. SIGINT says that no other takes the connections; it has no ear for it before it serves."""
+        if self._stopping:
+            self._tell(signal.SIGKILL)
         self._stopping = True
+        self._tell(signal.SIGINT, serves=True)
+        self._tell(signal.SIGTERM, serves=False)
 
-    def _tell(self, number: int, *, serving_only: bool = False) -> None:
+    def _tell(self, number: int, *, serves: bool | None = None) -> None:
         for worker in self._workers:
-            if worker.process.returncode is None and (worker.serves or not serving_only):
+            if worker.process.returncode is None and serves in (None, worker.serves):
                 worker.process.send_signal(number)

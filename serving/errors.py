@@ -15,6 +15,7 @@ ServingError
 │   ├── BadOutput          the job's words do not fit
 │   └── FaultyRows         rows hold what the model cannot use
 └── RequestError           one request cannot be answered; carries its HTTP status
+    ├── NotHttp            400, the request's frame can be read in more than one way, or not at all
     ├── Malformed          400, the body is not what its Content-Type says
     ├── UnusableValues     400, cells that cannot be used, each with its place
     ├── CoverageRefused    400, an interval that this version cannot promise
@@ -25,8 +26,12 @@ ServingError
     ├── TooLarge           413
     ├── WrongType          415
     ├── WrongHost          421
+    ├── HeadTooLarge       431
+    ├── UnknownCoding      501
     ├── Busy               503, with Retry-After
-    │   └── NoPlace        503, and the connection is closed: the body was on its way
+    │   ├── NoPlace        503, and the connection is closed: the body was on its way
+    │   ├── Full           no room for another connection
+    │   └── Draining       the server stops
     └── TooSlow            504
 """
 
@@ -141,6 +146,15 @@ class RequestError(ServingError):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+CLOSE = (b"connection", b"close")
+
+
+class NotHttp(RequestError):
+    """A request whose frame can be read in more than one way, or not at all."""
+
+    headers = (CLOSE,)
+
+
 class Malformed(RequestError):
     """The body is not what its Content-Type says."""
 
@@ -192,14 +206,14 @@ class SlowBody(RequestError):
     """The body did not arrive in time."""
 
     status, code = 408, "REQUEST_TIMEOUT"
-    headers = ((b"connection", b"close"),)
+    headers = (CLOSE,)
 
 
 class TooLarge(RequestError):
     """More bytes, rows or columns than this server takes at once."""
 
     status, code = 413, "REQUEST_LIMIT_EXCEEDED"
-    headers = ((b"connection", b"close"),)
+    headers = (CLOSE,)
 
     def __init__(self, *, what: str, limit: int) -> None:
         super().__init__(f"more than {limit} {what}: send less at once", what=what, limit=limit)
@@ -227,7 +241,36 @@ class Busy(RequestError):
 class NoPlace(Busy):
     """As many bodies, or bytes of them, are on their way as this worker waits for."""
 
-    headers = (*Busy.headers, (b"connection", b"close"))
+    headers = (*Busy.headers, CLOSE)
+
+
+class HeadTooLarge(RequestError):
+    """More bytes around a body than this server reads."""
+
+    status, code = 431, "REQUEST_LIMIT_EXCEEDED"
+    headers = (CLOSE,)
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes of head: send fewer or shorter headers", limit=limit)
+
+
+class UnknownCoding(RequestError):
+    """A Transfer-Encoding that is not read here."""
+
+    status, code = 501, "NOT_IMPLEMENTED"
+    headers = (CLOSE,)
+
+
+class Full(Busy):
+    """No room for another connection."""
+
+    headers = (*Busy.headers, CLOSE)
+
+
+class Draining(Busy):
+    """The server stops."""
+
+    headers = (*Busy.headers, CLOSE)
 
 
 class TooSlow(RequestError):

@@ -39,6 +39,14 @@ class Limits:
         Bytes a second that a body must have come at, once five seconds are over.
     memory_bytes : int
         That the requests in work of one worker may take, by estimate.
+    keep_alive_seconds : float
+        For which an idle connection stays open: longer than a balancer's own idle time.
+    write_seconds : float
+        In which a client has to take some of its answer.
+    connections : int
+        At once in one worker; fewer where the system allows fewer open files.
+    connections_per_client : int
+        Of one address, or of one IPv6 network of 64 bits, in one worker; 0 for any number.
     """
 
     body_bytes: int = 64 * 2**20
@@ -52,6 +60,10 @@ class Limits:
     waiting_bodies: int = 512
     body_rate: int = 1000
     memory_bytes: int = 2 * 2**30
+    keep_alive_seconds: float = 75.0
+    write_seconds: float = 30.0
+    connections: int = 10_000
+    connections_per_client: int = 0
 
 
 @dataclass(frozen=True)

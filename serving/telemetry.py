@@ -122,6 +122,10 @@ class Telemetry:
         self._requests.labels(protocol, str(status)).inc()
         self._errors.labels(kind).inc()
 
+    def dropped(self, kind: str) -> None:
+        """Count a connection that ended in the middle of an answer."""
+        self._errors.labels(kind).inc()
+
 
 def _observe(histogram: Histogram, values: list[float]) -> None:
     """Add many values at once, which prometheus-client's own `observe` would take 1.5 us each for."""

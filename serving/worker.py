@@ -26,6 +26,7 @@ from data.redaction import log_to
 from serving.app import App, Loaded, load
 from serving.connection import protocol_class
 from serving.errors import ServingError
+from serving.gate import Gate
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
@@ -36,9 +37,10 @@ FORBIDDEN = ("mlflow", "sklearn", "pandas", "skops", "joblib", "cloudpickle")
 def run(settings: Settings, listener: socket.socket) -> None:
     """Load, replay, serve until told to stop; raises ModelError before the first request."""
     app = App([load(model, settings) for model in settings.models], settings)
+    gate = Gate(app, settings.limits)
     config = uvicorn.Config(
         app,
-        http=protocol_class(settings.limits),
+        http=protocol_class(gate),
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -48,12 +50,12 @@ def run(settings: Settings, listener: socket.socket) -> None:
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        backlog=2048,
+        timeout_keep_alive=settings.limits.keep_alive_seconds,  # type: ignore[arg-type]  # a fraction is fine
         timeout_graceful_shutdown=round(settings.drain_seconds),
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    server = _Server(config, app)
+    server = _Server(config, app, gate)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: _reload(app))
     gc.freeze()  # what was loaded stays: the collector need not walk through it again
@@ -63,27 +65,50 @@ def run(settings: Settings, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server; says in /readyz that it drains, and a second SIGTERM forces the end."""
+    """uvicorn's server, which drains in one of two ways.
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    SIGTERM ends this worker: it takes no more connections, since others do. SIGINT ends the whole
+    server: nobody else would take them, so it tells each until the end that the server stops.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: App, gate: Gate) -> None:
         super().__init__(config)
         self._app = app
+        self._gate = gate
         self._prepared: dict[Model, Loaded] = {}
         self._stop_grpc: Callable[[], Awaitable[None]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await self._listen(sockets or [])
+        self.started = True
         if self._app.settings.grpc_port:
             from serving import grpc_server  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
 
             self._stop_grpc = await grpc_server.start(self._app, self._app.settings)
         self._obeying = asyncio.create_task(self._obey())
 
+    async def _listen(self, sockets: list[socket.socket]) -> None:
+        """Listen as uvicorn does, but with a limit on the time of a TLS handshake."""
+        loop = asyncio.get_running_loop()
+        tls = self.config.ssl
+        seconds = self._app.settings.limits.body_seconds if tls else None
+        self.servers = [
+            await loop.create_server(
+                self._connection, sock=each, ssl=tls, backlog=2048, ssl_handshake_timeout=seconds
+            )
+            for each in sockets
+        ]
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
     async def _obey(self) -> None:
         """Do what the parent orders; where its line ends, the parent is gone."""
         with suppress(ConnectionError):  # a killed parent's line is reset
             await self._obey_line(*await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0))))
-        self.handle_exit(signal.SIGTERM, None)
+        self.handle_exit(signal.SIGINT, None)
 
     async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
@@ -117,13 +142,18 @@ class _Server(uvicorn.Server):
         return None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain both doors at once."""
+        """Drain both doors at once; the listening socket stays open to the end where no other has it."""
+        open_to_the_end: list[Any] = []
+        if self._gate.draining:
+            open_to_the_end, self.servers, sockets = self.servers, [], None
         await asyncio.gather(super().shutdown(sockets), *([self._stop_grpc()] if self._stop_grpc else []))
+        for server in open_to_the_end:
+            server.close()
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        self.force_exit = self.should_exit
-        self._app.draining = True
-        super().handle_exit(sig, frame)
+    def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's
+        """Drain, however often it is told: a terminal and systemd signal all, and so does the parent."""
+        self._app.draining = self.should_exit = True
+        self._gate.draining = self._gate.draining or sig == signal.SIGINT
 
 
 def _reload(app: App) -> None:

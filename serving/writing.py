@@ -1,0 +1,148 @@
+"""How a connection's answers go out: in one system call, to a client that takes them, and to their end.
+
+It is the lower half of `serving.connection`. What a client does not take is seen by looking at
+intervals, here and in the kernel, and only while something waits: an answer that fits costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import struct
+import termios
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.settings import Limits
+
+if TYPE_CHECKING:
+    from serving.gate import Gate
+
+LEAST_RATE = 500
+"""Bytes a second of an answer that a client has to take."""
+LAST_SECONDS, LAST_BYTES = 1.0, 8 * 2**20
+"""How long, and how much of, a body is read after its answer: to close at once would take the answer back."""
+
+
+class OneWrite:
+    """A connection that holds a response's head back for its body: one system call instead of two.
+
+    What has no body (HEAD, 100 Continue) goes out at the end of the event loop's turn.
+    """
+
+    def __init__(self, transport: Any, may_close: Callable[[], bool]) -> None:
+        self._transport = transport
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._head = b""
+        self._may_close = may_close
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send, or hold a head back."""
+        if self._head:
+            data, self._head = self._head + data, b""
+            self._transport.write(data)
+        elif data.startswith(b"HTTP/1.1 "):
+            self._head = data
+            self._call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self._flush()
+        if self._may_close():
+            self._transport.close()
+
+    def ends(self) -> None:
+        """Send no more, and look closed to who asks, while the rest of a body is still read."""
+        self.is_closing = lambda: True
+        self._transport.write_eof()
+
+    def _flush(self) -> None:
+        if self._head:
+            head, self._head = self._head, b""
+            self._transport.write(head)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class Deaf:
+    """The parser of a connection that ends: nothing that still comes is a request."""
+
+    def __init__(self, enough: Callable[[], None]) -> None:
+        self._left = LAST_BYTES
+        self._enough = enough
+
+    def feed_data(self, data: bytes) -> None:
+        """Read nothing, and not for ever."""
+        self._left -= len(data)
+        if self._left < 0:
+            self._enough()
+
+
+class Writing(HttpToolsProtocol):
+    """The side of a connection that answers."""
+
+    gate: Gate
+    limits: Limits
+    ends = False
+    write_timer: asyncio.TimerHandle | None = None
+    unsent = 0
+
+    def may_close(self) -> bool:
+        """Say whether to close at once; what is not taken yet is watched."""
+        if self.transport.get_write_buffer_size():
+            self.watch_writing()
+        if self.ends or self.cycle is None or not self.cycle.more_body or not self.transport.can_write_eof():
+            return True
+        self.ends = True
+        self.parser = Deaf(self.transport.close)  # type: ignore[assignment]
+        self.flow.resume_reading()
+        self.transport.ends()  # type: ignore[attr-defined]
+        self.loop.call_later(LAST_SECONDS, self.transport.close)
+        return False
+
+    def pause_writing(self) -> None:
+        """Watch a client that does not take its answer as fast as it comes."""
+        super().pause_writing()
+        self.watch_writing()
+
+    def resume_writing(self) -> None:
+        """Watch it no longer."""
+        super().resume_writing()
+        self.stop_watching()
+
+    def watch_writing(self) -> None:
+        """Look at intervals whether the client takes its answer."""
+        if self.write_timer is None:
+            self.unsent = self.unsent_bytes()
+            self.write_timer = self.loop.call_later(self.limits.write_seconds, self.check_taken)
+
+    def stop_watching(self) -> None:
+        """Look no more."""
+        if self.write_timer is not None:
+            self.write_timer.cancel()
+            self.write_timer = None
+
+    def check_taken(self) -> None:
+        """Drop a client that took too little, and what waits for it."""
+        self.write_timer = None
+        if self.unsent - self.unsent_bytes() < LEAST_RATE * self.limits.write_seconds:
+            self.gate.dropped()
+            self.transport.abort()
+        else:
+            self.watch_writing()
+
+    def unsent_bytes(self) -> int:
+        """Return what the client did not take yet, here and in the kernel."""
+        waiting: int = self.transport.get_write_buffer_size()
+        try:
+            descriptor = self.transport.get_extra_info("socket").fileno()
+            (queued,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
+        except (OSError, AttributeError):
+            return waiting
+        return waiting + int(queued)
