@@ -79,9 +79,9 @@ class Bodies:
         return self._held(await self._wait(first, receive, party_of(client), held), held)
 
     def _held(self, body: bytes, held: Held) -> bytes:
+        if len(body) > self._limits.body_bytes:  # in chunks: no length was declared
+            raise TooLarge(what="bytes of body", limit=self._limits.body_bytes)
         if len(body) > UNCOUNTED_BYTES:
-            if len(body) > self._limits.body_bytes:
-                raise TooLarge(what="bytes of body", limit=self._limits.body_bytes)
             held.set(len(body))
         return body
 
