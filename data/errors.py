@@ -5,6 +5,8 @@
     │   ├── SourceNotFound
     │   ├── EmptySource
     │   ├── BrokenLine
+    │   ├── BrokenQuote
+    │   ├── LongRecord
     │   └── UnreadableSource
     ├── TableError               a table was read and cannot be used
     │   ├── DuplicateColumns
@@ -72,6 +74,27 @@ class BrokenLine(SourceError):
             line=line,
             expected=expected,
             found=found,
+        )
+
+
+class BrokenQuote(SourceError):
+    """A quote in a text file opens and never closes, or text follows where it closes."""
+
+    def __init__(self, *, where: str, line: int, reason: str, repair: str) -> None:
+        super().__init__(
+            f"{where}, line {line}: {reason}: {repair}", where=where, line=line, reason=reason, repair=repair
+        )
+
+
+class LongRecord(SourceError):
+    """A row or a header of a text file is longer than any should be."""
+
+    def __init__(self, *, where: str, line: int, limit: int) -> None:
+        super().__init__(
+            f"{where}, line {line}: begins a row of more than {limit // 2**20} MB: check that its lines end",
+            where=where,
+            line=line,
+            limit=limit,
         )
 
 

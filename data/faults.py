@@ -29,6 +29,8 @@ MEANT = 0.5
 
 MOSTLY_MISSING = 0.5
 SHOWN_ROWS = 5
+MANY_LINE_BREAKS = 100
+"""In one text; a review or an address has fewer."""
 
 PLAIN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 MARKED = re.compile(
@@ -107,9 +109,25 @@ def faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
     """
     found: list[Fault] = []
     names = [name for name in table.names if name not in set(ignored)]
-    for name in names:
-        found += _of_column(table, name)
+    for name in table.names:
+        found += _swallowed(table, name)  # rows are lost in a column that is not used, too
+        found += _of_column(table, name) if name in names else ()
     return found + list(_duplicates(table, names))
+
+
+def _swallowed(table: Table, name: str) -> Iterator[Fault]:
+    """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
+    if table.kinds[name] != "category":
+        return
+    breaks = table.frame[name].map(lambda text: 0 if text is None else text.count("\n") + text.count("\r"))
+    rows = breaks.to_numpy() >= MANY_LINE_BREAKS
+    if rows.any():
+        yield Fault(
+            name,
+            f"a text has {int(breaks.max()):,} line breaks, as if a stray quote had made one cell of many rows",
+            "look there for a quote that should be written twice",
+            *at(rows),
+        )
 
 
 def _of_column(table: Table, name: str) -> Iterator[Fault]:

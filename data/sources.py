@@ -13,16 +13,25 @@ from __future__ import annotations
 import csv
 import glob
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
+import pyarrow.fs as pa_fs
 
 from data import read_only
-from data.errors import BrokenLine, DuplicateColumns, EmptySource, SourceNotFound, UnreadableSource
+from data.delimited import RecordBlocks
+from data.errors import (
+    BrokenLine,
+    DuplicateColumns,
+    EmptySource,
+    SourceError,
+    SourceNotFound,
+    UnreadableSource,
+)
 from data.redaction import redact, redact_address
 
 FORMATS = {
@@ -39,6 +48,7 @@ FORMATS = {
 }
 SEPARATORS = (",", ";", "\t", "|")
 BATCH_ROWS = 65_536
+BLOCK_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -70,31 +80,36 @@ class Source:
 
 @dataclass(frozen=True)
 class FileSource(Source):
-    """Files of one format."""
+    """Files of one format that has types."""
 
     dataset: pa_dataset.Dataset | None = None
-    paths: tuple[str, ...] = ()
-    separator: str = ","
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
-        """Yield the rows in the order of the sorted paths; raises BrokenLine or UnreadableSource."""
+        """Yield the rows in the order of the sorted paths; raises UnreadableSource."""
         assert self.dataset is not None
         try:
             # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
             yield from self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise self._explained(error) from error
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(self.where, error) from error
 
-    def _explained(self, error: Exception) -> Exception:
-        if self.is_text:
-            for path in self.paths:
-                broken = find_wrong_encoding(path) or find_broken_line(path, self.separator)
-                if broken is not None:
-                    return broken
-        reason = str(error).splitlines()[0]
-        return UnreadableSource(
-            where=self.where, reason=reason, repair="check that the file is whole and in UTF-8"
-        )
+
+@dataclass(frozen=True)
+class TextSource(Source):
+    """Files of delimited text, all with the same columns; every value is text."""
+
+    paths: tuple[str, ...] = ()
+    header: tuple[str, ...] = ()
+    partitions: tuple[Mapping[str, pa.Scalar], ...] = ()
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in the order of the sorted paths; raises BrokenLine, BrokenQuote or UnreadableSource."""
+        for path, added in zip(self.paths, self.partitions, strict=True):
+            separator, header = _read_header(path)
+            if sorted(header) != sorted(self.header):
+                raise _other_columns(path, header, self.paths[0], self.header)
+            for batch in _records(path, separator, header):
+                yield from _in_parts(_with_constants(batch.select(self.header), added), rows)
 
 
 @dataclass(frozen=True)
@@ -182,7 +197,7 @@ def _open_files(where: str) -> Source:
             where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
         ) from error
     refuse_duplicates(where, dataset.schema.names)
-    return FileSource(where=where, dataset=dataset, paths=tuple(paths))
+    return FileSource(where=where, dataset=dataset)
 
 
 def _matching_paths(where: str) -> list[str]:
@@ -210,28 +225,78 @@ def _format_of(where: str, paths: list[str]) -> str:
 
 
 def _open_delimited(where: str, paths: list[str], folder: str | None) -> Source:
-    separator, header = _read_header(paths[0])
-    refuse_duplicates(where, header)
-    layout = pa_dataset.CsvFileFormat(
-        parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(
-            strings_can_be_null=True, column_types=dict.fromkeys(header, pa.string())
-        ),
+    _, header = _read_header(paths[0])
+    partitions = _partitions(paths, folder)
+    refuse_duplicates(where, [*header, *partitions[0]])
+    return TextSource(where, True, tuple(paths), tuple(header), tuple(partitions))
+
+
+def _partitions(paths: list[str], folder: str | None) -> list[Mapping[str, pa.Scalar]]:
+    """Return what the folders of each file say, as in `year=2012`."""
+    options = pa_dataset.FileSystemFactoryOptions(
+        partitioning=pa_dataset.HivePartitioning.discover(), partition_base_dir=folder
     )
-    try:
-        found = pa_dataset.dataset(paths, format=layout, partitioning="hive", partition_base_dir=folder)
-    except pa.ArrowInvalid as error:
-        raise FileSource(where, True, None, tuple(paths), separator)._explained(error) from error
-    return FileSource(where=where, is_text=True, dataset=found, paths=tuple(paths), separator=separator)
+    layout = pa_dataset.CsvFileFormat()
+    factory = pa_dataset.FileSystemDatasetFactory(pa_fs.LocalFileSystem(), paths, layout, options)
+    kinds = factory.inspect(fragments=0)
+    said = [
+        pa_dataset.get_partition_keys(fragment.partition_expression)
+        for fragment in factory.finish(kinds).get_fragments()
+    ]
+    return [{kind.name: pa.scalar(keys.get(kind.name), kind.type) for kind in kinds} for keys in said]
+
+
+def _records(path: str, separator: str, header: list[str]) -> Iterator[pa.RecordBatch]:
+    """Yield a file's rows, a block at a time."""
+    with Path(path).open("rb", buffering=0) as file:
+        blocks = RecordBlocks(file, where=path, separator=separator, one_column=len(header) == 1)
+        try:
+            yield from pa_csv.open_csv(
+                pa.PythonFile(blocks, mode="r"),
+                read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
+                parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+                convert_options=pa_csv.ConvertOptions(
+                    strings_can_be_null=True, column_types=dict.fromkeys(header, pa.string())
+                ),
+            )
+        except (pa.ArrowException, OSError, SourceError) as error:
+            broken = blocks.fault or find_wrong_encoding(path) or find_broken_line(path, separator)
+            raise broken or unreadable(path, error) from error
+
+
+def _with_constants(batch: pa.RecordBatch, added: Mapping[str, pa.Scalar]) -> pa.RecordBatch:
+    for name, value in added.items():
+        batch = batch.append_column(name, pa.repeat(value, batch.num_rows))
+    return batch
+
+
+def _in_parts(batch: pa.RecordBatch, rows: int) -> Iterator[pa.RecordBatch]:
+    yield from (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
+
+
+def _other_columns(path: str, header: Sequence[str], first: str, expected: Sequence[str]) -> UnreadableSource:
+    other = next((name for name in header if name not in expected), None)
+    lacking = next((name for name in expected if name not in header), None)
+    found = f"has a column {other!r} that" if other is not None else f"lacks the column {lacking!r} that"
+    has = "does not have" if other is not None else "has"
+    return UnreadableSource(
+        where=path, reason=f"{found} {first} {has}", repair="write the same header into each file"
+    )
+
+
+def unreadable(where: str, error: Exception) -> UnreadableSource:
+    """Return what to say where a reader stopped: the first line of its own reason."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return UnreadableSource(where=where, reason=reason, repair="check that the file is whole and in UTF-8")
 
 
 def _read_header(path: str) -> tuple[str, list[str]]:
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next(filter(str.strip, file))
             separator = max(SEPARATORS, key=first.count)
             file.seek(0)
-            return separator, next(csv.reader(file, delimiter=separator))
+            return separator, next(filter(None, csv.reader(file, delimiter=separator)))
     except UnicodeDecodeError as error:
         raise find_wrong_encoding(path) or error from error
     except (csv.Error, StopIteration) as error:
@@ -248,8 +313,11 @@ def refuse_duplicates(where: str, names: list[str]) -> None:
 
 
 def find_wrong_encoding(path: str) -> UnreadableSource | None:
-    """Return the first line that is not UTF-8, with what stands there; None where all lines are."""
+    """Return the first line that is not UTF-8, with what stands there, or that it is packed; None for none."""
     with Path(path).open("rb") as file:
+        if file.read(2) == b"\x1f\x8b":
+            return UnreadableSource(where=path, reason="is a gzip file", repair="unpack it with gunzip")
+        file.seek(0)
         for number, line in enumerate(file, start=1):
             try:
                 line.decode("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,11 +11,14 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
 from serving.ipc_sizes import claimed
 from serving.requests import BATCH_ROWS, CSV, PARQUET
 from serving.settings import Limits
+
+_OTHER_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 
 def open_batches(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
@@ -27,18 +31,46 @@ def open_batches(body: bytes, kind: str, schema: Schema, limits: Limits) -> tupl
 def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
     if not body.strip():
         raise Malformed("the CSV body is empty: send a header and at least one row")
-    table = pa_csv.read_csv(
-        pa.BufferReader(body),
-        read_options=pa_csv.ReadOptions(use_threads=False),
-        parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-        convert_options=pa_csv.ConvertOptions(
-            strings_can_be_null=True,
-            null_values=_missing_in_text(schema),
-            column_types=dict.fromkeys(schema.names, pa.string()),
-        ),
-    )
+    body = body.removeprefix(BOM)
+    quoted = quotes(body)
+    if quoted.bad >= 0 or quoted.is_open:
+        _refuse_quote(body)
+    table = _in_one_block(body, schema)
+    if table.num_columns == 1 and (place := blank_line(body, quoted)) >= 0:
+        raise Malformed(
+            f"line {1 + line_breaks(body[:place])} is empty, and in a table of one column may be a missing value: "
+            'write "" for one'
+        )
     extra = _check_names(table.column_names, schema, limits)
     return iter(table.to_batches()), extra
+
+
+def _refuse_quote(body: bytes) -> None:
+    if fault := quote_fault(body):
+        offset, reason, repair = fault
+        raise Malformed(f"line {1 + line_breaks(body[:offset])}: {reason}: {repair}")
+
+
+def _in_one_block(body: bytes, schema: Schema) -> Any:
+    """Read what is in memory at once: a block's border could fall between a CR and its LF, or within a row."""
+    try:
+        return pa_csv.read_csv(
+            pa.BufferReader(body),
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=min(len(body) + 1, 2**31 - 1)),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                strings_can_be_null=True,
+                null_values=_missing_in_text(schema),
+                column_types=dict.fromkeys(schema.names, pa.string()),
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if found := _OTHER_WIDTH.search(str(error)):
+            record, expected, cells = found.groups()
+            raise Malformed(
+                f"record {record} (the header is the first): has {cells} fields, the header has {expected}"
+            ) from error
+        raise
 
 
 def _missing_in_text(schema: Schema) -> list[str]:

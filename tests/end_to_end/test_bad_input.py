@@ -91,6 +91,19 @@ def test_a_bad_word_is_refused(words: list[str], says: str, capsys: pytest.Captu
     assert mlflow.MlflowClient().search_registered_models() == []
 
 
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_quote_that_never_closes_is_one_line(
+    command: str, houses: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """800 rows became 301, and nothing looked wrong."""
+    rows = [f"{row},{row * 3},note {row % 5}" for row in range(800)]
+    rows[300] = '300,900,"5 inch'
+    houses.write_text("\n".join(["area,price,note", *rows]) + "\n")
+    assert main([command, "--data", "houses.csv", "--target", "price"]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "houses.csv, line 302: the quote that opens here never closes" in line
+
+
 @pytest.mark.usefixtures("houses")
 def test_a_column_without_values_is_dropped_with_a_warning(
     houses: Path, capsys: pytest.CaptureFixture[str]
