@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.errors import HeadTooLarge, NotHttp, RequestError, UnknownCoding
-from serving.writing import Deaf, OneWrite, Writing
+from serving.writing import Deaf, OneWrite, SecureWrite, Writing
 
 if TYPE_CHECKING:
     from serving.gate import Gate
@@ -40,7 +40,9 @@ class Connection(Writing):
 
     def connection_made(self, transport: Any) -> None:
         """Take a client, if there is room."""
-        super().connection_made(OneWrite(transport, self.may_close))  # type: ignore[arg-type]
+        secure = transport.get_extra_info("sslcontext") is not None
+        wire = SecureWrite(transport, self.may_close, self.watch_writing) if secure else None
+        super().connection_made(wire or OneWrite(transport, self.may_close))  # type: ignore[arg-type]
         self.expect_head(self.limits.body_seconds)
         self.gate.admit(self)
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import socket
 import struct
 import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.settings import Limits
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 LEAST_RATE = 500
 """Bytes a second of an answer that a client has to take."""
+TCP_INFO, BYTES_ACKED = getattr(socket, "TCP_INFO", 11), 120
+"""Linux's figures of a connection, and where among them stands how many bytes were acknowledged."""
 LAST_SECONDS, LAST_BYTES = 1.0, 8 * 2**20
 """How long, and how much of, a body is read after its answer: to close at once would take the answer back."""
 
@@ -70,6 +74,20 @@ class OneWrite:
         return getattr(self._transport, name)
 
 
+class SecureWrite(OneWrite):
+    """The same over TLS, whose transport takes an answer of any size without a word and keeps it."""
+
+    def __init__(self, transport: Any, may_close: Callable[[], bool], watch: Callable[[], None]) -> None:
+        super().__init__(transport, may_close)
+        self._watch = watch
+
+    def write(self, data: bytes) -> None:
+        """Send, and look whether it is taken where it is large."""
+        super().write(data)
+        if len(data) > HIGH_WATER_LIMIT:
+            self._watch()
+
+
 class Deaf:
     """The parser of a connection that ends: nothing that still comes is a request."""
 
@@ -91,7 +109,7 @@ class Writing(HttpToolsProtocol):
     limits: Limits
     ends = False
     write_timer: asyncio.TimerHandle | None = None
-    unsent = 0
+    taken = 0
 
     def may_close(self) -> bool:
         """Say whether to close at once; what is not taken yet is watched."""
@@ -119,7 +137,7 @@ class Writing(HttpToolsProtocol):
     def watch_writing(self) -> None:
         """Look at intervals whether the client takes its answer."""
         if self.write_timer is None:
-            self.unsent = self.unsent_bytes()
+            self.taken = self.taken_bytes()
             self.write_timer = self.loop.call_later(self.limits.write_seconds, self.check_taken)
 
     def stop_watching(self) -> None:
@@ -131,7 +149,9 @@ class Writing(HttpToolsProtocol):
     def check_taken(self) -> None:
         """Drop a client that took too little, and what waits for it."""
         self.write_timer = None
-        if self.unsent - self.unsent_bytes() < LEAST_RATE * self.limits.write_seconds:
+        if not self.unsent_bytes():
+            return
+        if self.taken_bytes() - self.taken < LEAST_RATE * self.limits.write_seconds:
             self.gate.dropped()
             self.transport.abort()
         else:
@@ -146,3 +166,11 @@ class Writing(HttpToolsProtocol):
         except (OSError, AttributeError):
             return waiting
         return waiting + int(queued)
+
+    def taken_bytes(self) -> int:
+        """Return a number that grows by what the client takes; the kernel counts what it acknowledged."""
+        try:
+            told = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, 128)
+            return int(struct.unpack_from("Q", told, BYTES_ACKED)[0])
+        except (OSError, AttributeError, struct.error):
+            return -self.unsent_bytes()
