@@ -7,6 +7,7 @@ which cells are faults; a fault's float means nothing.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
+from serving import near_misses
 from serving.coercion import (
     _FIRST,
     _LAST,
@@ -38,7 +40,14 @@ def pack(values: Any, column: Column, *, is_text: bool) -> tuple[Floats, Bools, 
         if pa.types.is_dictionary(kind)
         else _pack(array, column, is_text=is_text)
     )
-    return floats, bad & ~_nulls(array), lambda _: f"{kind}, not usable as {column.kind}"
+    return floats, bad & ~_nulls(array), partial(_found, array, column)
+
+
+def _found(array: Any, column: Column, row: int) -> str:
+    kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
+    is_date = column.kind == "datetime" and _is_text(kind)
+    hint = near_misses.of_date(array[row].as_py()) if is_date else "text"
+    return f"{array.type}, not usable as {column.kind}" if hint == "text" else hint
 
 
 def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -27,9 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column, Kind, Schema
+from serving import near_misses
 
 NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 WHOLE_PATTERN = r"^[+-]?\d+$"
+NO_COLUMN = "no such column"
 MOST_FAULTS = 20
 """Faults that are described; the others are counted."""
 
@@ -106,8 +108,11 @@ class Repeated(Sequence[str]):
         return self.distinct[self.places[place]]
 
 
-def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed:
-    """Pack columns of JSON values or arrays, all of one length; a column that is absent is one fault."""
+def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema, sent: Iterable[str] = ()) -> Packed:
+    """Pack columns of JSON values or arrays, all of one length; a column that is absent is one fault.
+
+    `sent` are all names that came, where `columns` are only those that the schema knows.
+    """
     quick = _pack_floats([columns.get(column.name) for column in schema.columns], schema)
     if quick is not None:
         return Packed(quick)
@@ -118,7 +123,7 @@ def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema) -> Packed
             collected.lack(column)
         else:
             collected.add(column, *_pack_values(values, column))
-    return collected.packed()
+    return collected.packed(sent or columns)
 
 
 def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
@@ -149,7 +154,7 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
             collected.add(column, *arrow_columns.pack(batch.column(column.name), column, is_text=is_text))
         else:
             collected.lack(column)
-    return collected.packed()
+    return collected.packed(present)
 
 
 def pack_row(values: Mapping[str, Any], schema: Schema) -> Packed:
@@ -183,7 +188,7 @@ class _Collected:
     def lack(self, column: Column) -> None:
         self.faulty[:] = True
         self.n_faults += 1
-        self.faults.append(Fault(None, column.name, EXPECTED[column.kind], "no such column"))
+        self.faults.append(Fault(None, column.name, EXPECTED[column.kind], NO_COLUMN))
 
     def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
         self.matrix[:, self.place[column.name]] = values
@@ -198,10 +203,23 @@ class _Collected:
         if column.kind == "category" and (unseen := int(np.count_nonzero(values == UNSEEN))):
             self.unseen[column.name] = unseen
 
-    def packed(self) -> Packed:
+    def packed(self, sent: Iterable[str]) -> Packed:
         faults = sorted(self.faults, key=lambda fault: -1 if fault.row is None else fault.row)[:MOST_FAULTS]
+        if faults and faults[0].row is None:
+            faults = _with_hints(faults, sent)
         faulty = self.faulty if self.n_faults else None
         return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing, faulty)
+
+
+def _with_hints(faults: Sequence[Fault], sent: Iterable[str]) -> list[Fault]:
+    """Add to each column that is absent how a name that was sent differs from its own."""
+    known = near_misses.folded(sent)
+    return [
+        replace(fault, found=fault.found + near_misses.of_name(fault.column, known))
+        if fault.row is None
+        else fault
+        for fault in faults
+    ]
 
 
 def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
@@ -217,7 +235,7 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
     cells = [convert(value) for value in values]
     bad = np.array([cell is None for cell in cells], dtype=np.bool_)
     floats = np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
-    return floats, bad, lambda row: _found(values[row])
+    return floats, bad, lambda row: _found(values[row], column)
 
 
 def _pack_repeated(values: Repeated, column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
@@ -235,7 +253,7 @@ def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | N
         return _pack_values(values.tolist(), column)
     floats = values.astype(np.float64, copy=False)
     bad = np.isinf(floats) if kind == "f" else (values > LARGEST_EXACT) | (values < -LARGEST_EXACT)
-    return floats, bad if np.count_nonzero(bad) else None, lambda row: _found(values[row].item())
+    return floats, bad if np.count_nonzero(bad) else None, lambda row: _found(values[row].item(), column)
 
 
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:
@@ -324,7 +342,9 @@ def _instant(value: Any) -> float | None:
     return seconds if _FIRST <= seconds < _LAST + 1 else None
 
 
-def _found(value: Any) -> str:
+def _found(value: Any, column: Column) -> str:
+    if type(value) is str and column.kind == "datetime":
+        return near_misses.of_date(value)
     if type(value) is int and abs(value) > LARGEST_EXACT:
         return "a whole number beyond ±2^53"
     if type(value) is float and math.isinf(value):
