@@ -18,6 +18,7 @@ import orjson
 
 from data.schema import Schema
 from serving import costs
+from serving.broken_json import refusal, without_mark
 from serving.budget import need
 from serving.coercion import MOST_FAULTS, Fault, Floats, Packed, pack_arrow, pack_columns, pack_row
 from serving.errors import Malformed, TooLarge, UnusableValues, WrongType
@@ -26,6 +27,19 @@ from serving.settings import Limits
 JSON, CSV = "application/json", "text/csv"
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
 BATCH_ROWS = 65_536
+PIECE_BYTES = 64 * 2**10
+MOST_MEMBERS = 10_000
+"""Of one gzip body; bgzip makes one of each 64 kB."""
+
+_PARAMETERS = {("charset", "utf-8"), ("charset", "utf8"), ("header", "present")}
+_BY_DEFAULT = {
+    "application/x-www-form-urlencoded": "curl -d, wget --post-data and HTML forms send a form unless told: "
+    "add the header Content-Type: application/json",
+    "multipart/form-data": "a form with files is not read: send the file itself, as in "
+    "curl --data-binary @rows.csv -H 'Content-Type: text/csv'",
+    "text/plain": "fetch sends text/plain unless told: add the header Content-Type: application/json",
+}
+"""What clients say of a body where nobody told them, and what to tell them."""
 
 _KEY = re.compile(rb'"\s*:')
 _DIGITS_AS_ZEROS = bytes(0x30 if chr(byte).isdecimal() else 0x20 for byte in range(256))
@@ -57,9 +71,16 @@ def media_type(header: str | None) -> str:
     kind, *parameters = (part.strip() for part in header.split(";"))
     for parameter in filter(None, parameters):
         name, _, value = parameter.partition("=")
-        if name.strip().lower() != "charset" or value.strip().strip('"').lower() not in ("utf-8", "utf8"):
-            raise WrongType("Content-Type may say charset=utf-8 and nothing else")
+        said = name.strip().lower(), value.strip().strip('"').lower()
+        if said not in _PARAMETERS and kind.lower() not in _BY_DEFAULT:
+            raise WrongType("Content-Type may say charset=utf-8 and nothing else; CSV header=present too")
     return kind.lower()
+
+
+def wrong_type(kind: str, *taken: str) -> WrongType:
+    """Return a refusal of a Content-Type, with the way out where a client sends it unless told otherwise."""
+    known = f"Content-Type must be {'one of ' if len(taken) > 1 else ''}{', '.join(taken)} here"
+    return WrongType(f"{known}; {_BY_DEFAULT[kind]}" if kind in _BY_DEFAULT else known)
 
 
 def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
@@ -68,18 +89,38 @@ def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
         return body
     if encoding != "gzip":
         raise WrongType("Content-Encoding may be gzip or identity")
-    machine = zlib.decompressobj(31)
     promised = costs.before_gzip(body, limits)
-    try:
-        expanded = machine.decompress(body, limits.body_bytes + 1)
-    except zlib.error as error:
-        raise Malformed("the body is no gzip") from error
-    if len(expanded) > limits.body_bytes:
-        raise TooLarge(what="bytes after gzip", limit=limits.body_bytes)
-    if not machine.eof or machine.unused_data:
-        raise Malformed("the gzip body is cut short, or more follows it")
-    need(len(expanded) - promised)
-    return expanded
+    parts: list[bytes] = []
+    end = _expand_member(body, 0, len(body), parts, limits)
+    for _ in range(MOST_MEMBERS):
+        if end == len(body) or (body[end] == 0 and not body[end:].strip(b"\0")):  # padding, as tar -z leaves
+            expanded = parts[0] if len(parts) == 1 else b"".join(parts)
+            need(len(expanded) - promised)
+            return expanded
+        end = _expand_member(body, end, PIECE_BYTES, parts, limits)
+    raise TooLarge(what="members of gzip", limit=MOST_MEMBERS)
+
+
+def _expand_member(body: bytes, start: int, piece_bytes: int, parts: list[bytes], limits: Limits) -> int:
+    """Add what one member holds to the parts, and return where it ends.
+
+    zlib copies what is left over. In small pieces that stays cheap, however many members there are.
+    """
+    machine = zlib.decompressobj(31)
+    left = limits.body_bytes - sum(map(len, parts))
+    while not machine.eof:
+        if start >= len(body):
+            raise Malformed("the gzip body is empty or cut short")
+        piece = body[start : start + piece_bytes]
+        try:
+            parts.append(machine.decompress(piece, left + 1))
+        except zlib.error as error:
+            raise Malformed("the body is no gzip, or something else follows it") from error
+        left -= len(parts[-1])
+        if left < 0:
+            raise TooLarge(what="bytes after gzip", limit=limits.body_bytes)
+        start += len(piece) - len(machine.unused_data)
+    return start
 
 
 def read_json(body: bytes, limits: Limits) -> Any:
@@ -90,6 +131,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
     body parsed again, by the standard library. Colons are counted before keys are looked for:
     a search through 1,000 rows takes longer than parsing them.
     """
+    body = without_mark(body)
     costs.before_json(body, limits)
     try:
         parsed = orjson.loads(body)  # refuses more than 1,024 levels by itself
@@ -100,7 +142,7 @@ def read_json(body: bytes, limits: Limits) -> Any:
         if repeated or _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
             parsed = json.loads(body, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise Malformed("the body is not valid JSON in UTF-8") from error
+        raise refusal(body, error, limits) from error
     return parsed
 
 
@@ -145,7 +187,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(_: str) -> NoReturn:
-    raise Malformed("NaN and Infinity are not JSON: send null for a missing value")
+    raise Malformed("NaN and Infinity are not valid JSON: send null for a missing value")
 
 
 def from_split(names: Any, data: Any, schema: Schema, limits: Limits) -> Rows:
@@ -178,7 +220,8 @@ def from_records(records: Any, schema: Schema, limits: Limits) -> Rows:
     costs.before_rows(len(records), len(schema.columns), copies=1)
     names = set().union(*records)
     columns = {name: [record.get(name) for record in records] for name in schema.names if name in names}
-    return from_columns(columns, schema, limits, extra=len(names) - len(columns), rows=len(records))
+    _check_size(len(records), len(columns), limits)
+    return _checked(pack_columns(columns, schema, names), len(names) - len(columns))
 
 
 def from_columns(
@@ -187,14 +230,14 @@ def from_columns(
     limits: Limits,
     *,
     extra: int | None = None,
-    rows: int = 0,
 ) -> Rows:
     """Pack columns, each a list of the same length."""
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         raise Malformed("all columns must have the same number of values")
-    _check_size(max(lengths, default=rows), len(columns), limits)
-    costs.before_rows(max(lengths, default=rows), len(schema.columns))
+    rows = max(lengths, default=0)
+    _check_size(rows, len(columns), limits)
+    costs.before_rows(rows, len(schema.columns))
     if extra is None:
         extra = len(columns.keys() - schema.names)
     return _checked(pack_columns(columns, schema), extra)
@@ -224,7 +267,7 @@ def _checked(packed: Packed, extra: int) -> Rows:
 def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     """Pack a CSV, Parquet or Arrow IPC body; raises Malformed, TooLarge, UnusableValues or WrongType."""
     if kind not in (CSV, PARQUET, ARROW):
-        raise WrongType(f"Content-Type must be one of {JSON}, {CSV}, {PARQUET}, {ARROW}")
+        raise wrong_type(kind, JSON, CSV, PARQUET, ARROW)
     import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
 
     from serving import tables  # noqa: PLC0415 - as above

@@ -6,9 +6,9 @@ from typing import Any
 
 from data.schema import Schema
 from serving.coercion import Floats
-from serving.errors import Malformed, WrongType
+from serving.errors import Malformed
 from serving.intervals import Bounds
-from serving.requests import JSON, Rows, from_columns, from_records, read_json
+from serving.requests import JSON, Rows, from_columns, from_records, read_json, wrong_type
 from serving.responses import JSON_TYPE, Answer, dump, noticed
 from serving.settings import Limits
 
@@ -16,7 +16,7 @@ from serving.settings import Limits
 def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
     """Return the rows, and whether one value is to be answered rather than a list."""
     if kind != JSON:
-        raise WrongType(f"Content-Type must be {JSON} here")
+        raise wrong_type(kind, JSON)
     request = read_json(body, limits)
     if type(request) is not dict or not {"x"} <= set(request) <= {"x", "coverage"}:
         raise Malformed('the body must be an object with the key "x", and "coverage" if you like')

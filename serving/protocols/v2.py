@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.schema import Schema
-from serving.errors import Malformed, RequestError, WrongType
-from serving.requests import JSON, Rows, from_records, read_json
+from serving.errors import Malformed, RequestError
+from serving.requests import JSON, Rows, from_records, read_json, wrong_type
 from serving.responses import JSON_TYPE, Answer, dump
 from serving.settings import Limits
 from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
@@ -107,12 +107,10 @@ def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memory
     """Return the JSON part of a body and the raw tensors behind it."""
     if length is None:
         if kind != JSON:
-            raise WrongType(
-                f"Content-Type must be {JSON} here, or {BINARY} with Inference-Header-Content-Length"
-            )
+            raise wrong_type(kind, JSON, f"{BINARY} with Inference-Header-Content-Length")
         return body, memoryview(b"")
     if kind not in (JSON, BINARY):
-        raise WrongType(f"Content-Type must be {BINARY} or {JSON} here")
+        raise wrong_type(kind, BINARY, JSON)
     if not length.isdigit() or len(length) > 12 or int(length) > len(body):
         raise Malformed(
             "Inference-Header-Content-Length must be the length of the JSON that the body begins with"
