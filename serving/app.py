@@ -21,6 +21,7 @@ from serving import openapi, paths, tensors, translation
 from serving.access import Access
 from serving.access_log import AccessLog
 from serving.body import Bodies, Receive
+from serving.broken_json import without_mark
 from serving.browsers import Browsers
 from serving.budget import TRIM_BYTES, Budget, Held, give_back
 from serving.coercion import Floats
@@ -32,13 +33,12 @@ from serving.errors import (
     MethodNotAllowed,
     NotFound,
     RequestError,
-    WrongType,
 )
 from serving.intervals import Bounds
 from serving.local import Local, predict
 from serving.protocols import mlflow, simple, v1, v2
 from serving.remote import Remote
-from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json
+from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json, wrong_type
 from serving.responses import JSON_TYPE, Answer, dump, failed, noticed, refused
 from serving.scorer_format import SLIPWAY
 from serving.settings import Model, Settings
@@ -362,7 +362,9 @@ class App:
             asked, single = translation.from_simple(body, kind, limits)
             return asked, JSON, lambda found: Answer(translation.to_simple(found, single=single))
         if kind not in (JSON, CSV, PARQUET):
-            raise WrongType(f"Content-Type must be one of {JSON}, {CSV}, {PARQUET}")
+            raise wrong_type(kind, JSON, CSV, PARQUET)
+        if kind == JSON:
+            body = without_mark(body)
         if kind == JSON and type(read_json(body, limits)) is not dict:
             raise Malformed("the body must be an object")
         return body, kind, Answer

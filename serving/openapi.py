@@ -63,8 +63,10 @@ def document(forms: Forms, *, name: str, version: str) -> Described:
     if forms.coverage:
         described = {"name": "coverage", "in": "query", "schema": forms.coverage["coverage"]}
         paths["/invocations"]["post"]["parameters"] = [described]
-    paths |= {path: _page(path) for path in _PAGES} | _open_inference(name, version)
-    schemas = {**forms.named, **_tables(forms), **_tensors(forms), **_ERRORS}
+    paths |= {path: _page(path) for path in _PAGES} | _from_the_root(
+        _open_inference(name, version) | _first_protocol(name, version)
+    )
+    schemas = {**forms.named, **_tables(forms), **_tensors(forms), **_V1, **_ERRORS}
     return {
         "openapi": "3.1.0",
         "info": {"title": f"{name or 'model'}: {forms.title}", "version": version},
@@ -153,7 +155,7 @@ _ERRORS = {
 
 
 def _open_inference(name: str, label: str) -> dict[str, Any]:
-    """Return the paths of the Open Inference Protocol; they have no prefix."""
+    """Return the paths of the Open Inference Protocol."""
     model, draining = f"/v2/models/{name}", {503: "Draining"}
     paths = {
         "/v2": _question("server_metadata", "ServerMetadata"),
@@ -169,6 +171,45 @@ def _open_inference(name: str, label: str) -> dict[str, Any]:
         paths[place] = _question("model_metadata" + suffix, "ModelMetadata", errors) | more
         paths[place + "/ready"] = _question("model_ready" + suffix, "ModelReady", errors) | more
         paths[place + "/infer"] = {"post": _infer("infer" + suffix, errors)} | more
+    return paths
+
+
+_V1 = {
+    "V1Request": object_of({}, {"instances": list_of({}), "inputs": {}, "signature_name": _TEXT})
+    | {
+        "oneOf": [{"required": ["instances"]}, {"required": ["inputs"]}],
+        "description": "instances: a row each, an object or a list in the columns' order; inputs: an object of columns",
+    },
+    "V1Response": object_of({"predictions": {}}, {"outputs": {}, "intervals": {}}),
+    "V1Models": object_of({"models": list_of(_TEXT)}),
+    "V1Model": object_of(
+        {"name": _TEXT, "ready": _TRUTH, "model_version_status": list_of({"type": "object"})}
+    ),
+}
+
+
+def _first_protocol(name: str, label: str) -> dict[str, Any]:
+    """Return the paths of KServe's first protocol, which is TensorFlow Serving's."""
+    model, draining = f"/v1/models/{name}", {503: "Draining"}
+    taken, given = _content("V1Request"), _content("V1Response")
+    version = {"name": "version", "in": "path", "required": True, "schema": _TEXT, "example": label}
+    paths: dict[str, Any] = {"/v1/models": _question("v1_models", "V1Models")}
+    for place, suffix, errors in (
+        (model, "", {}),
+        (model + "/versions/{version}", "_of_version", _NOT_SERVED),
+    ):
+        more = {"parameters": [version]} if suffix else {}
+        call = _call("v1_predict" + suffix, "Score rows", taken, given)
+        call["responses"] = _responses(given, _SCORED | errors, "V2Error")
+        question = _question("v1_model" + suffix, "V1Model", draining | errors)
+        question["get"]["responses"]["503"]["content"] = _content("V1Model")
+        paths[place] = question | more
+        paths[place + ":predict"] = {"post": call} | more
+    return paths
+
+
+def _from_the_root(paths: Mapping[str, Any]) -> dict[str, Any]:
+    """Return paths that have no model's prefix."""
     return {path: {"servers": [{"url": "/"}]} | operations for path, operations in paths.items()}
 
 

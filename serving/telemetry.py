@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-PROTOCOLS = ("mlflow", "simple", "v2", "grpc")
+PROTOCOLS = ("mlflow", "simple", "v1", "v2", "grpc")
 STATES = ("DOWNLOADING", "VERIFYING", "WARMING", "READY", "REFUSED", "DRAINING")
 FLUSH_SECONDS = 0.2
 

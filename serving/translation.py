@@ -16,7 +16,7 @@ import orjson
 
 from serving.errors import Malformed
 from serving.protocols.v1 import WIDTH
-from serving.requests import JSON, read_json
+from serving.requests import JSON, read_json, wrong_type
 from serving.settings import Limits
 from serving.tensors import NUMPY, Tensor
 
@@ -132,9 +132,11 @@ def _output(name: str, values: Any) -> Tensor:
 
 def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:
     """Return an MLflow request for `{"x": ...}`, and whether one value is to be answered; raises Malformed."""
-    request = read_json(body, limits) if kind == JSON else None
+    if kind != JSON:
+        raise wrong_type(kind, JSON)
+    request = read_json(body, limits)
     if type(request) is not dict or set(request) != {"x"}:
-        raise Malformed('the body must be an object with the key "x", in JSON')
+        raise Malformed('the body must be an object with the key "x"')
     x = request["x"]
     if type(x) is dict and not any(type(values) is list for values in x.values()):
         return _dump({"dataframe_records": [x]}), True

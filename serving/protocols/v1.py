@@ -12,9 +12,9 @@ import orjson
 
 from data.schema import Schema
 from serving.coercion import Floats
-from serving.errors import Malformed, WrongType
+from serving.errors import Malformed
 from serving.intervals import Bounds
-from serving.requests import JSON, Rows, from_columns, from_records, from_split, read_json
+from serving.requests import JSON, Rows, from_columns, from_records, from_split, read_json, wrong_type
 from serving.responses import JSON_TYPE, Answer, dump, predictions
 from serving.settings import Limits
 
@@ -60,7 +60,7 @@ def _with_outputs(answer: Answer) -> Answer:
 def read(body: bytes, kind: str, limits: Limits) -> tuple[str, Any]:
     """Return `instances` or `inputs`, and what stands there; raises RequestError."""
     if kind != JSON:
-        raise WrongType(f"Content-Type must be {JSON} here")
+        raise wrong_type(kind, JSON)
     request = read_json(body, limits)
     given = [name for name in ("instances", "inputs") if type(request) is dict and name in request]
     if len(given) != 1:
