@@ -6,6 +6,8 @@ own tree and the Python objects together, at most. Marks within texts count as i
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from serving.budget import need
@@ -18,8 +20,11 @@ JSON_COUNTED = 2**20
 """Larger bodies are counted; below, the worst is small enough."""
 COST = {b"{": 180, b"[": 90, b",": 60, b":": 50, b'"': 20}
 """Bytes for each mark. A value has a comma behind it, an object's value a colon and two quotes before."""
+CSV_BYTE, CSV_CELL = 4, 24
+"""Bytes for each byte and each cell of CSV: its text, offsets into it, trimmed, as floats."""
 GZIP_WORST = 1032
 """Bytes out of one byte of deflate."""
+_QUOTED, _BREAKS = re.compile(rb'"[^"]*"'), re.compile(rb"[\r\n]")
 SLACK = 64
 """Lists and objects around the rows, beside those of columns."""
 
@@ -60,6 +65,25 @@ def before_gzip(body: bytes, limits: Limits) -> int:
     most = 2 * min(limits.body_bytes, GZIP_WORST * len(body))  # its parts, and then the whole of them
     need(most)
     return most
+
+
+def before_csv(body: bytes, limits: Limits) -> None:
+    """Hold what reading a body takes; raises TooLarge for more columns than may be, or Busy."""
+    head = _head_of(body)
+    if head.count(b",") >= limits.columns and _QUOTED.sub(b"", head).count(b",") >= limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    need(CSV_BYTE * len(body) + CSV_CELL * (body.count(b",") + body.count(b"\n") + body.count(b"\r")))
+
+
+def _head_of(body: bytes) -> bytes:
+    """Return the first line; a line break within quotes does not end it."""
+    quotes = start = 0
+    for place in _BREAKS.finditer(body):
+        quotes += body.count(b'"', start, place.start())
+        start = place.start()
+        if quotes % 2 == 0:
+            return body[:start]
+    return body
 
 
 def before_rows(rows: int, columns: int, *, copies: int = 2) -> None:

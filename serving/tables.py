@@ -13,10 +13,17 @@ import pyarrow.parquet as pq
 
 from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
 from data.schema import Schema
+from serving import parquet_sizes
+from serving.budget import need
+from serving.costs import before_csv, before_rows
 from serving.errors import Malformed, TooLarge
 from serving.ipc_sizes import claimed
 from serving.requests import BATCH_ROWS, CSV, PARQUET
 from serving.settings import Limits
+from serving.table_types import refuse_types, refuse_views
+
+COPIES = 2
+"""Of what is expanded: as it was read, and as the column is compared or parsed."""
 
 _OTHER_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
@@ -31,6 +38,7 @@ def open_batches(body: bytes, kind: str, schema: Schema, limits: Limits) -> tupl
 def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
     if not body.strip():
         raise Malformed("the CSV body is empty: send a header and at least one row")
+    before_csv(body, limits)
     body = body.removeprefix(BOM)
     quoted = quotes(body)
     if quoted.bad >= 0 or quoted.is_open:
@@ -81,7 +89,9 @@ def _missing_in_text(schema: Schema) -> list[str]:
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
     # Text stays coded, whatever its column is for: one long text may stand in a million rows.
+    need(parquet_sizes.footer_cost(body))
     present = pq.read_schema(pa.BufferReader(body))
+    refuse_types(present, schema)
     names = set(present.names)
     coded = [field.name for field in present if pa.types.is_string(field.type) or _is_binary(field.type)]
     file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=coded)
@@ -89,34 +99,39 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     _refuse_shared_prefixes(found)
     if found.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    if (
-        sum(found.row_group(place).total_byte_size for place in range(found.num_row_groups))
-        > limits.body_bytes
-    ):
-        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
     extra = _check_names(file.schema_arrow.names, schema, limits)
     wanted = [name for name in schema.names if name in names]
+    _hold(*parquet_sizes.claimed(body, found, wanted), schema, limits)
     return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False), extra
 
 
 def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    present = pa.ipc.open_stream(pa.BufferReader(body)).schema.names
+    fields = pa.ipc.open_stream(pa.BufferReader(body)).schema
+    present = fields.names
     extra = _check_names(present, schema, limits)
-    claim = claimed(body)
-    if claim.rows > limits.rows:
-        raise TooLarge(what="rows", limit=limits.rows)
-    if claim.expanded > limits.body_bytes:
-        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
+    refuse_types(fields, schema)
+    _hold(*claimed(body), schema, limits)
     known = [place for place, name in enumerate(present) if name in schema.names]
     wanted = pa.ipc.IpcReadOptions(included_fields=known, use_threads=False)
     # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
-    return _validated(pa.ipc.open_stream(pa.BufferReader(body), options=wanted)), extra
+    return _validated(pa.ipc.open_stream(pa.BufferReader(body), options=wanted), limits), extra
 
 
-def _validated(reader: Any) -> Iterator[Any]:
+def _validated(reader: Any, limits: Limits) -> Iterator[Any]:
     for batch in reader:
         batch.validate(full=True)  # lengths and offsets are the sender's word until here
+        need(COPIES * refuse_views(batch, limits))
         yield batch
+
+
+def _hold(rows: int, expanded: int, schema: Schema, limits: Limits) -> None:
+    """Hold what a table takes that claims so many rows, and bytes once expanded; raises TooLarge or Busy."""
+    if rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if expanded > limits.body_bytes:
+        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
+    need(COPIES * expanded)
+    before_rows(rows, len(schema.columns))
 
 
 def _is_binary(kind: pa.DataType) -> bool:
