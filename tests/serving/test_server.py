@@ -315,16 +315,19 @@ def test_limits_answer_before_the_work(start, flights, golden):
 
 
 def test_a_full_worker_refuses_before_parsing_and_still_answers_probes(start, flights, golden):
-    """One slow body fills a worker that takes one request."""
-    with start("--model", str(flights), "--in-flight", "1", "--body-seconds", "5") as served:
-        slow = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n{"
-        waiting = threading.Thread(target=raw, args=(served, slow))
-        waiting.start()
-        time.sleep(0.5)
-        status, _, headers = served.call("/invocations", one_row(golden))
-        assert (status, headers["Retry-After"]) == (503, "1")
-        assert served.call("/livez")[0] == served.call("/metrics")[0] == 200
-        waiting.join()
+    """One large request fills a worker that takes one; a body that does not come fills nothing."""
+    large = {"dataframe_records": [golden[0]["row"]] * 50_000}
+    with start("--model", str(flights), "--in-flight", "1") as served:
+        working = threading.Thread(target=served.call, args=("/invocations", large))
+        working.start()
+        refused = []
+        while working.is_alive() and not refused:
+            status, _, headers = served.call("/invocations", one_row(golden))
+            refused += [headers["Retry-After"]] if status == 503 else []
+            assert served.call("/livez")[0] == served.call("/metrics")[0] == 200
+        assert refused == ["1"]
+        working.join()
+        assert served.call("/invocations", one_row(golden))[0] == 200
 
 
 def test_keys_are_asked_for_and_read_again(start, flights, golden, tmp_path):
