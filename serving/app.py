@@ -470,6 +470,7 @@ class App:
         common = dict(pages)
         pages |= {
             "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            "/": lambda: Answer(b'{"status":"alive"}'),  # KServe's first protocol asks so
             "/v1/models": lambda: Answer(dump({"models": list(self._by_name)})),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
             "/v2/health/ready": self._v2_ready,

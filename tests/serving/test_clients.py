@@ -110,6 +110,18 @@ def test_kserves_client_gets_the_numbers_of_invocations(kserve, model) -> None:
     assert (found["refused"][0], "none of prediction" in found["refused"][1]) == (400, True), found["refused"]
 
 
+def test_kserves_client_speaks_its_first_protocol_too(kserve, model) -> None:
+    """`/v1/models/NAME:predict`: rows by name, and in the order that the metadata has."""
+    order = list(model.document["components"]["schemas"]["Row"]["properties"])
+    lists = [[row[name] for name in order] for row in model.rows]
+    asked = {"url": model.url, "model": model.name, "objects": model.rows, "lists": lists}
+    found = ask(kserve, "kserve_first", asked)
+    assert (found["live"], found["ready"]) == (True, True)
+    assert found["objects"] == found["lists"] == {"predictions": model.expected}
+    assert found["refused"][0] == 400
+    assert "no such column" in found["refused"][1]
+
+
 def test_kserves_client_sends_one_packed_tensor(kserve, both, numbers) -> None:
     """A model of numbers takes a table [n, columns] under any name."""
     names = [

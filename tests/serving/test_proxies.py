@@ -80,7 +80,7 @@ def test_slashes_elsewhere(server):
         f"/v2/models/{name}/ready/",
     ):
         assert server.call(path)[0] == 200, path
-    for path in ("/", "//", "//ping"):
+    for path in ("//ping", "/a/"):
         assert server.call(path)[0] == 404, path
 
 
