@@ -95,6 +95,24 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--tls-key")
     line.add_argument("--access-log", type=_number(float, 0, 1), default=0.0, help="share of requests to log")
     line.add_argument("--drain-seconds", type=_number(float, 0, 3600), default=30.0)
+    line.add_argument(
+        "--load-seconds",
+        type=_number(float, 1, 3600),
+        default=60.0,
+        help="of processor time that loading a version may take (60)",
+    )
+    line.add_argument(
+        "--load-bytes",
+        type=_number(int, 2**20, 2**44),
+        default=2**30,
+        help="of memory that loading a version may take, beside 20 times its file (1 GiB)",
+    )
+    line.add_argument(
+        "--hung-seconds",
+        type=_number(float, 1, 3600),
+        default=20.0,
+        help="without a sign of life after which a worker is killed and replaced (20)",
+    )
     said = _said_of(Limits)
     for limit in fields(Limits):
         kind, default = type(limit.default), getattr(Limits(), limit.name)
@@ -175,6 +193,9 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         tls_key=given.tls_key,
         access_log=given.access_log,
         drain_seconds=given.drain_seconds,
+        load_seconds=given.load_seconds,
+        load_bytes=given.load_bytes,
+        hung_seconds=given.hung_seconds,
         limits=Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)}),
     )
 

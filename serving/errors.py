@@ -7,9 +7,11 @@ ServingError
 │   ├── WrongDigest        the files are not those that were promoted
 │   ├── NotPromoted        no promotion pinned the version's digest
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
-├── RegistryDown           the registry cannot be asked, or the answer cannot be kept
+├── RegistryDown           the registry cannot be asked
+│   └── CacheDown          its answer cannot be kept
 ├── NotReady               a worker did not get to load a version; it is offered again
 ├── SettingsError          the server was asked to start in a way that it refuses
+│   ├── UnsafeCache        others can write to the folder where versions are kept
 │   └── ModelNotFound      no version stands where --model points
 ├── BatchError             a file cannot be scored
 │   ├── BadOutput          the job's words do not fit
@@ -38,6 +40,7 @@ ServingError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.redaction import redact
@@ -117,6 +120,14 @@ class RegistryDown(ServingError):
         super().__init__(redact(f"{uri}: the registry cannot be used now: {reason}"), uri=uri, reason=reason)
 
 
+class CacheDown(RegistryDown):
+    """What the registry has cannot be kept on this machine."""
+
+    def __init__(self, *, uri: str, folder: Path, reason: str) -> None:
+        text = f"{uri}: the cache {folder} cannot be used now: {reason}: make room there, or pass another --cache"
+        ServingError.__init__(self, text, uri=uri, folder=folder, reason=reason)
+
+
 class NotReady(ServingError):
     """A worker did not get to load a version; it is offered again."""
 
@@ -129,6 +140,16 @@ class SettingsError(ServingError):
 
     def __init__(self, text: str, **facts: Any) -> None:
         super().__init__(redact(text), **facts)
+
+
+class UnsafeCache(SettingsError):
+    """Others can write to the folder where versions are kept, so what lies there proves nothing."""
+
+    def __init__(self, *, folder: Path, reason: str) -> None:
+        text = (
+            f"the cache {folder} {reason}: pass --cache {folder}/slipway, or make it yours (chown, chmod 700)"
+        )
+        super().__init__(text, folder=folder, reason=reason)
 
 
 class ModelNotFound(SettingsError):

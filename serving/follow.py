@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.errors import ModelError, ModelNotFound, NotReady, RegistryDown
+from serving.errors import ModelError, ModelNotFound, NotReady, RegistryDown, UnsafeCache
 from serving.settings import Model
 from serving.store import Cache, Found, is_remote, local, local_whole, resolve
 
@@ -93,6 +93,7 @@ class Followed:
     def __init__(self, key: str, uri: str, rules: Rules) -> None:
         self._rules = rules
         self._refused: Found | None = None
+        self._served: Found | None = None
         self._failures = 0
         self.status = Status(uri)
         self.model = replace(self._first(), key=key)
@@ -113,14 +114,15 @@ class Followed:
         try:
             found = self._ask()
             model = self._rules.fetch(found)
-            self._rules.cache.remember(uri, model)
+            self._rules.cache.remember(uri, model, found)
         except RegistryDown as error:
             known = self._rules.cache.recall(uri, self._rules.runtime)
             if known is None:
                 raise
-            logger.warning("%s; starting with version %s from the cache", error, known.version)
+            model, found = known
+            logger.warning("%s; starting with version %s from the cache", error, model.version)
             self.status.registry = str(error)
-            return known
+        self._served = found
         return model
 
     def _ask(self) -> Found:
@@ -141,16 +143,14 @@ class Followed:
         except ModelNotFound as error:  # the alias or the version is gone
             self.status.seen = time.time()
             self.status.registry = f"{error}; version {self.model.version} stays"
-        except (RegistryDown, NotReady) as error:
+        except (RegistryDown, NotReady, UnsafeCache) as error:
             self._failures = min(self._failures + 1, 10)
             self.status.registry = f"{error}; version {self.model.version} stays"
             logger.warning("%s", self.status.registry)
 
     def _take(self, found: Found, workers: Workers, publish: Any) -> None:
         self._refused = None
-        same = found.version == self.model.version
-        same = same and (self.model.digest is None or found.pinned in (None, self.model.digest))
-        if same and self._intact():
+        if found == self._served and self._intact():
             self._show("READY", found.version)
             return
         try:
@@ -163,8 +163,8 @@ class Followed:
             logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400
             return
         workers.swap(model)
-        self.model, self._seen_files = model, _files(model)
-        self._rules.cache.remember(self.status.uri, replace(model, key=""))
+        self.model, self._seen_files, self._served = model, _files(model), found
+        self._rules.cache.remember(self.status.uri, replace(model, key=""), found)
         self._show("READY", model.version)
         logger.info("%s: version %s is served", self.status.uri, model.version)
 

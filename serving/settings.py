@@ -96,7 +96,8 @@ class Settings:
     """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off.
 
     `processes` and `joins` are for models that MLflow runs: how many processes each worker has for one,
-    and whether requests that wait may be joined into one call.
+    and whether requests that wait may be joined into one call. `load_seconds` and `load_bytes` bound what
+    loading a version may take; a worker that gives no sign of life for `hung_seconds` is replaced.
     """
 
     models: tuple[Model, ...]
@@ -116,6 +117,9 @@ class Settings:
     tls_key: str | None = None
     access_log: float = 0.0
     drain_seconds: float = 30.0
+    load_seconds: float = 60.0
+    load_bytes: int = 2**30
+    hung_seconds: float = 20.0
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -4,25 +4,40 @@ The only module of `serving` that imports mlflow, and only for what is not a loc
 version it fetches the two files by name: no pickle, no `code/`, no MLmodel. They are kept under
 their digest, so neither a name nor a version from outside becomes part of a path, and are
 compared with it each time they are used.
+
+The cache is believed where only its owner can have written: a folder, notes and entries of this user that
+nobody else may write to. Against another program of the same user, or the machine's root, nothing here helps.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
 import os
 import re
 import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote
 
-from data.redaction import addresses_around, redact
-from serving.errors import ModelError, ModelNotFound, NotPromoted, RegistryDown, WrongDigest
+from data.redaction import addresses_around, redact, redact_address
+from serving.errors import (
+    CacheDown,
+    ModelError,
+    ModelNotFound,
+    NotPromoted,
+    RegistryDown,
+    UnsafeCache,
+    WrongDigest,
+)
 from serving.scorer_format import (
     DOCUMENT_FILE,
     GRAPH_FILE,
@@ -38,7 +53,9 @@ LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SCORER_FOLDER = "scorer"
 PINNED_TAG = "slipway.pinned_digest"
+DIGEST_TAG = "slipway.scorer_digest"
 KEPT_ENTRIES = 16
+CACHE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 DEFINITE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """The registry's answers that asking again does not change."""
 
@@ -50,7 +67,8 @@ T = TypeVar("T")
 class Found:
     """What the registry says stands where --model points.
 
-    `pinned` is the digest that was promoted; `source` is where the version's files come from.
+    `pinned` is the digest that was promoted; `source` is where the version's files come from; `made` is what
+    tells a version from a later one of the same name and number: when and by what it was made.
     """
 
     uri: str
@@ -58,6 +76,7 @@ class Found:
     version: str = ""
     pinned: str | None = None
     source: str = ""
+    made: str = ""
 
 
 def is_remote(uri: str) -> bool:
@@ -111,21 +130,60 @@ def _ask_registry(place: re.Match[str]) -> Found:
         if place["alias"]
         else client.get_model_version(name, place["version"])
     )
-    number, pinned = str(int(version.version)), version.tags.get(PINNED_TAG)
-    return Found(f"models:/{name}/{number}", name, number, pinned, str(version.source or ""))
+    number, tags = str(int(version.version)), version.tags
+    made = (version.creation_timestamp, version.run_id, version.model_id, tags.get(DIGEST_TAG))
+    return Found(
+        f"models:/{name}/{number}",
+        name,
+        number,
+        tags.get(PINNED_TAG),
+        str(version.source or ""),
+        " ".join(str(each or "-") for each in made),
+    )
+
+
+def registry_address() -> str:
+    """Return which registry is asked, absolute and without credentials; nobody is asked for that."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    uri = redact_address(str(mlflow.get_registry_uri()))
+    file = _database_file(uri)
+    return f"sqlite:///{file.absolute()}" if file else uri
+
+
+def _database_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store; None for any other store."""
+    place = re.fullmatch(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)(?P<path>[^?]+)(?:\?.*)?", uri)
+    return Path(unquote(place["path"])) if place else None
+
+
+def _check_database() -> None:
+    """Raise OSError where SQLite would make a new, empty database."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    for uri in (mlflow.get_tracking_uri(), mlflow.get_registry_uri()):
+        file = _database_file(str(uri))
+        if file and not file.is_file():
+            raise FileNotFoundError(
+                f"there is no database {file.absolute()}: set MLFLOW_TRACKING_URI, or start where it lies"
+            )
 
 
 def _asking(uri: str, ask: Callable[[], T]) -> T:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     try:
+        _check_database()
         return ask()
     except ModelNotFound:
         raise
     except Exception as error:  # whatever a registry that is broken, slow or another's may cause
+        if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
+            raise  # it is the place of the download that fails
         reason = _first_line(error)
         if getattr(error, "error_code", "") in DEFINITE:
-            raise ModelNotFound(uri=uri, reason=reason) from error
+            asked = f"asked was {registry_address()}"
+            raise ModelNotFound(uri=uri, reason=f"{reason.rstrip('.')} ({asked})") from error
         raise RegistryDown(uri=uri, reason=reason) from error
 
 
@@ -161,19 +219,41 @@ class Cache:
 
         No digest was recorded for them: a version's files are taken to stay what they were.
         """
-        place = self._root / f"whole-{self._record(f'{found.uri} {found.source}').stem}"
-        if not place.is_dir():
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(prefix="new-", dir=self._root) as scratch:
-                    came = _asking(found.uri, lambda: _download_whole(found, Path(scratch)))
-                    came.replace(place)
-            except OSError as error:
-                raise RegistryDown(
-                    uri=found.uri, reason=f"cache {self._root}: {error.strerror or error}"
-                ) from error
-        os.utime(place)
+        place = self._place_of_whole(found)
+        if not _is_ours(place):
+            with self._scratch(found.uri) as scratch:
+                came = _asking(found.uri, lambda: _download_whole(found, scratch))
+                shutil.rmtree(place, ignore_errors=True)
+                came.chmod(0o700)
+                came.replace(place)
+        _touch(place)
         return Model(str(place), name=found.name, version=found.version, runtime="pyfunc")
+
+    def _place_of_whole(self, found: Found) -> Path:
+        return self._root / f"whole-{self._record(f'{found.uri} {found.source} {found.made}').stem}"
+
+    @contextmanager
+    def _scratch(self, uri: str) -> Iterator[Path]:
+        """Give a folder for a download; raises CacheDown or UnsafeCache."""
+        try:
+            self.check()
+            with tempfile.TemporaryDirectory(prefix="new-", dir=self._root) as scratch:
+                yield Path(scratch)
+        except OSError as error:
+            raise CacheDown(uri=uri, folder=self._root, reason=error.strerror or str(error)) from error
+
+    def check(self) -> None:
+        """Make the folder unless it is there; raises OSError, or UnsafeCache where others can write to it."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self._root.stat()
+        if found.st_uid != os.geteuid():
+            raise UnsafeCache(
+                folder=self._root, reason=f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+            )
+        if found.st_mode & 0o022:
+            raise UnsafeCache(folder=self._root, reason="can be written by others")
+        if found.st_mode & 0o077:
+            self._root.chmod(0o700)
 
     def holds(self, digest: str) -> bool:
         """Return whether an intact entry is here; another one is thrown away."""
@@ -181,54 +261,52 @@ class Cache:
         if not DIGEST.fullmatch(digest) or not entry.is_dir():
             return False
         try:
-            if digest_in(entry) == digest:
-                os.utime(entry)
+            if _is_ours(entry) and digest_in(entry) == digest:
+                _touch(entry)
                 return True
         except (ModelError, OSError) as error:
             logger.warning("cache entry %s is broken (%s), it is fetched again", digest[:12], error)
         shutil.rmtree(entry, ignore_errors=True)
         return False
 
-    def remember(self, uri: str, model: Model) -> None:
+    def remember(self, uri: str, model: Model, found: Found) -> None:
         """Record what a place pointed to, for a start without the registry."""
         written = self._record(uri).with_suffix(f".{os.getpid()}")
         try:
-            written.write_text(json.dumps(asdict(model)))
+            written.touch(mode=0o600)
+            written.write_text(json.dumps({"model": asdict(model), "found": asdict(found)}))
             written.replace(self._record(uri))
             self._prune()
         except OSError as error:
             logger.warning("the cache could not note %s: %s", uri, error.strerror)
 
-    def recall(self, uri: str, runtime: str = "scorer") -> Model | None:
+    def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, Found] | None:
         """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
+        note = self._record(uri)
         try:
-            model = Model(**json.loads(self._record(uri).read_text()))
-            if model.runtime != runtime:  # nobody asked for a model to run its own code here
-                return None
-            if runtime == "pyfunc":
-                return model if Path(model.folder).is_dir() else None
-            known = bool(model.digest and self.holds(model.digest))
-            return replace(model, folder=str(self._root / str(model.digest))) if known else None
-        except (OSError, ValueError, TypeError):
+            self.check()
+            written = json.loads(note.read_text()) if _is_ours(note) else {}
+            model, found = Model(**written["model"]), Found(**written["found"])
+        except (OSError, ValueError, TypeError, KeyError):
             return None
+        if model.runtime != runtime:  # nobody asked for a model to run its own code here
+            return None
+        digest = str(model.digest)
+        place = self._place_of_whole(found) if runtime == "pyfunc" else self._root / digest
+        intact = _is_ours(place) if runtime == "pyfunc" else self.holds(digest)
+        return (replace(model, folder=str(place)), found) if intact else None
 
     def _record(self, uri: str) -> Path:
-        registry = os.environ.get("MLFLOW_REGISTRY_URI") or os.environ.get("MLFLOW_TRACKING_URI", "")
-        return self._root / f"{hashlib.sha256(f'{registry} {uri}'.encode()).hexdigest()}.json"
+        place = f"{registry_address()} {uri}"
+        return self._root / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
 
     def _download(self, found: Found) -> str:
-        try:
-            self._root.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="new-", dir=self._root) as scratch:
-                _asking(found.uri, lambda: _download_files(found, Path(scratch)))
-                digest = digest_in(Path(scratch))
-                shutil.rmtree(self._root / digest, ignore_errors=True)
-                os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
-                Path(scratch).mkdir()  # for the context to remove
-        except OSError as error:
-            raise RegistryDown(
-                uri=found.uri, reason=f"cache {self._root}: {error.strerror or error}"
-            ) from error
+        with self._scratch(found.uri) as scratch:
+            _asking(found.uri, lambda: _download_files(found, scratch))
+            digest = digest_in(scratch)
+            shutil.rmtree(self._root / digest, ignore_errors=True)
+            os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
+            scratch.mkdir()  # for the context to remove
         return digest
 
     def _prune(self) -> None:
@@ -244,6 +322,20 @@ class Cache:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def _is_ours(path: Path) -> bool:
+    """Return whether a folder or file is this user's own, and nobody else may write to it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
+def _touch(entry: Path) -> None:
+    with suppress(OSError):  # a cache that can only be read serves what it holds
+        os.utime(entry)
+
+
 def _download_files(found: Found, folder: Path) -> None:
     import mlflow  # noqa: PLC0415 - as above
 
@@ -256,10 +348,7 @@ def _download_files(found: Found, folder: Path) -> None:
     }
     for file in (GRAPH_FILE, DOCUMENT_FILE):
         if file not in sizes:
-            reason = (
-                f"it has no {SCORER_FOLDER}/{file}: it was made elsewhere; `mlflow models serve` serves it"
-            )
-            raise ModelNotFound(uri=found.uri, reason=reason)
+            raise ModelNotFound(uri=found.uri, reason=_why_absent(root, file))
         if (sizes[file] or 0) > LARGEST_FILE:
             raise ModelNotFound(
                 uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {LARGEST_FILE}"
@@ -271,6 +360,16 @@ def _download_files(found: Found, folder: Path) -> None:
         came.replace(folder / file)
     for other in folder.glob("*/"):
         shutil.rmtree(other)
+
+
+def _why_absent(root: str, file: str) -> str:
+    """Return why a version lacks one of the scorer's files."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    with suppress(mlflow.exceptions.MlflowException):
+        if mlflow.artifacts.list_artifacts(artifact_uri=root):
+            return f"it has no {SCORER_FOLDER}/{file}: it was made elsewhere; `mlflow models serve` serves it"
+    return "its files are gone: they were deleted after it was registered; point to another version"
 
 
 def _download_whole(found: Found, folder: Path) -> Path:

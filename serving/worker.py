@@ -24,19 +24,29 @@ import uvicorn
 
 from data.redaction import log_to
 from serving.app import App, Loaded, load
+from serving.canary import within_limits
 from serving.connection import protocol_class
 from serving.errors import ServingError
+from serving.forbidden import forbid_imports
 from serving.gate import Gate
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
 
-FORBIDDEN = ("mlflow", "sklearn", "pandas", "skops", "joblib", "cloudpickle")
+
+def load_all(settings: Settings) -> list[Loaded]:
+    """Load and replay what is served first, and tell the parent that it can be; raises ModelError."""
+    servings = []
+    for model in settings.models:
+        with within_limits(model, settings):
+            servings.append(load(model, settings))
+    os.write(0, b'{"loaded": true}\n')
+    return servings
 
 
-def run(settings: Settings, listener: socket.socket) -> None:
-    """Load, replay, serve until told to stop; raises ModelError before the first request."""
-    app = App([load(model, settings) for model in settings.models], settings)
+def run(settings: Settings, servings: list[Loaded], listener: socket.socket) -> None:
+    """Serve until told to stop."""
+    app = App(servings, settings)
     gate = Gate(app, settings.limits)
     config = uvicorn.Config(
         app,
@@ -112,6 +122,7 @@ class _Server(uvicorn.Server):
 
     async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
+        self._beating = asyncio.create_task(_beat(writer, self._app.settings.hung_seconds / 4))
         while line := await reader.readline():
             order = json.loads(line)
             if "status" in order:
@@ -122,6 +133,14 @@ class _Server(uvicorn.Server):
                 )
 
     async def _do(self, order: dict[str, Any]) -> str | None:
+        """Prepare a version, or serve it; return why not. Who cannot follow the others makes place for a new worker."""
+        refused = await self._take(order)
+        if refused and "swap" in order:
+            logger.error("worker %d cannot serve what the others serve: %s", os.getpid(), refused)
+            self.handle_exit(signal.SIGTERM, None)
+        return refused
+
+    async def _take(self, order: dict[str, Any]) -> str | None:
         """Load a version in a thread, and serve it where the order is to swap; return why not."""
         model = Model(**(order.get("prepare") or order["swap"]))
         serving = self._app.warm(model) or self._prepared.get(model)
@@ -156,26 +175,19 @@ class _Server(uvicorn.Server):
         self._gate.draining = self._gate.draining or sig == signal.SIGINT
 
 
+async def _beat(writer: asyncio.StreamWriter, seconds: float) -> None:
+    """Give a sign of life for as long as the loop runs."""
+    while True:
+        writer.write(b'{"beat": true}\n')
+        await asyncio.sleep(seconds)
+
+
 def _reload(app: App) -> None:
     try:
         app.access.reload()
         logger.info("key file read again")
     except ServingError as error:
         logger.error("%s; the old keys stay", error)  # noqa: TRY400 - the text says it all
-
-
-class _Forbidden:
-    """An import hook that knows the training libraries and finds none of them."""
-
-    @staticmethod
-    def find_spec(name: str, _path: Any = None, _target: Any = None) -> None:
-        if name.partition(".")[0] in FORBIDDEN:
-            raise ModuleNotFoundError(f"{name} is not for serving workers", name=name)
-
-
-def forbid_imports() -> None:
-    """Make importing a training library an error here; pyarrow imports pandas wherever it finds it."""
-    sys.meta_path.insert(0, _Forbidden)
 
 
 def _log_as_json_lines(access: logging.Logger) -> None:
@@ -195,7 +207,7 @@ def main() -> int:
     with open(0, "rb", buffering=0, closefd=False) as line:
         settings = Settings.from_dict(json.loads(line.readline()))
     try:
-        run(settings, socket.socket(fileno=int(sys.argv[1])))
+        run(settings, load_all(settings), socket.socket(fileno=int(sys.argv[1])))
     except ServingError as error:
         logger.error("worker stops: %s", error)  # noqa: TRY400 - the text says it all
         return 3

@@ -16,13 +16,14 @@ import psutil
 import pytest
 
 from tests.conftest import missing_part
+from tests.serving.processes import processes_of
 
 ROOT = Path(__file__).parents[2]
 
 
 def workers_of(served):
     """Return the pids of the worker processes."""
-    return [child.pid for child in psutil.Process(served.process.pid).children()]
+    return [worker.pid for worker in processes_of(served)]
 
 
 def until(condition, *, seconds=15.0):

@@ -21,6 +21,7 @@ from tests.conftest import ROOT, free_port, wait_for_port
 from tests.recorded import recorded
 from tests.serving.broken_wire import Wire
 from tests.serving.paced_load import STEP, paced
+from tests.serving.processes import pace, processes_of
 
 POLL = 0.25
 
@@ -114,13 +115,15 @@ def test_a_moved_alias_is_served_and_a_rollback_is_quicker(start, registry):
     """Poll + 1 s to a new version, less back to a warm one; `python -m benchmarks moves` has the figures."""
     with start(*registry.options("--workers", "2")) as served:
         assert answered(served) == "1"
+        until(lambda: processes_of(served, "serving.canary"))  # it waits for the next version, ready
+        busy = pace()
         registry.point(2)
-        assert until(lambda: answered(served) == "2") < POLL + 1
+        assert until(lambda: answered(served) == "2") < (POLL + 1) * busy
         time.sleep(0.1)
         assert {answered(served) for _ in range(20)} == {"2"}
         until(lambda: status(served)["state"] == "READY" and status(served)["version"] == "2")
         registry.point(1)
-        assert until(lambda: answered(served) == "1") < POLL + 0.5
+        assert until(lambda: answered(served) == "1") < (POLL + 0.5) * busy
         ready = 'slipway_state{model="line",state="READY"} 1.0'
         until(lambda: ready in served.call("/metrics")[1])  # a worker is told its state after the swap
         metrics = served.call("/metrics")[1]
@@ -235,7 +238,7 @@ def test_a_corrupted_cache_is_mended_and_workers_still_start(start, registry):
             time.sleep(POLL)
             until(lambda: digest_in_or_none(entry_of(registry, 1)) == entry_of(registry, 1).name)
         held(load, "file in the cache overwritten", "fetched it again within a poll; served on")
-        os.kill(psutil.Process(served.process.pid).children()[0].pid, signal.SIGKILL)
+        os.kill(processes_of(served)[0].pid, signal.SIGKILL)
         assert answered(served) == "1"
 
 
@@ -278,8 +281,8 @@ def test_a_killed_worker_loses_only_its_own_requests(start, registry):
     """Kill -9 under load: one client has at most one request in it."""
     with start(*registry.options("--workers", "2")) as served, Load(served) as load:
         time.sleep(0.5)
-        os.kill(psutil.Process(served.process.pid).children()[0].pid, signal.SIGKILL)
-        until(lambda: len(psutil.Process(served.process.pid).children()) == 2)
+        os.kill(processes_of(served)[0].pid, signal.SIGKILL)
+        until(lambda: len(processes_of(served)) == 2)
         registry.point(2)
         until(lambda: answered(served) == "2")
         time.sleep(1.5)
@@ -289,12 +292,11 @@ def test_a_killed_worker_loses_only_its_own_requests(start, registry):
 def test_sighup_replaces_all_workers_without_a_loss(start, registry):
     """A deployment's own way to have fresh processes."""
     with start(*registry.options("--workers", "2")) as served:
-        parent = psutil.Process(served.process.pid)
-        before = {child.pid for child in parent.children()}
+        before = {worker.pid for worker in processes_of(served)}
         with Load(served) as load:
             served.process.send_signal(signal.SIGHUP)
-            until(lambda: not before & {child.pid for child in parent.children()})
-            until(lambda: len(parent.children()) == 2)
+            until(lambda: not before & {worker.pid for worker in processes_of(served)})
+            until(lambda: len(processes_of(served)) == 2)
         held(load, "SIGHUP", "replaced the workers one after the other")
 
 
@@ -447,7 +449,7 @@ def test_a_server_starts_from_its_cache_when_the_registry_is_down(start, wire, t
 def phase(served, registry, load, *, rate, versions, stop, sizes):
     """Move the alias to each version in turn, under load; return what the clients saw."""
     seen = load.submit(paced, served.url, until=time.time() + 600, rate=rate, stop=str(stop))
-    worker = psutil.Process(served.process.pid).children()[0]
+    worker = processes_of(served)[0]
     for version in versions:
         registry.point(version)
         until(lambda version=version: status(served)["serving"]["version"] == version)

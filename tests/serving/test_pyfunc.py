@@ -318,13 +318,14 @@ def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
 def test_a_remembered_version_is_used_for_the_runtime_it_was_fetched_for(tmp_path) -> None:
     """Without a registry, a start without --runtime pyfunc must not run a model's own code."""
     from serving.settings import Model
-    from serving.store import Cache
+    from serving.store import Cache, Found
 
-    (tmp_path / "whole").mkdir()
-    cache = Cache(tmp_path)
-    model = Model(str(tmp_path / "whole"), name="m", version="1", runtime="pyfunc")
-    cache.remember("models:/m@champion", model)
-    assert cache.recall("models:/m@champion", "pyfunc") == model
+    cache, found = Cache(tmp_path), Found("models:/m/1", "m", "1")
+    place = cache._place_of_whole(found)
+    place.mkdir()
+    model = Model(str(place), name="m", version="1", runtime="pyfunc")
+    cache.remember("models:/m@champion", model, found)
+    assert cache.recall("models:/m@champion", "pyfunc") == (model, found)
     assert cache.recall("models:/m@champion") is None
 
 
