@@ -8,9 +8,7 @@ import logging
 import os
 import re
 import socket
-import ssl
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -24,8 +22,12 @@ from serving.access import read_hashes
 from serving.crew import MODEL_BROKEN, Crew
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.follow import Followed, Rules, follow
+from serving.scratch import scratch
 from serving.settings import LOOPBACK, Limits, Model, Settings
-from serving.store import Cache
+from serving.store import Cache, is_remote
+from serving.tls import check_pair
+
+logger = logging.getLogger("serving")
 
 NAMED = re.compile(r"(?P<key>[A-Za-z0-9][\w.-]{0,63})=(?P<uri>.+)", re.ASCII)
 """--model NAME=PLACE; a folder whose name looks so is written ./NAME=PLACE."""
@@ -154,10 +156,19 @@ def sources_of(models: Sequence[str]) -> dict[str, str]:
     return sources
 
 
-def cache_folder(given: str | None) -> Path:
-    """Return where versions are kept."""
-    shared = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(given).resolve() if given else Path(shared, "slipway")
+def cache_of(given: argparse.Namespace, folder: Path | None) -> Cache:
+    """Return where versions are kept: the folder that was given, else the user's, else the server's own."""
+    if given.cache or not any(is_remote(uri) for uri in sources_of(given.model).values()):
+        return Cache(Path(given.cache or ".").resolve())
+    try:
+        cache = Cache(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "slipway"))
+        cache.check()
+    except (OSError, RuntimeError) as error:  # read-only, full; or a user without a home
+        if folder is None:
+            raise SettingsError(f"there is no folder to keep versions in ({error}): pass --cache") from error
+        logger.warning("%s: versions are kept in %s until the server ends; pass --cache", error, folder)
+        return Cache(folder / "cache")
+    return cache
 
 
 def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Settings:
@@ -169,7 +180,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
     if bool(given.tls_cert) != bool(given.tls_key):
         raise SettingsError("--tls-cert and --tls-key go together")
     if given.tls_cert:
-        _check_tls(given.tls_cert, given.tls_key)
+        check_pair(given.tls_cert, given.tls_key)
     if given.api_key_file:
         read_hashes(Path(given.api_key_file))
     if given.metrics_need_key and not given.api_key_file:
@@ -198,20 +209,6 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         hung_seconds=given.hung_seconds,
         limits=Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)}),
     )
-
-
-def _check_tls(cert: str, key: str) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_no_password)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise SettingsError(
-            f"--tls-cert {cert} and --tls-key {key}: no usable pair in PEM: {said}"
-        ) from error
-
-
-def _no_password() -> str:
-    raise ValueError("the key asks for a password: pass one without")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -255,29 +252,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     raise_file_limit()
     logging.getLogger("serving").setLevel(logging.INFO)
-    with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
+    with scratch() as folder:
         try:
-            settings = settings_of(given)
-            rules = Rules(
-                Cache(cache_folder(given.cache)), given.poll_seconds, given.allow_unpromoted, given.runtime
-            )
-            followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
-            settings = replace(settings, models=tuple(each.model for each in followed))
-            listener = listen(given.host, given.port)
-            reserved = None if given.grpc_port is None else reserve(given.host, given.grpc_port)
+            return serve(given, folder)
         except ServingError as error:
             print(f"error: {error}", file=sys.stderr)
             return MODEL_BROKEN if isinstance(error, ModelError) else 2
-        scheme = "https" if settings.tls_cert else "http"
-        host = f"[{given.host}]" if ":" in given.host else given.host
-        address = f"{scheme}://{host}:{listener.getsockname()[1]}"
-        if reserved:
-            settings = replace(settings, grpc_port=reserved.getsockname()[1])
-            address += f" and grpc://{host}:{settings.grpc_port}"
-        print(f"serving {', '.join(given.model)} on {address}", flush=True)
-        crew = Crew(settings, listener, scratch)
-        follow(followed, crew)
-        return crew.run()
+
+
+def serve(given: argparse.Namespace, folder: Path | None) -> int:
+    """Serve until a signal comes; raises ServingError before that."""
+    settings = settings_of(given)
+    cache = cache_of(given, folder)
+    rules = Rules(cache, given.poll_seconds, given.allow_unpromoted, given.runtime)
+    followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
+    settings = replace(settings, models=tuple(each.model for each in followed))
+    listener = listen(given.host, given.port)
+    reserved = None if given.grpc_port is None else reserve(given.host, given.grpc_port)
+    scheme = "https" if settings.tls_cert else "http"
+    host = f"[{given.host}]" if ":" in given.host else given.host
+    address = f"{scheme}://{host}:{listener.getsockname()[1]}"
+    if reserved:
+        settings = replace(settings, grpc_port=reserved.getsockname()[1])
+        address += f" and grpc://{host}:{settings.grpc_port}"
+    print(f"serving {', '.join(given.model)} on {address}", flush=True)
+    crew = Crew(settings, listener, folder)
+    follow(followed, crew)
+    return crew.run()
 
 
 if __name__ == "__main__":

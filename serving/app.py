@@ -42,7 +42,7 @@ from serving.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_
 from serving.responses import JSON_TYPE, Answer, dump, failed, noticed, refused
 from serving.scorer_format import SLIPWAY
 from serving.settings import Model, Settings
-from serving.telemetry import Telemetry, exposition
+from serving.telemetry import Telemetry
 from serving.tensors import Asked, Tensor
 
 logger = logging.getLogger("serving")
@@ -544,7 +544,7 @@ class App:
         self.telemetry.in_flight.set(self._in_flight)
         self.telemetry.flush()
         self._status()
-        return Answer(exposition(), headers=(TEXT_TYPE,))
+        return Answer(self.telemetry.exposition(), headers=(TEXT_TYPE,))
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
         self.telemetry.refused(protocol, error.status, type(error).__name__)

@@ -33,6 +33,7 @@ from serving import canary
 from serving.access import read_hashes
 from serving.errors import NotReady, SettingsError
 from serving.settings import Model, Settings
+from serving.tls import check_pair
 
 MODEL_BROKEN = 3
 """A worker's exit code where starting another would not help."""
@@ -48,6 +49,8 @@ PYFUNC_SECONDS = 300.0
 
 MOST_DEATHS = 2
 """So many workers may die while they load a version before it is refused."""
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 ENVIRONMENT = (
     "PATH",
@@ -136,7 +139,7 @@ class Worker:
 class Crew:
     """All workers of a server."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, counters: str) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket, counters: Path | None) -> None:
         self._settings = settings
         self._listener = listener
         self._environment = {
@@ -146,7 +149,7 @@ class Crew:
         self._due: list[tuple[float, float]] = [(0.0, FIRST_PAUSE)]
         self._waiting = settings.workers - 1
         self._stopping = False
-        self._counters = Path(counters)
+        self._counters = counters
         self._lock = threading.Lock()
         self._orders = itertools.count()
         self._status: dict[str, Any] = {}
@@ -240,11 +243,14 @@ class Crew:
         try:
             if self._settings.key_file:
                 read_hashes(Path(self._settings.key_file))
+            if self._settings.tls_cert and self._settings.tls_key:
+                check_pair(self._settings.tls_cert, self._settings.tls_key)
         except SettingsError as error:
-            logger.error("%s; the workers stay", error)  # noqa: TRY400 - the text says it all
+            logger.error("SIGHUP: %s; the workers stay", error)  # noqa: TRY400 - the text says it all
             return
         for worker in self._workers:
             worker.worn = True
+        logger.info("SIGHUP: keys and certificate read, %d workers to be replaced", len(self._workers))
 
     def _roll_next(self) -> None:
         """Retire the next worn worker once as many serve as should."""
@@ -306,7 +312,7 @@ class Crew:
             [sys.executable, "-m", "serving.worker", str(descriptor)],
             stdin=theirs.fileno(),
             pass_fds=[descriptor],
-            env=self._environment | {"PROMETHEUS_MULTIPROC_DIR": str(self._counters)},
+            env=self._environment | ({METRICS_FOLDER: str(self._counters)} if self._counters else {}),
         )
         theirs.close()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
@@ -328,8 +334,9 @@ class Crew:
             worker.line.close()
             if worker.ear:
                 worker.ear.join(1)  # its last words may not have been heard
-            for file in self._counters.glob(f"gauge_live*_{worker.process.pid}.db"):
-                file.unlink()
+            if self._counters:
+                for file in self._counters.glob(f"gauge_live*_{worker.process.pid}.db"):
+                    file.unlink()
             if not self._stopping and not worker.retired:
                 self._replace(worker, code)
 

@@ -34,6 +34,7 @@ ServingError
     │   ├── NoPlace        503, and the connection is closed: the body was on its way
     │   ├── Full           no room for another connection
     │   └── Draining       the server stops
+    ├── NoMetrics          503
     └── TooSlow            504
 """
 
@@ -292,6 +293,12 @@ class Draining(Busy):
     """The server stops."""
 
     headers = (*Busy.headers, CLOSE)
+
+
+class NoMetrics(RequestError):
+    """The worker counts nothing: there was no room for its files."""
+
+    status, code = 503, "TEMPORARILY_UNAVAILABLE"
 
 
 class TooSlow(RequestError):

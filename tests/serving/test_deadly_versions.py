@@ -32,7 +32,7 @@ def odd_versions(registry, folder, kinds):  # noqa: F811 - no fixture here
         (copy / "scorer" / "scorer.json").write_text(document.replace('"y"', f'"y_{kind}"'))
         digests[kind] = digest_in(copy / "scorer")
         tags = {PINNED_TAG: digests[kind]}
-        numbers[kind] = registry.client.create_model_version("line", str(copy), tags=tags).version
+        numbers[kind] = str(registry.client.create_model_version("line", str(copy), tags=tags).version)
     return numbers, digests
 
 

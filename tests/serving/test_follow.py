@@ -391,7 +391,7 @@ def wired(empty_store, tmp_path_factory, sources):
     yield wire
     wire.close()
     os.killpg(server.pid, signal.SIGTERM)
-    server.wait(20)
+    server.wait(60)
 
 
 @pytest.fixture
