@@ -171,6 +171,14 @@ def cache_of(given: argparse.Namespace, folder: Path | None) -> Cache:
     return cache
 
 
+def have_home(folder: Path | None) -> None:
+    """Name a home where the user has none: MLflow does not even import without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(folder or "/")
+
+
 def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Settings:
     """Check what the options say together; raises SettingsError."""
     if given.host not in LOOPBACK and not given.api_key_file and not given.no_auth:
@@ -264,6 +272,7 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
     """Serve until a signal comes; raises ServingError before that."""
     settings = settings_of(given)
     cache = cache_of(given, folder)
+    have_home(folder)
     rules = Rules(cache, given.poll_seconds, given.allow_unpromoted, given.runtime)
     followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
     settings = replace(settings, models=tuple(each.model for each in followed))

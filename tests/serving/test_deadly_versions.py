@@ -71,6 +71,7 @@ def test_a_deadly_model_at_the_start_is_one_line_and_exit_3(line, monkeypatch, t
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.soak
 def test_a_version_that_two_workers_die_of_is_refused(start, registry, monkeypatch, tmp_path):  # noqa: F811
     """What the try in a process of its own did not show: one worker dies at a time, and not for ever."""
     mark(monkeypatch, tmp_path, kill_worker=digest_in(registry.sources[1] / "scorer"))
@@ -83,6 +84,7 @@ def test_a_version_that_two_workers_die_of_is_refused(start, registry, monkeypat
     assert not load.wrong
 
 
+@pytest.mark.soak
 def test_a_worker_that_was_too_slow_is_replaced_and_never_serves_it(
     start,
     registry,  # noqa: F811 - a fixture

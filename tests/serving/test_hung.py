@@ -46,6 +46,7 @@ def answered_in_time(served):
         return None
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("with_workers", [False, True])
 def test_who_was_stopped_together_with_the_parent_is_not_killed(start, line, with_workers):
     """A frozen container wakes as it was: the parent was asleep itself, so nobody was silent."""
@@ -70,6 +71,7 @@ def test_who_was_stopped_together_with_the_parent_is_not_killed(start, line, wit
     )
 
 
+@pytest.mark.soak
 def test_a_hung_worker_cannot_keep_the_server_from_ending(start, line):
     """SIGTERM reaches the parent alone; who does not obey is killed."""
     with start("--model", str(line), "--hung-seconds", "1") as served:
@@ -80,6 +82,7 @@ def test_a_hung_worker_cannot_keep_the_server_from_ending(start, line):
     assert not worker.is_running()
 
 
+@pytest.mark.soak
 def test_the_times_are_said(start, line, capfd):
     """An operator finds in the log who was killed, and why."""
     with start("--model", str(line), "--hung-seconds", "1") as served:
