@@ -223,6 +223,7 @@ def search(job: Job, rows: Rows) -> Choice:
         warm=champions_spec(config.name),
         monotonic=dict(config.monotonic),
         told=told,
+        storable=flavor.trusted_types,
     )
 
 

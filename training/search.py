@@ -150,11 +150,12 @@ def choose(
     warm: Spec | None = None,
     monotonic: dict[str, int] | None = None,
     told: Told | None = None,
+    storable: Callable[[Any], object] = lambda _: None,
 ) -> Choice:
     """Search, fit the best on all rows, and compile it.
 
     A candidate that does not compile, not exactly, or beyond the size and time that a scorer may
-    take leaves, and the next best takes its place.
+    take, or that cannot be stored, leaves, and the next best takes its place.
 
     Parameters
     ----------
@@ -168,6 +169,8 @@ def choose(
         The champion's specification, tried first.
     monotonic : mapping of column to 1 or -1
         Directions that predictions must keep.
+    storable : callable
+        Raises CompilingError for a fitted pipeline that no version may hold.
 
     Raises
     ------
@@ -197,6 +200,7 @@ def choose(
             fit_seconds = time.perf_counter() - began
             compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
             _check_cost(compiled, len(schema.columns))
+            storable(fitted)
         except CompilingError as error:
             told.refusal(candidate, error)
             if place == len(ranked):
