@@ -111,19 +111,25 @@ def residuals_of(fitted: Any, spec: Spec, rows: pipeline.Rows, *, seed: int) -> 
     )
 
 
+def one_width(residuals: Residuals) -> Calibrated | None:
+    """Return the table of one width for all rows; None for too few rows."""
+    plain = table_of(residuals, np.ones(len(residuals.absolute)), adaptive=False)
+    return None if plain is None else Calibrated(plain)
+
+
 def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated | None:
     """Return the table, with a scale model where widths that follow the row are narrower; None for too few rows."""
-    absolute = residuals.absolute
-    constant = np.ones(len(absolute))
-    plain = table_of(residuals, constant, adaptive=False)
-    if plain is None or len(absolute) < FEWEST_SCALE_ROWS or not absolute.any():
-        return None if plain is None else Calibrated(plain)
+    absolute, constant = residuals.absolute, one_width(residuals)
+    learnable = absolute[described(residuals.frame, schema)]
+    if constant is None or len(learnable) < FEWEST_SCALE_ROWS or not learnable.any():
+        return constant
+    plain = constant.table
     scale = crossed_scale(residuals, schema, seed=seed)
     adaptive = table_of(residuals, scale, adaptive=True)
     assert adaptive is not None
     place = int(np.argmin(np.abs(np.array(plain.coverage) - 0.9)))
     if adaptive.quantile[place] * scale.mean() > (1.0 - GAIN) * plain.quantile[place]:
-        return Calibrated(plain)
+        return constant
     return Calibrated(adaptive, _fitted_scale(residuals.frame, absolute, schema, seed=seed))
 
 
@@ -173,7 +179,21 @@ def crossed_scale(residuals: Residuals, schema: Schema, *, seed: int) -> Floats:
     return scale
 
 
+def described(frame: pd.DataFrame, schema: Schema) -> NDArray[np.bool_]:
+    """Return which rows hold only categories that the training rows had, bool of shape (n_rows,)."""
+    known = np.ones(len(frame), dtype=bool)
+    for column in schema.columns:
+        if column.kind == "category":
+            known &= (frame[column.name].isin(column.categories) | frame[column.name].isna()).to_numpy()
+    return known
+
+
 def _fitted_scale(frame: pd.DataFrame, absolute: Floats, schema: Schema, *, seed: int) -> Any:
-    """Fit log |residual|; a residual of next to nothing says no more than a small one."""
+    """Fit log |residual|; a residual of next to nothing says no more than a small one.
+
+    Rows with a category that the training rows lack are scored, not learned from: the graph cannot name it.
+    """
+    known = described(frame, schema)
+    frame, absolute = frame[known], absolute[known]
     floor = 0.05 * float(np.mean(absolute)) or 1.0
     return build(SCALE_SPEC, schema, seed=seed).fit(frame, np.maximum(absolute, floor))

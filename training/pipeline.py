@@ -44,7 +44,7 @@ from training import (
     tracking,
 )
 from training.assessment import Assessment, assess
-from training.compiling import Verified, pack_frame, with_scale, write_scorer
+from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
 from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
@@ -291,7 +291,7 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> tuple[flavor.Logged, dict
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         scorer = write_version(
-            Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed
+            Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed, say=job.say
         )
         promised = promise(job, rows, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
@@ -313,23 +313,40 @@ def log_model(job: Job, rows: Rows, choice: Choice) -> tuple[flavor.Logged, dict
 
 
 def write_version(
-    folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: Rows, *, seed: int
+    folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: Rows, *, seed: int, say: Say
 ) -> Scorer:
     """Write the scorer of a fitted model, with intervals where the rows can promise any."""
     residuals = intervals.residuals_of(fitted, spec, rows, seed=seed)
-    found = intervals.calibrate(residuals, rows.schema, seed=seed) if residuals else None
-    frame = rows.frame("train")
-    if found and found.scale is not None:
-        compiled = with_scale(compiled, fitted, found.scale, schema=rows.schema, frame=frame)
+    found = None
+    if residuals:
+        found, compiled = _with_intervals(residuals, fitted, compiled, rows, seed=seed, say=say)
     return write_scorer(
         folder,
         graph=compiled.graph,
         schema=rows.schema,
-        frame=frame,
+        frame=rows.frame("train"),
         fingerprint=rows.fingerprint,
         parity=compiled.parity,
         intervals=found.table if found else None,
     )
+
+
+def _with_intervals(
+    residuals: intervals.Residuals, fitted: Any, compiled: Verified, rows: Rows, *, seed: int, say: Say
+) -> tuple[intervals.Calibrated | None, Verified]:
+    """Return the table and the graph that goes with it; one width for all rows where no scale model can be had."""
+    try:
+        found = intervals.calibrate(residuals, rows.schema, seed=seed)
+        if found and found.scale is not None:
+            frame = rows.frame("train")
+            compiled = with_scale(compiled, fitted, found.scale, schema=rows.schema, frame=frame)
+    except (CompilingError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        say(
+            "warning",
+            f"intervals have one width for all rows: no model of their scale could be made: {error}",
+        )
+        return intervals.one_width(residuals), compiled
+    return found, compiled
 
 
 def promise(job: Job, rows: Rows, scorer: Scorer) -> dict[str, Figure]:

@@ -95,7 +95,7 @@ def _rebuild(version: registry.Version, rows: Rows, folder: Path, *, seed: int) 
     frame, target = rows.frame("train"), rows.target("train")
     fitted = build(spec, rows.schema, seed=seed).fit(frame, target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
-    return write_version(folder, fitted, spec, compiled, rows, seed=seed).digest
+    return write_version(folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None).digest
 
 
 def differences(recorded: Path, rebuilt: Path) -> list[str]:
