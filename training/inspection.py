@@ -13,11 +13,11 @@ from pathlib import Path
 
 from data import contract
 from data.checks import Checked, check_table
-from data.errors import ContractError, DataError, FaultsFound
+from data.errors import ContractError, DataError, FaultsFound, SplitError
 from data.faults import faults
 from data.leakage import leaks
 from data.sources import open_source
-from data.splits import Split, SplitRule, split_table
+from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
 from training.config import CheckConfig, TrainConfig
 
@@ -73,10 +73,14 @@ def _suspected(table: Table, checked: Checked | None, config: CheckConfig, targe
     if checked is None:
         return [str(fault) for fault in faults(table, ignored=config.exclude)]
     by_time = SplitRule("time", (config.time_column,))
-    rule = by_time if config.time_column else SplitRule("hash", tuple(table.names))
-    split = split_table(checked.table, rule)
+    columns = tuple(name for name in table.names if name != target)
+    rule = by_time if config.time_column else SplitRule("hash", columns)
+    try:
+        split = split_table(checked.table, rule)
+    except SplitError as error:
+        return [*checked.warnings, str(error)]
     found = suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude)
-    return [*checked.warnings, *found]
+    return [*checked.warnings, *filter(None, [repeats_in_words(split)]), *found]
 
 
 def suspicions(

@@ -25,7 +25,7 @@ from data.errors import DataError, FaultsFound
 from data.fingerprint import fingerprint
 from data.schema import Schema
 from data.sources import open_source
-from data.splits import Side, Split, SplitRule, split_table
+from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe, load_table
 from serving.scorer import Scorer
 from training import (
@@ -158,7 +158,7 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
     )
     if suspicions and config.strict:
         raise FaultsFound(where=table.where, faults=suspicions, repair=inspection.STRICT)
-    for warning in (*checked.warnings, *dropped, *suspicions):
+    for warning in filter(None, (*checked.warnings, *dropped, *suspicions, repeats_in_words(split))):
         say("warning", warning)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
@@ -170,6 +170,8 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
 def split_rule(config: TrainConfig, table: Table) -> SplitRule:
     """Return the rule of the name's earlier versions, or the one asked for where there are none."""
     everything = tuple(name for name in table.names if name != config.target)
+    if config.split == "repeat":
+        everything = tuple(table.names)
     columns = (config.split_by,) if config.split_by else config.key or everything
     asked = SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
     made = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]

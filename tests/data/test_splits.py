@@ -151,7 +151,9 @@ def test_a_side_without_rows_is_refused() -> None:
     """Two groups cannot fill three sides."""
     given = table(100)
     given.frame["group"] = "only one"
-    with pytest.raises(SplitError, match="pass more rows, or another split or share"):
+    with pytest.raises(
+        SplitError, match="which are 1 groups: pass rows of more groups, or another group_column"
+    ):
         split_table(given, SplitRule("group", ("group",)))
 
 
