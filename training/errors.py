@@ -14,6 +14,7 @@
     │   ├── LedgerBroken       somebody else changed or deleted it
     │   └── Superseded         another writer was first
     ├── CannotAdopt            a file holds no model that can become a version
+    ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
     └── DataChanged            a version cannot be rebuilt: its table holds other values now
 
@@ -53,6 +54,18 @@ class TrackingUnavailable(TrainingError):
         super().__init__(
             f"tracking at {uri} cannot be used: {reason}: start it, or set MLFLOW_TRACKING_URI to one that answers",
             uri=uri,
+            reason=reason,
+        )
+
+
+class SearchFailed(TrainingError):
+    """Everything that was tried failed, but for the training mean."""
+
+    def __init__(self, *, tried: int, reason: str) -> None:
+        super().__init__(
+            f"no model but the mean could be fitted: each of {tried} settings failed, most with: {reason}: "
+            "see `mlflow run . -e check` for the table, or leave columns out with exclude=...",
+            tried=tried,
             reason=reason,
         )
 

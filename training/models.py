@@ -51,6 +51,9 @@ Make = Callable[[Schema, int, Mapping[str, Any]], Any]
 MOST_CATEGORIES = 254
 """HistGradientBoosting bins a column into 255 values at most, one of them for what is missing."""
 
+MOST_ONE_HOT = 500
+"""Columns of zeros and ones for one column: 9,000 shops of 60,000 rows would take 4 GB."""
+
 TARGETS: dict[str, dict[str, Any]] = {
     "scaled": {"transformer": StandardScaler()},
     "log": {"func": np.log1p, "inverse_func": np.expm1},
@@ -207,7 +210,9 @@ def _smooth_width(schema: Schema) -> int:
 def _encoded_linear(schema: Schema, *, splines: int = 0) -> ColumnTransformer:
     """Give numbers without gaps on one scale, and a column of zeros and ones for each category."""
     scaled = [SimpleImputer(strategy="median", add_indicator=True), StandardScaler()]
-    one_hot = OneHotEncoder(handle_unknown="ignore", min_frequency=5, sparse_output=False)
+    one_hot = OneHotEncoder(
+        handle_unknown="ignore", min_frequency=5, max_categories=MOST_ONE_HOT, sparse_output=False
+    )
     curves = [
         SimpleImputer(strategy="median"),
         SplineTransformer(splines or 2, knots="quantile", extrapolation="linear", include_bias=False),

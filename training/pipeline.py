@@ -215,7 +215,7 @@ def search(job: Job, rows: Rows) -> Choice:
         refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
         interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
     )
-    return choose(
+    choice = choose(
         rows.frame("train"),
         rows.target("train"),
         rows.folds(),
@@ -227,6 +227,8 @@ def search(job: Job, rows: Rows) -> Choice:
         told=told,
         storable=flavor.trusted_types,
     )
+    say("search", f"{choice.ended} ({choice.search_seconds:.1f} s)")
+    return choice
 
 
 def champions_spec(name: str) -> Spec | None:

@@ -104,7 +104,7 @@ def first(task: Task) -> list[Spec]:
             _spec("stochastic", n_estimators=800, max_depth=4, target="log"),
             _spec("ridge", splines=5, target="log"),
         ]
-    return [_directed(spec, task) for spec in tried if fits(spec, task)]
+    return [directed(spec, task) for spec in tried if fits(spec, task)]
 
 
 def fits(spec: Spec, task: Task) -> bool:
@@ -131,7 +131,7 @@ def proposed(trial: optuna.Trial, task: Task) -> Spec:
     params = RANGES[family](trial, task)
     if task.skewed and trial.suggest_categorical("log", [False, True]):
         params["target"] = "log"
-    return _directed(_spec(family, **params), task)
+    return directed(_spec(family, **params), task)
 
 
 def _boosting(trial: optuna.Trial, _: Task) -> dict[str, Any]:
@@ -210,7 +210,8 @@ def _spec(family: str, **params: Any) -> Spec:
     return {"family": family, "params": params}
 
 
-def _directed(spec: Spec, task: Task) -> Spec:
+def directed(spec: Spec, task: Task) -> Spec:
+    """Return the settings with the directions that the user wants kept, where there are any."""
     if not task.monotonic:
         return spec
     return {**spec, "params": {**spec["params"], "monotonic": dict(task.monotonic)}}

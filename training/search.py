@@ -1,9 +1,10 @@
 """Which model to fit: specifications compete by cross-validation on the training rows.
 
-First the portfolio's, the champion's own before them, then what Optuna proposes, until the time is
-up or nothing more is won. The best few are blended on their out-of-fold predictions. A simpler
-model is preferred where the difference is within one standard error. It sees training rows only;
-the winner's figure is optimistic by the choice itself, which is why the holdout exists.
+First the champion's settings, a ridge and a boosting, before the time counts; then the portfolio's, then
+what Optuna proposes, until the time is up or nothing more is won. The best few are blended on
+their out-of-fold predictions. A simpler model is preferred where the difference is within one standard
+error. It sees training rows only; the winner's figure is optimistic by the choice itself, which is why
+the holdout exists.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from serving.scorer import Session
 from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly
-from training.errors import Terminated
+from training.errors import SearchFailed, Terminated
 from training.interrupts import remembered_signals
 from training.models import Spec, build
 from training.trials import FoldResult, Folds, Pool, Rows, folds_of
@@ -44,6 +45,9 @@ SAMPLE_ROWS = (10_000, 40_000)
 
 FINALISTS = 4
 """How many go on to the next size."""
+
+OBVIOUS: tuple[Spec, ...] = ({"family": "ridge", "params": {}}, {"family": "boosting", "params": {}})
+"""What anybody would try; each gets at least one fold, however short the time."""
 
 SEARCH_SHARE = 0.7
 """Of the time budget; the rest is for fitting what was chosen."""
@@ -103,7 +107,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Choice:
-    """The winner, fitted on all training rows and compiled, and those it was compared with."""
+    """The winner, fitted on all training rows and compiled, and those it was compared with.
+
+    `ended` says why the search stopped, and what it did not reach.
+    """
 
     best: Candidate
     candidates: tuple[Candidate, ...]
@@ -113,6 +120,7 @@ class Choice:
     fit_seconds: float
     search_seconds: float
     trials: pd.DataFrame = field(repr=False)
+    ended: str = ""
 
     @property
     def spec(self) -> Spec:
@@ -174,6 +182,8 @@ def choose(
 
     Raises
     ------
+    SearchFailed
+        Nothing but the mean could be fitted.
     CompilingError
         Not even the mean compiles.
     """
@@ -188,6 +198,8 @@ def choose(
         if isinstance(error, Terminated) or len(race.candidates) < 2:
             raise
         told.interrupted(len(race.trials))
+        race.end = "interrupted"
+    race.check_it_worked()
     ranked = race.ranked()
     for candidate in _best_of_families(ranked):
         told.candidate(candidate)
@@ -208,7 +220,8 @@ def choose(
             continue
         break
     table = pd.DataFrame(race.trials)
-    return Choice(candidate, tuple(ranked), fitted, compiled, dummy, fit_seconds, searched, table)
+    ended = race.ended_in_words()
+    return Choice(candidate, tuple(ranked), fitted, compiled, dummy, fit_seconds, searched, table, ended)
 
 
 class Race:
@@ -221,22 +234,24 @@ class Race:
         self.stop_if_told: Callable[[], None] = lambda: None
         self.candidates: list[Candidate] = []
         self.trials: list[dict[str, Any]] = []
+        self.end = "by time"
+        self._under_way = 0
         self._leader = np.empty(0)
         self._since_gain = 0
-        self._began = time.perf_counter()
-        self._until = self._began + budget.seconds * SEARCH_SHARE
 
     def run(self, warm: Spec | None) -> None:
         """Try what there is to try, on ever more rows."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         sizes = [size for size in SAMPLE_ROWS if size < 0.75 * len(self.all_rows.target)]
-        total = self._until - self._began
+        total = self.budget.seconds * SEARCH_SHARE
         with ExitStack() as stack:
             self._move_to(sizes[0] if sizes else len(self.all_rows.target))
+            self._try_obvious(warm)
+            self._began = time.perf_counter()
             worth = cores > 1 and total > 5.0 and self.budget.trials > cores
             pool = stack.enter_context(Pool(self.rows, cores)) if worth else None
             phase = self._began + total * (0.5 if sizes else 1.0)
-            self._try_all(self._asks(warm), pool, phase)
+            self._try_all(self._asks(), pool, phase)
             for place, size in enumerate([*sizes[1:], len(self.all_rows.target)] if sizes else []):
                 before = self.rows, self.candidates
                 finalists = [(candidate.spec, _tell_nobody) for candidate in self._finalists()]
@@ -245,9 +260,49 @@ class Race:
                     pool = stack.enter_context(Pool(self.rows, cores))
                 share = 0.75 if place < len(sizes) - 1 else 1.0
                 self._try_all(iter(finalists), pool, self._began + total * share)
-                if len(self.candidates) < 2:  # the time was too short for so many rows
+                known = [candidate.spec for candidate in self.candidates]
+                if not finalists or finalists[0][0] not in known:  # the time was too short for so many rows
                     self.rows, self.candidates = before
                     break
+
+    @property
+    def _obvious(self) -> list[Spec]:
+        return [portfolio.directed(spec, self.task) for spec in OBVIOUS if portfolio.fits(spec, self.task)]
+
+    def _try_obvious(self, warm: Spec | None) -> None:
+        """Try the champion's settings and what anybody would, on few folds where one takes long."""
+        known = [warm] if warm and portfolio.fits(warm, self.task) and warm not in self._obvious else []
+        until = time.perf_counter() + self.budget.seconds * (1.0 - SEARCH_SHARE)
+        for spec in (*known, *self._obvious):
+            out_of_fold, seconds = np.full(len(self.rows.target), np.nan), 0.0
+            for result in folds_of(spec, self.rows):
+                self.stop_if_told()
+                seconds += result.seconds
+                if result.failure:
+                    self._note(spec, _tell_nobody, np.nan, seconds, result.failure)
+                    break
+                out_of_fold[self.rows.folds[result.fold][1]] = result.predicted
+                if time.perf_counter() > until:
+                    break
+            if np.isfinite(out_of_fold).any():
+                self._finish(_candidate(spec, out_of_fold, self.rows.target, seconds), _tell_nobody)
+
+    def check_it_worked(self) -> None:
+        """Raise SearchFailed where everything but the mean failed."""
+        failures = [
+            trial["left"] for trial in self.trials if trial["left"] and not np.isfinite(trial["cv_rmse"])
+        ]
+        if failures and all(candidate.family == "mean" for candidate in self.candidates):
+            raise SearchFailed(tried=len(failures), reason=max(set(failures), key=failures.count))
+
+    def ended_in_words(self) -> str:
+        """Say why the search ended, and which families it cut off or never reached."""
+        done = {str(trial["family"]) for trial in self.trials}
+        never = sorted({str(spec["family"]) for spec in portfolio.first(self.task)} - done)
+        count = len(self.trials)
+        words = f"ended {self.end} after {count} setting{'s' * (count != 1)}"
+        words += f", {self._under_way} cut off" if self._under_way else ""
+        return words + (f"; not reached: {', '.join(never)}" if never else "")
 
     def _move_to(self, size: int) -> None:
         """Go on with so many rows; what fewer rows said no longer compares."""
@@ -260,13 +315,13 @@ class Race:
         ordered = self.ranked(blend=False)
         return [candidate for candidate in ordered if candidate.family != "mean"][:FINALISTS]
 
-    def _asks(self, warm: Spec | None) -> Iterator[Ask]:
+    def _asks(self) -> Iterator[Ask]:
         """Yield what to try: known settings, then Optuna's, each with what is to be told of it."""
-        known = [warm] if warm and portfolio.fits(warm, self.task) else []
-        for spec in (*known, *portfolio.first(self.task)):
+        for spec in portfolio.first(self.task):
             if self._is_enough:
                 return
-            yield spec, _tell_nobody
+            if spec not in self._obvious:
+                yield spec, _tell_nobody
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
             study = _study(self.rows.seed)
@@ -279,7 +334,13 @@ class Race:
 
     @property
     def _is_enough(self) -> bool:
-        return len(self.trials) > self.budget.trials or self._since_gain >= PATIENCE
+        if len(self.trials) > self.budget.trials:
+            self.end = "by the number of trials"
+        elif self._since_gain >= PATIENCE:
+            self.end = f"as {PATIENCE} settings in a row won nothing"
+        else:
+            return False
+        return True
 
     def _try_all(self, asks: Iterator[Ask], pool: Pool | None, until: float) -> None:
         while time.perf_counter() < until or len(self.candidates) < 2:
@@ -301,6 +362,7 @@ class Race:
         while pool and pool.busy and time.perf_counter() < until:
             self.stop_if_told()
             pool.listen(until - time.perf_counter())
+        self._under_way += pool.busy if pool else 0
 
     def _try_here(self, spec: Spec) -> None:
         watch = self._watch(spec, _tell_nobody)
@@ -358,7 +420,9 @@ class Race:
     def ranked(self, *, blend: bool = True) -> list[Candidate]:
         """Return the candidates, the chosen one first, those too slow to fit last."""
         affordable = [each for each in self.candidates if self._full_fit(each) <= self._fit_seconds]
-        ordered = sorted(affordable or self.candidates, key=lambda candidate: candidate.cv_rmse)
+        if all(each.family == "mean" for each in affordable):  # it is no answer because it is cheap
+            affordable = self.candidates
+        ordered = sorted(affordable, key=lambda candidate: candidate.cv_rmse)
         if blend and len(ordered) > 2:
             ordered += self._blends(ordered)
             ordered.sort(key=lambda candidate: candidate.cv_rmse)

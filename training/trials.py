@@ -141,9 +141,9 @@ class Pool:
         return any(place.busy is None for place in self._places)
 
     @property
-    def busy(self) -> bool:
-        """Whether one works."""
-        return any(place.busy is not None for place in self._places)
+    def busy(self) -> int:
+        """How many of them work."""
+        return sum(place.busy is not None for place in self._places)
 
     def use(self, rows: Rows) -> None:
         """Try what comes on other rows; nothing may be under way."""
