@@ -8,7 +8,8 @@ export MLFLOW_UV_AUTO_DETECT ?= false
 
 NAME ?= flights
 EXTRAS ?= dev
-PORT ?= 5000
+PORT ?= 5002
+UI_PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
 .PHONY: help install run test recorded soak check format bench bench-accuracy ui serve clean
@@ -66,10 +67,10 @@ bench: install ## side-by-side measurements
 bench-accuracy: install ## how near the search comes to the noise; DATA=/path/to/uci adds public sets
 	@python -m benchmarks.accuracy $(if $(DATA),--data $(DATA))
 
-ui: install ## MLflow's UI on this folder's runs
-	@mlflow ui --host 127.0.0.1 --port $(PORT)
+ui: install ## MLflow's UI on this folder's runs, on UI_PORT (5000)
+	@mlflow ui --host 127.0.0.1 --port $(UI_PORT)
 
-serve: install ## serve the champion of NAME (flights) on PORT (5000)
+serve: install ## serve the champion of NAME (flights) on PORT (5002)
 	@python -m serving --model models:/$(NAME)@champion --port $(PORT)
 
 clean: ## remove the environment, the runs and what tools left behind

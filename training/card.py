@@ -221,7 +221,7 @@ def _call(made: Made) -> list[str]:
     return [
         page.code(f"mlflow run . --env-manager local -e serve -P name={name}"),
         page.code(
-            "curl http://127.0.0.1:5000/invocations -H 'Content-Type: application/json' -d @- <<'ROW'\n"
+            "curl http://127.0.0.1:5002/invocations -H 'Content-Type: application/json' -d @- <<'ROW'\n"
             f"{body}\nROW"
         ),
         page.note("The server follows @champion; the row is the first training row."),

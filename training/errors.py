@@ -64,7 +64,7 @@ class SearchFailed(TrainingError):
     def __init__(self, *, tried: int, reason: str) -> None:
         super().__init__(
             f"no model but the mean could be fitted: each of {tried} settings failed, most with: {reason}: "
-            "see `mlflow run . -e check` for the table, or leave columns out with exclude=...",
+            "see `mlflow run . --env-manager local -e check` for the table, or leave columns out with exclude=...",
             tried=tried,
             reason=reason,
         )

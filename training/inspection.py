@@ -112,7 +112,8 @@ def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract |
         raise ContractError(
             where=config.contract,
             found="there is no such file",
-            repair=f"write one with `mlflow run . -e check -P data=... -P contract={config.contract}`",
+            repair="write one with `mlflow run . --env-manager local -e check -P data=... -P contract="
+            f"{config.contract}`",
         )
     promised = contract.read(path)
     if promised.target not in ("", config.target):

@@ -43,7 +43,7 @@ LONGEST_REASON = 2000
 ABOUT = (
     "The ledger of {name}: each promotion, forced change, rollback and refusal is a parameter of the one run in here, "
     "chained by hashes. Slipway writes it, and stops where it is changed or deleted. "
-    "To read it: `mlflow run . -e history -P name={name}`."
+    "To read it: `mlflow run . --env-manager local -e history -P name={name}`."
 )
 
 

@@ -64,7 +64,7 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
         say("register", f"{new.name} version {new.number}: {summary}")
         judged = tracking.recorded_params(old.run_id).get("data", "TABLE")
         words = f"-P name={new.name} -P version={new.number} -P policy=not-worse -P data={judged}"
-        say("next", f"mlflow run . -e promote {words}")
+        say("next", f"mlflow run . --env-manager local -e promote {words}")
         return new
 
 

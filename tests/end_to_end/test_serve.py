@@ -154,7 +154,7 @@ def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str,
 def test_the_readmes_curl_gives_the_readmes_answer(address: str) -> None:
     """Who copies the first command must see what the page promises, but for what another choice changes."""
     (block,) = re.findall(r"```bash\n(curl .*?)```", README, flags=re.DOTALL)
-    block = block.replace("http://127.0.0.1:5000", address)
+    block = block.replace("http://127.0.0.1:5002", address)
     done = subprocess.run(["bash", "-c", block], capture_output=True, text=True, timeout=60, check=True)
     promised = re.search(r'^    \{"predictions": \[([-\d.]+)\]\}', README, flags=re.MULTILINE)
     assert promised is not None
@@ -164,7 +164,7 @@ def test_the_readmes_curl_gives_the_readmes_answer(address: str) -> None:
 def test_the_readmes_python_client_works(address: str) -> None:
     """The block as it stands, against another port."""
     (block,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    block = block.replace("http://127.0.0.1:5000", address)
+    block = block.replace("http://127.0.0.1:5002", address)
     done = subprocess.run(
         [sys.executable, "-c", block], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

@@ -68,7 +68,7 @@ def test_a_training_is_held_to_the_contract_and_takes_its_units(
     [
         (
             ["--contract", "none.yaml"],
-            "none.yaml: there is no such file: write one with `mlflow run . -e check",
+            "none.yaml: there is no such file: write one with `mlflow run . --env-manager local -e check",
         ),
         (["--contract", "other.yaml"], "its target is 'area', asked for is 'price'"),
     ],
