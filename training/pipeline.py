@@ -48,6 +48,7 @@ from training.compiling import CompilingError, Verified, pack_frame, with_scale,
 from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
 from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
+from training.importance import importance
 from training.models import Spec
 from training.search import Budget, Candidate, Choice, Told, choose
 from training.trial import Trial
@@ -62,6 +63,9 @@ FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
 
 MODEL_SPEC = "model_spec.json"
 """The artifact with what was chosen, from which `training.models.build` makes the pipeline again."""
+
+IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
+"""Of the time budget for measuring which columns matter, and at least."""
 
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
@@ -280,11 +284,20 @@ def record(
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
-    drops = report.importance(choice.fitted, rows.frame(side), rows.target(side), seed=job.config.seed)
-    run.log_table("importance", report.importance_table(drops))
+    found = importance(
+        choice.compiled.graph,
+        rows.frame(side),
+        rows.target(side),
+        rows.schema,
+        seed=job.config.seed,
+        seconds=max(IMPORTANCE_SHARE * job.config.time_budget, LEAST_IMPORTANCE_SECONDS),
+    )
+    if found.left_out:
+        job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")
+    run.log_table("importance", found.as_table())
     if assessment.slices:
         run.log_table("slices", assessment.slice_table())
-    figures = report.figures(rows.schema, evaluation, assessment, drops)
+    figures = report.figures(rows.schema, evaluation, assessment, found.drops)
     run.log_figures(figures)
     job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")
     return figures

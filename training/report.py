@@ -8,15 +8,10 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from sklearn.inspection import permutation_importance
-from sklearn.pipeline import Pipeline
 
 from data.schema import Schema
 from data.splits import Split
@@ -26,15 +21,11 @@ from training.assessment import Assessment
 from training.comparison import Interval
 from training.compiling.writing import versions
 from training.evaluation import Evaluation
+from training.importance import Drops
 from training.search import Choice
 
-IMPORTANCE_ROWS = 2_000
-IMPORTANCE_REPEATS = 3
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
-
-Drops = Mapping[str, tuple[float, float]]
-"""For each column, mean and standard deviation of the rise in RMSE when it is shuffled."""
 
 
 def figure(value: float, unit: str | None = None, standard_error: float | None = None) -> str:
@@ -110,29 +101,6 @@ def row_microseconds(scorer: Scorer, calls: int = 200) -> float:
         scorer.predict(row)
         times.append(time.perf_counter_ns() - started)
     return float(np.median(times)) / 1000.0
-
-
-def importance(fitted: Pipeline, frame: pd.DataFrame, target: NDArray[np.float64], *, seed: int) -> Drops:
-    """Return the rise in RMSE when a column is shuffled, on rows that the model was not fitted on."""
-    rows = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), IMPORTANCE_ROWS)).astype(int))
-    found = permutation_importance(
-        fitted,
-        frame.iloc[rows],
-        target[rows],
-        scoring="neg_root_mean_squared_error",
-        n_repeats=IMPORTANCE_REPEATS,
-        random_state=seed,
-    )
-    means, spreads = found.importances_mean.tolist(), found.importances_std.tolist()
-    return dict(zip(frame.columns, zip(means, spreads, strict=True), strict=True))
-
-
-def importance_table(drops: Drops) -> pd.DataFrame:
-    """Return the importances as a table, largest first."""
-    rows: list[dict[str, Any]] = [
-        {"column": name, "rmse_rise": mean, "rmse_rise_sd": spread} for name, (mean, spread) in drops.items()
-    ]
-    return pd.DataFrame(rows).sort_values("rmse_rise", ascending=False)
 
 
 def interval(found: Interval, unit: str | None = None) -> str:
