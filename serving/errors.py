@@ -6,6 +6,7 @@ ServingError
 │   ├── RefusedGraph       the graph asks for more than arithmetic on its input
 │   ├── WrongDigest        the files are not those that were promoted
 │   ├── NotPromoted        no promotion pinned the version's digest
+│   ├── FailingGraph       the graph raises instead of predicting
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
@@ -98,6 +99,16 @@ class NotPromoted(ModelError):
         super().__init__(
             f"{uri} was never promoted, so nobody vouches for its files: promote it, or pass --allow-unpromoted",
             uri=uri,
+        )
+
+
+class FailingGraph(ModelError):
+    """The graph raises instead of predicting."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(
+            f"model.onnx fails on its golden rows: {reason}; serve only files that Slipway wrote",
+            reason=reason,
         )
 
 

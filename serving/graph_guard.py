@@ -1,382 +1,176 @@
-"""Is this file nothing but arithmetic on its input? Answered before onnxruntime sees it.
+"""Is this file nothing but arithmetic on its input, each row for itself? Answered before onnxruntime sees it.
 
-A small reader of the protobuf wire format walks the model once and refuses whatever a graph of
-ours does not hold: other operators and domains, functions, subgraphs, data kept in other files,
-sparse or string tensors, sizes that do not fit their dimensions, trees with NaN thresholds or
-with links that do not lead on. It does not prove that the predictions are sensible; the golden
-rows do that.
-
-Field numbers are those of onnx.proto (ONNX 1.23). A field that is not named here is refused,
-so that a later ONNX cannot add a door unseen.
+The file is read once (`serving.graph_file`) and refused where it holds what no graph of ours does: other
+operators and domains, functions, subgraphs, data kept in other files, sparse or string tensors. Then every
+value's shape is worked out (`serving.graph_shapes`): a graph that looks across rows, makes something large or
+takes long is refused, and so are trees with NaN thresholds or with links that do not lead on. It does not
+prove that the predictions are sensible; the golden rows do that.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import RefusedGraph
+from serving.graph_file import Graph, Node, read_graph, refuse
+from serving.graph_shapes import (
+    ATTRIBUTES,
+    FLOAT64,
+    ROWS,
+    RULES,
+    SCALE_ROWS,
+    Call,
+    Value,
+    size_of,
+    split_shapes,
+)
 
-OPERATORS = {
-    "": frozenset(
-        """
-        Abs Add And Cast CastLike Ceil Clip Concat Cos Div Equal Exp Expand Floor Gather GatherElements
-        Gemm Greater GreaterOrEqual Identity IsInf IsNaN Less LessOrEqual Log MatMul Max Min Mod Mul Neg
-        Not Or Pow Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare Relu Reshape
-        Round Sigmoid Sign Sin Slice Split Sqrt Squeeze Sub Sum Tanh Transpose Unsqueeze Where
-        """.split()  # noqa: SIM905 - fifty lines of quotes otherwise
-    ),
-    "ai.onnx.ml": frozenset(["TreeEnsemble"]),
-}
-"""Every operator that a graph may use, by domain: none reads a file, loops, or draws a number."""
-
-TYPES: dict[int, np.dtype[Any]] = {
-    1: np.dtype("<f4"),
-    2: np.dtype("u1"),
-    7: np.dtype("<i8"),
-    9: np.dtype("?"),
-    11: np.dtype("<f8"),
-}
-"""TensorProto.DataType that a tensor may have."""
-
-DOUBLE = 11
-MOST_NODES = 100_000
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-INTS = 8 << 3 | VARINT
-
-Field = tuple[int, int, int | bytes]
+PREDICTION, SCALE = "prediction", "scale"
+MEMBER = 6
+"""The mode of a node that looks for a value in a set."""
 
 
-@dataclass
-class _Node:
-    operator: str = ""
-    domain: str = ""
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    attributes: dict[str, NDArray[Any]] = field(default_factory=dict)
+MOST_VALUES = 2**20
+"""Numbers in one value for each row. A support vector machine has one for each of its vectors."""
 
-    def attribute(self, name: str) -> NDArray[Any]:
-        """Return an integer, a list of integers or a tensor; an empty array where there is none."""
-        return self.attributes.get(name, np.zeros(0, dtype=np.int64))
+MOST_CONSTANT_VALUES = 2**24
+"""The same for a value that is the same for all rows, beyond what the file itself holds."""
 
-
-@dataclass
-class _Graph:
-    nodes: list[_Node] = field(default_factory=list)
-    constants: dict[str, NDArray[np.generic]] = field(default_factory=dict)
-    inputs: list[tuple[str, list[int | str]]] = field(default_factory=list)
-    outputs: list[tuple[str, list[int | str]]] = field(default_factory=list)
+MOST_WORK = 2**31
+"""Multiplications and additions for one row, about a second: a network of 20,000 by 20,000 takes a fifth of it."""
 
 
 def check_graph(content: bytes, *, columns: int) -> None:
     """Return if the model's bytes are safe to run on a matrix of this many columns; raises RefusedGraph."""
+    graph = read_graph(content)
+    _check_ends(graph, columns)
     try:
-        graph = _model(content)
+        values = _followed(graph, columns)
     except (IndexError, ValueError, OverflowError) as error:
-        raise RefusedGraph(reason="it is no ONNX file") from error
-    _check_shapes(graph, columns)
-    widths = _Widths(graph, columns)
+        raise refuse("its shapes cannot be told") from error
+    _check_outputs(graph, values)
     for node in graph.nodes:
         if node.operator == "TreeEnsemble":
-            _check_trees(node, widths.of(node.inputs[0]))
+            _check_trees(node, int(values[node.inputs[0]].shape[1]))
 
 
-def _refuse(reason: str) -> RefusedGraph:
-    return RefusedGraph(reason=reason)
-
-
-# --- the wire format ---------------------------------------------------------------------------
-
-
-def _varint(content: bytes, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = content[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number has more than ten bytes")
-
-
-def _fields(content: bytes, known: str, message: str) -> Iterator[Field]:
-    """Yield (number, wire type, value) of one message; refuse a field whose number is not among `known`."""
-    allowed = {int(number) for number in known.split()}
-    at = 0
-    while at < len(content):
-        key, at = _varint(content, at)
-        number, wire = key >> 3, key & 7
-        value: int | bytes
-        if wire == VARINT:
-            value, at = _varint(content, at)
-        elif wire in (BYTES, FIXED64, FIXED32):
-            size, at = _varint(content, at) if wire == BYTES else ((8 if wire == FIXED64 else 4), at)
-            value = content[at : at + size]
-            if len(value) != size:
-                raise ValueError("the file ends inside a field")
-            at += size
-        else:
-            raise ValueError("unknown wire type")
-        if number not in allowed:
-            raise _refuse(f"{message} has field {number}, which no graph of ours has")
-        yield number, wire, value
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number stands where bytes belong")  # noqa: TRY004 - the file is at fault
-    return value
-
-
-def _number(value: int | bytes) -> int:
-    if not isinstance(value, int):
-        raise ValueError("bytes stand where a number belongs")  # noqa: TRY004
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _text(value: int | bytes) -> str:
-    return _bytes(value).decode()
-
-
-# --- the messages ------------------------------------------------------------------------------
-
-
-def _model(content: bytes) -> _Graph:
-    graphs: list[_Graph] = []
-    domains: dict[str, int] = {}
-    for number, _, value in _fields(content, "1 2 3 4 5 6 7 8 14", "the model"):
-        if number == 7:
-            graphs.append(_graph(_bytes(value)))
-        if number == 8:
-            domain, version = _opset(_bytes(value))
-            domains[domain] = version
-    if len(graphs) != 1 or not graphs[0].nodes:
-        raise ValueError("no graph")
-    if domains.keys() - OPERATORS.keys():
-        raise _refuse(f"it uses the operator domain {sorted(domains.keys() - OPERATORS.keys())[0]!r}")
-    return graphs[0]
-
-
-def _opset(content: bytes) -> tuple[str, int]:
-    domain, version = "", 0
-    for number, _, value in _fields(content, "1 2", "an operator set"):
-        if number == 1:
-            domain = _text(value)
-        else:
-            version = _number(value)
-    return domain, version
-
-
-def _graph(content: bytes) -> _Graph:
-    graph = _Graph()
-    for number, _, value in _fields(content, "1 2 5 10 11 12", "the graph"):
-        if number == 1:
-            graph.nodes.append(_node(_bytes(value)))
-        elif number == 5:
-            name, tensor = _tensor(_bytes(value))
-            if name in graph.constants:
-                raise _refuse(f"tensor {name!r} is written twice")
-            graph.constants[name] = tensor
-        elif number == 11:
-            graph.inputs.append(_value(_bytes(value)))
-        elif number == 12:
-            graph.outputs.append(_value(_bytes(value)))
-        if len(graph.nodes) > MOST_NODES:
-            raise _refuse(f"it has more than {MOST_NODES} nodes")
-    return graph
-
-
-def _node(content: bytes) -> _Node:
-    node = _Node()
-    for number, _, value in _fields(content, "1 2 3 4 5 7", "a node"):
-        if number == 1:
-            node.inputs.append(_text(value))
-        elif number == 2:
-            node.outputs.append(_text(value))
-        elif number == 4:
-            node.operator = _text(value)
-        elif number == 5:
-            _attribute(_bytes(value), node)
-        elif number == 7:
-            node.domain = _text(value)
-    if node.operator not in OPERATORS.get(node.domain, frozenset()):
-        named = f"{node.domain}.{node.operator}" if node.domain else node.operator
-        raise _refuse(f"it uses the operator {named}")
-    return node
-
-
-def _attribute(content: bytes, node: _Node) -> None:
-    name = ""
-    integer: int | None = None
-    tensor: NDArray[np.generic] | None = None
-    content, run = _without_integers(content)
-    for number, _, value in _fields(content, "1 2 3 4 5 7 20", "an attribute"):
-        if number == 1:
-            name = _text(value)
-        elif number == 3:
-            integer = _number(value)
-        elif number == 5:
-            tensor = _tensor(_bytes(value))[1]
-    if name in node.attributes:
-        raise _refuse(f"attribute {name!r} is written twice")
-    node.attributes[name] = tensor if tensor is not None else (run if integer is None else np.array(integer))
-
-
-def _without_integers(content: bytes) -> tuple[bytes, NDArray[np.int64]]:
-    """Split the run of `ints` (field 8) out of an attribute: a forest has millions, too many for a loop."""
-    at = 0
-    while at < len(content) and content[at] != INTS:
-        at = _skip(content, at)
-    stream = np.frombuffer(content, dtype=np.uint8, offset=min(at, len(content) - 1))
-    last = np.flatnonzero(stream < 0x80)
-    if at >= len(content) or not len(last):
-        return content, np.zeros(0, dtype=np.int64)
-    first = np.concatenate([[0], last[:-1] + 1])
-    keys = (first[::2] == last[::2]) & (stream[first[::2]] == INTS)
-    count = min(int(np.argmin(keys)) if not keys.all() else len(keys), len(last) // 2)
-    starts, ends = first[1 : 2 * count : 2], last[1 : 2 * count : 2]
-    numbers = np.zeros(count, dtype=np.uint64)
-    for place in range(int((ends - starts).max(initial=0)) + 1):
-        inside = starts + place <= ends
-        part = (stream[starts[inside] + place] & 0x7F).astype(np.uint64)
-        numbers[inside] |= part << np.uint64(min(7 * place, 63))
-    rest = at + int(ends[-1]) + 1 if count else at
-    return content[:at] + content[rest:], numbers.view(np.int64)
-
-
-def _skip(content: bytes, at: int) -> int:
-    """Return where the field at `at` ends."""
-    key, at = _varint(content, at)
-    if key & 7 == VARINT:
-        return _varint(content, at)[1]
-    size, at = _varint(content, at) if key & 7 == BYTES else (8 if key & 7 == FIXED64 else 4, at)
-    return at + size
-
-
-def _tensor(content: bytes) -> tuple[str, NDArray[np.generic]]:
-    name, kind, raw = "", 0, b""
-    sizes: list[int] = []
-    for number, _, value in _fields(content, "1 2 8 9 13 14", "a tensor"):
-        if number in (13, 14):
-            raise _refuse("a tensor's data is kept in another file")
-        if number == 1:
-            sizes.append(_number(value))
-        elif number == 2:
-            kind = _number(value)
-        elif number == 8:
-            name = _text(value)
-        elif number == 9:
-            raw = _bytes(value)
-    if kind not in TYPES:
-        raise _refuse(f"tensor {name!r} has type {kind}")
-    if min(sizes, default=1) < 0 or math.prod(sizes) * TYPES[kind].itemsize != len(raw):
-        raise _refuse(f"tensor {name!r} has {len(raw)} bytes, which do not fit its shape {sizes}")
-    return name, np.frombuffer(raw, dtype=TYPES[kind]).reshape(sizes)
-
-
-def _value(content: bytes) -> tuple[str, list[int | str]]:
-    """Return the name and shape of an input or output, which must be a float64 tensor."""
-    name, kind, shape = "", 0, b""
-    for number, _, value in _fields(content, "1 2", "an input or output"):
-        if number == 1:
-            name = _text(value)
-            continue
-        for _, _, tensor in _fields(_bytes(value), "1", "a type"):
-            for part, _, inner in _fields(_bytes(tensor), "1 2", "a tensor type"):
-                if part == 1:
-                    kind = _number(inner)
-                else:
-                    shape = _bytes(inner)
-    if kind != DOUBLE:
-        raise _refuse(f"{name!r} has type {kind}, must be a float64 tensor")
-    return name, [_size(_bytes(size)) for _, _, size in _fields(shape, "1", "a shape")]
-
-
-def _size(content: bytes) -> int | str:
-    size: int | str = ""
-    for number, _, value in _fields(content, "1 2", "a dimension"):
-        size = _number(value) if number == 1 else _text(value)
-    return size
-
-
-# --- what the graph must be --------------------------------------------------------------------
-
-
-def _check_shapes(graph: _Graph, columns: int) -> None:
+def _check_ends(graph: Graph, columns: int) -> None:
     inputs = [(name, shape[1:]) for name, shape in graph.inputs]
-    if inputs not in ([("rows", [columns])], [("rows", [columns]), ("scale_rows", [columns])]):
-        raise _refuse(f"its inputs are {graph.inputs}, scorer.json has {columns} columns")
+    if inputs not in ([(ROWS, [columns])], [(ROWS, [columns]), (SCALE_ROWS, [columns])]):
+        raise refuse(f"its inputs are {graph.inputs}, scorer.json has {columns} columns")
     if not graph.outputs or any(len(shape) != 1 for _, shape in graph.outputs):
-        raise _refuse(f"its outputs are {graph.outputs}, each must be one number a row")
-    if graph.outputs[0][0] != "prediction":
-        raise _refuse(f"its first output is {graph.outputs[0][0]!r}, must be 'prediction'")
+        raise refuse(f"its outputs are {graph.outputs}, each must be one number a row")
+    if graph.outputs[0][0] != PREDICTION:
+        raise refuse(f"its first output is {graph.outputs[0][0]!r}, must be 'prediction'")
 
 
-class _Widths:
-    """How many columns a value has, where the operators before it make that certain."""
-
-    def __init__(self, graph: _Graph, columns: int) -> None:
-        self._constants = graph.constants
-        self._made_by = {output: node for node in graph.nodes for output in node.outputs}
-        self._known = {"rows": columns, "scale_rows": columns}
-
-    def of(self, name: str) -> int:
-        """Return the number of columns of a value of shape (n_rows, width); raises RefusedGraph."""
-        if name not in self._known:
-            self._known[name] = -1  # a value that is made from itself
-            self._known[name] = self._found(name)
-        if self._known[name] < 0:
-            raise _refuse(f"the width of {name!r} is not certain")
-        return self._known[name]
-
-    def _found(self, name: str) -> int:
-        node = self._made_by.get(name, _Node())
-        if node.operator == "Cast":
-            return self.of(node.inputs[0])
-        if node.operator == "Concat" and node.attribute("axis") == 1:
-            return sum(self.of(part) for part in node.inputs)
-        if node.operator == "Gather" and node.attribute("axis") == 1:
-            chosen = self._constants.get(node.inputs[1], np.zeros((0, 0)))
-            return len(chosen) if chosen.ndim == 1 else -1
-        if node.operator == "Reshape":
-            shape = self._constants.get(node.inputs[1], np.zeros(0)).tolist()
-            return int(shape[1]) if len(shape) == 2 and shape[0] == -1 else -1
-        return -1
+def _check_outputs(graph: Graph, values: dict[str, Value]) -> None:
+    """Refuse outputs but the prediction of each row, and a scale of each row of the scales' input."""
+    expected = {PREDICTION: ROWS, SCALE: SCALE_ROWS}
+    for name, _ in graph.outputs:
+        rows = expected.get(name)
+        if rows is None or values.get(name) != Value(FLOAT64, (rows,)):
+            raise refuse(f"its output {name!r} is not one float64 number for each row")
 
 
-def _check_trees(node: _Node, width: int) -> None:
+def _followed(graph: Graph, columns: int) -> dict[str, Value]:
+    """Return every value of the graph by name; raises RefusedGraph where rows mix or a size is too large."""
+    known = {name: Value(values.dtype, values.shape) for name, values in graph.constants.items()}
+    inputs = {name: Value(FLOAT64, (name, columns)) for name, _ in graph.inputs}
+    constants = {name: values for name, values in graph.constants.items() if name not in inputs}
+    known |= inputs
+    work = 0
+    for node in graph.nodes:
+        found, cost = _made(node, known, constants)
+        work += cost
+        if work > MOST_WORK:
+            raise refuse(f"it takes more than {MOST_WORK:,} steps for each row")
+        for name, value in found.items():
+            if name in known:
+                raise refuse(f"value {name!r} is made twice")
+            known[name] = value
+    return known
+
+
+def _made(
+    node: Node, known: dict[str, Value], constants: dict[str, NDArray[np.generic]]
+) -> tuple[dict[str, Value], int]:
+    """Return what a node gives, and how many steps that takes for one row."""
+    if unknown := node.attributes.keys() - ATTRIBUTES.get(node.operator, frozenset()):
+        raise refuse(f"{node.operator} has the attribute {min(unknown)!r}")
+    lacks = [name for name in node.inputs if name and name not in known]
+    if lacks:
+        raise refuse(f"value {lacks[0]!r} is used before it is made")
+    call = Call(node, tuple(known[name] for name in node.inputs if name), constants)
+    made = split_shapes(call) if node.operator == "Split" else [RULES[node.operator](call)]
+    if len(made) != len(node.outputs):
+        raise refuse(f"{node.operator} has {len(node.outputs)} outputs, must have {len(made)}")
+    for value in made:
+        _check_size(node, value)
+    widest = max(size_of(value.shape) for value in (*call.inputs, *made))
+    return dict(zip(node.outputs, made, strict=True)), widest * _depth(call)
+
+
+def _check_size(node: Node, value: Value) -> None:
+    named = sum(isinstance(size, str) for size in value.shape)
+    if named > 1:
+        raise refuse(f"{node.operator} sets rows against rows")
+    most = MOST_VALUES if named else MOST_CONSTANT_VALUES
+    if size_of(value.shape) > most:
+        raise refuse(f"{node.operator} makes {size_of(value.shape):,} numbers, at most {most:,} are allowed")
+
+
+def _depth(call: Call) -> int:
+    """Return how many products are added up for each number of the result."""
+    if call.node.operator not in ("MatMul", "Gemm"):
+        return 1
+    inner = call.value(0).shape[-1]
+    return inner if isinstance(inner, int) else 1
+
+
+def _check_trees(node: Node, width: int) -> None:
     """Refuse thresholds that are NaN, features beyond the input, and links that do not lead on."""
     features, splits, weights = (
         node.attribute(n) for n in ("nodes_featureids", "nodes_splits", "leaf_weights")
     )
     nodes, leaves = len(features), weights.size
     if splits.dtype != np.float64 or np.isnan(splits).any():
-        raise _refuse("a tree's threshold is NaN or no float64")
+        raise refuse("a tree's threshold is NaN or no float64")
     if weights.dtype != np.float64 or np.isnan(weights).any():
-        raise _refuse("a tree's leaf is NaN or no float64")
+        raise refuse("a tree's leaf is NaN or no float64")
     if not nodes or not leaves or splits.shape != (nodes,) or node.attribute("nodes_modes").shape != (nodes,):
-        raise _refuse("a tree's nodes and thresholds do not fit")
+        raise refuse("a tree's nodes and thresholds do not fit")
     if features.min() < 0 or features.max() >= width:
-        raise _refuse(f"a tree looks at column {int(features.max())} of {width}")
+        raise refuse(f"a tree looks at column {int(features.max())} of {width}")
+    _check_members(node, nodes)
     for side in ("true", "false"):
         _check_links(
             node.attribute(f"nodes_{side}nodeids"), node.attribute(f"nodes_{side}leafs"), nodes, leaves
         )
     roots, targets = node.attribute("tree_roots"), node.attribute("leaf_targetids")
     if not roots.size or roots.min() < 0 or roots.max() >= nodes:
-        raise _refuse("a tree's root is nowhere")
+        raise refuse("a tree's root is nowhere")
     if targets.shape != (leaves,) or targets.any() or node.attribute("n_targets") != 1:
-        raise _refuse("its trees predict more than one number")
+        raise refuse("its trees predict more than one number")
+
+
+def _check_members(node: Node, nodes: int) -> None:
+    """Refuse sets of members that do not end where their nodes do: onnxruntime reads on to the next NaN."""
+    modes, members = node.attribute("nodes_modes"), node.attribute("membership_values")
+    tracks = node.attribute("nodes_missing_value_tracks_true")
+    if modes.dtype != np.uint8 or modes.max() > MEMBER or tracks.shape not in ((0,), (nodes,)):
+        raise refuse("a tree's nodes and tests do not fit")
+    sets = int((modes == MEMBER).sum())
+    ends = np.isnan(members) if members.dtype == np.float64 else np.zeros(0, dtype=np.bool_)
+    if ends.sum() != sets or (sets and not ends[-1]):
+        raise refuse("a tree's sets do not fit its nodes")
 
 
 def _check_links(links: NDArray[Any], ends: NDArray[Any], nodes: int, leaves: int) -> None:
     if links.shape != (nodes,) or ends.shape != (nodes,):
-        raise _refuse("a tree's nodes and links do not fit")
+        raise refuse("a tree's nodes and links do not fit")
     lowest, highest = np.where(ends == 1, 0, np.arange(nodes) + 1), np.where(ends == 1, leaves, nodes)
     if (links < lowest).any() or (links >= highest).any():
-        raise _refuse("a tree's link leads back or nowhere")
+        raise refuse("a tree's link leads back or nowhere")

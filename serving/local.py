@@ -19,7 +19,7 @@ from serving.coercion import Floats
 from serving.errors import TooSlow
 from serving.forms import of_scorer
 from serving.responses import Headers, dump
-from serving.scorer import BLOCK_ROWS, Scorer
+from serving.scorer import BLOCK_ROWS, Scorer, failing_graph
 from serving.settings import Model
 
 INLINE_SECONDS = 0.001
@@ -135,9 +135,10 @@ class Together:
 def _rows_within(seconds: float, scorer: Scorer) -> int:
     """Return how many rows this model scores in so long, measured."""
     matrix = np.resize(scorer.golden.matrix, (200, scorer.golden.matrix.shape[1]))
-    scorer.predict(matrix)
-    began = time.perf_counter()
-    scorer.predict(matrix)
+    with failing_graph():
+        scorer.predict(matrix)
+        began = time.perf_counter()
+        scorer.predict(matrix)
     return int(len(matrix) * seconds / (time.perf_counter() - began))
 
 

@@ -7,6 +7,8 @@ machine's onnxruntime computes as the training machine's did; `replay_golden` fi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +17,14 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.errors import CoverageRefused, GoldenMismatch, RefusedGraph, WrongDigest
+from serving.errors import (
+    CoverageRefused,
+    FailingGraph,
+    GoldenMismatch,
+    ModelError,
+    RefusedGraph,
+    WrongDigest,
+)
 from serving.graph_guard import check_graph
 from serving.intervals import Bounds, Intervals
 from serving.scorer_format import TOLERANCE, Document, digest_of, read_document, read_files
@@ -34,6 +43,9 @@ SCALE_INPUT, SCALE = "scale_rows", "scale"
 
 SORT_BY = "sort_by"
 """The graph's note of columns: rows that are alike in them take the same way through its trees."""
+
+
+Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -90,18 +102,27 @@ class Scorer:
         return self._session.predict(matrix)
 
     def replay_golden(self) -> None:
-        """Score the golden rows; raises GoldenMismatch unless each gives its prediction.
+        """Score the golden rows together, reversed and singly; raises GoldenMismatch unless each gives its prediction.
 
-        Equal means within `TOLERANCE`: another kind of CPU may add in another order.
+        A row's answer must not depend on its neighbours, which may be another client's. Equal means within
+        `TOLERANCE`: another kind of CPU, or another number of rows, may add in another order. Raises FailingGraph
+        where the graph gives no answer.
         """
-        found = self.predict(self.golden.matrix)
-        scale = np.maximum(np.abs(self.golden.predictions), self.document.parity.target_sd)
-        self._replay_scales()
-        wrong = ~(np.abs(found - self.golden.predictions) <= TOLERANCE * scale)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            expected = float(self.golden.predictions[row])
-            raise GoldenMismatch(row=row, expected=expected, found=float(found[row]))
+        expected = self.golden.predictions
+        scale = np.maximum(np.abs(expected), self.document.parity.target_sd)
+        for found in self._replayed(self.predict):
+            _compare(found, expected, scale)
+        if self.document.golden_scales:
+            expected = np.array(self.document.golden_scales)
+            for found in self._replayed(lambda rows: self.predict_with_scale(rows)[:, 1]):
+                _compare(found, expected, expected)
+
+    def _replayed(self, predict: Predict) -> Iterator[NDArray[np.float64]]:
+        rows = self.golden.matrix
+        with failing_graph():
+            yield predict(rows)
+            yield predict(np.ascontiguousarray(rows[::-1]))[::-1]
+            yield np.concatenate([predict(rows[place : place + 1]) for place in range(len(rows))])
 
     def predict_with_scale(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return predictions and scales, shape (n_rows, 2)."""
@@ -124,15 +145,23 @@ class Scorer:
             raise CoverageRefused("this version was registered without intervals")
         return self.document.intervals
 
-    def _replay_scales(self) -> None:
-        expected = np.array(self.document.golden_scales)
-        if not len(expected):
-            return
-        found = self.predict_with_scale(self.golden.matrix)[:, 1]
-        wrong = ~(np.abs(found - expected) <= TOLERANCE * expected)
-        if wrong.any():
-            row = int(np.argmax(wrong))
-            raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(found[row]))
+
+@contextmanager
+def failing_graph() -> Iterator[None]:
+    """Make onnxruntime's errors, one class for each of its status codes, FailingGraph."""
+    try:
+        yield
+    except ModelError:
+        raise
+    except Exception as error:
+        raise FailingGraph(reason=_first_line(error)) from error
+
+
+def _compare(found: NDArray[np.float64], expected: NDArray[np.float64], scale: NDArray[np.float64]) -> None:
+    wrong = ~(np.abs(found - expected) <= TOLERANCE * scale)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(found[row]))
 
 
 class Session:

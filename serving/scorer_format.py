@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from data.schema import UNSEEN, Column, Schema
 from serving.errors import NotAScorer
 from serving.intervals import Intervals
+from serving.scorer_limits import check_written
 
 FORMAT = 1
 """Raised when a reader of the old form would misread the new one."""
@@ -130,6 +131,7 @@ class Document:
         """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
         if written["format"] != FORMAT:
             raise ValueError(f"has format {written['format']!r}, this Slipway reads {FORMAT}")
+        check_written(written)
         document = cls(
             schema=Schema.from_dict(written["schema"]),
             fingerprint=written["fingerprint"],
