@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
+import pyarrow.json as pa_json
 
 from data import read_only
 from data.delimited import RecordBlocks
@@ -91,7 +92,17 @@ class FileSource(Source):
             # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
             yield from self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1)
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.where, error) from error
+            raise unreadable(self._place(), error) from error
+
+    def _place(self) -> str:
+        """Return where, with the first column that cannot be read."""
+        assert self.dataset is not None
+        for name in self.dataset.schema.names:
+            try:
+                deque(self.dataset.to_batches(columns=[name], batch_readahead=1), maxlen=0)
+            except (pa.ArrowException, OSError):
+                return f"{self.where}, column {name!r}"
+        return self.where
 
 
 @dataclass(frozen=True)
@@ -190,14 +201,22 @@ def _open_files(where: str) -> Source:
     folder = str(Path(where)) if Path(where).is_dir() else None
     if kind == "csv":
         return _open_delimited(where, paths, folder)
+    layout = _json_lines(paths) if kind == "json" else kind
     try:
-        dataset = pa_dataset.dataset(paths, format=kind, partitioning="hive", partition_base_dir=folder)
+        dataset = pa_dataset.dataset(paths, format=layout, partitioning="hive", partition_base_dir=folder)
     except (pa.ArrowException, OSError) as error:
         raise UnreadableSource(
             where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
         ) from error
     refuse_duplicates(where, dataset.schema.names)
     return FileSource(where=where, dataset=dataset)
+
+
+def _json_lines(paths: list[str]) -> pa_dataset.JsonFileFormat:
+    """Read blocks as large as the files, up to 64 MB: keys and kinds that come after the first block are lost."""
+    size = max(Path(path).stat().st_size for path in paths)
+    block = min(max(size, BLOCK_BYTES), 64 * BLOCK_BYTES)
+    return pa_dataset.JsonFileFormat(read_options=pa_json.ReadOptions(block_size=block))
 
 
 def _matching_paths(where: str) -> list[str]:

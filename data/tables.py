@@ -121,14 +121,56 @@ def seconds(texts: pd.Series) -> NDArray[np.float64]:
 
 
 def _typed(column: pa.ChunkedArray, name: str, *, is_text: bool) -> tuple[Kind | None, NDArray[Any]]:
+    try:
+        return _typed_plainly(_plain(column), name, is_text=is_text)
+    except pa.ArrowException as error:
+        found = f"holds {column.type} that cannot be read: {str(error).splitlines()[0]}"
+        raise UnusableColumn(
+            column=name, found=found, repair="exclude it, or make it a plain column"
+        ) from error
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the column without codes and views: few functions take those."""
     if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
+        parts = [_widened(part.dictionary).take(part.indices) for part in column.chunks]
+        return pa.chunked_array(parts, None if parts else column.type.value_type)
+    return _widened(column)
+
+
+def _widened(values: Any) -> Any:
+    kind = values.type
+    if pa.types.is_string_view(kind):
+        return values.cast(pa.large_string())
+    narrow = pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind)
+    return values.cast(pa.decimal128(kind.precision, kind.scale)) if narrow else values
+
+
+def _refuse_other_bytes(column: pa.ChunkedArray, name: str) -> None:
+    """Raise UnusableColumn at the first text that is no UTF-8: only text files are known to hold none."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid as error:
+        for row, cell in enumerate(column.cast(pa.large_string()).cast(pa.large_binary()).to_pylist(), 1):
+            try:
+                (cell or b"").decode()
+            except UnicodeDecodeError:
+                found, repair = (
+                    "holds bytes that are not UTF-8",
+                    "write the table again with its text as UTF-8",
+                )
+                raise UnusableColumn(column=name, row=row, found=found, repair=repair) from error
+        raise
+
+
+def _typed_plainly(column: pa.ChunkedArray, name: str, *, is_text: bool) -> tuple[Kind | None, NDArray[Any]]:
     if column.null_count == len(column):
         return None, np.full(len(column), None, dtype=object)
     for applies, typed in _TYPED:
         if applies(column.type):
             return typed(column)
     if _is_string(column.type):
+        _refuse_other_bytes(column, name)
         return _typed_text(column, is_text=is_text)
     raise UnusableColumn(
         column=name, found=f"holds {column.type}", repair="exclude it, or make it plain columns"
@@ -218,6 +260,7 @@ _TYPED: tuple[tuple[Callable[[pa.DataType], bool], _Typed], ...] = (
     (pa.types.is_boolean, lambda column: ("boolean", _floats(column))),
     (pa.types.is_integer, _typed_whole),
     (pa.types.is_floating, _typed_floats),
+    (lambda kind: pa.types.is_decimal(kind) and kind.scale <= 0, _typed_whole),
     (pa.types.is_decimal, _typed_floats),
     (pa.types.is_timestamp, lambda column: ("datetime", _iso_texts(column))),
     (pa.types.is_date, lambda column: ("datetime", _iso_texts(column))),

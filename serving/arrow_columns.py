@@ -34,12 +34,10 @@ Result = tuple[Floats, Bools]
 def pack(values: Any, column: Column, *, is_text: bool) -> tuple[Floats, Bools, Callable[[int], str]]:
     """Return the column's floats, which cells are faults, and what such a cell holds."""
     array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
-    kind = array.type
-    floats, bad = (
-        _pack_dictionary(array, column, is_text)
-        if pa.types.is_dictionary(kind)
-        else _pack(array, column, is_text=is_text)
-    )
+    try:
+        floats, bad = _pack_any(array, column, is_text)
+    except pa.ArrowException:  # text of bytes that are no UTF-8; a cast that pyarrow does not know
+        return _pack_odd(array, column, is_text)
     return floats, bad & ~_nulls(array), partial(_found, array, column)
 
 
@@ -48,6 +46,49 @@ def _found(array: Any, column: Column, row: int) -> str:
     is_date = column.kind == "datetime" and _is_text(kind)
     hint = near_misses.of_date(array[row].as_py()) if is_date else "text"
     return f"{array.type}, not usable as {column.kind}" if hint == "text" else hint
+
+
+def _pack_any(array: Any, column: Column, is_text: bool) -> Result:
+    if pa.types.is_dictionary(array.type):
+        return _pack_dictionary(array, column, is_text)
+    return _pack(array, column, is_text=is_text)
+
+
+def _pack_odd(array: Any, column: Column, is_text: bool) -> tuple[Floats, Bools, Callable[[int], str]]:
+    """Pack what is left of a column when texts that are no UTF-8 are taken out; all of it is a fault if none is."""
+    kind, nulls = array.type, _nulls(array)
+    coded = pa.types.is_dictionary(kind)
+    broken = _no_utf8(array.dictionary if coded else array)
+    if coded and len(broken):
+        broken = broken[np.asarray(pc.fill_null(array.indices.cast(pa.int64()), 0))] & ~nulls
+    if not broken.any():
+        return np.full(len(array), np.nan), ~nulls, partial(_found, array, column)
+    left = array.filter(pa.array(~broken))
+    if coded:
+        left = left.cast(kind.value_type) if len(left) else pa.array([], pa.string())
+    floats, bad = np.full(len(array), np.nan), broken.copy()
+    floats[~broken], bad[~broken] = _pack_any(left, column, is_text)
+    return (
+        floats,
+        bad & ~nulls,
+        lambda row: "text that is not UTF-8" if broken[row] else _found(array, column, row),
+    )
+
+
+def _no_utf8(array: Any) -> Bools:
+    """Return which texts are no UTF-8; Arrow and Parquet files may hold any bytes."""
+    if not _is_text(array.type):
+        return np.zeros(len(array), dtype=np.bool_)
+    cells = array.cast(pa.large_string()).view(pa.large_binary()).to_pylist()
+    return np.array([cell is not None and not _is_utf8(cell) for cell in cells], dtype=np.bool_)
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:
@@ -62,6 +103,8 @@ def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:
 
 
 def _pack(array: Any, column: Column, *, is_text: bool) -> Result:
+    if not is_text and _is_text(array.type):
+        array.validate(full=True)
     if pa.types.is_null(array.type):
         return np.full(len(array), np.nan), np.zeros(len(array), dtype=np.bool_)
     if column.kind == "category":
@@ -91,17 +134,13 @@ def _whole(array: Any) -> Result:
     """Whole numbers; those beyond ±2^53 are faults. 2^53 + 1 would round into the range, so compare first."""
     if pa.types.is_decimal(array.type):
         array = array.cast(pa.decimal256(76, 0))
-    inside = (
-        pc.and_(
-            pc.greater_equal(array, pa.scalar(-LARGEST_EXACT).cast(array.type)),
-            pc.less_equal(array, pa.scalar(LARGEST_EXACT).cast(array.type)),
-        )
-        if _reaches(array.type)
-        else None
-    )
-    if inside is None:
-        return _floats(array.cast(pa.float64(), safe=False)), np.zeros(len(array), dtype=np.bool_)
-    return _floats(array.cast(pa.float64(), safe=False)), _bools(pc.invert(inside))
+    floats = _floats(array.cast(pa.float64(), safe=False))
+    if not _reaches(array.type):
+        return floats, np.zeros(len(array), dtype=np.bool_)
+    beyond = _bools(pc.greater(array, pa.scalar(LARGEST_EXACT).cast(array.type)))
+    if pa.types.is_unsigned_integer(array.type):
+        return floats, beyond
+    return floats, beyond | _bools(pc.less(array, pa.scalar(-LARGEST_EXACT).cast(array.type)))
 
 
 def _reaches(kind: pa.DataType) -> bool:

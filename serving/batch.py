@@ -173,6 +173,17 @@ class _Writer:
             self.file.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
+        try:
+            self._write(batch)
+        except pa.ArrowException as error:
+            odd = [f.name for f in batch.schema if pa.types.is_nested(f.type) or pa.types.is_interval(f.type)]
+            what = f"column {odd[0]!r}" if odd else str(error).splitlines()[0]
+            reason = f"a {self.ending} file cannot hold what the input has: {what}"
+            raise BadOutput(reason=reason, repair="leave it out of the input") from error
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        columns = [_without_coded_views(column) for column in batch.columns]
+        batch = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
         if self.ending == ".csv":
             self._write_csv(batch)
         else:
@@ -191,6 +202,14 @@ class _Writer:
             self.file.seek(start)
             self.file.truncate()
             pa_csv.write_csv(batch, self.file, pa_csv.WriteOptions(include_header=first))
+
+
+def _without_coded_views(column: pa.Array) -> pa.Array:
+    """Return what polars has as codes of views as plain text: no file but Arrow's takes that."""
+    kind = column.type
+    if not (pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type)):
+        return column
+    return column.dictionary.cast(pa.large_string()).take(column.indices)
 
 
 def check_output(path: Path) -> Path:

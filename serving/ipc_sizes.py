@@ -11,31 +11,75 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.ipc
 
 DICTIONARY_BATCH, RECORD_BATCH = 2, 3
+FILE_MAGIC = b"ARROW1"
 _BUFFER = struct.Struct("<qq")
+_BLOCK = struct.Struct("<qi4xq")
 
 
 class Claim(NamedTuple):
-    """Rows, and bytes once every buffer is expanded."""
+    """Rows, bytes once every buffer is expanded, streams that begin, and where the last one ends."""
 
     rows: int
     expanded: int
+    schemas: int = 0
+    end: int = 0
 
 
 def claimed(body: bytes) -> Claim:
-    """Add up the claims of all batches; raises ValueError or ArrowException where a header is broken."""
-    rows = expanded = 0
-    for message in pyarrow.ipc.MessageReader.open_stream(body):
-        if message.body is None:
-            continue
-        try:
-            claim = _of_message(_Flatbuffer(message.metadata.to_pybytes()), memoryview(message.body))
-        except (struct.error, IndexError) as error:
-            raise ValueError("a batch header points outside itself") from error
+    """Add up the claims of all batches of a stream; raises ValueError or ArrowException where a header is broken."""
+    rows = expanded = schemas = 0
+    source = pa.BufferReader(body)
+    for message in pyarrow.ipc.MessageReader.open_stream(source):
+        schemas += message.type == "schema"
+        claim = _of_any(message)
         rows, expanded = rows + claim.rows, expanded + claim.expanded
-    return Claim(rows, expanded)
+    return Claim(rows, expanded, schemas, source.tell())
+
+
+def claimed_by_file(body: bytes) -> Claim:
+    """Do the same for an Arrow file (Feather): its footer says where each batch stands, and ends the last."""
+    size = int.from_bytes(body[-10:-6], "little")
+    if not body.endswith(FILE_MAGIC) or size > len(body) - 18:
+        raise ValueError("the file is cut short, or more follows it")
+    begin, rows, expanded, end = len(body) - 10 - size, 0, 0, 8
+    whole = pa.py_buffer(body)
+    for offset, length in _blocks(body[begin:-10]):
+        if not 8 <= offset <= offset + length <= begin:
+            raise ValueError("the footer points outside the file")
+        claim = _of_any(pyarrow.ipc.read_message(whole.slice(offset, length)))
+        rows, expanded, end = rows + claim.rows, expanded + claim.expanded, max(end, offset + length)
+    return Claim(rows, expanded, 1 + body.count(FILE_MAGIC, end, begin), len(body))
+
+
+def _blocks(content: bytes) -> list[tuple[int, int]]:
+    """Return where the dictionaries and batches of a footer begin, and how long they are."""
+    footer, found = _Flatbuffer(content), []
+    try:
+        for number in (2, 3):
+            if not (field := footer.field(footer.follow(0), number)):
+                continue
+            listed = footer.follow(field)
+            stop = listed + 4 + _BLOCK.size * footer.read("<I", listed)
+            found += [
+                (offset, header + length)
+                for offset, header, length in _BLOCK.iter_unpack(content[listed + 4 : stop])
+            ]
+    except (struct.error, IndexError) as error:
+        raise ValueError("the footer points outside itself") from error
+    return found
+
+
+def _of_any(message: Any) -> Claim:
+    if message.body is None:
+        return Claim(0, 0)
+    try:
+        return _of_message(_Flatbuffer(message.metadata.to_pybytes()), memoryview(message.body))
+    except (struct.error, IndexError) as error:
+        raise ValueError("a batch header points outside itself") from error
 
 
 def _of_message(header: _Flatbuffer, body: Any) -> Claim:

@@ -26,6 +26,7 @@ from serving.settings import Limits
 
 JSON, CSV = "application/json", "text/csv"
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
+ARROW_FILE = "application/vnd.apache.arrow.file"
 BATCH_ROWS = 65_536
 PIECE_BYTES = 64 * 2**10
 MOST_MEMBERS = 10_000
@@ -266,7 +267,7 @@ def _checked(packed: Packed, extra: int) -> Rows:
 
 def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     """Pack a CSV, Parquet or Arrow IPC body; raises Malformed, TooLarge, UnusableValues or WrongType."""
-    if kind not in (CSV, PARQUET, ARROW):
+    if kind not in (CSV, PARQUET, ARROW, ARROW_FILE):
         raise wrong_type(kind, JSON, CSV, PARQUET, ARROW)
     import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
@@ -17,7 +21,7 @@ from serving import parquet_sizes
 from serving.budget import need
 from serving.costs import before_csv, before_rows
 from serving.errors import Malformed, TooLarge
-from serving.ipc_sizes import claimed
+from serving.ipc_sizes import FILE_MAGIC, claimed, claimed_by_file
 from serving.requests import BATCH_ROWS, CSV, PARQUET
 from serving.settings import Limits
 from serving.table_types import refuse_types, refuse_views
@@ -88,38 +92,109 @@ def _missing_in_text(schema: Schema) -> list[str]:
 
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    # Text stays coded, whatever its column is for: one long text may stand in a million rows.
     need(parquet_sizes.footer_cost(body))
     present = pq.read_schema(pa.BufferReader(body))
     refuse_types(present, schema)
-    names = set(present.names)
-    coded = [field.name for field in present if pa.types.is_string(field.type) or _is_binary(field.type)]
-    file = pq.ParquetFile(pa.BufferReader(body), read_dictionary=coded)
-    found = file.metadata
+    found = pq.read_metadata(pa.BufferReader(body))
+    _refuse_second_file(body, found)
     _refuse_shared_prefixes(found)
     if found.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    extra = _check_names(file.schema_arrow.names, schema, limits)
-    wanted = [name for name in schema.names if name in names]
+    extra = _check_names(present.names, schema, limits)
+    wanted = [name for name in schema.names if name in set(present.names)]
     _hold(*parquet_sizes.claimed(body, found, wanted), schema, limits)
-    return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False), extra
+    return _row_groups(body, found, wanted), extra
+
+
+def _row_groups(body: bytes, found: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
+    """Yield batches; text stays coded, whatever its column is for: one long text may stand in a million rows.
+
+    Texts that each stand at their full length in the file cannot be read as codes, and need not be.
+    """
+    kinds = found.schema.to_arrow_schema()
+    coded = {field.name for field in kinds if pa.types.is_string(field.type) or _is_binary(field.type)}
+    for plain, groups in itertools.groupby(range(found.num_row_groups), lambda group: _plain(found, group)):
+        reader = pq.ParquetFile(
+            pa.BufferReader(body), metadata=found, read_dictionary=sorted(coded & set(wanted) - plain)
+        )
+        read = partial(reader.iter_batches, BATCH_ROWS, row_groups=list(groups), use_threads=False)
+        try:
+            yield from read(columns=wanted)
+        except (pa.ArrowException, OSError) as error:
+            raise Malformed(_unreadable(read, wanted)) from error
+
+
+def _unreadable(read: Callable[..., Iterator[Any]], names: list[str]) -> str:
+    for name in names:
+        try:
+            deque(read(columns=[name]), maxlen=0)
+        except pa.ArrowInvalid as error:
+            what = "holds text that is not UTF-8" if "UTF8" in str(error) else "cannot be read"
+            return f"column {name!r} {what}"
+        except OSError:
+            return f"column {name!r} is broken"
+    return "the body is no readable Parquet file"
+
+
+def _plain(found: pq.FileMetaData, group: int) -> frozenset[str]:
+    """Return the columns of a row group whose texts all stand at full length, as DuckDB writes them."""
+    chunks = _chunks(found, group)
+    lengths = [chunk for chunk in chunks if "DELTA_LENGTH_BYTE_ARRAY" in chunk.encodings]
+    if any("RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings for chunk in lengths):
+        raise Malformed(
+            "Parquet text that is in part coded, in part DELTA_LENGTH_BYTE_ARRAY is not read: "
+            "write it plainly or by dictionary"
+        )
+    return frozenset(chunk.path_in_schema for chunk in lengths)
+
+
+def _chunks(found: pq.FileMetaData, group: int) -> list[Any]:
+    described = found.row_group(group)
+    return [described.column(place) for place in range(described.num_columns)]
+
+
+def _refuse_second_file(body: bytes, found: pq.FileMetaData) -> None:
+    """Refuse a file behind a file: the last one's footer finds the first one's rows, and the others are lost."""
+    footer = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
+    ends = [
+        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size
+        for group in range(found.num_row_groups)
+        for chunk in _chunks(found, group)
+    ]
+    if body.find(b"PAR1", max(ends, default=4), footer) >= 0:
+        raise Malformed("the body is more than one Parquet file: send one")
 
 
 def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    fields = pa.ipc.open_stream(pa.BufferReader(body)).schema
+    """Read a stream, or a file (Feather), which begins with its name."""
+    is_file = body.startswith(FILE_MAGIC)
+    opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
+    fields = opened(pa.BufferReader(body)).schema
     present = fields.names
     extra = _check_names(present, schema, limits)
     refuse_types(fields, schema)
-    _hold(*claimed(body), schema, limits)
+    claim = claimed_by_file(body) if is_file else claimed(body)
+    _hold(claim.rows, claim.expanded, schema, limits)
+    if claim.schemas > 1 or claim.end < len(body):
+        raise Malformed("more follows the end of the Arrow data: send one stream, or one file")
     known = [place for place, name in enumerate(present) if name in schema.names]
     wanted = pa.ipc.IpcReadOptions(included_fields=known, use_threads=False)
     # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
-    return _validated(pa.ipc.open_stream(pa.BufferReader(body), options=wanted), limits), extra
+    reader = opened(pa.BufferReader(body), options=wanted)
+    batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+    return _validated(batches, limits), extra
 
 
-def _validated(reader: Any, limits: Limits) -> Iterator[Any]:
-    for batch in reader:
-        batch.validate(full=True)  # lengths and offsets are the sender's word until here
+def _validated(batches: Iterable[Any], limits: Limits) -> Iterator[Any]:
+    """Yield batches whose lengths and offsets, the sender's word until here, were checked; texts are not yet."""
+    for batch in batches:
+        for column in batch.columns:
+            if pa.types.is_dictionary(column.type):
+                _as_bytes(column.dictionary).validate(full=True)
+                column.indices.validate(full=True)
+                _check_codes(column)
+            else:
+                _as_bytes(column).validate(full=True)
         need(COPIES * refuse_views(batch, limits))
         yield batch
 
@@ -134,17 +209,27 @@ def _hold(rows: int, expanded: int, schema: Schema, limits: Limits) -> None:
     before_rows(rows, len(schema.columns))
 
 
+def _check_codes(column: Any) -> None:
+    extremes = pc.min_max(column.indices).as_py()
+    if extremes["min"] is not None and not 0 <= extremes["min"] <= extremes["max"] < len(column.dictionary):
+        raise Malformed("a code of an Arrow dictionary stands for nothing")
+
+
+def _as_bytes(column: Any) -> Any:
+    """Return text as bytes: whether they are UTF-8 is a question about each cell."""
+    binary = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(column.type)
+    if pa.types.is_string_view(column.type):
+        binary = pa.binary_view()
+    return column.view(binary) if binary else column
+
+
 def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
 
 
 def _refuse_shared_prefixes(found: pq.FileMetaData) -> None:
     """Refuse an encoding whose expanded size stands nowhere: each text as a change to the one before."""
-    chunks = (
-        found.row_group(group).column(column)
-        for group in range(found.num_row_groups)
-        for column in range(found.num_columns)
-    )
+    chunks = (chunk for group in range(found.num_row_groups) for chunk in _chunks(found, group))
     if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
         raise Malformed(
             "Parquet's DELTA_BYTE_ARRAY encoding is not read: write text plainly or by dictionary"

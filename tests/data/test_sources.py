@@ -132,3 +132,12 @@ def test_a_semicolon_table_is_read(tmp_path: Path) -> None:
     """What spreadsheets write where the comma is the decimal mark."""
     (tmp_path / "rows.csv").write_text("x;name\n1;a,b\n2;c\n")
     assert load_table(open_source(str(tmp_path / "rows.csv"))).frame["name"].tolist() == ["a,b", "c"]
+
+
+def test_keys_and_kinds_that_come_late_in_json_lines_are_kept(tmp_path: Path) -> None:
+    """A block of 1 MiB decided what a column is, and which there are: a later key was dropped."""
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"x": 1}\n' * 200_000 + '{"x": 1.5, "z": 5}\n' + '{"x": 2, "z": 6}\n')
+    table = open_source(str(path)).read()
+    assert table["x"].to_pylist()[-3:] == [1.0, 1.5, 2.0]
+    assert table["z"].to_pylist()[-3:] == [None, 5, 6]
