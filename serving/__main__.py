@@ -12,7 +12,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from serving.access import read_hashes
 from serving.crew import MODEL_BROKEN, Crew
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.follow import Followed, Rules, follow
+from serving.grpc_port import reserve
 from serving.scratch import scratch
 from serving.settings import LOOPBACK, Limits, Model, Settings
 from serving.store import Cache, is_remote
@@ -62,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--host", default="127.0.0.1")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
     line.add_argument("--grpc-port", type=_number(int, 0, 65535), help="also serve gRPC; 0 for any free port")
+    line.add_argument(
+        "--grpc-compression",
+        action="store_true",
+        help="let clients compress gRPC messages, which 15 kB make 16 MiB of before anything can be checked",
+    )
     line.add_argument("--workers", type=_number(int, 1, 256), default=1)
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")
     line.add_argument("--api-key-file", help="SHA-256 hashes of the keys, one a line; read again on SIGHUP")
@@ -198,6 +203,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
     return Settings(
         models=models,
         host=given.host,
+        grpc_compression=given.grpc_compression,
         workers=given.workers,
         processes=given.processes,
         joins=not given.no_joining,
@@ -229,20 +235,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     listener.set_inheritable(True)
     return listener
-
-
-def reserve(host: str, port: int) -> socket.socket:
-    """Keep a port for the workers' gRPC servers, which share it; raises SettingsError."""
-    if not find_spec("grpc_reflection"):
-        raise SettingsError("--grpc-port needs gRPC: pip install 'slipway[grpc]'")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        kept = socket.socket(family, socket.SOCK_STREAM)
-        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        kept.bind((host, port))
-    except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
-    return kept
 
 
 def raise_file_limit() -> None:
@@ -282,7 +274,7 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
     host = f"[{given.host}]" if ":" in given.host else given.host
     address = f"{scheme}://{host}:{listener.getsockname()[1]}"
     if reserved:
-        settings = replace(settings, grpc_port=reserved.getsockname()[1])
+        settings = replace(settings, grpc_port=reserved.port)
         address += f" and grpc://{host}:{settings.grpc_port}"
     print(f"serving {', '.join(given.model)} on {address}", flush=True)
     crew = Crew(settings, listener, folder)

@@ -1,36 +1,41 @@
 """Open Inference Protocol over gRPC: six calls, health and reflection, on a port of their own.
 
 A shell around the same rows, scorer and limits as REST: what differs is where a tensor's values stand
-in a message. Answers are raw where the request was. Needs the extra `grpc`.
+in a message. Needs the extra `grpc`.
+
+No message is taken before the key is known: to gRPC each call is one that streams its request, so that its
+only message is read, and expanded where it is compressed, when it is asked for. One that is asked for without
+a key is never read. Health, readiness and liveness need none; few of these calls are taken at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from math import prod
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import numpy as np
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_health.v1 import health, health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from serving import tensors, translation
-from serving.app import RAW_BYTES, tensors_for
-from serving.errors import Malformed, RequestError
-from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
+from serving.app import INLINE_BYTES, RAW_BYTES, tensors_for
+from serving.errors import Busy, Malformed, NotAuthorized, RequestError, SlowBody, TooLarge
+from serving.grpc_messages import PACKAGE, POOL, SERVICE, message
+from serving.grpc_tensors import Request, decode, encode, parse
+from serving.grpc_wire import check_fields
 from serving.remote import Remote
 from serving.requests import JSON, Rows
 from serving.responses import noticed
 from serving.scorer_format import SLIPWAY
-from serving.tensors import DATATYPES, NUMPY, Asked, Tensor
 
 if TYPE_CHECKING:
-    from serving.app import App, Loaded
+    from serving.app import App
     from serving.local import Local
     from serving.settings import Settings
 
@@ -40,52 +45,56 @@ CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     404: grpc.StatusCode.NOT_FOUND,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.RESOURCE_EXHAUSTED,
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
-FIELDS = {
-    "FP64": "fp64_contents",
-    "FP32": "fp32_contents",
-    "BOOL": "bool_contents",
-    "BYTES": "bytes_contents",
-    "INT64": "int64_contents",
-    "UINT64": "uint64_contents",
-    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
-    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
-}
-"""Where a tensor of a datatype has its values, if they are not raw."""
+OPEN_CALLS = 64
+"""At most so many calls at once that need no key and have a message, or a stream of answers, of their own."""
 
-InferResponse = message("ModelInferResponse")
+OPEN_BYTES = 64 * 2**10
+"""The largest message of such a call: a name."""
+
+OPEN_SECONDS = 5.0
+"""How long such a message may take to come."""
+
+PARSED_INLINE = RAW_BYTES * INLINE_BYTES
+"""Larger messages are counted, and parsed in a thread."""
+
+KEEPALIVE = [
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 2),
+]
+"""Clients may ping twice a second, also while they have no call; gRPC by itself allows one in five minutes."""
+
+NO_COMPRESSION = [("grpc.compression_enabled_algorithms_bitset", 1)]
+"""gRPC expands a message before anybody can ask what is in it: 15 kB take a tenth of a second, and 16 MiB."""
+
+InferRequest = message("ModelInferRequest")
+Answering = Callable[[Any, Any], Awaitable[Any]]
 
 
 async def start(app: App, settings: Settings) -> Callable[[], Awaitable[None]]:
     """Listen on the port that the parent reserved; return what stops the server."""
+    limits = settings.limits
     server = grpc.aio.server(
+        maximum_concurrent_rpcs=2 * limits.in_flight
+        + OPEN_CALLS,  # as many again may wait for their messages
         options=[
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", settings.limits.body_bytes),
+            ("grpc.max_receive_message_length", min(limits.grpc_message_bytes, limits.body_bytes)),
             ("grpc.max_send_message_length", -1),
-            ("grpc.max_metadata_size", settings.limits.header_bytes),
-        ]
+            ("grpc.max_metadata_size", limits.header_bytes),
+            *([] if settings.grpc_compression else NO_COMPRESSION),
+            *KEEPALIVE,
+        ],
     )
-    calls = Calls(app)
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            calls.guarded(getattr(calls, _snake(name))),
-            request_deserializer=message(f"{name}Request").FromString,
-            response_serializer=message(f"{name}Response").SerializeToString,
-        )
-        for name in CALLS
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(f"{PACKAGE}.{SERVICE}", handlers),))
     healthy = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
     for name in ("", f"{PACKAGE}.{SERVICE}"):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-    POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
-    shown = (f"{PACKAGE}.{SERVICE}", health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(shown, server, pool=POOL)
+    server.add_generic_rpc_handlers((Doors(app, Calls(app), healthy),))
     _listen(server, settings)
     await server.start()
 
@@ -106,22 +115,118 @@ def _listen(server: grpc.aio.Server, settings: Settings) -> None:
         server.add_insecure_port(address)
 
 
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+class Doors(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC comes without types
+    """Which call is answered by what; without a key, where one is needed, by a refusal that reads nothing."""
+
+    def __init__(self, app: App, calls: Calls, healthy: Any) -> None:
+        self._app = app
+        self._keyed = app.access.asks_for_keys
+        self._open = calls.open_handlers(healthy)
+        self._closed = calls.closed_handlers() | _reflected()
+
+    def service(self, details: Any) -> Any:
+        """Return the handler of a call, None for one that is not known."""
+        handler = self._closed.get(details.method)
+        if handler is None:
+            return self._open.get(details.method)
+        if self._keyed:
+            try:
+                self._app.access.check_key(_sent(details.invocation_metadata))
+            except NotAuthorized as error:
+                return self._refusal(str(error))
+        return handler
+
+    def _refusal(self, text: str) -> Any:
+        async def refuse(_messages: Any, context: Any) -> None:
+            self._app.telemetry.refused("grpc", NotAuthorized.status, NotAuthorized.__name__)
+            await _abort(context, grpc.StatusCode.UNAUTHENTICATED, text)
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _sent(metadata: Iterable[tuple[str, str | bytes]] | None) -> dict[bytes, bytes]:
+    """Return a call's metadata as HTTP's headers are."""
+    return {name.encode(): text.encode() for name, text in metadata or () if isinstance(text, str)}
+
+
+def _reflected() -> dict[str, Any]:
+    """Return what answers reflection, by its method's name."""
+    POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
+    shown = (f"{PACKAGE}.{SERVICE}", health.SERVICE_NAME, reflection.SERVICE_NAME)
+    servicer = reflection.aio.ReflectionServicer(shown, pool=POOL)
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    return {f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": handler}
 
 
 class Calls:
-    """The six calls."""
+    """The six calls, and those of health."""
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._opened = 0
 
-    def guarded(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """Answer errors with the protocol's codes; nothing of a fault of ours but an id goes out."""
+    def closed_handlers(self) -> dict[str, Any]:
+        """Return what answers the calls that need a key, where the server has keys."""
+        return {
+            f"/{PACKAGE}.{SERVICE}/{name}": self._handler(name, call)
+            for name, call in (
+                ("ServerMetadata", self.server_metadata),
+                ("ModelMetadata", self.model_metadata),
+                ("ModelInfer", self.model_infer),
+            )
+        }
 
-        async def answer(request: Any, context: Any) -> Any:
+    def open_handlers(self, healthy: Any) -> dict[str, Any]:
+        """Return what answers the calls that need none."""
+        ours = {
+            f"/{PACKAGE}.{SERVICE}/{name}": self._handler(name, call)
+            for name, call in (
+                ("ServerLive", self.server_live),
+                ("ServerReady", self.server_ready),
+                ("ModelReady", self.model_ready),
+            )
+        }
+        return ours | self._health_handlers(healthy)
+
+    def _handler(self, name: str, call: Answering) -> Any:
+        return grpc.stream_unary_rpc_method_handler(
+            self._guarded(call), response_serializer=message(f"{name}Response").SerializeToString
+        )
+
+    def _health_handlers(self, healthy: Any) -> dict[str, Any]:
+        async def check(_messages: Any, context: Any) -> Any:
+            with self._opening():
+                return await healthy.Check(await self._named(health_pb2.HealthCheckRequest, context), context)
+
+        async def watch(_messages: Any, context: Any) -> None:
+            with self._opening():
+                await healthy.Watch(await self._named(health_pb2.HealthCheckRequest, context), context)
+
+        write = health_pb2.HealthCheckResponse.SerializeToString
+        return {
+            f"/{health.SERVICE_NAME}/Check": grpc.stream_unary_rpc_method_handler(
+                self._guarded(check), response_serializer=write
+            ),
+            f"/{health.SERVICE_NAME}/Watch": grpc.stream_stream_rpc_method_handler(
+                self._guarded(watch), response_serializer=write
+            ),
+        }
+
+    def _guarded(self, call: Answering) -> Answering:
+        """Answer errors with the protocol's codes; nothing of a fault of ours but an id goes out.
+
+        The message is `call`'s alone: what is raised at the end stands in a cycle with this frame, and would keep it.
+        """
+
+        async def answer(messages: Any, context: Any) -> Any:
             try:
-                return await call(request, context)
+                return await call(messages, context)
+            except (grpc.aio.AbortError, asyncio.CancelledError):
+                raise
             except RequestError as error:
                 self._app.telemetry.refused("grpc", error.status, type(error).__name__)
                 code, text = CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT), str(error)
@@ -133,78 +238,106 @@ class Calls:
                     grpc.StatusCode.INTERNAL,
                     f"the server failed; its log has the reason under {error_id}",
                 )
-            return await context.abort(code, text)
+            return await _abort(context, code, text)
 
         return answer
 
-    async def server_live(self, _request: Any, _context: Any) -> Any:
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Count a call that needs no key and takes more than an instant; raises Busy."""
+        if self._opened >= OPEN_CALLS:
+            raise Busy("as many calls that need no key are in progress as this worker takes: try again")
+        self._opened += 1
+        try:
+            yield
+        finally:
+            self._opened -= 1
+
+    async def _named(self, kind: Any, context: Any) -> Any:
+        """Return the small message of a call that says what it is about; raises RequestError."""
+        raw = await _message(context, OPEN_SECONDS)
+        if len(raw) > OPEN_BYTES:
+            raise TooLarge(what="bytes in a message that names a model or a service", limit=OPEN_BYTES)
+        return parse(kind, raw)
+
+    async def server_live(self, _messages: Any, _context: Any) -> Any:
         """Say that the process answers."""
         return message("ServerLiveResponse")(live=True)
 
-    async def server_ready(self, _request: Any, _context: Any) -> Any:
+    async def server_ready(self, _messages: Any, _context: Any) -> Any:
         """Say whether requests should come here."""
         return message("ServerReadyResponse")(ready=not self._app.draining)
 
-    async def model_ready(self, request: Any, _context: Any) -> Any:
+    async def model_ready(self, _messages: Any, context: Any) -> Any:
         """Say that a model is served; raises NotFound."""
-        self._app.named(request.name, request.version)
+        with self._opening():
+            request = await self._named(message("ModelReadyRequest"), context)
+        self._app.named(request.name, request.version, _sent(context.invocation_metadata()))
         return message("ModelReadyResponse")(ready=True)
 
-    async def server_metadata(self, _request: Any, _context: Any) -> Any:
+    async def server_metadata(self, _messages: Any, _context: Any) -> Any:
         """Describe the server."""
         return message("ServerMetadataResponse")(**tensors.server_metadata(SLIPWAY))
 
-    async def model_metadata(self, request: Any, context: Any) -> Any:
+    async def model_metadata(self, _messages: Any, context: Any) -> Any:
         """Describe a model; raises NotFound."""
-        self._check_key(context)
-        return message("ModelMetadataResponse")(**self._app.named(request.name, request.version).metadata)
+        request = await self._named(message("ModelMetadataRequest"), context)
+        serving = self._app.named(request.name, request.version, _sent(context.invocation_metadata()))
+        return message("ModelMetadataResponse")(**serving.metadata)
 
-    def _check_key(self, context: Any) -> None:
-        if self._app.settings.key_file is not None:
-            given = context.invocation_metadata() or ()
-            sent = {name.encode(): text.encode() for name, text in given if isinstance(text, str)}
-            self._app.access.check_key(sent)
-
-    async def model_infer(self, request: Any, context: Any) -> Any:
+    async def model_infer(self, _messages: Any, context: Any) -> Any:
         """Score; raises RequestError."""
-        began, app = time.perf_counter(), self._app
-        self._check_key(context)
-        serving = app.named(request.model_name, request.model_version)
-        with app.admitted():
-            if isinstance(serving, Remote):
-                return await self._forward(request, serving, began)
-            return await self._score(request, context, serving, began)
-
-    async def _forward(self, request: Any, serving: Remote, began: float) -> Any:
-        def translate() -> tuple[bytes, Asked]:
-            given, wanted = decode(request)
-            return tensors_for(serving, given, wanted), wanted
-
         app = self._app
-        asked, wanted = await app.off_the_loop(translate, size=request.ByteSize())
+        raw = await _message(context, app.settings.limits.body_seconds)
+        began = time.perf_counter()
+        with app.admitted():
+            request = parse(InferRequest, raw) if len(raw) <= PARSED_INLINE else await self._parse(raw)
+            size = len(raw) // (RAW_BYTES if request.raw_input_contents else 1)
+            del raw
+            serving = app.named(
+                request.model_name, request.model_version, _sent(context.invocation_metadata())
+            )
+            if isinstance(serving, Remote):
+                return await self._forward(request, serving, began, size=size)
+            return await self._score(request, context, serving, began, size=size)
+
+    async def _parse(self, raw: bytes) -> Any:
+        """Parse a large message in a thread, if it has no more parts than a request may have."""
+
+        def work() -> Any:
+            check_fields(raw, self._app.settings.limits)
+            return parse(InferRequest, raw)
+
+        return await self._app.off_the_loop(work, size=len(raw))
+
+    async def _forward(self, request: Any, serving: Remote, began: float, *, size: int) -> Any:
+        app, limits = self._app, self._app.settings.limits
+
+        def translate() -> tuple[bytes, Request]:
+            given, wanted = decode(request, limits)
+            return tensors_for(serving, given, wanted.asked), wanted
+
+        asked, wanted = await app.off_the_loop(translate, size=size)
         reply = await serving.ask(asked, JSON)
         outputs = await app.off_the_loop(lambda: translation.to_tensors(reply.body), size=len(reply.body))
         app.note("grpc", reply.rows, time.perf_counter() - began, serving)
-        return _response(outputs, request, wanted, serving)
+        return encode(outputs, wanted, serving)
 
-    async def _score(self, request: Any, context: Any, serving: Local, began: float) -> Any:
+    async def _score(self, request: Any, context: Any, serving: Local, began: float, *, size: int) -> Any:
         limits = self._app.settings.limits
         left = context.time_remaining()  # None where the client sets no deadline
         seconds = limits.work_seconds if left is None else min(limits.work_seconds, left)
 
-        def read() -> tuple[Rows, Asked]:
-            given, wanted = decode(request)
-            return tensors.rows_of(given, wanted, serving.scorer.schema, limits), wanted
+        def read() -> tuple[Rows, Request]:
+            given, wanted = decode(request, limits)
+            return tensors.rows_of(given, wanted.asked, serving.scorer.schema, limits), wanted
 
-        size = request.ByteSize() // (RAW_BYTES if request.raw_input_contents else 1)
         rows, wanted = await self._app.off_the_loop(read, size=size)
         if rows.unseen:
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
         return await self._app.evaluate(
             rows,
-            lambda values: _response(
-                tensors.outputs_of(values), request, wanted, serving, coverage=rows.coverage
-            ),
+            lambda values: encode(tensors.outputs_of(values), wanted, serving, coverage=rows.coverage),
             protocol="grpc",
             serving=serving,
             began=began,
@@ -212,74 +345,19 @@ class Calls:
         )
 
 
-def decode(request: Any) -> tuple[list[Tensor], Asked]:
-    """Return a request's tensors, and what it wants back; raises RequestError."""
-    raw = request.raw_input_contents
-    if not request.inputs or (raw and len(raw) != len(request.inputs)):
-        raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
-    given = [_tensor(each, raw[place] if raw else None) for place, each in enumerate(request.inputs)]
-    return given, _wanted(request)
+async def _abort(context: Any, code: grpc.StatusCode, text: str) -> None:
+    """End a call with an error, quietly where it has ended already: gone, or compressed."""
+    with suppress(grpc.aio.InternalError):
+        await context.abort(code, text)
 
 
-def _wanted(request: Any) -> Asked:
-    coverage = None
-    for name, parameter in request.parameters.items():
-        choice = parameter.WhichOneof("parameter_choice")
-        if name == "coverage" and choice in ("double_param", "int64_param"):
-            coverage = getattr(parameter, choice)
-        elif name != "binary_data_output":
-            raise Malformed("parameters may hold coverage, a double, and nothing else")
-    return tensors.asked(request.id, [output.name for output in request.outputs], coverage)
-
-
-def _tensor(given: Any, raw: bytes | None) -> Tensor:
-    shape, datatype = list(given.shape), given.datatype
-    if datatype not in FIELDS:
-        raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
-    if not shape or min(shape) < 0:
-        raise Malformed("a tensor's shape must be whole numbers, none below 0")
-    if raw is not None:
-        return Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
-    values = getattr(given.contents, FIELDS[datatype])
-    if datatype == "BYTES":
-        try:
-            return Tensor(given.name, datatype, shape, [text.decode("utf-8") for text in values])
-        except UnicodeDecodeError as error:
-            raise Malformed("BYTES must be text in UTF-8") from error
-    array = np.array(values, dtype=NUMPY[FIELDS_TYPES.get(FIELDS[datatype], datatype)])
-    kind = NUMPY[datatype]
-    if kind.kind in "iu" and array.size and not _within(array, kind):
-        raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
-    return Tensor(given.name, datatype, shape, array)
-
-
-FIELDS_TYPES = {"int_contents": "INT32", "uint_contents": "UINT32"}
-"""The datatype of the fields that hold narrower ones too."""
-
-
-def _within(array: Any, kind: np.dtype[Any]) -> bool:
-    span = np.iinfo(kind)
-    return bool(array.min() >= span.min and array.max() <= span.max)
-
-
-def _response(
-    outputs: Sequence[Tensor],
-    request: Any,
-    wanted: Asked,
-    serving: Loaded,
-    *,
-    coverage: float | None = None,
-) -> Any:
-    answer = InferResponse(model_name=serving.model.public_name, model_version=serving.label, id=wanted.id)
-    for found in tensors.chosen(outputs, wanted):
-        output = answer.outputs.add(name=found.name, datatype=found.datatype, shape=found.shape)
-        if request.raw_input_contents:
-            answer.raw_output_contents.append(tensors.pack(found))
-            continue
-        values = (
-            [text.encode() for text in found.values] if found.datatype == "BYTES" else found.values.tolist()
-        )
-        getattr(output.contents, FIELDS[found.datatype]).extend(values)
-    if coverage is not None:
-        answer.parameters["coverage"].double_param = coverage
-    return answer
+async def _message(context: Any, seconds: float) -> bytes:
+    """Return the one message of a call; raises SlowBody or Malformed where it does not come."""
+    try:
+        async with asyncio.timeout(seconds):
+            raw: bytes = await context.read()
+    except TimeoutError as error:
+        raise SlowBody("the message did not come in time") from error
+    if raw is grpc.aio.EOF:
+        raise Malformed("the call came without a message")
+    return raw

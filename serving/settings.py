@@ -29,6 +29,9 @@ class Limits:
         Request line and headers.
     body_seconds : float
         For the headers, and again for the body, to arrive.
+    grpc_message_bytes : int
+        Of one message over gRPC, also after its own compression is undone; `body_bytes` where that is less. A message
+        stands in memory three times: as it came, as protobuf has it, and in the tensors.
     work_seconds : float
         For decoding and scoring.
     in_flight : int
@@ -55,6 +58,7 @@ class Limits:
     json_depth: int = 64
     header_bytes: int = 64 * 2**10
     body_seconds: float = 30.0
+    grpc_message_bytes: int = 16 * 2**20
     work_seconds: float = 60.0
     in_flight: int = 512
     waiting_bodies: int = 512
@@ -103,6 +107,7 @@ class Settings:
     models: tuple[Model, ...]
     host: str = "127.0.0.1"
     grpc_port: int = 0
+    grpc_compression: bool = False
     workers: int = 1
     processes: int = 1
     joins: bool = True

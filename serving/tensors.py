@@ -8,7 +8,7 @@ sender's word, and are held against the data before anything is made of their si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import prod
 from struct import Struct
 from typing import Any, NamedTuple
@@ -49,12 +49,16 @@ DEFAULT_COVERAGE = 0.9
 
 
 class Tensor(NamedTuple):
-    """One input as it came: values are a flat list, or a numpy array of the shape [n]."""
+    """One input as it came: values are a flat list, or a numpy array of the shape [n].
+
+    `is_date` where its sender says that its texts are dates.
+    """
 
     name: str
     datatype: str
     shape: Sequence[int]
     values: Any
+    is_date: bool = False
 
 
 class Asked(NamedTuple):
@@ -78,11 +82,11 @@ class Asked(NamedTuple):
 def asked(identity: Any, outputs: Iterable[Any], coverage: Any) -> Asked:
     """Check what a request wants back; raises Malformed."""
     names = tuple(outputs)
-    if type(identity) is not str:
+    if type(identity) is not str and identity is not None:
         raise Malformed("id must be text")
     if coverage is None and (LOWER in names or UPPER in names):
         coverage = DEFAULT_COVERAGE
-    return Asked(identity, names, coverage)
+    return Asked(identity or "", names, coverage)
 
 
 def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Limits) -> Rows:
@@ -91,7 +95,9 @@ def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Li
         raise TooLarge(what="columns", limit=limits.columns)
     columns: dict[str, Any] = {}
     deep = False
-    for name, _, shape, values in tensors:
+    for name, _, shape, values, is_date in tensors:
+        if is_date:
+            check_date(name, {column.name for column in schema.columns if column.kind == "datetime"})
         if shape != _ONE or len(values) != 1:
             _check_shape(shape, len(values))
             deep = deep or len(shape) == 2
@@ -104,6 +110,12 @@ def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Li
         row = {name: _plain(values) for name, values in columns.items()}
         return from_records([row], schema, limits).within(wanted.coverage)
     return from_columns(columns, schema, limits).within(wanted.coverage)
+
+
+def check_date(name: str, dates: Collection[str]) -> None:
+    """Raise Malformed where a tensor of dates is none of the columns that hold some."""
+    if name not in dates:
+        raise Malformed("content_type datetime: the column holds no dates, leave content_type out")
 
 
 def _of_two_dimensions(tensors: Sequence[Tensor], columns: dict[str, Any], schema: Schema) -> dict[str, Any]:

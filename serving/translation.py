@@ -18,7 +18,7 @@ from serving.errors import Malformed
 from serving.protocols.v1 import WIDTH
 from serving.requests import JSON, read_json, wrong_type
 from serving.settings import Limits
-from serving.tensors import NUMPY, Tensor
+from serving.tensors import NUMPY, Tensor, check_date
 
 _DATATYPES = {
     "double": "FP64",
@@ -54,7 +54,10 @@ def from_tensors(tensors: Sequence[Tensor], inputs: Sequence[Mapping[str, Any]])
     inputs : sequence of mapping
         Of the model's signature, as MLflow writes it; empty without one.
     """
+    dates = {str(each.get("name")) for each in inputs if each.get("type") == "datetime"}
     for tensor in tensors:
+        if tensor.is_date and inputs:
+            check_date(tensor.name, dates)
         if not tensor.shape or min(tensor.shape) < 0 or prod(tensor.shape) != len(tensor.values):
             raise Malformed("a tensor must have as many values as its shape says")
     if len({tensor.shape[0] for tensor in tensors}) != 1:

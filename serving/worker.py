@@ -92,6 +92,9 @@ class _Server(uvicorn.Server):
         await self._listen(sockets or [])
         self.started = True
         if self._app.settings.grpc_port:
+            os.environ.setdefault(
+                "GRPC_VERBOSITY", "NONE"
+            )  # else a line for each client that does not get through
             from serving import grpc_server  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
 
             self._stop_grpc = await grpc_server.start(self._app, self._app.settings)

@@ -13,6 +13,7 @@ from serving.errors import Malformed, RequestError
 from serving.requests import JSON, Rows, from_records, read_json, wrong_type
 from serving.responses import JSON_TYPE, Answer, dump
 from serving.settings import Limits
+from serving.tensor_parameters import as_meant, check_output, coverage_of, flag
 from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
 
 BINARY = "application/octet-stream"
@@ -95,8 +96,12 @@ def _one_row(inputs: list[Any]) -> dict[str, Any] | None:
 def _tensors(request: Mapping[str, Any], raw: memoryview) -> list[Tensor]:
     tensors, start = [], 0
     for given in request["inputs"]:
-        size = _binary_size(given)
-        tensors.append(_tensor(given, None if size is None else raw[start : start + size]))
+        if type(given) is not dict:
+            raise Malformed("a tensor must be an object with name, shape, datatype and data")
+        parameters = _parameters(given)
+        size = _binary_size(parameters)
+        tensor = _tensor(given, None if size is None else raw[start : start + size])
+        tensors.append(as_meant(tensor, parameters) if parameters else tensor)
         start += size or 0
     if start != len(raw):
         raise Malformed("the binary data must be as long as the tensors' binary_data_size say together")
@@ -119,18 +124,16 @@ def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memory
 
 
 def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    found = given.get("parameters") or {}
+    found = given.get("parameters")
+    if found is None:
+        return {}
     if type(found) is not dict:
         raise Malformed("parameters must be an object")
     return found
 
 
-def _binary_size(given: Any) -> int | None:
-    if type(given) is not dict:
-        raise Malformed("a tensor must be an object with name, shape, datatype and data")
-    if "parameters" not in given:
-        return None
-    size = _parameters(given).get("binary_data_size")
+def _binary_size(parameters: Mapping[str, Any]) -> int | None:
+    size = parameters.get("binary_data_size")
     if size is not None and (type(size) is not int or size < 0):
         raise Malformed("binary_data_size must be a number of bytes")
     return size
@@ -172,20 +175,23 @@ def _fits(values: list[Any], datatype: str) -> bool:
 
 
 def _wanted(request: Mapping[str, Any]) -> Request:
-    parameters, outputs = _parameters(request), request.get("outputs") or []
-    if not set(parameters) <= {"coverage", "binary_data_output"}:
-        raise Malformed("parameters may hold coverage and binary_data_output, and nothing else")
+    parameters, outputs = _parameters(request), request.get("outputs")
+    coverage = coverage_of(parameters) if parameters else None
+    everything = flag(parameters, "binary_data_output", otherwise=False) if parameters else False
+    if outputs is None or outputs == []:
+        return Request(asked(request.get("id"), (), coverage), None if everything else frozenset())
     if type(outputs) is not list or not all(
         type(each) is dict and type(each.get("name")) is str for each in outputs
     ):
         raise Malformed("outputs must be a list of objects with a name")
-    names = [each["name"] for each in outputs]
-    found = asked(request.get("id", ""), names, parameters.get("coverage"))
-    everything = parameters.get("binary_data_output") is True
-    if not outputs:
-        return Request(found, None if everything else frozenset())
-    raw = (each["name"] for each in outputs if _parameters(each).get("binary_data", everything) is True)
-    return Request(found, frozenset(raw))
+    raw = {each["name"] for each in outputs if _is_raw(each, otherwise=everything)}
+    return Request(asked(request.get("id"), [each["name"] for each in outputs], coverage), frozenset(raw))
+
+
+def _is_raw(output: Mapping[str, Any], *, otherwise: bool) -> bool:
+    parameters = _parameters(output)
+    check_output(parameters)
+    return flag(parameters, "binary_data", otherwise=otherwise)
 
 
 def encode(

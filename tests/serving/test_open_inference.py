@@ -328,7 +328,7 @@ def test_a_tensor_that_lies_is_refused_in_the_protocols_form(lie, both, rows) ->
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"parameters": {"temperature": 1}}, 400),
+        ({"parameters": {"content_type": "hg_json"}}, 400),
         ({"parameters": {"coverage": "0.9"}}, 400),
         ({"parameters": {"coverage": 0.99}}, 400),
         ({"outputs": [{"name": "upside"}]}, 400),
@@ -338,7 +338,7 @@ def test_a_tensor_that_lies_is_refused_in_the_protocols_form(lie, both, rows) ->
     ],
 )
 def test_a_request_that_asks_for_what_is_not_there_is_refused(change, status, both, rows) -> None:
-    """Unknown parameters and outputs are said, not ignored."""
+    """What would change the answer is said, not ignored."""
     answer = both.http.call("/v2/models/flights/infer", {"inputs": tensors(rows)} | change)
     assert (answer[0], list(answer[1])) == (status, ["error"])
 
@@ -373,7 +373,7 @@ def test_grpc_says_what_is_wrong_by_its_codes(both, rows, start, with_intervals,
     wrong.raw_input_contents.append(b"1")
     assert code(both, wrong) == "INVALID_ARGUMENT"
     wrong = typed(rows)
-    wrong.parameters["temperature"].int64_param = 1
+    wrong.parameters["coverage"].string_param = "0.9"
     assert code(both, wrong) == "INVALID_ARGUMENT"
     wrong = typed(rows)
     wrong.model_name = "none"
@@ -401,12 +401,12 @@ def test_scoring_ends_where_the_clients_deadline_has_passed(left, slow, with_int
         def time_remaining(self) -> float | None:
             return left
 
-        def invocation_metadata(self) -> tuple:
-            return ()
+        async def read(self) -> bytes:
+            return typed(rows * 2_000).SerializeToString()
 
     model = Model(str(with_intervals / "scorer"), name="flights")
     app = App([Local.load(model, threads=1)], Settings(models=(model,)))
-    call = Calls(app).model_infer(typed(rows * 2_000), Context())
+    call = Calls(app).model_infer(None, Context())
     with pytest.raises(TooSlow) if slow else nullcontext():
         assert len(asyncio.run(call).outputs) == 1
 
