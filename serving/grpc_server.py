@@ -15,7 +15,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from serving import tensors, translation
 from serving.app import INLINE_BYTES, RAW_BYTES, tensors_for
-from serving.errors import Busy, Malformed, NotAuthorized, RequestError, SlowBody, TooLarge
+from serving.errors import Busy, Malformed, NotAuthorized, NotFound, RequestError, SlowBody, TooLarge
 from serving.grpc_messages import PACKAGE, POOL, SERVICE, message
 from serving.grpc_tensors import Request, decode, encode, parse
 from serving.grpc_wire import check_fields
@@ -35,7 +35,8 @@ from serving.responses import noticed
 from serving.scorer_format import SLIPWAY
 
 if TYPE_CHECKING:
-    from serving.app import App
+    from serving.app import App, Loaded
+    from serving.budget import Held
     from serving.local import Local
     from serving.settings import Settings
 
@@ -61,6 +62,11 @@ OPEN_SECONDS = 5.0
 
 PARSED_INLINE = RAW_BYTES * INLINE_BYTES
 """Larger messages are counted, and parsed in a thread."""
+
+COPIES = 4
+"""Of a large message in memory: as it came, as protobuf has it, its tensors, and the packed rows."""
+
+NOTHING: AbstractContextManager[None] = nullcontext()
 
 KEEPALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
@@ -272,7 +278,7 @@ class Calls:
         """Say that a model is served; raises NotFound."""
         with self._opening():
             request = await self._named(message("ModelReadyRequest"), context)
-        self._app.named(request.name, request.version, _sent(context.invocation_metadata()))
+        self._serving(request.name, request.version, context)
         return message("ModelReadyResponse")(ready=True)
 
     async def server_metadata(self, _messages: Any, _context: Any) -> Any:
@@ -282,24 +288,29 @@ class Calls:
     async def model_metadata(self, _messages: Any, context: Any) -> Any:
         """Describe a model; raises NotFound."""
         request = await self._named(message("ModelMetadataRequest"), context)
-        serving = self._app.named(request.name, request.version, _sent(context.invocation_metadata()))
+        serving = self._serving(request.name, request.version, context)
         return message("ModelMetadataResponse")(**serving.metadata)
+
+    def _serving(self, name: str, version: str, context: Any) -> Loaded:
+        """Return a model; raises NotFound, with the names of others to those alone who have a key."""
+        try:
+            return self._app.named(name, version)
+        except NotFound:
+            return self._app.named(name, version, _sent(context.invocation_metadata()))
 
     async def model_infer(self, _messages: Any, context: Any) -> Any:
         """Score; raises RequestError."""
         app = self._app
         raw = await _message(context, app.settings.limits.body_seconds)
-        began = time.perf_counter()
-        with app.admitted():
-            request = parse(InferRequest, raw) if len(raw) <= PARSED_INLINE else await self._parse(raw)
+        began, is_small = time.perf_counter(), len(raw) <= PARSED_INLINE
+        with app.admitted(), NOTHING if is_small else app.reserved(COPIES * len(raw)) as held:
+            request = parse(InferRequest, raw) if is_small else await self._parse(raw)
             size = len(raw) // (RAW_BYTES if request.raw_input_contents else 1)
             del raw
-            serving = app.named(
-                request.model_name, request.model_version, _sent(context.invocation_metadata())
-            )
+            serving = self._serving(request.model_name, request.model_version, context)
             if isinstance(serving, Remote):
-                return await self._forward(request, serving, began, size=size)
-            return await self._score(request, context, serving, began, size=size)
+                return await self._forward(request, serving, began, size=size, held=held)
+            return await self._score(request, context, serving, began, size=size, held=held)
 
     async def _parse(self, raw: bytes) -> Any:
         """Parse a large message in a thread, if it has no more parts than a request may have."""
@@ -310,20 +321,24 @@ class Calls:
 
         return await self._app.off_the_loop(work, size=len(raw))
 
-    async def _forward(self, request: Any, serving: Remote, began: float, *, size: int) -> Any:
+    async def _forward(
+        self, request: Any, serving: Remote, began: float, *, size: int, held: Held | None
+    ) -> Any:
         app, limits = self._app, self._app.settings.limits
 
         def translate() -> tuple[bytes, Request]:
             given, wanted = decode(request, limits)
             return tensors_for(serving, given, wanted.asked), wanted
 
-        asked, wanted = await app.off_the_loop(translate, size=size)
+        asked, wanted = await app.off_the_loop(translate, size=size, held=held)
         reply = await serving.ask(asked, JSON)
         outputs = await app.off_the_loop(lambda: translation.to_tensors(reply.body), size=len(reply.body))
         app.note("grpc", reply.rows, time.perf_counter() - began, serving)
         return encode(outputs, wanted, serving)
 
-    async def _score(self, request: Any, context: Any, serving: Local, began: float, *, size: int) -> Any:
+    async def _score(
+        self, request: Any, context: Any, serving: Local, began: float, *, size: int, held: Held | None
+    ) -> Any:
         limits = self._app.settings.limits
         left = context.time_remaining()  # None where the client sets no deadline
         seconds = limits.work_seconds if left is None else min(limits.work_seconds, left)
@@ -332,7 +347,7 @@ class Calls:
             given, wanted = decode(request, limits)
             return tensors.rows_of(given, wanted.asked, serving.scorer.schema, limits), wanted
 
-        rows, wanted = await self._app.off_the_loop(read, size=size)
+        rows, wanted = await self._app.off_the_loop(read, size=size, held=held)
         if rows.unseen:
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
         return await self._app.evaluate(

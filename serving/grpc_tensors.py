@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from serving import tensors
+from serving.budget import need
 from serving.errors import Malformed, TooLarge
 from serving.grpc_messages import message
 from serving.settings import Limits
@@ -33,6 +34,9 @@ FIELDS = {
 
 FIELDS_TYPES = {"int_contents": "INT32", "uint_contents": "UINT32"}
 """The datatype of the fields that hold narrower ones too."""
+
+TEXT_BYTES = 80
+"""That a short text takes as a Python object, in a list."""
 
 InferResponse = message("ModelInferResponse")
 
@@ -109,6 +113,7 @@ def _typed(contents: Any, datatype: str, shape: Sequence[int]) -> Any:
     if len(values) != prod(shape):
         raise Malformed(f"a tensor's shape must say how many values there are in {field}")
     if datatype == "BYTES":
+        need(TEXT_BYTES * len(values))
         try:
             return [text.decode("utf-8") for text in values]
         except UnicodeDecodeError as error:

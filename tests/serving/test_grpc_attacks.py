@@ -106,13 +106,28 @@ def test_one_key_does_not_make_a_small_message_large(keyed) -> None:
             assert (code, "fields" in text) == ("RESOURCE_EXHAUSTED", True)
         assert caller.infer(EMPTY_TENSORS + EMPTY_TENSORS, metadata=KNOWN)[0] == "RESOURCE_EXHAUSTED"
         assert keyed.peak - before < 90  # of messages of 15 MB, each of which was 640
+        until = time.monotonic() + 20
+        while keyed.megabytes - before > 40 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert keyed.megabytes - before < 40
         assert caller.infer(one_row(), metadata=KNOWN)[0] == "OK"
     recorded(
         "security",
         "gRPC with a key: 15 MB of empty tensors, five times",
         "counts fields before it parses; --grpc-message-bytes (16 MiB)",
-        "RESOURCE_EXHAUSTED; less than 90 MB of memory",
+        "RESOURCE_EXHAUSTED; less than 90 MB of memory, which are given back",
     )
+
+
+def test_large_messages_share_the_budget_of_memory(start, line) -> None:
+    """Where there is no room for one more, it is refused before it is parsed; small ones need none."""
+    request = one_row()
+    request.inputs[0].shape[0] = 100_000
+    request.inputs[0].contents.fp64_contents.extend([3.0] * 99_999)
+    for each in server(start, line, "--memory-bytes", "1000000"):
+        with Caller(each.port) as caller:
+            assert caller.infer(request)[0] == "RESOURCE_EXHAUSTED"
+            assert caller.infer(one_row())[0] == "OK"
 
 
 def test_what_needs_no_key_is_small(keyed) -> None:
