@@ -20,6 +20,7 @@ from data.errors import (
     UnusableColumn,
     UnusableTarget,
 )
+from data.names import why_no_feature
 from data.tables import Table
 
 FEWEST_ROWS = 50
@@ -162,7 +163,10 @@ def _reason_to_leave_out(table: Table, name: str) -> str | None:
     values = table.frame[name]
     if table.kinds[name] is None or values.isna().all():
         return "every value is missing"
-    if table.kinds[name] in ("number", "boolean"):
+    numbers = table.numbers(name) if table.kinds[name] in ("number", "boolean") else None
+    if reason := why_no_feature(name, numbers):
+        return reason
+    if numbers is not None:
         return None
     distinct = values.nunique()
     if table.kinds[name] == "category" and distinct > max(IDENTIFIER_SHARE * len(values), 20):

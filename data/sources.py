@@ -33,6 +33,7 @@ from data.errors import (
     SourceNotFound,
     UnreadableSource,
 )
+from data.names import named
 from data.redaction import redact, redact_address
 
 FORMATS = {
@@ -116,11 +117,13 @@ class TextSource(Source):
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises BrokenLine, BrokenQuote or UnreadableSource."""
         for path, added in zip(self.paths, self.partitions, strict=True):
-            separator, header = _read_header(path)
+            separator, written = _read_header(path)
+            header = named(written)
             if sorted(header) != sorted(self.header):
                 raise _other_columns(path, header, self.paths[0], self.header)
-            for batch in _records(path, separator, header):
-                yield from _in_parts(_with_constants(batch.select(self.header), added), rows)
+            for batch in _records(path, separator, written):
+                ordered = batch.rename_columns(header).select(self.header)
+                yield from _in_parts(_with_constants(ordered, added), rows)
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,7 @@ def _format_of(where: str, paths: list[str]) -> str:
 
 
 def _open_delimited(where: str, paths: list[str], folder: str | None) -> Source:
-    _, header = _read_header(paths[0])
+    header = named(_read_header(paths[0])[1])
     partitions = _partitions(paths, folder)
     refuse_duplicates(where, [*header, *partitions[0]])
     return TextSource(where, True, tuple(paths), tuple(header), tuple(partitions))

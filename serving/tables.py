@@ -16,6 +16,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
+from data.names import named
 from data.schema import Schema
 from serving import parquet_sizes
 from serving.budget import need
@@ -48,6 +49,7 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], in
     if quoted.bad >= 0 or quoted.is_open:
         _refuse_quote(body)
     table = _in_one_block(body, schema)
+    table = table.rename_columns(named(table.column_names))
     if table.num_columns == 1 and (place := blank_line(body, quoted)) >= 0:
         raise Malformed(
             f"line {1 + line_breaks(body[:place])} is empty, and in a table of one column may be a missing value: "

@@ -23,6 +23,7 @@ from data.checks import Checked, check_table
 from data.contract import Contract
 from data.errors import DataError, FaultsFound
 from data.fingerprint import fingerprint
+from data.names import why_no_feature
 from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
@@ -173,9 +174,9 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
 
 def split_rule(config: TrainConfig, table: Table) -> SplitRule:
     """Return the rule of the name's earlier versions, or the one asked for where there are none."""
-    everything = tuple(name for name in table.names if name != config.target)
+    everything = tuple(name for name in table.names if name != config.target and not _is_index(table, name))
     if config.split == "repeat":
-        everything = tuple(table.names)
+        everything += (config.target,)
     columns = (config.split_by,) if config.split_by else config.key or everything
     asked = SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
     made = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]
@@ -190,6 +191,12 @@ def split_rule(config: TrainConfig, table: Table) -> SplitRule:
     if not (same_columns and same_method and same_share):
         raise SplitChanged(name=config.name, version=known[0].number, stored=str(stored), asked=str(asked))
     return stored
+
+
+def _is_index(table: Table, name: str) -> bool:
+    """Return whether a column counts the rows: one more row above would change what it says of each."""
+    numbers = table.numbers(name) if table.kinds[name] == "number" else None
+    return bool(why_no_feature(name, numbers))
 
 
 def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:

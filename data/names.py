@@ -1,0 +1,56 @@
+"""What a column is called that has no name, and which columns only count the rows.
+
+A table that pandas, R or Excel wrote may begin with the rows' numbers under an empty header, or end in
+separators. Such columns get a name by their place, so that they can be talked about; whether they hold
+anything is for `data.checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+PANDAS_INDEX = re.compile(r"__index_level_\d+__")
+NAMED_BY_PLACE = re.compile(r"column \d+_*|Unnamed: \d+(_level_\d+)?|\.\.\.\d+|X\.?\d*")
+"""Names that we, pandas and R give to columns that had none."""
+
+
+def named(header: Sequence[str]) -> list[str]:
+    """Return a header in which each column has a name: `column 3` for the third, if it had none.
+
+    >>> named(["", "x", " "])
+    ['column 1', 'x', 'column 3']
+    """
+    taken, names = set(header), []
+    for place, name in enumerate(header, start=1):
+        if not name.strip():
+            name = f"column {place}"  # noqa: PLW2901 - it has none of its own
+            while name in taken:
+                name += "_"  # noqa: PLW2901
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def why_no_feature(name: str, numbers: NDArray[np.float64] | None) -> str:
+    """Return why a column describes no row, by its name and its numbers; nothing where it may.
+
+    Parameters
+    ----------
+    numbers : float64 array of shape (n_rows,), or None
+        Of a column of numbers.
+    """
+    if PANDAS_INDEX.fullmatch(name):
+        return "it is the index that pandas wrote; give it a name to use it"
+    if NAMED_BY_PLACE.fullmatch(name) and numbers is not None and _counts(numbers):
+        return "it has no name and counts the rows; give it one to use it"
+    return ""
+
+
+def _counts(numbers: NDArray[np.float64]) -> bool:
+    """Return whether whole numbers go up by one from 0 or 1, with gaps where rows were left out."""
+    steps = np.diff(numbers)
+    return bool(len(numbers) > 1 and (numbers % 1 == 0).all() and (steps > 0).all() and np.median(steps) == 1)
