@@ -166,6 +166,8 @@ class Connection(Writing):
         super().on_headers_complete()
         if self.draining:
             self.cycle.keep_alive = False
+        if self.pipeline:
+            self.gate.take_ahead(len(self.pipeline))
         return None
 
     def check_method(self) -> None:
@@ -215,6 +217,7 @@ class Connection(Writing):
             waits = bool(self.pipeline) or (cycle is not None and not cycle.response_complete)
         elif waits := bool(self.pipeline):  # the body of the newest of several
             self.pipeline.popleft()
+            self.gate.ahead -= 1
         elif cycle.response_started:
             self.transport.close()
             return
@@ -236,9 +239,12 @@ class Connection(Writing):
 
     def on_response_complete(self) -> None:
         """Go on with the next request, or end."""
-        if self.last_words and not self.pipeline and not self.transport.is_closing():
+        waiting = len(self.pipeline)
+        if self.last_words and not waiting and not self.transport.is_closing():
             self.say_last_words()
         super().on_response_complete()
+        if waiting:
+            self.gate.ahead -= waiting - len(self.pipeline)
 
     @property
     def idle(self) -> bool:

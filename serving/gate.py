@@ -25,6 +25,8 @@ SPARE = 32
 """Descriptors left for files, pipes and those who are turned away."""
 MOST_AWAY = 16
 """Connections at once that are told to come again; more are closed without a word."""
+MOST_AHEAD, MOST_AHEAD_OF_ALL = 1_000, 10_000
+"""Requests that wait for the answer before theirs, of one connection and of a worker's: 3 kB each, of 30 bytes."""
 SHARE = 16
 """One in so many of all connections makes room at once where room is needed."""
 
@@ -35,6 +37,7 @@ class Gate:
     def __init__(self, app: App, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
+        self.ahead = 0
         self._app = app
         self._most = most_connections(limits.connections)
         self._away: set[Connection] = set()
@@ -52,13 +55,20 @@ class Gate:
             self._come_again(connection, "this worker has as many connections as it takes")
 
     def forget(self, connection: Connection) -> None:
-        """Count a connection no longer."""
+        """Count a connection no longer, nor what it sent ahead."""
+        self.ahead -= len(connection.pipeline)
         self._away.discard(connection)
         if self.limits.connections_per_client:
             client = party_of(connection.client)
             self._of_client[client] -= 1
             if not self._of_client[client]:
                 del self._of_client[client]
+
+    def take_ahead(self, of_one: int) -> None:
+        """Count a request that was sent before the answer to the one before it; raises Full."""
+        self.ahead += 1
+        if of_one > MOST_AHEAD or self.ahead > MOST_AHEAD_OF_ALL:
+            raise Full("more requests were sent ahead of their answers than are kept: send fewer at once")
 
     def turn_away(self, connection: Connection) -> None:
         """Tell a client that the server stops: probes are answered, predictions are not given."""

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from serving.settings import Limits
 from tests.recorded import recorded
-from tests.serving.wire import converse
+from tests.serving.wire import converse, gate_of
 
 GET = b"GET /inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GET), GET)
@@ -112,6 +113,14 @@ def test_requests_before_a_broken_one_get_their_own_answers():
         heard = converse(post() + GET + broken + GET)
         assert heard.requests == [("POST", "/outer", GET), ("GET", "/inner", b"")]
         assert (heard.statuses, heard.closed) == ([200, 200, 400], True)
+
+
+def test_requests_sent_ahead_of_their_answers_are_bounded():
+    """A quarter of a megabyte would be nine thousand requests of 3 kB, which wait while the client reads nothing."""
+    heard = converse(GET * 1500)
+    assert len(heard.requests) == 1001
+    assert (heard.statuses, heard.closed) == ([200] * 1001 + [503], True)
+    assert gate_of(Limits()).ahead == 0
 
 
 @pytest.mark.parametrize("size", [2**12, 2**18])

@@ -66,9 +66,14 @@ class Transport(asyncio.Transport):
 
 
 @lru_cache
+def gate_of(limits: Limits) -> Gate:
+    """Return what admits the connections that have these limits."""
+    return Gate(SimpleNamespace(refuse_unread=lambda error: refused(error, "id")), limits)
+
+
+@lru_cache
 def _class(limits: Limits) -> Any:
-    app = SimpleNamespace(refuse_unread=lambda error: refused(error, "id"))
-    return protocol_class(Gate(app, limits))
+    return protocol_class(gate_of(limits))
 
 
 async def _converse(parts: list[bytes], limits: Limits) -> Heard:
@@ -97,12 +102,12 @@ async def _converse(parts: list[bytes], limits: Limits) -> Heard:
         access_log=False,
         log_config=None,
     )
-    connection = config_class(config)(config=config, server_state=ServerState(), app_state={})
+    connection = _protocol(config)(config=config, server_state=ServerState(), app_state={})
     connection.connection_made(Transport(heard))
     for part in parts:
         if not heard.closed:
             connection.data_received(part)
-        await _settle()
+        await _settle(12 + len(part) // 8)
     closed = heard.closed
     connection.connection_lost(None)
     heard.closed = closed
@@ -110,16 +115,16 @@ async def _converse(parts: list[bytes], limits: Limits) -> Heard:
     return heard
 
 
-def config_class(config: uvicorn.Config) -> Any:
+def _protocol(config: uvicorn.Config) -> Any:
     """Return the protocol that a configuration loads."""
     if not config.loaded:
         config.load()
     return config.http_protocol_class
 
 
-async def _settle() -> None:
+async def _settle(rounds: int = 12) -> None:
     """Let everything run that can."""
-    for _ in range(12):
+    for _ in range(rounds):
         await asyncio.sleep(0)
 
 
