@@ -49,9 +49,10 @@ class Connection(Writing):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self.head_came()
-        self.stop_watching()
         self.gate.forget(self)
+        self.lost = True
         super().connection_lost(exc)
+        self.stop_watching()
 
     # What comes
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from serving.app import App
     from serving.connection import Connection
     from serving.responses import Answer
+    from serving.writing import Writing
 
 SPARE = 32
 """Descriptors left for files, pipes and those who are turned away."""
@@ -27,6 +28,8 @@ MOST_AWAY = 16
 """Connections at once that are told to come again; more are closed without a word."""
 MOST_AHEAD, MOST_AHEAD_OF_ALL = 1_000, 10_000
 """Requests that wait for the answer before theirs, of one connection and of a worker's: 3 kB each, of 30 bytes."""
+ANSWERS = 4
+"""One part in so many of the memory for requests is, beside it, for answers that their clients do not take."""
 SHARE = 16
 """One in so many of all connections makes room at once where room is needed."""
 
@@ -40,6 +43,8 @@ class Gate:
         self.ahead = 0
         self._app = app
         self._most = most_connections(limits.connections)
+        self._waiting: dict[Writing, int] = {}
+        self._waiting_bytes = 0
         self._away: set[Connection] = set()
         self._of_client: Counter[str] = Counter()
 
@@ -78,6 +83,18 @@ class Gate:
     def refusal(self, error: RequestError) -> Answer:
         """Return the answer to what never became a request; it is counted and logged as others are."""
         return self._app.refuse_unread(error)
+
+    def hold(self, connection: Writing, size: int) -> None:
+        """Count an answer that waits for its client; where they are too many, who takes least is dropped."""
+        self._waiting[connection] = size
+        self._waiting_bytes += size
+        while self._waiting_bytes > self.limits.memory_bytes // ANSWERS and len(self._waiting) > 1:
+            older = list(self._waiting)[: len(self._waiting) // 2]
+            min(older, key=lambda each: each.newly_taken()).drop()
+
+    def let_go(self, connection: Writing) -> None:
+        """Count it no longer."""
+        self._waiting_bytes -= self._waiting.pop(connection, 0)
 
     def dropped(self) -> None:
         """Count a client that did not take its answer."""

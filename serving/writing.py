@@ -77,7 +77,7 @@ class OneWrite:
 class SecureWrite(OneWrite):
     """The same over TLS, whose transport takes an answer of any size without a word and keeps it."""
 
-    def __init__(self, transport: Any, may_close: Callable[[], bool], watch: Callable[[], None]) -> None:
+    def __init__(self, transport: Any, may_close: Callable[[], bool], watch: Callable[[int], None]) -> None:
         super().__init__(transport, may_close)
         self._watch = watch
 
@@ -85,7 +85,7 @@ class SecureWrite(OneWrite):
         """Send, and look whether it is taken where it is large."""
         super().write(data)
         if len(data) > HIGH_WATER_LIMIT:
-            self._watch()
+            self._watch(len(data))
 
 
 class Deaf:
@@ -107,14 +107,16 @@ class Writing(HttpToolsProtocol):
 
     gate: Gate
     limits: Limits
-    ends = False
+    ends = lost = False
     write_timer: asyncio.TimerHandle | None = None
-    taken = 0
+    taken = held = 0
 
     def may_close(self) -> bool:
         """Say whether to close at once; what is not taken yet is watched."""
-        if self.transport.get_write_buffer_size():
-            self.watch_writing()
+        if self.lost:
+            return True
+        if waiting := self.transport.get_write_buffer_size():
+            self.watch_writing(waiting)
         if self.ends or self.cycle is None or not self.cycle.more_body or not self.transport.can_write_eof():
             return True
         self.ends = True
@@ -127,35 +129,46 @@ class Writing(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Watch a client that does not take its answer as fast as it comes."""
         super().pause_writing()
-        self.watch_writing()
+        self.watch_writing(self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Watch it no longer."""
         super().resume_writing()
         self.stop_watching()
 
-    def watch_writing(self) -> None:
-        """Look at intervals whether the client takes its answer."""
+    def watch_writing(self, size: int) -> None:
+        """Look at intervals whether the client takes its answer, of which no more than a share may wait."""
         if self.write_timer is None:
             self.taken = self.taken_bytes()
             self.write_timer = self.loop.call_later(self.limits.write_seconds, self.check_taken)
+            self.gate.hold(self, size)
 
     def stop_watching(self) -> None:
         """Look no more."""
         if self.write_timer is not None:
             self.write_timer.cancel()
             self.write_timer = None
+            self.gate.let_go(self)
 
     def check_taken(self) -> None:
-        """Drop a client that took too little, and what waits for it."""
-        self.write_timer = None
-        if not self.unsent_bytes():
-            return
-        if self.taken_bytes() - self.taken < LEAST_RATE * self.limits.write_seconds:
-            self.gate.dropped()
-            self.transport.abort()
+        """Drop a client that took too little."""
+        if not (waiting := self.unsent_bytes()):
+            self.stop_watching()
+        elif self.newly_taken() < LEAST_RATE * self.limits.write_seconds:
+            self.drop()
         else:
-            self.watch_writing()
+            self.stop_watching()
+            self.watch_writing(waiting)
+
+    def newly_taken(self) -> int:
+        """Return how much the client took since it is watched."""
+        return self.taken_bytes() - self.taken
+
+    def drop(self) -> None:
+        """End the connection, and free what waits for its client."""
+        self.stop_watching()
+        self.gate.dropped()
+        self.transport.abort()
 
     def unsent_bytes(self) -> int:
         """Return what the client did not take yet, here and in the kernel."""
@@ -163,7 +176,7 @@ class Writing(HttpToolsProtocol):
         try:
             descriptor = self.transport.get_extra_info("socket").fileno()
             (queued,) = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4)))
-        except (OSError, AttributeError):
+        except (OSError, ValueError, AttributeError):  # a closed one, or a system that does not say
             return waiting
         return waiting + int(queued)
 
@@ -172,5 +185,5 @@ class Writing(HttpToolsProtocol):
         try:
             told = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, 128)
             return int(struct.unpack_from("Q", told, BYTES_ACKED)[0])
-        except (OSError, AttributeError, struct.error):
+        except (OSError, ValueError, AttributeError, struct.error):
             return -self.unsent_bytes()

@@ -74,6 +74,26 @@ def test_clients_that_never_read_are_dropped(start, line):
     )
 
 
+def test_answers_that_wait_are_held_of_the_workers_memory(start, line):
+    """Long before their time is over the slowest go: no number of clients fills the machine, or keeps others out."""
+    options = ["--write-seconds", "600", "--memory-bytes", str(100 * 2**20)]
+    with start("--model", str(line), *options) as served, ExitStack() as stack:
+        (worker,) = psutil.Process(served.process.pid).children()
+        for _ in range(20):
+            connection = stack.enter_context(connect(served))
+            connection.sendall(REQUEST)
+            assert b" 200 " in connection.recv(200)
+        until(lambda: dropped(served) >= 12)
+        assert worker.memory_info().rss < 400e6
+        assert served.call("/predict", {"x": 3})[0] == 200
+    recorded(
+        "security",
+        "20 such clients, to a worker of `--memory-bytes` 100 MiB",
+        "answers that wait may take a quarter as much; where there is no room, who takes least is dropped",
+        "25 MiB; others are answered",
+    )
+
+
 @pytest.fixture(scope="module")
 def secure(start, line, tmp_path_factory):
     """A server with TLS and short times."""
