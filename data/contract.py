@@ -165,6 +165,10 @@ def read(path: Path) -> Contract:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ContractError(where=str(path), found=f"is no YAML ({reason})", repair="mend it") from error
+    except RecursionError as error:
+        raise ContractError(
+            where=str(path), found="has brackets within brackets, too many to read", repair="mend it"
+        ) from error
     if (
         not isinstance(written, dict)
         or not isinstance(written.get("columns"), dict)

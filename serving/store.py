@@ -59,6 +59,11 @@ CACHE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 DEFINITE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """The registry's answers that asking again does not change."""
 
+os.environ.setdefault(
+    "MLFLOW_DISABLE_TELEMETRY", "true"
+)  # before mlflow is imported: it counts its users online
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # and picks an environment by a stray lock file
+
 logger = logging.getLogger("serving")
 T = TypeVar("T")
 

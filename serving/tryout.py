@@ -74,7 +74,12 @@ def stock_server(model: str, *, env_manager: str = "local") -> Iterator[str]:
             [*command, "--host", "127.0.0.1", "--port", str(port)],
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": path},
+            env={
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "MLFLOW_UV_AUTO_DETECT": "false",
+                **os.environ,
+                "PATH": path,
+            },
             start_new_session=True,
         )
         try:

@@ -48,8 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return refused(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
     except Exception as error:
         logging.getLogger(__name__).exception("command failed")
+        if broken := database_fault(error):
+            return refused(f"tracking or registry cannot be used: {broken}: the details are in {LOG_FILE}")
         print(f"internal error ({type(error).__name__}): the details are in {LOG_FILE}", file=sys.stderr)
         return 1
+
+
+def database_fault(error: BaseException | None) -> str:
+    """Return what MLflow's database said, where that is behind an error of MLflow's; nothing elsewhere."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy", "psycopg", "psycopg2"):
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def run(config: Config) -> int:
@@ -145,7 +156,6 @@ def send_chatter_to_log() -> None:
     # MLflow configures its own loggers on import, unless told not to.
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     # Boosting on 18,000 rows takes 0.12 s on one thread of OpenMP, 0.21 s on two, and minutes on two where
     # another process has the cores: the search runs several fits at once instead.

@@ -37,6 +37,7 @@ from training.compiling import Network, compile_verified, load_network, write_sc
 from training.config import AdoptConfig
 from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
+from training.markdown import plain
 from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
 from training.transformers import CategoryText
 
@@ -64,7 +65,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         words = summary(rows.schema, model, errors, config)
         version = register(job, rows, logged, summary=words, tags={registry.ADOPTED_TAG: digest})
         decide = lambda history: judge(version, checked.table, history, config.policy, run=run)  # noqa: E731
-        return conclude(job, version, decide, summary=words)
+        return conclude(job, version, decide, summary=plain(words))
 
 
 def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:

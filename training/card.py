@@ -20,6 +20,7 @@ from training.assessment import Assessment, Part
 from training.compiling.writing import raw_row
 from training.config import TrainConfig
 from training.evaluation import Evaluation
+from training.markdown import code, plain
 from training.search import Choice
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def card(made: Made) -> str:
 
 def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
     """Return the short form that the registry shows: figures with intervals, a weak slice, and where the rest is."""
-    unit, figures = schema.target_unit, assessment.holdout.figures
+    unit, figures = plain(schema.target_unit or ""), assessment.holdout.figures
     lines = [f"**{name.upper()}** {report.interval(figures[name], unit)}" for name in ("rmse", "mae")]
     lines += [
         f"**R²** {report.interval(figures['r2'])}",
@@ -73,7 +74,7 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
     if weak.figures["rmse"].low > figures["rmse"].value:
         found = report.interval(weak.figures["rmse"], unit)
         lines.append(
-            f"surest weak slice of {len(assessment.slices)}: `{weak.name}`, RMSE {found} on {weak.rows:,} rows"
+            f"surest weak slice of {len(assessment.slices)}: {code(weak.name)}, RMSE {found} on {weak.rows:,} rows"
         )
     bullets = "\n".join(f"- {line}" for line in lines)
     return (

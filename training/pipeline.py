@@ -50,6 +50,7 @@ from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
 from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.importance import importance
+from training.markdown import plain
 from training.models import Spec
 from training.search import Budget, Candidate, Choice, Told, choose
 from training.trial import Trial
@@ -126,7 +127,7 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         logged, promised = log_model(job, rows, choice)
         summary = report.summary(rows.schema, choice, evaluation)
         version = register(job, rows, logged, summary=summary)
-        told = "\n\n".join([summary, card.in_markdown(rows.schema, assessment, job.run.card_page)])
+        told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
         made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures | promised)
         job.run.log_card(card.card(made))
@@ -449,7 +450,7 @@ def register(
         tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
         | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
         | dict(tags or {}),
-        description=summary,
+        description=plain(summary),
     )
 
 
@@ -460,7 +461,7 @@ def conclude(job: Job, version: registry.Version, decide: Decide, *, summary: st
         registry.tag(version.name, version.number, tags_of(version, decision))
     else:
         decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
-    text = f"{summary}\n\n{decision.word}: {decision.reason}"
+    text = f"{summary}\n\n{decision.word}: {plain(decision.reason)}"
     if decision.checks:
         text += f"\n\n[evidence]({job.run.evidence_page})"
     registry.describe(version, text)

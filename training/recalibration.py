@@ -25,6 +25,7 @@ from training.compiling import pack_frame
 from training.config import RecalibrateConfig
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
 from training.intervals import Residuals, table_of
+from training.markdown import plain
 from training.pipeline import Say
 
 FEWEST_ROWS = 20
@@ -58,7 +59,7 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
             logged,
             run_id=run.run_id,
             tags=tags | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
-            description=summary,
+            description=plain(summary),
         )
         run.log(tags={"slipway.version": new.number, registry.DIGEST_TAG: logged.digest})
         say("register", f"{new.name} version {new.number}: {summary}")

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
 
@@ -89,8 +91,8 @@ class Run:
             mlflow.log_figure(figure, f"plots/{name}.png")
 
     def log_table(self, name: str, frame: pd.DataFrame) -> None:
-        """Log a table as `tables/<name>.csv`."""
-        mlflow.log_text(frame.to_csv(index=False), f"tables/{name}.csv")
+        """Log a table as `tables/<name>.csv`, for people and their spreadsheets."""
+        mlflow.log_text(without_formulas(frame).to_csv(index=False), f"tables/{name}.csv")
 
     def log_text(self, name: str, text: str) -> None:
         """Log a file of text."""
@@ -133,6 +135,16 @@ class Run:
                 frame, source=source, targets=target, name=Path(where).stem or "table", digest=digest
             )
         mlflow.log_input(dataset, context="training")
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts a spreadsheet shows and does not run: a category may begin with `=`."""
+
+    def shown(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{str(name): frame[name].map(shown) for name in texts}).rename(columns=shown)
 
 
 @contextmanager
