@@ -163,8 +163,13 @@ def sources_of(models: Sequence[str]) -> dict[str, str]:
 
 def cache_of(given: argparse.Namespace, folder: Path | None) -> Cache:
     """Return where versions are kept: the folder that was given, else the user's, else the server's own."""
-    if given.cache or not any(is_remote(uri) for uri in sources_of(given.model).values()):
-        return Cache(Path(given.cache or ".").resolve())
+    if not any(is_remote(uri) for uri in sources_of(given.model).values()):
+        return Cache(Path())  # a folder's model is served as it lies there
+    if given.cache:
+        cache = Cache(Path(given.cache).resolve())
+        with suppress(OSError):  # it may hold what is needed; where not, the download says so
+            cache.check()
+        return cache
     try:
         cache = Cache(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "slipway"))
         cache.check()

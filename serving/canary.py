@@ -120,7 +120,8 @@ def why_ended(code: int, settings: Settings) -> str:
     if code == -signal.SIGXCPU:
         return too_slow(settings)
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-    return f"the process that loads it dies ({how})"
+    why = ": perhaps the machine had no memory left" if code == -signal.SIGKILL else ""
+    return f"the process that loads it dies ({how}{why})"
 
 
 @contextmanager

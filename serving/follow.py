@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.errors import ModelError, ModelNotFound, NotReady, RegistryDown, UnsafeCache
+from serving.errors import CacheDown, ModelError, ModelNotFound, NotReady, RegistryDown, UnsafeCache
 from serving.settings import Model
 from serving.store import Cache, Found, is_remote, local, local_whole, resolve
 
@@ -99,6 +99,7 @@ class Followed:
         self.model = replace(self._first(), key=key)
         self.status.version = self.model.version
         self._seen_files = _files(self.model)
+        self._open = _Open(self.model)
 
     @property
     def pause(self) -> float:
@@ -147,6 +148,16 @@ class Followed:
             self._failures = min(self._failures + 1, 10)
             self.status.registry = f"{error}; version {self.model.version} stays"
             logger.warning("%s", self.status.registry)
+            self._put_back()
+
+    def _put_back(self) -> None:
+        """Keep the files for new workers where the cache was lost and the registry cannot be asked."""
+        if not self.model.digest or self._intact():
+            return
+        with suppress(ModelError, CacheDown, UnsafeCache, OSError):  # it is tried again
+            if self._rules.cache.put_back(self.status.uri, self._open.read(), self.model.digest):
+                logger.warning("%s: its files were lost and are put back", self.status.uri)
+                self._seen_files = _files(self.model)
 
     def _take(self, found: Found, workers: Workers, publish: Any) -> None:
         self._refused = None
@@ -164,6 +175,8 @@ class Followed:
             return
         workers.swap(model)
         self.model, self._seen_files, self._served = model, _files(model), found
+        self._open.close()
+        self._open = _Open(model)
         self._rules.cache.remember(self.status.uri, replace(model, key=""), found)
         self._show("READY", model.version)
         logger.info("%s: version %s is served", self.status.uri, model.version)
@@ -185,9 +198,29 @@ class Followed:
         return _files(self.model) == self._seen_files
 
 
+class _Open:
+    """The files of the version in service, open: who deletes them takes their names, not what is in them."""
+
+    def __init__(self, model: Model) -> None:
+        paths = Path(model.folder).glob("*") if model.digest else ()
+        self._files = {path.name: path.open("rb") for path in paths}
+
+    def read(self) -> dict[str, bytes]:
+        for file in self._files.values():
+            file.seek(0)
+        return {name: file.read() for name, file in self._files.items()}
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
 def _files(model: Model) -> list[tuple[str, int, int]]:
-    found = sorted(Path(model.folder).glob("*"))
-    return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
+    try:
+        found = sorted(Path(model.folder).glob("*"))
+        return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
+    except OSError:  # somebody deletes them just now
+        return []
 
 
 def _step_back() -> None:

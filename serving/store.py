@@ -21,7 +21,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -308,10 +308,21 @@ class Cache:
     def _download(self, found: Found) -> str:
         with self._scratch(found.uri) as scratch:
             _asking(found.uri, lambda: _download_files(found, scratch))
-            digest = digest_in(scratch)
-            shutil.rmtree(self._root / digest, ignore_errors=True)
-            os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
-            scratch.mkdir()  # for the context to remove
+            return self._keep(scratch)
+
+    def put_back(self, uri: str, files: Mapping[str, bytes], digest: str) -> bool:
+        """Keep files again that were lost here; returns whether they are what they were. Raises CacheDown."""
+        with self._scratch(uri) as scratch:
+            for name, content in files.items():
+                (scratch / name).write_bytes(content)
+            return digest_in(scratch) == digest == self._keep(scratch)
+
+    def _keep(self, scratch: Path) -> str:
+        """Give the two files in a folder their place; return their digest."""
+        digest = digest_in(scratch)
+        shutil.rmtree(self._root / digest, ignore_errors=True)
+        os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
+        scratch.mkdir()  # for the context to remove
         return digest
 
     def _prune(self) -> None:

@@ -14,8 +14,8 @@ from serving.settings import Model
 from serving.store import PINNED_TAG, Cache, Found, digest_in, registry_address, resolve
 from tests.conftest import ROOT
 from tests.recorded import recorded
-from tests.serving.processes import until
-from tests.serving.test_follow import Registry, registry, sources, status  # noqa: F401 - two fixtures
+from tests.serving.processes import processes_of, until
+from tests.serving.test_follow import answered, registry, sources, status  # noqa: F401 - two fixtures
 
 
 @pytest.fixture
@@ -87,6 +87,30 @@ def test_a_new_password_is_no_other_registry(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:other@host:5000")
     assert registry_address() == first
     assert "ter2" not in first
+
+
+def test_no_secret_of_an_odd_address_is_shown(start, held, monkeypatch, tmp_path, capfd):
+    """A password with an @ in it, a token in the query: neither in the log nor in /status, nor in the cache."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://bob:hun@ter2@127.0.0.1:9/?token=s3cr3t")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    cache = Cache(tmp_path / "cache")
+    cache.remember("models:/line@champion", *held)
+    options = [
+        "--model",
+        "models:/line@champion",
+        "--cache",
+        str(tmp_path / "cache"),
+        "--poll-seconds",
+        "0.25",
+    ]
+    with start(*options) as served:
+        until(lambda: "stays" in status(served)["registry"])
+        shown = str(served.call("/status")[1])
+    shown += capfd.readouterr().err + "".join(
+        path.read_text() for path in (tmp_path / "cache").glob("*.json")
+    )
+    assert "registry cannot be used now" in shown
+    assert not [secret for secret in ("ter2", "hun", "s3cr3t") if secret in shown.replace("hung", "")]
 
 
 def test_a_note_that_names_another_folder_is_not_followed(cache, held, tmp_path):
@@ -189,6 +213,29 @@ def test_a_registry_that_does_not_exist_is_named_and_not_made(tmp_path, monkeypa
     assert f"there is no database {tmp_path}/mlflow.db" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_were_lost_are_put_back_for_new_workers(start, registry):  # noqa: F811
+    """Cache and registry are gone; the parent has checked the bytes that it still has open."""
+    with start(*registry.options()) as served:
+        (first,) = processes_of(served)
+        database = registry.folder / "mlflow.db"
+        database.rename(registry.folder / "away.db")
+        shutil.rmtree(registry.cache)
+        until(lambda: any(registry.cache.glob("*/model.onnx")))
+        until(lambda: "there is no database" in status(served)["registry"])
+        first.kill()
+        until(lambda: processes_of(served) not in ([], [first]))
+        assert answered(served) == "1"
+        (registry.folder / "away.db").rename(database)
+        registry.point(2)
+        until(lambda: answered(served) == "2")
+    recorded(
+        "reliability",
+        "cache deleted, registry down, worker killed",
+        "put back the files that it had checked; replaced the worker; recovered",
+        "the requests in that worker",
+    )
 
 
 def test_a_name_that_is_not_registered_says_who_was_asked(tracking):
