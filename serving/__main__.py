@@ -112,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
         "--load-bytes",
         type=_number(int, 2**20, 2**44),
         default=2**30,
-        help="of memory that loading a version may take, beside 20 times its file (1 GiB)",
+        help="of memory that loading a version may take, beside 60 times its file (1 GiB)",
     )
     line.add_argument(
         "--hung-seconds",

@@ -48,7 +48,7 @@ def test_a_deadly_version_is_refused_and_kills_no_worker(start, registry, monkey
                 registry.point(numbers[what])
                 until(lambda reason=reason: reason in str(status(served)))
                 time.sleep(3 * POLL)
-                assert status(served)["state"] == "REFUSED"
+                until(lambda: status(served)["state"] == "REFUSED")  # each worker is told in its turn
                 assert status(served)["version"] == numbers[what]
             assert [worker.pid for worker in processes_of(served)] == before
             assert (load.failed, load.wrong) == (0, [])
