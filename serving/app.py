@@ -222,7 +222,7 @@ class App:
         if scope["method"] != "POST":
             return self._options(scope, headers, POST)
         self.access.check_key(headers)
-        body = await self._bodies.read(receive, headers, scope["client"], held)
+        body = await self._bodies.read(receive, headers, scope.get("client"), held)
         if self._in_flight >= self.settings.limits.in_flight:
             raise Busy("as many requests as this worker takes are in flight: try again")
         self._in_flight += 1

@@ -141,6 +141,8 @@ def read_json(body: bytes, limits: Limits) -> Any:
         kept = _count_keys(parsed)
         repeated = body.count(b":") != kept and len(_KEY.findall(body)) != kept
         if repeated or _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
+            parsed = None  # before another is made
+            costs.before_json(body, limits)
             parsed = json.loads(body, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise refusal(body, error, limits) from error
@@ -151,8 +153,15 @@ def _may_be_deeper(body: bytes, limit: int) -> bool:
     """Return whether brackets, those within texts included, open deeper than the limit."""
     if body.count(b"[") + body.count(b"{") <= limit:
         return False
-    brackets = np.frombuffer(body.translate(None, _NO_BRACKETS), dtype=np.uint8)
-    return int(np.cumsum(_STEPS[brackets]).max()) > limit
+    brackets, level = np.frombuffer(body.translate(None, _NO_BRACKETS), dtype=np.uint8), 0
+    for start in range(
+        0, len(brackets), BATCH_ROWS
+    ):  # eight bytes for each bracket are not made for all at once
+        levels = level + np.cumsum(_STEPS[brackets[start : start + BATCH_ROWS]])
+        if levels.max() > limit:
+            return True
+        level = int(levels[-1])
+    return False
 
 
 def _depth(parsed: Any) -> int:

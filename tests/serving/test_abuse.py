@@ -65,15 +65,15 @@ def ten_thousand_chunks_of_a_byte(served):
     """One body."""
     with connect(served) as connection:
         connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
-        assert b" 400 " in pour(connection, b"[", 10_000)[1]
+        assert b" 413 " in pour(connection, b"[", 10_000)[1]
 
 
 def deep_json(served):
     """250,000 lists in each other."""
     for opening, closing_ in ((b"[", b"]"), (b'{"a":', b"}")):
         body = b'{"instances":' + opening * 250_000 + b"1" + closing_ * 250_000 + b"}"
-        assert served.call("/invocations", body)[0] == 400
-    assert served.call("/predict", b"[" * 250_000)[0] == 400
+        assert served.call("/invocations", body)[0] == 413
+    assert served.call("/predict", b"[" * 250_000)[0] == 413
 
 
 def a_parquet_file_of_a_trillion_rows(served):

@@ -106,6 +106,10 @@ ATTACKS = {
     "`[],` 21,000,000 times, 61 kB of gzip": (lambda: many(b"[]"), 413),
     "`[[[[0]]]],` 6,000,000 times, in gzip": (lambda: many(b"[[[[0]]]]"), 413),
     '`{"":0},` 8,000,000 times, in gzip': (lambda: many(b'{"":0}', before=b'{"x":['), 413),
+    "a text of 60,000,000 brackets in JSON": (
+        lambda: many(b"[{" * 10**6, before=b'{"x":"', after=b'"}'),
+        400,
+    ),
     "a Parquet file of 50 lists of 2,000,000 zeros": (lists_in_parquet, 400),
     "a Parquet page of 300 MB whose footer says 1,000 bytes": (a_page_that_lies, 413),
     "a Parquet footer of 4,000,000 columns in three bytes each": (a_footer_of_columns, 413),
