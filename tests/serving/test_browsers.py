@@ -11,6 +11,7 @@ from contextlib import closing
 import pytest
 
 from serving.browsers import Browsers, origin
+from tests.recorded import recorded
 
 APP = "https://app.example.com"
 KEY = "a key of some length"
@@ -107,6 +108,25 @@ def test_another_origin_is_told_nothing(open_to, sender):
     assert (status, headers["vary"]) == (200, "Origin")
     assert "access-control-allow-origin" not in headers
     assert ask(open_to, "GET", "/readyz")[1]["vary"] == "Origin"
+
+
+def test_what_a_page_of_another_origin_gets_is_recorded(open_to, server):
+    """The row of docs/security.md."""
+    for served in (open_to, server):
+        for method, host, expected in (
+            ("GET", "localhost", 200),
+            ("OPTIONS", "localhost", 200),
+            ("GET", "evil.example", 421),
+        ):
+            status, headers, _ = ask(served, method, "/readyz", Origin="http://evil.example", Host=host)
+            assert status == expected
+            assert "access-control-allow-origin" not in headers
+    recorded(
+        "security",
+        "a page in a browser asks a server on loopback: of an origin that was not let in, or by a name of its own",
+        "no Access-Control-Allow-Origin; 421 for the name, unless `--allow-host` has it",
+        "no answer that it may read",
+    )
 
 
 def test_every_origin_may_be_let_in_and_loopback_asked_from_outside(start, line):

@@ -12,6 +12,7 @@ import pytest
 from serving.access import Access, read_hashes
 from serving.errors import NotAuthorized, SettingsError
 from serving.settings import Settings
+from tests.recorded import recorded
 
 KEY, OTHER = "a key of some length", "another key of some length"
 HASH = hashlib.sha256(KEY.encode()).hexdigest()
@@ -158,6 +159,40 @@ def test_nothing_names_a_model_to_those_without_a_key(locked, path):
         assert status in (200, 401, 404, 405), (method, status)
         said = str(answer) + str(headers)
         assert "secret" not in said.replace("withheld", "")
+
+
+def test_what_a_stranger_learns_is_recorded(locked):
+    """The rows of docs/security.md."""
+    for path in (
+        "/v2/models/x/ready",
+        "/v2/models/x/infer",
+        "/v1/models/x",
+        "/models/x/invocations",
+        "/nothing",
+    ):
+        status, answer, _ = locked.call(path)
+        assert (status, "secret" in str(answer)) == (404, False)
+    assert [locked.call(path)[0] for path in ("/metrics", "/status", "/v1/models")] == [401] * 3
+    recorded(
+        "security",
+        "asking for models, versions and metrics without a key",
+        "404 and 401 name nothing; `--metrics-need-key` closes `/metrics` too",
+        "whether a model of a name that it knows is ready, MLflow's version",
+    )
+
+
+def test_the_hash_of_an_empty_key_lets_nobody_in(tmp_path):
+    """`printf %s "$UNSET" | sha256sum` made a file that let in whoever sent no key at all."""
+    nothing = hashlib.sha256(b"").hexdigest()
+    with pytest.raises(SettingsError, match="hash of an empty key"):
+        access(tmp_path, f"{nothing}  -\n")
+    assert not takes(access(tmp_path))
+    recorded(
+        "security",
+        "no key, where the key file has the hash of an empty one (of a variable that was not set)",
+        "the server does not start, one line",
+        "nothing",
+    )
 
 
 def test_the_right_key_is_told_what_is_served(locked):

@@ -134,6 +134,27 @@ def test_the_signature_and_the_fronts_strictness_hold(body, status, says, cluste
     assert "Traceback" not in json.dumps(answer)
 
 
+def test_the_first_protocol_reaches_mlflow_too(clusters, iris) -> None:
+    """Rows by name and in the signature's order, columns; a wrong width is named before MLflow sees it."""
+    rows = iris.iloc[::30]
+    expected = clusters.call("/models/clusters/invocations", {"dataframe_records": rows.to_dict("records")})[
+        1
+    ]
+    for body in (
+        {"instances": rows.to_dict("records")},
+        {"instances": rows.to_numpy().tolist()},
+        {"inputs": rows.to_dict("list")},
+    ):
+        status, answer, _ = clusters.call("/v1/models/clusters:predict", body)
+        assert (status, answer["predictions"]) == (200, expected["predictions"])
+        assert answer.get("outputs", expected["predictions"]) == expected["predictions"]
+    status, answer, _ = clusters.call("/v1/models/clusters:predict", {"instances": [[1.0, 2.0]]})
+    assert (status, "a list of 4 values" in answer["error"]) == (400, True)
+    assert clusters.call("/v1/models/clusters:predict", {"instances": [[2**70] * 4]})[0] == 400
+    marked = json.dumps({"dataframe_records": rows.to_dict("records")}).encode("utf-8-sig")
+    assert clusters.call("/models/clusters/invocations", marked)[:2] == (200, expected)
+
+
 def test_requests_that_wait_are_joined_and_those_that_need_not_do_not_wait(oddly) -> None:
     """While one takes 0.3 s others queue and come back together; alone, a request is quick."""
     ask = lambda value: oddly.call("/invocations", {"dataframe_records": [{"x": value}]})  # noqa: E731
