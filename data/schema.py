@@ -28,6 +28,12 @@ LARGEST_EXACT = 2**53
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 """The ISO 8601 text that counts as a date, with or without a time and an offset."""
 
+MISSING_WORDS = (
+    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
+    *("N/A", "NA", "NULL", "NaN", "n/a", "nan", "null", "None", "<NA>"),
+)
+"""What a missing value is in a text file, as in pandas; see `data.missing`."""
+
 UNSEEN = -1.0
 """The packed code of a category that training did not see."""
 
@@ -123,6 +129,11 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """The input columns' names in order."""
         return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def known_words(self) -> frozenset[str]:
+        """The words for a missing value that are a category of some column."""
+        return frozenset(word for column in self.columns for word in MISSING_WORDS if word in column.codes)
 
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name; raises KeyError."""

@@ -14,7 +14,7 @@ import csv
 import glob
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 import pyarrow.json as pa_json
 
-from data import read_only
+from data import missing, read_only
 from data.delimited import RecordBlocks
 from data.errors import (
     BrokenLine,
@@ -35,6 +35,7 @@ from data.errors import (
 )
 from data.names import named
 from data.redaction import redact, redact_address
+from data.schema import Schema
 
 FORMATS = {
     ".csv": "csv",
@@ -71,6 +72,10 @@ class Source:
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, at most `rows` at a time."""
         raise NotImplementedError
+
+    def knowing(self, schema: Schema) -> Source:  # noqa: ARG002 - only text has words for a missing value
+        """Return the same for a model that exists: words that are its categories stay words."""
+        return self
 
     def read(self) -> pa.Table:
         """Return all rows in order; raises EmptySource where there are none."""
@@ -113,6 +118,11 @@ class TextSource(Source):
     paths: tuple[str, ...] = ()
     header: tuple[str, ...] = ()
     partitions: tuple[Mapping[str, pa.Scalar], ...] = ()
+    known_words: frozenset[str] = frozenset()
+
+    def knowing(self, schema: Schema) -> Source:
+        """Return the same for a model that exists: words that are its categories stay words."""
+        return replace(self, known_words=schema.known_words)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises BrokenLine, BrokenQuote or UnreadableSource."""
@@ -121,7 +131,7 @@ class TextSource(Source):
             header = named(written)
             if sorted(header) != sorted(self.header):
                 raise _other_columns(path, header, self.paths[0], self.header)
-            for batch in _records(path, separator, written):
+            for batch in _records(path, separator, written, self.known_words):
                 ordered = batch.rename_columns(header).select(self.header)
                 yield from _in_parts(_with_constants(ordered, added), rows)
 
@@ -268,7 +278,9 @@ def _partitions(paths: list[str], folder: str | None) -> list[Mapping[str, pa.Sc
     return [{kind.name: pa.scalar(keys.get(kind.name), kind.type) for kind in kinds} for keys in said]
 
 
-def _records(path: str, separator: str, header: list[str]) -> Iterator[pa.RecordBatch]:
+def _records(
+    path: str, separator: str, header: list[str], known_words: frozenset[str]
+) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows, a block at a time."""
     with Path(path).open("rb", buffering=0) as file:
         blocks = RecordBlocks(file, where=path, separator=separator, one_column=len(header) == 1)
@@ -278,7 +290,9 @@ def _records(path: str, separator: str, header: list[str]) -> Iterator[pa.Record
                 read_options=pa_csv.ReadOptions(block_size=BLOCK_BYTES),
                 parse_options=pa_csv.ParseOptions(delimiter=separator, newlines_in_values=True),
                 convert_options=pa_csv.ConvertOptions(
-                    strings_can_be_null=True, column_types=dict.fromkeys(header, pa.string())
+                    strings_can_be_null=True,
+                    null_values=missing.for_all(known_words),
+                    column_types=dict.fromkeys(header, pa.string()),
                 ),
             )
         except (pa.ArrowException, OSError, SourceError) as error:

@@ -74,13 +74,17 @@ def load_table(source: Source) -> Table:
     UnusableColumn
         A column's type has no kind here (a list, a struct, binary).
     """
-    arrow = source.read()
-    columns = {name: _typed(arrow[name], name, is_text=source.is_text) for name in arrow.column_names}
+    return table_of(source.where, source.read(), is_text=source.is_text)
+
+
+def table_of(where: str, arrow: pa.Table, *, is_text: bool) -> Table:
+    """Find each column's kind; raises UnusableColumn."""
+    columns = {name: _typed(arrow[name], name, is_text=is_text) for name in arrow.column_names}
     # A Series of its own dtype: a frame made from arrays would turn text into pandas' str, and None into NaN.
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=values.dtype) for name, (_, values) in columns.items()}
     )
-    return Table(source.where, frame, {name: kind for name, (kind, _) in columns.items()})
+    return Table(where, frame, {name: kind for name, (kind, _) in columns.items()})
 
 
 def describe(
@@ -128,6 +132,11 @@ def _typed(column: pa.ChunkedArray, name: str, *, is_text: bool) -> tuple[Kind |
         raise UnusableColumn(
             column=name, found=found, repair="exclude it, or make it a plain column"
         ) from error
+
+
+def texts(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return a column of text, whatever its type, as str or None."""
+    return _texts(_plain(column))
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -197,7 +206,7 @@ def _typed_floats(column: pa.ChunkedArray) -> tuple[Kind | None, NDArray[Any]]:
 
 def _typed_text(column: pa.ChunkedArray, *, is_text: bool) -> tuple[Kind | None, NDArray[Any]]:
     """Find the kind of text; only a text file's text may be a number or a boolean."""
-    trimmed = pc.utf8_trim_whitespace(column)
+    trimmed = pc.utf8_trim(column, " \t\r\n")  # as the server does: a number among other blanks is text
     if _all(pc.match_substring_regex(trimmed, DATE_PATTERN)) and _are_dates(trimmed):
         return "datetime", _texts(trimmed)
     if not is_text:

@@ -86,6 +86,7 @@ def score_file(
         The output cannot be written as asked, or the input not read.
     """
     started = time.perf_counter()
+    source = source.knowing(scorer.schema)
     report, faults = Report(), _Faults()
     typed = source.is_text and output.suffix == ".parquet"
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from data import missing
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving import near_misses
 
@@ -151,7 +152,9 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
     present = set(batch.schema.names)
     for column in schema.columns:
         if column.name in present:
-            collected.add(column, *arrow_columns.pack(batch.column(column.name), column, is_text=is_text))
+            values = batch.column(column.name)
+            values = missing.without(values, column, schema) if is_text else values
+            collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
         else:
             collected.lack(column)
     return collected.packed(present)

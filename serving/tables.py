@@ -15,6 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
+from data import missing
 from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
 from data.names import named
 from data.schema import Schema
@@ -74,7 +75,7 @@ def _in_one_block(body: bytes, schema: Schema) -> Any:
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 strings_can_be_null=True,
-                null_values=_missing_in_text(schema),
+                null_values=missing.for_all(schema.known_words),
                 column_types=dict.fromkeys(schema.names, pa.string()),
             ),
         )
@@ -85,12 +86,6 @@ def _in_one_block(body: bytes, schema: Schema) -> Any:
                 f"record {record} (the header is the first): has {cells} fields, the header has {expected}"
             ) from error
         raise
-
-
-def _missing_in_text(schema: Schema) -> list[str]:
-    """Return what pandas reads as missing; a word that training knows as a category stays one."""
-    known = {category for column in schema.columns for category in column.categories}
-    return [word for word in (*pa_csv.ConvertOptions().null_values, "None", "<NA>") if word not in known]
 
 
 def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:

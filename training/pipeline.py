@@ -50,6 +50,7 @@ from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
 from training.errors import SplitChanged, Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.importance import importance
+from training.known_rows import load_known
 from training.markdown import plain
 from training.models import Spec
 from training.search import Budget, Candidate, Choice, Told, choose
@@ -550,7 +551,7 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    table = load_table(open_source(where, query=config.query or recorded.get("query", "")))
+    table = load_known(open_source(where, query=config.query or recorded.get("query", "")), version.schema)
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

@@ -25,6 +25,7 @@ from training.compiling import pack_frame
 from training.config import RecalibrateConfig
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
 from training.intervals import Residuals, table_of
+from training.known_rows import load_known
 from training.markdown import plain
 from training.pipeline import Say
 
@@ -82,7 +83,8 @@ def _fresh_rows(config: RecalibrateConfig, old: registry.Version) -> Table:
     table = load_table(open_source(config.data, query=config.query))
     if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
-    return check_table(table, target=old.target).table
+    known = load_known(open_source(config.data, query=config.query), old.schema)
+    return check_table(known, target=old.target).table
 
 
 def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> Intervals:

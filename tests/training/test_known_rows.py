@@ -1,0 +1,189 @@
+"""One file means the same at every door: over HTTP, in `score`, and in training against a version's schema."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from data.errors import UnusableColumn
+from data.schema import MISSING_WORDS, Column, Schema
+from data.sources import open_source
+from data.tables import load_table
+from serving.batch import score_file
+from serving.errors import FaultyRows, UnusableValues
+from serving.requests import CSV, from_table
+from serving.scorer import Scorer
+from serving.settings import Limits
+from training.compiling import pack_frame
+from training.known_rows import load_known
+
+SUFFIXES = Schema(
+    (
+        Column("suffix", "category", categories=("", "Jr", "None")),
+        Column("word", "category", categories=("NA", "a")),
+        Column("x", "number", missing=True),
+        Column("when", "datetime", missing=True),
+        Column("flag", "boolean", missing=True),
+    ),
+    target="y",
+)
+HEADER = list(SUFFIXES.names)
+
+
+@dataclass
+class Stub:
+    """A scorer that keeps the matrix that it is asked with."""
+
+    schema: Schema
+    matrix: Any = None
+
+    def predict(self, matrix: Any) -> Any:
+        """Return zeros."""
+        self.matrix = matrix if self.matrix is None else np.concatenate([self.matrix, matrix])
+        return np.zeros(len(matrix))
+
+
+def written(rows: list[tuple[str, ...]], *, quoting: Any = csv.QUOTE_MINIMAL) -> bytes:
+    """Write rows as Python does."""
+    sink = io.StringIO()
+    csv.writer(sink, quoting=quoting).writerows([HEADER, *rows])
+    return sink.getvalue().encode()
+
+
+def at_every_door(body: bytes, schema: Schema = SUFFIXES) -> list[Any]:
+    """Return the matrix at each door, or the row and column of the first fault."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.csv"
+        path.write_bytes(body)
+        return [_over_http(body, schema), _in_batch(path, schema), _in_training(path, schema)]
+
+
+def _over_http(body: bytes, schema: Schema) -> Any:
+    try:
+        return from_table(body, CSV, schema, Limits()).matrix
+    except UnusableValues as error:
+        first = error.__dict__["faults"][0]
+        return first.row + 1, first.column
+
+
+def _in_batch(path: Path, schema: Schema) -> Any:
+    scorer = Stub(schema)
+    try:
+        score_file(cast("Scorer", scorer), open_source(str(path)), path.with_name("out.csv"))
+    except FaultyRows as error:
+        first = error.__dict__["faults"][0]
+        return first.row, first.column
+    return scorer.matrix
+
+
+def _in_training(path: Path, schema: Schema) -> Any:
+    try:
+        return pack_frame(load_known(open_source(str(path)), schema).frame, schema)
+    except UnusableColumn as error:
+        return error.__dict__["row"], error.__dict__["column"]
+
+
+def assert_alike(found: list[Any]) -> None:
+    """The doors agree, on a matrix or on a refusal."""
+    for other in found[1:]:
+        if isinstance(found[0], tuple) or isinstance(other, tuple):
+            assert found[0] == other, found
+        else:
+            np.testing.assert_array_equal(found[0], other)
+
+
+WORDS = st.sampled_from([*MISSING_WORDS, "Jr", "a", "zz", " NA ", "none", "0"])
+NUMBERS = st.sampled_from(
+    [
+        *MISSING_WORDS,
+        *("1", " 2.5 ", "-3e4", "+7", "007", ".5", "5.", "9007199254740993", "9007199254740992"),
+        *("inf", "1_000", "x", "\u00a01", "0x1", "1,5", "- 1", "1e400", "٣"),
+    ]
+)
+DATES = st.sampled_from(
+    [
+        *MISSING_WORDS,
+        *("2020-01-31", "2020-01-31 05:00", "2020-01-31T05:00:00.25+02:00", "2020-02-30", "x"),
+        *(" 2020-01-31 ", "1600-01-01", "2020-01-31T05:00:00.123456789Z", "0001-01-01"),
+    ]
+)
+FLAGS = st.sampled_from([*MISSING_WORDS, "true", "False", "TRUE", "1", "0", "1.0", "2", "yes"])
+ROWS = st.lists(st.tuples(WORDS, WORDS, NUMBERS, DATES, FLAGS), min_size=1, max_size=8)
+
+
+@settings(deadline=None, max_examples=150)
+@given(ROWS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+@example([("Jr", "NA", "", "", "")], csv.QUOTE_MINIMAL)
+@example([("", "", "1.0", "2020-01-31", "true")], csv.QUOTE_MINIMAL)
+@example([("None", "None", "None", "<NA>", "None")], csv.QUOTE_ALL)
+def test_one_file_is_one_matrix_or_one_refusal_at_every_door(
+    rows: list[tuple[str, ...]], quoting: Any
+) -> None:
+    """Which words are missing differed by door, and by which other column has such a word."""
+    assert_alike(at_every_door(written(rows, quoting=quoting)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_cells_that_can_be_used_are_used_alike(data: st.DataObject) -> None:
+    """Most random rows hold a fault; these hold none, so that matrices are compared."""
+    numbers = st.sampled_from([*MISSING_WORDS, "1", " 2.5 ", "-3e4", "+7", "007", ".5", "9007199254740992"])
+    dates = st.sampled_from(
+        [*MISSING_WORDS, "2020-01-31", " 2020-01-31 05:00", "2020-01-31T05:00:00.25+02:00"]
+    )
+    flags = st.sampled_from([*MISSING_WORDS, "true", "False", "1", "0"])
+    rows = data.draw(st.lists(st.tuples(WORDS, WORDS, numbers, dates, flags), min_size=1, max_size=8))
+    found = at_every_door(written(rows))
+    assert not isinstance(found[0], tuple), found
+    assert_alike(found)
+
+
+@pytest.mark.parametrize("word", MISSING_WORDS)
+def test_a_word_is_missing_unless_its_own_column_knows_it(word: str) -> None:
+    """Numbers, dates and booleans: the whole list; a category: the list less its own categories."""
+    for matrix in at_every_door(written([(word, word, word, word, word)], quoting=csv.QUOTE_ALL)):
+        expected = [SUFFIXES["suffix"].codes.get(word, np.nan), SUFFIXES["word"].codes.get(word, np.nan)]
+        np.testing.assert_array_equal(matrix, [[*expected, np.nan, np.nan, np.nan]])
+
+
+def test_the_two_columns_of_the_report_are_scored_alike() -> None:
+    """An empty suffix that training knows, and an empty number beside it."""
+    schema = Schema((SUFFIXES["suffix"], SUFFIXES["x"]), target="y")
+    for matrix in at_every_door(b"suffix,x\n,1.0\nJr,\n", schema):
+        np.testing.assert_array_equal(matrix, [[0, 1.0], [1, np.nan]])
+
+
+def test_a_first_training_takes_the_whole_list(tmp_path: Path) -> None:
+    """It has no categories yet: a number's `None` is a gap, and not what makes its column text."""
+    (tmp_path / "rows.csv").write_text("x,c\n1,a\nNone,<NA>\n<NA>,None\n2.5,b\n")
+    table = load_table(open_source(str(tmp_path / "rows.csv")))
+    assert table.kinds == {"x": "number", "c": "category"}
+    assert table.frame["c"].tolist() == ["a", None, None, "b"]
+
+
+def test_digits_stay_the_categories_that_they_are(tmp_path: Path) -> None:
+    """A later table of codes that are all digits was taken for numbers, and every row was unknown."""
+    schema = Schema((Column("code", "category", categories=("7", "x")),), target="y")
+    for matrix in at_every_door(b"code,y\n7,1\n7,2\n", schema):
+        assert matrix[:, 0].tolist() == [0, 0]
+
+
+def test_rows_are_told_apart_as_in_the_training(tmp_path: Path) -> None:
+    """A version's held-out rows are found by the cells of its own table, so these must not change."""
+    body = "when,flag,suffix,x,y\n 2020-01-31 05:00,True,Jr,1.50,3\n2020-02-01 05:00,,II,,4\n"
+    (tmp_path / "rows.csv").write_text(body)
+    source = open_source(str(tmp_path / "rows.csv"))
+    schema = Schema(tuple(Column(name, SUFFIXES[name].kind) for name in ("suffix", "x", "when", "flag")), "y")
+    plain, known = load_table(source), load_known(source, schema)
+    assert plain.kinds == known.kinds
+    pd.testing.assert_frame_equal(plain.frame, known.frame)
