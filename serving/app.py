@@ -495,7 +495,7 @@ class App:
             told = self.status.get(key, {})
             state = "DRAINING" if self.draining else told.get("state", "READY")
             stale = round(max(0.0, time.time() - told["seen"]), 1) if told.get("seen") else None
-            self.telemetry.show_state(serving.model.name, state, stale)
+            self.telemetry.show_state(serving.model.name, state, stale, agrees=not told.get("ledger"))
             facts = {"name": serving.model.name, "version": serving.label, "digest": serving.facts[2]}
             shown = {name: value for name, value in told.items() if name != "seen"}
             models[key or serving.model.name] = shown | {

@@ -288,6 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
         source = open_source(asked.input, query=asked.query)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
+            scorer.replay_golden()
             report = score_file(
                 scorer,
                 source,

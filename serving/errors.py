@@ -4,9 +4,12 @@ ServingError
 ├── ModelError             the version's files cannot be served
 │   ├── NotAScorer         a file is absent, or is not what its name says
 │   ├── RefusedGraph       the graph asks for more than arithmetic on its input
+│   ├── NotAVersion        a version's folder holds what is no plain file
 │   ├── WrongDigest        the files are not those that were promoted
 │   ├── NotPromoted        no promotion pinned the version's digest
 │   ├── FailingGraph       the graph raises instead of predicting
+│   ├── NotInLedger        the ledger of promotions says otherwise than the version's tags
+│   ├── LedgerUnreadable   that ledger was changed or deleted
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
@@ -80,12 +83,21 @@ class RefusedGraph(ModelError):
         )
 
 
+class NotAVersion(ModelError):
+    """A version's folder holds what is no plain file, or has a name that none of ours has."""
+
+    def __init__(self, *, file: str) -> None:
+        super().__init__(
+            f"{file!r} is no plain file: a version holds nothing else; log the model again", file=file
+        )
+
+
 class WrongDigest(ModelError):
     """The files are not those that were promoted."""
 
-    def __init__(self, *, expected: str, found: str) -> None:
+    def __init__(self, *, expected: str, found: str, what: str = "scorer's digest") -> None:
         super().__init__(
-            f"the scorer's digest is {found}, expected {expected}: the files changed since they were recorded; "
+            f"the {what} is {found}, expected {expected}: the files changed since they were recorded; "
             "download the version again",
             expected=expected,
             found=found,
@@ -110,6 +122,26 @@ class FailingGraph(ModelError):
             f"model.onnx fails on its golden rows: {reason}; serve only files that Slipway wrote",
             reason=reason,
         )
+
+
+class NotInLedger(ModelError):
+    """The ledger of promotions says otherwise than the version's tags."""
+
+    def __init__(self, *, name: str, version: str, fault: str) -> None:
+        super().__init__(
+            f"the ledger of {name} does not vouch for version {version}: {fault}: somebody else wrote its tags; "
+            f"go back with rollback, or set them to what `python -m training history --name {name}` expects",
+            name=name,
+            version=version,
+            fault=fault,
+        )
+
+
+class LedgerUnreadable(ModelError):
+    """The ledger of promotions was changed or deleted by somebody else."""
+
+    def __init__(self, *, name: str, fault: str, repair: str) -> None:
+        super().__init__(f"the ledger of {name} is broken: {fault}: {repair}", fault=fault, repair=repair)
 
 
 class GoldenMismatch(ModelError):

@@ -19,9 +19,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from serving.errors import CacheDown, ModelError, ModelNotFound, NotReady, RegistryDown, UnsafeCache
+from serving.errors import (
+    CacheDown,
+    LedgerUnreadable,
+    ModelError,
+    ModelNotFound,
+    NotInLedger,
+    NotReady,
+    RegistryDown,
+    UnsafeCache,
+)
 from serving.settings import Model
-from serving.store import Cache, Found, is_remote, local, local_whole, resolve
+from serving.store import Cache, Found, is_remote, local, local_whole, resolve, vouched
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""
@@ -77,6 +86,8 @@ class Status:
         What is wrong with the registry, or nothing.
     seen : float
         When the registry last answered, in seconds since 1970; 0 for a local folder or never.
+    ledger : str
+        How the alias differs from the ledger of promotions, or nothing.
     """
 
     uri: str
@@ -85,6 +96,7 @@ class Status:
     reason: str = ""
     registry: str = ""
     seen: float = 0.0
+    ledger: str = ""
 
 
 class Followed:
@@ -94,6 +106,7 @@ class Followed:
         self._rules = rules
         self._refused: Found | None = None
         self._served: Found | None = None
+        self._held: Found | None = None
         self._failures = 0
         self.status = Status(uri)
         self.model = replace(self._first(), key=key)
@@ -114,6 +127,7 @@ class Followed:
             return local_whole(uri) if self._rules.runtime == "pyfunc" else local(uri)
         try:
             found = self._ask()
+            self._vouch(found)
             model = self._rules.fetch(found)
             self._rules.cache.remember(uri, model, found)
         except RegistryDown as error:
@@ -132,6 +146,13 @@ class Followed:
         if found.name:  # a run or a model's id points to one thing for ever: nobody was asked
             self.status.seen = time.time()
         return found
+
+    def _vouch(self, found: Found) -> None:
+        """Hold the version to the ledger of its name; entries stay, so that is asked once for each version."""
+        moved = vouched(found, by_alias="@" in self.status.uri)
+        if moved and moved != self.status.ledger:
+            logger.warning("%s", moved)
+        self.status.ledger, self._held = moved, found
 
     def follow(self, workers: Workers, publish: Any) -> None:
         """Ask the registry once, and bring what it points to into service."""
@@ -161,16 +182,21 @@ class Followed:
 
     def _take(self, found: Found, workers: Workers, publish: Any) -> None:
         self._refused = None
-        if found == self._served and self._intact():
-            self._show("READY", found.version)
-            return
         try:
+            if found != self._held or self.status.ledger:  # what was said may have been entered meanwhile
+                self._vouch(found)
+            if found == self._served and self._intact():
+                self._show("READY", found.version)
+                return
             model = self._fetch(found, publish)
             if reason := workers.prepare(model):
                 raise ModelError(reason)
         except (ModelError, ModelNotFound) as error:
-            self._refused = found
+            known = str(error) == self.status.reason
+            self._refused = None if isinstance(error, NotInLedger | LedgerUnreadable) else found
             self._show("REFUSED", found.version, str(error))
+            if known:
+                return
             logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400
             return
         workers.swap(model)

@@ -38,6 +38,7 @@ from serving.errors import (
     UnsafeCache,
     WrongDigest,
 )
+from serving.ledger import Entry, entries_of, find_run, moved_in_words, vouch
 from serving.scorer_format import (
     DOCUMENT_FILE,
     GRAPH_FILE,
@@ -47,6 +48,7 @@ from serving.scorer_format import (
     read_files,
 )
 from serving.settings import Model
+from serving.whole import FILES_TAG, check_files, only_files
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
 LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
@@ -72,8 +74,9 @@ T = TypeVar("T")
 class Found:
     """What the registry says stands where --model points.
 
-    `pinned` is the digest that was promoted; `source` is where the version's files come from; `made` is what
-    tells a version from a later one of the same name and number: when and by what it was made.
+    `pinned` is the digest that was promoted, `recorded` the one that was registered, `files` that of all files;
+    `source` is where the version's files come from; `made` is what tells a version from a later one of the same
+    name and number: when and by what it was made.
     """
 
     uri: str
@@ -82,6 +85,8 @@ class Found:
     pinned: str | None = None
     source: str = ""
     made: str = ""
+    recorded: str | None = None
+    files: str | None = None
 
 
 def is_remote(uri: str) -> bool:
@@ -112,7 +117,12 @@ def local_whole(uri: str) -> Model:
 
 def locate(uri: str, cache: Path) -> Model:
     """Return the version for a command that the user runs by hand, promoted or not; raises ServingError."""
-    return Cache(cache).fetch(resolve(uri), allow_unpromoted=True) if is_remote(uri) else local(uri)
+    if not is_remote(uri):
+        return local(uri)
+    found = resolve(uri)
+    if moved := vouched(found, by_alias="@" in uri):
+        logger.warning("%s", moved)
+    return Cache(cache).fetch(found, allow_unpromoted=True)
 
 
 def resolve(uri: str) -> Found:
@@ -144,6 +154,8 @@ def _ask_registry(place: re.Match[str]) -> Found:
         tags.get(PINNED_TAG),
         str(version.source or ""),
         " ".join(str(each or "-") for each in made),
+        tags.get(DIGEST_TAG),
+        tags.get(FILES_TAG),
     )
 
 
@@ -174,13 +186,37 @@ def _check_database() -> None:
             )
 
 
+def vouched(found: Found, *, by_alias: bool = False) -> str:
+    """Hold a version's tags to the ledger of its name; return what does not fit an alias's move, or nothing.
+
+    Raises
+    ------
+    NotInLedger, LedgerUnreadable
+        The name has a ledger, and it does not say what the tags say; a name without one is as it was.
+    RegistryDown
+        It cannot be asked.
+    """
+    if not found.name:
+        return ""
+    entries = _asking(found.uri, lambda: _ledger_of(found.name))
+    vouch(entries, name=found.name, version=found.version, pinned=found.pinned, files=found.files)
+    return moved_in_words(entries, found.name, found.version) if by_alias else ""
+
+
+def _ledger_of(name: str) -> tuple[Entry, ...]:
+    import mlflow  # noqa: PLC0415 - as above
+
+    run = find_run(mlflow.MlflowClient(), name)
+    return entries_of(name, run.data.params) if run else ()
+
+
 def _asking(uri: str, ask: Callable[[], T]) -> T:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     try:
         _check_database()
         return ask()
-    except ModelNotFound:
+    except (ModelNotFound, ModelError):
         raise
     except Exception as error:  # whatever a registry that is broken, slow or another's may cause
         if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
@@ -214,18 +250,22 @@ class Cache:
         """Return the version's files, downloaded unless they are here; raises ModelError or RegistryDown."""
         if not allow_unpromoted and not DIGEST.fullmatch(found.pinned or ""):
             raise NotPromoted(uri=found.uri)
-        digest = found.pinned if found.pinned and self.holds(found.pinned) else self._download(found)
-        if found.pinned and digest != found.pinned:
-            raise WrongDigest(expected=found.pinned, found=digest)
+        expected = found.pinned or found.recorded
+        digest = expected if expected and self.holds(expected) else self._download(found)
+        if expected and digest != expected:
+            raise WrongDigest(expected=expected, found=digest)
+        if not found.pinned:
+            logger.warning("%s: no promotion vouches for it", found.uri)
         return Model(str(self._root / digest), name=found.name, version=found.version, digest=digest)
 
     def fetch_whole(self, found: Found) -> Model:
-        """Return all files of a version that MLflow runs itself; raises RegistryDown or ModelNotFound.
+        """Return all files of a version that MLflow runs itself; raises ModelError, RegistryDown or ModelNotFound.
 
-        No digest was recorded for them: a version's files are taken to stay what they were.
+        They are compared with the digest that Slipway recorded when it registered the version. Of a model that others
+        registered there is none: its files are taken to stay what they were.
         """
         place = self._place_of_whole(found)
-        if not _is_ours(place):
+        if not (_is_ours(place) and _is_whole(place, found.files)):
             with self._scratch(found.uri) as scratch:
                 came = _asking(found.uri, lambda: _download_whole(found, scratch))
                 shutil.rmtree(place, ignore_errors=True)
@@ -362,6 +402,9 @@ def _download_files(found: Found, folder: Path) -> None:
     sizes = {
         Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=place)
     }
+    if not sizes and not mlflow.artifacts.list_artifacts(artifact_uri=root):
+        reason = "its files are gone from the artifact store: restore them, or go back with rollback"
+        raise ModelNotFound(uri=found.uri, reason=reason)
     for file in (GRAPH_FILE, DOCUMENT_FILE):
         if file not in sizes:
             raise ModelNotFound(uri=found.uri, reason=_why_absent(root, file))
@@ -394,7 +437,20 @@ def _download_whole(found: Found, folder: Path) -> Path:
     came = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.uri, dst_path=str(folder / "model")))
     if not (came / "MLmodel").is_file():
         raise ModelNotFound(uri=found.uri, reason="it holds no MLflow model")
+    if found.files:
+        check_files(only_files(came), found.files)
     return came
+
+
+def _is_whole(place: Path, files: str | None) -> bool:
+    """Return whether a version's files are here, intact where that can be told; others are thrown away."""
+    if place.is_dir() and files:
+        try:
+            check_files(only_files(place), files)  # a process that ran its code left bytecode there
+        except (ModelError, OSError) as error:
+            logger.warning("cache entry %s is broken (%s), it is fetched again", place.name[:18], error)
+            shutil.rmtree(place, ignore_errors=True)
+    return place.is_dir()
 
 
 def record_refusal(reason: str) -> None:

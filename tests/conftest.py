@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +101,37 @@ def tracking(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     yield workspace
     while mlflow.active_run():
         mlflow.end_run()
+
+
+@pytest.fixture(scope="session")
+def line_registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a registry of two versions of a line, the first promoted; tests get copies."""
+    import mlflow
+
+    from tests.registered import build, copied
+
+    folder = tmp_path_factory.mktemp("line_registry")
+    copied(empty_store.parent, folder)
+    before, here = os.environ.get("MLFLOW_TRACKING_URI"), Path.cwd()
+    os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
+    os.chdir(folder)
+    mlflow.set_tracking_uri(None)
+    try:
+        build(folder)
+    finally:
+        os.chdir(here)
+        del os.environ["MLFLOW_TRACKING_URI"]
+        os.environ |= {"MLFLOW_TRACKING_URI": before} if before else {}
+    return folder
+
+
+@pytest.fixture
+def store(line_registry: Path, tracking: Workspace) -> Any:
+    """A copy of that registry, for this process and for commands."""
+    from tests.registered import Store, copied
+
+    copied(line_registry, tracking.folder)
+    return Store(tracking)
 
 
 @pytest.fixture(scope="session")

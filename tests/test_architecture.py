@@ -20,6 +20,7 @@ MLFLOW_MODULES = {
     "training/registry.py",
     "training/ledger.py",
     "training/flavor.py",
+    "training/stock.py",
     "serving/store.py",
     "serving/pyfunc_runner.py",
 }

@@ -1,7 +1,8 @@
 """`python -m training`: what MLproject's entry points call.
 
 Progress goes to standard output, one line a step; what libraries have to say goes to
-`slipway.log`. Exit codes: 0 done, 2 the user can mend it, 1 we have to, 130 interrupted.
+`slipway.log`. Exit codes: 0 done, 2 the user can mend it, 3 `history` found
+that something was changed behind its back, 1 we have to mend it, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ from training.config import (
     ReproduceConfig,
     RollbackConfig,
 )
-from training.errors import Terminated, TrainingError
+from training.errors import LedgerBroken, NoSuchModel, Terminated, TrainingError
 
 LOG_FILE = Path("slipway.log")
 STARTED = time.perf_counter()
+
+DISAGREES = 3
+"""`history` found that ledger, registry and files do not say the same: an exit code for monitors."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -101,42 +105,48 @@ def roll_back(config: RollbackConfig) -> None:
     """Go back to the champion before, without what only a training needs."""
     from training import ledger, tracking  # noqa: PLC0415 - see above
 
-    tracking.check_tracking()
+    tracking.check_tracking(must_exist=True)
     entry = ledger.rollback(config.name, reason=config.reason)
     say("rollback", f"{entry.name}: version {entry.from_version or 'none'} -> {entry.to_version}")
     say("ledger", f"entry {entry.sequence}: {entry.reason}")
 
 
 def show_history(config: HistoryConfig) -> int:
-    """Print the ledger or the champion at a moment, and what does not add up; 2 where entries are gone."""
+    """Print the ledger or the champion at a moment; 3 where the ledger, the registry and the files do not agree."""
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from training import history, ledger, tracking  # noqa: PLC0415
+    from training import history, ledger, registry, tracking  # noqa: PLC0415
 
-    tracking.check_tracking()
-    found = ledger.settle(config.name)
+    tracking.check_tracking(must_exist=True)
+    try:
+        found = ledger.settle(config.name)
+    except LedgerBroken as error:
+        return refused(str(error), code=DISAGREES)
+    if not found.entries and not registry.is_known(config.name):
+        raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     if config.at:
         print(history.champion_at(found, config.at))
     else:
         terminal = Console()
         (terminal if terminal.is_terminal else Console(width=100)).print(history.table_of(found))
-    for warning in history.findings(found):
-        say("warning", warning)
-    for lost in history.lost_entries(found):
-        return refused(lost)
-    say(
-        "verified",
-        f"a whole chain of {len(found.entries)}; the champion is {found.serving or 'none'}",
-    )
+    for note in history.notes(found):
+        say("warning", note)
+    if faults := history.findings(found):
+        return max(refused(fault, code=DISAGREES) for fault in faults)
+    champion = f"the champion is {found.serving or 'none'}"
+    if found.entries:
+        say("verified", f"a whole chain of {len(found.entries)}; {champion}, its pin and files as promoted")
+    else:
+        say("ledger", f"nothing was entered yet; {champion}")
     return 0
 
 
-def refused(reason: str) -> int:
-    """Print why, leave it on the run that `mlflow run` opened, and return 2."""
+def refused(reason: str, *, code: int = 2) -> int:
+    """Print why, leave it on the run that `mlflow run` opened, and return the exit code."""
     shown = redact(reason, *addresses_around())
     print(f"slipway: {shown}", file=sys.stderr)
     record_refusal(shown)
-    return 2
+    return code
 
 
 def say(step: str, outcome: str) -> None:

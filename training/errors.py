@@ -4,14 +4,19 @@
     ├── UsageError             a parameter is unknown or has no such value
     ├── TrackingUnavailable    runs cannot be recorded
     ├── RegistryError          a version or an alias is not as asked
+    │   ├── NoSuchModel
     │   ├── NoSuchVersion
     │   ├── CannotScore
     │   ├── NotOurs
     │   ├── WrongFiles
+    │   ├── Unvouched          nobody recorded the digest of all its files
+    │   ├── NotLoadable        it asks for a loader, a format or code that is not ours
+    │   ├── StockFailed
     │   ├── ServerSilent
     │   └── NoEarlierChampion
     ├── LedgerError            the record of promotions
     │   ├── LedgerBroken       somebody else changed or deleted it
+    │   ├── TagsDiffer         a version's tags are not what it says
     │   └── Superseded         another writer was first
     ├── CannotAdopt            a file holds no model that can become a version
     ├── SearchFailed           no model but the mean could be fitted
@@ -74,12 +79,25 @@ class RegistryError(TrainingError):
     """A version or an alias is not as asked."""
 
 
+class NoSuchModel(RegistryError):
+    """The registry has no model of this name."""
+
+    def __init__(self, *, name: str, where: str) -> None:
+        super().__init__(
+            f"there is no model {name!r} in the registry at {where}: train it, or set MLFLOW_TRACKING_URI to the one "
+            "that has it",
+            name=name,
+        )
+
+
 class NoSuchVersion(RegistryError):
     """The registry has no such model or version."""
 
-    def __init__(self, *, name: str, version: str, known: list[str]) -> None:
-        has = f"it has {', '.join(known)}" if known else f"train {name} first"
-        super().__init__(f"registry has no {name} version {version}: {has}", name=name, version=version)
+    def __init__(self, *, name: str, version: str, known: list[str], where: str) -> None:
+        has = f"it has {', '.join(known)}" if known else f"train {name} first, or set MLFLOW_TRACKING_URI"
+        super().__init__(
+            f"registry at {where} has no {name} version {version}: {has}", name=name, version=version
+        )
 
 
 class CannotScore(RegistryError):
@@ -112,11 +130,43 @@ class WrongFiles(RegistryError):
     def __init__(self, *, name: str, version: str, fault: str) -> None:
         super().__init__(
             f"{name} version {version} has other files than it was registered with: {fault}: "
-            "restore them, or train again; nothing was promoted",
+            "restore them, or train again; nothing of it was loaded or promoted",
             name=name,
             version=version,
             fault=fault,
         )
+
+
+class Unvouched(RegistryError):
+    """No digest of all files was recorded: the version was registered before there was one, or elsewhere."""
+
+    def __init__(self, *, name: str, version: str, tag: str, found: str) -> None:
+        super().__init__(
+            f"{name} version {version} has no tag {tag}, so nobody vouches for what would be loaded: train again, or "
+            f"look at its files, and where you trust them set the tag to {found}",
+            name=name,
+            version=version,
+            found=found,
+        )
+
+
+class NotLoadable(RegistryError):
+    """A version asks for a loader, a format, a type or code that is not ours."""
+
+    def __init__(self, *, name: str, version: str, fault: str) -> None:
+        super().__init__(
+            f"{name} version {version} is not loaded: {fault}, which Slipway does not write: train again",
+            name=name,
+            version=version,
+            fault=fault,
+        )
+
+
+class StockFailed(RegistryError):
+    """Stock MLflow does not load or score a version that is to be promoted."""
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"stock MLflow gives no answer with this version: {reason}", reason=reason)
 
 
 class ServerSilent(RegistryError):
@@ -129,8 +179,10 @@ class ServerSilent(RegistryError):
 class NoEarlierChampion(RegistryError):
     """There is nothing to roll back to."""
 
-    def __init__(self, *, name: str, version: str) -> None:
+    def __init__(self, *, name: str, version: str, gone: list[str]) -> None:
         now = f"version {version} is the first champion of {name}" if version else f"{name} has no champion"
+        if gone:
+            now = f"all earlier champions of {name} ({', '.join(gone)}) were deleted from the registry"
         super().__init__(f"{now}: there is none to go back to; use promote", name=name, version=version)
 
 
@@ -141,8 +193,15 @@ class LedgerError(TrainingError):
 class LedgerBroken(LedgerError):
     """The ledger was changed or deleted by somebody else."""
 
-    def __init__(self, *, name: str, fault: str, repair: str) -> None:
-        super().__init__(f"the ledger of {name} is broken: {fault}: {repair}", name=name, fault=fault)
+    def __init__(self, *, text: str) -> None:
+        super().__init__(text)
+
+
+class TagsDiffer(LedgerError):
+    """A version's tags are not what the ledger says of it."""
+
+    def __init__(self, *, text: str) -> None:
+        super().__init__(text)
 
 
 class Superseded(LedgerError):

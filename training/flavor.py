@@ -2,7 +2,7 @@
 
 The flavor `slipway` adds the folder `scorer/` and one entry in `MLmodel`; everything else is
 what `mlflow.sklearn` or `mlflow.tensorflow` writes. A network is kept as a `.keras` file, a
-pipeline as skops, with each type that a loader must trust named one by one from the list below: a
+pipeline as skops, with each type that a loader must trust named one by one from the list of `training.loadable`: a
 type that is not on it is refused here, not waved through there. It knows no registry.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ import mlflow.sklearn
 import numpy as np
 import pandas as pd
 import skops.io
+from mlflow.environment_variables import MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING
 from mlflow.models import Model, ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
@@ -29,46 +30,16 @@ from mlflow.types import Schema as MlflowSchema
 from data.schema import Schema
 from serving.scorer import Scorer
 from serving.scorer_format import FORMAT
+from serving.whole import files_digest, only_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.networks import Network, adapted, packages
+from training.loadable import SHIPPED_CODE, TRUSTED
 
 FLAVOR_NAME = "slipway"
 SCORER_FOLDER = "scorer"
-SHIPPED_CODE = ("__init__.py", "transformers.py")
-"""All of this package that a version carries: the feature steps that scikit-learn lacks."""
 
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
 """What stock MLflow needs to run a pipeline."""
-
-TRUSTED = frozenset(
-    [
-        "builtins.object",
-        "functools.partial",
-        "numpy.dtype",
-        "numpy.number",
-        "scipy._lib.array_api_compat.numpy._aliases.asarray",
-        "scipy.interpolate._bsplines.BSpline",
-        "sklearn.compose._column_transformer.make_column_selector",
-        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        "sklearn.gaussian_process.kernels.ConstantKernel",
-        "sklearn.gaussian_process.kernels.DotProduct",
-        "sklearn.gaussian_process.kernels.Matern",
-        "sklearn.gaussian_process.kernels.Product",
-        "sklearn.gaussian_process.kernels.RBF",
-        "sklearn.gaussian_process.kernels.RationalQuadratic",
-        "sklearn.gaussian_process.kernels.Sum",
-        "sklearn.gaussian_process.kernels.WhiteKernel",
-        "sklearn.model_selection._split.KFold",
-        "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
-        "sklearn.neural_network._stochastic_optimizers.SGDOptimizer",
-        "sklearn.tree._tree.Tree",
-        "sklearn.utils._bunch.Bunch",
-        "sklearn.utils.validation.check_array",
-        "training.transformers.CalendarFeatures",
-        "training.transformers.CategoryText",
-    ]
-)
-"""Types that skops does not trust by itself and that pipelines are made of: ours, or those that people adopt."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +50,14 @@ class Logged:
     ----------
     model_uri, model_id : str
         Its address and number.
-    digest : str
-        Of its scorer.
+    digest, files : str
+        Of its scorer, and of all its files as they were before they left this process.
     """
 
     model_uri: str
     model_id: str
     digest: str
+    files: str
 
 
 def log_version(
@@ -117,34 +89,72 @@ def log_version(
     ModelError
         The scorer's folder is broken.
     """
-    info = Model.log(
-        artifact_path=None,
+    return _log(
         name=name,
-        flavor=sys.modules[__name__],
         fitted=model,
         schema=schema,
         scorer_folder=scorer_folder,
         input_example=input_example[list(schema.names)],
         metadata=dict(metadata or {}) or None,
     )
-    return Logged(info.model_uri, info.model_id, info.flavors[FLAVOR_NAME]["digest"])
+
+
+def log_copy(version: Path, scorer_folder: Path, *, name: str = "model") -> Logged:
+    """Log the model of a version's folder with another scorer; nothing of the version is loaded.
+
+    The folder is taken to be checked: `training.registry.Version.folder`.
+    """
+    return _log(name=name, fitted=version, scorer_folder=scorer_folder, validate_serving_input=False)
+
+
+def _log(**options: Any) -> Logged:
+    MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING.set(False)  # it would write MLmodel again
+    digests: list[str] = []
+    info = Model.log(artifact_path=None, flavor=sys.modules[__name__], on_saved=digests.append, **options)
+    return Logged(info.model_uri, info.model_id, info.flavors[FLAVOR_NAME]["digest"], digests[-1])
 
 
 def save_model(
     fitted: Any,
     path: str | Path,
     *,
-    schema: Schema,
     scorer_folder: Path,
-    input_example: pd.DataFrame | None = None,
     mlflow_model: Model | None = None,
+    on_saved: Callable[[str], None] = lambda _: None,
+    validate_serving_input: bool = True,  # noqa: ARG001 - for `Model.log`, which hands on all that it gets
+    **options: Any,
+) -> None:
+    """Write the version's folder: what MLflow writes for this kind of model, and `scorer/`.
+
+    Parameters
+    ----------
+    fitted : Any
+        A model, with `schema`, `input_example` and `metadata`; or a version's folder, whose model is taken.
+    on_saved : callable
+        Told the digest of all files.
+    """
+    digest = Scorer.load(scorer_folder).digest
+    written = mlflow_model or Model()
+    save_stock = _copy_stock if isinstance(fitted, Path) else _save_stock
+    save_stock(fitted, Path(path), written, **options)
+    shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
+    written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=FORMAT, digest=digest)
+    written.save(str(Path(path) / MLMODEL_FILE_NAME))
+    on_saved(files_digest(only_files(Path(path))))
+
+
+def _save_stock(
+    fitted: Any,
+    path: Path,
+    written: Model,
+    *,
+    schema: Schema,
+    input_example: pd.DataFrame | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the version's folder: what MLflow writes for this kind of model, and `scorer/`."""
-    digest = Scorer.load(scorer_folder).digest
-    written, fitted = mlflow_model or Model(), adapted(fitted)
-    save_stock = _save_network if isinstance(fitted, Network) else _save_pipeline
-    save_stock(
+    fitted = adapted(fitted)
+    save = _save_network if isinstance(fitted, Network) else _save_pipeline
+    save(
         fitted,
         str(path),
         mlflow_model=written,
@@ -152,9 +162,16 @@ def save_model(
         input_example=input_example,
         metadata=metadata,
     )
-    shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
-    written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=FORMAT, digest=digest)
-    written.save(str(Path(path) / MLMODEL_FILE_NAME))
+
+
+def _copy_stock(version: Path, path: Path, written: Model) -> None:
+    """Copy all but the scorer, and say in MLmodel what the version's says."""
+    shutil.copytree(version, path, ignore=shutil.ignore_patterns(SCORER_FOLDER))
+    old = Model.load(str(version))
+    written.flavors = dict(old.flavors)
+    written.signature, written.metadata = old.signature, old.metadata
+    written.saved_input_example_info = old.saved_input_example_info
+    written.model_size_bytes = old.model_size_bytes
 
 
 def _save_pipeline(pipeline: Any, path: str, **options: Any) -> None:
@@ -185,13 +202,13 @@ def _save_network(network: Network, path: str, *, signature: ModelSignature, **o
     options["mlflow_model"].signature = signature
 
 
-def load_model(uri: str) -> Any:
-    """Return the fitted pipeline or network of a version, as stock MLflow loads it."""
-    if "tensorflow" not in mlflow.models.get_model_info(uri).flavors:
-        return mlflow.sklearn.load_model(uri)
+def load_model(version: Path) -> Any:
+    """Return the fitted pipeline or network of a version's folder, checked before, as stock MLflow loads it."""
+    if "tensorflow" not in Model.load(str(version)).flavors:
+        return mlflow.sklearn.load_model(str(version))
     from mlflow.tensorflow import load_model as load_network  # noqa: PLC0415 - as above
 
-    return adapted(load_network(uri))
+    return adapted(load_network(str(version)))
 
 
 def _pinned(names: Sequence[str]) -> list[str]:

@@ -14,29 +14,27 @@ Who can write to MLflow's database can write the whole chain anew: docs/registry
 from __future__ import annotations
 
 import getpass
-import hashlib
-import json
 import os
 import re
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
-from typing import Literal
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import mlflow
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from serving.errors import LedgerUnreadable, NotInLedger
+from serving.ledger import RUN_TAG, Entry, Kind, entries_of, find_run, home, moved_in_words, recorded, vouch
+from serving.whole import FILES_TAG
 from training import registry, tracking
-from training.errors import LedgerBroken, NoEarlierChampion, Superseded
+from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 
-Kind = Literal["promotion", "forced", "rollback", "refusal"]
+UNEVEN = timedelta(minutes=5)
+"""How far two writers' clocks may be apart: beyond it one of them is wrong, and each writes its own time."""
 
-RUN_TAG = "slipway.ledger_run"
 LONGEST_REASON = 2000
 """Characters: an entry stays under the 6,000 of a parameter, were each of these to be escaped."""
 
@@ -45,62 +43,6 @@ ABOUT = (
     "chained by hashes. Slipway writes it, and stops where it is changed or deleted. "
     "To read it: `mlflow run . --env-manager local -e history -P name={name}`."
 )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the ledger; each field is a key of its JSON.
-
-    Attributes
-    ----------
-    when : str
-        UTC in ISO 8601, never before the entry that it follows.
-    from_version, to_version : str
-        The champion at that time ("" for none), and the version that was promoted, gone back to or refused.
-    evidence : str
-        The run that holds the figures.
-    previous : str
-        SHA-256 hex of the entry before, "" in the first.
-    nonce : str
-        The writer's own: MLflow lets an equal value pass.
-    """
-
-    name: str
-    sequence: int
-    when: str
-    kind: Kind
-    user: str
-    host: str
-    commit: str
-    from_version: str
-    from_digest: str
-    to_version: str
-    to_digest: str
-    evidence: str
-    policy: str
-    reason: str
-    previous: str
-    nonce: str = field(default_factory=lambda: uuid4().hex)
-
-    @property
-    def text(self) -> str:
-        """The entry as it is kept."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 hex of the text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-    @property
-    def moves(self) -> bool:
-        """Whether the alias moves by it."""
-        return self.kind != "refusal"
-
-    @property
-    def champion(self) -> str:
-        """The champion after it, "" for none."""
-        return self.to_version if self.moves else self.from_version
 
 
 @dataclass(frozen=True)
@@ -138,9 +80,31 @@ class History:
     @property
     def moved_in_words(self) -> str:
         """What was done behind the ledger's back."""
-        now = f"moved to version {self.serving}" if self.serving else "deleted"
-        was = f"version {self.recorded}" if self.recorded else "none"
-        return f"the champion of {self.name} is {was} in the ledger, but its alias was {now} by somebody else"
+        return moved_in_words(self.entries, self.name, self.serving)
+
+    def as_recorded(self, version: registry.Version) -> registry.Version:
+        """Return a version with the digests that the ledger has of it, whatever its tags say now."""
+        said = recorded(self.entries, version.number)
+        if said is None:
+            return version
+        digests = {registry.PINNED_TAG: said.digest, FILES_TAG: said.files}
+        return replace(
+            version, tags={**version.tags, **{tag: digest for tag, digest in digests.items() if digest}}
+        )
+
+    def check(self, version: registry.Version) -> None:
+        """Hold a version's tags to what the ledger says of it; raises TagsDiffer."""
+        tags = version.tags
+        try:
+            vouch(
+                self.entries,
+                name=self.name,
+                version=version.number,
+                pinned=tags.get(registry.PINNED_TAG),
+                files=tags.get(FILES_TAG),
+            )
+        except NotInLedger as error:
+            raise TagsDiffer(text=str(error)) from error
 
     @property
     def marks(self) -> dict[str, Entry]:
@@ -183,15 +147,14 @@ def _go_to(line: list[str], version: str) -> None:
 
 def read(name: str) -> History:
     """Return the ledger of a model and verify its chain; raises LedgerBroken."""
-    run = _find(name)
-    if run is None:
-        return History(name, current=registry.champion(name))
-    texts = {key: text for key, text in run.data.params.items() if re.fullmatch(r"\d{6,}", key)}
-    entries: list[Entry] = []
-    for sequence in range(1, len(texts) + 1):
-        previous = entries[-1].digest if entries else ""
-        entries.append(_verified(name, texts, sequence=sequence, previous=previous))
-    return History(name, run.info.run_id, tuple(entries), registry.champion(name))
+    try:
+        run = find_run(mlflow.MlflowClient(), name)
+        if run is None:
+            return History(name, current=registry.champion(name))
+        entries = entries_of(name, run.data.params)
+    except LedgerUnreadable as error:
+        raise LedgerBroken(text=str(error)) from error
+    return History(name, run.info.run_id, entries, registry.champion(name))
 
 
 def settle(name: str) -> History:
@@ -208,7 +171,7 @@ def settle(name: str) -> History:
         newest = next((entry for entry in reversed(history.entries) if entry.moves), None)
         overtaken, pending = ours is not None and ours != newest, history.pending
         if newest and (overtaken or (pending and newest == history.entries[-1])):
-            registry.promote(name, newest.to_version, digest=newest.to_digest)
+            registry.promote(name, newest.to_version, digest=newest.to_digest, files=newest.to_files)
             ours = newest
         if pending:
             _mark(history)
@@ -245,13 +208,14 @@ def record(
     entry = Entry(
         name=history.name,
         sequence=len(history.entries) + 1,
-        when=max(datetime.now(UTC).isoformat(timespec="milliseconds"), last.when if last else ""),
+        when=_now(last.when if last else ""),
         kind=kind,
         **_who(),
         from_version=history.serving,
         from_digest=current.get(registry.PINNED_TAG) or current.get(registry.DIGEST_TAG, ""),
         to_version=chosen.number,
         to_digest=digest,
+        to_files=chosen.files if kind != "refusal" else "",
         evidence=evidence,
         policy=_plain(policy, 200),
         reason=_plain(reason, LONGEST_REASON),
@@ -263,16 +227,19 @@ def record(
 
 
 def rollback(name: str, *, reason: str = "") -> Entry:
-    """Go back to the champion before the present one.
+    """Go back to the champion before the present one: the newest of them that the registry still has.
 
     Superseded is not tried again here: two people who leave the same version would go back two.
     """
     history = settle(name)
-    champions = history.champions()
-    if len(champions) < 2:
-        raise NoEarlierChampion(name=name, version=history.serving)
-    target = registry.version(name, champions[-2])
+    *earlier, _ = history.champions() or [""]
+    kept = [version for number in earlier if (version := registry.find_version(name, number))]
+    if not kept:
+        raise NoEarlierChampion(name=name, version=history.serving, gone=earlier)
+    gone = earlier[len(earlier) - earlier[::-1].index(kept[-1].number) :]
+    target = history.as_recorded(kept[-1])
     why = reason or f"rolled back from version {history.serving}"
+    why += f" (gone from the registry: {', '.join(gone)})" if gone else ""
     return record(history, target, kind="rollback", reason=why, evidence=target.run_id)
 
 
@@ -296,27 +263,6 @@ def _mark(history: History) -> None:
     registry.tag(history.name, entry.to_version, said)
 
 
-def _find(name: str) -> Run | None:
-    """Return the ledger run, or None where there is none yet."""
-    client = mlflow.MlflowClient()
-    home = client.get_experiment_by_name(_home(name))
-    if home is None:
-        return None
-    if home.lifecycle_stage != "active":
-        repair = f"mlflow experiments restore --experiment-id {home.experiment_id}"
-        raise LedgerBroken(name=name, fault="its experiment was deleted", repair=repair)
-    try:
-        run = client.get_run(home.tags.get(RUN_TAG, ""))
-    except MlflowException as error:
-        if error.error_code not in registry.ABSENT:
-            raise
-        raise LedgerBroken(name=name, fault="its run is gone", repair=_restart(name)) from error
-    if run.info.lifecycle_stage != "active":
-        repair = f"mlflow runs restore --run-id {run.info.run_id}"
-        raise LedgerBroken(name=name, fault="its run was deleted", repair=repair)
-    return run
-
-
 def _create(name: str) -> str:
     """Return the id of the ledger run: our new one, or that of a writer who was first.
 
@@ -325,44 +271,28 @@ def _create(name: str) -> str:
     """
     client, about = mlflow.MlflowClient(), ABOUT.format(name=name)
     tags = {"mlflow.note.content": about, tracking.EXPERIMENT_KIND: "custom_model_development"}
-    home = client.create_experiment(f"{_home(name)} (starting {uuid4().hex})", tags=tags)
+    place = client.create_experiment(f"{home(name)} (starting {uuid4().hex})", tags=tags)
     run_id = str(
-        client.create_run(home, run_name=_home(name), tags={"mlflow.note.content": about}).info.run_id
+        client.create_run(place, run_name=home(name), tags={"mlflow.note.content": about}).info.run_id
     )
     client.set_terminated(run_id)
-    client.set_experiment_tag(home, RUN_TAG, run_id)
+    client.set_experiment_tag(place, RUN_TAG, run_id)
     try:
-        client.rename_experiment(home, _home(name))
+        client.rename_experiment(place, home(name))
     except MlflowException:
-        client.delete_experiment(home)
-        first = _find(name)
+        client.delete_experiment(place)
+        first = find_run(client, name)
         if first is None:
             raise
         return str(first.info.run_id)
     return run_id
 
 
-def _verified(name: str, texts: Mapping[str, str], *, sequence: int, previous: str) -> Entry:
-    """Return one entry; raises LedgerBroken where it is not what the writer of the next one saw."""
-    text = texts.get(f"{sequence:06d}", "")
-    fault = f"entry {sequence} is not an entry: {text[:60]!r}" if text else f"entry {sequence} is missing"
-    with suppress(ValueError, TypeError):
-        entry = Entry(**json.loads(text))
-        if entry.text == text and (entry.name, entry.sequence, entry.previous) == (name, sequence, previous):
-            return entry
-        fault = f"entry {sequence} does not follow entry {sequence - 1}: one of the two was changed"
-    raise LedgerBroken(name=name, fault=fault, repair=_restart(name))
-
-
-def _restart(name: str) -> str:
-    return (
-        f"restore MLflow's database, or rename the experiment {_home(name)!r} to keep it as evidence: "
-        "a new ledger then starts from the present champion"
-    )
-
-
-def _home(name: str) -> str:
-    return f"slipway ledger: {name}"
+def _now(last: str) -> str:
+    """Return the time, as the last entry's where that writer's clock is a little ahead, but not where it was wrong."""
+    now = datetime.now(UTC)
+    little = bool(last) and timedelta(0) < datetime.fromisoformat(last) - now < UNEVEN
+    return last if little else now.isoformat(timespec="milliseconds")
 
 
 def _who() -> dict[str, str]:

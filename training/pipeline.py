@@ -28,6 +28,7 @@ from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe, load_table
+from serving.ledger import Kind
 from serving.scorer import Scorer
 from training import (
     card,
@@ -419,6 +420,8 @@ def judge(
             "promote it with force=true and a reason"
         )
     try:
+        if current:
+            history.check(current)
         trial = Trial.of(version, current, table)
         if len(trial.actual) < gate.FEWEST_ROWS:
             held = "both hold out" if current else "it holds out"
@@ -481,7 +484,7 @@ def enter(
     *,
     run_id: str,
     say: Say,
-    kind: ledger.Kind = "promotion",
+    kind: Kind = "promotion",
 ) -> gate.Decision:
     """Decide about a version and carry it out; decide again where another writer moved the champion meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):
@@ -519,10 +522,12 @@ def tags_of(version: registry.Version, decision: gate.Decision) -> dict[str, str
 
 def promote(config: PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
-    with tracking.open_run() as run:
+    with tracking.open_run(must_exist=True) as run:
+        history = ledger.settle(config.name)
         version = registry.version(config.name, config.version)
+        history.check(version)
         if config.dry_run:
-            decision = _judge_again(config, version, ledger.settle(config.name), run, say)
+            decision = _judge_again(config, version, history, run, say)
             say("dry run", f"{decision.word} it would be, nothing was changed: {decision.reason}")
             return Outcome(version, decision)
         decision = enter(

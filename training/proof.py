@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.errors import ServerSilent
+from training.stock import bare_environment
 
 MOST_ROWS = 1_000
 PATIENCE = 60.0
@@ -84,8 +87,15 @@ def _ask(url: str, body: bytes, kind: str) -> Floats:
 def _server(folder: Path) -> Iterator[str]:
     """Start the server on the version's folder, on a free loopback port, and stop it by its pid."""
     command = [sys.executable, "-m", "serving", "--model", str(folder), "--port", "0"]
-    root = str(Path(__file__).parent.parent)
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=root)
+    root, scratch = str(Path(__file__).parent.parent), tempfile.mkdtemp(prefix="slipway-")
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=root,
+        env=bare_environment(scratch),
+    )
     assert process.stdout is not None
     try:
         said = process.stdout.readline()
@@ -98,6 +108,7 @@ def _server(folder: Path) -> Iterator[str]:
         process.terminate()
         process.wait()
         process.stdout.close()
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _wait(url: str, process: subprocess.Popen[str]) -> None:

@@ -20,7 +20,7 @@ from data.tables import Table, load_table
 from serving.intervals import Intervals
 from serving.scorer import Scorer
 from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
-from training import flavor, registry, tracking
+from training import flavor, ledger, registry, tracking
 from training.compiling import pack_frame
 from training.config import RecalibrateConfig
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
@@ -44,12 +44,13 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
     TooFewToCalibrate
         Fewer than `FEWEST_ROWS` rows have a target and can be scored.
     """
-    with tracking.open_run() as run:
+    with tracking.open_run(must_exist=True) as run:
         old = _old(config)
+        ledger.read(old.name).check(old)
         table = _fresh_rows(config, old)
-        scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)
+        scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)  # all files are compared before the work
         made = _new_table(old, table, scorer)
-        logged = _log(old, table, scorer, made)
+        logged = _log(old, scorer, made)
         tags = {name: value for name, value in old.tags.items() if name in registry.INHERITED_TAGS}
         summary = (
             f"version {old.number} with intervals from {made.rows:,} rows of {table.where}: "
@@ -75,7 +76,7 @@ def _old(config: RecalibrateConfig) -> registry.Version:
         return registry.version(config.name, config.version)
     champion = registry.champion(config.name)
     if champion is None:
-        raise NoSuchVersion(name=config.name, version="@champion", known=[])
+        raise NoSuchVersion(name=config.name, version="@champion", known=[], where=registry.address())
     return champion
 
 
@@ -105,16 +106,11 @@ def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> Intervals
     return made
 
 
-def _log(old: registry.Version, table: Table, scorer: Scorer, made: Intervals) -> flavor.Logged:
-    """Log the same model with the new table."""
-    graph, _ = read_files(old.folder / registry.SCORER_FOLDER)
+def _log(old: registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:
+    """Log the same files with the new table; the model itself is not loaded."""
+    graph, _ = read_files(old.scorer_folder)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, GRAPH_FILE).write_bytes(graph)
         document = replace(scorer.document, intervals=made)
         Path(folder, DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
-        return flavor.log_version(
-            old.pipeline(),
-            schema=scorer.schema,
-            scorer_folder=Path(folder),
-            input_example=table.frame[list(scorer.schema.names)].head(5).reset_index(drop=True),
-        )
+        return flavor.log_copy(old.folder, Path(folder))

@@ -3,15 +3,20 @@
 A version is registered in one request with all its tags, so that a crash leaves either no
 version or a whole one. Nothing here compares models, `training.gate` does; and only
 `training.ledger` moves the alias. What scores is imported where it is needed: a rollback cannot wait for it.
+
+Files are fetched into a private folder, compared with what was recorded, and used from there: what the artifact store
+holds a moment later changes nothing.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +28,16 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from numpy.typing import NDArray
 
+from data.redaction import redact_address
 from data.schema import Schema
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
 from serving.errors import ModelError
 from serving.scorer_format import digest_of, read_document, read_files
-from training.errors import CannotScore, NoSuchVersion, NotOurs, WrongFiles
+from serving.whole import FILES_TAG, check_files, files_digest, only_files, paths_in
+from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.loadable import check_loadable
+from training.stock import predictions_of
 
 if TYPE_CHECKING:
     from training.flavor import Logged
@@ -42,6 +51,9 @@ SPLIT_TAG = "slipway.split"
 HELD_OUT_FROM_TAG = "slipway.held_out_from"
 TARGET_TAG = "slipway.target"
 DIGEST_TAG = "slipway.scorer_digest"
+PAGE = 1000
+"""Versions that the registry gives at once."""
+
 ADOPTED_TAG = "slipway.adopted"
 """Of a model that was fitted elsewhere: the SHA-256 of its file."""
 
@@ -56,12 +68,19 @@ ENTRY_TAG = "slipway.ledger_entry"
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version."""
+    """A registered version.
+
+    Attributes
+    ----------
+    made_here : str
+        The digest of all files of a version that this process made: nobody else's word is needed for it.
+    """
 
     name: str
     number: str
     run_id: str
     tags: Mapping[str, str]
+    made_here: str = ""
 
     @property
     def uri(self) -> str:
@@ -83,15 +102,65 @@ class Version:
         """The SHA-256 of the file that it was adopted from, or nothing."""
         return self.tags.get(ADOPTED_TAG, "")
 
+    @property
+    def files(self) -> str:
+        """The digest of all its files, or nothing where none was recorded."""
+        return self.made_here or self.tags.get(FILES_TAG, "")
+
+    @property
+    def digest(self) -> str:
+        """The recorded digest of its scorer, or nothing: the promoted one where there is one."""
+        return self.tags.get(PINNED_TAG) or self.tags.get(DIGEST_TAG, "")
+
     @cached_property
     def schema(self) -> Schema:
         """The columns that it takes, by its scorer's files."""
-        return read_document(read_files(self.folder / SCORER_FOLDER)[1])[0].schema
+        return read_document(read_files(self.scorer_folder)[1])[0].schema
+
+    @cached_property
+    def scorer_folder(self) -> Path:
+        """Its scorer, fetched once; raises WrongFiles."""
+        return self.folder / SCORER_FOLDER if self.files else self._fetched(SCORER_FOLDER)
 
     @cached_property
     def folder(self) -> Path:
-        """Its files, downloaded once."""
-        return Path(mlflow.artifacts.download_artifacts(self.uri))
+        """All its files, fetched once, of which nothing but what Slipway writes is loaded.
+
+        Raises
+        ------
+        WrongFiles
+            They are not those that were registered.
+        Unvouched
+            Nobody recorded what they were.
+        NotLoadable
+            They ask for a loader or code that is not ours.
+        """
+        folder = self._fetched()
+        if not self.files:
+            found = files_digest(folder)
+            raise Unvouched(name=self.name, version=self.number, tag=FILES_TAG, found=found)
+        check_loadable(folder, name=self.name, version=self.number)
+        return folder
+
+    def _fetched(self, part: str = "") -> Path:
+        """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles."""
+        place = tempfile.mkdtemp(dir=_private_folder())
+        try:
+            uri = f"{self.uri}/{part}".rstrip("/")
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=place))
+            if not paths_in(folder):
+                raise FileNotFoundError("its folder is empty")
+            if not part and self.files:
+                check_files(only_files(folder), self.files)
+            found = _scorer_digest(folder if part else folder / SCORER_FOLDER)
+        except (MlflowException, ModelError, OSError) as error:
+            said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
+            said = str(error) if isinstance(error, ModelError) else said
+            raise WrongFiles(name=self.name, version=self.number, fault=said) from error
+        if self.digest not in ("", found):
+            fault = f"digest {found[:16]}..., recorded was {self.digest[:16]}..."
+            raise WrongFiles(name=self.name, version=self.number, fault=fault)
+        return only_files(folder)
 
     def held_out(self, table: Table) -> NDArray[np.bool_]:
         """Return which rows of a table it did not learn from, bool of shape (n_rows,).
@@ -111,7 +180,7 @@ class Version:
         from serving.scorer import Scorer  # noqa: PLC0415 - see above
         from training.compiling import pack_frame  # noqa: PLC0415
 
-        scorer = Scorer.load(self.folder / SCORER_FOLDER)
+        scorer = Scorer.load(self.scorer_folder)
         absent = [name for name in scorer.schema.names if name not in frame]
         if absent:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])
@@ -121,32 +190,43 @@ class Version:
         """Return the fitted pipeline or network, as stock MLflow loads it."""
         from training import flavor  # noqa: PLC0415 - see above
 
-        return flavor.load_model(self.uri)
+        return flavor.load_model(self.folder)
 
     def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,)."""
-        return np.asarray(mlflow.pyfunc.load_model(self.uri).predict(frame), dtype=np.float64).reshape(-1)
+        """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,).
+
+        What this process made may be loaded in it; other files are loaded in one that knows no secret of ours.
+        """
+        return predictions_of(self.folder, frame, apart=not self.made_here)
 
     def verified_digest(self) -> str:
         """Return the digest of the scorer's files as they are in the registry now; raises WrongFiles, NotOurs."""
-        expected = self.tags.get(PINNED_TAG) or self._tag(DIGEST_TAG)
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                uri = f"{self.uri}/{SCORER_FOLDER}"
-                files = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)
-                graph, document = read_files(Path(files))
-                found = digest_of(graph, read_document(document)[1])
-            except (MlflowException, ModelError, OSError) as error:
-                raise WrongFiles(name=self.name, version=self.number, fault=str(error)) from error
-        if found != expected:
-            fault = f"digest {found[:16]}..., recorded was {expected[:16]}..."
-            raise WrongFiles(name=self.name, version=self.number, fault=fault)
-        return found
+        if not self.digest:
+            self._tag(DIGEST_TAG)
+        self.check_files_now()
+        return self.digest
+
+    def check_files_now(self) -> None:
+        """Compare the files that the registry has now with what was recorded; raises WrongFiles."""
+        shutil.rmtree(self._fetched("" if self.files else SCORER_FOLDER), ignore_errors=True)
 
     def _tag(self, tag: str) -> str:
         if tag not in self.tags:
             raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
         return self.tags[tag]
+
+
+def _scorer_digest(folder: Path) -> str:
+    graph, document = read_files(folder)
+    return digest_of(graph, read_document(document)[1])
+
+
+@cache
+def _private_folder() -> str:
+    """Return a folder that only this user may enter, until the process ends."""
+    folder = tempfile.mkdtemp(prefix="slipway-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def champion(name: str) -> Version | None:
@@ -158,8 +238,25 @@ def version(name: str, number: str) -> Version:
     """Return a version by its number; raises NoSuchVersion."""
     found = find_version(name, number)
     if found is None:
-        raise NoSuchVersion(name=name, version=number, known=[known.number for known in versions(name)])
+        known = [each.number for each in versions(name)]
+        raise NoSuchVersion(name=name, version=number, known=known, where=address())
     return found
+
+
+def address() -> str:
+    """Return where the registry is, without a password."""
+    return redact_address(mlflow.get_registry_uri())
+
+
+def is_known(name: str) -> bool:
+    """Return whether the registry has a model of this name."""
+    try:
+        mlflow.MlflowClient().get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return False
+        raise
+    return True
 
 
 def find_version(name: str, number: str) -> Version | None:
@@ -169,8 +266,13 @@ def find_version(name: str, number: str) -> Version | None:
 
 def versions(name: str) -> list[Version]:
     """Return all versions, oldest first."""
-    found = mlflow.MlflowClient().search_model_versions(f"name = '{name}'", max_results=1000)
-    return sorted(map(_as_version, found), key=lambda known: int(known.number))
+    client, token = mlflow.MlflowClient(), None
+    found: list[Version] = []
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)
+        found += map(_as_version, page)
+        if not (token := page.token):
+            return sorted(found, key=lambda known: int(known.number))
 
 
 def describe_rows(split: Split, schema: Schema, fingerprint: str) -> dict[str, str]:
@@ -196,15 +298,15 @@ def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str],
         source=logged.model_uri,
         run_id=run_id,
         model_id=logged.model_id,
-        tags=dict(tags),
+        tags={**tags, FILES_TAG: logged.files},
         description=description,
     )
-    return _as_version(created)
+    return replace(_as_version(created), made_here=logged.files)
 
 
-def promote(name: str, number: str, *, digest: str) -> None:
-    """Pin the digest of a version's files, then point the champion alias at it."""
-    tag(name, number, {PINNED_TAG: digest})
+def promote(name: str, number: str, *, digest: str, files: str = "") -> None:
+    """Pin the digests of a version's files, then point the champion alias at it."""
+    tag(name, number, {PINNED_TAG: digest, **({FILES_TAG: files} if files else {})})
     _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 

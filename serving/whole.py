@@ -1,0 +1,58 @@
+"""All files of a version under one digest: what a version is trusted by where more of it is loaded than the scorer.
+
+The digest is the SHA-256 of what `sha256sum` prints for the files in the order of their paths, so it can be made
+without Slipway. MLflow adds a file of its own where it fetches a version, and Python its bytecode where it imports
+from one: these are no part of the version, and `only_files` removes them before anything is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+from serving.errors import NotAVersion, WrongDigest
+
+FILES_TAG = "slipway.files_digest"
+"""The digest of all files of a version, as the process that made them saw them."""
+
+ADDED_BY_MLFLOW = "registered_model_meta"
+BYTECODE = "__pycache__"
+
+
+def only_files(folder: Path) -> Path:
+    """Remove what MLflow and Python added to a version's folder, and return it."""
+    (folder / ADDED_BY_MLFLOW).unlink(missing_ok=True)
+    for bytecode in sorted(folder.rglob(BYTECODE)):
+        shutil.rmtree(bytecode, ignore_errors=True)
+    return folder
+
+
+def paths_in(folder: Path) -> list[str]:
+    """Return the version's files, relative to its folder, in order; raises NotAVersion for what is no plain file."""
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()) or "\n" in name or "\\" in name:
+            raise NotAVersion(file=name)
+        if path.is_file() and name != ADDED_BY_MLFLOW and BYTECODE not in name.split("/"):
+            found.append(name)
+    return sorted(found)
+
+
+def files_digest(folder: Path) -> str:
+    """Return the digest of all files of a version; raises NotAVersion."""
+    lines = [f"{_sha256(folder / name)}  {name}\n" for name in paths_in(folder)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check_files(folder: Path, expected: str) -> None:
+    """Raise WrongDigest unless the files in a folder are those of a digest."""
+    found = files_digest(folder)
+    if found != expected:
+        raise WrongDigest(what="digest of all files", expected=expected, found=found)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
