@@ -7,6 +7,7 @@ interrupted) with the reason as the tag `slipway.reason`.
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sqlite3
@@ -28,6 +29,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
+from training.processes import is_gone, this_process
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +38,9 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 """What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+PROCESS_TAG = "slipway.process"
+"""Of a run: the process that writes it, so that one that was killed is told from one at work."""
 
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
@@ -82,7 +87,8 @@ class Run:
 
     def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
         """Log a finished child run."""
-        with mlflow.start_run(run_name=name, nested=True) as child:
+        tags = {PROCESS_TAG: this_process()}
+        with mlflow.start_run(run_name=name, nested=True, tags=tags) as child:
             Run(child.info.run_id, self.experiment_id, opened_by_mlflow=False).log(metrics, params)
 
     def log_figures(self, figures: Mapping[str, Figure]) -> None:
@@ -164,7 +170,9 @@ def open_run(*, must_exist: bool = False) -> Iterator[Run]:
         raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
     run = Run(active.info.run_id, active.info.experiment_id, opened_by_mlflow)
     try:
+        run.log(tags={PROCESS_TAG: this_process()})
         _open_on_runs(run.experiment_id)
+        _close_abandoned(run)
         yield run
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
@@ -173,6 +181,23 @@ def open_run(*, must_exist: bool = False) -> Iterator[Run]:
         mlflow.end_run("KILLED" if killed else "FAILED")
         raise
     mlflow.end_run("FINISHED")
+
+
+def _close_abandoned(run: Run) -> None:
+    """Close the runs of this experiment whose process was killed: nobody else would, and they look at work for ever.
+
+    A run of another machine, or one that cannot be told to be over, is left as it is.
+    """
+    client = mlflow.MlflowClient()
+    words = f"attributes.status = 'RUNNING' AND tags.`{PROCESS_TAG}` LIKE '%_%'"
+    try:
+        running = client.search_runs([run.experiment_id], words, max_results=100)
+        for each in running:
+            if is_gone(each.data.tags[PROCESS_TAG]):
+                client.set_tag(each.info.run_id, "slipway.reason", "its process was killed")
+                client.set_terminated(each.info.run_id, "KILLED")
+    except MlflowException:
+        logging.getLogger(__name__).warning("runs left open could not be closed", exc_info=True)
 
 
 def check_tracking(*, must_exist: bool = False) -> None:

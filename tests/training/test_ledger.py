@@ -222,7 +222,7 @@ def test_an_alias_moved_by_hand_is_reported_and_left_alone(three: list[registry.
     assert (found.serving, found.moved) == ("1", False)
     assert (
         "between entries 2 and 3 somebody else moved the champion from version 2 to 1"
-        in history.findings(found)[0]
+        in history.notes(found)[0]
     )
     client.delete_registered_model_alias(NAME, registry.CHAMPION)
     assert "its alias was deleted by somebody else" in history.findings(ledger.settle(NAME))[-1]
