@@ -118,8 +118,11 @@ class Gate:
         idle = [each for each in new.neighbours if each is not new and each.idle]
         idle.sort(key=lambda each: (each.cycle is not None, each.idle_since))
         for each in idle[: math.ceil(len(idle) / SHARE)]:
-            each.transport.close()
             each.connections.discard(each)
+            if each.scheme == "https":  # TLS says good-bye, and waits for the client to say so
+                each.transport.abort()
+            else:
+                each.transport.close()
         return bool(idle)
 
 

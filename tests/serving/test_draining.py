@@ -43,7 +43,7 @@ def drains(served):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_server_that_stops_says_so_until_the_end(start, line, workers):
     """One slow upload; whoever comes meanwhile is told to go elsewhere, at once, and does not make it longer."""
     with start("--model", str(line), "--workers", str(workers)) as served, connect(served) as slow:
@@ -94,7 +94,13 @@ def test_what_was_sent_before_the_client_could_know_is_answered(start, line):
         assert b" 200 " in rest_of(connection)
 
 
-@pytest.mark.parametrize("signals", [(signal.SIGINT, signal.SIGTERM), (signal.SIGTERM, signal.SIGTERM)])
+@pytest.mark.parametrize(
+    "signals",
+    [
+        (signal.SIGINT, signal.SIGINT),
+        pytest.param((signal.SIGTERM, signal.SIGTERM), marks=pytest.mark.soak),
+    ],
+)
 def test_a_signal_to_every_process_drains_too(start, line, signals):
     """A terminal's Ctrl-C and systemd's SIGTERM reach the workers twice: themselves, and by the parent."""
     with start("--model", str(line)) as served, connect(served) as slow:
@@ -116,6 +122,7 @@ def test_a_signal_to_every_process_drains_too(start, line, signals):
     )
 
 
+@pytest.mark.soak
 def test_a_worker_that_is_rolled_leaves_new_connections_to_the_others(start, line):
     """An upload holds the old worker; meanwhile nobody is told to come again."""
     with start("--model", str(line)) as served, connect(served) as slow:

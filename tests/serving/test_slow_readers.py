@@ -74,6 +74,7 @@ def test_clients_that_never_read_are_dropped(start, line):
     )
 
 
+@pytest.mark.soak
 def test_answers_that_wait_are_held_of_the_workers_memory(start, line):
     """Long before their time is over the slowest go: no number of clients fills the machine, or keeps others out."""
     options = ["--write-seconds", "600", "--memory-bytes", str(100 * 2**20)]
