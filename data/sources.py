@@ -22,6 +22,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 import pyarrow.json as pa_json
+import pyarrow.parquet as pa_parquet
 
 from data import missing, read_only
 from data.delimited import RecordBlocks
@@ -33,6 +34,7 @@ from data.errors import (
     SourceNotFound,
     UnreadableSource,
 )
+from data.joined import is_joined
 from data.names import named
 from data.redaction import redact, redact_address
 from data.schema import Schema
@@ -222,7 +224,20 @@ def _open_files(where: str) -> Source:
             where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
         ) from error
     refuse_duplicates(where, dataset.schema.names)
+    if kind == "parquet":
+        _refuse_joined(paths)
     return FileSource(where=where, dataset=dataset)
+
+
+def _refuse_joined(paths: list[str]) -> None:
+    for path in paths:
+        with Path(path).open("rb") as file:
+            if is_joined(file, pa_parquet.read_metadata(path)):
+                raise UnreadableSource(
+                    where=path,
+                    reason="is more than one Parquet file",
+                    repair="keep each in a file of its own",
+                )
 
 
 def _json_lines(paths: list[str]) -> pa_dataset.JsonFileFormat:

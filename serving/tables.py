@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections import deque
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 
 from data import missing
 from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
+from data.joined import is_joined
 from data.names import named
 from data.schema import Schema
 from serving import parquet_sizes
@@ -93,7 +95,8 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     present = pq.read_schema(pa.BufferReader(body))
     refuse_types(present, schema)
     found = pq.read_metadata(pa.BufferReader(body))
-    _refuse_second_file(body, found)
+    if is_joined(io.BytesIO(body), found):
+        raise Malformed("the body is more than one Parquet file: send one")
     _refuse_shared_prefixes(found)
     if found.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
@@ -148,18 +151,6 @@ def _plain(found: pq.FileMetaData, group: int) -> frozenset[str]:
 def _chunks(found: pq.FileMetaData, group: int) -> list[Any]:
     described = found.row_group(group)
     return [described.column(place) for place in range(described.num_columns)]
-
-
-def _refuse_second_file(body: bytes, found: pq.FileMetaData) -> None:
-    """Refuse a file behind a file: the last one's footer finds the first one's rows, and the others are lost."""
-    footer = len(body) - 8 - int.from_bytes(body[-8:-4], "little")
-    ends = [
-        (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size
-        for group in range(found.num_row_groups)
-        for chunk in _chunks(found, group)
-    ]
-    if body.find(b"PAR1", max(ends, default=4), footer) >= 0:
-        raise Malformed("the body is more than one Parquet file: send one")
 
 
 def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:

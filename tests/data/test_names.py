@@ -38,7 +38,7 @@ def test_the_index_that_pandas_writes_is_no_feature(tmp_path: Path) -> None:
 
 
 def test_saved_twice_it_is_none_either(tmp_path: Path) -> None:
-    """pandas reads its own index back as `Unnamed: 0`."""
+    """Pandas reads its own index back as `Unnamed: 0`."""
     rows().to_csv(tmp_path / "once.csv")
     pd.read_csv(tmp_path / "once.csv").to_csv(tmp_path / "twice.csv")
     assert checked(tmp_path / "twice.csv").features == ("x", "c")

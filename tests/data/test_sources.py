@@ -141,3 +141,17 @@ def test_keys_and_kinds_that_come_late_in_json_lines_are_kept(tmp_path: Path) ->
     table = open_source(str(path)).read()
     assert table["x"].to_pylist()[-3:] == [1.0, 1.5, 2.0]
     assert table["z"].to_pylist()[-3:] == [None, 5, 6]
+
+
+def test_a_parquet_file_behind_another_is_refused(tmp_path: Path) -> None:
+    """The first one's rows were read in place of the second one's, and as many were lost."""
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    pa.parquet.write_table(pa.table({"x": [1.0, 2.0]}), one)
+    pa.parquet.write_table(pa.table({"x": [7.0, 8.0]}), two)
+    joined = tmp_path / "joined.parquet"
+    joined.write_bytes(one.read_bytes() + two.read_bytes())
+    with pytest.raises(UnreadableSource, match=r"joined.parquet: is more than one Parquet file"):
+        open_source(str(joined))
+    assert open_source(str(one)).read().num_rows == 2
+    pa.parquet.write_table(pa.table({"x": [1.0, 2.0]}), one, write_page_index=True)
+    assert open_source(str(one)).read().num_rows == 2
