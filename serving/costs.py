@@ -1,12 +1,13 @@
 """What a body takes once it is decoded, by what can be counted in it before it is.
 
 JSON's figures were measured with orjson 3.13 and CPython 3.11, sixteen kinds of bodies of 8 MiB each: its
-own tree and the Python objects together, at most. Marks within texts count as if they were structure.
+own tree and the Python objects together, at most.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -22,6 +23,9 @@ COST = {b"{": 180, b"[": 90, b",": 60, b":": 50, b'"': 20}
 """Bytes for each mark. A value has a comma behind it, an object's value a colon and two quotes before."""
 CSV_BYTE, CSV_CELL = 6, 24
 """Bytes for each byte and each cell of CSV: its text, where its quotes are, offsets into it, trimmed, as floats."""
+COUNTED_TWICE = 128 * 2**20
+"""Where a body seems to cost more, marks within texts are told from structure."""
+STEP = 2**17
 GZIP_WORST = 1032
 """Bytes out of one byte of deflate."""
 _QUOTED, _BREAKS = re.compile(rb'"[^"]*"'), re.compile(rb"[\r\n]")
@@ -34,30 +38,37 @@ def before_json(body: bytes, limits: Limits) -> None:
     if len(body) <= JSON_COUNTED:
         need(JSON_WORST * len(body))
         return
-    found = {mark: body.count(mark) for mark in COST}
-    # A row is an object or a list, a tensor has two of each; texts may hold brackets too.
-    most = limits.rows + 4 * limits.columns + SLACK
-    if max(found[b"{"], found[b"["]) > most and max(_outside_texts(body)) > most:
-        raise TooLarge(what="rows", limit=limits.rows)
     text = (
         2 if body.isascii() and b"\\" not in body else 6
     )  # a text with one odd letter takes four times its bytes
-    need(text * len(body) + sum(COST[mark] * count for mark, count in found.items()))
+    found = {mark: body.count(mark) for mark in COST}
+    # A row is an object or a list, a tensor has two of each.
+    most = limits.rows + 4 * limits.columns + SLACK
+    if max(found[b"{"], found[b"["]) > most or _cost(found) > COUNTED_TWICE:
+        found = _outside_texts(body)
+        if max(found[b"{"], found[b"["]) > most:
+            raise TooLarge(what="rows", limit=limits.rows)
+    need(text * len(body) + _cost(found))
 
 
-def _outside_texts(body: bytes) -> tuple[int, int]:
-    """Return how many objects and lists there are, in steps that take little memory themselves."""
+def _cost(found: Mapping[bytes, int]) -> int:
+    return sum(COST[mark] * count for mark, count in found.items())
+
+
+def _outside_texts(body: bytes) -> dict[bytes, int]:
+    """Count what is structure, in steps that take little memory themselves."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
-    marks = np.frombuffer(body, dtype=np.uint8)
-    objects = lists = inside = 0
-    for start in range(0, len(marks), JSON_COUNTED):
-        part = marks[start : start + JSON_COUNTED]
-        texts = (np.cumsum(part == ord('"'), dtype=np.uint8) + np.uint8(inside)) & 1
+    codes, found, inside = np.frombuffer(body, dtype=np.uint8), dict.fromkeys(COST, 0), 0
+    for start in range(0, len(codes), STEP):
+        part = codes[start : start + STEP]
+        is_quote = part == ord('"')
+        texts = (np.cumsum(is_quote, dtype=np.uint8) + np.uint8(inside)) & 1
         inside = int(texts[-1])
-        objects += int(np.count_nonzero((part == ord("{")) & (texts == 0)))
-        lists += int(np.count_nonzero((part == ord("[")) & (texts == 0)))
-    return objects, lists
+        outside = part[(texts == 0) | is_quote]
+        for mark in COST:
+            found[mark] += int(np.count_nonzero(outside == ord(mark)))
+    return found
 
 
 def before_gzip(body: bytes, limits: Limits) -> int:
