@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--grpc-compression",
         action="store_true",
-        help="let clients compress gRPC messages, which 15 kB make 16 MiB of before anything can be checked",
+        help="let clients compress gRPC messages: 15 kB may become 16 MiB before anything can be checked",
     )
     line.add_argument("--workers", type=_number(int, 1, 256), default=1)
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")

@@ -30,8 +30,8 @@ class Limits:
     body_seconds : float
         For the headers, and again for the body, to arrive.
     grpc_message_bytes : int
-        Of one message over gRPC, also after its own compression is undone; `body_bytes` where that is less. A message
-        stands in memory three times: as it came, as protobuf has it, and in the tensors.
+        Of one message over gRPC, also after its own compression is undone; `body_bytes` where that is less. A large one
+        is held four times against `memory_bytes`.
     work_seconds : float
         For decoding and scoring.
     in_flight : int

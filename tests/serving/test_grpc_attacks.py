@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Iterator
@@ -15,8 +16,9 @@ import pytest
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from serving.errors import Malformed, RequestError, TooLarge
+from serving.errors import Malformed, RequestError, SlowBody, TooLarge
 from serving.grpc_messages import message
+from serving.grpc_server import _message
 from serving.grpc_wire import check_fields
 from serving.settings import Limits
 from tests.conftest import free_port
@@ -316,3 +318,29 @@ def test_random_bytes_raise_nothing_but_refusals() -> None:
             check_fields(bytes(body), Limits(columns=3))
         except RequestError:
             continue
+
+
+class Silent:
+    """A call whose message never comes."""
+
+    async def read(self) -> bytes:
+        await asyncio.Event().wait()
+        return b""
+
+
+def test_a_message_that_does_not_come_is_waited_for_no_longer_than_may_be() -> None:
+    """And a client that goes is not taken for a slow one; the task can go on either way."""
+
+    async def wait(*, cancelled: bool) -> None:
+        task = asyncio.create_task(
+            _message(Silent(), 60.0 if cancelled else 0.01, asyncio.get_running_loop())
+        )
+        await asyncio.sleep(0)
+        if cancelled:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError if cancelled else SlowBody):
+            await task
+        assert task.cancelling() == int(cancelled)
+
+    asyncio.run(wait(cancelled=False))
+    asyncio.run(wait(cancelled=True))
