@@ -15,10 +15,10 @@ from tests.serving.processes import mark, processes_of, until
 from tests.serving.test_follow import POLL, Load, answered, registry, sources, status  # noqa: F401 - two fixtures
 
 DEADLY = {
-    "kill": ("dies (SIGFPE)", "version that kills its process"),
-    "loop": ("too slow", "version that never ends loading"),
-    "grow": ("too large", "version that takes all memory"),
-    "raise": ("RuntimeError: odd", "version that fails in onnxruntime's own way"),
+    "kill": ("dies (SIGFPE)", "kills its process"),
+    "loop": ("too slow", "never ends loading"),
+    "grow": ("too large", "takes all memory"),
+    "raise": ("RuntimeError: odd", "fails in onnxruntime's own way"),
 }
 LIMITS = ("--load-seconds", "2")
 
