@@ -435,7 +435,7 @@ class App:
         if paths.is_v1(path):
             return v1.state(place["name"], serving.label, ready=not self.draining)
         if place["rest"] == "/ready":
-            return Answer(dump({"name": place["name"], "ready": True}))
+            return self._readiness({"name": place["name"], "ready": not self.draining})
         self.access.check_key(headers)
         return Answer(dump(serving.metadata))
 
@@ -473,7 +473,7 @@ class App:
             "/": lambda: Answer(b'{"status":"alive"}'),  # KServe's first protocol asks so
             "/v1/models": lambda: Answer(dump({"models": list(self._by_name)})),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
-            "/v2/health/ready": self._v2_ready,
+            "/v2/health/ready": lambda: self._readiness({"ready": not self.draining}),
         }
         for key, serving in self._serving.items():
             prefix = serving.model.prefix
@@ -531,14 +531,12 @@ class App:
         return described._replace(body=openapi.under(described.body, prefix)) if prefix else described
 
     def _ready(self) -> Answer:
-        if self.draining:
-            return Answer(b'{"status":"draining"}', 503, (JSON_TYPE, *Draining.headers))
-        return Answer(b'{"status":"ready"}')
+        return self._readiness({"status": "draining" if self.draining else "ready"})
 
-    def _v2_ready(self) -> Answer:
+    def _readiness(self, said: dict[str, Any]) -> Answer:
         if self.draining:
-            return Answer(b'{"ready":false}', 503, (JSON_TYPE, *Draining.headers))
-        return Answer(b'{"ready":true}')
+            return Answer(dump(said), 503, (JSON_TYPE, *Draining.headers))
+        return Answer(dump(said))
 
     def _metrics(self) -> Answer:
         self.telemetry.in_flight.set(self._in_flight)

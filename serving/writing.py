@@ -26,7 +26,7 @@ LEAST_RATE = 500
 """Bytes a second of an answer that a client has to take."""
 TCP_INFO, BYTES_ACKED = getattr(socket, "TCP_INFO", 11), 120
 """Linux's figures of a connection, and where among them stands how many bytes were acknowledged."""
-LAST_SECONDS, LAST_BYTES = 1.0, 8 * 2**20
+LAST_SECONDS, LAST_BYTES = 2.0, 8 * 2**20
 """How long, and how much of, a body is read after its answer: to close at once would take the answer back."""
 
 

@@ -128,3 +128,16 @@ def test_heads_without_a_body_are_sent_too(served):
         assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b'{"x":3}')
         assert b"200 OK" in connection.recv(65536)
+
+
+def test_a_refusal_reaches_a_client_that_is_still_sending(server):
+    """To close in the middle of its body would reset the connection, and take the answer back from it."""
+    head = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000000\r\n\r\n"
+    for _ in range(5):
+        with connect(server) as connection:
+            connection.sendall(head + b" " * 3_000_000)
+            found = b""
+            while part := connection.recv(65536):
+                found += part
+            assert found.startswith(b"HTTP/1.1 413 ")
+            assert found.endswith(b"}")

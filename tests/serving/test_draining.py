@@ -58,6 +58,7 @@ def test_a_server_that_stops_says_so_until_the_end(start, line, workers):
             for path, body in (
                 ("/readyz", None),
                 ("/v2/health/ready", None),
+                (f"/v2/models/{next(iter(served.call('/status')[1]['models']))}/ready", None),
                 ("/invocations", {"inputs": [3]}),
                 ("/predict", {"x": 3}),
                 ("/invocations", b"[" * 300_000),
