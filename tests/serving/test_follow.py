@@ -377,21 +377,24 @@ def wired(empty_store, tmp_path_factory, sources):
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *words]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    wait_for_port(port, 60)
-    client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
-    client.create_registered_model("line")
-    experiment = client.create_experiment("line")  # number 0 keeps its files where the empty store was made
-    for source in sources:
-        run = client.create_run(experiment)
-        client.log_artifacts(run.info.run_id, str(source), "model")
-        tags = {PINNED_TAG: digest_in(source / "scorer")}
-        client.create_model_version("line", f"{run.info.artifact_uri}/model", run.info.run_id, tags=tags)
-    wire = Wire(port)
-    wire.client = client
-    yield wire
-    wire.close()
-    os.killpg(server.pid, signal.SIGTERM)
-    server.wait(60)
+    try:
+        wait_for_port(port, 200)
+        client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
+        client.create_registered_model("line")
+        # experiment 0 keeps its files where the empty store was made
+        experiment = client.create_experiment("line")
+        for source in sources:
+            run = client.create_run(experiment)
+            client.log_artifacts(run.info.run_id, str(source), "model")
+            tags = {PINNED_TAG: digest_in(source / "scorer")}
+            client.create_model_version("line", f"{run.info.artifact_uri}/model", run.info.run_id, tags=tags)
+        wire = Wire(port)
+        wire.client = client
+        yield wire
+        wire.close()
+    finally:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
 
 
 @pytest.fixture
