@@ -18,7 +18,7 @@ _OTHERS = {
     b"\x1f\x8b": "gzip: send the header Content-Encoding: gzip",
     b"PAR1": "Parquet: send the header Content-Type: application/vnd.apache.parquet",
     b"\xff\xff\xff\xff": "an Arrow stream: send the header Content-Type: application/vnd.apache.arrow.stream",
-    b"ARROW1": "an Arrow file: send its Arrow stream, Parquet or CSV, with that Content-Type",
+    b"ARROW1": "an Arrow file: send the header Content-Type: application/vnd.apache.arrow.file",
 }
 """What a body may begin with that is something else."""
 

@@ -136,7 +136,7 @@ def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
     return matrix if np.isfinite(matrix).all() else None
 
 
-def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
+def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Iterable[str] = ()) -> Packed:
     """Pack a record batch or a table; `is_text` where it was read from a CSV file, all strings.
 
     Parameters
@@ -145,6 +145,8 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
         Columns in any order; those that the schema does not name are ignored.
     schema : Schema
         The columns to pack.
+    sent : iterable of str
+        All names that came, where the batch holds only those that the schema knows.
     """
     from serving import arrow_columns  # noqa: PLC0415 - pyarrow takes 60 MB that most workers never need
 
@@ -157,7 +159,7 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False) -> Packed:
             collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
         else:
             collected.lack(column)
-    return collected.packed(present)
+    return collected.packed(sent or present)
 
 
 def pack_row(values: Mapping[str, Any], schema: Schema) -> Packed:

@@ -283,19 +283,21 @@ def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     from serving import tables  # noqa: PLC0415 - as above
 
     try:
-        batches, extra = tables.open_batches(body, kind, schema, limits)
-        return _joined(batches, schema, limits, extra=extra, is_text=kind == CSV)
+        batches, sent = tables.open_batches(body, kind, schema, limits)
+        return _joined(batches, schema, limits, sent=sent, is_text=kind == CSV)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise Malformed(f"the body is no readable {kind}") from error
 
 
-def _joined(batches: Iterable[Any], schema: Schema, limits: Limits, *, extra: int, is_text: bool) -> Rows:
+def _joined(
+    batches: Iterable[Any], schema: Schema, limits: Limits, *, sent: Sequence[str], is_text: bool
+) -> Rows:
     parts: list[Packed] = []
     faults: list[Fault] = []
     rows = count = 0
     for batch in batches:
         _check_size(rows + batch.num_rows or 1, 0, limits)
-        part = pack_arrow(batch, schema, is_text=is_text)
+        part = pack_arrow(batch, schema, is_text=is_text, sent=sent)
         faults += [
             Fault(f.row if f.row is None else f.row + rows, f.column, f.expected, f.found)
             for f in part.faults
@@ -306,7 +308,9 @@ def _joined(batches: Iterable[Any], schema: Schema, limits: Limits, *, extra: in
     _check_size(rows, 0, limits)
     matrix = parts[0].matrix if len(parts) == 1 else np.concatenate([part.matrix for part in parts])
     unseen, missing = _summed(part.unseen for part in parts), _summed(part.missing for part in parts)
-    return _checked(Packed(matrix, tuple(faults[:MOST_FAULTS]), count, unseen, missing), extra)
+    return _checked(
+        Packed(matrix, tuple(faults[:MOST_FAULTS]), count, unseen, missing), len({*sent} - {*schema.names})
+    )
 
 
 def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -36,14 +36,16 @@ COPIES = 2
 _OTHER_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 
 
-def open_batches(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
-    """Return the batches, and how many columns the model does not know."""
+def open_batches(
+    body: bytes, kind: str, schema: Schema, limits: Limits
+) -> tuple[Iterator[Any], Sequence[str]]:
+    """Return the batches, and all names that came; the batches may hold only those that the model knows."""
     if kind == CSV:
         return _csv(body, schema, limits)
     return _parquet(body, schema, limits) if kind == PARQUET else _arrow(body, schema, limits)
 
 
-def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
     if not body.strip():
         raise Malformed("the CSV body is empty: send a header and at least one row")
     before_csv(body, limits)
@@ -58,8 +60,8 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], in
             f"line {1 + line_breaks(body[:place])} is empty, and in a table of one column may be a missing value: "
             'write "" for one'
         )
-    extra = _check_names(table.column_names, schema, limits)
-    return iter(table.to_batches()), extra
+    sent = _check_names(table.column_names, limits)
+    return iter(table.to_batches()), sent
 
 
 def _refuse_quote(body: bytes) -> None:
@@ -90,7 +92,7 @@ def _in_one_block(body: bytes, schema: Schema) -> Any:
         raise
 
 
-def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
     need(parquet_sizes.footer_cost(body))
     present = pq.read_schema(pa.BufferReader(body))
     refuse_types(present, schema)
@@ -100,10 +102,10 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     _refuse_shared_prefixes(found)
     if found.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    extra = _check_names(present.names, schema, limits)
+    sent = _check_names(present.names, limits)
     wanted = [name for name in schema.names if name in set(present.names)]
     _hold(*parquet_sizes.claimed(body, found, wanted), schema, limits)
-    return _row_groups(body, found, wanted), extra
+    return _row_groups(body, found, wanted), sent
 
 
 def _row_groups(body: bytes, found: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
@@ -153,13 +155,13 @@ def _chunks(found: pq.FileMetaData, group: int) -> list[Any]:
     return [described.column(place) for place in range(described.num_columns)]
 
 
-def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], int]:
+def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
     """Read a stream, or a file (Feather), which begins with its name."""
     is_file = body.startswith(FILE_MAGIC)
     opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
     fields = opened(pa.BufferReader(body)).schema
     present = fields.names
-    extra = _check_names(present, schema, limits)
+    sent = _check_names(present, limits)
     refuse_types(fields, schema)
     claim = claimed_by_file(body) if is_file else claimed(body)
     _hold(claim.rows, claim.expanded, schema, limits)
@@ -170,7 +172,7 @@ def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], 
     # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
     reader = opened(pa.BufferReader(body), options=wanted)
     batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
-    return _validated(batches, limits), extra
+    return _validated(batches, limits), sent
 
 
 def _validated(batches: Iterable[Any], limits: Limits) -> Iterator[Any]:
@@ -224,9 +226,9 @@ def _refuse_shared_prefixes(found: pq.FileMetaData) -> None:
         )
 
 
-def _check_names(names: Sequence[str], schema: Schema, limits: Limits) -> int:
+def _check_names(names: Sequence[str], limits: Limits) -> Sequence[str]:
     if len(names) > limits.columns:
         raise TooLarge(what="columns", limit=limits.columns)
     if len(set(names)) != len(names):
         raise Malformed("a column is named twice")
-    return sum(name not in schema.names for name in names)
+    return names

@@ -6,6 +6,7 @@ import time
 import unicodedata
 from datetime import datetime
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from data.schema import Column, Schema
 from serving import near_misses
 from serving.coercion import pack_arrow, pack_columns, pack_row
+from serving.requests import ARROW, CSV, PARQUET
+from tests.serving.test_server import in_every_format
 
 OTHER_FORM = "an ISO 8601 form that is not read here; write 2023-05-01T10:00:00"
 DATES = Schema((Column("when", "datetime"),), target="y")
@@ -148,6 +151,18 @@ def test_other_names_get_no_hint_and_none_is_quoted(server, golden):
     for rows in ([row | {"Hour": 1}], [row, row | {"HOUR": 1}]):
         answer = server.call("/invocations", {"dataframe_records": rows})[1]
         assert answer["errors"][0]["found"].endswith("differs in upper and lower case: did you mean it?")
+
+
+@pytest.mark.parametrize("kind", [CSV, PARQUET, ARROW])
+def test_tables_get_the_hint_too(server, golden, kind):
+    """Of Parquet and Arrow only known columns are read; the names of the others are known all the same."""
+    frame = pd.DataFrame([golden[0]["row"]]).rename(columns={"hour": " Hour", "month": "month "})
+    body = next(body for body, each in in_every_format(frame)[-3:] if each == kind)
+    faults = server.call("/invocations", body, headers={"Content-Type": kind})[1]["errors"]
+    assert {each["column"]: each["found"].split("name ")[-1] for each in faults} == {
+        "hour": "differs in case, blanks or Unicode form: did you mean it?",
+        "month": "has blanks around it: did you mean it?",
+    }
 
 
 def test_many_columns_that_are_absent_take_no_longer():
