@@ -155,7 +155,7 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Itera
     for column in schema.columns:
         if column.name in present:
             values = batch.column(column.name)
-            values = missing.without(values, column, schema) if is_text else values
+            values = missing.without(values, column, schema) if is_text and schema.known_words else values
             collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
         else:
             collected.lack(column)
