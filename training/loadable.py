@@ -22,11 +22,12 @@ SHIPPED_CODE = ("__init__.py", "transformers.py")
 
 KNOWN_CODE = frozenset(
     [
+        "11ef4c429a6da5ca87c87e23d5a3e55d1dc25536fd83c73c4d359588a2825055",
         "4de8cdb933d292d450ee1d17daa3062e8f849ae64da1f78b7d338bb92b6ca681",
         "597cddbbcfd0a03a03656dd47e4494a0e823f1110c403974096f4b9fe6d96ce1",
     ]
 )
-"""SHA-256 of the shipped files, of this release and of those before: a line is added, none is taken away."""
+"""SHA-256 of the files that other releases shipped: those that are shipped now are added to it, none is taken away."""
 
 TRUSTED = frozenset(
     [
@@ -154,7 +155,8 @@ def _strange_files(folder: Path, loader: str) -> str:
 
 def _strange_code(folder: Path) -> str:
     for path in sorted(folder.glob("code/training/*.py")):
-        if hashlib.sha256(path.read_bytes()).hexdigest() not in KNOWN_CODE:
+        content, ours = path.read_bytes(), Path(__file__).parent / path.name
+        if content != ours.read_bytes() and hashlib.sha256(content).hexdigest() not in KNOWN_CODE:
             return f"code/training/{path.name} is none that Slipway ships"
     return ""
 
