@@ -111,7 +111,9 @@ def _parted(address: str) -> tuple[str, str, str]:
 
 def _redacted_rest(scheme: str, rest: str) -> str:
     place, query = _split(rest)
-    if "@" in query:  # it ends a password with a `?` in it, or stands in a value: nobody can tell
+    if "@" in query and not rest.startswith(
+        "/"
+    ):  # it ends a password with a `?` in it, or stands in a value: nobody can tell
         return MASK
     user, at, where = place.rpartition("@")
     if rest.startswith("/") and ":" not in user:  # a file

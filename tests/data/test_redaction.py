@@ -88,6 +88,7 @@ def test_nor_in_a_text_that_quotes_the_secret_alone(secret: str) -> None:
         ("postgresql://me:what?@host/db", "postgresql://***"),
         ("http://me:so#me@host/db", "http://***"),
         ("mssql+pyodbc:///?odbc_connect=DRIVER=x;PWD=p ss", "mssql+pyodbc:///?odbc_connect=***;PWD=***"),
+        ("sqlite:///rows.db?password=a@b/c&mode=ro", "sqlite:///rows.db?password=***&mode=ro"),
         ("sqlite:////data/a@b/c.db", "sqlite:////data/a@b/c.db"),
         ("models:/houses@champion", "models:/houses@champion"),
         ("data/year=2020/x@y.csv", "data/year=2020/x@y.csv"),
