@@ -1,7 +1,7 @@
 """One HTTP connection: uvicorn's parser with limits, and no two ways to read a request's frame.
 
 It sees bytes and a request's frame: what a request means is for `serving.app`, whether a connection
-may stay is for `serving.gate`, and how answers go out is for `serving.writing`. Where readers may take
+may stay is for `serving.admission`, and how answers go out is for `serving.writing`. Where readers may take
 a frame in two ways, it refuses and closes: that is how a body becomes a request.
 """
 
@@ -17,7 +17,7 @@ from serving.errors import HeadTooLarge, NotHttp, RequestError, UnknownCoding
 from serving.writing import Deaf, OneWrite, SecureWrite, Writing
 
 if TYPE_CHECKING:
-    from serving.gate import Gate
+    from serving.admission import Admission
 
 LINGER_SECONDS = 0.5
 """How long a draining worker waits for the request of a connection that has none in work."""
@@ -44,12 +44,12 @@ class Connection(Writing):
         wire = SecureWrite(transport, self.may_close, self.watch_writing) if secure else None
         super().connection_made(wire or OneWrite(transport, self.may_close))  # type: ignore[arg-type]
         self.expect_head(self.limits.body_seconds)
-        self.gate.admit(self)
+        self.admission.admit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of everything."""
         self.head_came()
-        self.gate.forget(self)
+        self.admission.forget(self)
         self.lost = True
         super().connection_lost(exc)
         self.stop_watching()
@@ -168,7 +168,7 @@ class Connection(Writing):
         if self.draining:
             self.cycle.keep_alive = False
         if self.pipeline:
-            self.gate.take_ahead(len(self.pipeline))
+            self.admission.take_ahead(len(self.pipeline))
         return None
 
     def check_method(self) -> None:
@@ -218,7 +218,7 @@ class Connection(Writing):
             waits = bool(self.pipeline) or (cycle is not None and not cycle.response_complete)
         elif waits := bool(self.pipeline):  # the body of the newest of several
             self.pipeline.popleft()
-            self.gate.ahead -= 1
+            self.admission.ahead -= 1
         elif cycle.response_started:
             self.transport.close()
             return
@@ -228,7 +228,7 @@ class Connection(Writing):
 
     def words_of(self, error: RequestError) -> bytes:
         """Return a refusal as it goes over the wire; count it and log it."""
-        answer = self.gate.refusal(error)
+        answer = self.admission.refusal(error)
         lines = [name + b": " + value + b"\r\n" for name, value in answer.headers]
         lines.append(b"content-length: %d\r\n\r\n" % len(answer.body))
         return b"".join((STATUS_LINE[answer.status], *lines, answer.body))
@@ -245,7 +245,7 @@ class Connection(Writing):
             self.say_last_words()
         super().on_response_complete()
         if waiting:
-            self.gate.ahead -= waiting - len(self.pipeline)
+            self.admission.ahead -= waiting - len(self.pipeline)
 
     @property
     def idle(self) -> bool:
@@ -284,16 +284,16 @@ class Connection(Writing):
 
     def end(self) -> None:
         """Close, or tell the next request that the server stops, where no other worker takes it."""
-        if self.idle and self.gate.draining and not self.transport.is_closing():
+        if self.idle and self.admission.draining and not self.transport.is_closing():
             self._unset_keepalive_if_required()
-            self.gate.turn_away(self)
+            self.admission.turn_away(self)
         else:
             super().shutdown()
 
 
-def protocol_class(gate: Gate) -> type[Connection]:
+def protocol_class(admission: Admission) -> type[Connection]:
     """Return what a worker makes for each client."""
-    return type("Connection", (Connection,), {"gate": gate, "limits": gate.limits})
+    return type("Connection", (Connection,), {"admission": admission, "limits": admission.limits})
 
 
 def _meaning(error: httptools.HttpParserError) -> RequestError:

@@ -23,12 +23,12 @@ from typing import Any
 import uvicorn
 
 from data.redaction import log_to
+from serving.admission import Admission
 from serving.app import App, Loaded, load
 from serving.canary import within_limits
 from serving.connection import protocol_class
 from serving.errors import ServingError
 from serving.forbidden import forbid_imports
-from serving.gate import Gate
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
@@ -47,10 +47,10 @@ def load_all(settings: Settings) -> list[Loaded]:
 def run(settings: Settings, servings: list[Loaded], listener: socket.socket) -> None:
     """Serve until told to stop."""
     app = App(servings, settings)
-    gate = Gate(app, settings.limits)
+    admission = Admission(app, settings.limits)
     config = uvicorn.Config(
         app,
-        http=protocol_class(gate),
+        http=protocol_class(admission),
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -65,7 +65,7 @@ def run(settings: Settings, servings: list[Loaded], listener: socket.socket) -> 
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    server = _Server(config, app, gate)
+    server = _Server(config, app, admission)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, lambda *_: _reload(app))
     gc.freeze()  # what was loaded stays: the collector need not walk through it again
@@ -81,10 +81,10 @@ class _Server(uvicorn.Server):
     server: nobody else would take them, so it tells each until the end that the server stops.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, gate: Gate) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, admission: Admission) -> None:
         super().__init__(config)
         self._app = app
-        self._gate = gate
+        self._admission = admission
         self._prepared: dict[Model, Loaded] = {}
         self._stop_grpc: Callable[[], Awaitable[None]] | None = None
 
@@ -166,7 +166,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain both doors at once; the listening socket stays open to the end where no other has it."""
         open_to_the_end: list[Any] = []
-        if self._gate.draining:
+        if self._admission.draining:
             open_to_the_end, self.servers, sockets = self.servers, [], None
         await asyncio.gather(super().shutdown(sockets), *([self._stop_grpc()] if self._stop_grpc else []))
         for server in open_to_the_end:
@@ -175,7 +175,7 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's
         """Drain, however often it is told: a terminal and systemd signal all, and so does the parent."""
         self._app.draining = self.should_exit = True
-        self._gate.draining = self._gate.draining or sig == signal.SIGINT
+        self._admission.draining = self._admission.draining or sig == signal.SIGINT
 
 
 async def _beat(writer: asyncio.StreamWriter, seconds: float) -> None:

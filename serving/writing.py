@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from serving.settings import Limits
 
 if TYPE_CHECKING:
-    from serving.gate import Gate
+    from serving.admission import Admission
 
 LEAST_RATE = 500
 """Bytes a second of an answer that a client has to take."""
@@ -105,7 +105,7 @@ class Deaf:
 class Writing(HttpToolsProtocol):
     """The side of a connection that answers."""
 
-    gate: Gate
+    admission: Admission
     limits: Limits
     ends = lost = False
     write_timer: asyncio.TimerHandle | None = None
@@ -141,14 +141,14 @@ class Writing(HttpToolsProtocol):
         if self.write_timer is None:
             self.taken = self.taken_bytes()
             self.write_timer = self.loop.call_later(self.limits.write_seconds, self.check_taken)
-            self.gate.hold(self, size)
+            self.admission.hold(self, size)
 
     def stop_watching(self) -> None:
         """Look no more."""
         if self.write_timer is not None:
             self.write_timer.cancel()
             self.write_timer = None
-            self.gate.let_go(self)
+            self.admission.let_go(self)
 
     def check_taken(self) -> None:
         """Drop a client that took too little."""
@@ -167,7 +167,7 @@ class Writing(HttpToolsProtocol):
     def drop(self) -> None:
         """End the connection, and free what waits for its client."""
         self.stop_watching()
-        self.gate.dropped()
+        self.admission.dropped()
         self.transport.abort()
 
     def unsent_bytes(self) -> int:

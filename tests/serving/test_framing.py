@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from serving.settings import Limits
 from tests.recorded import recorded
-from tests.serving.wire import converse, gate_of
+from tests.serving.wire import admission_of, converse
 
 GET = b"GET /inner HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CHUNKED = b"%x\r\n%s\r\n0\r\n\r\n" % (len(GET), GET)
@@ -120,7 +120,7 @@ def test_requests_sent_ahead_of_their_answers_are_bounded():
     heard = converse(GET * 1500)
     assert len(heard.requests) == 1001
     assert (heard.statuses, heard.closed) == ([200] * 1001 + [503], True)
-    assert gate_of(Limits()).ahead == 0
+    assert admission_of(Limits()).ahead == 0
 
 
 @pytest.mark.parametrize("size", [2**12, 2**18])

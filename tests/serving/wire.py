@@ -13,8 +13,8 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from serving.admission import Admission
 from serving.connection import protocol_class
-from serving.gate import Gate
 from serving.responses import refused
 from serving.settings import Limits
 
@@ -66,14 +66,14 @@ class Transport(asyncio.Transport):
 
 
 @lru_cache
-def gate_of(limits: Limits) -> Gate:
+def admission_of(limits: Limits) -> Admission:
     """Return what admits the connections that have these limits."""
-    return Gate(SimpleNamespace(refuse_unread=lambda error: refused(error, "id")), limits)
+    return Admission(SimpleNamespace(refuse_unread=lambda error: refused(error, "id")), limits)
 
 
 @lru_cache
 def _class(limits: Limits) -> Any:
-    return protocol_class(gate_of(limits))
+    return protocol_class(admission_of(limits))
 
 
 async def _converse(parts: list[bytes], limits: Limits) -> Heard:

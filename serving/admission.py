@@ -34,7 +34,7 @@ SHARE = 16
 """One in so many of all connections makes room at once where room is needed."""
 
 
-class Gate:
+class Admission:
     """One worker's connections."""
 
     def __init__(self, app: App, limits: Limits) -> None:
