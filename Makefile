@@ -41,7 +41,7 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
 
 test: install ## set-up and all tests
-	@python -m pytest -q -m "not soak"
+	@python -m pytest -q -m "not soak" -n 2 --dist loadfile
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md

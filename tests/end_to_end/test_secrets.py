@@ -81,6 +81,7 @@ def test_a_password_in_the_tables_address_is_recorded_nowhere(
     )
 
 
+@pytest.mark.soak
 def test_a_password_in_the_tracking_address_is_printed_nowhere(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def scored(champion: Workspace, name: str, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.read_csv(champion.folder / "scored.csv")
 
 
+@pytest.mark.soak
 def test_an_environment_of_the_models_own_requirements_is_enough(
     champion: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

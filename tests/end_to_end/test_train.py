@@ -176,6 +176,7 @@ def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> 
     assert champion_of(client, "line") == "2"
 
 
+@pytest.mark.soak
 def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) -> None:
     """A rehearsal changes nothing, another policy asks less, force needs a reason, and all of it is in the ledger."""
     table = str(ROOT / "data" / "samples" / "line.csv")
@@ -261,6 +262,7 @@ def test_a_better_model_on_more_columns_replaces_the_champion(workspace: Workspa
     assert "promote=never was asked for" in never.stdout
 
 
+@pytest.mark.soak
 def test_another_split_under_a_known_name_is_refused(workspace: Workspace) -> None:
     """It would test the champion on rows that it was trained on."""
     table = ["--data", str(ROOT / "data" / "samples" / "line.csv"), "--target", "y"]
@@ -270,6 +272,7 @@ def test_another_split_under_a_known_name_is_refused(workspace: Workspace) -> No
     assert "train under a new name" in refused.stderr
 
 
+@pytest.mark.soak
 def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Workspace, tmp_path: Path) -> None:
     """What a colleague does who has only the repository's address; uv makes the environment."""
     clone = tmp_path / "slipway"
@@ -295,6 +298,7 @@ def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Works
     assert "promoted: line had no champion" in done.stdout
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     ("how", "status"),
     [(signal.SIGTERM, "KILLED"), (signal.SIGKILL, "RUNNING"), (signal.SIGINT, "FINISHED")],

@@ -139,6 +139,7 @@ def test_the_run_says_what_was_promised_and_reached(trained):
     assert metrics["interval_width_50"] < metrics["interval_width_90"] < metrics["interval_width_95"]
 
 
+@pytest.mark.soak
 def test_fresh_rows_make_new_intervals_for_the_same_model(trained):
     """Noise twice as wild makes them wider, and the predictions stay to the bit."""
     workspace, old, _, _ = trained
