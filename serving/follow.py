@@ -14,10 +14,11 @@ import os
 import random
 import threading
 import time
+import weakref
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from serving.errors import (
     CacheDown,
@@ -230,15 +231,17 @@ class _Open:
     def __init__(self, model: Model) -> None:
         paths = Path(model.folder).glob("*") if model.digest else ()
         self._files = {path.name: path.open("rb") for path in paths}
+        self.close = weakref.finalize(self, _close_all, list(self._files.values()))
 
     def read(self) -> dict[str, bytes]:
         for file in self._files.values():
             file.seek(0)
         return {name: file.read() for name, file in self._files.items()}
 
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
+
+def _close_all(files: list[BinaryIO]) -> None:
+    for file in files:
+        file.close()
 
 
 def _files(model: Model) -> list[tuple[str, int, int]]:
