@@ -243,6 +243,7 @@ def test_two_first_trainings_at_once_leave_one_champion_that_can_be_rolled_back(
     assert "no version was champion of line at 2020-01-01 00:00 UTC" in asked.stdout
 
 
+@pytest.mark.soak
 def test_a_better_model_on_more_columns_replaces_the_champion(workspace: Workspace) -> None:
     """`exclude` never moves a row: both versions are judged on the same holdout."""
     frame = load_diabetes(as_frame=True).frame

@@ -31,7 +31,11 @@ def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 50
 
 @pytest.mark.parametrize(
     ("model", "examples"),
-    [("with_intervals", 50), ("line", 50), pytest.param("flights", 200, marks=pytest.mark.soak)],
+    [
+        ("line", 50),
+        pytest.param("with_intervals", 50, marks=pytest.mark.soak),
+        pytest.param("flights", 200, marks=pytest.mark.soak),
+    ],
 )
 def test_generated_requests_find_no_failure_and_no_undocumented_answer(
     start, request, model, examples, tmp_path
