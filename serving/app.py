@@ -190,7 +190,12 @@ class App:
     def _let_go(self, held: Held) -> None:
         """Give back what a request held, and soon after a large one what the allocators keep."""
         held.set(0)
-        if held.peak >= TRIM_BYTES and not self._trims:
+        if held.peak >= TRIM_BYTES:
+            self.trim_soon()
+
+    def trim_soon(self) -> None:
+        """Give back what the allocators keep, in a moment and in a thread."""
+        if not self._trims:
             self._trims = True
             self.loop.call_later(TRIM_SECONDS, self.loop.run_in_executor, self._threads, self._trim)
 

@@ -161,6 +161,7 @@ class _Server(uvicorn.Server):
         self._prepared = {model: serving} if "prepare" in order else {}
         if "swap" in order:
             self._app.swap(serving)
+            self._app.trim_soon()  # of a version that was let go
         return None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
