@@ -67,9 +67,6 @@ ENVIRONMENT = (
 )
 """How the names of variables begin that a worker gets."""
 
-FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
-"""glibc gives a thread a heap of its own where another is busy, which keeps 17 MB for good after a large body."""
-
 logger = logging.getLogger("serving")
 
 
@@ -145,7 +142,7 @@ class Crew:
     def __init__(self, settings: Settings, listener: socket.socket, counters: Path | None) -> None:
         self._settings = settings
         self._listener = listener
-        self._environment = FEW_ARENAS | {
+        self._environment = {
             name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)
         }
         self._workers: list[Worker] = []
