@@ -318,15 +318,22 @@ def test_a_full_worker_refuses_before_parsing_and_still_answers_probes(start, fl
     """One large request fills a worker that takes one; a body that does not come fills nothing."""
     large = {"dataframe_records": [golden[0]["row"]] * 50_000}
     with start("--model", str(flights), "--in-flight", "1") as served:
-        working = threading.Thread(target=served.call, args=("/invocations", large))
+        stop = threading.Event()
+
+        def fill() -> None:
+            while not stop.is_set():  # a small request that comes first refuses the large one
+                served.call("/invocations", large)
+
+        working = threading.Thread(target=fill)
         working.start()
-        refused = []
-        while working.is_alive() and not refused:
+        refused, until = [], time.monotonic() + 30
+        while not refused and time.monotonic() < until:
             status, _, headers = served.call("/invocations", one_row(golden))
             refused += [headers["Retry-After"]] if status == 503 else []
             assert served.call("/livez")[0] == served.call("/metrics")[0] == 200
-        assert refused == ["1"]
+        stop.set()
         working.join()
+        assert refused == ["1"]
         assert served.call("/invocations", one_row(golden))[0] == 200
 
 
