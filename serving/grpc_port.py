@@ -30,7 +30,7 @@ class Reserved:
 def reserve(host: str, port: int) -> Reserved:
     """Keep a port for the workers' gRPC servers, 0 for any free one; raises SettingsError where it is in use."""
     if not find_spec("grpc_reflection"):
-        raise SettingsError("--grpc-port needs gRPC: pip install 'slipway[grpc]'")
+        raise SettingsError("--grpc-port needs gRPC: pip install '.[grpc]' in Slipway's folder")
     with ExitStack() as kept:
         try:
             for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):

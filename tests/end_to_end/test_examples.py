@@ -127,7 +127,7 @@ def test_a_page_run_as_it_stands_answers_what_it_says_and_what_stock_mlflow_says
     """Training in float32 differs a little between kinds of CPU, so the page's own figure is held to 2 %."""
     page = page_of(name)
     if "keras" in "".join(page.files.values()) and not find_spec("tensorflow"):
-        missing_part("TensorFlow (pip install 'slipway[tensorflow]')")
+        missing_part("TensorFlow (pip install '.[tensorflow]')")
     for file, source in page.files.items():
         (workspace.folder / file).write_text(source)
     with served(page, workspace) as port:

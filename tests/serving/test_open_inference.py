@@ -527,7 +527,7 @@ def test_grpc_without_its_packages_is_refused_at_the_start(flights) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert (done.returncode, "pip install 'slipway[grpc]'" in done.stderr) == (2, True)
+    assert (done.returncode, "pip install '.[grpc]'" in done.stderr) == (2, True)
 
 
 def test_triton_says_our_error(both) -> None:

@@ -132,7 +132,7 @@ def test_a_joint_call_is_checked_at_a_small_price(linear) -> None:
 def test_a_keras_network_answers_joined_requests_as_single_ones(tmp_path) -> None:
     """In float32, through TensorFlow: still within a millionth, at every size of a group; no progress bars."""
     if not find_spec("tensorflow"):
-        missing_part("TensorFlow (pip install 'slipway[tensorflow]')")
+        missing_part("TensorFlow (pip install '.[tensorflow]')")
     import keras
 
     keras.utils.set_random_seed(0)

@@ -60,7 +60,9 @@ class NoTensorFlow(CompilingError):
     """A Keras network is to be read, and what reads it is not installed."""
 
     def __init__(self, *, path: str) -> None:
-        super().__init__(f"{path} takes TensorFlow to read: pip install 'slipway[tensorflow]'", path=path)
+        super().__init__(
+            f"{path} takes TensorFlow to read: pip install '.[tensorflow]' in Slipway's folder", path=path
+        )
 
 
 class UnreadableNetwork(CompilingError):

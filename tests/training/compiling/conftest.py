@@ -23,7 +23,7 @@ def one_thread() -> Iterator[None]:
 def keras() -> Any:
     """Keras, whose import takes seconds."""
     if importlib.util.find_spec("tensorflow") is None:
-        missing_part("TensorFlow (pip install 'slipway[tensorflow]')")
+        missing_part("TensorFlow (pip install '.[tensorflow]')")
     import keras
 
     return keras

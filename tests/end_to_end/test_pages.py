@@ -1,0 +1,219 @@
+"""Every command of every page runs as it is printed; folders, ports and the host's name alone are others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT, free_port, wait_for_port
+
+FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
+COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx) |KEY=")
+SERVER = re.compile(r"(python -m serving |mlflow models serve )")
+ELSEWHERE = {
+    "docs/from-flask.md": "tests/end_to_end/test_from_flask.py",
+    "docs/examples/clusters.md": "tests/end_to_end/test_examples.py",
+    "docs/examples/digits.md": "tests/end_to_end/test_examples.py",
+    "docs/examples/keras.md": "tests/end_to_end/test_examples.py",
+    "docs/examples/recommender.md": "tests/end_to_end/test_examples.py",
+}
+"""Pages that a test of their own runs."""
+
+NOT_HERE = {
+    "make": "what CI itself calls",
+    "pip install": "the environment of the tests has all extras",
+    "uvx openapi-python-client": "tests/serving/test_clients.py generates that client",
+    'echo \'{"content_type_overrides"': "its settings, in the same test",
+    "python -m serving --model models:/clusters@champion": "tests/end_to_end/test_examples.py",
+    "mlflow run . --env-manager local -e adopt -P model=/path/to/houses.keras": "needs TensorFlow: test_networks.py",
+}
+"""Commands by their beginning, and why they are not run here."""
+
+
+def blocks_of(page: Path) -> list[list[str]]:
+    """Return a page's blocks of commands, fenced or indented, each as lines that a shell reads whole."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.findall(r"^```(?:bash|sh)\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    rest = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"(?:^    .*\n?)+", rest, flags=re.MULTILINE)
+    blocks = [block for block in (*fenced, *map(textwrap.dedent, indented)) if COMMAND.match(block)]
+    return [whole_lines(block) for block in blocks]
+
+
+def whole_lines(block: str) -> list[str]:
+    """Join the lines of a command that goes on in an open quote or behind a backslash."""
+    lines: list[str] = []
+    held = ""
+    for line in block.strip().splitlines():
+        held = f"{held}\n{line}" if held else line
+        if is_whole(held):
+            lines, held = [*lines, held], ""
+    assert not held, f"a quote stays open: {held}"
+    return lines
+
+
+def is_whole(command: str) -> bool:
+    """Whether a shell would not wait for more."""
+    try:
+        shlex.split(command, comments=True)
+    except ValueError:
+        return False
+    return not command.endswith("\\")
+
+
+PAGES = {
+    str(page.relative_to(ROOT)): blocks
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if (blocks := blocks_of(page))
+}
+
+
+@dataclass
+class Desk:
+    """A folder with the files that the pages name, a registry of flights, and one server at a time."""
+
+    folder: Path
+    environment: dict[str, str]
+    port: int = field(default_factory=free_port)
+    server: subprocess.Popen[bytes] | None = None
+
+    def run(self, command: str) -> None:
+        """Run one command, a server until the next one comes."""
+        if SERVER.match(command):
+            return self.serve(command)
+        done = subprocess.run(
+            ["bash", "-e", "-c", self.here(command)],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        assert '"error' not in done.stdout, f"{command}\n{done.stdout[-2000:]}"
+        return None
+
+    def here(self, command: str) -> str:
+        """Return the command with folders, ports and hosts of this test."""
+        for printed, ours in (
+            ("mlflow run .", f"mlflow run {ROOT}"),
+            ("/path/to/", f"{self.folder}/"),
+            ("source .venv/bin/activate", "true"),
+            ("http://models.example.com:8080", f"http://127.0.0.1:{self.port}"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("5002", str(self.port)),
+        ):
+            command = command.replace(printed, ours)
+        return command
+
+    def serve(self, command: str) -> None:
+        """Start a server in place of the one before, and wait until it is ready."""
+        self.stop()
+        words = shlex.split(self.here(command), comments=True)
+        if "--port" not in words:
+            words += ["--port", str(self.port)]
+        self.server = subprocess.Popen(words, cwd=self.folder, env=self.environment)
+        wait_for_port(self.port, 60)
+        assert self.server.poll() is None, command
+        if "--tls-cert" not in words:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=20) as answer:
+                assert answer.status == 200
+
+    def stop(self) -> None:
+        """End the server that runs."""
+        if self.server is None:
+            return
+        self.server.terminate()
+        self.server.wait(30)
+        self.server = None
+
+
+@pytest.fixture(scope="module")
+def registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """Four versions of flights, three of which were champion, and the files that the pages name."""
+    folder = tmp_path_factory.mktemp("pages")
+    shutil.copy(empty_store, folder / "mlflow.db")
+    desk = Desk(
+        folder,
+        {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
+            "XDG_CACHE_HOME": str(folder / "cache"),
+            "CURL_HOME": str(folder),
+        },
+    )
+    (folder / ".curlrc").write_text("fail-with-body\n")
+    write_files(folder)
+    train = f"{sys.executable} -m training train --data {FLIGHTS} --target arr_delay --exclude date --trials 1 --time_budget 5"
+    fresh = f"{sys.executable} -m training recalibrate --name flights --data {folder}/fresh.csv"
+    force = f"{sys.executable} -m training promote --name flights --force true --reason page --version"
+    for command in (train, fresh, f"{train} --seed 1", fresh, f"{force} 2", f"{force} 4"):
+        desk.run(command)
+    return desk
+
+
+def write_files(folder: Path) -> None:
+    """Write what the pages call houses.csv, new.csv, fresh.csv, rows.csv, cert.pem and so on."""
+    random = np.random.default_rng(1)
+    area, rooms = random.uniform(30, 200, 300).round(1), random.integers(1, 7, 300)
+    houses = pd.DataFrame({"area": area, "rooms": rooms, "price": 2_000 * area + 9_000 * rooms})
+    houses["price"] += random.normal(0, 9_000, 300).round()
+    houses.to_csv(folder / "houses.csv", index=False)
+    houses.drop(columns="price").head(20).to_csv(folder / "new.csv", index=False)
+    flights = pd.read_csv(FLIGHTS)
+    flights.to_csv(folder / "flights.csv", index=False)
+    flights.tail(3_000).to_csv(folder / "fresh.csv", index=False)
+    flights.drop(columns=["date", "arr_delay"]).head(20).to_csv(folder / "rows.csv", index=False)
+    subject = ["-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
+    subprocess.run(made, check=True, capture_output=True)
+
+
+@pytest.fixture
+def desk(registry: Desk) -> Iterator[Desk]:
+    """The same with the champion served, as `make serve` does."""
+    registry.serve("python -m serving --model models:/flights@champion")
+    yield registry
+    registry.stop()
+
+
+def why_not_here(command: str) -> str:
+    """Return why a command is not run here, or nothing."""
+    return next((reason for start, reason in NOT_HERE.items() if command.startswith(start)), "")
+
+
+def test_each_command_of_the_pages_is_found() -> None:
+    """Else the test below would run nothing: the pages that have commands, and how each begins, are known."""
+    assert {"README.md", "docs/serving.md", "docs/gate.md", "docs/intervals.md", *ELSEWHERE} <= set(PAGES)
+    commands = [command for blocks in PAGES.values() for block in blocks for command in block]
+    assert all(any(command.startswith(start) for command in commands) for start in NOT_HERE)
+    assert all((ROOT / test).is_file() for test in ELSEWHERE.values())
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in ELSEWHERE])
+def test_the_commands_of_a_page_run_as_they_are_printed(page: str, desk: Desk) -> None:
+    """One after the other, in one folder, as a reader would: each ends well, each answer is no error."""
+    for block in PAGES[page]:
+        commands = [command for command in block if not why_not_here(command)]
+        together = [command for command in commands if not SERVER.match(command)]
+        if any(command.startswith("KEY=") for command in together):  # what it sets is for the next lines
+            desk.run("\n".join(together))
+            commands = [command for command in commands if SERVER.match(command)]
+        for command in commands:
+            desk.run(command)
