@@ -159,7 +159,8 @@ def registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Des
     )
     (folder / ".curlrc").write_text("fail-with-body\n")
     write_files(folder)
-    train = f"{sys.executable} -m training train --data {FLIGHTS} --target arr_delay --exclude date --trials 1 --time_budget 5"
+    words = f"--data {FLIGHTS} --target arr_delay --exclude date --trials 1 --time_budget 5"
+    train = f"{sys.executable} -m training train {words}"
     fresh = f"{sys.executable} -m training recalibrate --name flights --data {folder}/fresh.csv"
     force = f"{sys.executable} -m training promote --name flights --force true --reason page --version"
     for command in (train, fresh, f"{train} --seed 1", fresh, f"{force} 2", f"{force} 4"):
