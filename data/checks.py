@@ -20,6 +20,7 @@ from data.errors import (
     UnusableColumn,
     UnusableTarget,
 )
+from data.figures import number
 from data.names import why_no_feature
 from data.tables import Table
 
@@ -127,7 +128,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
     if (values == values[0]).all():
         yield UnusableTarget(
             target=target,
-            found=f"is {values[0]:g} in all {len(values)} rows",
+            found=f"is {number(values[0], 6)} in all {len(values)} rows",
             repair="a constant needs no model; name another column",
         )
 

@@ -35,6 +35,7 @@ import yaml
 
 from data.errors import ContractError, nearest
 from data.faults import Fault, at
+from data.figures import number
 from data.schema import KINDS, Kind
 from data.tables import Table, seconds
 
@@ -299,7 +300,7 @@ def _broken_by(contract: Contract, table: Table, name: str, promise: Promise) ->
     cells = pd.Series(values, index=pd.RangeIndex(len(table)))
     for what, places in _failures(cells, _checks(contract, name, promise), unique=promise.unique):
         first = table.frame[name].iloc[places[0]]
-        shown = f"{first:.6g}{unit}" if isinstance(first, float) else repr(str(first)[:40])
+        shown = f"{number(first, 6)}{unit}" if isinstance(first, float) else repr(str(first)[:40])
         broken = np.isin(np.arange(len(table)), places)
         yield Fault(name, f"{shown} is {what}", "mend the rows, or the contract", *at(broken))
 

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data.figures import number
 from data.schema import DATE_PATTERN
 from data.tables import Table
 
@@ -145,7 +146,7 @@ def _of_column(table: Table, name: str) -> Iterator[Fault]:
         )
     codes, uniques = pd.factorize(values)
     if len(uniques) == 1 and not missing.any():
-        value = uniques[0] if kind in ("category", "datetime") else f"{uniques[0]:g}"
+        value = uniques[0] if kind in ("category", "datetime") else number(uniques[0], 6)
         yield Fault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
     elif kind == "number" and _counts_rows(table.numbers(name)):
         yield Fault(name, "counts the rows", "exclude it: a row's number is not known when you predict")

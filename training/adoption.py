@@ -27,6 +27,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from data.checks import Checked, check_table
 from data.errors import MissingColumn, UnusableColumn
+from data.figures import figure
 from data.fingerprint import fingerprint
 from data.schema import Column, Schema
 from data.sources import open_source
@@ -241,7 +242,7 @@ def summary(schema: Schema, model: Any, errors: Scores, config: AdoptConfig) -> 
     count = len(schema.columns)
     return (
         f"{type(model).__name__} adopted from {config.path.name}, {count} column{'s' * (count != 1)}; "
-        f"RMSE {report.figure(errors.rmse, config.unit)} on {errors.rows:,} rows that it may have learned from"
+        f"RMSE {figure(errors.rmse, config.unit)} on {errors.rows:,} rows that it may have learned from"
     )
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from data.figures import figure, number, percent
 from data.schema import Column, Schema
 from serving.scorer_format import Value
-from training import comparison, gate, page, report
+from training import comparison, page, report
 from training.assessment import Assessment, Part
 from training.compiling.writing import raw_row
 from training.config import TrainConfig
@@ -83,7 +84,7 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
 
 
 def _what(made: Made) -> list[str]:
-    summary = report.summary(made.rows.schema, made.choice, made.evaluation)
+    summary = report.summary(made.rows.schema, made.choice, made.evaluation, made.assessment)
     decision = made.outcome.decision
     return [
         page.paragraph(
@@ -129,8 +130,7 @@ def _split(made: Made) -> list[str]:
 def _chosen(made: Made) -> list[str]:
     ranked = sorted(made.choice.candidates, key=lambda candidate: candidate.cv_rmse)
     rows = [
-        [candidate.family, report.figure(candidate.cv_rmse, made.unit, candidate.cv_rmse_se)]
-        for candidate in ranked
+        [candidate.family, figure(candidate.cv_rmse, made.unit, candidate.cv_rmse_se)] for candidate in ranked
     ]
     return [
         page.paragraph(f"By cross-validated RMSE on the training rows: {made.choice.best.family}."),
@@ -208,8 +208,8 @@ def _limits(made: Made) -> list[str]:
             "categories that are not listed there, were not tested."
         ),
         page.paragraph(
-            f"Training saw a target from {report.figure(float(target.min()), made.unit)} to "
-            f"{report.figure(float(target.max()), made.unit)}."
+            f"Training saw a target from {figure(float(target.min()), made.unit)} to "
+            f"{figure(float(target.max()), made.unit)}."
         ),
         page.paragraph(f"Slices of fewer than {comparison.FEWEST_SLICE_ROWS} holdout rows were not judged."),
     ]
@@ -260,7 +260,7 @@ def _beside_mean(assessment: Assessment) -> str:
 
 
 def _change(change: comparison.Change) -> str:
-    return f"{gate.percent(change.change)} [{gate.percent(change.low)}, {gate.percent(change.high)}]"
+    return f"{percent(change.change)} [{percent(change.low)}, {percent(change.high)}]"
 
 
 def _named(column: Column) -> str:
@@ -276,4 +276,4 @@ def _seen(column: Column) -> str:
         return "true, false" if column.kind == "boolean" else ""
     if column.kind == "datetime":
         return " to ".join(report.day(moment) for moment in (column.minimum, column.maximum))
-    return f"{column.minimum:.6g} to {column.maximum:.6g}"
+    return f"{number(column.minimum, 6)} to {number(column.maximum, 6)}"

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import binom
 
+from data.figures import figure
 from serving.intervals import Intervals
 from serving.scorer import Scorer
 
@@ -128,6 +129,6 @@ def in_words(found: list[Reached], intervals: Intervals, unit: str | None) -> st
     width = "widths follow the row" if intervals.adaptive else "one width for all rows"
     return (
         f"{shown.share:.1%} of the holdout inside at {shown.nominal:.0%} ({shown.low:.1%} to {shown.high:.1%} is "
-        f"chance), {shown.mean_width:.4g}{f' {unit}' if unit else ''} wide on average; "
+        f"chance), {figure(shown.mean_width, unit)} wide on average; "
         f"{width}, from {intervals.rows:,} {intervals.method} rows"
     )

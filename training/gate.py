@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from data.figures import figure, number, percent
 from data.schema import Schema
 from serving.scorer_format import TOLERANCE
 from training.comparison import CONFIDENCE, POWER, Change, Slice
@@ -175,7 +176,12 @@ def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:
             f"{row_microseconds:.0f} µs",
             f"at most {MOST_ROW_MICROSECONDS:.0f} µs",
         ),
-        Check("size", megabytes <= MOST_MEGABYTES, f"{megabytes:.2g} MB", f"at most {MOST_MEGABYTES:.0f} MB"),
+        Check(
+            "size",
+            megabytes <= MOST_MEGABYTES,
+            f"{number(megabytes, 2)} MB",
+            f"at most {MOST_MEGABYTES:.0f} MB",
+        ),
     ]
 
 
@@ -206,13 +212,3 @@ def power_in_words(change: Change) -> str:
         f"with {change.rows:,} rows a change of {seen} in RMSE would be seen {POWER:.0%} of the time; "
         f"to see {percent(half, sign=False)} takes {change.rows_to_see(half):,} rows"
     )
-
-
-def percent(share: float, *, sign: bool = True) -> str:
-    """Return a share in percent, to two digits."""
-    return f"{100 * share:{'+' if sign and share else ''}.2g} %"
-
-
-def figure(value: float, unit: str = "") -> str:
-    """Return four digits and the unit."""
-    return f"{value:.4g}{' ' + unit if unit else ''}"

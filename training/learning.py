@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from data.figures import percent
 from training.comparison import Change, Draws, compare
-from training.gate import percent
 
 DOUBLINGS = 3
 FEWEST_ROWS = 20

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from data.checks import Checked, check_table
 from data.contract import Contract
 from data.errors import DataError, FaultsFound
+from data.figures import figure
 from data.fingerprint import fingerprint
 from data.names import why_no_feature
 from data.schema import Schema
@@ -127,7 +128,7 @@ def train(config: TrainConfig, say: Say) -> Outcome:
         assessment = assess(rows, choice, evaluation, seed=config.seed)
         figures = record(job, rows, choice, evaluation, assessment)
         logged, promised = log_model(job, rows, choice)
-        summary = report.summary(rows.schema, choice, evaluation)
+        summary = report.summary(rows.schema, choice, evaluation, assessment)
         version = register(job, rows, logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
@@ -216,7 +217,7 @@ def search(job: Job, rows: Rows) -> Choice:
     config, say = job.config, job.say
 
     def on_candidate(candidate: Candidate) -> None:
-        error = report.figure(candidate.cv_rmse, rows.schema.target_unit, candidate.cv_rmse_se)
+        error = figure(candidate.cv_rmse, rows.schema.target_unit, candidate.cv_rmse_se)
         say("try", f"{candidate.family}: cross-validated RMSE {error} ({candidate.fit_seconds:.1f} s)")
         job.run.log_nested(
             candidate.family,
@@ -271,7 +272,7 @@ def record(
     job.say(
         "evaluate",
         f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
-        f"the mean alone {report.figure(evaluation.dummy.rmse, unit)}",
+        f"the mean alone {figure(evaluation.dummy.rmse, unit)}",
     )
     if assessment.curve:
         job.say("learn", str(assessment.curve))

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.checks import check_table
+from data.figures import figure
 from data.fingerprint import fingerprint, row_digests
 from data.sources import open_source
 from data.tables import Table, load_table
@@ -49,12 +50,13 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
         ledger.read(old.name).check(old)
         table = _fresh_rows(config, old)
         scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)  # all files are compared before the work
-        made = _new_table(old, table, scorer)
+        made, scale = _new_table(old, table, scorer)
+        reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
         logged = _log(old, scorer, made)
         tags = {name: value for name, value in old.tags.items() if name in registry.INHERITED_TAGS}
         summary = (
             f"version {old.number} with intervals from {made.rows:,} rows of {table.where}: "
-            f"half width at {made.coverage[-1]:.0%} {made.quantile[-1]:.4g} times the scale"
+            f"{made.coverage[-1]:.0%} intervals are ±{reach}{' on average' if made.adaptive else ''}"
         )
         new = registry.register(
             old.name,
@@ -88,8 +90,8 @@ def _fresh_rows(config: RecalibrateConfig, old: registry.Version) -> Table:
     return check_table(known, target=old.target).table
 
 
-def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> Intervals:
-    """Return the quantiles on rows that have a target and a prediction."""
+def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> tuple[Intervals, float]:
+    """Return the quantiles on rows that have a target and a prediction, and the mean scale of those."""
     absent = [name for name in scorer.schema.names if name not in table.frame]
     if absent:
         raise CannotScore(name=old.name, version=old.number, column=absent[0])
@@ -103,7 +105,7 @@ def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> Intervals
     before = scorer.document.intervals
     made = table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
-    return made
+    return made, float(found[known, 1].mean())
 
 
 def _log(old: registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:

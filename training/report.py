@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from data.figures import alike, figure, with_unit
 from data.schema import Schema
 from data.splits import Split
 from serving.scorer import Scorer
@@ -26,21 +27,6 @@ from training.search import Choice
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
-
-
-def figure(value: float, unit: str | None = None, standard_error: float | None = None) -> str:
-    """Write a number with as many digits as its standard error leaves meaning, and its unit.
-
-    >>> figure(17.23456, "min", 0.31)
-    '17.23 ± 0.31 min'
-    >>> figure(1234.5, "EUR")
-    '1234 EUR'
-    """
-    shown = f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    if standard_error is not None and standard_error > 0.0 and math.isfinite(standard_error):
-        digits = max(0, 1 - math.floor(math.log10(standard_error)))
-        shown = f"{value:,.{digits}f} ± {standard_error:,.{digits}f}"
-    return f"{shown} {unit}" if unit else shown
 
 
 def day(moment: float) -> str:
@@ -66,12 +52,12 @@ def sides_in_words(split: Split) -> str:
     return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
 
 
-def summary(schema: Schema, choice: Choice, evaluation: Evaluation) -> str:
+def summary(schema: Schema, choice: Choice, evaluation: Evaluation, assessment: Assessment) -> str:
     """Say in one line what the model is and how good."""
-    count = len(schema.columns)
+    count, error = len(schema.columns), assessment.holdout.figures["rmse"]
     return (
         f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
-        f"typical error (holdout RMSE) {figure(evaluation.holdout.rmse, schema.target_unit)}, "
+        f"typical error (holdout RMSE) {interval(error, schema.target_unit)}, "
         f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
     )
 
@@ -111,9 +97,8 @@ def interval(found: Interval, unit: str | None = None) -> str:
     """
     if not math.isfinite(found.half):
         return f"{figure(found.value, unit)} (too few rows for an interval)"
-    places = max(0, 1 - math.floor(math.log10(found.half))) if found.half > 0 else 4
-    shown = f"{found.value:,.{places}f} [{found.low:,.{places}f}, {found.high:,.{places}f}]"
-    return f"{shown} {unit}" if unit else shown
+    value, low, high = alike(found.value, found.low, found.high, doubt=found.half)
+    return with_unit(f"{value} [{low}, {high}]", unit)
 
 
 def figures(

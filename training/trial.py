@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data.figures import figure
 from data.fingerprint import row_digests
 from data.splits import split_table
 from data.tables import Table
@@ -134,8 +135,8 @@ class Trial:
             float(np.sqrt(np.mean((p - self.actual)[alone] ** 2))) for p in (self.ours, self.theirs)
         )
         return [
-            f"on the {int(alone.sum()):,} rows without a twin in training RMSE is {gate.figure(ours, self.unit)}, "
-            f"the champion's {gate.figure(theirs, self.unit)}"
+            f"on the {int(alone.sum()):,} rows without a twin in training RMSE is {figure(ours, self.unit)}, "
+            f"the champion's {figure(theirs, self.unit)}"
         ]
 
 

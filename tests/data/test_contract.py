@@ -82,7 +82,7 @@ def test_every_broken_promise_is_named_at_once(path: Path) -> None:
     ]
     assert said == [
         "column 'area', row 3: -999 m² is below 0 m²: mend the rows, or the contract",
-        "column 'area', row 5: 1e+06 m² is above 130 m²: mend the rows, or the contract",
+        "column 'area', row 5: 1,000,000 m² is above 130 m²: mend the rows, or the contract",
         "column 'town', row 2: 1 of 60 cells are empty, none may be: fill them in",
         "column 'town', rows 3, 6, 9, 12, 15 and 15 more: 'Bonn' is not among the values allowed: "
         "mend the rows, or the contract",

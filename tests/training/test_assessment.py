@@ -27,7 +27,29 @@ def test_the_figures_are_those_of_the_evaluation_and_their_doubt_the_delta_metho
     expected = score(actual, predicted)
     for name, found in estimate(actual, predicted).items():
         assert found.value == pytest.approx(getattr(expected, name))
-        assert found.half / 1.963 == pytest.approx(getattr(expected, f"{name}_se"), rel=0.1)
+        assert (found.high - found.low) / 3.926 == pytest.approx(getattr(expected, f"{name}_se"), rel=0.1)
+
+
+@pytest.mark.parametrize("rows", [8, 40])
+def test_an_error_below_zero_is_never_within_its_interval(rows: int) -> None:
+    """An RMSE cannot be negative; one wild row took a symmetric interval there in one of ten small holdouts."""
+    held = 0
+    for _ in range(200):
+        error = RANDOM.lognormal(0.0, 1.0, rows)
+        found = estimate(np.arange(rows), np.arange(rows) + error, resamples=200)
+        assert 0.0 < found["rmse"].low < found["rmse"].value < found["rmse"].high
+        assert found["mae"].low > 0.0
+        held += found["mae"].low <= np.exp(0.5) <= found["mae"].high
+    assert held >= {8: 155, 40: 165}[rows]  # symmetric ones with 8 rows: 146
+
+
+def test_one_target_of_a_million_millions_leaves_a_readable_interval() -> None:
+    """The error of one row is the error of all: its interval is wide, and above zero."""
+    actual = np.append(RANDOM.normal(200.0, 20.0, 299), 1e12)
+    found = estimate(actual, np.full(300, 200.0))["rmse"]
+    assert 0.0 < found.low < 5.77e10 < found.high
+    assert "e" not in interval(found)
+    assert len(interval(found)) < 60
 
 
 def test_rows_that_err_together_widen_the_interval() -> None:
@@ -60,7 +82,7 @@ def test_too_few_draws_give_no_interval_but_the_figure() -> None:
     assert found.value == 1.0
     assert np.isinf(found.half)
     assert interval(found, "m") == "1 m (too few rows for an interval)"
-    assert interval(Interval(3.0, 3.0, 3.0)) == "3.0000 [3.0000, 3.0000]"
+    assert interval(Interval(3.0, 3.0, 3.0)) == "3.000 [3.000, 3.000]"
 
 
 def curve(pipeline: Pipeline, rows: int, noise: float, *, draws=None, budget: float = 60.0) -> Curve | None:
