@@ -25,7 +25,7 @@ install: .venv/installed ## make .venv and install the pinned requirements
 		{ echo "slipway needs Python 3.11 as $(PYTHON): install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "  install   .venv with MLflow, scikit-learn and the rest (a minute or two, once)"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[$(EXTRAS)]'
+	@PYTHONPATH=. $(PYTHON) .ci/install.py .venv $(EXTRAS)
 	@touch $@
 
 run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row
@@ -60,7 +60,7 @@ format: install ## format the code
 	@ruff format .
 
 bench: install ## side-by-side measurements
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --use-pep517 --editable '.[dev,bench]'
+	@PYTHONPATH=. $(PYTHON) .ci/install.py .venv dev,bench
 	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
 	@python -m benchmarks
 

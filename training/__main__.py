@@ -30,9 +30,11 @@ from training.config import (
     RollbackConfig,
 )
 from training.errors import LedgerBroken, NoSuchModel, Terminated, TrainingError
+from training.progress import Console
 
 LOG_FILE = Path("slipway.log")
 STARTED = time.perf_counter()
+CONSOLE = Console()
 
 DISAGREES = 3
 """`history` found that ledger, registry and files do not say the same: an exit code for monitors."""
@@ -96,7 +98,7 @@ def run(config: Config) -> int:
 
             adoption.adopt(config, say)
         else:
-            pipeline.train(config, say)
+            pipeline.train(config, say, CONSOLE.watch)
     say("done", f"{time.perf_counter() - STARTED:.1f} s")
     return 0
 
@@ -151,7 +153,7 @@ def refused(reason: str, *, code: int = 2) -> int:
 
 def say(step: str, outcome: str) -> None:
     """Print one line of progress."""
-    print(f"  {step:<9} {redact(outcome)}", flush=True)
+    CONSOLE.say(step, redact(outcome))
 
 
 def send_chatter_to_log() -> None:

@@ -32,6 +32,7 @@ from training.config import (
 from training.errors import UsageError
 from training.words import (
     NAME_PATTERN,
+    budget,
     columns,
     directions,
     margin,
@@ -40,7 +41,6 @@ from training.words import (
     one_of,
     optional,
     positive,
-    seconds,
     share,
     text,
     units,
@@ -136,7 +136,13 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--promote", type=one_of(("auto", "never")), default="auto")
     _add_policy(train)
     train.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
-    train.add_argument("--time_budget", type=seconds, default=60.0, help="seconds for search and last fit")
+    train.add_argument(
+        "--time_budget",
+        type=budget,
+        default=None,
+        metavar="SECONDS",
+        help="for search and last fit; default: auto, by rows",
+    )
     train.add_argument("--trials", type=positive, default=200, help="settings tried at most")
     train.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
     train.add_argument("--contract", default="", help="a file that the table has to keep; see check")

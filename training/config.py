@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,10 @@ SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")
+
+
+AUTO_BUDGETS = ((1_000, 10.0), (10_000, 30.0), (math.inf, 60.0))
+"""Below so many rows, so many seconds: 200 rows gave the same ridge after 5 s as after 60."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,8 @@ class TrainConfig:
         Share of the rows to judge by.
     units : pairs of str
         Units by column, for people.
-    time_budget : float
-        Seconds for the search and the last fit.
+    time_budget : float or None
+        Seconds for the search and the last fit; None for what the number of rows asks for.
     trials : int
         Settings tried at most.
     monotonic : pairs of column and 1 or -1
@@ -88,7 +93,7 @@ class TrainConfig:
     promote: Literal["auto", "never"] = "auto"
     policy: Policy = Policy()
     units: tuple[tuple[str, str], ...] = ()
-    time_budget: float = 60.0
+    time_budget: float | None = None
     trials: int = 200
     monotonic: tuple[tuple[str, int], ...] = ()
     strict: bool = False
@@ -98,6 +103,12 @@ class TrainConfig:
     def unit(self) -> str:
         """The target's unit, or nothing."""
         return dict(self.units).get(self.target, "")
+
+    def seconds_for(self, rows: int) -> float:
+        """Return the time budget for a table of so many rows."""
+        if self.time_budget is not None:
+            return self.time_budget
+        return next(seconds for fewer_than, seconds in AUTO_BUDGETS if rows < fewer_than)
 
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them, text by name, without a password."""
@@ -117,7 +128,7 @@ class TrainConfig:
             "margin": str(self.policy.margin),
             "allow_schema_change": str(self.policy.allow_schema_change).lower(),
             "units": joined([f"{column}={unit}" for column, unit in self.units]),
-            "time_budget": f"{self.time_budget:g}",
+            "time_budget": "auto" if self.time_budget is None else f"{self.time_budget:g}",
             "trials": str(self.trials),
             "strict": str(self.strict).lower(),
             "contract": self.contract,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,8 @@ from training.importance import importance
 from training.known_rows import load_known
 from training.markdown import plain
 from training.models import Spec
-from training.search import Budget, Candidate, Choice, Told, choose
+from training.progress import Watch, silent
+from training.search import Budget, Candidate, Choice, Standing, Told, choose
 from training.trial import Trial
 from training.trials import Folds
 
@@ -83,6 +85,7 @@ class Job:
     config: TrainConfig
     run: tracking.Run
     say: Say
+    watch: Watch = silent
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,10 @@ class Rows:
         """Return (fit, validate) positions among the training rows."""
         return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
 
+    def seconds_of(self, config: TrainConfig) -> float:
+        """Return the time budget for so many rows."""
+        return config.seconds_for(len(self.checked.table))
+
     def target(self, side: Side) -> NDArray[np.float64]:
         """Return the target on one side, float64 of shape (n_rows,)."""
         return self.checked.table.numbers(self.schema.target)[self.split.mask(side)]
@@ -115,11 +122,11 @@ class Outcome:
     decision: gate.Decision
 
 
-def train(config: TrainConfig, say: Say) -> Outcome:
+def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     with tracking.open_run() as run:
         config, agreed = inspection.with_contract(config)
-        job = Job(config, run, say)
+        job = Job(config, run, say, watch)
         if config.promote == "auto":
             ledger.settle(config.name)  # a broken ledger is told before the work, not after it
         rows = prepare(job, agreed)
@@ -225,23 +232,33 @@ def search(job: Job, rows: Rows) -> Choice:
             params={"spec": json.dumps(candidate.spec)[:6000]},
         )
 
+    budget = Budget(rows.seconds_of(config), config.trials)
+    if config.time_budget is None:
+        say("budget", f"{budget.seconds:.0f} s by the number of rows; time_budget=SECONDS sets another")
+    standings = deque([Standing(ends_after=budget.seconds)], maxlen=1)
+
+    def how_far(seconds: float) -> str:
+        return report.standing_in_words(standings[-1], seconds, rows.schema.target_unit)
+
     told = Told(
+        standing=standings.append,
         candidate=on_candidate,
         refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
         interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
     )
-    choice = choose(
-        rows.frame("train"),
-        rows.target("train"),
-        rows.folds(),
-        schema=rows.schema,
-        seed=config.seed,
-        budget=Budget(config.time_budget, config.trials),
-        warm=champions_spec(config.name),
-        monotonic=dict(config.monotonic),
-        told=told,
-        storable=flavor.trusted_types,
-    )
+    with job.watch("search", how_far):
+        choice = choose(
+            rows.frame("train"),
+            rows.target("train"),
+            rows.folds(),
+            schema=rows.schema,
+            seed=config.seed,
+            budget=budget,
+            warm=champions_spec(config.name),
+            monotonic=dict(config.monotonic),
+            told=told,
+            storable=flavor.trusted_types,
+        )
     say("search", f"{choice.ended} ({choice.search_seconds:.1f} s)")
     return choice
 
@@ -268,7 +285,7 @@ def record(
     job: Job, rows: Rows, choice: Choice, evaluation: Evaluation, assessment: Assessment
 ) -> dict[str, Figure]:
     """Log figures, lineage, tables and plots; return the plots for the card."""
-    unit, run = rows.schema.target_unit, job.run
+    unit, run, seconds = rows.schema.target_unit, job.run, rows.seconds_of(job.config)
     job.say(
         "evaluate",
         f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
@@ -278,6 +295,7 @@ def record(
         job.say("learn", str(assessment.curve))
     started = time.perf_counter()
     counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
+    counts["time_budget_seconds"] = seconds
     counts["rows_without_target"] = float(rows.checked.rows_without_target)
     run.log(
         metrics=evaluation.as_metrics()
@@ -301,7 +319,7 @@ def record(
         rows.target(side),
         rows.schema,
         seed=job.config.seed,
-        seconds=max(IMPORTANCE_SHARE * job.config.time_budget, LEAST_IMPORTANCE_SECONDS),
+        seconds=max(IMPORTANCE_SHARE * seconds, LEAST_IMPORTANCE_SECONDS),
     )
     if found.left_out:
         job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")

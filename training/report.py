@@ -23,7 +23,7 @@ from training.comparison import Interval
 from training.compiling.writing import versions
 from training.evaluation import Evaluation
 from training.importance import Drops
-from training.search import Choice
+from training.search import Choice, Standing
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
@@ -59,6 +59,24 @@ def summary(schema: Schema, choice: Choice, evaluation: Evaluation, assessment: 
         f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
         f"typical error (holdout RMSE) {interval(error, schema.target_unit)}, "
         f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
+    )
+
+
+def standing_in_words(standing: Standing, seconds: float, unit: str | None = None) -> str:
+    """Say how far a search is, so many seconds after its start.
+
+    >>> standing_in_words(Standing(trials=31, ends_after=42.0), 18.3)
+    '18 s of 42, 31 settings'
+    """
+    if standing.doing:
+        return f"{seconds:.0f} s, fitting {standing.doing}"
+    words = f"{seconds:.0f} s of {max(standing.ends_after, seconds):.0f}, {standing.trials} settings"
+    if standing.best is None:
+        return words
+    count, best = standing.families, standing.best
+    return (
+        f"{words} of {count} {'family' if count == 1 else 'families'}, best so far: {best.family} "
+        f"{figure(best.cv_rmse, unit)} on {standing.rows:,} rows"
     )
 
 

@@ -15,7 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -138,10 +138,35 @@ class Choice:
         return self.best.as_metrics() | seconds | {"trials": float(len(self.trials))}
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far the search is.
+
+    Attributes
+    ----------
+    trials, families : int
+        That were tried so far.
+    best : Candidate or None
+        On so many `rows`.
+    ends_after : float
+        Seconds from the search's start to when its time is up.
+    doing : str
+        What is fitted once the search is over; nothing before.
+    """
+
+    trials: int = 0
+    families: int = 0
+    best: Candidate | None = None
+    rows: int = 0
+    ends_after: float = 0.0
+    doing: str = ""
+
+
 @dataclass
 class Told:
     """Whom the search tells what; each does nothing by default."""
 
+    standing: Callable[[Standing], None] = lambda _: None
     candidate: Callable[[Candidate], None] = lambda _: None
     refusal: Callable[[Candidate, Exception], None] = lambda *_: None
     interrupted: Callable[[int], None] = lambda _: None
@@ -190,7 +215,7 @@ def choose(
     told = told or Told()
     started = time.perf_counter()
     task = portfolio.Task(len(target), schema, skewed=_is_skewed(target), monotonic=monotonic)
-    race = Race(Rows(frame, target, folds, schema, seed), task, budget)
+    race = Race(Rows(frame, target, folds, schema, seed), task, budget, told.standing)
     try:
         with remembered_signals() as race.stop_if_told:
             race.run(warm)
@@ -207,6 +232,7 @@ def choose(
     dummy = build({"family": "mean"}, schema, seed=seed).fit(frame, target)
     for place, candidate in enumerate(ranked, start=1):
         began = time.perf_counter()
+        told.standing(replace(race.standing, doing=f"{candidate.family} on all {len(target):,} rows"))
         try:
             fitted = _fitted(candidate.spec, race.rows)
             fit_seconds = time.perf_counter() - began
@@ -227,8 +253,16 @@ def choose(
 class Race:
     """The trials so far on rows of one size, and when to stop."""
 
-    def __init__(self, rows: Rows, task: portfolio.Task, budget: Budget) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        task: portfolio.Task,
+        budget: Budget,
+        told: Callable[[Standing], None] = lambda _: None,
+    ) -> None:
         self.all_rows = self.rows = rows
+        self._told = told
+        self._made = self._began = time.perf_counter()
         self.task = task
         self.budget = budget
         self.stop_if_told: Callable[[], None] = lambda: None
@@ -264,6 +298,14 @@ class Race:
                 if not finalists or finalists[0][0] not in known:  # the time was too short for so many rows
                     self.rows, self.candidates = before
                     break
+
+    @property
+    def standing(self) -> Standing:
+        """How far it is."""
+        families = len({trial["family"] for trial in self.trials})
+        best = min(self.candidates, key=lambda candidate: candidate.cv_rmse, default=None)
+        ends_after = self._began - self._made + self.budget.seconds * SEARCH_SHARE
+        return Standing(len(self.trials), families, best, len(self.rows.target), ends_after)
 
     @property
     def _obvious(self) -> list[Spec]:
@@ -416,6 +458,7 @@ class Race:
         words = json.dumps(dict(spec.get("params", {})))
         trial = {"family": spec["family"], "cv_rmse": rmse, "seconds": seconds, "rows": len(self.rows.target)}
         self.trials.append(trial | {"left": failure, "params": words})
+        self._told(self.standing)
 
     def ranked(self, *, blend: bool = True) -> list[Candidate]:
         """Return the candidates, the chosen one first, those too slow to fit last."""

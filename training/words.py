@@ -126,9 +126,13 @@ def directions(word: str) -> tuple[tuple[str, int], ...]:
     return tuple((column, 1 if sign == "+" else -1) for column, sign in pairs)
 
 
-def seconds(word: str) -> float:
-    """Accept how long a search may take."""
-    return _number(word, lambda value: 1.0 <= value <= 86_400.0, "seconds from 1 to 86400")
+def budget(word: str) -> float | None:
+    """Accept seconds, or `auto` for what the number of rows asks for: None."""
+    return None if word in ("", "auto") else _number(word, _is_budget, "seconds from 1 to 86400, or auto")
+
+
+def _is_budget(value: float) -> bool:
+    return 1.0 <= value <= 86_400.0
 
 
 def _number(word: str, fits: Callable[[float], bool], rule: str) -> float:

@@ -80,3 +80,13 @@ def test_history_takes_a_moment_in_utc() -> None:
     assert parse(["history", "--name", "houses", "--at", ""]) == HistoryConfig("houses")
     with pytest.raises(UsageError, match="'noon' must be a moment, such as 2026-11-01T12:00"):
         parse(["history", "--name", "houses", "--at", "noon"])
+
+
+@pytest.mark.parametrize(("rows", "seconds"), [(200, 10.0), (1_000, 30.0), (9_999, 30.0), (10_000, 60.0)])
+def test_the_budget_follows_the_rows_where_none_is_given(rows: int, seconds: float) -> None:
+    """Two hundred rows need no minute; what was given is kept, and what was not stays so in the record."""
+    for word in ([], ["--time_budget", "auto"], ["--time_budget", ""]):
+        config = parse([*GOOD, *word])
+        assert config.seconds_for(rows) == seconds
+        assert config.as_params()["time_budget"] == "auto"
+    assert parse([*GOOD, "--time_budget", "7"]).seconds_for(rows) == 7.0
