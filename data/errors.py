@@ -13,11 +13,13 @@
     │   ├── MissingColumn
     │   ├── UnusableTarget
     │   ├── UnusableColumn
+    │   ├── OtherKind            a cell is not what its column was when the rows were first split
     │   ├── TooFewRows
     │   ├── NoFeatures
     │   └── FaultsFound          one of the above, or more than one thing at once
     ├── ContractError            a contract file cannot be read or written
     └── SplitError               rows cannot be told apart as asked
+        └── LacksSplitColumn     a later table lacks what the rows of its name are told apart by
 
 Each class takes the facts as keywords, keeps them as attributes, and says what, where, found and the repair.
 """
@@ -29,6 +31,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data.redaction import redact
+
+PLURALS = {"number": "numbers", "boolean": "true and false", "category": "texts", "datetime": "dates"}
+"""The kinds of a column as people speak of them."""
 
 
 class DataError(Exception):
@@ -150,6 +155,20 @@ class UnusableColumn(TableError):
         super().__init__(f"{place}: {found}: {repair}", column=column, row=row, found=found)
 
 
+class OtherKind(TableError):
+    """A cell is not what its column was when the rows of a model were first split."""
+
+    def __init__(self, *, where: str, column: str, kind: str, row: int, cell: object, count: int = 1) -> None:
+        more = f" ({count - 1:,} more rows are like it)" if count > 1 else ""
+        super().__init__(
+            f"{where}, row {row}: column {column!r} is {str(cell)[:40]!r}{more}, and the earlier versions' rows are "
+            f"told apart by its {PLURALS[kind]}: mend the cell or leave it empty, or train under a new name=...",
+            where=where,
+            column=column,
+            row=row,
+        )
+
+
 class TooFewRows(TableError):
     """Too few rows have a target."""
 
@@ -191,6 +210,22 @@ class ContractError(DataError):
 
 class SplitError(DataError):
     """Rows cannot be told apart as asked."""
+
+
+class LacksSplitColumn(SplitError):
+    """A later table lacks a column that the rows of its name are told apart by."""
+
+    def __init__(self, *, where: str, column: str, count: int, name: str, columns: Iterable[str]) -> None:
+        near = nearest(column, columns)
+        among = f"one of {count} columns that tell" if count > 1 else "which tells"
+        super().__init__(
+            f"{where}: lacks the column {column!r}, {among} which rows the versions of {name} learned from: pass it"
+            + (f" (is it {near!r} now?)" if near else "")
+            + ", or train under a new name=..., with key=... if only an id stays the same",
+            where=where,
+            column=column,
+            near=near,
+        )
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -6,22 +6,27 @@ below must never change for a given version number.
 
 A row is encoded as 9 bytes a column: one byte for the kind of value, then a float64 in
 little-endian order (0.0 for -0.0) or the 8-byte BLAKE2b digest of the text in UTF-8. Two rows
-share a digest by chance with probability 2^-64.
+share a digest by chance with probability 2^-64. Where the caller names kinds, a value counts alike in
+every format: a date as the float64 of its seconds since 1970, a text that a text file has for a missing
+value as one, and each cell of a column of no kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.tables import Table
+from data.schema import MISSING_WORDS, Kind
+from data.tables import Table, seconds
 
 VERSION = 1
-_MISSING, _NUMBER, _TEXT = 0, 1, 2
+Counted = Kind | Literal["as written"] | None
+_MISSING, _NUMBER, _TEXT, _MOMENT = 0, 1, 2, 3
 
 
 def fingerprint(table: Table) -> str:
@@ -38,12 +43,14 @@ def fingerprint(table: Table) -> str:
     return digest.hexdigest()
 
 
-def row_digests(table: Table, columns: Sequence[str], *, salt: str = "") -> NDArray[np.uint64]:
+def row_digests(
+    table: Table, columns: Sequence[str], *, salt: str = "", kinds: Mapping[str, Counted] | None = None
+) -> NDArray[np.uint64]:
     """Return one 64-bit number for each row's values in these columns, uint64 of shape (n_rows,).
 
-    The columns' order matters, the salt too (its first 64 bytes).
+    The columns' order matters, the salt too (its first 64 bytes), and the kinds where they are given.
     """
-    cells = [_encoded(table.frame[name]) for name in columns]
+    cells = [_encoded_as(table.frame[name], kinds[name] if kinds else "as written") for name in columns]
     rows = np.hstack(cells) if cells else np.zeros((len(table), 0), dtype=np.uint8)
     width, raw, key = rows.shape[1], rows.tobytes(), salt.encode()[:64]
     digests = b"".join(
@@ -51,6 +58,19 @@ def row_digests(table: Table, columns: Sequence[str], *, salt: str = "") -> NDAr
         for start in range(0, width * len(table), width or 1)
     )
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def _encoded_as(values: pd.Series, kind: Counted) -> NDArray[np.uint8]:
+    """Return the cells as bytes, uint8 of shape (n_rows, 9), alike whatever format they came in."""
+    if kind is None:
+        return np.zeros((len(values), 9), dtype=np.uint8)
+    if kind == "datetime":
+        encoded = _encoded(pd.Series(seconds(values)))
+        encoded[encoded[:, 0] == _NUMBER, 0] = _MOMENT
+        return encoded
+    if kind == "category":
+        return _encoded(values.mask(values.isin(MISSING_WORDS), None))
+    return _encoded(values)
 
 
 def _encoded(values: pd.Series) -> NDArray[np.uint8]:

@@ -15,6 +15,9 @@ A time rule keeps its shares, not its dates: with newer rows the boundary moves 
 what was held out becomes something to learn from. The boundary that was used is part of the
 result and is kept with the version, so that two versions are compared on rows that both held out.
 
+A value counts as what its column was when the rows of a name were first split: the rule keeps the kinds,
+and `data.kept_kinds` reads later tables by them. A table that was read in another way is refused.
+
 Where few groups or distinct rows would leave a side without its share, the first split of a name
 chooses where the hash is cut (`data.dealing`), and later ones keep that.
 """
@@ -22,7 +25,7 @@ chooses where the hash is cut (`data.dealing`), and later ones keep that.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -30,8 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import dealing
-from data.errors import MissingColumn, SplitError
-from data.fingerprint import row_digests
+from data.errors import PLURALS, MissingColumn, SplitError
+from data.fingerprint import Counted, row_digests
+from data.schema import Kind
 from data.tables import Table, seconds
 
 Method = Literal["hash", "repeat", "group", "time", "column"]
@@ -59,6 +63,11 @@ class SplitRule:
         Whether the user named the key columns of `hash`, which are then no features.
     cuts : Cuts or None
         Where the sides of a hash part; None before the first split of a name has decided it.
+    kinds : mapping of str to Kind or None
+        What each of `columns` was at the first split, None where every cell was empty; nothing in rules from
+        before they were kept, whose cells count as what this table says they are.
+    values : {"alike", "as written"}
+        Whether a value counts alike in every format or, in those old rules, a date and a text as they stand.
     """
 
     method: Method
@@ -68,6 +77,15 @@ class SplitRule:
     salt: str = ""
     keyed: bool = False
     cuts: dealing.Cuts | None = None
+    kinds: Mapping[str, Kind | None] = field(default_factory=dict)
+    values: Literal["alike", "as written"] = "as written"
+
+    def digests(self, table: Table) -> NDArray[np.uint64]:
+        """Return one number for each row's values in the columns of the rule, uint64 of shape (n_rows,)."""
+        kinds: dict[str, Counted] = dict(self.kinds)
+        if self.values == "as written":
+            kinds = {name: kind and "as written" for name, kind in kinds.items()}
+        return row_digests(table, self.columns, salt=self.salt, kinds=kinds)
 
     @property
     def shares(self) -> tuple[float, float, float]:
@@ -103,12 +121,15 @@ class SplitRule:
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         written = asdict(self) | {"columns": list(self.columns)}
+        if self.kinds:
+            written["kinds"] = [self.kinds[name] for name in self.columns]
         return written | {"cuts": list(self.cuts) if self.cuts else None}
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> SplitRule:
         """Read the JSON form back; versions from before there were cuts have the usual ones."""
-        rule = cls(**{**written, "columns": tuple(written["columns"]), "cuts": None})
+        kinds = dict(zip(written["columns"], written.get("kinds") or (), strict=False))
+        rule = cls(**{**written, "columns": tuple(written["columns"]), "cuts": None, "kinds": kinds})
         kept = written.get("cuts")
         return replace(rule, cuts=dealing.Cuts(*kept) if kept else rule.usual_cuts)
 
@@ -201,13 +222,14 @@ def split_table(table: Table, rule: SplitRule) -> Split:
     MissingColumn
         A column of the rule is not in the table.
     SplitError
-        A side that is needed has no rows, or the column holds other words.
+        A side that is needed has no rows, the column holds other words, or a column is not what it was.
     """
     for column in rule.columns:
         if column not in table.frame:
             raise MissingColumn(
                 where=table.where, role=f"{rule.method} split", column=column, columns=table.names
             )
+        _refuse_other_kind(table, rule, column)
     by = {"time": _by_time, "column": _by_column}.get(rule.method, _by_hash)
     split = by(table, rule)
     for side in ("train", "holdout"):
@@ -217,6 +239,18 @@ def split_table(table: Table, rule: SplitRule) -> Split:
                 f"which are {len(np.unique(split.blocks)):,} {_blocks_in_words(rule)}: {_mend(rule.method)}"
             )
     return split
+
+
+def _refuse_other_kind(table: Table, rule: SplitRule, column: str) -> None:
+    """Raise SplitError where each row of a column would get another side than before."""
+    kept, found = rule.kinds.get(column), table.kinds[column]
+    if kept is None or found == kept or {found, kept} == {"number", "boolean"}:
+        return
+    holds = "is empty in every row" if found is None else f"holds {PLURALS[found]}"
+    raise SplitError(
+        f"{table.where}: column {column!r} {holds}, and the earlier versions' rows are told apart by its "
+        f"{PLURALS[kept]}: pass them, or train under a new name=..."
+    )
 
 
 def _blocks_in_words(rule: SplitRule) -> str:
@@ -241,7 +275,7 @@ def _columns_in_words(rule: SplitRule) -> str:
 
 
 def _by_hash(table: Table, rule: SplitRule) -> Split:
-    blocks = row_digests(table, rule.columns, salt=rule.salt)
+    blocks = rule.digests(table)
     if rule.method == "repeat":
         blocks = _numbered(blocks)
     places = 1.0 - blocks / 2.0**64

@@ -3,7 +3,7 @@
 A table's kinds are found out from its cells where there is no model yet. A version has them: "7" is a
 category where it was one, an empty text is one where it was, and a cell that the server would refuse is
 refused here, too. Formats with types say themselves what a cell is. Columns that the version does not
-know, the target among them, are found out as ever.
+know, the target among them, are found out as ever, or are what the split that the version keeps needs them to be.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from data import missing
 from data.errors import UnusableColumn
+from data.kept_kinds import Kinds, hold, load_kept
 from data.schema import Column, Schema
 from data.sources import Source
-from data.tables import Table, load_table, table_of, texts
+from data.tables import Table, table_of, texts
 from serving.coercion import Packed, pack_arrow
 
 
-def load_known(source: Source, schema: Schema) -> Table:
-    """Read all rows of a source by a version's schema.
+def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Table:
+    """Read all rows of a source by a version's schema, other columns by the kinds that its split keeps.
 
     Raises
     ------
@@ -33,9 +34,12 @@ def load_known(source: Source, schema: Schema) -> Table:
         The source is empty or broken.
     UnusableColumn
         A cell cannot be used, the first of them, or a column's type has no kind.
+    OtherKind
+        A cell would change its row's side.
     """
+    kinds = kinds or {}
     if not source.is_text:
-        return load_table(source)
+        return load_kept(source, kinds)
     arrow = source.knowing(schema).read()
     names = [name for name in schema.names if name in arrow.column_names]
     known = Schema(tuple(schema[name] for name in names), target=schema.target)
@@ -44,7 +48,8 @@ def load_known(source: Source, schema: Schema) -> Table:
         raise _unusable(packed)
     columns = [missing.without(arrow[name], _column(schema, name), schema) for name in arrow.column_names]
     arrow = pa.table(columns, names=arrow.column_names)
-    others = table_of(source.where, arrow.drop_columns(names), is_text=True)
+    unknown = arrow.drop_columns(names)
+    others = hold(table_of(source.where, unknown, is_text=True), unknown, kinds)
     values = {
         name: _values(arrow[name], known[name], packed.matrix[:, place]) for place, name in enumerate(names)
     }

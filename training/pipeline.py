@@ -25,11 +25,10 @@ from data.contract import Contract
 from data.errors import DataError, FaultsFound
 from data.figures import figure
 from data.fingerprint import fingerprint
-from data.names import why_no_feature
 from data.schema import Schema
 from data.sources import open_source
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
-from data.tables import Table, describe, load_table
+from data.tables import Table, describe
 from serving.ledger import Kind
 from serving.scorer import Scorer
 from training import (
@@ -50,9 +49,10 @@ from training import (
 from training.assessment import Assessment, assess
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
-from training.errors import SplitChanged, Superseded, TrainingError, UsageError
+from training.errors import Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.importance import importance
+from training.kept_split import load_split
 from training.known_rows import load_known
 from training.markdown import plain
 from training.models import Spec
@@ -149,13 +149,13 @@ def prepare(job: Job, agreed: Contract | None) -> Rows:
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
-    table = load_table(open_source(config.data, query=config.query))
+    table, rule = load_split(config, open_source(config.data, query=config.query))
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
     if agreed:
         inspection.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
-    return arrange(table, split_rule(config, table), config, say)
+    return arrange(table, rule, config, say)
 
 
 def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Rows:
@@ -181,33 +181,6 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
     say("check", report.columns_in_words(schema))
     say("split", f"{report.sides_in_words(split)}, {rule}")
     return Rows(checked, split, schema, fingerprint(table))
-
-
-def split_rule(config: TrainConfig, table: Table) -> SplitRule:
-    """Return the rule of the name's earlier versions, or the one asked for where there are none."""
-    everything = tuple(name for name in table.names if name != config.target and not _is_index(table, name))
-    if config.split == "repeat":
-        everything += (config.target,)
-    columns = (config.split_by,) if config.split_by else config.key or everything
-    asked = SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
-    made = [version for version in registry.versions(config.name) if registry.SPLIT_TAG in version.tags]
-    known = [version for version in made if not version.adopted]  # any rows may be those of an adopted one
-    if not known:
-        return asked
-    stored = known[-1].split
-    # Parameters at their defaults ask for nothing: a retrain need not repeat them.
-    same_columns = columns == stored.columns or not (config.split_by or config.key)
-    same_method = asked.method == stored.method or config.split == TrainConfig.split
-    same_share = asked.holdout == stored.holdout or config.holdout == TrainConfig.holdout
-    if not (same_columns and same_method and same_share):
-        raise SplitChanged(name=config.name, version=known[0].number, stored=str(stored), asked=str(asked))
-    return stored
-
-
-def _is_index(table: Table, name: str) -> bool:
-    """Return whether a column counts the rows: one more row above would change what it says of each."""
-    numbers = table.numbers(name) if table.kinds[name] == "number" else None
-    return bool(why_no_feature(name, numbers))
 
 
 def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:
@@ -575,7 +548,8 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    table = load_known(open_source(where, query=config.query or recorded.get("query", "")), version.schema)
+    source = open_source(where, query=config.query or recorded.get("query", ""))
+    table = load_known(source, version.schema, version.split.kinds)
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

@@ -16,8 +16,9 @@ import numpy as np
 from data.checks import check_table
 from data.figures import figure
 from data.fingerprint import fingerprint, row_digests
+from data.kept_kinds import load_kept
 from data.sources import open_source
-from data.tables import Table, load_table
+from data.tables import Table
 from serving.intervals import Intervals
 from serving.scorer import Scorer
 from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
@@ -83,10 +84,11 @@ def _old(config: RecalibrateConfig) -> registry.Version:
 
 
 def _fresh_rows(config: RecalibrateConfig, old: registry.Version) -> Table:
-    table = load_table(open_source(config.data, query=config.query))
+    kinds = old.split.kinds
+    table = load_kept(open_source(config.data, query=config.query), kinds)
     if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
-    known = load_known(open_source(config.data, query=config.query), old.schema)
+    known = load_known(open_source(config.data, query=config.query), old.schema, kinds)
     return check_table(known, target=old.target).table
 
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from data.fingerprint import fingerprint
+from data.kept_kinds import load_kept
 from data.sources import open_source
-from data.tables import load_table
 from serving.scorer_format import read_files
 from training import registry, tracking
 from training.command_line import parse
@@ -68,7 +68,7 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
     then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
-    table = load_table(open_source(asked.data, query=asked.query))
+    table = load_kept(open_source(asked.data, query=asked.query), version.split.kinds)
     found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
     if found != recorded:
         raise DataChanged(

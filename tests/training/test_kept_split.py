@@ -1,0 +1,124 @@
+"""A retrain splits as the versions before it did, or says which column stands in the way and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import LacksSplitColumn, OtherKind
+from data.kept_kinds import load_kept
+from data.schema import Schema
+from data.sources import Source, open_source
+from data.splits import Split, SplitRule, split_table
+from data.tables import describe
+from training import registry
+from training.config import TrainConfig
+from training.errors import SplitChanged, WrongFiles
+from training.kept_split import load_split
+
+CONFIG = TrainConfig("houses.csv", target="price", name="houses")
+
+
+def source(folder: Path, areas: list[str], day: str = "2024-01-31T08:15:00") -> Source:
+    """A table of houses: area, an id of digits, a day and a price."""
+    rows = [f"{area},{row},{day},{row * 7 % 13}.5" for row, area in enumerate(areas)]
+    (folder / "houses.csv").write_text("\n".join(["area,id,day,price", *rows]))
+    return open_source(str(folder / "houses.csv"))
+
+
+AREAS = [f"{row}.25" for row in range(300)]
+
+
+def first_split(folder: Path) -> Split:
+    """What the first training makes of them."""
+    table, rule = load_split(CONFIG, source(folder, AREAS))
+    return split_table(table, rule)
+
+
+def registered(
+    monkeypatch: pytest.MonkeyPatch, rule: Mapping[str, object], schema: Schema | Exception | None = None
+) -> None:
+    """Let the registry have one version of the name, with this rule and these columns."""
+
+    class Known(registry.Version):
+        @property
+        def schema(self) -> Schema:  # type: ignore[override]
+            if isinstance(schema, Schema):
+                return schema
+            raise schema or AssertionError("its files are not needed")
+
+    version = Known("houses", "1", "run", {registry.SPLIT_TAG: json.dumps(rule)})
+    monkeypatch.setattr(registry, "versions", lambda _: [version])
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registry without versions."""
+    monkeypatch.setattr(registry, "versions", lambda _: [])
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_retrain_reads_the_columns_as_the_first_training_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One `?` moved 155 of 234 held-out rows to the training side."""
+    before = first_split(tmp_path)
+    registered(monkeypatch, before.rule.as_dict())
+    with pytest.raises(OtherKind, match=r"houses.csv, row 301: column 'area' is '\?'"):
+        load_split(CONFIG, source(tmp_path, [*AREAS, "?"]))
+    table, rule = load_split(CONFIG, source(tmp_path, [*AREAS, ""]))
+    np.testing.assert_array_equal(split_table(table, rule).sides[:300], before.sides)
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize("with_schema", [True, False])
+def test_versions_from_before_kinds_take_them_from_their_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_schema: bool
+) -> None:
+    """Their rows keep the sides that they had; where the files are gone the table says what it is, as it did."""
+    table = load_kept(source(tmp_path, AREAS), {})
+    old = SplitRule("hash", ("area", "id", "day"), salt="houses")
+    before = split_table(table, old)
+    schema = describe(table, ["area", "day"], target="price")
+    written = {
+        name: value for name, value in before.rule.as_dict().items() if name not in ("kinds", "values")
+    }
+    gone = WrongFiles(name="houses", version="1", fault="gone")
+    registered(monkeypatch, written, schema if with_schema else gone)
+    again, rule = load_split(CONFIG, source(tmp_path, AREAS))
+    np.testing.assert_array_equal(split_table(again, rule).sides, before.sides)
+    assert rule.kinds == {"area": "number", "id": "number", "day": "datetime"}
+    if with_schema:
+        with pytest.raises(OtherKind, match="row 301"):
+            load_split(CONFIG, source(tmp_path, [*AREAS, "?"]))
+
+
+@pytest.mark.usefixtures("nobody")
+def test_a_retrain_without_a_column_of_the_split_names_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which column, where, and what else can be done."""
+    registered(monkeypatch, first_split(tmp_path).rule.as_dict())
+    path = tmp_path / "houses.csv"
+    path.write_text(path.read_text().replace("area,", "Area,", 1))
+    said = r"lacks the column 'area', one of 3 .* of houses .*is it 'Area' now.* name=.*key="
+    with pytest.raises(LacksSplitColumn, match=said):
+        load_split(CONFIG, open_source(str(path)))
+
+
+@pytest.mark.usefixtures("nobody")
+def test_another_split_is_refused_with_the_version_that_began_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would test the champion on rows that it was trained on; a default asks for nothing."""
+    keyed = replace(CONFIG, key=("id",))
+    rule = load_split(keyed, source(tmp_path, AREAS))[1]
+    registered(monkeypatch, rule.as_dict())
+    assert load_split(CONFIG, source(tmp_path, AREAS))[1].columns == ("id",)
+    with pytest.raises(SplitChanged, match="since version 1"):
+        load_split(replace(CONFIG, key=("day",)), source(tmp_path, AREAS))
