@@ -1,24 +1,37 @@
-"""Which share of held-out targets the intervals hold, and how wide they are.
+"""Which share of held-out targets the intervals hold, how wide they are, and which share is chance.
 
-Rows are taken as independent: the binomial interval is too narrow where they err together.
+Two samples make that chance: the rows that the table was made from, and the rows at hand. With n of the one, the true
+coverage is Beta(k, n + 1 - k) distributed, k the rank of the quantile (Vovk 2012, ACML, proposition 2b); with m of the
+other, the number inside is beta-binomial. A scale model adds nothing that shows, for each of the n rows
+is scaled by one that did not see it. Rows that err together count as fewer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.stats import betabinom
 
 from data.figures import figure
+from data.splits import Split
 from serving.intervals import Intervals
 from serving.scorer import Scorer
+from training.comparison import Draws, draws_of
+from training.intervals import rank
 
 SHOWN = (0.5, 0.8, 0.9, 0.95)
 DECILES = 10
+
+CHANCE = 0.99
+"""Of the shares that chance alone makes, so many lie in the range that is given."""
+
+LITTLE = 0.02
+"""Beyond that range, a coverage that is off by less is a little off."""
 
 Floats = NDArray[np.float64]
 
@@ -32,7 +45,7 @@ class Reached:
     nominal, share : float
         What was promised, and the share of targets inside.
     low, high : float
-        Where the share of so many rows lies 99 times in 100 if the promise holds.
+        Where the share lies 99 times in 100 if the promise holds.
     mean_width, median_width : float
         Of the intervals, in the target's unit.
     """
@@ -44,10 +57,66 @@ class Reached:
     mean_width: float
     median_width: float
 
+    @property
+    def verdict(self) -> str:
+        """What a share beyond chance says of the intervals; nothing within it."""
+        if self.low <= self.share <= self.high:
+            return ""
+        beyond = max(self.low - self.share, self.share - self.high)
+        return f"{'a little ' if beyond < LITTLE else ''}too {'narrow' if self.share < self.low else 'wide'}"
 
-def reached(scorer: Scorer, matrix: Floats, actual: Floats) -> list[Reached]:
-    """Return each shown coverage that the table can promise, on rows of shape (n_rows, n_columns)."""
-    found = scorer.predict_with_scale(matrix)
+
+def chance(nominal: float, *, made_from: int, newest: int, judged_on: int) -> tuple[float, float]:
+    """Return between which shares of the rows at hand the share inside lies `CHANCE` of the time.
+
+    Parameters
+    ----------
+    nominal : float
+        A coverage that the table has.
+    made_from, newest : int
+        Rows that the table was made from, and the fewest that it took a quantile of: the newest half, by time. It
+        keeps the wider of the two, so that the lower end is that of all of them, the upper end that of the newest.
+    judged_on : int
+        Rows at hand.
+
+    >>> chance(0.9, made_from=100, newest=100, judged_on=100)
+    (0.77, 0.98)
+    """
+    low, _ = _ends(nominal, made_from, judged_on)
+    _, high = _ends(nominal, newest, judged_on)
+    return low, high
+
+
+def _ends(nominal: float, made_from: int, judged_on: int) -> tuple[float, float]:
+    inside = min(rank(made_from, nominal), made_from)
+    counted = betabinom(judged_on, inside, made_from + 1 - inside)
+    middle, reach = counted.mean(), 10.0 * counted.std() + 10.0
+    counts = np.arange(max(0, int(middle - reach)), min(judged_on, math.ceil(middle + reach)) + 1)
+    at = np.searchsorted(np.cumsum(counted.pmf(counts)), [(1.0 - CHANCE) / 2.0, (1.0 + CHANCE) / 2.0])
+    low, high = counts[np.minimum(at, len(counts) - 1)] / judged_on
+    return float(low), float(high)
+
+
+def crowding(inside: NDArray[np.bool_], draws: Draws) -> float:
+    """Return how many times the variance of independent rows the share inside has; 1 where no two share a draw.
+
+    Notes
+    -----
+    The design effect of a cluster sample (Kish 1965, Survey Sampling, section 5.4).
+    """
+    labels = np.unique(draws, return_inverse=True)[1]
+    count, share = int(labels.max()) + 1, float(inside.mean())
+    if count == len(inside) or count < 2 or share in (0.0, 1.0):
+        return 1.0
+    totals = np.bincount(labels, inside - share)
+    found = (totals**2).sum() / (len(inside) * share * (1.0 - share)) * count / (count - 1)
+    return max(1.0, float(found))
+
+
+def reached(scorer: Scorer, matrix: Floats, actual: Floats, split: Split) -> list[Reached]:
+    """Return each shown coverage that the table can promise, on the holdout of shape (n_rows, n_columns)."""
+    found, rows = scorer.predict_with_scale(matrix), scorer.intervals.rows
+    draws, newest = draws_of(split, split.mask("holdout")), _newest(rows, split)
     results = []
     for nominal in SHOWN:
         if nominal > scorer.intervals.coverage[-1]:
@@ -55,7 +124,11 @@ def reached(scorer: Scorer, matrix: Floats, actual: Floats) -> list[Reached]:
         bounds = scorer.bounds(found, nominal)
         inside = (bounds.lower <= actual) & (actual <= bounds.upper)
         width = bounds.upper - bounds.lower
-        low, high = binom.ppf([0.005, 0.995], len(actual), nominal) / len(actual)
+        crowded = crowding(inside, draws)
+        made_from, fewest, judged_on = (
+            max(1, round(count / crowded)) for count in (rows, newest, len(actual))
+        )
+        low, high = chance(nominal, made_from=made_from, newest=fewest, judged_on=judged_on)
         results.append(
             Reached(
                 nominal,
@@ -67,6 +140,10 @@ def reached(scorer: Scorer, matrix: Floats, actual: Floats) -> list[Reached]:
             )
         )
     return results
+
+
+def _newest(rows: int, split: Split) -> int:
+    return rows if split.moments is None else rows // 2
 
 
 def as_metrics(found: list[Reached]) -> dict[str, float]:
@@ -88,6 +165,7 @@ def tables(
     matrix: Floats,
     actual: Floats,
     slices: Iterable[tuple[str, NDArray[np.bool_]]],
+    split: Split,
     *,
     nominal: float = 0.9,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -103,11 +181,11 @@ def tables(
     nominal = min(nominal, scorer.intervals.coverage[-1])
     bounds = scorer.predict_interval(matrix, nominal)
     inside = (bounds.lower <= actual) & (actual <= bounds.upper)
-    width = bounds.upper - bounds.lower
+    width, rows = bounds.upper - bounds.lower, scorer.intervals.rows
 
     def figures(mask: NDArray[np.bool_]) -> dict[str, float]:
         count = int(mask.sum())
-        low, high = binom.ppf([0.005, 0.995], count, nominal) / count
+        low, high = chance(nominal, made_from=rows, newest=_newest(rows, split), judged_on=count)
         reached = {"coverage": float(inside[mask].mean()), "low": float(low), "high": float(high)}
         return {"rows": count, **reached, "mean_width": float(width[mask].mean()), "nominal": nominal}
 
@@ -129,6 +207,6 @@ def in_words(found: list[Reached], intervals: Intervals, unit: str | None) -> st
     width = "widths follow the row" if intervals.adaptive else "one width for all rows"
     return (
         f"{shown.share:.1%} of the holdout inside at {shown.nominal:.0%} ({shown.low:.1%} to {shown.high:.1%} is "
-        f"chance), {figure(shown.mean_width, unit)} wide on average; "
+        f"chance{f': {shown.verdict}' if shown.verdict else ''}), {figure(shown.mean_width, unit)} wide on average; "
         f"{width}, from {intervals.rows:,} {intervals.method} rows"
     )

@@ -374,11 +374,11 @@ def promise(job: Job, rows: Rows, scorer: Scorer) -> dict[str, Figure]:
         job.say("warning", "too few rows for prediction intervals")
         return {}
     matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
-    found = coverage.reached(scorer, matrix, actual)
+    found = coverage.reached(scorer, matrix, actual, rows.split)
     job.run.log(metrics=coverage.as_metrics(found))
     moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
     slices = comparison.slices(rows.frame("holdout"), moments)
-    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices)
+    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split)
     job.run.log_table("intervals", tenths)
     if len(by_slice):
         job.run.log_table("interval_slices", by_slice)
