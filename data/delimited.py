@@ -179,10 +179,20 @@ class RecordBlocks:
 
     closed = False
 
-    def __init__(self, file: BinaryIO, *, where: str, separator: str, one_column: bool = False) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        *,
+        where: str,
+        separator: str,
+        one_column: bool = False,
+        part: tuple[int, int] | None = None,
+    ) -> None:
+        """Read a part of a file, all of it where none is named; both ends of a part are ends of records."""
         self._file, self._where, self._separator = file, where, separator
         self._one_column = one_column
-        self._start = len(BOM) if file.read(len(BOM)) == BOM else 0
+        whole = (len(BOM) if file.read(len(BOM)) == BOM else 0, file.seek(0, 2))
+        self._start, self._stop = part or whole
         self.fault: SourceError | None = None
 
     def readable(self) -> bool:
@@ -205,7 +215,7 @@ class RecordBlocks:
     def _read(self, size: int) -> memoryview:
         while True:
             self._file.seek(self._start)
-            text = self._file.read(size)
+            text = self._file.read(min(size, self._stop - self._start))
             at_end = len(text) < size
             found = quotes(text, self._separator)
             end = len(text) if at_end else records_end(text, found)

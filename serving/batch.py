@@ -24,6 +24,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from data.errors import DataError, nearest
+from data.headers import are_numbered
+from data.opened import HEADERS, Layout
 from data.redaction import addresses_around, redact
 from data.sources import Source, open_source
 from serving.coercion import Fault, Packed, pack_arrow
@@ -237,6 +239,8 @@ def _asked(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", default="@champion", help="an alias such as @champion, or a number")
     parser.add_argument("--input", required=True, help="a path, glob, folder or SQLAlchemy URL")
     parser.add_argument("--query", default="", help="SQL, where the input is a database")
+    parser.add_argument("--header", choices=HEADERS, default="auto", help="whether text files have one")
+    parser.add_argument("--encoding", default="", help="of text files; default: UTF-8, or found")
     parser.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
     parser.add_argument("--on_fault", choices=("stop", "null"), default="stop")
     parser.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
@@ -258,6 +262,16 @@ def _coverage(word: str, scorer: Scorer) -> float | None:
         raise BadOutput(reason=f"coverage is {word!r}", repair="pass a number, such as 0.9") from None
     scorer.intervals.quantile_for(coverage)
     return coverage
+
+
+def _source(asked: argparse.Namespace, scorer: Scorer) -> Source:
+    """Open the input, and say how it is read; columns that are called by their places have no header."""
+    named = asked.header == "auto" and are_numbered(scorer.schema.names)
+    layout = Layout("none" if named else asked.header, asked.encoding)
+    source = open_source(asked.input, query=asked.query, layout=layout)
+    for note in source.notes:
+        print(f"  read      {note}")
+    return source
 
 
 def _uri(asked: argparse.Namespace) -> str:
@@ -285,10 +299,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asked = _asked(arguments)
         output = check_output(asked.output)
-        source = open_source(asked.input, query=asked.query)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
             scorer.replay_golden()
+            source = _source(asked, scorer)
             report = score_file(
                 scorer,
                 source,

@@ -30,7 +30,6 @@ from data.errors import MissingColumn, UnusableColumn
 from data.figures import figure
 from data.fingerprint import fingerprint
 from data.schema import Column, Schema
-from data.sources import open_source
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
@@ -40,6 +39,7 @@ from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
 from training.markdown import plain
 from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
+from training.reading import open_table
 from training.transformers import CategoryText
 
 
@@ -71,7 +71,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
 
 def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:
     """Return the table and its rows with an outcome, before anything of the model's is run."""
-    table = load_table(open_source(config.data, query=config.query))
+    table = load_table(open_table(config, say))
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
     mentioned = {"unit": [column for column, _ in config.units]}
     checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)

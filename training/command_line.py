@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from data.errors import nearest
+from data.opened import HEADERS
 from data.splits import METHODS
 from training.config import (
     POLICIES,
@@ -126,6 +127,7 @@ def _train(train: argparse.ArgumentParser) -> None:
         "--name", type=optional(model_name), default="", help="registered model; default: the file's"
     )
     train.add_argument("--query", default="", help="SQL, where data is a database")
+    _add_layout(train)
     train.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     train.add_argument("--key", type=columns, default=(), help="columns that identify a row, by comma")
     train.add_argument("--split", type=one_of(METHODS), default="hash", help=f"one of {', '.join(METHODS)}")
@@ -155,6 +157,7 @@ def _adopt(adopt: argparse.ArgumentParser) -> None:
     adopt.add_argument("--target", type=text("a column"), required=True, help="what the model predicts")
     adopt.add_argument("--name", type=optional(model_name), default="", help="default: the model's file")
     adopt.add_argument("--query", default="", help="SQL, where data is a database")
+    _add_layout(adopt)
     adopt.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     adopt.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
 
@@ -168,6 +171,7 @@ def _check(check: argparse.ArgumentParser) -> None:
         "--target", default="", help="also look for columns that know it; default: the contract's"
     )
     check.add_argument("--query", default="", help="SQL, where data is a database")
+    _add_layout(check)
     check.add_argument("--exclude", type=columns, default=(), help="columns that are not looked at, by comma")
     check.add_argument(
         "--time_column", default="", metavar="COLUMN", help="also look for what is known too late"
@@ -183,6 +187,7 @@ def _promote(promote: argparse.ArgumentParser) -> None:
     promote.add_argument("--version", type=version_number, required=True)
     promote.add_argument("--data", default="", help="rows to judge by; default: those it was trained from")
     promote.add_argument("--query", default="")
+    _add_layout(promote)
     _add_policy(promote)
     promote.add_argument(
         "--dry_run", type=yes_or_no, default=False, help="say what would be decided, change nothing"
@@ -196,6 +201,7 @@ def _recalibrate(recalibrate: argparse.ArgumentParser) -> None:
     recalibrate.add_argument("--data", type=table, required=True)
     recalibrate.add_argument("--version", type=optional(version_number), default="", help="default: champion")
     recalibrate.add_argument("--query", default="")
+    _add_layout(recalibrate)
 
 
 def _reproduce(reproduce: argparse.ArgumentParser) -> None:
@@ -203,6 +209,7 @@ def _reproduce(reproduce: argparse.ArgumentParser) -> None:
     reproduce.add_argument("--version", type=version_number, required=True)
     reproduce.add_argument("--data", default="", help="where the table is now; default: where it was")
     reproduce.add_argument("--query", default="")
+    _add_layout(reproduce)
 
 
 def _rollback(rollback: argparse.ArgumentParser) -> None:
@@ -213,6 +220,14 @@ def _rollback(rollback: argparse.ArgumentParser) -> None:
 def _history(history: argparse.ArgumentParser) -> None:
     history.add_argument("--name", type=model_name, required=True)
     history.add_argument("--at", type=optional(moment), default="", help="a moment in UTC: 2026-11-01T12:00")
+
+
+def _add_layout(command: argparse.ArgumentParser) -> None:
+    names = "whether text files begin with the columns' names: one of " + ", ".join(HEADERS)
+    command.add_argument("--header", type=one_of(HEADERS), default="auto", help=names)
+    command.add_argument(
+        "--encoding", default="", help="of text files, such as cp1251; default: UTF-8, or found"
+    )
 
 
 def _add_policy(command: argparse.ArgumentParser) -> None:

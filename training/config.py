@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from data.opened import Header
 from data.redaction import MASK, redact, redact_address
 from data.splits import Method
 from training.errors import UsageError
@@ -78,6 +79,8 @@ class TrainConfig:
         Whether what looks wrong, or like a leak, stops the training.
     contract : str
         A file of `data.contract` that the table has to keep, or nothing.
+    header, encoding : str
+        As in `data.opened.Layout`.
     """
 
     data: str
@@ -98,6 +101,8 @@ class TrainConfig:
     monotonic: tuple[tuple[str, int], ...] = ()
     strict: bool = False
     contract: str = ""
+    header: Header = "auto"
+    encoding: str = ""
 
     @property
     def unit(self) -> str:
@@ -115,6 +120,8 @@ class TrainConfig:
         return {
             "data": redact_address(self.data),
             "query": redact(self.query),
+            "header": self.header,
+            "encoding": self.encoding,
             "target": self.target,
             "name": self.name,
             "exclude": joined(self.exclude),
@@ -149,7 +156,7 @@ class AdoptConfig(TrainConfig):
 
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them."""
-        names = ("data", "query", "target", "name", "exclude", "units")
+        names = ("data", "query", "header", "encoding", "target", "name", "exclude", "units")
         return {"model": self.model} | {name: super(AdoptConfig, self).as_params()[name] for name in names}
 
 
@@ -169,6 +176,8 @@ class PromoteConfig:
     version: str
     data: str = ""
     query: str = ""
+    header: Header = "auto"
+    encoding: str = ""
     policy: Policy = Policy()
     dry_run: bool = False
     force: bool = False
@@ -183,6 +192,8 @@ class CheckConfig:
     contract: str = ""
     target: str = ""
     query: str = ""
+    header: Header = "auto"
+    encoding: str = ""
     exclude: tuple[str, ...] = ()
     time_column: str = ""
     units: tuple[tuple[str, str], ...] = ()
@@ -197,6 +208,8 @@ class ReproduceConfig:
     version: str
     data: str = ""
     query: str = ""
+    header: Header = "auto"
+    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -223,6 +236,8 @@ class RecalibrateConfig:
     data: str
     version: str = ""
     query: str = ""
+    header: Header = "auto"
+    encoding: str = ""
 
 
 Config = (

@@ -16,10 +16,10 @@ from data.checks import Checked, check_table
 from data.errors import ContractError, DataError, FaultsFound, SplitError
 from data.faults import faults
 from data.leakage import leaks
-from data.sources import open_source
 from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
 from training.config import CheckConfig, TrainConfig
+from training.reading import open_table
 
 STRICT = " (exclude what is not known when you predict, or pass strict=false)"
 
@@ -32,7 +32,7 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     FaultsFound
         A training could not start, the contract is not kept, or anything at all with `strict`.
     """
-    table = load_table(open_source(config.data, query=config.query))
+    table = load_table(open_table(config, say))
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
     path = Path(config.contract) if config.contract else None
     promised = contract.read(path) if path and path.exists() else None

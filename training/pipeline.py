@@ -26,7 +26,6 @@ from data.errors import DataError, FaultsFound
 from data.figures import figure
 from data.fingerprint import fingerprint
 from data.schema import Schema
-from data.sources import open_source
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe
 from serving.ledger import Kind
@@ -57,6 +56,7 @@ from training.known_rows import load_known
 from training.markdown import plain
 from training.models import Spec
 from training.progress import Watch, silent
+from training.reading import open_table
 from training.search import Budget, Candidate, Choice, Standing, Told, choose
 from training.trial import Trial
 from training.trials import Folds
@@ -149,13 +149,19 @@ def prepare(job: Job, agreed: Contract | None) -> Rows:
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
-    table, rule = load_split(config, open_source(config.data, query=config.query))
+    table, rule = load_split(config, open_table(config, say, last_params(config.name)))
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
     if agreed:
         inspection.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
     return arrange(table, rule, config, say)
+
+
+def last_params(name: str) -> Mapping[str, str]:
+    """Return where the table of the name's last training is and how it is written; nothing for the first one."""
+    made = [version for version in registry.versions(name) if version.run_id]
+    return tracking.recorded_params(made[-1].run_id) if made else {}
 
 
 def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Rows:
@@ -548,8 +554,7 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    source = open_source(where, query=config.query or recorded.get("query", ""))
-    table = load_known(source, version.schema, version.split.kinds)
+    table = load_known(open_table(config, say, recorded), version.schema, version.split.kinds)
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

@@ -17,7 +17,6 @@ from data.checks import check_table
 from data.figures import figure
 from data.fingerprint import fingerprint, row_digests
 from data.kept_kinds import load_kept
-from data.sources import open_source
 from data.tables import Table
 from serving.intervals import Intervals
 from serving.scorer import Scorer
@@ -30,6 +29,7 @@ from training.intervals import Residuals, table_of
 from training.known_rows import load_known
 from training.markdown import plain
 from training.pipeline import Say
+from training.reading import open_table
 
 FEWEST_ROWS = 20
 
@@ -49,7 +49,7 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
     with tracking.open_run(must_exist=True) as run:
         old = _old(config)
         ledger.read(old.name).check(old)
-        table = _fresh_rows(config, old)
+        table = _fresh_rows(config, old, say)
         scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)  # all files are compared before the work
         made, scale = _new_table(old, table, scorer)
         reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
@@ -83,12 +83,13 @@ def _old(config: RecalibrateConfig) -> registry.Version:
     return champion
 
 
-def _fresh_rows(config: RecalibrateConfig, old: registry.Version) -> Table:
+def _fresh_rows(config: RecalibrateConfig, old: registry.Version, say: Say) -> Table:
     kinds = old.split.kinds
-    table = load_kept(open_source(config.data, query=config.query), kinds)
+    source = open_table(config, say, tracking.recorded_params(old.run_id))
+    table = load_kept(source, kinds)
     if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
-    known = load_known(open_source(config.data, query=config.query), old.schema, kinds)
+    known = load_known(source, old.schema, kinds)
     return check_table(known, target=old.target).table
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from data.fingerprint import fingerprint
 from data.kept_kinds import load_kept
-from data.sources import open_source
 from serving.scorer_format import read_files
 from training import registry, tracking
 from training.command_line import parse
@@ -26,6 +25,7 @@ from training.config import ReproduceConfig, TrainConfig, refuse_masked
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
+from training.reading import open_table
 
 TAG = "slipway.reproduced"
 
@@ -65,10 +65,12 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
     asked = _recorded_config(version, tags.get("slipway.command", ""))
     refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
     asked = replace(asked, data=config.data or asked.data, query=config.query or asked.query)
+    said = {name: getattr(config, name) for name in ("header", "encoding")}
+    asked = replace(asked, **{name: word for name, word in said.items() if word not in ("auto", "")})
     then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
-    table = load_kept(open_source(asked.data, query=asked.query), version.split.kinds)
+    table = load_kept(open_table(asked, say), version.split.kinds)
     found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
     if found != recorded:
         raise DataChanged(

@@ -227,10 +227,14 @@ def _check_sqlite(path: str) -> None:
         connection.rollback()
 
 
+ADDRESS = ("data", "query", "header", "encoding")
+"""The parameters that say where a table is, and how it is written."""
+
+
 def recorded_params(run_id: str) -> dict[str, str]:
-    """Return a run's parameters; what MLflow quoted for the shell is unquoted."""
+    """Return a run's `ADDRESS`; what MLflow quoted for the shell is unquoted."""
     params = mlflow.MlflowClient().get_run(run_id).data.params
-    return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ("data", "query")}
+    return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ADDRESS}
 
 
 def recorded_tags(run_id: str) -> dict[str, str]:

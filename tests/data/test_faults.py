@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import UnreadableSource
 from data.faults import Fault, faults
 from data.sources import open_source
 from data.tables import load_table
@@ -91,15 +90,3 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 def test_a_sound_column_has_no_fault(column: list[str], tmp_path: Path) -> None:
     """Numbers, postal codes, words, dates, booleans."""
     assert found(tmp_path, x=column, other=[str(row % 7) for row in range(ROWS)]) == []
-
-
-@pytest.mark.parametrize(("encoding", "says"), [("cp1252", "-f CP1252"), ("utf-16", "-f UTF-16")])
-def test_another_encoding_is_named_with_the_line_and_the_way_out(
-    encoding: str, says: str, tmp_path: Path
-) -> None:
-    """What a spreadsheet on Windows writes."""
-    path = tmp_path / "t.csv"
-    path.write_text("town,price\nBonn,1\nKöln,2\n", encoding=encoding)
-    with pytest.raises(UnreadableSource, match=says) as caught:
-        list(open_source(str(path)).batches())
-    assert f"line {3 if encoding == 'cp1252' else 1}" in str(caught.value)

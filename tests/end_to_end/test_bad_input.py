@@ -37,7 +37,7 @@ BAD_TABLES = {
     "too few rows": ("area,price\n1,2\n3,4\n", "houses.csv: 2 rows have a target, at least 50 are needed"),
     "duplicate names": ("area,area,price\n1,1,2\n", "more than one column is called 'area'"),
     "broken line": ("area,price\n" + "1,2\n" * 60 + "1,2,3\n", "houses.csv, line 62: has 3 fields"),
-    "not UTF-8": (b"area,price\n\xff\xfe,2\n".decode("latin-1"), "houses.csv"),
+    "not UTF-8": (b"area,price\nK\x81ln,2\n".decode("latin-1"), "houses.csv, line 2"),
 }
 
 

@@ -1,0 +1,158 @@
+"""Which encoding a text file is in, and the same text as UTF-8.
+
+UTF-8 where all bytes are; UTF-16 and UTF-32 by their mark; else Windows-1252, of which Latin-1 is a part, but only
+where its bytes are certain. They are not where Windows-1252 has no such character, where other letters of the file are
+UTF-8, or where it would make no words of a Western language: `Paw³owski` is Windows-1250, four such letters in a row
+are Cyrillic, Greek or Japanese. Between Western encodings that share all of a file's letters nobody can tell, so what
+is read is said with an example.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, NamedTuple, cast
+
+from data.errors import UnreadableSource
+
+_MARKS = {
+    b"\xff\xfe\x00\x00": "utf-32",
+    b"\x00\x00\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_PART = 2**20
+_OTHERS = "cp1250 (Central Europe), cp1251 (Cyrillic), mac-roman, cp437 (DOS), shift-jis"
+_ABSENT = re.compile(rb"[\x81\x8d\x8f\x90\x9d\x00-\x08\x0e-\x19\x1b-\x1f]")
+_STRANGE = re.compile(
+    rb"[\x80-\xff]{4}|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]|[A-Za-z][\x82\x84]|\A[^\x93]*[A-Za-z]\x94"
+    rb"|[A-Za-z][\x80\x82-\x84\x86-\x89\x8b\x93\x94\x98\x9b\xa1-\xa9\xab\xac\xaf\xb1-\xb3\xb6\xb8\xb9\xbb-\xbf\xf7][A-Za-z]"
+)
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
+
+
+class Encoding(NamedTuple):
+    """An encoding by Python's name, and a word that shows it."""
+
+    name: str = "utf-8"
+    example: str = ""
+
+    def __str__(self) -> str:
+        """Name it, with the example."""
+        return f"{self.name} (as in {self.example!r})" if self.example else self.name
+
+
+def encoding_of(file: BinaryIO, where: str, asked: str = "") -> Encoding:
+    """Return the encoding of a file that is at its start; raises UnreadableSource where that is not certain."""
+    if asked:
+        return Encoding(_known(asked))
+    start = file.read(2**12)
+    for mark, name in _MARKS.items():
+        if start.startswith(mark):
+            return Encoding(name)
+    if start.count(b"\0") > len(start) // 4:
+        raise UnreadableSource(
+            where=where,
+            reason="is no text, or UTF-16 without its mark",
+            repair="pass encoding=utf-16-le if it is",
+        )
+    return Encoding() if _is_utf8(file) else _western(file, where)
+
+
+def _known(asked: str) -> str:
+    try:
+        found = codecs.lookup(asked)
+    except LookupError:
+        found = None
+    if found is None or not found._is_text_encoding:
+        raise UnreadableSource(
+            where=f"encoding={asked}",
+            reason="is no encoding that Python knows",
+            repair="pass one such as cp1252",
+        )
+    return found.name
+
+
+def _is_utf8(file: BinaryIO) -> bool:
+    file.seek(0)
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        while part := file.read(_PART):
+            if decoder.getstate()[0] or not part.isascii():
+                decoder.decode(part)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _western(file: BinaryIO, where: str) -> Encoding:
+    """Return Windows-1252 where that is certain of every line."""
+    file.seek(0)
+    number, wrong, has_utf8 = 0, (0, b""), False
+    while line := file.readline(_PART):
+        number += 1
+        if line.isascii():
+            continue
+        has_utf8 = has_utf8 or not line.decode("utf-8", errors="ignore").isascii()
+        place = _not_utf8(line)
+        if place >= 0 and (found := _ABSENT.search(line) or _STRANGE.search(line)):
+            raise _uncertain(
+                f"{where}, line {number}", line, found.start(), "and Windows-1252 makes no word of it"
+            )
+        wrong = wrong if wrong[0] or place < 0 else (number, line)
+    if has_utf8:
+        place = _not_utf8(wrong[1])
+        raise _uncertain(f"{where}, line {wrong[0]}", wrong[1], place, "though other letters are")
+    return Encoding("cp1252", _word(wrong[1], 0))
+
+
+def _not_utf8(line: bytes) -> int:
+    """Return where a line stops to be UTF-8, -1 where it is all of it."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return -1
+
+
+def _uncertain(where: str, line: bytes, place: int, why: str) -> UnreadableSource:
+    return UnreadableSource(
+        where=where,
+        reason=f"{_word(line, place)!r} is not UTF-8, {why}",
+        repair=f"pass encoding=cp1252 if it reads well so, or such as {_OTHERS}, or save it as UTF-8",
+    )
+
+
+def _word(line: bytes, start: int) -> str:
+    """Return the word with a letter beyond ASCII at or after a place, as Windows-1252 has it."""
+    first = max((each.start() for each in _WORD.finditer(line) if each.start() <= start), default=start)
+    found = _WORD.search(line, first)
+    shown = found.group() if found else line[max(start - 10, 0) : start + 10]
+    return shown[:30].decode("cp1252", errors="replace")
+
+
+@contextmanager
+def as_utf8(file: BinaryIO, encoding: str, where: str) -> Iterator[BinaryIO]:
+    """Yield a file's text as UTF-8: the file itself where it is, else one on disk; raises UnreadableSource."""
+    file.seek(0)
+    if encoding == "utf-8":
+        yield file
+        return
+    with tempfile.TemporaryFile() as made:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            while part := file.read(_PART):
+                made.write(decoder.decode(part).encode("utf-8"))
+            made.write(decoder.decode(b"", final=True).encode("utf-8"))
+        except (UnicodeError, ValueError) as error:
+            raise UnreadableSource(
+                where=where,
+                reason=f"is not {encoding}: {error}",
+                repair="pass another encoding=..., or save it as UTF-8",
+            ) from error
+        made.seek(0)
+        yield cast("BinaryIO", made)

@@ -1,0 +1,83 @@
+"""A place that rows can be read from, opened but not yet read; what every kind of it has in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from data.errors import DuplicateColumns, EmptySource, UnreadableSource
+from data.schema import Schema
+
+BATCH_ROWS = 65_536
+
+Header = Literal["auto", "first", "none"]
+HEADERS: tuple[Header, ...] = ("auto", "first", "none")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the user says of how text files are laid out, where the files leave it open.
+
+    Attributes
+    ----------
+    header : {"auto", "first", "none"}
+        Whether the first line is a header; "auto" refuses one that looks like data.
+    encoding : str
+        Python's name of the encoding, or nothing: UTF-8, or what the bytes are certain to be.
+    """
+
+    header: Header = "auto"
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that rows can be read from, opened but not yet read.
+
+    Attributes
+    ----------
+    where : str
+        As the user wrote it, without a password.
+    is_text : bool
+        Whether every value arrives as text (CSV), so that its kind is still to be found.
+    """
+
+    where: str
+    is_text: bool = False
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """How it is read, where that is not what everybody would expect, in lines."""
+        return ()
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in order, at most `rows` at a time."""
+        raise NotImplementedError
+
+    def knowing(self, schema: Schema) -> Source:  # noqa: ARG002 - only text has words for a missing value
+        """Return the same for a model that exists: words that are its categories stay words."""
+        return self
+
+    def read(self) -> pa.Table:
+        """Return all rows in order; raises EmptySource where there are none."""
+        batches = [batch for batch in self.batches() if batch.num_rows]
+        if not batches:
+            raise EmptySource(where=self.where)
+        return pa.Table.from_batches(batches)
+
+
+def unreadable(where: str, error: Exception) -> UnreadableSource:
+    """Return what to say where a reader stopped: the first line of its own reason."""
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return UnreadableSource(where=where, reason=reason, repair="check that the file is whole and in UTF-8")
+
+
+def refuse_duplicates(where: str, names: Sequence[str]) -> None:
+    """Raise DuplicateColumns where a name stands twice."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DuplicateColumns(where=where, columns=twice)
