@@ -58,7 +58,7 @@ def open_database(url: str, query: str) -> Source:
         raise UnreadableSource(
             where=shown,
             reason=f"{made.drivername!r} is neither a database that SQLAlchemy knows nor a place of files",
-            repair="pass a path, or dialect://user:password@host:port/database",
+            repair="pass a path, or the URL of a database",
         ) from error
     except sqlalchemy.exc.ArgumentError as error:
         raise UnreadableSource(

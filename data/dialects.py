@@ -20,7 +20,7 @@ import numpy as np
 
 from data.delimited import BOM, LONGEST_RECORD, line_breaks, quote_fault, quotes, records_end
 from data.errors import BrokenQuote, UnreadableSource
-from data.headers import are_numbered, has_name_for_each, is_number, looks_like_data
+from data.headers import are_numbered, decimal_mark, has_name_for_each, is_number, looks_like_data
 
 SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_WORDS = {"\t": "tab"}
@@ -53,7 +53,9 @@ class Dialect:
     bare : int
         Lines of nothing but separators behind the last row.
     doubt : str
-        Why the first line may be no header, or may be one; "" where it is certain.
+        Why the first line may be no header; "" where it is certain.
+    decimals : tuple of str
+        For each column the decimal mark of its first numbers, "" where it has none.
     """
 
     separator: str
@@ -64,6 +66,7 @@ class Dialect:
     stop: int
     bare: int = 0
     doubt: str = ""
+    decimals: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Say what is not as in plain comma-separated text; nothing where all is."""
@@ -75,7 +78,8 @@ class Dialect:
         if not self.has_header:
             parts.append("no header")
         if self.bare:
-            parts.append(f"{self.bare:,} lines of nothing but separators at the end are no rows")
+            lines = "1 line" if self.bare == 1 else f"{self.bare:,} lines"
+            parts.append(f"{lines} of nothing but separators at the end left out")
         return ", ".join(parts)
 
 
@@ -118,20 +122,23 @@ class _Reading(NamedTuple):
         return (self.agreeing if self.width > 1 else 0.0), not self.titles, self.width, numbers
 
 
-def dialect_of(file: BinaryIO, where: str, *, header: str) -> Dialect:
+def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") -> Dialect:
     """Return how a file of UTF-8 text is written; raises UnreadableSource or BrokenQuote.
 
     Parameters
     ----------
     header : {"auto", "first", "none"}
         Whether the first line is one.
+    separator : str
+        Where it is known.
     """
     text, is_whole = _head(file)
     top = _above(text)
-    best = _best(text, top.end, top.separator, is_whole=is_whole)
+    separator = separator or top.separator
+    best = _best(text, top.end, separator, is_whole=is_whole)
     above = top.lines
     if top.comment >= 0 and header != "none":
-        other = _best(text, top.comment, top.separator, is_whole=is_whole)
+        other = _best(text, top.comment, separator, is_whole=is_whole)
         if _is_header(other, best, where):
             best, above = other, above - 1
     _check_quotes(text, top.end, best.separator, where, is_whole=is_whole)
@@ -166,7 +173,12 @@ def _described(file: BinaryIO, found: _Reading, above: int, *, header: str) -> D
         stop=max(start, stop),
         bare=bare,
         doubt=doubt if header == "auto" and has_header else "",
+        decimals=tuple(map(decimal_mark, zip(*_even(rows, len(names)), strict=True))),
     )
+
+
+def _even(rows: Sequence[Record], width: int) -> list[list[str]]:
+    return [record.cells for record in rows if len(record.cells) == width]
 
 
 def _size(file: BinaryIO) -> int:

@@ -14,6 +14,7 @@ from data.errors import UnreadableSource, nearest
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?")
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.]\d{3})+")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
 
 
@@ -73,6 +74,19 @@ def has_name_for_each(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bo
 def _columns(rows: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
     """Return the columns of rows, of those that are as long as the first."""
     return list(zip(*(row for row in rows if len(row) == len(rows[0])), strict=True))
+
+
+def decimal_mark(cells: Sequence[str]) -> str:
+    """Return the mark before the fractions of a column of numbers, "" where it has none or more than one.
+
+    >>> decimal_mark(["1,5", "2"]), decimal_mark(["1,500", "2"])
+    (',', '')
+    """
+    if not _are(is_number, cells):
+        return ""
+    plain = [cell.strip() for cell in cells if not _THOUSANDS.fullmatch(cell.strip())]
+    marks = {mark for mark in ",." if any(mark in cell for cell in plain)}
+    return marks.pop() if len(marks) == 1 else ""
 
 
 def other_columns(path: str, header: Sequence[str], first: str, expected: Sequence[str]) -> UnreadableSource:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -44,7 +45,7 @@ class JsonSource(Source):
     @property
     def notes(self) -> Sequence[str]:
         """The encodings that are not UTF-8."""
-        return [f"{path}: {encoding}" for path, encoding in self.files if encoding.name != "utf-8"]
+        return [f"{Path(path).name}: {encoding}" for path, encoding in self.files if encoding.name != "utf-8"]
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises UnreadableSource."""
@@ -69,7 +70,7 @@ def open_json(
             kept.append(added)
     if not schemas:
         raise EmptySource(where=where)
-    schema = unified(schemas)
+    schema = unified(_as_written(schemas))
     refuse_duplicates(where, [*schema.names, *partitions[0]])
     return JsonSource(where, files=tuple(files), schema=schema, partitions=tuple(kept))
 
@@ -83,8 +84,24 @@ def _schema_of(path: str, encoding: Encoding) -> pa.Schema | None:
         extra = [field for field in table.schema if field.name not in found.names]
         absent = [field for field in found if field.name not in table.schema.names]
         late = pa.schema([*table.schema, *absent])
-        found = unified({path: pa.schema([*found, *extra]), f"{path} (further down)": late})
+        found = unified(_as_written({path: pa.schema([*found, *extra]), f"{path} (further down)": late}))
     return found
+
+
+def _as_written(schemas: Mapping[str, pa.Schema]) -> Mapping[str, pa.Schema]:
+    """Return schemas in which dates are text where not all texts of their column are dates."""
+    texts = {field.name for schema in schemas.values() for field in schema if pa.types.is_string(field.type)}
+    return {
+        path: pa.schema(
+            [
+                pa.field(field.name, pa.string())
+                if field.name in texts and pa.types.is_timestamp(field.type)
+                else field
+                for field in schema
+            ]
+        )
+        for path, schema in schemas.items()
+    }
 
 
 def _tables(path: str, encoding: Encoding, schema: pa.Schema | None) -> Iterator[pa.Table]:
@@ -118,7 +135,7 @@ def _fault(path: str, block: bytes, first: int, error: Exception) -> UnreadableS
         return UnreadableSource(
             where=f"{path}, object {rows[min(int(changed[3]), len(rows) - 1)]}",
             reason=f"column {changed[1]!r} {changed[2]}",
-            repair="write it in one type in each object",
+            repair="write it once, and in one type, in each object",
         )
     for number, line in enumerate(block.split(b"\n"), first):
         try:
@@ -201,7 +218,7 @@ def _objects(text: _Text, path: str) -> Iterator[str]:
     is_array, number = text.next_sign() == "[", 0
     if is_array:
         text.skip()
-    while (sign := text.next_sign()) not in ("", "]"):
+    while (sign := text.next_sign()) and not (is_array and sign == "]"):
         number += 1
         try:
             value, written = text.take_value()
@@ -213,10 +230,15 @@ def _objects(text: _Text, path: str) -> Iterator[str]:
         sign = text.next_sign()
         if is_array and sign == ",":
             text.skip()
-        elif is_array and sign != "]":
+        elif is_array and sign not in ("", "]"):
             raise _no_object(path, number, "is followed by no comma")
-    if is_array and sign != "]":
-        raise _no_object(path, number, "is the last: the array is not closed")
+    if not is_array:
+        return
+    text.skip()
+    if not sign or text.next_sign():
+        raise _no_object(
+            path, number, "is the last, and " + ("more follows" if sign else "the array is not closed")
+        )
 
 
 def _no_object(path: str, number: int, reason: str) -> UnreadableSource:

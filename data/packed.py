@@ -24,6 +24,7 @@ MAGIC = {
     b"BZh": "bz2",
     b"\x04\x22\x4d\x18": "lz4",
     b"PK\x03\x04": "zip",
+    b"PK\x05\x06": "zip",
 }
 FOREIGN = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "RAR", b"\xfd7zXZ\x00": "xz"}
 ENDINGS = (".gz", ".zst", ".bz2", ".lz4", ".zip")
@@ -88,8 +89,7 @@ def _copy(path: str, packed: BinaryIO, plain: BinaryIO) -> None:
                 reason=f"unpacks to more than {LARGEST / 2**30:,.3g} GB",
                 repair="unpack it, and pass what comes out",
             )
-        room = shutil.disk_usage(tempfile.gettempdir()).free if plain.tell() % (64 * _PART) == 0 else LARGEST
-        if room < 65 * _PART:
+        if plain.tell() % (64 * _PART) == 0 and shutil.disk_usage(tempfile.gettempdir()).free < 65 * _PART:
             raise UnreadableSource(
                 where=path,
                 reason=f"unpacks to more than {tempfile.gettempdir()} has room for",
@@ -116,6 +116,8 @@ def _member(path: str, archive: zipfile.ZipFile) -> str:
     ]
     if len(names) == 1:
         return names[0]
+    if "[Content_Types].xml" in names:
+        raise UnreadableSource(where=path, reason="is a workbook", repair="let its name end in .xlsx")
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     reason = f"holds {len(names)} files ({shown})" if names else "holds no file"
     raise UnreadableSource(where=path, reason=reason, repair="unpack it, and pass one of them or the folder")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from data import packed
+from data import packed, spreadsheets
 from data.databases import open_database
 from data.errors import EmptySource, UnreadableSource
 from data.json_rows import open_json
@@ -26,7 +26,11 @@ __all__ = ["Layout", "Source", "open_source"]
 FORMATS = {
     ".csv": "csv",
     ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
     ".txt": "csv",
+    ".data": "csv",
+    ".dat": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".feather": "feather",
@@ -34,16 +38,18 @@ FORMATS = {
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
+    **dict.fromkeys(spreadsheets.ENDINGS, "csv"),
 }
 ELSEWHERE = {
-    "http": "curl -L -O",
-    "https": "curl -L -O",
-    "ftp": "curl -O",
-    "s3": "aws s3 cp",
-    "gs": "gcloud storage cp",
-    "abfs": "az storage fs file download",
-    "abfss": "az storage fs file download",
-    "hdfs": "hdfs dfs -get",
+    "http": "curl -L -O {}",
+    "https": "curl -L -O {}",
+    "ftp": "curl -O {}",
+    "s3": "aws s3 cp {} .",
+    "gs": "gcloud storage cp {} .",
+    "az": "azcopy copy {} .",
+    "abfs": "azcopy copy {} .",
+    "abfss": "azcopy copy {} .",
+    "hdfs": "hdfs dfs -get {}",
 }
 """Places of files that are not read from here, and what fetches a file from there."""
 
@@ -65,23 +71,27 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
         return _open_files(where.removeprefix("file://"), layout or Layout())
     scheme = where.split("://", maxsplit=1)[0].lower()
     if scheme in ELSEWHERE:
+        shown = redact_address(where)
         raise UnreadableSource(
-            where=redact_address(where),
+            where=shown,
             reason=f"files are not read from {scheme}://",
-            repair=f"fetch it first with `{ELSEWHERE[scheme]}`, and pass the file",
+            repair=f"fetch it first with `{ELSEWHERE[scheme].format(shown)}`, and pass the file",
         )
     return open_database(where, query)
 
 
 def _open_files(where: str, layout: Layout) -> Source:
-    paths = matching(where)
+    path, sheet = (where, "") if Path(where).exists() else spreadsheets.split_sheet(where)
+    paths = matching(path)
     if all(Path(path).stat().st_size == 0 for path in paths):
         raise EmptySource(where=where)
-    kind, base = _format_of(where, paths), base_of(where)
+    kind, base = _format_of(where, paths), base_of(path)
     if kind not in ("csv", "json"):
         return open_typed(where, paths, kind, base)
     said: Sequence[Mapping[str, pa.Scalar]] = partitions(paths, base)
-    return (open_texts if kind == "csv" else open_json)(where, paths, layout, said)
+    if kind == "json":
+        return open_json(where, paths, layout, said)
+    return open_texts(where, paths, layout, said, sheet=sheet)
 
 
 def _format_of(where: str, paths: list[str]) -> str:

@@ -17,16 +17,18 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from data import missing, packed
+from data import missing, packed, spreadsheets
 from data.delimited import RecordBlocks, line_breaks
 from data.dialects import Dialect, dialect_of
 from data.encodings import Encoding, as_utf8, encoding_of
 from data.errors import BrokenLine, EmptySource, SourceError, UnreadableSource
+from data.foreign import refuse_foreign
 from data.headers import other_columns
 from data.names import named
 from data.opened import BATCH_ROWS, Layout, Source, refuse_duplicates, unreadable
 from data.paths import with_constants
 from data.schema import Schema
+from data.spreadsheets import is_workbook
 
 BLOCK_BYTES = 2**20
 
@@ -36,6 +38,7 @@ class TextFile:
     """One file, and how it is written."""
 
     path: str
+    sheet: str
     encoding: Encoding
     dialect: Dialect
 
@@ -85,30 +88,52 @@ class TextSource(Source):
 
 
 def open_texts(
-    where: str, paths: Sequence[str], layout: Layout, partitions: Sequence[Mapping[str, pa.Scalar]]
+    where: str,
+    paths: Sequence[str],
+    layout: Layout,
+    partitions: Sequence[Mapping[str, pa.Scalar]],
+    *,
+    sheet: str = "",
 ) -> TextSource:
     """Open files of delimited text, and compare their headers; raises SourceError or DuplicateColumns."""
-    files = tuple(filter(None, (_described(path, layout) for path in paths)))
+    files = tuple(filter(None, (_described(path, sheet, layout) for path in paths)))
     if not files:
         raise EmptySource(where=where)
     for file in files:
         refuse_duplicates(file.path, [*file.columns, *partitions[0]])
         if sorted(file.columns) != sorted(files[0].columns):
             raise other_columns(file.path, file.columns, files[0].path, files[0].columns)
+    _refuse_mixed_decimals(files)
     kept = [
         added for path, added in zip(paths, partitions, strict=True) if any(f.path == path for f in files)
     ]
     return TextSource(where, True, files, tuple(kept))
 
 
-def _described(path: str, layout: Layout) -> TextFile | None:
+def _refuse_mixed_decimals(files: Sequence[TextFile]) -> None:
+    """Raise UnreadableSource where a column's fractions begin with a comma in one file, with a point in another."""
+    seen: dict[str, tuple[str, str]] = {}
+    for file in files:
+        for name, mark in zip(file.columns, file.dialect.decimals, strict=False):
+            if not mark:
+                continue
+            other, path = seen.setdefault(name, (mark, file.path))
+            if other != mark:
+                raise UnreadableSource(
+                    where=file.path,
+                    reason=f"column {name!r} has decimals such as 1{mark}5, in {path} such as 1{other}5",
+                    repair="write them in one way in each file",
+                )
+
+
+def _described(path: str, sheet: str, layout: Layout) -> TextFile | None:
     """Return how a file is written, None where it has no text."""
-    with packed.opened(path) as file:
-        encoding = encoding_of(file, path, layout.encoding)
-        with as_utf8(file, encoding.name, path) as text:
-            if not text.read(1):
-                return None
-            dialect = dialect_of(text, path, header=layout.header)
+    encoding = _encoding_of(path, layout.encoding)
+    with _text_of(path, sheet, encoding) as text:
+        if not text.read(1):
+            return None
+        known = "," if is_workbook(path) else ""
+        dialect = dialect_of(text, path, header=layout.header, separator=known)
     if dialect.doubt:
         raise UnreadableSource(
             where=path,
@@ -116,12 +141,25 @@ def _described(path: str, layout: Layout) -> TextFile | None:
             repair="pass header=none, and the columns are called column_1, column_2 and so on; "
             "or header=first if these are their names",
         )
-    return TextFile(path, encoding, dialect)
+    return TextFile(path, sheet, encoding, dialect)
+
+
+def _encoding_of(path: str, asked: str) -> Encoding:
+    if is_workbook(path):
+        return Encoding()
+    with packed.opened(path) as file:
+        refuse_foreign(file, path)
+        return encoding_of(file, path, asked)
 
 
 @contextmanager
-def _text_of(file: TextFile) -> Iterator[BinaryIO]:
-    with packed.opened(file.path) as plain, as_utf8(plain, file.encoding.name, file.path) as text:
+def _text_of(path: str, sheet: str, encoding: Encoding) -> Iterator[BinaryIO]:
+    """Yield a file's text as UTF-8, unpacked, or a sheet's."""
+    if is_workbook(path):
+        with spreadsheets.opened(path, sheet) as text:
+            yield text
+        return
+    with packed.opened(path) as plain, as_utf8(plain, encoding.name, path) as text:
         yield text
 
 
@@ -130,7 +168,7 @@ def _records(file: TextFile, known_words: frozenset[str]) -> Iterator[pa.RecordB
     dialect, numbered = file.dialect, [str(place) for place in range(len(file.dialect.names))]
     if dialect.start == dialect.stop:
         return
-    with _text_of(file) as text:
+    with _text_of(file.path, file.sheet, file.encoding) as text:
         blocks = RecordBlocks(
             text,
             where=file.path,

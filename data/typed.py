@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pa_parquet
 
+from data import packed
 from data.errors import UnreadableSource
 from data.headers import other_columns
 from data.joined import is_joined
@@ -45,6 +46,9 @@ class FileSource(Source):
 
 def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source:
     """Open Parquet or Feather files; raises UnreadableSource or DuplicateColumns."""
+    for path in paths:
+        if packed.packing_of(path):
+            raise UnreadableSource(where=path, reason=f"is a packed file of {kind}", repair="unpack it first")
     options = {"format": kind, "partitioning": "hive", "partition_base_dir": base}
     try:
         dataset = pa_dataset.dataset(list(paths), **options)

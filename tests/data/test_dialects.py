@@ -44,7 +44,7 @@ def test_the_air_quality_table_of_uci_is_read(tmp_path: Path) -> None:
         "column 5": [None] * 2,
     }
     (note,) = source.notes
-    assert note == "t.csv: separator ';', 2 lines of nothing but separators at the end are no rows"
+    assert note == "t.csv: separator ';', 2 lines of nothing but separators at the end left out"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_the_air_quality_table_of_uci_is_read(tmp_path: Path) -> None:
         ("x,y\n1,2,\n3,4,\n", {"x": ["1", "3"], "y": ["2", "4"], "column 3": [None, None]}, ""),
         ("x,y,\n1,2\n3,4\n", {"x": ["1", "3"], "y": ["2", "4"]}, ""),
         ('"x","y"\n"a",1,2\n"b",3,4\n', {"column 1": ["a", "b"], "x": ["1", "3"], "y": ["2", "4"]}, ""),
-        ("x,y\n1,2\n,\n3,4\n,\n", {"x": ["1", None, "3"], "y": ["2", None, "4"]}, "1 lines of nothing"),
+        ("x,y\n1,2\n,\n3,4\n,\n", {"x": ["1", None, "3"], "y": ["2", None, "4"]}, "1 line of nothing"),
         ('x,y\n1,"a\n,\n,"\n', {"x": ["1"], "y": ["a\n,\n,"]}, ""),
         ("x,y\n1,2\n\n  \n\x1a", {"x": ["1"], "y": ["2"]}, ""),
         ("\n\nx,y\n1,2\n", {"x": ["1"], "y": ["2"]}, ""),
