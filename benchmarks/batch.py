@@ -22,7 +22,7 @@ from benchmarks.models import build
 from data.samples import write
 from data.sources import open_source
 from serving.batch import score_file
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 
 FEATURES = ["month", "weekday", "hour", "dep_delay", "carrier", "origin", "dest", "distance"]
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import build
-from serving.store import PINNED_TAG, digest_in
+from serving.registry.store import PINNED_TAG, digest_in
 
 POLL, MOVES = 0.5, 10
 TREES = 3_400

@@ -29,7 +29,7 @@ import psutil
 
 from benchmarks.models import build
 from benchmarks.server import ROOT, free_port
-from serving.grpc_messages import message
+from serving.front.rpc.messages import message
 
 SECONDS, TURNS, CALLERS = 1, 5, 32
 NUMBERS = ["dep_delay", "distance", "hour", "month", "weekday"]

@@ -86,7 +86,7 @@ def _families(schema: Any) -> dict[str, Any]:
 
 
 def _measured(name: str, pipeline: Any, frame: pd.DataFrame, schema: Any, threads: int) -> Any:
-    from serving.scorer import Session
+    from serving.scorer.scoring import Session
     from training.compiling import compile_pipeline, pack_frame
 
     session = Session(compile_pipeline(pipeline, schema), threads=threads)

@@ -16,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from data.redaction import log_to
-from serving import access, browsers, paths
-from serving.access import read_hashes
-from serving.crew import MODEL_BROKEN, Crew
+from serving.access import browsers, callers, paths
+from serving.access.callers import read_hashes
+from serving.access.tls import check_pair
 from serving.errors import ModelError, ServingError, SettingsError
-from serving.follow import Followed, Rules, follow
-from serving.grpc_port import reserve
-from serving.scratch import scratch
+from serving.fleet.crew import MODEL_BROKEN, Crew
+from serving.fleet.follow import Followed, Rules, follow
+from serving.fleet.grpc_port import reserve
+from serving.fleet.scratch import scratch
+from serving.registry.store import Cache, is_remote
 from serving.settings import LOOPBACK, Limits, Model, Settings
-from serving.store import Cache, is_remote
-from serving.tls import check_pair
 
 logger = logging.getLogger("serving")
 
@@ -76,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument(
         "--allow-host",
-        type=access.host,
+        type=callers.host,
         action="append",
         default=[],
         help="answer to this Host header too, as proxies send it; on loopback only localhost if not given, "

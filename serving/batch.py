@@ -28,10 +28,10 @@ from data.headers import are_numbered
 from data.opened import HEADERS, Layout
 from data.redaction import addresses_around, redact
 from data.sources import Source, open_source
-from serving.coercion import Fault, Packed, pack_arrow
 from serving.errors import BadOutput, FaultyRows, ServingError
-from serving.scorer import Scorer
-from serving.store import locate, record_refusal
+from serving.registry.store import locate, record_refusal
+from serving.rows.coercion import Fault, Packed, pack_arrow
+from serving.scorer.scoring import Scorer
 
 PREDICTION = "prediction"
 LOWER, UPPER = "lower", "upper"

@@ -51,7 +51,7 @@ from typing import TYPE_CHECKING, Any
 from data.redaction import redact
 
 if TYPE_CHECKING:
-    from serving.coercion import Fault
+    from serving.rows.coercion import Fault
 
 
 class ServingError(Exception):

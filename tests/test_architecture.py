@@ -21,8 +21,8 @@ MLFLOW_MODULES = {
     "training/ledger.py",
     "training/flavor.py",
     "training/stock.py",
-    "serving/store.py",
-    "serving/pyfunc_runner.py",
+    "serving/registry/store.py",
+    "serving/runtimes/pyfunc_process.py",
 }
 
 

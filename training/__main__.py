@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
-from serving.store import record_refusal
+from serving.registry.store import record_refusal
 from training.command_line import parse
 from training.config import (
     AdoptConfig,

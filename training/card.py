@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from data.figures import figure, number, percent
 from data.schema import Column, Schema
-from serving.scorer_format import Value
+from serving.scorer.document import Value
 from training import comparison, page, report
 from training.assessment import Assessment, Part
 from training.compiling.writing import raw_row

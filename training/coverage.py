@@ -19,8 +19,8 @@ from scipy.stats import betabinom
 
 from data.figures import figure
 from data.splits import Split
-from serving.intervals import Intervals
-from serving.scorer import Scorer
+from serving.scorer.intervals import Intervals
+from serving.scorer.scoring import Scorer
 from training.comparison import Draws, draws_of
 from training.intervals import rank
 

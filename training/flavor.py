@@ -28,9 +28,9 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
 from data.schema import Schema
-from serving.scorer import Scorer
-from serving.scorer_format import FORMAT
-from serving.whole import files_digest, only_files
+from serving.scorer.document import FORMAT
+from serving.scorer.scoring import Scorer
+from serving.scorer.version_files import files_digest, only_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.networks import Network, adapted, packages
 from training.loadable import SHIPPED_CODE, TRUSTED

@@ -13,7 +13,7 @@ from typing import Any
 
 from data.figures import figure, number, percent
 from data.schema import Schema
-from serving.scorer_format import TOLERANCE
+from serving.scorer.document import TOLERANCE
 from training.comparison import CONFIDENCE, POWER, Change, Slice
 from training.config import Policy
 from training.evaluation import Scores

@@ -9,7 +9,7 @@ from itertools import pairwise
 from rich.table import Table
 from rich.text import Text
 
-from serving.ledger import Entry
+from serving.registry.ledger import Entry
 from training import registry
 from training.errors import TrainingError
 from training.ledger import History

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.intervals import HIGHEST, LOWEST, Intervals
+from serving.scorer.intervals import HIGHEST, LOWEST, Intervals
 from training.models import Spec, build
 from training.trials import Rows, out_of_fold, sampled
 

@@ -22,7 +22,7 @@ from data.kept_kinds import Kinds, hold, load_kept
 from data.schema import Column, Schema
 from data.sources import Source
 from data.tables import Table, table_of, texts
-from serving.coercion import Packed, pack_arrow
+from serving.rows.coercion import Packed, pack_arrow
 
 
 def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Table:

@@ -27,8 +27,18 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from serving.errors import LedgerUnreadable, NotInLedger
-from serving.ledger import RUN_TAG, Entry, Kind, entries_of, find_run, home, moved_in_words, recorded, vouch
-from serving.whole import FILES_TAG
+from serving.registry.ledger import (
+    RUN_TAG,
+    Entry,
+    Kind,
+    entries_of,
+    find_run,
+    home,
+    moved_in_words,
+    recorded,
+    vouch,
+)
+from serving.scorer.version_files import FILES_TAG
 from training import registry, tracking
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from serving.whole import paths_in
+from serving.scorer.version_files import paths_in
 from training.errors import NotLoadable
 
 SHIPPED_CODE = ("__init__.py", "transformers.py")

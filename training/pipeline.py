@@ -28,8 +28,8 @@ from data.fingerprint import fingerprint
 from data.schema import Schema
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe
-from serving.ledger import Kind
-from serving.scorer import Scorer
+from serving.registry.ledger import Kind
+from serving.scorer.scoring import Scorer
 from training import (
     card,
     comparison,

@@ -18,9 +18,9 @@ from data.figures import figure
 from data.fingerprint import fingerprint, row_digests
 from data.kept_kinds import load_kept
 from data.tables import Table
-from serving.intervals import Intervals
-from serving.scorer import Scorer
-from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
+from serving.scorer.document import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
+from serving.scorer.intervals import Intervals
+from serving.scorer.scoring import Scorer
 from training import flavor, ledger, registry, tracking
 from training.compiling import pack_frame
 from training.config import RecalibrateConfig

@@ -33,8 +33,8 @@ from data.schema import Schema
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
 from serving.errors import ModelError
-from serving.scorer_format import digest_of, read_document, read_files
-from serving.whole import FILES_TAG, check_files, files_digest, only_files, paths_in
+from serving.scorer.document import digest_of, read_document, read_files
+from serving.scorer.version_files import FILES_TAG, check_files, files_digest, only_files, paths_in
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
 from training.loadable import check_loadable
 from training.stock import predictions_of
@@ -177,7 +177,7 @@ class Version:
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
-        from serving.scorer import Scorer  # noqa: PLC0415 - see above
+        from serving.scorer.scoring import Scorer  # noqa: PLC0415 - see above
         from training.compiling import pack_frame  # noqa: PLC0415
 
         scorer = Scorer.load(self.scorer_folder)

@@ -17,7 +17,7 @@ from typing import Any
 
 from data.fingerprint import fingerprint
 from data.kept_kinds import load_kept
-from serving.scorer_format import read_files
+from serving.scorer.document import read_files
 from training import registry, tracking
 from training.command_line import parse
 from training.compiling import compile_verified

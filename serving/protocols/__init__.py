@@ -1,1 +1,1 @@
-"""Thin shells: which keys stand around the rows of a request, and around its predictions."""
+"""What stands around rows and predictions: each protocol's request and answer."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from data.schema import Schema
-from serving.coercion import Floats
 from serving.errors import Malformed
-from serving.intervals import Bounds
-from serving.requests import JSON, Rows, from_columns, from_records, read_json, wrong_type
-from serving.responses import JSON_TYPE, Answer, dump, noticed
+from serving.protocols.responses import JSON_TYPE, Answer, dump, noticed
+from serving.rows.coercion import Floats
+from serving.rows.requests import JSON, Rows, from_columns, from_records, read_json, wrong_type
+from serving.scorer.intervals import Bounds
 from serving.settings import Limits
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import orjson
 
 from data.schema import Schema
-from serving.coercion import Floats
 from serving.errors import Malformed
-from serving.intervals import Bounds
-from serving.requests import JSON, Rows, from_columns, from_records, from_split, read_json, wrong_type
-from serving.responses import JSON_TYPE, Answer, dump, predictions
+from serving.protocols.responses import JSON_TYPE, Answer, dump, predictions
+from serving.rows.coercion import Floats
+from serving.rows.requests import JSON, Rows, from_columns, from_records, from_split, read_json, wrong_type
+from serving.scorer.intervals import Bounds
 from serving.settings import Limits
 
 SIGNATURES = (None, "", "serving_default")

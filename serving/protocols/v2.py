@@ -10,11 +10,11 @@ import numpy as np
 
 from data.schema import Schema
 from serving.errors import Malformed, RequestError
-from serving.requests import JSON, Rows, from_records, read_json, wrong_type
-from serving.responses import JSON_TYPE, Answer, dump
+from serving.protocols.responses import JSON_TYPE, Answer, dump
+from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of, flag
+from serving.protocols.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
+from serving.rows.requests import JSON, Rows, from_records, read_json, wrong_type
 from serving.settings import Limits
-from serving.tensor_parameters import as_meant, check_output, coverage_of, flag
-from serving.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
 
 BINARY = "application/octet-stream"
 MOST_DIMENSIONS = 8

@@ -101,8 +101,8 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_intervals(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a table of intervals, one width for all rows."""
-    from serving.intervals import Intervals
-    from serving.scorer_format import DOCUMENT_FILE, read_files
+    from serving.scorer.document import DOCUMENT_FILE, read_files
+    from serving.scorer.intervals import Intervals
 
     folder = tmp_path_factory.mktemp("intervals") / "flights"
     shutil.copytree(flights, folder)

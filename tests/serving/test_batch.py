@@ -12,9 +12,9 @@ import pytest
 
 from data.sources import open_source
 from serving.batch import check_output, main, score_file
-from serving.coercion import pack_columns
 from serving.errors import BadOutput, FaultyRows
-from serving.scorer import Scorer
+from serving.rows.coercion import pack_columns
+from serving.scorer.scoring import Scorer
 from tests.conftest import ROOT
 
 
@@ -113,7 +113,7 @@ import resource, sys
 from pathlib import Path
 from data.sources import open_source
 from serving.batch import score_file
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 score_file(Scorer.load(Path(sys.argv[1])), open_source(sys.argv[2]), Path(sys.argv[3]))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.accuracy import heteroscedastic
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 from tests.conftest import ROOT, Workspace
 
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.broken_json import without_mark
 from serving.errors import Malformed, RequestError, TooLarge, WrongType
-from serving.requests import MOST_MEMBERS, expand, media_type, read_json, wrong_type
+from serving.rows.broken_json import without_mark
+from serving.rows.requests import MOST_MEMBERS, expand, media_type, read_json, wrong_type
 from serving.settings import Limits
 from tests.conftest import missing_part
 

@@ -10,7 +10,7 @@ from contextlib import closing
 
 import pytest
 
-from serving.browsers import Browsers, origin
+from serving.access.browsers import Browsers, origin
 from tests.recorded import recorded
 
 APP = "https://app.example.com"

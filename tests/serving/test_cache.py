@@ -10,8 +10,8 @@ import mlflow
 import pytest
 
 from serving.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
+from serving.registry.store import PINNED_TAG, Cache, Found, digest_in, registry_address, resolve
 from serving.settings import Model
-from serving.store import PINNED_TAG, Cache, Found, digest_in, registry_address, resolve
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.processes import processes_of, until
@@ -261,7 +261,7 @@ def test_a_cache_that_can_only_be_read_serves_what_it_holds_and_says_so(registry
     cache = Cache(registry.cache)
     cache.fetch(resolve("models:/line/1"), allow_unpromoted=False)
     script = (
-        "from serving.store import *; from pathlib import Path; import sys\n"
+        "from serving.registry.store import *; from pathlib import Path; import sys\n"
         "cache = Cache(Path(sys.argv[1]))\n"
         "print(cache.fetch(resolve('models:/line/1'), allow_unpromoted=False).version)\n"
         "cache.fetch(resolve('models:/line/2'), allow_unpromoted=False)\n"

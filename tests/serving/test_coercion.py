@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import data.tables
 from data.schema import UNSEEN, Column, Kind, Schema
-from serving import coercion
-from serving.coercion import pack_arrow, pack_columns, pack_row
+from serving.rows import coercion
+from serving.rows.coercion import pack_arrow, pack_columns, pack_row
 from training.transformers import seconds
 
 

@@ -23,8 +23,8 @@ from data.sources import Source, open_source
 from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.errors import BadOutput, FaultyRows, Malformed, TooLarge, UnusableValues
-from serving.requests import ARROW, ARROW_FILE, CSV, PARQUET, Rows, from_table
-from serving.scorer import Scorer
+from serving.rows.requests import ARROW, ARROW_FILE, CSV, PARQUET, Rows, from_table
+from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 
 FILES = Path(__file__).parent / "written_by"

@@ -162,7 +162,7 @@ def test_figures_that_need_more_room_than_there_is_are_left_out(line, small, mon
     """The files grow with columns and versions; the request that would make them grow is answered."""
     import prometheus_client.values
 
-    from serving.telemetry import Telemetry
+    from serving.front.telemetry import Telemetry
 
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(small))
     monkeypatch.setattr(prometheus_client.values, "ValueClass", prometheus_client.values.MultiProcessValue())

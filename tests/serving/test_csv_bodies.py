@@ -15,8 +15,8 @@ from data.schema import Column, Schema
 from data.sources import open_source
 from serving.batch import score_file
 from serving.errors import Malformed
-from serving.requests import CSV, Rows, from_table
-from serving.scorer import Scorer
+from serving.rows.requests import CSV, Rows, from_table
+from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 
 SCHEMA = Schema((Column("x", "number"), Column("c", "category", categories=("a", "b\r\nc"))), target="y")

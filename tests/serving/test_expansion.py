@@ -10,8 +10,8 @@ import pytest
 
 from data.schema import Column, Schema
 from serving.errors import Malformed, TooLarge, UnusableValues
-from serving.ipc_sizes import claimed
-from serving.requests import ARROW, PARQUET, from_table
+from serving.rows.requests import ARROW, PARQUET, from_table
+from serving.rows.tabular.ipc_sizes import claimed
 from serving.settings import Limits
 
 SCHEMA = Schema((Column("x", "number"),), target="y")

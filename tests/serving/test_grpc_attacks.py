@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from serving.errors import Malformed, RequestError, SlowBody, TooLarge
-from serving.grpc_messages import message
-from serving.grpc_server import _message
-from serving.grpc_wire import check_fields
+from serving.front.rpc.messages import message
+from serving.front.rpc.server import _message
+from serving.front.rpc.wire import check_fields
 from serving.settings import Limits
 from tests.conftest import free_port
 from tests.recorded import recorded

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from serving.errors import SettingsError
-from serving.grpc_port import Reserved, reserve
+from serving.fleet.grpc_port import Reserved, reserve
 from tests.conftest import ROOT, free_port
 from tests.recorded import recorded
 from tests.serving.grpc_calls import Caller, one_row

@@ -18,10 +18,10 @@ from sklearn.linear_model import LinearRegression
 
 from data.schema import Column, Schema
 from serving.errors import FailingGraph, GoldenMismatch, NotAScorer, RefusedGraph
-from serving.graph_file import OPERATORS, read_graph
-from serving.graph_guard import check_graph
-from serving.graph_shapes import RULES
-from serving.scorer import Scorer, Session
+from serving.scorer.graph.guard import check_graph
+from serving.scorer.graph.reader import OPERATORS, read_graph
+from serving.scorer.graph.shapes import RULES
+from serving.scorer.scoring import Scorer, Session
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from training.compiling import Parity, compile_pipeline, write_scorer
@@ -150,7 +150,7 @@ DEADLY: dict[str, bytes] = {
 @pytest.mark.parametrize("name", LOOKS_ACROSS)
 def test_a_graph_that_looks_across_rows_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Requests of several clients are joined: one client's rows would move another's answer."""
-    monkeypatch.setattr("serving.scorer.Session", lambda *a, **k: pytest.fail("reached onnxruntime"))
+    monkeypatch.setattr("serving.scorer.scoring.Session", lambda *a, **k: pytest.fail("reached onnxruntime"))
     with pytest.raises(RefusedGraph, match="refused before it is run"):
         check_graph(LOOKS_ACROSS[name], columns=COLUMNS)
 
@@ -174,7 +174,7 @@ def test_each_of_these_does_harm_where_nobody_looks() -> None:
         if together.shape != (2,) or together[0] != alone[0]:
             moved.append(name)
     assert len(moved) >= 9, moved
-    code = "import sys; from serving.scorer import Session; Session(sys.stdin.buffer.read())"
+    code = "import sys; from serving.scorer.scoring import Session; Session(sys.stdin.buffer.read())"
     content = DEADLY["whole numbers divided"]
     done = subprocess.run(
         [sys.executable, "-c", code], input=content, cwd=ROOT, check=False, capture_output=True

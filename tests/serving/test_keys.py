@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from serving.access import Access, read_hashes
+from serving.access.callers import Access, read_hashes
 from serving.errors import NotAuthorized, SettingsError
 from serving.settings import Settings
 from tests.recorded import recorded

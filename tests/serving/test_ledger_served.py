@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from serving.store import DIGEST_TAG, PINNED_TAG, digest_in
-from serving.whole import FILES_TAG, files_digest
+from serving.registry.store import DIGEST_TAG, PINNED_TAG, digest_in
+from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.test_follow import status, until
@@ -118,8 +118,8 @@ def test_an_alias_moved_by_hand_to_an_earlier_champion_is_served_and_told(start,
 
 def test_an_unchanged_poll_asks_the_registry_once(store, monkeypatch):
     """The ledger is asked where a version or its tags change, not at each look."""
-    from serving import follow
-    from serving import store as serving_store
+    from serving.fleet import follow
+    from serving.registry import store as serving_store
 
     asked = []
     ask = serving_store._ledger_of
@@ -178,7 +178,7 @@ def test_a_version_that_mlflow_runs_is_compared_with_its_digest(store):
 
 def test_a_cached_folder_for_mlflow_is_fetched_again_where_it_was_changed(store):
     """Bytecode that a process left there is no change."""
-    from serving.store import Cache, resolve
+    from serving.registry.store import Cache, resolve
 
     cache, found = Cache(store.workspace.folder / "cache"), resolve("models:/line@champion")
     folder = store.workspace.folder / "cache" / cache.fetch_whole(found).folder.rsplit("/", 1)[-1]

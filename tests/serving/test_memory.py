@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.schema import Column, Schema
-from serving.budget import Budget, Held, need
-from serving.costs import before_json
 from serving.errors import Busy, RequestError, TooLarge, UnusableValues
-from serving.requests import ARROW, CSV, PARQUET, from_table
+from serving.rows.budget import Budget, Held, need
+from serving.rows.costs import before_json
+from serving.rows.requests import ARROW, CSV, PARQUET, from_table
 from serving.settings import Limits
 from tests.recorded import recorded
 from tests.serving.test_abuse import varint

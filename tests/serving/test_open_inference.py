@@ -28,14 +28,14 @@ from tritonclient.http import aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from data.schema import Column, Schema
-from serving.app import App
 from serving.errors import RequestError, TooSlow
-from serving.grpc_messages import CALLS, PACKAGE, POOL, SERVICE, message
-from serving.grpc_server import Calls
-from serving.local import Local
-from serving.scorer import Scorer
+from serving.front.app import App
+from serving.front.rpc.messages import CALLS, PACKAGE, POOL, SERVICE, message
+from serving.front.rpc.server import Calls
+from serving.protocols.tensors import Asked, Tensor, rows_of, unpack
+from serving.runtimes.compiled import Local
+from serving.scorer.scoring import Scorer
 from serving.settings import Limits, Model, Settings
-from serving.tensors import Asked, Tensor, rows_of, unpack
 
 TEXTS = ("date", "carrier", "origin", "dest")
 

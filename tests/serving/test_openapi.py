@@ -11,10 +11,10 @@ import jsonschema
 import pytest
 
 from data.schema import Column, Schema
-from serving import openapi
-from serving.forms import of_scorer, of_signature
-from serving.intervals import Intervals
-from serving.scorer_format import Document, Parity
+from serving.openapi import describing
+from serving.openapi.forms import of_scorer, of_signature
+from serving.scorer.document import Document, Parity
+from serving.scorer.intervals import Intervals
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
@@ -84,7 +84,7 @@ def test_columns_are_described_by_what_training_saw():
     )
     intervals = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0))
     made = Document(Schema(columns, "price", "EUR"), "", Parity(1, 0.0, 0.0, 1.0), {}, (), (), intervals)
-    schemas = openapi.document(of_scorer(made), name="houses", version="3")["components"]["schemas"]
+    schemas = describing.document(of_scorer(made), name="houses", version="3")["components"]["schemas"]
     cells = schemas["Row"]["properties"]
     assert cells["area"] == {"type": ["number", "null"], "description": "m²; training saw 20 to 240"}
     assert cells["sold"]["description"] == "training saw 2013-01-01 to 2013-12-31"
@@ -143,7 +143,7 @@ def test_a_signature_is_described_by_its_types_and_shapes(signature):
     """What fits it fits the document, and what differs does not."""
     inputs, outputs = SIGNATURES[signature]
     forms = of_signature({"inputs": inputs, "outputs": outputs})
-    document = openapi.document(forms, name="m", version="1")
+    document = describing.document(forms, name="m", version="1")
     check(FITS[signature], "Invocations", document)
     for body in DIFFERS[signature]:
         with pytest.raises(jsonschema.ValidationError):

@@ -7,7 +7,7 @@ import argparse
 import pytest
 
 from serving.__main__ import main
-from serving.paths import plain, prefix
+from serving.access.paths import plain, prefix
 from tests.serving.test_browsers import ask
 
 
@@ -135,7 +135,7 @@ def test_hosts_that_were_named_are_answered_and_no_others(behind, host):
 
 def test_beyond_loopback_hosts_count_once_they_are_named():
     """Without the option any is answered there, since a pod is asked by its address; `*` is any on loopback too."""
-    from serving.access import Access
+    from serving.access.callers import Access
     from serving.errors import WrongHost
     from serving.settings import Settings
 

@@ -338,8 +338,8 @@ def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
 
 def test_a_remembered_version_is_used_for_the_runtime_it_was_fetched_for(tmp_path) -> None:
     """Without a registry, a start without --runtime pyfunc must not run a model's own code."""
+    from serving.registry.store import Cache, Found
     from serving.settings import Model
-    from serving.store import Cache, Found
 
     cache, found = Cache(tmp_path), Found("models:/m/1", "m", "1")
     place = cache._place_of_whole(found)

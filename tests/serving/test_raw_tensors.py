@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.schema import Column, Schema
-from serving.coercion import pack_columns
 from serving.errors import Malformed, RequestError
 from serving.protocols import v2
+from serving.protocols.tensors import MANY, Asked, Tensor, rows_of, unpack
+from serving.rows.coercion import pack_columns
 from serving.settings import Limits
-from serving.tensors import MANY, Asked, Tensor, rows_of, unpack
 
 SHORT = [b"aa", b"bb", b"c\0", b"\0\0", b"\0a", "\u00e4".encode(), b"\xff\xfe", b"11"]
 DATES = [b"2013-01-01", b"2013-12-31", b"2013-13-01", b" 2013-1-1 ", b"2013-01-0\0", b"not a date"]

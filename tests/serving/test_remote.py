@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving.errors import Busy, RequestError
-from serving.remote import Remote, _Waiting
+from serving.runtimes.pyfunc import Remote, _Waiting
 from serving.settings import Limits, Model
 from tests.serving.odd_models import saved_odd
 

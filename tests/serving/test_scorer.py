@@ -22,9 +22,9 @@ from sklearn.ensemble import RandomForestRegressor
 
 from data.schema import Column, Schema
 from serving.errors import GoldenMismatch, ModelError, NotAScorer, RefusedGraph, WrongDigest
-from serving.graph_guard import check_graph
-from serving.scorer import SORTED_ROWS, Scorer, Session
-from serving.scorer_format import SLIPWAY, pack
+from serving.scorer.document import SLIPWAY, pack
+from serving.scorer.graph.guard import check_graph
+from serving.scorer.scoring import SORTED_ROWS, Scorer, Session
 from training.compiling import Parity, compile_pipeline, write_scorer
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ def test_white_space_does_not_change_the_digest(folder: Path) -> None:
 def test_the_server_needs_numpy_and_onnxruntime_only(folder: Path) -> None:
     """A worker that scores has imported neither mlflow, scikit-learn, pandas nor onnx."""
     code = (
-        "import sys; from pathlib import Path; from serving.scorer import Scorer; "
+        "import sys; from pathlib import Path; from serving.scorer.scoring import Scorer; "
         f"s = Scorer.load(Path({str(folder)!r})); s.replay_golden(); "
         "print([m for m in ('mlflow', 'sklearn', 'pandas', 'onnx') if m in sys.modules])"
     )
@@ -254,7 +254,7 @@ def test_a_hostile_graph_is_refused_before_it_is_loaded(
     model = onnx.load(folder / "model.onnx")
     change(model)
     (folder / "model.onnx").write_bytes(model.SerializeToString())
-    monkeypatch.setattr("serving.scorer.Session", lambda *a, **k: pytest.fail("reached onnxruntime"))
+    monkeypatch.setattr("serving.scorer.scoring.Session", lambda *a, **k: pytest.fail("reached onnxruntime"))
     with pytest.raises(RefusedGraph, match="refused before it is run"):
         Scorer.load(folder)
 

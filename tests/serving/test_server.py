@@ -431,8 +431,8 @@ import asyncio, json, pickle, sys, numpy
 def forbidden(*_, **__): raise SystemExit("unpickled")
 pickle.load = pickle.loads = numpy.load = forbidden
 from pathlib import Path
-from serving.app import App
-from serving.local import Local
+from serving.front.app import App
+from serving.runtimes.compiled import Local
 from serving.settings import Model, Settings
 import serving.worker
 assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)

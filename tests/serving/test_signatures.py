@@ -16,7 +16,7 @@ from sklearn.datasets import load_digits, load_iris
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from serving.forms import of_signature
+from serving.openapi.forms import of_signature
 from tests.serving.test_clients import generate
 from tests.serving.test_openapi import check, run_schemathesis
 from tests.serving.test_pyfunc import COLUMNS, saved

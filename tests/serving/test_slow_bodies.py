@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from serving.body import party_of
+from serving.front.connections.body import party_of
 from tests.recorded import recorded
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from serving.errors import Malformed
+from serving.protocols.tensors import Tensor
+from serving.protocols.translation import describe, from_simple, from_tensors, to_simple, to_tensors
 from serving.settings import Limits
-from serving.tensors import Tensor
-from serving.translation import describe, from_simple, from_tensors, to_simple, to_tensors
 
 COLUMNS = [{"name": "a", "type": "double"}, {"name": "b", "type": "string"}]
 IMAGE = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2, 2]}}]

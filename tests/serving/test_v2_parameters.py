@@ -15,13 +15,13 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from serving.errors import Malformed
-from serving.grpc_messages import message
-from serving.grpc_tensors import decode
+from serving.front.rpc.coding import decode
+from serving.front.rpc.messages import message
 from serving.protocols import v2
+from serving.protocols.tensor_parameters import as_meant
+from serving.protocols.tensors import Tensor, unpack
+from serving.protocols.translation import from_tensors
 from serving.settings import Limits
-from serving.tensor_parameters import as_meant
-from serving.tensors import Tensor, unpack
-from serving.translation import from_tensors
 from tests.conftest import free_port
 from tests.serving.grpc_calls import Caller, fill
 
@@ -214,7 +214,7 @@ def test_a_tensor_that_means_something_else_is_refused(given, doors) -> None:
 def test_dates_may_be_said_to_be_dates() -> None:
     """In a column of dates, over each door to a model."""
     from data.schema import Column, Schema
-    from serving.tensors import Asked, rows_of
+    from serving.protocols.tensors import Asked, rows_of
 
     schema = Schema((Column("when", "datetime"),), target="y")
     day = as_meant(Tensor("when", "BYTES", [1], ["2023-05-01"]), {"content_type": "datetime"})

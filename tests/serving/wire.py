@@ -13,9 +13,9 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
-from serving.admission import Admission
-from serving.connection import protocol_class
-from serving.responses import refused
+from serving.front.connections.admission import Admission
+from serving.front.connections.connection import protocol_class
+from serving.protocols.responses import refused
 from serving.settings import Limits
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")

@@ -12,7 +12,7 @@ from benchmarks.accuracy import heteroscedastic
 from data.schema import Schema
 from data.tables import Table, describe
 from serving.errors import CoverageRefused
-from serving.scorer import Session
+from serving.scorer.scoring import Session
 from training.compiling import compile_verified, with_scale
 from training.intervals import COVERAGES, Calibrated, Residuals, calibrate, quantile, table_of
 from training.models import build

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from data.schema import Column, Schema
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 from training.compiling import Parity, UncompilableStep, compile_pipeline, pack_frame, write_scorer
 from training.flavor import log_version, signature_of, trusted_types
 from training.transformers import CalendarFeatures, CategoryText

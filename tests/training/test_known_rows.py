@@ -21,8 +21,8 @@ from data.sources import open_source
 from data.tables import load_table
 from serving.batch import score_file
 from serving.errors import FaultyRows, UnusableValues
-from serving.requests import CSV, from_table
-from serving.scorer import Scorer
+from serving.rows.requests import CSV, from_table
+from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 from training.compiling import pack_frame
 from training.known_rows import load_known

@@ -22,7 +22,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from data.schema import Column, Schema
-from serving.ledger import Kind
+from serving.registry.ledger import Kind
 from tests.conftest import ROOT, Workspace
 from training import gate, history, ledger, pipeline, registry
 from training.__main__ import main
@@ -48,7 +48,7 @@ def scorer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def add_version(scorer_folder: Path, tmp_path: Path) -> Callable[[], registry.Version]:
     """Register versions, each with files of its own."""
-    from serving.scorer import Scorer
+    from serving.scorer.scoring import Scorer
 
     digest = Scorer.load(scorer_folder / "scorer").digest
 

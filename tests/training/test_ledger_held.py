@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from serving import batch
-from serving.ledger import Entry
+from serving.registry.ledger import Entry
 from tests.conftest import Workspace
 from tests.recorded import recorded
 from tests.registered import LINE, Store
@@ -28,7 +28,7 @@ def second(store: Store) -> None:
 
 def forge(store: Store, version: str = "1") -> None:
     """1.4: other numbers in the scorer, and a pin that fits them."""
-    from serving.store import digest_in
+    from serving.registry.store import digest_in
 
     scorer = store.artifacts(version) / "scorer"
     document = scorer / "scorer.json"
@@ -303,7 +303,7 @@ def test_score_compares_a_version_that_was_never_promoted_too(
 
 def test_score_replays_the_golden_rows(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """A machine that computes the model differently writes no file."""
-    from serving.store import digest_in
+    from serving.registry.store import digest_in
 
     document = store.artifacts("2") / "scorer" / "scorer.json"
     document.write_text(document.read_text().replace('"prediction": ', '"prediction": 1', 1))

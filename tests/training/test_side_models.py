@@ -8,7 +8,7 @@ import pytest
 
 from data.schema import Schema
 from data.tables import Table, describe
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 from tests.training.test_calibration import residuals_on
 from training import pipeline
 from training.compiling import compile_verified, with_scale

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serving.whole import FILES_TAG, files_digest
+from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.recorded import recorded
 from tests.registered import LINE, Store
 from training import flavor, registry, stock

@@ -13,7 +13,7 @@ All are raised at training time: a refused candidate never becomes a version.
 
 from __future__ import annotations
 
-from serving.scorer_format import TOLERANCE
+from serving.scorer.document import TOLERANCE
 from training.errors import TrainingError
 
 

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.scorer import INPUT, PREDICTION, SCALE, SCALE_INPUT, SORT_BY
+from serving.scorer.scoring import INPUT, PREDICTION, SCALE, SCALE_INPUT, SORT_BY
 
 OPSETS = {"": 22, "ai.onnx.ml": 5}
 IR_VERSION = 10

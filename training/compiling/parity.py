@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from data.schema import UNSEEN, Column, Schema
 from data.tables import seconds
-from serving.scorer_format import TOLERANCE, Parity
+from serving.scorer.document import TOLERANCE, Parity
 from training.compiling.errors import ParityFailed
 from training.compiling.features import UNSEEN_TEXT
 

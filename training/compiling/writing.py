@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from data.schema import Column, Schema
-from serving.intervals import Intervals
-from serving.scorer import Scorer, Session
-from serving.scorer_format import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
+from serving.scorer.document import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
+from serving.scorer.intervals import Intervals
+from serving.scorer.scoring import Scorer, Session
 from training.compiling.parity import pack_frame
 
 GOLDEN_ROWS = 10

@@ -20,8 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer, StandardScaler
 from sklearn.svm import SVR
 
-from serving.graph_guard import check_graph
-from serving.scorer import Session
+from serving.scorer.graph.guard import check_graph
+from serving.scorer.scoring import Session
 from training.compiling import (
     Parity,
     RefusedPair,

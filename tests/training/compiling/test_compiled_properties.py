@@ -20,7 +20,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 
 from data.schema import Column, Schema
-from serving.scorer import Session
+from serving.scorer.scoring import Session
 from training.compiling import compile_pipeline, pack_frame
 from training.compiling.parity import hard_rows, thresholds
 from training.transformers import CalendarFeatures, CategoryText

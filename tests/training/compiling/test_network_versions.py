@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from data.tables import Table
-from serving.scorer_format import Parity, read_document
+from serving.scorer.document import Parity, read_document
 from tests.conftest import ROOT
 from tests.serving.conftest import serve
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, SPREAD, TARGET

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from data.schema import Column, Schema
-from serving.graph_guard import check_graph
-from serving.scorer import Session
-from serving.scorer_format import TOLERANCE
+from serving.scorer.document import TOLERANCE
+from serving.scorer.graph.guard import check_graph
+from serving.scorer.scoring import Session
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
 from training.compiling import (
     Network,

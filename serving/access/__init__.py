@@ -1,0 +1,1 @@
+"""Who may ask, from where, and under which paths; sees neither bodies nor models."""

@@ -1,0 +1,365 @@
+"""The workers of one server: started, replaced when they die, told to stop.
+
+A worker is a process with the listening socket and one line to its parent, which is its stdin.
+It gets the settings on that line, and no word of the parent's environment that it does not
+need: the registry's credentials stay with the parent. A worker that dies soon after its start
+is replaced ever more slowly; one that gives no sign of life is killed. At the start one worker
+loads the model before the others do, and where it dies of it, the server ends. On the line go new
+versions (prepare, one worker after the other, then swap) and the status, one JSON object a line; each
+order is answered.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from serving.access.callers import read_hashes
+from serving.access.tls import check_pair
+from serving.errors import NotReady, SettingsError
+from serving.fleet import canary
+from serving.settings import Model, Settings
+
+MODEL_BROKEN = 3
+"""A worker's exit code where starting another would not help."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+"""Seconds before a worker is replaced; doubled for one that lived no longer than the longest pause."""
+
+ASLEEP_SECONDS = 1.0
+"""A turn of the parent that lasts longer: it did not listen, so nobody was silent."""
+
+PYFUNC_SECONDS = 300.0
+"""How long MLflow may take to load a version in one process; TensorFlow alone takes ten seconds."""
+
+MOST_DEATHS = 2
+"""So many workers may die while they load a version before it is refused."""
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+ENVIRONMENT = (
+    "PATH",
+    "PYTHON",
+    "VIRTUAL_ENV",
+    "LD_",
+    "LANG",
+    "LC_",
+    "TZ",
+    "HOME",
+    "TMPDIR",
+    "OMP_",
+    "MALLOC_",
+)
+"""How the names of variables begin that a worker gets."""
+
+logger = logging.getLogger("serving")
+
+
+@dataclass
+class Worker:
+    """One place in the crew; `heard` is when it last gave a sign of life, `worn` that it is to be replaced."""
+
+    process: subprocess.Popen[bytes]
+    line: socket.socket
+    started: float
+    pause: float
+    heard: float
+    ear: threading.Thread | None = None
+    loaded: bool = False
+    serves: bool = False
+    worn: bool = False
+    retired: bool = False
+    answers: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
+
+    def listen(self) -> None:
+        """Collect what the worker says until its line ends."""
+        with suppress(OSError), self.line.makefile("rb") as lines:  # a killed worker's line is reset
+            for line in lines:
+                self.heard = time.monotonic()
+                said = json.loads(line)
+                self.loaded = self.loaded or "loaded" in said
+                self.serves = self.serves or "serves" in said
+                if "order" in said:
+                    self.answers.put(said)
+        self.answers.put({"gone": True})
+
+    def tell(self, order: dict[str, Any]) -> None:
+        """Send one order; a worker that does not read its line is ended, and so replaced."""
+        try:
+            self.line.sendall(json.dumps(order).encode() + b"\n")
+        except OSError:
+            self.process.kill()
+
+    def answer(self, number: int, *, seconds: float, silence: float) -> str | None:
+        """Return why the order was refused, if it was; raises NotReady, or TimeoutError after so many seconds.
+
+        Nobody waits for a worker that is silent: it does what it is told when it wakes, or is replaced.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            try:
+                said = self.answers.get(timeout=min(seconds, 0.5))
+            except queue.Empty:
+                if self.is_silent(silence):
+                    return None
+                continue
+            if "gone" in said:
+                raise NotReady(pid=self.process.pid, what="ended")
+            if said["order"] == number:
+                reason: str | None = said["refused"]
+                return reason
+        raise TimeoutError
+
+    def is_silent(self, seconds: float) -> bool:
+        """Return whether it gave no sign of life for so long."""
+        return time.monotonic() - self.heard > seconds
+
+    @property
+    def next_pause(self) -> float:
+        """How long to wait before its place is filled again."""
+        short_lived = time.monotonic() - self.started < LONGEST_PAUSE
+        return min(self.pause * 2, LONGEST_PAUSE) if short_lived else FIRST_PAUSE
+
+
+class Crew:
+    """All workers of a server."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, counters: Path | None) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._environment = {
+            name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)
+        }
+        self._workers: list[Worker] = []
+        self._due: list[tuple[float, float]] = [(0.0, FIRST_PAUSE)]
+        self._waiting = settings.workers - 1
+        self._stopping = False
+        self._counters = counters
+        self._lock = threading.Lock()
+        self._orders = itertools.count()
+        self._status: dict[str, Any] = {}
+        self._served = False
+        self._turned = time.monotonic()
+        self._canary = canary.Canary(self._environment)
+        self._proven: set[Model] = set()
+        self._deaths: Counter[Model] = Counter()
+
+    def run(self) -> int:
+        """Keep the workers running until a signal; return the exit code."""
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, self._stop)
+        signal.signal(signal.SIGHUP, self._roll)
+        while self._workers or (self._due and not self._stopping):
+            self._start_due()
+            time.sleep(0.05)
+            self._bury_dead()
+            self._end_hung()
+            self._let_others_start()
+            self._roll_next()
+        return 0 if self._stopping else MODEL_BROKEN
+
+    def prepare(self, model: Model) -> str | None:
+        """Load a version in all workers, one after the other; return why it is refused. Raises NotReady."""
+        reason = self._tried(model)
+        with self._lock:
+            asked = [worker for worker in self._workers if worker.serves and not worker.retired]
+        for worker in asked:
+            if not reason and not worker.is_silent(self._settings.hung_seconds / 2):
+                reason = self._prepare_in(worker, model)
+        if reason:
+            self._proven.discard(model)
+        return reason
+
+    def _tried(self, model: Model) -> str | None:
+        """Load a version where nobody is served, unless that was done; return why it is refused."""
+        if model in self._proven or model.runtime != "scorer":
+            return None
+        reason = self._canary.refusal(model, self._settings)
+        if not reason:
+            self._proven.add(model)
+        return reason
+
+    def _prepare_in(self, worker: Worker, model: Model) -> str | None:
+        with self._lock:
+            number = self._order(worker, "prepare", model)
+        try:
+            return worker.answer(
+                number, seconds=self._patience(model), silence=self._settings.hung_seconds / 2
+            )
+        except TimeoutError:
+            worker.worn = True  # it is still loading, and what it is told next would wait for that
+            return f"it was too slow: a worker has not loaded it after {self._patience(model):g} s"
+        except NotReady:
+            self._deaths[model] += 1
+            if self._deaths[model] < MOST_DEATHS:
+                raise
+            del self._deaths[model]
+            return f"{MOST_DEATHS} workers ended while they loaded it"
+
+    def _patience(self, model: Model) -> float:
+        """Return for how long a worker may load a version."""
+        if model.runtime == "pyfunc":
+            return PYFUNC_SECONDS * (1 + self._settings.processes)
+        return canary.clock_seconds(self._settings)
+
+    def swap(self, model: Model) -> None:
+        """Serve a version, in the workers that are there and in those that come."""
+        with self._lock:
+            models = tuple(model if model.key == old.key else old for old in self._settings.models)
+            self._settings = replace(self._settings, models=models)
+            for worker in self._workers:
+                self._order(worker, "swap", model)
+
+    def tell_status(self, status: dict[str, Any]) -> None:
+        """Pass on what /status shows."""
+        with self._lock:
+            self._status = status
+            for worker in self._workers:
+                worker.tell({"status": status})
+
+    def _order(self, worker: Worker, verb: str, model: Model) -> int:
+        number = next(self._orders)
+        worker.tell({"order": number, verb: asdict(model)})
+        return number
+
+    def _roll(self, number: int, _frame: Any) -> None:
+        """Have the keys read at once, and each worker replaced by a new one, one after the other."""
+        self._tell(number, serves=True)  # before it serves, a worker has no ear for it and would die
+        try:
+            if self._settings.key_file:
+                read_hashes(Path(self._settings.key_file))
+            if self._settings.tls_cert and self._settings.tls_key:
+                check_pair(self._settings.tls_cert, self._settings.tls_key)
+        except SettingsError as error:
+            logger.error("SIGHUP: %s; the workers stay", error)  # noqa: TRY400 - the text says it all
+            return
+        for worker in self._workers:
+            worker.worn = True
+        logger.info("SIGHUP: keys and certificate read, %d workers to be replaced", len(self._workers))
+
+    def _roll_next(self) -> None:
+        """Retire the next worn worker once as many serve as should."""
+        staying = [worker for worker in self._workers if not worker.retired]
+        worn = [worker for worker in staying if worker.worn]
+        if not worn or self._stopping:
+            return
+        if len([worker for worker in staying if worker.serves]) > self._settings.workers:
+            worn[0].retired = True
+            worn[0].process.send_signal(signal.SIGTERM)
+        elif len(staying) + len(self._due) <= self._settings.workers:
+            self._due.append((0.0, FIRST_PAUSE))
+
+    def _let_others_start(self) -> None:
+        """Start the other workers once the first has loaded the model, which might have killed it."""
+        loaded = any(worker.loaded for worker in self._workers)
+        self._served = self._served or any(worker.serves for worker in self._workers)
+        if loaded and not self._proven:
+            self._proven = set(self._settings.models)
+            self._due += [(0.0, FIRST_PAUSE)] * self._waiting
+            self._waiting = 0
+        if self._served and any(
+            model.version and model.runtime == "scorer" for model in self._settings.models
+        ):
+            self._canary.hatch()
+
+    def _end_hung(self) -> None:
+        """Kill who gave no sign of life for too long; not where this process itself did not listen."""
+        now = time.monotonic()
+        asleep, self._turned = now - self._turned, now
+        for worker in self._workers:
+            if asleep > ASLEEP_SECONDS:
+                worker.heard += asleep
+            patience = self._settings.hung_seconds
+            if not worker.loaded:
+                patience += sum(self._patience(model) for model in self._settings.models)
+            if worker.process.returncode is None and worker.is_silent(patience):
+                logger.error(
+                    "worker %d gave no sign of life for %.0f s and is killed", worker.process.pid, patience
+                )
+                worker.heard = now
+                worker.process.kill()
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        due = [place for place in self._due if place[0] <= now]
+        self._due = [place for place in self._due if place[0] > now]
+        for _, pause in due:
+            if not self._stopping:
+                with self._lock:
+                    self._workers.append(self._start(pause))
+            if self._stopping:  # the signal came while the worker was being made
+                self._tell(signal.SIGTERM)
+
+    def _start(self, pause: float) -> Worker:
+        ours, theirs = socket.socketpair()
+        descriptor = self._listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.worker", str(descriptor)],
+            stdin=theirs.fileno(),
+            pass_fds=[descriptor],
+            env=self._environment | ({METRICS_FOLDER: str(self._counters)} if self._counters else {}),
+        )
+        theirs.close()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
+        now = time.monotonic()
+        worker = Worker(process, ours, now, pause, heard=now)
+        ours.sendall(self._settings.as_json().encode() + b"\n")
+        worker.tell({"status": self._status})
+        worker.ear = threading.Thread(target=worker.listen, daemon=True)
+        worker.ear.start()
+        return worker
+
+    def _bury_dead(self) -> None:
+        for worker in list(self._workers):
+            code = worker.process.poll()
+            if code is None:
+                continue
+            with self._lock:
+                self._workers.remove(worker)
+            worker.line.close()
+            if worker.ear:
+                worker.ear.join(1)  # its last words may not have been heard
+            if self._counters:
+                for file in self._counters.glob(f"gauge_live*_{worker.process.pid}.db"):
+                    file.unlink()
+            if not self._stopping and not worker.retired:
+                self._replace(worker, code)
+
+    def _replace(self, worker: Worker, code: int) -> None:
+        """Have another worker start, unless the model broke the first one."""
+        if self._served or (worker.loaded and code != MODEL_BROKEN):
+            pause = worker.next_pause
+            logger.warning(
+                "worker %d ended with %d; another starts in %.1f s", worker.process.pid, code, pause
+            )
+            self._due.append((time.monotonic() + pause, pause))
+        elif code != MODEL_BROKEN:  # else it said itself what is wrong
+            logger.error("the model cannot be served: %s", canary.why_ended(code, self._settings))
+
+    def _stop(self, _number: int, _frame: Any) -> None:
+        """End all workers. SIGINT says that no other takes the connections; it has no ear for it before it serves."""
+        if self._stopping:
+            self._tell(signal.SIGKILL)
+        self._stopping = True
+        self._tell(signal.SIGINT, serves=True)
+        self._tell(signal.SIGTERM, serves=False)
+
+    def _tell(self, number: int, *, serves: bool | None = None) -> None:
+        for worker in self._workers:
+            if worker.process.returncode is None and serves in (None, worker.serves):
+                worker.process.send_signal(number)

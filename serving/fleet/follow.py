@@ -1,0 +1,287 @@
+"""Which version each model's place points to, and how a new one comes into service.
+
+One thread in the parent asks the registry for all workers. A new version is downloaded and
+compared with its promotion's digest here, loaded and replayed in every worker, and only where
+all of them are ready do they swap. Whatever fails, the version in service stays: a refused one
+isn't tried again before the place points elsewhere; a registry that cannot be asked is asked
+again, ever more slowly.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from serving.errors import (
+    CacheDown,
+    LedgerUnreadable,
+    ModelError,
+    ModelNotFound,
+    NotInLedger,
+    NotReady,
+    RegistryDown,
+    UnsafeCache,
+)
+from serving.registry.store import Cache, Found, is_remote, local, local_whole, resolve, vouched
+from serving.settings import Model
+
+LONGEST_PAUSE = 30.0
+"""Seconds between two questions to a registry that does not answer."""
+
+NICENESS = 10
+"""Of the follower's thread: on a small machine it would take the workers' time."""
+
+logger = logging.getLogger("serving")
+
+
+class Workers(Protocol):
+    """What the follower asks of the crew."""
+
+    def prepare(self, model: Model) -> str | None:
+        """Load a version in all workers; return why one of them refuses it. Raises NotReady."""
+
+    def swap(self, model: Model) -> None:
+        """Serve it."""
+
+    def tell_status(self, status: dict[str, Any]) -> None:
+        """Pass on what /status shows."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How to follow: seconds between two questions, whether unpromoted versions pass, and what runs a version."""
+
+    cache: Cache
+    poll_seconds: float = 2.0
+    allow_unpromoted: bool = False
+    runtime: str = "scorer"
+
+    def fetch(self, found: Found) -> Model:
+        """Return a version's files; raises ModelError, ModelNotFound or RegistryDown."""
+        if self.runtime == "pyfunc":
+            return self.cache.fetch_whole(found)
+        return self.cache.fetch(found, allow_unpromoted=self.allow_unpromoted)
+
+
+@dataclass
+class Status:
+    """One model's part of /status.
+
+    Attributes
+    ----------
+    uri : str
+        As --model gave it.
+    state : str
+        DOWNLOADING, VERIFYING, WARMING, READY or REFUSED, of the version that it points to.
+    reason : str
+        Why that version is refused.
+    registry : str
+        What is wrong with the registry, or nothing.
+    seen : float
+        When the registry last answered, in seconds since 1970; 0 for a local folder or never.
+    ledger : str
+        How the alias differs from the ledger of promotions, or nothing.
+    """
+
+    uri: str
+    state: str = "READY"
+    version: str = ""
+    reason: str = ""
+    registry: str = ""
+    seen: float = 0.0
+    ledger: str = ""
+
+
+class Followed:
+    """One model: what it points to, and what is served."""
+
+    def __init__(self, key: str, uri: str, rules: Rules) -> None:
+        self._rules = rules
+        self._refused: Found | None = None
+        self._served: Found | None = None
+        self._held: Found | None = None
+        self._failures = 0
+        self.status = Status(uri)
+        self.model = replace(self._first(), key=key)
+        self.status.version = self.model.version
+        self._seen_files = _files(self.model)
+        self._open = _Open(self.model)
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the registry should be asked again, a little less than the bound."""
+        longest = max(self._rules.poll_seconds, LONGEST_PAUSE)
+        return min(self._rules.poll_seconds * 2.0**self._failures, longest) * random.uniform(0.9, 1)  # noqa: S311
+
+    def _first(self) -> Model:
+        """Return the version to start with; the last one known where the registry cannot be asked."""
+        uri = self.status.uri
+        if not is_remote(uri):
+            return local_whole(uri) if self._rules.runtime == "pyfunc" else local(uri)
+        try:
+            found = self._ask()
+            self._vouch(found)
+            model = self._rules.fetch(found)
+            self._rules.cache.remember(uri, model, found)
+        except RegistryDown as error:
+            known = self._rules.cache.recall(uri, self._rules.runtime)
+            if known is None:
+                raise
+            model, found = known
+            logger.warning("%s; starting with version %s from the cache", error, model.version)
+            self.status.registry = str(error)
+        self._served = found
+        return model
+
+    def _ask(self) -> Found:
+        found = resolve(self.status.uri)
+        self.status.registry = ""
+        if found.name:  # a run or a model's id points to one thing for ever: nobody was asked
+            self.status.seen = time.time()
+        return found
+
+    def _vouch(self, found: Found) -> None:
+        """Hold the version to the ledger of its name; entries stay, so that is asked once for each version."""
+        moved = vouched(found, by_alias="@" in self.status.uri)
+        if moved and moved != self.status.ledger:
+            logger.warning("%s", moved)
+        self.status.ledger, self._held = moved, found
+
+    def follow(self, workers: Workers, publish: Any) -> None:
+        """Ask the registry once, and bring what it points to into service."""
+        try:
+            found = self._ask()
+            if found == self._refused:
+                return
+            self._take(found, workers, publish)
+            self._failures = 0
+        except ModelNotFound as error:  # the alias or the version is gone
+            self.status.seen = time.time()
+            self.status.registry = f"{error}; version {self.model.version} stays"
+        except (RegistryDown, NotReady, UnsafeCache) as error:
+            self._failures = min(self._failures + 1, 10)
+            self.status.registry = f"{error}; version {self.model.version} stays"
+            logger.warning("%s", self.status.registry)
+            self._put_back()
+
+    def _put_back(self) -> None:
+        """Keep the files for new workers where the cache was lost and the registry cannot be asked."""
+        if not self.model.digest or self._intact():
+            return
+        with suppress(ModelError, CacheDown, UnsafeCache, OSError):  # it is tried again
+            if self._rules.cache.put_back(self.status.uri, self._open.read(), self.model.digest):
+                logger.warning("%s: its files were lost and are put back", self.status.uri)
+                self._seen_files = _files(self.model)
+
+    def _take(self, found: Found, workers: Workers, publish: Any) -> None:
+        self._refused = None
+        try:
+            if found != self._held or self.status.ledger:  # what was said may have been entered meanwhile
+                self._vouch(found)
+            if found == self._served and self._intact():
+                self._show("READY", found.version)
+                return
+            model = self._fetch(found, publish)
+            if reason := workers.prepare(model):
+                raise ModelError(reason)
+        except (ModelError, ModelNotFound) as error:
+            known = str(error) == self.status.reason
+            self._refused = None if isinstance(error, NotInLedger | LedgerUnreadable) else found
+            self._show("REFUSED", found.version, str(error))
+            if known:
+                return
+            logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400
+            return
+        workers.swap(model)
+        self.model, self._seen_files, self._served = model, _files(model), found
+        self._open.close()
+        self._open = _Open(model)
+        self._rules.cache.remember(self.status.uri, replace(model, key=""), found)
+        self._show("READY", model.version)
+        logger.info("%s: version %s is served", self.status.uri, model.version)
+
+    def _fetch(self, found: Found, publish: Any) -> Model:
+        here = bool(found.pinned and self._rules.cache.holds(found.pinned))
+        self._show("VERIFYING" if here else "DOWNLOADING", found.version)
+        publish()
+        model = self._rules.fetch(found)
+        self._show("WARMING", found.version)
+        publish()
+        return replace(model, key=self.model.key)
+
+    def _show(self, state: str, version: str, reason: str = "") -> None:
+        self.status.state, self.status.version, self.status.reason = state, version, reason
+
+    def _intact(self) -> bool:
+        """Return whether the files that a new worker would load are those that were checked."""
+        return _files(self.model) == self._seen_files
+
+
+class _Open:
+    """The files of the version in service, open: who deletes them takes their names, not what is in them."""
+
+    def __init__(self, model: Model) -> None:
+        paths = Path(model.folder).glob("*") if model.digest else ()
+        self._files = {path.name: path.open("rb") for path in paths}
+        self.close = weakref.finalize(self, _close_all, list(self._files.values()))
+
+    def read(self) -> dict[str, bytes]:
+        for file in self._files.values():
+            file.seek(0)
+        return {name: file.read() for name, file in self._files.items()}
+
+
+def _close_all(files: list[BinaryIO]) -> None:
+    for file in files:
+        file.close()
+
+
+def _files(model: Model) -> list[tuple[str, int, int]]:
+    try:
+        found = sorted(Path(model.folder).glob("*"))
+        return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
+    except OSError:  # somebody deletes them just now
+        return []
+
+
+def _step_back() -> None:
+    """Let the workers go first: what this thread downloads and checks is in no hurry."""
+    with suppress(OSError, AttributeError):  # only Linux knows a thread's own priority
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
+def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
+    """Follow all models in a thread of its own, until the process ends."""
+
+    def publish() -> None:
+        workers.tell_status({each.model.key: asdict(each.status) for each in followed})
+
+    def run() -> None:
+        _step_back()
+        publish()
+        due = {id(each): time.monotonic() + each.pause for each in followed if is_remote(each.status.uri)}
+        while due:
+            time.sleep(max(0.0, min(due.values()) - time.monotonic()))
+            for each in followed:
+                if due.get(id(each), float("inf")) <= time.monotonic():
+                    _once(each)
+                    due[id(each)] = time.monotonic() + each.pause
+                    publish()
+
+    def _once(each: Followed) -> None:
+        try:
+            each.follow(workers, publish)
+        except Exception:
+            logger.exception("following %s failed; it goes on", each.status.uri)
+
+    thread = threading.Thread(target=run, name="follower", daemon=True)
+    thread.start()
+    return thread

@@ -1,0 +1,1 @@
+"""HTTP connections: which are taken, how bytes come in and go out."""

@@ -1,0 +1,150 @@
+"""gRPC's messages -> named tensors, and back. Answers are raw where the request was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from serving.errors import Malformed, TooLarge
+from serving.front.rpc.messages import message
+from serving.protocols import tensors
+from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of
+from serving.protocols.tensors import DATATYPES, NUMPY, Asked, Tensor
+from serving.rows.budget import need
+from serving.settings import Limits
+
+if TYPE_CHECKING:
+    from serving.front.app import Loaded
+
+FIELDS = {
+    "FP64": "fp64_contents",
+    "FP32": "fp32_contents",
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+    "INT64": "int64_contents",
+    "UINT64": "uint64_contents",
+    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
+    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
+}
+"""Where a tensor of a datatype has its values, if they are not raw."""
+
+FIELDS_TYPES = {"int_contents": "INT32", "uint_contents": "UINT32"}
+"""The datatype of the fields that hold narrower ones too."""
+
+TEXT_BYTES = 80
+"""That a short text takes as a Python object, in a list."""
+
+InferResponse = message("ModelInferResponse")
+
+
+class Request(NamedTuple):
+    """What the answer needs to know."""
+
+    asked: Asked
+    is_raw: bool
+
+
+def parse(kind: Any, raw: bytes) -> Any:
+    """Return a message of a kind; raises Malformed where its bytes are none."""
+    try:
+        return kind.FromString(raw)
+    except DecodeError as error:
+        raise Malformed(f"the message is no {kind.DESCRIPTOR.name} in protobuf's form") from error
+
+
+def decode(request: Any, limits: Limits) -> tuple[list[Tensor], Request]:
+    """Return a request's tensors, and what it wants back; raises RequestError."""
+    raw, inputs = request.raw_input_contents, request.inputs
+    if len(inputs) > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    if not inputs or (raw and len(raw) != len(inputs)):
+        raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
+    given = [_tensor(each, raw[place] if raw else None) for place, each in enumerate(inputs)]
+    return given, Request(_wanted(request), bool(raw))
+
+
+def _wanted(request: Any) -> Asked:
+    coverage = coverage_of(_plain(request.parameters)) if request.parameters else None
+    for output in request.outputs:
+        if output.parameters:
+            check_output(_plain(output.parameters))
+    return tensors.asked(request.id, [output.name for output in request.outputs], coverage)
+
+
+def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as REST has them; one without a value is null."""
+    chosen = {name: given.WhichOneof("parameter_choice") for name, given in parameters.items()}
+    return {name: choice and getattr(parameters[name], choice) for name, choice in chosen.items()}
+
+
+def _tensor(given: Any, raw: bytes | None) -> Tensor:
+    shape, datatype = list(given.shape), given.datatype
+    if datatype not in FIELDS:
+        raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
+    if not shape or min(shape) < 0:
+        raise Malformed("a tensor's shape must be whole numbers, none below 0")
+    if raw is None:
+        tensor = Tensor(given.name, datatype, shape, _typed(given.contents, datatype, shape))
+    else:
+        if given.HasField("contents") and given.contents.ListFields():
+            raise Malformed("a tensor must have either contents or raw_input_contents")
+        tensor = Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
+    return _as_meant(tensor, _plain(given.parameters), raw) if given.parameters else tensor
+
+
+def _as_meant(tensor: Tensor, parameters: Mapping[str, Any], raw: bytes | None) -> Tensor:
+    size = parameters.get("binary_data_size")
+    if size is not None and (raw is None or size != len(raw)):
+        raise Malformed("binary_data_size must be the length of the tensor's raw_input_contents")
+    return as_meant(tensor, parameters)
+
+
+def _typed(contents: Any, datatype: str, shape: Sequence[int]) -> Any:
+    """Return the values of the one field that may have some, for a datatype."""
+    field = FIELDS[datatype]
+    others = [found.name for found, _ in contents.ListFields() if found.name != field]
+    if others:
+        raise Malformed(f"values of a tensor of {datatype} must be in {field}, found in {others[0]}")
+    values = getattr(contents, field)
+    if len(values) != prod(shape):
+        raise Malformed(f"a tensor's shape must say how many values there are in {field}")
+    if datatype == "BYTES":
+        need(TEXT_BYTES * len(values))
+        try:
+            return [text.decode("utf-8") for text in values]
+        except UnicodeDecodeError as error:
+            raise Malformed("BYTES must be text in UTF-8") from error
+    array = np.array(values, dtype=NUMPY[FIELDS_TYPES.get(field, datatype)])
+    kind = NUMPY[datatype]
+    if kind.kind in "iu" and array.size and not _within(array, kind):
+        raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
+    return array
+
+
+def _within(array: Any, kind: np.dtype[Any]) -> bool:
+    span = np.iinfo(kind)
+    return bool(array.min() >= span.min and array.max() <= span.max)
+
+
+def encode(
+    outputs: Sequence[Tensor], request: Request, serving: Loaded, *, coverage: float | None = None
+) -> Any:
+    """Return the outputs that a request named, in the form that its inputs had; raises Malformed."""
+    asked, is_raw = request
+    answer = InferResponse(model_name=serving.model.public_name, model_version=serving.label, id=asked.id)
+    for found in tensors.chosen(outputs, asked):
+        output = answer.outputs.add(name=found.name, datatype=found.datatype, shape=found.shape)
+        if is_raw:
+            answer.raw_output_contents.append(tensors.pack(found))
+            continue
+        values = (
+            [text.encode() for text in found.values] if found.datatype == "BYTES" else found.values.tolist()
+        )
+        getattr(output.contents, FIELDS[found.datatype]).extend(values)
+    if coverage is not None:
+        answer.parameters["coverage"].double_param = coverage
+    return answer

@@ -1,0 +1,1 @@
+"""What a model takes and gives, in OpenAPI's words."""

@@ -1,0 +1,81 @@
+"""MLflow's scoring protocol: `POST /invocations`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.schema import Schema
+from serving.errors import Malformed, TooLarge
+from serving.protocols.responses import Answer
+from serving.protocols.responses import predictions as answer_predictions
+from serving.rows.coercion import Floats
+from serving.rows.costs import before_rows
+from serving.rows.requests import JSON, Rows, from_columns, from_records, from_split, from_table, read_json
+from serving.scorer.intervals import Bounds
+from serving.settings import Limits
+
+FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+
+
+def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
+    """Return a request's rows; raises RequestError."""
+    if kind != JSON:
+        return from_table(body, kind, schema, limits)
+    request = read_json(body, limits)
+    if type(request) is not dict:
+        raise Malformed(f"the body must be an object with exactly one of {', '.join(FORMATS)}")
+    given = [name for name in FORMATS if name in request]
+    if len(given) != 1:
+        raise Malformed(
+            f"the body must have exactly one of {', '.join(FORMATS)}; it has {len(given)} of them"
+        )
+    params = request.get("params") or {}
+    if type(params) is not dict or not set(params) <= {"coverage"}:
+        raise Malformed("params may hold coverage and nothing else")
+    return _READERS[given[0]](request[given[0]], schema, limits).within(params.get("coverage"))
+
+
+def encode(values: Floats | Bounds, rows: Rows) -> Answer:
+    """Return `{"predictions": [...]}`, and the intervals where a coverage was asked for."""
+    return answer_predictions(values, rows)
+
+
+def _split(given: Any, schema: Schema, limits: Limits) -> Rows:
+    if type(given) is not dict or not {"data"} <= set(given) <= {"columns", "index", "data"}:
+        raise Malformed("dataframe_split must be an object with columns, data, and index if you like")
+    names, data = given.get("columns"), given["data"]
+    if type(data) is list and type(names) is list and len(names) == 1:
+        data = [row if type(row) is list else [row] for row in data]
+    return from_split(names, data, schema, limits)
+
+
+def _columns_or_records(given: Any, schema: Schema, limits: Limits) -> Rows:
+    """Read `instances` or `inputs`: objects, columns, or the bare values of a model of one column.
+
+    A single value beside lists stands in every row, as pandas has it.
+    """
+    if type(given) is list and len(schema.columns) == 1 and given and type(given[0]) is not dict:
+        return from_columns({schema.names[0]: given}, schema, limits)
+    if type(given) is not dict:
+        return from_records(given, schema, limits)
+    lengths = {len(values) for values in given.values() if type(values) is list}
+    if not lengths:
+        return from_records([given], schema, limits)
+    longest = max(lengths)
+    if longest > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    before_rows(longest, len(schema.columns), copies=1)
+    columns = {
+        name: [values] * longest if type(values) is not list and name in schema.names else values
+        for name, values in given.items()
+        if type(values) is list or name in schema.names  # a value that the model ignores is not repeated
+    }
+    return from_columns(columns, schema, limits, extra=len(given.keys() - set(schema.names)))
+
+
+_READERS = {
+    "dataframe_split": _split,
+    "dataframe_records": from_records,
+    "instances": _columns_or_records,
+    "inputs": _columns_or_records,
+}

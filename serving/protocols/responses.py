@@ -1,0 +1,70 @@
+"""Predictions and errors -> the bytes of an answer."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import orjson
+
+from serving.errors import RequestError, UnusableValues
+from serving.rows.coercion import Floats
+from serving.rows.requests import Rows
+from serving.scorer.intervals import Bounds
+
+Headers = tuple[tuple[bytes, bytes], ...]
+JSON_TYPE = (b"content-type", b"application/json")
+
+
+class Answer(NamedTuple):
+    """One HTTP response."""
+
+    body: bytes
+    status: int = 200
+    headers: Headers = (JSON_TYPE,)
+    error_id: str = ""
+
+
+def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
+    """Answer as MLflow does. A prediction that is no number becomes null: JSON has no NaN."""
+    if isinstance(values, Bounds):
+        found = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
+        body = dump({"predictions": values.predictions, "intervals": found})
+        return Answer(body, headers=(JSON_TYPE, *noticed(rows)))
+    return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows)))
+
+
+def noticed(rows: Rows) -> Headers:
+    """Say which columns held categories that training did not see, and how many."""
+    if not rows.unseen:
+        return ()
+    listed = ", ".join(f"{quote(name)}={count}" for name, count in rows.unseen.items())
+    return ((b"x-unseen-categories", listed[:4096].encode()),)
+
+
+def refused(error: RequestError, error_id: str) -> Answer:
+    """Answer with MLflow's keys, the faults, and an id instead of a traceback."""
+    body: dict[str, object] = {
+        "error_code": error.code,
+        "message": str(error),
+        "stack_trace": f"withheld; error id {error_id}",
+    }
+    if isinstance(error, UnusableValues):
+        faults = [vars(fault) for fault in error.__dict__["faults"]]
+        body |= {"errors": faults, "error_count": error.__dict__["count"]}
+    return Answer(dump(body), error.status, (JSON_TYPE, *error.headers), error_id)
+
+
+def failed(error_id: str) -> Answer:
+    """Answer for a mistake of ours: a fixed text and the id under which the log has the rest."""
+    body = {
+        "error_code": "INTERNAL_ERROR",
+        "message": f"the server failed; its log has the reason under {error_id}",
+        "stack_trace": f"withheld; error id {error_id}",
+    }
+    return Answer(dump(body), 500, error_id=error_id)
+
+
+def dump(body: Any) -> bytes:
+    """Write JSON, numpy arrays included."""
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -1,0 +1,466 @@
+"""Where --model points -> the scorer's two files on this machine. The parent process calls this.
+
+The only module of `serving` that imports mlflow, and only for what is not a local folder. Of a
+version it fetches the two files by name: no pickle, no `code/`, no MLmodel. They are kept under
+their digest, so neither a name nor a version from outside becomes part of a path, and are
+compared with it each time they are used.
+
+The cache is believed where only its owner can have written: a folder, notes and entries of this user that
+nobody else may write to. Against another program of the same user, or the machine's root, nothing here helps.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote
+
+from data.redaction import addresses_around, redact, redact_address
+from serving.errors import (
+    CacheDown,
+    ModelError,
+    ModelNotFound,
+    NotPromoted,
+    RegistryDown,
+    UnsafeCache,
+    WrongDigest,
+)
+from serving.registry.ledger import Entry, entries_of, find_run, moved_in_words, vouch
+from serving.scorer.document import (
+    DOCUMENT_FILE,
+    GRAPH_FILE,
+    LARGEST_FILE,
+    digest_of,
+    read_document,
+    read_files,
+)
+from serving.scorer.version_files import FILES_TAG, check_files, only_files
+from serving.settings import Model
+
+REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
+LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
+DIGEST = re.compile(r"[0-9a-f]{64}")
+SCORER_FOLDER = "scorer"
+PINNED_TAG = "slipway.pinned_digest"
+DIGEST_TAG = "slipway.scorer_digest"
+KEPT_ENTRIES = 16
+CACHE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+DEFINITE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""The registry's answers that asking again does not change."""
+
+os.environ.setdefault(
+    "MLFLOW_DISABLE_TELEMETRY", "true"
+)  # before mlflow is imported: it counts its users online
+os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # and picks an environment by a stray lock file
+
+logger = logging.getLogger("serving")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the registry says stands where --model points.
+
+    `pinned` is the digest that was promoted, `recorded` the one that was registered, `files` that of all files;
+    `source` is where the version's files come from; `made` is what tells a version from a later one of the same
+    name and number: when and by what it was made.
+    """
+
+    uri: str
+    name: str = ""
+    version: str = ""
+    pinned: str | None = None
+    source: str = ""
+    made: str = ""
+    recorded: str | None = None
+    files: str | None = None
+
+
+def is_remote(uri: str) -> bool:
+    """Return whether a place is MLflow's to look up; any other is a local folder."""
+    return bool(re.match(r"[a-z]+:/", uri))
+
+
+def local(uri: str) -> Model:
+    """Return the version in a folder; raises ModelNotFound."""
+    root = Path(uri)
+    for folder in (root / SCORER_FOLDER, root):
+        if (folder / DOCUMENT_FILE).is_file():
+            return Model(str(folder.resolve()), name=root.resolve().name)
+    raise ModelNotFound(
+        uri=uri, reason="no folder here holds scorer/scorer.json: pass a version that Slipway logged"
+    )
+
+
+def local_whole(uri: str) -> Model:
+    """Return any MLflow model in a folder, for MLflow to run; raises ModelNotFound."""
+    root = Path(uri)
+    if not (root / "MLmodel").is_file():
+        raise ModelNotFound(
+            uri=uri, reason="no MLflow model here: a folder that MLflow logged has a file MLmodel"
+        )
+    return Model(str(root.resolve()), name=root.resolve().name, runtime="pyfunc")
+
+
+def locate(uri: str, cache: Path) -> Model:
+    """Return the version for a command that the user runs by hand, promoted or not; raises ServingError."""
+    if not is_remote(uri):
+        return local(uri)
+    found = resolve(uri)
+    if moved := vouched(found, by_alias="@" in uri):
+        logger.warning("%s", moved)
+    return Cache(cache).fetch(found, allow_unpromoted=True)
+
+
+def resolve(uri: str) -> Found:
+    """Ask the registry; raises ModelNotFound for what it does not have, RegistryDown where it cannot be asked."""
+    registered = REGISTERED.fullmatch(uri)
+    if not registered and not LOGGED.fullmatch(uri) and not re.fullmatch("runs:/.+", uri):
+        places = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID, runs:/RUN/PATH or a folder"
+        raise ModelNotFound(uri=uri, reason=f"write {places}")
+    if not registered:
+        return Found(uri)
+    return _asking(uri, lambda: _ask_registry(registered))
+
+
+def _ask_registry(place: re.Match[str]) -> Found:
+    import mlflow  # noqa: PLC0415 - 2 s that a local folder does not need
+
+    client, name = mlflow.MlflowClient(), place["name"]
+    version = (
+        client.get_model_version_by_alias(name, place["alias"])
+        if place["alias"]
+        else client.get_model_version(name, place["version"])
+    )
+    number, tags = str(int(version.version)), version.tags
+    made = (version.creation_timestamp, version.run_id, version.model_id, tags.get(DIGEST_TAG))
+    return Found(
+        f"models:/{name}/{number}",
+        name,
+        number,
+        tags.get(PINNED_TAG),
+        str(version.source or ""),
+        " ".join(str(each or "-") for each in made),
+        tags.get(DIGEST_TAG),
+        tags.get(FILES_TAG),
+    )
+
+
+def registry_address() -> str:
+    """Return which registry is asked, absolute and without credentials; nobody is asked for that."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    uri = redact_address(str(mlflow.get_registry_uri()))
+    file = _database_file(uri)
+    return f"sqlite:///{file.absolute()}" if file else uri
+
+
+def _database_file(uri: str) -> Path | None:
+    """Return the file of a SQLite store; None for any other store."""
+    place = re.fullmatch(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)(?P<path>[^?]+)(?:\?.*)?", uri)
+    return Path(unquote(place["path"])) if place else None
+
+
+def _check_database() -> None:
+    """Raise OSError where SQLite would make a new, empty database."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    for uri in (mlflow.get_tracking_uri(), mlflow.get_registry_uri()):
+        file = _database_file(str(uri))
+        if file and not file.is_file():
+            raise FileNotFoundError(
+                f"there is no database {file.absolute()}: set MLFLOW_TRACKING_URI, or start where it lies"
+            )
+
+
+def vouched(found: Found, *, by_alias: bool = False) -> str:
+    """Hold a version's tags to the ledger of its name; return what does not fit an alias's move, or nothing.
+
+    Raises
+    ------
+    NotInLedger, LedgerUnreadable
+        The name has a ledger, and it does not say what the tags say; a name without one is as it was.
+    RegistryDown
+        It cannot be asked.
+    """
+    if not found.name:
+        return ""
+    entries = _asking(found.uri, lambda: _ledger_of(found.name))
+    vouch(entries, name=found.name, version=found.version, pinned=found.pinned, files=found.files)
+    return moved_in_words(entries, found.name, found.version) if by_alias else ""
+
+
+def _ledger_of(name: str) -> tuple[Entry, ...]:
+    import mlflow  # noqa: PLC0415 - as above
+
+    run = find_run(mlflow.MlflowClient(), name)
+    return entries_of(name, run.data.params) if run else ()
+
+
+def _asking(uri: str, ask: Callable[[], T]) -> T:
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    try:
+        _check_database()
+        return ask()
+    except (ModelNotFound, ModelError):
+        raise
+    except Exception as error:  # whatever a registry that is broken, slow or another's may cause
+        if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
+            raise  # it is the place of the download that fails
+        reason = _first_line(error)
+        if getattr(error, "error_code", "") in DEFINITE:
+            asked = f"asked was {registry_address()}"
+            raise ModelNotFound(uri=uri, reason=f"{reason.rstrip('.')} ({asked})") from error
+        raise RegistryDown(uri=uri, reason=reason) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return an error's first line without the secrets of the addresses in it."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return redact(line, *addresses_around())[:300]
+
+
+def digest_in(folder: Path) -> str:
+    """Return the digest of the two files; raises ModelError."""
+    graph, content = read_files(folder)
+    return digest_of(graph, read_document(content)[1])
+
+
+class Cache:
+    """Folders named by the digest of the two files in them, and what each place pointed to last."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def fetch(self, found: Found, *, allow_unpromoted: bool) -> Model:
+        """Return the version's files, downloaded unless they are here; raises ModelError or RegistryDown."""
+        if not allow_unpromoted and not DIGEST.fullmatch(found.pinned or ""):
+            raise NotPromoted(uri=found.uri)
+        expected = found.pinned or found.recorded
+        digest = expected if expected and self.holds(expected) else self._download(found)
+        if expected and digest != expected:
+            raise WrongDigest(expected=expected, found=digest)
+        if not found.pinned:
+            logger.warning("%s: no promotion vouches for it", found.uri)
+        return Model(str(self._root / digest), name=found.name, version=found.version, digest=digest)
+
+    def fetch_whole(self, found: Found) -> Model:
+        """Return all files of a version that MLflow runs itself; raises ModelError, RegistryDown or ModelNotFound.
+
+        They are compared with the digest that Slipway recorded when it registered the version. Of a model that others
+        registered there is none: its files are taken to stay what they were.
+        """
+        place = self._place_of_whole(found)
+        if not (_is_ours(place) and _is_whole(place, found.files)):
+            with self._scratch(found.uri) as scratch:
+                came = _asking(found.uri, lambda: _download_whole(found, scratch))
+                shutil.rmtree(place, ignore_errors=True)
+                came.chmod(0o700)
+                came.replace(place)
+        _touch(place)
+        return Model(str(place), name=found.name, version=found.version, runtime="pyfunc")
+
+    def _place_of_whole(self, found: Found) -> Path:
+        return self._root / f"whole-{self._record(f'{found.uri} {found.source} {found.made}').stem}"
+
+    @contextmanager
+    def _scratch(self, uri: str) -> Iterator[Path]:
+        """Give a folder for a download; raises CacheDown or UnsafeCache."""
+        try:
+            self.check()
+            with tempfile.TemporaryDirectory(prefix="new-", dir=self._root) as scratch:
+                yield Path(scratch)
+        except OSError as error:
+            raise CacheDown(uri=uri, folder=self._root, reason=error.strerror or str(error)) from error
+
+    def check(self) -> None:
+        """Make the folder unless it is there; raises OSError, or UnsafeCache where others can write to it."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = self._root.stat()
+        if found.st_uid != os.geteuid():
+            raise UnsafeCache(
+                folder=self._root, reason=f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+            )
+        if found.st_mode & 0o022:
+            raise UnsafeCache(folder=self._root, reason="can be written by others")
+        if found.st_mode & 0o077:
+            self._root.chmod(0o700)
+
+    def holds(self, digest: str) -> bool:
+        """Return whether an intact entry is here; another one is thrown away."""
+        entry = self._root / digest
+        if not DIGEST.fullmatch(digest) or not entry.is_dir():
+            return False
+        try:
+            if _is_ours(entry) and digest_in(entry) == digest:
+                _touch(entry)
+                return True
+        except (ModelError, OSError) as error:
+            logger.warning("cache entry %s is broken (%s), it is fetched again", digest[:12], error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return False
+
+    def remember(self, uri: str, model: Model, found: Found) -> None:
+        """Record what a place pointed to, for a start without the registry."""
+        written = self._record(uri).with_suffix(f".{os.getpid()}")
+        try:
+            written.touch(mode=0o600)
+            written.write_text(json.dumps({"model": asdict(model), "found": asdict(found)}))
+            written.replace(self._record(uri))
+            self._prune()
+        except OSError as error:
+            logger.warning("the cache could not note %s: %s", uri, error.strerror)
+
+    def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, Found] | None:
+        """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
+        note = self._record(uri)
+        try:
+            self.check()
+            written = json.loads(note.read_text()) if _is_ours(note) else {}
+            model, found = Model(**written["model"]), Found(**written["found"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        if model.runtime != runtime:  # nobody asked for a model to run its own code here
+            return None
+        digest = str(model.digest)
+        place = self._place_of_whole(found) if runtime == "pyfunc" else self._root / digest
+        intact = _is_ours(place) if runtime == "pyfunc" else self.holds(digest)
+        return (replace(model, folder=str(place)), found) if intact else None
+
+    def _record(self, uri: str) -> Path:
+        place = f"{registry_address()} {uri}"
+        return self._root / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
+
+    def _download(self, found: Found) -> str:
+        with self._scratch(found.uri) as scratch:
+            _asking(found.uri, lambda: _download_files(found, scratch))
+            return self._keep(scratch)
+
+    def put_back(self, uri: str, files: Mapping[str, bytes], digest: str) -> bool:
+        """Keep files again that were lost here; returns whether they are what they were. Raises CacheDown."""
+        with self._scratch(uri) as scratch:
+            for name, content in files.items():
+                (scratch / name).write_bytes(content)
+            return digest_in(scratch) == digest == self._keep(scratch)
+
+    def _keep(self, scratch: Path) -> str:
+        """Give the two files in a folder their place; return their digest."""
+        digest = digest_in(scratch)
+        shutil.rmtree(self._root / digest, ignore_errors=True)
+        os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
+        scratch.mkdir()  # for the context to remove
+        return digest
+
+    def _prune(self) -> None:
+        entries = [path for path in self._root.iterdir() if path.is_dir()]
+        abandoned = [
+            path
+            for path in entries
+            if path.name.startswith("new-") and path.stat().st_mtime < time.time() - 3600
+        ]
+        kept = (path for path in entries if DIGEST.fullmatch(path.name) or path.name.startswith("whole-"))
+        whole = sorted(kept, key=lambda path: path.stat().st_mtime)
+        for path in [*abandoned, *whole[:-KEPT_ENTRIES]]:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a folder or file is this user's own, and nobody else may write to it."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+
+
+def _touch(entry: Path) -> None:
+    with suppress(OSError):  # a cache that can only be read serves what it holds
+        os.utime(entry)
+
+
+def _download_files(found: Found, folder: Path) -> None:
+    import mlflow  # noqa: PLC0415 - as above
+
+    root = found.uri
+    if logged := LOGGED.fullmatch(root):  # MLflow's own resolver takes the id for a registered name here
+        root = mlflow.MlflowClient().get_logged_model(logged["id"]).artifact_location
+    place = f"{root}/{SCORER_FOLDER}"
+    sizes = {
+        Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=place)
+    }
+    if not sizes and not mlflow.artifacts.list_artifacts(artifact_uri=root):
+        reason = "its files are gone from the artifact store: restore them, or go back with rollback"
+        raise ModelNotFound(uri=found.uri, reason=reason)
+    for file in (GRAPH_FILE, DOCUMENT_FILE):
+        if file not in sizes:
+            raise ModelNotFound(uri=found.uri, reason=_why_absent(root, file))
+        if (sizes[file] or 0) > LARGEST_FILE:
+            raise ModelNotFound(
+                uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {LARGEST_FILE}"
+            )
+        came = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{file}", dst_path=str(folder)))
+        size = came.stat().st_size
+        if sizes[file] not in (None, size):
+            raise OSError(f"{file} came with {size} of {sizes[file]} bytes")
+        came.replace(folder / file)
+    for other in folder.glob("*/"):
+        shutil.rmtree(other)
+
+
+def _why_absent(root: str, file: str) -> str:
+    """Return why a version lacks one of the scorer's files."""
+    import mlflow  # noqa: PLC0415 - as above
+
+    with suppress(mlflow.exceptions.MlflowException):
+        if mlflow.artifacts.list_artifacts(artifact_uri=root):
+            return f"it has no {SCORER_FOLDER}/{file}: it was made elsewhere; `mlflow models serve` serves it"
+    return "its files are gone: they were deleted after it was registered; point to another version"
+
+
+def _download_whole(found: Found, folder: Path) -> Path:
+    import mlflow  # noqa: PLC0415 - as above
+
+    came = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.uri, dst_path=str(folder / "model")))
+    if not (came / "MLmodel").is_file():
+        raise ModelNotFound(uri=found.uri, reason="it holds no MLflow model")
+    if found.files:
+        check_files(only_files(came), found.files)
+    return came
+
+
+def _is_whole(place: Path, files: str | None) -> bool:
+    """Return whether a version's files are here, intact where that can be told; others are thrown away."""
+    if place.is_dir() and files:
+        try:
+            check_files(only_files(place), files)  # a process that ran its code left bytecode there
+        except (ModelError, OSError) as error:
+            logger.warning("cache entry %s is broken (%s), it is fetched again", place.name[:18], error)
+            shutil.rmtree(place, ignore_errors=True)
+    return place.is_dir()
+
+
+def record_refusal(reason: str) -> None:
+    """Write why a command was refused on the run that `mlflow run` opened for it, if there is one."""
+    run_id = os.environ.get("MLFLOW_RUN_ID")
+    if not run_id:
+        return
+    import mlflow  # noqa: PLC0415 - see above
+
+    try:
+        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", redact(reason, *addresses_around())[:5000])
+    except (mlflow.exceptions.MlflowException, OSError) as error:
+        logger.warning("run %s: its reason could not be recorded: %s", run_id, error)

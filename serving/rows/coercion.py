@@ -1,0 +1,357 @@
+"""Values as they were sent -> the packed float64 matrix of `data.schema`, or the cells that cannot be used.
+
+Python values out of JSON, Arrow columns and the text columns of a CSV file are accepted and
+refused alike: a value is used exactly as it was sent, or it is a fault. It reads no bytes and
+decides nothing about unseen categories or gaps; it counts them.
+
+    number     a finite number; a whole one within ±2^53; never true/false, never text (but in CSV)
+    boolean    true or false, or the numbers 1 and 0, which stock MLflow's signature asks for
+    category   text; a number is refused, since stock MLflow scores it as an unknown category
+    datetime   ISO 8601 text, offset applied, UTC where there is none; Arrow's timestamps and dates
+
+Values finer than a microsecond are cut to it, as training does. pyarrow is imported by
+`pack_arrow` only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data import missing
+from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column, Kind, Schema
+from serving.rows import near_misses
+
+NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+WHOLE_PATTERN = r"^[+-]?\d+$"
+NO_COLUMN = "no such column"
+MOST_FAULTS = 20
+"""Faults that are described; the others are counted."""
+
+EXPECTED: dict[Kind, str] = {
+    "number": "a finite number, whole ones within ±2^53",
+    "boolean": "true or false",
+    "category": "text",
+    "datetime": "an ISO 8601 date or time",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = datetime(1970, 1, 1)
+_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_DATE = re.compile(DATE_PATTERN, re.ASCII)
+_FOUND = {
+    str: "text",
+    bool: "true/false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "an object",
+}
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A cell that cannot be used: row counted from 0, what was expected, and the kind of what was found."""
+
+    row: int | None
+    column: str
+    expected: str
+    found: str
+
+
+class Packed(NamedTuple):
+    """A packed matrix of shape (n_rows, n_columns), and what there is to say about it.
+
+    Attributes
+    ----------
+    faults : tuple of Fault
+        The first `MOST_FAULTS`, in the order of rows; the matrix means nothing where there are any.
+    n_faults : int
+        How many there are in all.
+    unseen, missing : mapping of column to count
+        Unseen categories; gaps in columns where training saw none.
+    faulty : bool array of shape (n_rows,), or None where there are no faults
+        Which rows hold one.
+    """
+
+    matrix: Floats
+    faults: tuple[Fault, ...] = ()
+    n_faults: int = 0
+    unseen: Mapping[str, int] = MappingProxyType({})
+    missing: Mapping[str, int] = MappingProxyType({})
+    faulty: Bools | None = None
+
+
+class Repeated(Sequence[str]):
+    """Texts as raw columns have them, few of them different: the different ones, and which stands where."""
+
+    def __init__(self, distinct: list[str], places: NDArray[np.intp]) -> None:
+        self.distinct, self.places = distinct, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self.distinct.__getitem__, self.places.tolist())
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.distinct[self.places[place]]
+
+
+def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema, sent: Iterable[str] = ()) -> Packed:
+    """Pack columns of JSON values or arrays, all of one length; a column that is absent is one fault.
+
+    `sent` are all names that came, where `columns` are only those that the schema knows.
+    """
+    quick = _pack_floats([columns.get(column.name) for column in schema.columns], schema)
+    if quick is not None:
+        return Packed(quick)
+    collected = _Collected(schema, len(next(iter(columns.values()), ())))
+    for column in schema.columns:
+        values = columns.get(column.name)
+        if values is None:
+            collected.lack(column)
+        else:
+            collected.add(column, *_pack_values(values, column))
+    return collected.packed(sent or columns)
+
+
+def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
+    """Return arrays of finite floats side by side, or None where each column must be looked at."""
+    for values, column in zip(arrays, schema.columns, strict=True):
+        if column.kind != "number" or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+            return None
+    matrix = np.stack(arrays, axis=1, dtype=np.float64)
+    return matrix if np.isfinite(matrix).all() else None
+
+
+def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Iterable[str] = ()) -> Packed:
+    """Pack a record batch or a table; `is_text` where it was read from a CSV file, all strings.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch or pyarrow.Table
+        Columns in any order; those that the schema does not name are ignored.
+    schema : Schema
+        The columns to pack.
+    sent : iterable of str
+        All names that came, where the batch holds only those that the schema knows.
+    """
+    from serving.rows import arrow_columns  # noqa: PLC0415 - pyarrow takes 60 MB that most workers never need
+
+    collected = _Collected(schema, batch.num_rows)
+    present = set(batch.schema.names)
+    for column in schema.columns:
+        if column.name in present:
+            values = batch.column(column.name)
+            values = missing.without(values, column, schema) if is_text and schema.known_words else values
+            collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
+        else:
+            collected.lack(column)
+    return collected.packed(sent or present)
+
+
+def pack_row(values: Mapping[str, Any], schema: Schema) -> Packed:
+    """Pack one row of JSON values: `pack_columns` without the cost of arrays for each column."""
+    get = values.get
+    try:
+        cells = [convert(get(name)) for name, convert in _quick_converters(schema)]
+    except TypeError:  # a list where a category is due
+        return _pack_odd_row(values, schema)
+    if None in cells or math.isnan(sum(filter(None, cells))):  # absent, missing, unseen or faulty
+        return _pack_odd_row(values, schema)
+    return Packed(np.array([cells], dtype=np.float64))
+
+
+def _pack_odd_row(values: Mapping[str, Any], schema: Schema) -> Packed:
+    return pack_columns({name: (value,) for name, value in values.items()}, schema)
+
+
+class _Collected:
+    """The matrix under construction."""
+
+    def __init__(self, schema: Schema, rows: int) -> None:
+        self.matrix = np.full((rows, len(schema.columns)), np.nan)
+        self.place = {name: place for place, name in enumerate(schema.names)}
+        self.faults: list[Fault] = []
+        self.n_faults = 0
+        self.unseen: dict[str, int] = {}
+        self.missing: dict[str, int] = {}
+        self.faulty = np.zeros(rows, dtype=np.bool_)
+
+    def lack(self, column: Column) -> None:
+        self.faulty[:] = True
+        self.n_faults += 1
+        self.faults.append(Fault(None, column.name, EXPECTED[column.kind], NO_COLUMN))
+
+    def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
+        self.matrix[:, self.place[column.name]] = values
+        if bad is not None and bad.any():
+            self.n_faults += int(np.count_nonzero(bad))
+            self.faulty |= bad
+            first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
+            self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
+            return
+        if not column.missing and (gaps := int(np.count_nonzero(np.isnan(values)))):
+            self.missing[column.name] = gaps
+        if column.kind == "category" and (unseen := int(np.count_nonzero(values == UNSEEN))):
+            self.unseen[column.name] = unseen
+
+    def packed(self, sent: Iterable[str]) -> Packed:
+        faults = sorted(self.faults, key=lambda fault: -1 if fault.row is None else fault.row)[:MOST_FAULTS]
+        if faults and faults[0].row is None:
+            faults = _with_hints(faults, sent)
+        faulty = self.faulty if self.n_faults else None
+        return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing, faulty)
+
+
+def _with_hints(faults: Sequence[Fault], sent: Iterable[str]) -> list[Fault]:
+    """Add to each column that is absent how a name that was sent differs from its own."""
+    known = near_misses.folded(sent)
+    return [
+        replace(fault, found=fault.found + near_misses.of_name(fault.column, known))
+        if fault.row is None
+        else fault
+        for fault in faults
+    ]
+
+
+def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    """Return the column's floats, which cells are faults (None for none), and what such a cell holds."""
+    if isinstance(values, np.ndarray):
+        return _pack_array(values, column)
+    if isinstance(values, Repeated):
+        return _pack_repeated(values, column)
+    quick = _quick(values, column)
+    if quick is not None:
+        return quick, None, str
+    convert = _converter(column)
+    cells = [convert(value) for value in values]
+    bad = np.array([cell is None for cell in cells], dtype=np.bool_)
+    floats = np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
+    return floats, bad, lambda row: _found(values[row], column)
+
+
+def _pack_repeated(values: Repeated, column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    floats, bad, describe = _pack_values(values.distinct, column)
+    places = values.places
+    return floats[places], None if bad is None else bad[places], lambda row: describe(int(places[row]))
+
+
+def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
+    """Do the same for an array of one type, as raw tensors bring them."""
+    kind = values.dtype.kind
+    if column.kind == "boolean" and kind == "b":
+        return values.astype(np.float64), None, str
+    if column.kind != "number" or kind == "b":
+        return _pack_values(values.tolist(), column)
+    floats = values.astype(np.float64, copy=False)
+    bad = np.isinf(floats) if kind == "f" else (values > LARGEST_EXACT) | (values < -LARGEST_EXACT)
+    return floats, bad if np.count_nonzero(bad) else None, lambda row: _found(values[row].item(), column)
+
+
+def _quick(values: Sequence[Any], column: Column) -> Floats | None:
+    """Return whole columns of the kinds that most requests hold, or None where cells must be looked at."""
+    if column.kind == "category":
+        codes = column.codes | {None: math.nan}
+        try:
+            return np.fromiter(map(codes.__getitem__, values), dtype=np.float64, count=len(values))
+        except (KeyError, TypeError):  # unseen, or no text
+            only_text = set(map(type, values)) <= {str, type(None)}
+        return np.array([codes.get(value, UNSEEN) for value in values]) if only_text else None
+    if column.kind == "number" and set(map(type, values)) <= {float, int, type(None)}:
+        try:
+            floats = np.array(values, dtype=np.float64)
+        except OverflowError:
+            return None
+        return None if (np.abs(floats) >= LARGEST_EXACT).any() else floats
+    if column.kind == "datetime" and set(map(type, values)) <= {str, type(None)}:
+        instants = {value: _instant(value) for value in set(values)}  # rows of one request share dates
+        if None not in instants.values():
+            return np.fromiter(map(instants.__getitem__, values), dtype=np.float64, count=len(values))
+    return None
+
+
+Quick = tuple[tuple[str, Callable[[Any], float | None]], ...]
+_quick_by_identity: dict[int, tuple[Schema, Quick]] = {}
+
+
+def _quick_converters(schema: Schema) -> Quick:
+    """Return each column's cell function; hashing a schema for every request would cost more than its use."""
+    known = _quick_by_identity.get(id(schema))
+    if known is None or known[0] is not schema:
+        if len(_quick_by_identity) > 64:
+            _quick_by_identity.clear()
+        made = tuple((column.name, _quick_converter(column)) for column in schema.columns)
+        known = _quick_by_identity[id(schema)] = (schema, made)
+    return known[1]
+
+
+def _quick_converter(column: Column) -> Callable[[Any], float | None]:
+    """Return a cell function that may say None of any cell that is not an ordinary one."""
+    return column.codes.get if column.kind == "category" else _converter(column)
+
+
+def _converter(column: Column) -> Callable[[Any], float | None]:
+    """Return what turns one cell into its float, or None where it cannot be used."""
+    if column.kind == "category":
+        codes = column.codes
+        return lambda value: (
+            math.nan if value is None else codes.get(value, UNSEEN) if type(value) is str else None
+        )
+    return {"number": _number, "boolean": _boolean, "datetime": _instant}[column.kind]
+
+
+def _number(value: Any) -> float | None:
+    kind = type(value)
+    if kind is float:
+        return value if abs(value) != math.inf else None
+    if kind is int:
+        return float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
+    return math.nan if value is None else None
+
+
+def _boolean(value: Any) -> float | None:
+    if value is None:
+        return math.nan
+    if type(value) in (bool, int, float) and (value in (0, 1) or math.isnan(value)):
+        return float(value)
+    return None
+
+
+def _instant(value: Any) -> float | None:
+    if value is None:
+        return math.nan
+    if type(value) is not str:
+        return None
+    text = value.strip(" \t\r\n")
+    if not _DATE.match(text) or text.endswith("\n"):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    since = moment - _EPOCH if moment.tzinfo else moment - _NAIVE_EPOCH
+    seconds = ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) / 1e6
+    return seconds if _FIRST <= seconds < _LAST + 1 else None
+
+
+def _found(value: Any, column: Column) -> str:
+    if type(value) is str and column.kind == "datetime":
+        return near_misses.of_date(value)
+    if type(value) is int and abs(value) > LARGEST_EXACT:
+        return "a whole number beyond ±2^53"
+    if type(value) is float and math.isinf(value):
+        return "an infinite number"
+    return _FOUND.get(type(value), "another kind of value")

@@ -1,0 +1,234 @@
+"""CSV, Parquet and Arrow IPC bodies -> record batches, their sizes checked before they are decoded."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from data import missing
+from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
+from data.joined import is_joined
+from data.names import named
+from data.schema import Schema
+from serving.errors import Malformed, TooLarge
+from serving.rows.budget import need
+from serving.rows.costs import before_csv, before_rows
+from serving.rows.requests import BATCH_ROWS, CSV, PARQUET
+from serving.rows.tabular import parquet_sizes
+from serving.rows.tabular.column_types import refuse_types, refuse_views
+from serving.rows.tabular.ipc_sizes import FILE_MAGIC, claimed, claimed_by_file
+from serving.settings import Limits
+
+COPIES = 2
+"""Of what is expanded: as it was read, and as the column is compared or parsed."""
+
+_OTHER_WIDTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
+
+
+def open_batches(
+    body: bytes, kind: str, schema: Schema, limits: Limits
+) -> tuple[Iterator[Any], Sequence[str]]:
+    """Return the batches, and all names that came; the batches may hold only those that the model knows."""
+    if kind == CSV:
+        return _csv(body, schema, limits)
+    return _parquet(body, schema, limits) if kind == PARQUET else _arrow(body, schema, limits)
+
+
+def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
+    if not body.strip():
+        raise Malformed("the CSV body is empty: send a header and at least one row")
+    before_csv(body, limits)
+    body = body.removeprefix(BOM)
+    quoted = quotes(body)
+    if quoted.bad >= 0 or quoted.is_open:
+        _refuse_quote(body)
+    table = _in_one_block(body, schema)
+    table = table.rename_columns(named(table.column_names))
+    if table.num_columns == 1 and (place := blank_line(body, quoted)) >= 0:
+        raise Malformed(
+            f"line {1 + line_breaks(body[:place])} is empty, and in a table of one column may be a missing value: "
+            'write "" for one'
+        )
+    sent = _check_names(table.column_names, limits)
+    return iter(table.to_batches()), sent
+
+
+def _refuse_quote(body: bytes) -> None:
+    if fault := quote_fault(body):
+        offset, reason, repair = fault
+        raise Malformed(f"line {1 + line_breaks(body[:offset])}: {reason}: {repair}")
+
+
+def _in_one_block(body: bytes, schema: Schema) -> Any:
+    """Read what is in memory at once: a block's border could fall between a CR and its LF, or within a row."""
+    try:
+        return pa_csv.read_csv(
+            pa.BufferReader(body),
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=min(len(body) + 1, 2**31 - 1)),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(
+                strings_can_be_null=True,
+                null_values=missing.for_all(schema.known_words),
+                column_types=dict.fromkeys(schema.names, pa.string()),
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if found := _OTHER_WIDTH.search(str(error)):
+            record, expected, cells = found.groups()
+            raise Malformed(
+                f"record {record} (the header is the first): has {cells} fields, the header has {expected}"
+            ) from error
+        raise
+
+
+def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
+    need(parquet_sizes.footer_cost(body))
+    present = pq.read_schema(pa.BufferReader(body))
+    refuse_types(present, schema)
+    found = pq.read_metadata(pa.BufferReader(body))
+    if is_joined(io.BytesIO(body), found):
+        raise Malformed("the body is more than one Parquet file: send one")
+    _refuse_shared_prefixes(found)
+    if found.num_rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    sent = _check_names(present.names, limits)
+    wanted = [name for name in schema.names if name in set(present.names)]
+    _hold(*parquet_sizes.claimed(body, found, wanted), schema, limits)
+    return _row_groups(body, found, wanted), sent
+
+
+def _row_groups(body: bytes, found: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
+    """Yield batches; text stays coded, whatever its column is for: one long text may stand in a million rows.
+
+    Texts that each stand at their full length in the file cannot be read as codes, and need not be.
+    """
+    kinds = found.schema.to_arrow_schema()
+    coded = {field.name for field in kinds if pa.types.is_string(field.type) or _is_binary(field.type)}
+    for plain, groups in itertools.groupby(range(found.num_row_groups), lambda group: _plain(found, group)):
+        reader = pq.ParquetFile(
+            pa.BufferReader(body), metadata=found, read_dictionary=sorted(coded & set(wanted) - plain)
+        )
+        read = partial(reader.iter_batches, BATCH_ROWS, row_groups=list(groups), use_threads=False)
+        try:
+            yield from read(columns=wanted)
+        except (pa.ArrowException, OSError) as error:
+            raise Malformed(_unreadable(read, wanted)) from error
+
+
+def _unreadable(read: Callable[..., Iterator[Any]], names: list[str]) -> str:
+    for name in names:
+        try:
+            deque(read(columns=[name]), maxlen=0)
+        except pa.ArrowInvalid as error:
+            what = "holds text that is not UTF-8" if "UTF8" in str(error) else "cannot be read"
+            return f"column {name!r} {what}"
+        except OSError:
+            return f"column {name!r} is broken"
+    return "the body is no readable Parquet file"
+
+
+def _plain(found: pq.FileMetaData, group: int) -> frozenset[str]:
+    """Return the columns of a row group whose texts all stand at full length, as DuckDB writes them."""
+    chunks = _chunks(found, group)
+    lengths = [chunk for chunk in chunks if "DELTA_LENGTH_BYTE_ARRAY" in chunk.encodings]
+    if any("RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings for chunk in lengths):
+        raise Malformed(
+            "Parquet text that is in part coded, in part DELTA_LENGTH_BYTE_ARRAY is not read: "
+            "write it plainly or by dictionary"
+        )
+    return frozenset(chunk.path_in_schema for chunk in lengths)
+
+
+def _chunks(found: pq.FileMetaData, group: int) -> list[Any]:
+    described = found.row_group(group)
+    return [described.column(place) for place in range(described.num_columns)]
+
+
+def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
+    """Read a stream, or a file (Feather), which begins with its name."""
+    is_file = body.startswith(FILE_MAGIC)
+    opened = pa.ipc.open_file if is_file else pa.ipc.open_stream
+    fields = opened(pa.BufferReader(body)).schema
+    present = fields.names
+    sent = _check_names(present, limits)
+    refuse_types(fields, schema)
+    claim = claimed_by_file(body) if is_file else claimed(body)
+    _hold(claim.rows, claim.expanded, schema, limits)
+    if claim.schemas > 1 or claim.end < len(body):
+        raise Malformed("more follows the end of the Arrow data: send one stream, or one file")
+    known = [place for place, name in enumerate(present) if name in schema.names]
+    wanted = pa.ipc.IpcReadOptions(included_fields=known, use_threads=False)
+    # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
+    reader = opened(pa.BufferReader(body), options=wanted)
+    batches = map(reader.get_batch, range(reader.num_record_batches)) if is_file else reader
+    return _validated(batches, limits), sent
+
+
+def _validated(batches: Iterable[Any], limits: Limits) -> Iterator[Any]:
+    """Yield batches whose lengths and offsets, the sender's word until here, were checked; texts are not yet."""
+    for batch in batches:
+        for column in batch.columns:
+            if pa.types.is_dictionary(column.type):
+                _as_bytes(column.dictionary).validate(full=True)
+                column.indices.validate(full=True)
+                _check_codes(column)
+            else:
+                _as_bytes(column).validate(full=True)
+        need(COPIES * refuse_views(batch, limits))
+        yield batch
+
+
+def _hold(rows: int, expanded: int, schema: Schema, limits: Limits) -> None:
+    """Hold what a table takes that claims so many rows, and bytes once expanded; raises TooLarge or Busy."""
+    if rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if expanded > limits.body_bytes:
+        raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
+    need(COPIES * expanded)
+    before_rows(rows, len(schema.columns))
+
+
+def _check_codes(column: Any) -> None:
+    extremes = pc.min_max(column.indices).as_py()
+    if extremes["min"] is not None and not 0 <= extremes["min"] <= extremes["max"] < len(column.dictionary):
+        raise Malformed("a code of an Arrow dictionary stands for nothing")
+
+
+def _as_bytes(column: Any) -> Any:
+    """Return text as bytes: whether they are UTF-8 is a question about each cell."""
+    binary = {pa.string(): pa.binary(), pa.large_string(): pa.large_binary()}.get(column.type)
+    if pa.types.is_string_view(column.type):
+        binary = pa.binary_view()
+    return column.view(binary) if binary else column
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
+
+
+def _refuse_shared_prefixes(found: pq.FileMetaData) -> None:
+    """Refuse an encoding whose expanded size stands nowhere: each text as a change to the one before."""
+    chunks = (chunk for group in range(found.num_row_groups) for chunk in _chunks(found, group))
+    if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
+        raise Malformed(
+            "Parquet's DELTA_BYTE_ARRAY encoding is not read: write text plainly or by dictionary"
+        )
+
+
+def _check_names(names: Sequence[str], limits: Limits) -> Sequence[str]:
+    if len(names) > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    if len(set(names)) != len(names):
+        raise Malformed("a column is named twice")
+    return names

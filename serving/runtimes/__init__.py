@@ -1,0 +1,1 @@
+"""What answers rows: the compiled graph in this process, or MLflow's pyfunc in processes of its own."""
