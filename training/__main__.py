@@ -1,8 +1,9 @@
 """`python -m training`: what MLproject's entry points call.
 
 Progress goes to standard output, one line a step; what libraries have to say goes to
-`slipway.log`. Exit codes: 0 done, 2 the user can mend it, 3 `history` found
-that something was changed behind its back, 1 we have to mend it, 130 interrupted.
+`slipway.log`. Exit codes: 0 done, whether the version was promoted or the champion kept, 2 the user can
+mend it, 3 `history` found that something was changed behind its back, 4 not promoted, where
+`fail_if_kept` was asked for, 1 we have to mend it, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
 from serving.registry.store import record_refusal
+from training import result
 from training.command_line import parse
 from training.config import (
     AdoptConfig,
@@ -28,6 +30,7 @@ from training.config import (
     RecalibrateConfig,
     ReproduceConfig,
     RollbackConfig,
+    TrainConfig,
 )
 from training.errors import LedgerBroken, NoSuchModel, Terminated, TrainingError
 from training.progress import Console
@@ -81,26 +84,42 @@ def run(config: Config) -> int:
         roll_back(config)
     else:
         say("start", "loading scikit-learn and MLflow")
-        from training import pipeline  # noqa: PLC0415 - see above
-
-        if isinstance(config, ReproduceConfig):
-            from training import reproduction  # noqa: PLC0415 - see above
-
-            return 0 if reproduction.reproduce(config, say) else 1
-        if isinstance(config, RecalibrateConfig):
-            from training import recalibration  # noqa: PLC0415 - see above
-
-            recalibration.recalibrate(config, say)
-        elif isinstance(config, PromoteConfig):
-            pipeline.promote(config, say)
-        elif isinstance(config, AdoptConfig):
-            from training import adoption  # noqa: PLC0415 - see above
-
-            adoption.adopt(config, say)
-        else:
-            pipeline.train(config, say, CONSOLE.watch)
+        return learning(config)
     say("done", f"{time.perf_counter() - STARTED:.1f} s")
     return 0
+
+
+def learning(config: TrainConfig | PromoteConfig | ReproduceConfig | RecalibrateConfig) -> int:
+    """Do what needs the whole of training."""
+    if isinstance(config, TrainConfig | PromoteConfig):
+        return promotion(config)
+    if isinstance(config, ReproduceConfig):
+        from training import reproduction  # noqa: PLC0415 - see above
+
+        return 0 if reproduction.reproduce(config, say) else 1
+    from training import recalibration  # noqa: PLC0415 - see above
+
+    recalibration.recalibrate(config, say)
+    say("done", f"{time.perf_counter() - STARTED:.1f} s")
+    return 0
+
+
+def promotion(config: TrainConfig | PromoteConfig) -> int:
+    """Do what may promote a version, and say what came of it in every way that was asked for."""
+    from training import adoption, pipeline  # noqa: PLC0415 - see above
+
+    result.make_room(config.result)
+    if isinstance(config, PromoteConfig):
+        outcome = pipeline.promote(config, say)
+    elif isinstance(config, AdoptConfig):
+        outcome = adoption.adopt(config, say)
+    else:
+        outcome = pipeline.train(config, say, CONSOLE.watch)
+    if config.result:
+        result.write(config.result, outcome)
+        say("result", config.result)
+    say("done", f"{time.perf_counter() - STARTED:.1f} s")
+    return result.NOT_PROMOTED if config.fail_if_kept and not outcome.decision.promoted else 0
 
 
 def roll_back(config: RollbackConfig) -> None:

@@ -66,7 +66,8 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         words = summary(rows.schema, model, errors, config)
         version = register(job, rows, logged, summary=words, tags={registry.ADOPTED_TAG: digest})
         decide = lambda history: judge(version, checked.table, history, config.policy, run=run)  # noqa: E731
-        return conclude(job, version, decide, summary=plain(words))
+        outcome = conclude(job, version, decide, summary=plain(words))
+        return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
 
 
 def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:

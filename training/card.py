@@ -91,6 +91,7 @@ def _what(made: Made) -> list[str]:
             f"Predicts {made.rows.schema.target}{f' in {made.unit}' if made.unit else ''}: {summary}."
         ),
         page.paragraph(f"Decision: {decision.word}: {decision.reason}."),
+        *([page.paragraph(f"What would help: {decision.advice}.")] if decision.advice else []),
         page.note(f"Digest {made.outcome.version.tags.get('slipway.scorer_digest', '')}"),
         page.note(f"Made with {report.versions_in_words()}; seed {made.config.seed}."),
     ]

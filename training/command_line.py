@@ -149,6 +149,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
     train.add_argument("--contract", default="", help="a file that the table has to keep; see check")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
+    _add_outcome(train)
 
 
 def _adopt(adopt: argparse.ArgumentParser) -> None:
@@ -160,6 +161,14 @@ def _adopt(adopt: argparse.ArgumentParser) -> None:
     _add_layout(adopt)
     adopt.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     adopt.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
+    _add_outcome(adopt)
+
+
+def _add_outcome(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--result", default="", metavar="FILE", help="what came of it, as JSON for programs")
+    command.add_argument(
+        "--fail_if_kept", type=yes_or_no, default=False, help="exit with 4 where it is not promoted"
+    )
 
 
 def _check(check: argparse.ArgumentParser) -> None:
@@ -194,6 +203,7 @@ def _promote(promote: argparse.ArgumentParser) -> None:
     )
     promote.add_argument("--force", type=yes_or_no, default=False, help="past the gate; needs a reason")
     promote.add_argument("--reason", default="", help="kept in the ledger")
+    _add_outcome(promote)
 
 
 def _recalibrate(recalibrate: argparse.ArgumentParser) -> None:
@@ -279,6 +289,8 @@ def _train_config(asked: argparse.Namespace, parser: Parser) -> TrainConfig:
             parser.error(f"split={method} needs {flag}")
     if asked.key and asked.split != "hash":
         parser.error(f"key goes with split=hash, found split={asked.split}")
+    if asked.fail_if_kept and asked.promote == "never":
+        parser.error("fail_if_kept=true goes with promote=auto: promote=never promotes nothing")
     name = asked.name or _name_from(asked.data, parser)
     return _made(
         TrainConfig, asked, parser, name=name, split_by=by.get(asked.split, ""), policy=_policy(asked)

@@ -81,6 +81,10 @@ class TrainConfig:
         A file of `data.contract` that the table has to keep, or nothing.
     header, encoding : str
         As in `data.opened.Layout`.
+    result : str
+        A file for what came of it, or nothing; see `training.result`.
+    fail_if_kept : bool
+        Whether the exit code says that the version was not promoted.
     """
 
     data: str
@@ -103,6 +107,8 @@ class TrainConfig:
     contract: str = ""
     header: Header = "auto"
     encoding: str = ""
+    result: str = ""
+    fail_if_kept: bool = False
 
     @property
     def unit(self) -> str:
@@ -139,6 +145,8 @@ class TrainConfig:
             "trials": str(self.trials),
             "strict": str(self.strict).lower(),
             "contract": self.contract,
+            "result": self.result,
+            "fail_if_kept": str(self.fail_if_kept).lower(),
             "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
         }
 
@@ -182,6 +190,8 @@ class PromoteConfig:
     dry_run: bool = False
     force: bool = False
     reason: str = ""
+    result: str = ""
+    fail_if_kept: bool = False
 
 
 @dataclass(frozen=True)

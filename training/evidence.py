@@ -33,6 +33,7 @@ def card(title: str, decision: Decision, figures: dict[str, Figure]) -> str:
         f"{title}: {decision.word}",
         page.paragraph(f"{decision.reason}."),
         page.note(f"Policy: {decision.policy}."),
+        *([page.paragraph(f"What would help: {decision.advice}.")] if decision.advice else []),
         page.table(["required", "found", "limit", ""], rows),
         *(page.note(f"{text}.") for text in decision.notes),
         *(page.picture(name, figure) for name, figure in figures.items()),

@@ -7,6 +7,7 @@ figure and its limit, and all of them have to hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from serving.scorer.document import TOLERANCE
 from training.comparison import CONFIDENCE, POWER, Change, Slice
 from training.config import Policy
 from training.evaluation import Scores
+from training.words import MOST_MARGIN
 
 FEWEST_ROWS = 5
 DUMMY_MARGIN = 0.01
@@ -56,6 +58,8 @@ class Decision:
         The evidence, where there is any.
     notes : tuple of str
         What a reader should know beside it.
+    advice : str
+        What would help a version that was not promoted, where figures say it.
     """
 
     promoted: bool
@@ -66,6 +70,7 @@ class Decision:
     change: Change | None = None
     slices: tuple[Slice, ...] = ()
     notes: tuple[str, ...] = ()
+    advice: str = ""
 
     @property
     def word(self) -> str:
@@ -120,6 +125,7 @@ def decide(
         change=change,
         slices=tuple(slices),
         notes=(*([] if change is None else [power_in_words(change)]), *(notes or [])),
+        advice="" if change is None or compared[0].passed else advice(policy, change),
     )
 
 
@@ -131,6 +137,32 @@ def better(policy: Policy, change: Change) -> Check:
         f"{percent(change.low)} to {percent(change.high)}",
         f"below {percent(policy.highest)}",
     )
+
+
+def advice(policy: Policy, change: Change) -> str:
+    """Say what would help a version of which these rows do not show that it is good enough."""
+    if change.low > policy.highest:
+        return (
+            "it is surely worse: more training rows, better columns or a longer time_budget may change that"
+        )
+    within, wanted = _margin(policy, change), policy.highest - change.change
+    if not change.detectable:
+        return f"the two predict the same on every row{within and f'; {within}'}"
+    if wanted <= 0.0:
+        return f"it is no better on these rows, and more of them would not show otherwise{within and f'; {within}'}"
+    return (
+        f"{change.rows:,} shared rows are too few to tell, to show {percent(change.change)} takes about "
+        f"{change.rows_to_see(wanted):,}: pass more rows{within and f', or {within}'}"
+    )
+
+
+def _margin(policy: Policy, change: Change) -> str:
+    """Name the margin that would let it pass, if there is one: it is for the user to say whether that will do."""
+    margin = max(math.floor(100.0 * change.high + 1.0) / 100.0, Policy.margin)
+    if margin > MOST_MARGIN or margin <= policy.highest:
+        return ""
+    larger = f" -P margin={margin:g}" if margin > Policy.margin else ""
+    return f"-P policy=not-worse{larger} if up to {margin:.0%} worse will do"
 
 
 def accepts_requests(new: Schema, old: Schema, policy: Policy) -> Check:

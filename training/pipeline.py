@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,8 @@ class Outcome:
 
     version: registry.Version
     decision: gate.Decision
+    run_id: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
@@ -141,7 +143,7 @@ def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
         outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
         made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures | promised)
         job.run.log_card(card.card(made))
-        return outcome
+        return replace(outcome, figures=evaluation.as_metrics() | assessment.as_metrics())
 
 
 def prepare(job: Job, agreed: Contract | None) -> Rows:
@@ -424,7 +426,7 @@ def judge(
         if len(trial.actual) < gate.FEWEST_ROWS:
             held = "both hold out" if current else "it holds out"
             return gate.cannot_tell(
-                f"only {len(trial.actual)} rows that {held}, {gate.FEWEST_ROWS} are needed"
+                f"only {len(trial.actual)} rows that {held}, {gate.FEWEST_ROWS} are needed: pass more rows"
             )
         decision = trial.decision(policy, history)
     except (DataError, TrainingError, KeyError) as error:
@@ -471,9 +473,15 @@ def conclude(job: Job, version: registry.Version, decide: Decide, *, summary: st
     tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
     job.run.log(metrics=figures, tags=tags | tags_of(version, decision))
     job.say("register", f"{version.name} version {version.number}: {summary.splitlines()[0]}")
-    job.say("decide", f"{decision.word}: {decision.reason}")
+    _say_decision(decision, job.say)
     job.say("see", f"mlflow ui, then {job.run.page}")
-    return Outcome(version, decision)
+    return Outcome(version, decision, job.run.run_id)
+
+
+def _say_decision(decision: gate.Decision, say: Say) -> None:
+    say("decide", f"{decision.word}: {decision.reason}")
+    if decision.advice:
+        say("help", decision.advice)
 
 
 def enter(
@@ -526,8 +534,11 @@ def promote(config: PromoteConfig, say: Say) -> Outcome:
         history.check(version)
         if config.dry_run:
             decision = _judge_again(config, version, history, run, say)
-            say("dry run", f"{decision.word} it would be, nothing was changed: {decision.reason}")
-            return Outcome(version, decision)
+            would = "would be promoted" if decision.promoted else "would not be promoted"
+            say("dry run", f"version {version.number} {would}, nothing was changed: {decision.reason}")
+            if decision.advice:
+                say("help", decision.advice)
+            return Outcome(version, decision, run.run_id)
         decision = enter(
             version,
             lambda history: _judge_again(config, version, history, run, say),
@@ -536,8 +547,8 @@ def promote(config: PromoteConfig, say: Say) -> Outcome:
             kind="forced" if config.force else "promotion",
         )
         run.log(tags=tags_of(version, decision))
-        say("decide", f"{decision.word}: {decision.reason}")
-        return Outcome(version, decision)
+        _say_decision(decision, say)
+        return Outcome(version, decision, run.run_id)
 
 
 def _judge_again(

@@ -18,6 +18,9 @@ from data.errors import nearest
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
+MOST_MARGIN = 0.2
+"""How much worse a challenger may be at most."""
+
 T = TypeVar("T")
 
 
@@ -79,7 +82,9 @@ def share(word: str) -> float:
 
 def margin(word: str) -> float:
     """Accept how much worse a challenger may be."""
-    return _number(word, lambda value: 0.0 < value <= 0.2, "a share above 0 and up to 0.2, such as 0.01")
+    return _number(
+        word, lambda value: 0.0 < value <= MOST_MARGIN, "a share above 0 and up to 0.2, such as 0.01"
+    )
 
 
 def yes_or_no(word: str) -> bool:

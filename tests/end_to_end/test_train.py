@@ -189,7 +189,7 @@ def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) ->
         return workspace.run(*command, *words)
 
     rehearsed = promote("2", "--policy", "not-worse", "--dry_run", "true")
-    assert "promoted it would be, nothing was changed" in rehearsed.stdout, rehearsed.stderr
+    assert "version 2 would be promoted, nothing was changed" in rehearsed.stdout, rehearsed.stderr
     assert "kept champion" in promote("2").stdout
     assert champion_of(client, "line") == "1"
     assert "promoted: holdout RMSE" in promote("2", "--policy", "not-worse", "--margin", "0.01").stdout
