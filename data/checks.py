@@ -25,6 +25,9 @@ from data.names import why_no_feature
 from data.tables import Table
 
 FEWEST_ROWS = 50
+LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
+"""Of a target: below, onnxruntime takes its constants for zero; above, squares are infinite."""
+
 IDENTIFIER_SHARE = 0.5
 """A text column with more distinct values than this share of its rows names rows; it does not describe them."""
 
@@ -130,6 +133,12 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
             target=target,
             found=f"is {number(values[0], 6)} in all {len(values)} rows",
             repair="a constant needs no model; name another column",
+        )
+    elif np.isfinite(values).all() and not LEAST_RANGE <= (width := float(np.ptp(values))) <= MOST_RANGE:
+        yield UnusableTarget(
+            target=target,
+            found=f"spans {number(width)} from its least to its largest value",
+            repair="write it in another unit, so that it spans about 1",
         )
 
 

@@ -48,18 +48,22 @@ def figure(value: float, unit: str | None = None, standard_error: float | None =
     return with_unit(f"{shown} ± {error}", unit)
 
 
-def alike(*values: float, doubt: float) -> list[str]:
-    """Write numbers with equally many decimals: four digits of the largest, or two of the doubt where that is more.
+def alike(value: float, *bounds: float, doubt: float) -> list[str]:
+    """Write a figure and its bounds with equally many decimals: four digits of it, or two of its doubt if that is more.
 
     >>> alike(62.68, 49.3127, 79.67, doubt=13.4)
     ['62.68', '49.31', '79.67']
     """
-    finite = [abs(value) for value in values if math.isfinite(value)]
-    largest = max(finite, default=0.0)
-    if largest and not LEAST_PLAIN <= largest < MOST_PLAIN:
-        return [_power(f"{value:.{DIGITS - 1}e}") if value else "0" for value in values]
-    decimals = _decimals(largest, DIGITS) if largest else 0
-    if 0.0 < doubt < largest:
+    values = (value, *bounds)
+    size = max(abs(value), doubt if math.isfinite(doubt) else 0.0)
+    widest = max(abs(value) for value in (*values, 0.0) if math.isfinite(value))
+    if widest >= MOST_PLAIN or 0.0 < size < LEAST_PLAIN:
+        return [
+            _power(f"{value:.{DIGITS - 1}e}") if value and math.isfinite(value) else f"{value:g}"
+            for value in values
+        ]
+    decimals = _decimals(size, DIGITS) if size else 0
+    if 0.0 < doubt < size:
         decimals = max(decimals, min(_decimals(doubt, 2), MOST_DECIMALS))
     return [f"{round(value, decimals) + 0.0:,.{decimals}f}" for value in values]
 

@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from data.schema import Schema
 from training.models import Spec
 
@@ -28,6 +31,9 @@ PROCESS_ROWS = 1_200
 
 PRODUCTS = 45
 """Columns of which all products are made: a thousand."""
+
+LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
+"""Of a target that every family takes as it is."""
 
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
@@ -50,12 +56,24 @@ class Task:
         Whether the target is positive and stretches over more than a decade.
     monotonic : mapping of column to 1 or -1
         Directions that predictions must keep.
+    far : bool
+        Whether the target's spread is so far from 1 that it has to be brought there: scikit-learn's trees take a
+        node for pure below a variance of 2e-16, its Huber regression stops at a gradient of 1e-5, and boosting keeps
+        residuals in float32.
     """
 
     rows: int
     schema: Schema
     skewed: bool = False
     monotonic: Mapping[str, int] | None = None
+    far: bool = False
+
+    @classmethod
+    def of(cls, target: NDArray[np.float64], schema: Schema, monotonic: Mapping[str, int] | None) -> Task:
+        """Return the task of training rows whose target has the shape (n_train,)."""
+        far = not LEAST_SPREAD <= float(np.std(target)) <= MOST_SPREAD
+        positive = target.min() > 0.0 if far else target.min() >= 0.0
+        return cls(len(target), schema, bool(positive) and _is_skewed(target), monotonic, far)
 
 
 def first(task: Task) -> list[Spec]:
@@ -211,10 +229,18 @@ def _spec(family: str, **params: Any) -> Spec:
 
 
 def directed(spec: Spec, task: Task) -> Spec:
-    """Return the settings with the directions that the user wants kept, where there are any."""
-    if not task.monotonic:
-        return spec
-    return {**spec, "params": {**spec["params"], "monotonic": dict(task.monotonic)}}
+    """Return the settings with the directions that the user wants kept, and the target on a scale near 1."""
+    params = dict(spec["params"])
+    if task.monotonic:
+        params["monotonic"] = dict(task.monotonic)
+    if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
+        params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
+    return {**spec, "params": params}
+
+
+def _is_skewed(target: NDArray[np.float64]) -> bool:
+    low, high = np.quantile(target, [0.05, 0.95])
+    return bool(high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
 
 
 def _smallest_leaf(task: Task, trees: int) -> int:

@@ -214,7 +214,7 @@ def choose(
     """
     told = told or Told()
     started = time.perf_counter()
-    task = portfolio.Task(len(target), schema, skewed=_is_skewed(target), monotonic=monotonic)
+    task = portfolio.Task.of(target, schema, monotonic)
     race = Race(Rows(frame, target, folds, schema, seed), task, budget, told.standing)
     try:
         with remembered_signals() as race.stop_if_told:
@@ -498,6 +498,8 @@ class Race:
             if others.any():
                 fair = blend_weights(predicted[others], self.rows.target[others])
                 crossed[validate] = predicted[validate] @ fair
+        if not np.isfinite(crossed).any():  # one of them has no more than a fold in common with the others
+            return []
         spec = {
             "family": "blend",
             "members": [member.spec for member, _ in used],
@@ -597,11 +599,6 @@ def _check_cost(compiled: Verified, columns: int) -> None:
         times.append(time.perf_counter() - began)
     if (microseconds := float(np.median(times)) * 1e6) > MOST_ROW_MICROSECONDS:
         raise TooCostly(what="µs a row", found=microseconds, limit=MOST_ROW_MICROSECONDS)
-
-
-def _is_skewed(target: NDArray[np.float64]) -> bool:
-    low, high = np.quantile(target, [0.05, 0.95])
-    return bool(target.min() >= 0.0 and high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
 
 
 def _study(seed: int) -> optuna.Study:

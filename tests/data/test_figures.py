@@ -51,6 +51,7 @@ def test_a_figure_is_the_same_alone_and_beside_its_bounds() -> None:
     assert alike(62.6812, 49.31, 79.67, doubt=17.0) == ["62.68", "49.31", "79.67"]
     assert figure(62.6812, "min") == "62.68 min"
     assert figure(62.6812, "min", 6.2) == "62.68 ± 6.20 min"
+    assert alike(0.8482, 0.6788, 1.06, doubt=0.2118) == ["0.8482", "0.6788", "1.0600"]
     assert alike(21947.3, 20100.0, 23900.0, doubt=1900.0)[0] == number(21947.3)
     assert alike(6.2681e-25, 4.9e-25, 8e-25, doubt=2e-25)[0] == number(6.2681e-25)
 

@@ -8,6 +8,7 @@ import pytest
 from tests.training.test_search import chosen, rows_of
 from training import search
 from training.errors import SearchFailed
+from training.portfolio import Task
 from training.search import Budget, choose
 from training.trials import FoldResult, folds_of
 
@@ -64,3 +65,23 @@ def test_the_mean_is_no_answer_because_it_is_cheap(monkeypatch) -> None:
     rows = rows_of(x, 3.0 * x[:, 0] + random.normal(0.0, 0.1, 400))
     monkeypatch.setattr(search.Race, "_full_fit", lambda _, each: 0.0 if each.family == "mean" else 1e6)
     assert chosen(rows, seconds=1.0).best.family == "ridge"
+
+
+def test_a_member_of_one_fold_makes_no_blend_without_an_error() -> None:
+    """Cut off after a fold, a boosting left a blend whose cross-validated RMSE was nan: no other fold finds weights."""
+    random = np.random.default_rng(0)
+    x = random.uniform(-2.0, 2.0, (300, 2))
+    rows = rows_of(x, x[:, 0] * x[:, 1])
+    race = search.Race(rows, Task.of(rows.target, rows.schema, None), Budget())
+    one_fold = np.full(300, np.nan)
+    one_fold[rows.folds[0][1]] = rows.target[rows.folds[0][1]] + 0.1
+    noise = random.normal(0.0, 0.1, 300)
+    for family, predicted in (
+        ("boosting", one_fold),
+        ("forest", rows.target + noise),
+        ("huber", rows.target - noise),
+    ):
+        race.candidates.append(
+            search._candidate({"family": family, "params": {}}, predicted, rows.target, 0.1)
+        )
+    assert all(np.isfinite(candidate.cv_rmse) for candidate in race.ranked())

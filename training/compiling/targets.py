@@ -29,10 +29,17 @@ def inverse(step: Any, values: Tensor) -> Tensor:
         restored: Tensor = (values - step.min_) / step.scale_
         return restored
     if isinstance(step, StandardScaler | RobustScaler | MaxAbsScaler):
-        centre = getattr(step, "mean_" if isinstance(step, StandardScaler) else "center_", None)
+        centre = _centre(step)
         scaled = values * step.scale_ if step.scale_ is not None else values
         return scaled + centre if centre is not None else scaled
     raise UncompilableStep(step=f"TransformedTargetRegressor({type(step).__name__})")
+
+
+def _centre(step: Any) -> Any:
+    """Return what was taken away; a StandardScaler knows its mean where it took nothing, too."""
+    if isinstance(step, StandardScaler):
+        return step.mean_ if step.with_mean else None
+    return getattr(step, "center_", None)
 
 
 def _function(step: Any, values: Tensor) -> Tensor:
