@@ -11,27 +11,21 @@ for `data.headers`.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-
-from data.delimited import BOM, LONGEST_RECORD, line_breaks, quote_fault, quotes, records_end
+from data.delimited import BOM, line_breaks, quote_fault, quotes
 from data.errors import BrokenQuote, UnreadableSource
+from data.first_lines import HEAD_BYTES, HEAD_LINES, Reading, Record, best_reading, head
 from data.headers import are_numbered, decimal_mark, has_name_for_each, is_number, looks_like_data
 
-SEPARATORS = (",", ";", "\t", "|")
 SEPARATOR_WORDS = {"\t": "tab"}
-HEAD_BYTES = 2**18
-HEAD_LINES = 30
-SAMPLE = 200
-"""Records that are looked at."""
+FEWEST_EVEN = 2
+"""Lines of as many fields as the last, for those above to be no rows."""
 
-MOST_TITLES = 20
-"""Lines above a header."""
-
+_BLANK_WORD = re.compile(r'"[^"]*"|[^\s"]+')
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?', re.IGNORECASE)
 
@@ -83,19 +77,6 @@ class Dialect:
         return ", ".join(parts)
 
 
-class Record(NamedTuple):
-    """One record: where it begins and ends, and its cells without their quotes."""
-
-    start: int
-    end: int
-    cells: list[str]
-
-    @property
-    def is_title(self) -> bool:
-        """Whether there is at most one text, at the very left."""
-        return not any(cell.strip() for cell in self.cells[1:])
-
-
 class _Top(NamedTuple):
     """What stands above the table: where it ends, the separator it names, its lines, the last comment or -1."""
 
@@ -103,23 +84,6 @@ class _Top(NamedTuple):
     separator: str
     lines: int
     comment: int
-
-
-class _Reading(NamedTuple):
-    """What the first lines are with one separator."""
-
-    separator: str
-    titles: int
-    width: int
-    agreeing: float
-    header: list[str]
-    records: list[Record]
-
-    @property
-    def rank(self) -> tuple[float, bool, int, int]:
-        """Compare readings: whole tables first, then those without titles, of more columns, of more numbers."""
-        numbers = sum(is_number(cell) for record in self.records[self.titles :] for cell in record.cells)
-        return (self.agreeing if self.width > 1 else 0.0), not self.titles, self.width, numbers
 
 
 def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") -> Dialect:
@@ -132,15 +96,16 @@ def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") 
     separator : str
         Where it is known.
     """
-    text, is_whole = _head(file)
+    text, is_whole = head(file)
     top = _above(text)
     separator = separator or top.separator
-    best = _best(text, top.end, separator, is_whole=is_whole)
+    best = best_reading(text, top.end, separator, is_whole=is_whole)
     above = top.lines
     if top.comment >= 0 and header != "none":
-        other = _best(text, top.comment, separator, is_whole=is_whole)
+        other = best_reading(text, top.comment, separator, is_whole=is_whole)
         if _is_header(other, best, where):
             best, above = other, above - 1
+    _refuse_blanks(text[top.end :], best, where)
     _check_quotes(text, top.end, best.separator, where, is_whole=is_whole)
     if not best.records:
         raise UnreadableSource(
@@ -150,13 +115,7 @@ def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") 
     return _described(file, best, above, header=header)
 
 
-def _best(text: bytes, start: int, separator: str, *, is_whole: bool) -> _Reading:
-    candidates = [separator] if separator else SEPARATORS
-    readings = [_reading(text, start, each, is_whole=is_whole) for each in candidates]
-    return max(readings, key=lambda reading: reading.rank)
-
-
-def _described(file: BinaryIO, found: _Reading, above: int, *, header: str) -> Dialect:
+def _described(file: BinaryIO, found: Reading, above: int, *, header: str) -> Dialect:
     first, rows = found.records[found.titles], found.records[found.titles + 1 :]
     doubt = "the first line looks like data" if looks_like_data(first.cells, [r.cells for r in rows]) else ""
     numbered = tuple(f"column_{place}" for place in range(1, found.width + 1))
@@ -185,19 +144,6 @@ def _size(file: BinaryIO) -> int:
     return file.seek(0, 2)
 
 
-def _head(file: BinaryIO) -> tuple[bytes, bool]:
-    """Return the first lines, enough to tell, and whether they are all."""
-    size = HEAD_BYTES
-    while True:
-        file.seek(0)
-        text = file.read(size)
-        if len(text) < size:
-            return text, True
-        if line_breaks(text) >= HEAD_LINES or size >= LONGEST_RECORD:
-            return text, False
-        size *= 4
-
-
 def _above(text: bytes) -> _Top:
     """Return what stands above the table that is no title."""
     place, separator, lines, comment = len(BOM) if text.startswith(BOM) else 0, "", 0, -1
@@ -215,7 +161,7 @@ def _above(text: bytes) -> _Top:
     return _Top(place, separator, lines, comment)
 
 
-def _is_header(comment: _Reading, below: _Reading, where: str) -> bool:
+def _is_header(comment: Reading, below: Reading, where: str) -> bool:
     """Return whether the last line that begins with # is the header; raises UnreadableSource where it may be."""
     if not comment.records or comment.titles or comment.agreeing < 1 or comment.width < below.width:
         return False
@@ -233,90 +179,6 @@ def _is_header(comment: _Reading, below: _Reading, where: str) -> bool:
     )
 
 
-def _reading(text: bytes, start: int, separator: str, *, is_whole: bool) -> _Reading:
-    """Return what the first lines are, split by one separator."""
-    records = _records(text, start, separator, is_whole=is_whole)
-    if not records:
-        return _Reading(separator, 0, 0, 0.0, [], [])
-    titles = _titles(records)
-    below = [len(record.cells) for record in records[titles + 1 :]]
-    header = _fitted(records[titles], records[titles + 1 :], text)
-    agreeing = sum(width == len(header) for width in below) / len(below) if below else 1.0
-    return _Reading(separator, titles, len(header), agreeing, header, records)
-
-
-def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list[Record]:
-    """Return the first records that are not empty lines."""
-    text = text[start:]
-    found = quotes(text, separator)
-    if not is_whole:
-        text = text[: records_end(text, found)]
-    codes = np.frombuffer(text, np.uint8)
-    outside = np.ones(len(text), bool) if found.inside is None else found.inside[: len(text)] == 0
-    ends = np.flatnonzero(((codes == 10) | (codes == 13)) & outside)
-    cuts = np.flatnonzero((codes == ord(separator)) & outside)
-    records, place = [], 0
-    for end in [*ends.tolist(), len(text)]:
-        if end > place:
-            inner = cuts[np.searchsorted(cuts, place) : np.searchsorted(cuts, end)].tolist()
-            behind = end + (2 if text[end : end + 2] == b"\r\n" else 1)
-            records.append(
-                Record(start + place, start + min(behind, len(text)), _cells(text, place, inner, end))
-            )
-        place = max(place, end + 1)
-        if len(records) > SAMPLE:
-            break
-    return [record for record in records if record.cells != [""]]
-
-
-def _cells(text: bytes, start: int, cuts: list[int], end: int) -> list[str]:
-    parts = [
-        text[one:two] for one, two in zip([start, *(cut + 1 for cut in cuts)], [*cuts, end], strict=True)
-    ]
-    plain = [
-        part[1:-1].replace(b'""', b'"') if part[:1] == b'"' == part[-1:] and len(part) > 1 else part
-        for part in parts
-    ]
-    return [part.decode("utf-8", errors="replace") for part in plain]
-
-
-def _titles(records: Sequence[Record]) -> int:
-    """Return how many records are a title: lines of one text, above a header and a whole table of more columns."""
-    for count in range(1, min(MOST_TITLES, len(records) - 2) + 1):
-        if not records[count - 1].is_title:
-            return 0
-        widths = {len(record.cells) for record in records[count:]}
-        if len(widths) == 1 and widths != {1} and _is_named(records, count):
-            return count
-    return 0
-
-
-def _is_named(records: Sequence[Record], titles: int) -> bool:
-    """Return whether the first record below some titles can only be the header."""
-    head, rows = records[titles].cells, [record.cells for record in records[titles + 1 :]]
-    if len(head) > 2 and has_name_for_each(head, rows):
-        return True
-    unsplit = all(len(record.cells) == 1 for record in records[:titles])
-    return unsplit and all(map(str.strip, head)) and not looks_like_data(head, rows)
-
-
-def _fitted(header: Record, rows: Sequence[Record], text: bytes) -> list[str]:
-    """Return the header with as many names as all rows have cells, where the others are empty or R's row names."""
-    widths = Counter(len(record.cells) for record in rows)
-    names = header.cells
-    if len(widths) != 1:
-        return names
-    (width,) = widths
-    extra = width - len(names)
-    if extra < 0 and not any(name.strip() for name in names[width:]):
-        return names[:width]
-    if extra > 0 and not any(cell.strip() for record in rows for cell in record.cells[len(names) :]):
-        return names + [""] * extra
-    if extra == 1 and all(text[record.start : record.start + 1] == b'"' for record in rows):
-        return ["", *names]  # R's write.table has no name above the names of rows, which it quotes
-    return names
-
-
 def _check_quotes(text: bytes, start: int, separator: str, where: str, *, is_whole: bool) -> None:
     found = quotes(text[start:], separator)
     if found.bad < 0 and not (found.is_open and is_whole):
@@ -326,24 +188,46 @@ def _check_quotes(text: bytes, start: int, separator: str, where: str, *, is_who
         raise BrokenQuote(where=where, line=line, reason=fault[1], repair=fault[2])
 
 
-def _refuse_uneven(found: _Reading, where: str) -> None:
+def _refuse_uneven(found: Reading, where: str) -> None:
     """Raise UnreadableSource where each row has more cells than the header, in a way that has a name."""
-    rows = found.records[found.titles + 1 :]
-    widths = {len(record.cells) for record in rows}
-    if len(widths) != 1:
+    counts = [len(record.cells) for record in found.records[found.titles :]]
+    width = counts[-1]
+    above = len(counts) - next((n for n, each in enumerate(reversed(counts)) if each != width), len(counts))
+    if width <= found.width or not above or len(counts) - above < FEWEST_EVEN:
         return
-    (width,) = widths
-    if found.width == 1 and width > 1:
-        raise UnreadableSource(
-            where=where,
-            reason=f"its first line has no separator, each line below has {width} fields",
-            repair="take out what stands above the header",
-        )
-    if width > found.width and found.separator == ",":
+    rows = [record.cells for record in found.records[found.titles + above :]]
+    if above == 1 and found.separator == "," and all(map(_has_split_number, rows)):
         raise UnreadableSource(
             where=where,
             reason=f"each row has {width} fields, the header {found.width}, as if a decimal comma were a separator",
-            repair="write the table with ; between its columns, or give each column a name",
+            repair="write the table with ; between its columns, give each column a name, or take out what stands above",
+        )
+    lines = "1 line above the others has" if above == 1 else f"{above} lines above the others have"
+    raise UnreadableSource(
+        where=where,
+        reason=f"{lines} {found.width} field{'s' if found.width > 1 else ''}, the others {width}",
+        repair="take out what stands above the header, or give each column a name",
+    )
+
+
+def _has_split_number(cells: Sequence[str]) -> bool:
+    """Return whether two cells may be one number, with a decimal comma between them."""
+    return any(a.strip().lstrip("+-").isdigit() and b.strip().isdigit() for a, b in pairwise(cells))
+
+
+def _refuse_blanks(text: bytes, found: Reading, where: str) -> None:
+    """Raise UnreadableSource where blanks stand between the columns, mostly of numbers, and nothing else does."""
+    lines = [line for line in text.splitlines()[:HEAD_LINES] if line.strip()]
+    words = [_BLANK_WORD.findall(line.decode("utf-8", errors="replace")) for line in lines]
+    if found.width > 2 or len(words) < 2 or min(map(len, words)) < found.width + 1:
+        return
+    rows = words[1:]
+    numbers = sum(is_number(word) for row in rows for word in row)
+    if len(set(map(len, rows))) == 1 and numbers * 2 >= len(rows) * len(rows[0]):
+        raise UnreadableSource(
+            where=where,
+            reason="its columns are separated by blanks",
+            repair="write a separator between them, as in `sed -E 's/^ +| +$//g; s/[[:blank:]]+/,/g'`",
         )
 
 

@@ -26,11 +26,14 @@ _MARKS = {
 }
 _PART = 2**20
 _OTHERS = "cp1250 (Central Europe), cp1251 (Cyrillic), mac-roman, cp437 (DOS), shift-jis"
-_ABSENT = re.compile(rb"[\x81\x8d\x8f\x90\x9d\x00-\x08\x0e-\x19\x1b-\x1f]")
+_ABSENT = bytes([0x81, 0x8D, 0x8F, 0x90, 0x9D, *range(9), *range(14, 26), *range(27, 32)])
 _STRANGE = re.compile(
-    rb"[\x80-\xff]{4}|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]|[A-Za-z][\x82\x84]|\A[^\x93]*[A-Za-z]\x94"
+    rb"[\x80-\xff]{4}|[A-Za-z][\x8a\x8c\x8e\x9f][a-z]|[A-Za-z][\x82\x84]"
     rb"|[A-Za-z][\x80\x82-\x84\x86-\x89\x8b\x93\x94\x98\x9b\xa1-\xa9\xab\xac\xaf\xb1-\xb3\xb6\xb8\xb9\xbb-\xbf\xf7][A-Za-z]"
 )
+_CLOSING = re.compile(rb"[A-Za-z]\x94")
+"""A quotation mark behind a word, where none stands before one."""
+
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
 
 
@@ -90,7 +93,30 @@ def _is_utf8(file: BinaryIO) -> bool:
 
 
 def _western(file: BinaryIO, where: str) -> Encoding:
-    """Return Windows-1252 where that is certain of every line."""
+    """Return Windows-1252 where that is certain of every word; each is looked at once in a part of the file."""
+    file.seek(0)
+    example = ""
+    while part := file.read(_PART):
+        part += file.readline(_PART)
+        if part.isascii():
+            continue
+        words = set(_WORD.findall(part))
+        if len(part.translate(None, _ABSENT)) < len(part) or any(map(_is_strange, words)):
+            _refuse_strange(file, where)
+            return Encoding("cp1252", example or _word(part, 0))
+        example = example or _word(part, 0)
+    return Encoding("cp1252", example)
+
+
+def _is_strange(word: bytes) -> bool:
+    return (
+        bool(_STRANGE.search(word) or _CLOSING.search(word))
+        or not word.decode("utf-8", errors="ignore").isascii()
+    )
+
+
+def _refuse_strange(file: BinaryIO, where: str) -> None:
+    """Raise UnreadableSource with the first line that may be in another encoding."""
     file.seek(0)
     number, wrong, has_utf8 = 0, (0, b""), False
     while line := file.readline(_PART):
@@ -98,16 +124,16 @@ def _western(file: BinaryIO, where: str) -> Encoding:
         if line.isascii():
             continue
         has_utf8 = has_utf8 or not line.decode("utf-8", errors="ignore").isascii()
-        place = _not_utf8(line)
-        if place >= 0 and (found := _ABSENT.search(line) or _STRANGE.search(line)):
-            raise _uncertain(
-                f"{where}, line {number}", line, found.start(), "and Windows-1252 makes no word of it"
-            )
-        wrong = wrong if wrong[0] or place < 0 else (number, line)
+        start = _not_utf8(line)
+        odd = next((at for at, byte in enumerate(line) if byte in _ABSENT), -1)
+        if found := _STRANGE.search(line) or (_CLOSING.search(line) if b"\x93" not in line else None):
+            odd = found.start()
+        if start >= 0 and odd >= 0:
+            raise _uncertain(f"{where}, line {number}", line, odd, "and Windows-1252 makes no word of it")
+        wrong = wrong if wrong[0] or start < 0 else (number, line)
     if has_utf8:
-        place = _not_utf8(wrong[1])
-        raise _uncertain(f"{where}, line {wrong[0]}", wrong[1], place, "though other letters are")
-    return Encoding("cp1252", _word(wrong[1], 0))
+        start = _not_utf8(wrong[1])
+        raise _uncertain(f"{where}, line {wrong[0]}", wrong[1], start, "though other letters are")
 
 
 def _not_utf8(line: bytes) -> int:

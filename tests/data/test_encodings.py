@@ -20,7 +20,19 @@ def town(folder: Path, name: str, encoding: str, *, asked: str = "", more: bytes
 
 
 @pytest.mark.parametrize(
-    "name", ["Köln", "Málaga", "Ærøskøbing", "L’Haÿ-les-Roses", "Besançon", "12 €", "2 m²", "Ñuñoa"]
+    "name",
+    [
+        "Köln",
+        "Málaga",
+        "Ærøskøbing",
+        "L’Haÿ-les-Roses",
+        "Besançon",
+        "12 €",
+        "2 m²",
+        "the “big” one",
+        "it’s “all of it” now",
+        "Ñuñoa",
+    ],
 )
 def test_windows_1252_is_read_and_said(name: str, tmp_path: Path) -> None:
     """What a spreadsheet on Windows writes; each of these was refused."""
