@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from data import reads
 from data.errors import (
     FaultsFound,
     MissingColumn,
@@ -88,15 +89,21 @@ def check_table(
     named = [(role, column) for role, columns in roles.items() for column in columns]
     taken = {target, *exclude, *(column for columns in (reserved or {}).values() for column in columns)}
     candidates = [name for name in table.names if name not in taken]
+    others = [column for columns in (reserved or {}).values() for column in columns]
     _raise_all(
         table.where,
         [
+            *(table.doubts[name] for name in (target, *others, *candidates) if name in table.doubts),
             *(
                 MissingColumn(where=table.where, role=role, column=column, columns=table.names)
                 for role, column in named
                 if column not in table.frame
             ),
-            *(_faults_of_target(table, target) if target in table.frame else ()),
+            *(
+                _faults_of_target(table, target)
+                if target in table.frame and target not in table.doubts
+                else ()
+            ),
             *_infinite(table, candidates),
         ],
     )
@@ -104,7 +111,7 @@ def check_table(
     features, warnings = _useful(labelled, candidates)
     if not features:
         raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
-    return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings))
+    return Checked(labelled, tuple(features), len(table) - len(labelled), (*table.noticed, *warnings))
 
 
 def _raise_all(where: str, errors: Sequence[TableError]) -> None:
@@ -121,7 +128,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
         return
     if kind != "number":
         found = _strange_target(table, target, kind)
-        yield UnusableTarget(target=target, found=found, repair="name a column of numbers")
+        yield UnusableTarget(target=target, found=found, repair=reads.way_out(target, table.frame[target]))
         return
     yield from _infinite(table, [target])
     values = table.numbers(target)

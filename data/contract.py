@@ -15,13 +15,15 @@
 
 `kind` is number, boolean, category or datetime. `minimum` and `maximum` are limits (of a datetime as
 2013-01-31), `missing` the largest share of empty cells (0 where it is left out), `values` the only ones
-allowed, `unique: true` forbids repetition, `optional: true` lets the column be absent. The first file is
+allowed, `unique: true` forbids repetition, `optional: true` lets the column be absent,
+`reading` is how its texts are read (`data.readings`). The first file is
 written from a table: its limits are the range seen, widened by half its width and not across zero, so
 that next month's table passes and a sensor's -999 does not. It is a proposal, and the user's to edit.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -33,9 +35,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.errors import ContractError, nearest
+from data.errors import ContractError, UnusableColumn, nearest
 from data.faults import Fault, at
 from data.figures import number
+from data.readings import Reading
 from data.schema import KINDS, Kind
 from data.tables import Table, seconds
 
@@ -61,6 +64,7 @@ class Promise:
     values: tuple[str, ...] = ()
     unique: bool = False
     optional: bool = False
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ class Contract:
     def units(self) -> dict[str, str]:
         """The unit of each column that has one."""
         return {name: promise.unit for name, promise in self.columns.items() if promise.unit}
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How the texts of each column are read that is promised not to be plain; categories stay text."""
+        as_text = {name: Reading("text") for name, each in self.columns.items() if each.kind == "category"}
+        return as_text | {name: each.reading for name, each in self.columns.items() if each.reading}
 
 
 def propose(table: Table, *, target: str = "", units: Mapping[str, str] | None = None) -> str:
@@ -117,6 +127,8 @@ def _proposed(table: Table, name: str, unit: str | None) -> Iterator[str]:
         yield f"    maximum: {_figure(_widened(low, high, 1))}  # seen {high:.6g}"
     if kind == "datetime":
         yield f"    # seen {values.dropna().min()} to {values.dropna().max()}"
+    if name in table.readings:
+        yield f"    reading: {json.dumps(table.readings[name].as_dict(), ensure_ascii=False)}"
     if kind == "category" and values.nunique() <= MOST_VALUES:
         yield f"    values: [{', '.join(map(_scalar, sorted(values.dropna().unique())))}]"
     missing = float(values.isna().mean())
@@ -218,7 +230,8 @@ def _promise(path: Path, name: str, written: Any) -> Promise:
                 repair=f"leave it out: {key} goes with {' and '.join(kinds)}",
             )
     unit = None if written.get("unit") is None else str(written["unit"])
-    promise = Promise(**{**written, "values": tuple(map(str, values)), "unit": unit})
+    reading = _reading(path, place, written)
+    promise = Promise(**{**written, "values": tuple(map(str, values)), "unit": unit, "reading": reading})
     for key in ("minimum", "maximum", "missing"):
         _limit(path, place, promise, key)
     if not 0.0 <= promise.missing <= 1.0:
@@ -228,6 +241,22 @@ def _promise(path: Path, name: str, written: Any) -> Promise:
             repair="write a share from 0 to 1",
         )
     return promise
+
+
+def _reading(path: Path, place: str, written: Mapping[str, Any]) -> Reading | None:
+    if "reading" not in written:
+        return None
+    try:
+        reading = Reading.from_dict(written["reading"])
+    except (KeyError, TypeError, ValueError) as error:
+        found = f"{place}: its reading cannot be used ({error})"
+        raise ContractError(
+            where=str(path), found=found, repair="leave it out and run check for a new one"
+        ) from None
+    if reading.kind == written["kind"]:
+        return reading
+    found = f"{place}: its reading makes a {reading.kind} of it, promised is {written['kind']}"
+    raise ContractError(where=str(path), found=found, repair="write the same")
 
 
 def _limit(path: Path, place: str, promise: Promise, key: str) -> float | None:
@@ -291,6 +320,16 @@ def _broken_by(contract: Contract, table: Table, name: str, promise: Promise) ->
         )
     if kind is None:
         return
+    if name in table.doubts:
+        yield Fault(name, table.doubts[name].found, table.doubts[name].repair, *_row_of(table.doubts[name]))
+        return
+    if _is_read_otherwise(table.readings.get(name), promise.reading):
+        yield Fault(
+            name,
+            f"is read as {table.readings[name]}, plain cells are promised",
+            "add its reading, or mend the cells",
+        )
+        return
     if kind != promise.kind:
         yield Fault(
             name, f"holds {kind} values, {promise.kind} is promised", _strays(table, name, promise.kind)
@@ -303,6 +342,15 @@ def _broken_by(contract: Contract, table: Table, name: str, promise: Promise) ->
         shown = f"{number(first, 6)}{unit}" if isinstance(first, float) else repr(str(first)[:40])
         broken = np.isin(np.arange(len(table)), places)
         yield Fault(name, f"{shown} is {what}", "mend the rows, or the contract", *at(broken))
+
+
+def _row_of(doubt: UnusableColumn) -> tuple[tuple[int, ...], int]:
+    return ((doubt.row,), 1) if doubt.row else ((), 0)
+
+
+def _is_read_otherwise(reading: Reading | None, promised: Reading | None) -> bool:
+    """Return whether a column has a reading that nobody promised; words for a gap alone are none."""
+    return promised is None and reading is not None and not reading.is_plain
 
 
 def _checks(contract: Contract, name: str, promise: Promise) -> Iterator[tuple[str, dict[str, Any], str]]:

@@ -150,9 +150,14 @@ class UnusableTarget(TableError):
 class UnusableColumn(TableError):
     """A column holds what no model here can take."""
 
+    column: str
+    found: str
+    repair: str
+    row: int | None
+
     def __init__(self, *, column: str, found: str, repair: str, row: int | None = None) -> None:
         place = f"column {column!r}" if row is None else f"column {column!r}, row {row}"
-        super().__init__(f"{place}: {found}: {repair}", column=column, row=row, found=found)
+        super().__init__(f"{place}: {found}: {repair}", column=column, row=row, found=found, repair=repair)
 
 
 class OtherKind(TableError):

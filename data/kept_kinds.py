@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,6 +28,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.errors import OtherKind
+from data.readings import Reading
+from data.reads import NOTHING_ASKED, Asked
 from data.schema import DATE_PATTERN, LARGEST_EXACT, Kind
 from data.sources import Source
 from data.tables import INEXACT_PATTERN, Table, table_of
@@ -38,8 +41,8 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
-def load_kept(source: Source, kinds: Kinds) -> Table:
-    """Read all rows of a source, the columns of known kinds as those.
+def load_kept(source: Source, kinds: Kinds, asked: Asked = NOTHING_ASKED) -> Table:
+    """Read all rows of a source, the columns of known kinds as those, the others as is asked.
 
     Raises
     ------
@@ -50,8 +53,15 @@ def load_kept(source: Source, kinds: Kinds) -> Table:
     OtherKind
         A cell cannot be of the column's kind.
     """
-    arrow = source.read()
-    return hold(table_of(source.where, arrow, is_text=source.is_text), arrow, kinds)
+    return kept_of(source.where, source.read(), kinds, asked, is_text=source.is_text)
+
+
+def kept_of(where: str, arrow: pa.Table, kinds: Kinds, asked: Asked, *, is_text: bool) -> Table:
+    """Find each column's kind, and keep the known ones: what was a category is looked at no further."""
+    named = {column for column, _ in asked.read}
+    categories = {name for name, kind in kinds.items() if kind == "category"} - named
+    known = dict.fromkeys(categories, Reading("text")) | dict(asked.known)
+    return hold(table_of(where, arrow, is_text=is_text, asked=replace(asked, known=known)), arrow, kinds)
 
 
 def hold(table: Table, arrow: pa.Table, kinds: Kinds) -> Table:
@@ -70,7 +80,21 @@ def hold(table: Table, arrow: pa.Table, kinds: Kinds) -> Table:
     if not held:
         return table
     frame = pd.DataFrame({name: held.get(name, table.frame[name]) for name in table.names})
-    return Table(table.where, frame, dict(table.kinds) | {name: kinds[name] for name in held})
+    return replace(
+        table,
+        frame=frame,
+        kinds=dict(table.kinds) | {name: kinds[name] for name in held},
+        readings={name: reading for name, reading in table.readings.items() if name not in held},
+        doubts={name: doubt for name, doubt in table.doubts.items() if name not in held},
+        noticed=(*table.noticed, *(_refused(name, table, kinds) for name in held if name in table.readings)),
+    )
+
+
+def _refused(name: str, table: Table, kinds: Kinds) -> str:
+    return (
+        f"column {name!r} stays a {kinds[name]} and is not read as {table.readings[name]}: the rows of earlier "
+        "versions are told apart by it; read it so under another name of the model"
+    )
 
 
 def _values(where: str, name: str, kind: Kind, cells: list[Any]) -> NDArray[Any]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
+from data.readings import Reading
+
 Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -61,6 +63,8 @@ class Column:
         At `QUANTILES`; empty where the kind has none.
     categories : tuple of str
         Values seen in training, sorted by code point; the packed code is the position here.
+    reading : Reading or None
+        How its texts are read, where they are more than plain.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Column:
     maximum: float | None = None
     quantiles: tuple[float, ...] = ()
     categories: tuple[str, ...] = ()
+    reading: Reading | None = None
 
     @cached_property
     def codes(self) -> dict[str, float]:
@@ -87,6 +92,8 @@ class Column:
             written["quantiles"] = dict(zip(map(str, QUANTILES), self.quantiles, strict=True))
         if self.kind == "category":
             written["categories"] = list(self.categories)
+        if self.reading is not None:
+            written["reading"] = self.reading.as_dict()
         return written
 
     @classmethod
@@ -105,6 +112,7 @@ class Column:
             maximum=written.get("maximum"),
             quantiles=tuple(written.get("quantiles", {}).values()),
             categories=tuple(written.get("categories", ())),
+            reading=_reading(written),
         )
 
 
@@ -120,6 +128,7 @@ class Schema:
     columns: tuple[Column, ...]
     target: str
     target_unit: str | None = None
+    target_reading: Reading | None = None
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -135,17 +144,39 @@ class Schema:
         """The words for a missing value that are a category of some column."""
         return frozenset(word for column in self.columns for word in MISSING_WORDS if word in column.codes)
 
+    @cached_property
+    def has_readings(self) -> bool:
+        """Whether the texts of any input column are read in a way of their own."""
+        return any(column.reading is not None for column in self.columns)
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """How the texts of the columns, and of the target, are read, where they are more than plain."""
+        of_target = {self.target: self.target_reading} if self.target_reading else {}
+        return of_target | {column.name: column.reading for column in self.columns if column.reading}
+
     def __getitem__(self, name: str) -> Column:
         """Return the column of that name; raises KeyError."""
         return self._by_name[name]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        target = {"name": self.target} | ({"unit": self.target_unit} if self.target_unit else {})
+        target: dict[str, Any] = {"name": self.target} | (
+            {"unit": self.target_unit} if self.target_unit else {}
+        )
+        if self.target_reading is not None:
+            target["reading"] = self.target_reading.as_dict()
         return {"columns": [column.as_dict() for column in self.columns], "target": target}
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Schema:
         """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
         columns = tuple(Column.from_dict(column) for column in written["columns"])
-        return cls(columns, target=written["target"]["name"], target_unit=written["target"].get("unit"))
+        target = written["target"]
+        return cls(
+            columns, target=target["name"], target_unit=target.get("unit"), target_reading=_reading(target)
+        )
+
+
+def _reading(written: Mapping[str, Any]) -> Reading | None:
+    return Reading.from_dict(written["reading"]) if "reading" in written else None

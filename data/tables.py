@@ -5,6 +5,7 @@ brings it to one form: float64 for numbers and booleans (NaN where missing), `ob
 str or None for dates and categories. It decides what a column *is*; whether it is fit to
 learn from is for `data.checks`.
 
+How people write numbers and dates (currencies, decimal commas, days first) is found out by `data.reads`.
 A value keeps its meaning or its column becomes text: whole numbers beyond 2^53 and digits
 with leading zeros (postal codes) are categories, since a float64 would not give them back.
 """
@@ -12,7 +13,7 @@ with leading zeros (postal codes) are categories, since a float64 would not give
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data import reads
 from data.errors import UnusableColumn
+from data.readings import Reading
+from data.reads import NOTHING_ASKED, Asked
 from data.schema import DATE_PATTERN, LARGEST_EXACT, QUANTILES, Column, Kind, Schema
 from data.sources import Source
 
@@ -40,11 +44,20 @@ class Table:
         float64 columns for number and boolean, `object` columns of str or None otherwise.
     kinds : dict of str to Kind
         The kind of each column; None where every value is missing.
+    readings : dict of str to Reading
+        How the texts of a column were read, where they are more than plain.
+    doubts : dict of str to UnusableColumn
+        What stands in the way of using a column.
+    noticed : tuple of str
+        What was done to cells because the user said so.
     """
 
     where: str
     frame: pd.DataFrame
     kinds: Mapping[str, Kind | None]
+    readings: Mapping[str, Reading] = field(default_factory=dict)
+    doubts: Mapping[str, UnusableColumn] = field(default_factory=dict)
+    noticed: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -64,27 +77,64 @@ class Table:
         return self.frame[column].to_numpy(dtype=np.float64)
 
 
-def load_table(source: Source) -> Table:
+def load_table(source: Source, asked: Asked = NOTHING_ASKED) -> Table:
     """Read all rows of a source and find each column's kind.
 
     Raises
     ------
     SourceError
         The source is empty or broken.
-    UnusableColumn
-        A column's type has no kind here (a list, a struct, binary).
+    MissingColumn, UnusableColumn
+        A column that was asked for is absent; a column's type has no kind here (a list, a struct, binary).
     """
-    return table_of(source.where, source.read(), is_text=source.is_text)
+    return table_of(source.where, source.read(), is_text=source.is_text, asked=asked)
 
 
-def table_of(where: str, arrow: pa.Table, *, is_text: bool) -> Table:
-    """Find each column's kind; raises UnusableColumn."""
+def table_of(where: str, arrow: pa.Table, *, is_text: bool, asked: Asked = NOTHING_ASKED) -> Table:
+    """Find each column's kind, and how its texts are read; raises MissingColumn or UnusableColumn."""
+    asked.check(where, arrow.column_names)
     columns = {name: _typed(arrow[name], name, is_text=is_text) for name in arrow.column_names}
+    kinds = {name: kind for name, (kind, _) in columns.items()}
+    settled = reads.settle(_text_columns(arrow, asked), kinds, asked, is_text=is_text)
+    for name, reading in settled.readings.items():
+        if name in settled.plain:
+            columns[name] = typed_as(settled.plain[name], reading)
+        elif kinds[name] == "number" and reading.sentinels:
+            values = columns[name][1]
+            columns[name] = "number", np.where(np.isin(values, reading.sentinels), np.nan, values)
     # A Series of its own dtype: a frame made from arrays would turn text into pandas' str, and None into NaN.
     frame = pd.DataFrame(
         {name: pd.Series(values, dtype=values.dtype) for name, (_, values) in columns.items()}
     )
-    return Table(where, frame, {name: kind for name, (kind, _) in columns.items()})
+    found = {name: kind for name, (kind, _) in columns.items()}
+    return Table(where, frame, found, settled.readings, settled.doubts, tuple(settled.warnings))
+
+
+def _text_columns(arrow: pa.Table, asked: Asked) -> dict[str, pa.ChunkedArray]:
+    """Return the columns of text, and those of whole numbers that the user wants as text."""
+    plain = {name: _plain(arrow[name]) for name in arrow.column_names}
+    wanted = {name for name, words in asked.read if words == "text"}
+    found = {}
+    for name, column in plain.items():
+        if _is_string(column.type):
+            found[name] = column
+        elif name in wanted and pa.types.is_integer(column.type):
+            found[name] = column.cast(pa.string())
+    return found
+
+
+def typed_as(plain: pa.Array, reading: Reading) -> tuple[Kind | None, NDArray[Any]]:
+    """Return the kind and the values of a column in plain text."""
+    plain = pa.chunked_array([plain])
+    if plain.null_count == len(plain):
+        return None, np.full(len(plain), None, dtype=object)
+    if reading.kind == "boolean":
+        is_true = pc.is_in(plain, pa.array(["true", "1"]))
+        return "boolean", _floats(pc.if_else(pc.is_null(plain), None, is_true))
+    numbers = _parsed_numbers(plain) if reading.kind == "number" else None
+    if numbers is not None:
+        return "number", numbers
+    return ("datetime" if reading.kind == "datetime" else "category"), _texts(plain)
 
 
 def describe(
@@ -93,14 +143,18 @@ def describe(
     """Return the schema of these rows: ranges, quantiles and categories are those found here."""
     units = units or {}
     columns = tuple(_described(table, name, units.get(name)) for name in features)
-    return Schema(columns, target=target, target_unit=units.get(target))
+    reading = table.readings.get(target)
+    unit = units.get(target) or (reading.measured_in if reading else None)
+    return Schema(columns, target=target, target_unit=unit, target_reading=reading)
 
 
 def _described(table: Table, name: str, unit: str | None) -> Column:
     kind = table.kinds[name]
     assert kind is not None
     values = table.frame[name]
-    column = Column(name, kind, missing=bool(values.isna().any()), unit=unit)
+    reading = table.readings.get(name)
+    unit = unit or (reading.measured_in if reading else None)
+    column = Column(name, kind, missing=bool(values.isna().any()), unit=unit, reading=reading)
     if kind == "category":
         return replace(column, categories=tuple(sorted(values.dropna().unique())))
     if kind == "boolean":
@@ -119,7 +173,12 @@ def _described(table: Table, name: str, unit: str | None) -> Column:
 
 def seconds(texts: pd.Series) -> NDArray[np.float64]:
     """Return seconds since 1970-01-01T00:00:00 of ISO 8601 texts, NaN where missing."""
-    instants = pd.to_datetime(texts.astype(object), format="ISO8601", utc=True)
+    texts = texts.astype(object)
+    try:
+        instants = pd.to_datetime(texts, format="ISO8601", utc=True)
+    except pd.errors.OutOfBoundsDatetime:  # one with nanoseconds, and one that those do not reach
+        cut = texts.str.replace(r"(\.\d{6})\d+", r"\1", regex=True)
+        instants = pd.to_datetime(cut, format="ISO8601", utc=True)
     microseconds = instants.to_numpy(dtype="datetime64[us]")
     return np.where(np.isnat(microseconds), np.nan, microseconds.astype("int64") / 1e6)
 

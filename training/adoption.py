@@ -37,6 +37,7 @@ from training.compiling import Network, compile_verified, load_network, write_sc
 from training.config import AdoptConfig
 from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
+from training.inspection import say_readings
 from training.markdown import plain
 from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
 from training.reading import open_table
@@ -72,8 +73,9 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
 
 def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:
     """Return the table and its rows with an outcome, before anything of the model's is run."""
-    table = load_table(open_table(config, say))
+    table = load_table(open_table(config, say), config.asked)
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
+    say_readings(table, say)
     mentioned = {"unit": [column for column, _ in config.units]}
     checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
     if checked.rows_without_target:

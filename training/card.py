@@ -102,7 +102,7 @@ def _data(made: Made) -> list[str]:
     table = page.plain_table(
         ["column", "kind", "seen in training", "missing"],
         [
-            [_named(column), column.kind, _seen(column), "yes" if column.missing else "no"]
+            [_named(column), _kind(column), _seen(column), "yes" if column.missing else "no"]
             for column in schema.columns[:MOST_COLUMNS]
         ],
     )
@@ -266,6 +266,10 @@ def _change(change: comparison.Change) -> str:
 
 def _named(column: Column) -> str:
     return f"{column.name} [{column.unit}]" if column.unit else column.name
+
+
+def _kind(column: Column) -> str:
+    return f"{column.kind}, read as {column.reading}" if column.reading else column.kind
 
 
 def _seen(column: Column) -> str:

@@ -7,6 +7,7 @@ so all checks are here and in `training.words`, and a misspelt name is answered 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from data.errors import nearest
+from data.looks import WISHES
 from data.opened import HEADERS
 from data.splits import METHODS
 from training.config import (
@@ -35,6 +37,7 @@ from training.words import (
     NAME_PATTERN,
     budget,
     columns,
+    decimal,
     directions,
     margin,
     model_name,
@@ -42,6 +45,7 @@ from training.words import (
     one_of,
     optional,
     positive,
+    readings,
     share,
     text,
     units,
@@ -90,9 +94,20 @@ class Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str] | None = None) -> Config:
     """Read a command line; raises UsageError, and SystemExit after --help."""
     parser = build_parser()
-    asked = parser.parse_strictly(arguments)
+    asked = parser.parse_strictly(_with_dashes(sys.argv[1:] if arguments is None else arguments))
     config: Config = asked.make(asked, parser)
     return config
+
+
+def _with_dashes(arguments: Sequence[str]) -> list[str]:
+    """Tie what means a missing value to its parameter: argparse would take `-` or `--` for one of its own."""
+    tied: list[str] = []
+    for word in arguments:
+        if tied and tied[-1] == "--missing":
+            tied[-1] = f"--missing={word}"
+        else:
+            tied.append(word)
+    return tied
 
 
 def build_parser() -> Parser:
@@ -150,6 +165,17 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--contract", default="", help="a file that the table has to keep; see check")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
     _add_outcome(train)
+    _add_readings(train)
+
+
+def _add_readings(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--read", type=readings, default=(), help=f"such as price:currency,when:date-dmy; {', '.join(WISHES)}"
+    )
+    command.add_argument(
+        "--missing", type=columns, default=(), help="what means a missing value, such as ?,-200 or speed:none"
+    )
+    command.add_argument("--decimal", type=optional(decimal), default="", help="decimal mark of all columns")
 
 
 def _adopt(adopt: argparse.ArgumentParser) -> None:
@@ -162,6 +188,7 @@ def _adopt(adopt: argparse.ArgumentParser) -> None:
     adopt.add_argument("--exclude", type=columns, default=(), help="columns that are no features, by comma")
     adopt.add_argument("--units", type=units, default=(), help="such as price=EUR,area=m²")
     _add_outcome(adopt)
+    _add_readings(adopt)
 
 
 def _add_outcome(command: argparse.ArgumentParser) -> None:
@@ -189,6 +216,7 @@ def _check(check: argparse.ArgumentParser) -> None:
         "--units", type=units, default=(), help="for a new contract, such as price=EUR,area=m²"
     )
     check.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
+    _add_readings(check)
 
 
 def _promote(promote: argparse.ArgumentParser) -> None:

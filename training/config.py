@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from data.opened import Header
+from data.reads import Asked
 from data.redaction import MASK, redact, redact_address
 from data.splits import Method
 from training.errors import UsageError
-from training.words import joined
+from training.words import columns, joined
 
 SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The flag that names the column of a split method."""
@@ -85,6 +87,8 @@ class TrainConfig:
         A file for what came of it, or nothing; see `training.result`.
     fail_if_kept : bool
         Whether the exit code says that the version was not promoted.
+    read, missing, decimal
+        How the table's texts are read; see `data.reads.Asked`.
     """
 
     data: str
@@ -109,6 +113,14 @@ class TrainConfig:
     encoding: str = ""
     result: str = ""
     fail_if_kept: bool = False
+    read: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = ""
+
+    @property
+    def asked(self) -> Asked:
+        """How the table's texts are to be read."""
+        return Asked(self.read, self.missing, self.decimal)
 
     @property
     def unit(self) -> str:
@@ -147,6 +159,9 @@ class TrainConfig:
             "contract": self.contract,
             "result": self.result,
             "fail_if_kept": str(self.fail_if_kept).lower(),
+            "read": joined([f"{column}:{words}" for column, words in self.read]),
+            "missing": joined(self.missing),
+            "decimal": self.decimal,
             "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
         }
 
@@ -164,8 +179,16 @@ class AdoptConfig(TrainConfig):
 
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them."""
-        names = ("data", "query", "header", "encoding", "target", "name", "exclude", "units")
+        table = ("data", "query", "header", "encoding", "read", "missing", "decimal")
+        names = (*table, "target", "name", "exclude", "units")
         return {"model": self.model} | {name: super(AdoptConfig, self).as_params()[name] for name in names}
+
+
+def asked_then(recorded: Mapping[str, str]) -> Asked:
+    """Return how a version's run read its table, by the parameters that it recorded."""
+    read, missing = (columns(recorded.get(name, "")) for name in ("read", "missing"))
+    pairs = [pair.rpartition(":") for pair in read]
+    return Asked(tuple((column, words) for column, _, words in pairs), missing, recorded.get("decimal", ""))
 
 
 def refuse_masked(*recorded: str) -> None:
@@ -208,6 +231,14 @@ class CheckConfig:
     time_column: str = ""
     units: tuple[tuple[str, str], ...] = ()
     strict: bool = False
+    read: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = ""
+
+    @property
+    def asked(self) -> Asked:
+        """How the table's texts are to be read."""
+        return Asked(self.read, self.missing, self.decimal)
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data import contract
+from data import contract, reads
 from data.checks import Checked, check_table
 from data.errors import ContractError, DataError, FaultsFound, SplitError
 from data.faults import faults
 from data.leakage import leaks
+from data.reads import Asked
 from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
 from training.config import CheckConfig, TrainConfig
@@ -32,10 +33,11 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     FaultsFound
         A training could not start, the contract is not kept, or anything at all with `strict`.
     """
-    table = load_table(open_table(config, say))
-    say("read", f"{len(table):,} rows, {len(table.names)} columns")
     path = Path(config.contract) if config.contract else None
     promised = contract.read(path) if path and path.exists() else None
+    table = load_table(open_table(config, say), asked_of(config.asked, promised))
+    say("read", f"{len(table):,} rows, {len(table.names)} columns")
+    say_readings(table, say)
     target = config.target or (promised.target if promised else "")
     checked, errors = _checked(table, config, target)
     broken = contract.violations(promised, table, ignored=config.exclude) if promised else []
@@ -53,10 +55,25 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     say("check", f"{len(suspected)} warnings" if suspected else "nothing looks wrong")
 
 
+def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
+    """Return how texts are read: as a contract promises, and as the user says of the other columns."""
+    if promised is None:
+        return asked
+    named = {column for column, _ in asked.read}
+    known = {name: reading for name, reading in promised.readings.items() if name not in named}
+    return replace(asked, known=known)
+
+
+def say_readings(table: Table, say: Callable[[str, str], None]) -> None:
+    """Say of each reading which columns have it."""
+    for line in reads.in_words(table.readings):
+        say("read", line)
+
+
 def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, list[DataError]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
-        return None, []
+        return None, [doubt for name, doubt in table.doubts.items() if name not in config.exclude]
     reserved = {"time": [config.time_column]} if config.time_column else {}
     mentioned = {"unit": [column for column, _ in config.units]}
     try:

@@ -12,6 +12,7 @@ from typing import Literal
 from data.errors import DataError, LacksSplitColumn
 from data.kept_kinds import Kinds, load_kept
 from data.names import why_no_feature
+from data.reads import NOTHING_ASKED, Asked
 from data.sources import Source
 from data.splits import SplitRule
 from data.tables import Table
@@ -21,7 +22,7 @@ from training.config import TrainConfig
 from training.errors import SplitChanged, TrainingError
 
 
-def load_split(config: TrainConfig, source: Source) -> tuple[Table, SplitRule]:
+def load_split(config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED) -> tuple[Table, SplitRule]:
     """Read a table for a training of a name, and return it with the rule that its rows are split by.
 
     Raises
@@ -33,11 +34,11 @@ def load_split(config: TrainConfig, source: Source) -> tuple[Table, SplitRule]:
     """
     versions = _split_versions(config.name)
     if not versions:
-        table = load_kept(source, {})
+        table = load_kept(source, {}, asked)
         return table, _with_kinds(asked_rule(config, table), table, {}, values="alike")
     stored = versions[-1].split
     kinds = stored.kinds or _kinds_of(versions[-1])
-    table = load_kept(source, kinds)
+    table = load_kept(source, kinds, _as_before(asked, versions[-1]))
     lacking = [column for column in stored.columns if column not in table.frame]
     if lacking:
         raise LacksSplitColumn(
@@ -47,9 +48,11 @@ def load_split(config: TrainConfig, source: Source) -> tuple[Table, SplitRule]:
             name=config.name,
             columns=table.names,
         )
-    asked = asked_rule(config, table)
-    if not _is_same(config, asked, stored):
-        raise SplitChanged(name=config.name, version=versions[0].number, stored=str(stored), asked=str(asked))
+    wanted = asked_rule(config, table)
+    if not _is_same(config, wanted, stored):
+        raise SplitChanged(
+            name=config.name, version=versions[0].number, stored=str(stored), asked=str(wanted)
+        )
     return table, _with_kinds(stored, table, kinds, values=stored.values)
 
 
@@ -74,6 +77,17 @@ def _is_same(config: TrainConfig, asked: SplitRule, stored: SplitRule) -> bool:
     same_method = asked.method == stored.method or config.split == TrainConfig.split
     same_share = asked.holdout == stored.holdout or config.holdout == TrainConfig.holdout
     return same_columns and same_method and same_share
+
+
+def _as_before(asked: Asked, version: registry.Version) -> Asked:
+    """Read the columns as the version did, unless the user or a contract says otherwise."""
+    try:
+        before = version.schema.readings
+    except (DataError, TrainingError, ServingError):
+        return asked
+    named = {column for column, _ in asked.read}
+    kept = {name: reading for name, reading in before.items() if name not in named}
+    return replace(asked, known=kept | dict(asked.known))
 
 
 def _kinds_of(version: registry.Version) -> Kinds:

@@ -8,6 +8,7 @@ know, the target among them, are found out as ever, or are what the split that t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,21 @@ from numpy.typing import NDArray
 
 from data import missing
 from data.errors import UnusableColumn
-from data.kept_kinds import Kinds, hold, load_kept
+from data.kept_kinds import Kinds, kept_of, load_kept
+from data.readings import plain_texts
+from data.reads import NOTHING_ASKED, Asked
 from data.schema import Column, Schema
 from data.sources import Source
-from data.tables import Table, table_of, texts
+from data.tables import Table, texts
 from serving.rows.coercion import Packed, pack_arrow
 
 
-def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Table:
+def load_known(
+    source: Source, schema: Schema, kinds: Kinds | None = None, asked: Asked = NOTHING_ASKED
+) -> Table:
     """Read all rows of a source by a version's schema, other columns by the kinds that its split keeps.
+
+    What is asked for of those is heard, too.
 
     Raises
     ------
@@ -37,9 +44,9 @@ def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Ta
     OtherKind
         A cell would change its row's side.
     """
-    kinds = kinds or {}
+    kinds, asked = kinds or {}, replace(asked, known=schema.readings)
     if not source.is_text:
-        return load_kept(source, kinds)
+        return load_kept(source, kinds, asked)
     arrow = source.knowing(schema).read()
     names = [name for name in schema.names if name in arrow.column_names]
     known = Schema(tuple(schema[name] for name in names), target=schema.target)
@@ -48,8 +55,9 @@ def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Ta
         raise _unusable(packed)
     columns = [missing.without(arrow[name], _column(schema, name), schema) for name in arrow.column_names]
     arrow = pa.table(columns, names=arrow.column_names)
-    unknown = arrow.drop_columns(names)
-    others = hold(table_of(source.where, unknown, is_text=True), unknown, kinds)
+    rest = arrow.drop_columns(names)
+    read = tuple((column, words) for column, words in asked.read if column in rest.column_names)
+    others = kept_of(source.where, rest, kinds, replace(asked, read=read), is_text=True)
     values = {
         name: _values(arrow[name], known[name], packed.matrix[:, place]) for place, name in enumerate(names)
     }
@@ -59,7 +67,7 @@ def load_known(source: Source, schema: Schema, kinds: Kinds | None = None) -> Ta
             for name in arrow.column_names
         }
     )
-    return Table(source.where, frame, dict(others.kinds) | {name: known[name].kind for name in names})
+    return replace(others, frame=frame, kinds=dict(others.kinds) | {name: known[name].kind for name in names})
 
 
 def _unusable(packed: Packed) -> UnusableColumn:
@@ -80,4 +88,6 @@ def _values(column: pa.ChunkedArray, known: Column, packed: NDArray[np.float64])
     """Return what training holds of a column: floats, or text as it stands, for rows are told apart by it."""
     if known.kind in ("number", "boolean"):
         return packed
+    if known.reading is not None:
+        return texts(pa.chunked_array([plain_texts(column, known.reading)[0]]))
     return texts(pc.utf8_trim(column, " \t\r\n") if known.kind == "datetime" else column)

@@ -47,7 +47,7 @@ from training import (
 )
 from training.assessment import Assessment, assess
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
-from training.config import Policy, PromoteConfig, TrainConfig, refuse_masked
+from training.config import Policy, PromoteConfig, TrainConfig, asked_then, refuse_masked
 from training.errors import Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.importance import importance
@@ -151,8 +151,10 @@ def prepare(job: Job, agreed: Contract | None) -> Rows:
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
-    table, rule = load_split(config, open_table(config, say, last_params(config.name)))
+    asked = inspection.asked_of(config.asked, agreed)
+    table, rule = load_split(config, open_table(config, say, last_params(config.name)), asked)
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
+    inspection.say_readings(table, say)
     if agreed:
         inspection.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
@@ -565,7 +567,8 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    table = load_known(open_table(config, say, recorded), version.schema, version.split.kinds)
+    source = open_table(config, say, recorded)
+    table = load_known(source, version.schema, version.split.kinds, asked_then(recorded))
     table = check_table(table, target=version.target).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data.readings import Reading
 from training.errors import ServerSilent
 from training.stock import bare_environment
 
@@ -43,13 +44,17 @@ def distance(found: Floats, expected: Floats, target_sd: float) -> float:
     return float(np.max(np.where(np.isfinite(found) & np.isfinite(expected), shares, np.inf), initial=0.0))
 
 
-def served_predictions(folder: Path, frame: pd.DataFrame) -> dict[str, Floats]:
+def served_predictions(
+    folder: Path, frame: pd.DataFrame, readings: Mapping[str, Reading]
+) -> dict[str, Floats]:
     """Return the real server's answers by format, each of shape (n_rows,); raises ServerSilent."""
     with _server(folder) as address:
-        return {name: _ask(f"{address}/invocations", *body) for name, body in _bodies(frame).items()}
+        return {
+            name: _ask(f"{address}/invocations", *body) for name, body in _bodies(frame, readings).items()
+        }
 
 
-def _bodies(frame: pd.DataFrame) -> dict[str, tuple[bytes, str]]:
+def _bodies(frame: pd.DataFrame, readings: Mapping[str, Reading]) -> dict[str, tuple[bytes, str]]:
     rows = frame.astype(object).where(frame.notna(), None)
     records, names = rows.to_dict(orient="records"), list(rows)
     columns = {name: rows[name].tolist() for name in names}
@@ -66,10 +71,20 @@ def _bodies(frame: pd.DataFrame) -> dict[str, tuple[bytes, str]]:
         ),
         "instances": (orjson.dumps({"instances": records}), JSON),
         "inputs": (orjson.dumps({"inputs": columns}), JSON),
-        "CSV": (frame.to_csv(index=False).encode(), CSV),
+        "CSV": (_as_people_write(frame, readings).to_csv(index=False).encode(), CSV),
         "Parquet": (parquet.getvalue(), PARQUET),
         "Arrow": (stream.getvalue(), ARROW),
     }
+
+
+def _as_people_write(frame: pd.DataFrame, readings: Mapping[str, Reading]) -> pd.DataFrame:
+    """Return the numbers that are read with a decimal comma or a percent sign as texts that have one."""
+    written = {
+        name: frame[name].map(lambda value, reading=reading: reading.written(str(value)), na_action="ignore")
+        for name, reading in readings.items()
+        if name in frame
+    }
+    return frame.assign(**written)
 
 
 def _ask(url: str, body: bytes, kind: str) -> Floats:

@@ -23,7 +23,7 @@ from serving.scorer.intervals import Intervals
 from serving.scorer.scoring import Scorer
 from training import flavor, ledger, registry, tracking
 from training.compiling import pack_frame
-from training.config import RecalibrateConfig
+from training.config import RecalibrateConfig, asked_then
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
 from training.intervals import Residuals, table_of
 from training.known_rows import load_known
@@ -84,12 +84,13 @@ def _old(config: RecalibrateConfig) -> registry.Version:
 
 
 def _fresh_rows(config: RecalibrateConfig, old: registry.Version, say: Say) -> Table:
-    kinds = old.split.kinds
-    source = open_table(config, say, tracking.recorded_params(old.run_id))
-    table = load_kept(source, kinds)
+    recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
+    asked = replace(asked_then(recorded), known=old.schema.readings)
+    source = open_table(config, say, recorded)
+    table = load_kept(source, kinds, asked)
     if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
-    known = load_known(source, old.schema, kinds)
+    known = load_known(source, old.schema, kinds, asked)
     return check_table(known, target=old.target).table
 
 

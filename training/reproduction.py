@@ -70,7 +70,8 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
     then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
-    table = load_kept(open_table(asked, say), version.split.kinds)
+    read = replace(asked.asked, known=version.schema.readings)
+    table = load_kept(open_table(asked, say), version.split.kinds, read)
     found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
     if found != recorded:
         raise DataChanged(

@@ -230,11 +230,19 @@ def _check_sqlite(path: str) -> None:
 ADDRESS = ("data", "query", "header", "encoding")
 """The parameters that say where a table is, and how it is written."""
 
+READINGS = ("read", "missing", "decimal")
+"""The parameters that say how its cells are read."""
+
 
 def recorded_params(run_id: str) -> dict[str, str]:
-    """Return a run's `ADDRESS`; what MLflow quoted for the shell is unquoted."""
+    """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted."""
     params = mlflow.MlflowClient().get_run(run_id).data.params
-    return {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ADDRESS}
+    plain = {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ADDRESS}
+    quoted = {name: value for name, value in params.items() if name in READINGS}
+    return plain | {
+        name: " ".join(shlex.split(value)) if value[:1] == value[-1:] == "'" else value
+        for name, value in quoted.items()
+    }
 
 
 def recorded_tags(run_id: str) -> dict[str, str]:

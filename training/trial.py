@@ -113,7 +113,7 @@ class Trial:
         """Hold the registered files to each other, and to what serving was promised."""
         frame = self.rows.frame[list(self.version.schema.names)].head(proof.MOST_ROWS).reset_index(drop=True)
         stock, spread = self.version.predict_with_stock_mlflow(frame), float(np.std(self.actual))
-        served = proof.served_predictions(self.version.folder, frame)
+        served = proof.served_predictions(self.version.folder, frame, self.version.schema.readings)
         furthest = max(proof.distance(answer, stock, spread) for answer in served.values())
         folder = self.version.scorer_folder
         megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from data.errors import nearest
+from data.looks import WISHES
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -119,6 +120,23 @@ def units(word: str) -> tuple[tuple[str, str], ...]:
         if not (column and equals and unit):
             raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
     return tuple((column.strip(), unit.strip()) for column, _, unit in pairs)
+
+
+def readings(word: str) -> tuple[tuple[str, str], ...]:
+    """Read `column:word` pairs, where a word says how the column's texts are read."""
+    pairs = [pair.rpartition(":") for pair in columns(word)]
+    for column, colon, said in pairs:
+        if not (column and colon and said):
+            raise argparse.ArgumentTypeError(f"{word!r} must be column:word pairs, such as price:currency")
+        for each in said.split("+"):
+            one_of(tuple(WISHES))(each)
+    return tuple((column.strip(), said) for column, _, said in pairs)
+
+
+def decimal(word: str) -> str:
+    """Accept a decimal mark, as itself or as a word."""
+    marks = {",": ",", "comma": ",", ".": ".", "point": "."}
+    return marks[one_of(tuple(marks))(word)]
 
 
 def directions(word: str) -> tuple[tuple[str, int], ...]:

@@ -174,7 +174,12 @@ def _cell(column: Column) -> Described:
         notes.append(f"training saw {_bound(column.minimum, column)} to {_bound(column.maximum, column)}")
     if column.categories:
         notes.append(f"training saw {len(column.categories)} categories; another is scored as unknown")
-    described = _KINDS[column.kind] | ({"description": "; ".join(notes)} if notes else {})
+    if column.reading is not None:
+        notes.append(f"text is read as {column.reading}")
+    kind = _KINDS[column.kind]
+    if column.reading is not None and column.kind != "category":
+        kind = any_of(kind, {"type": "string"})
+    described = kind | ({"description": "; ".join(notes)} if notes else {})
     if column.categories:
         described["examples"] = list(column.categories[:CATEGORIES_SHOWN])
     return described

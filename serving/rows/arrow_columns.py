@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data.readings import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.rows import near_misses
 from serving.rows.coercion import (
@@ -105,6 +106,14 @@ def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:
 def _pack(array: Any, column: Column, *, is_text: bool) -> Result:
     if not is_text and _is_text(array.type):
         array.validate(full=True)
+    if column.reading is not None and _is_text(array.type):
+        plain, refused = plain_texts(array, column.reading)
+        floats, bad = _pack_plain(plain, column, is_text=True)
+        return floats, bad | refused
+    return _pack_plain(array, column, is_text=is_text)
+
+
+def _pack_plain(array: Any, column: Column, *, is_text: bool) -> Result:
     if pa.types.is_null(array.type):
         return np.full(len(array), np.nan), np.zeros(len(array), dtype=np.bool_)
     if column.kind == "category":
@@ -156,8 +165,8 @@ def _booleans(array: Any) -> Result:
 
 
 def _categories(array: Any, column: Column) -> Result:
-    if pa.types.is_time(array.type):
-        array = array.cast(pa.string())
+    if pa.types.is_time(array.type) or (column.reading is not None and pa.types.is_integer(array.type)):
+        array = array.cast(pa.string())  # whole numbers where training read them as text
     if not _is_text(array.type):
         return _refused(array)
     array = array.cast(pa.large_string())

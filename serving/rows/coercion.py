@@ -9,6 +9,8 @@ decides nothing about unseen categories or gaps; it counts them.
     category   text; a number is refused, since stock MLflow scores it as an unknown category
     datetime   ISO 8601 text, offset applied, UTC where there is none; Arrow's timestamps and dates
 
+Where training read the texts of a column in a way of their own (`data.readings`: `$1,234`, `31.12.2024`), text
+is read so here, in every format, and what means a missing value there does here.
 Values finer than a microsecond are cut to it, as training does. pyarrow is imported by
 `pack_arrow` only.
 """
@@ -20,6 +22,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -27,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import missing
+from data.readings import Reading
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.rows import near_misses
 
@@ -133,7 +137,7 @@ def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
         if column.kind != "number" or not isinstance(values, np.ndarray) or values.dtype.kind != "f":
             return None
     matrix = np.stack(arrays, axis=1, dtype=np.float64)
-    return matrix if np.isfinite(matrix).all() else None
+    return matrix if np.isfinite(matrix).all() and not schema.has_readings else None
 
 
 def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Iterable[str] = ()) -> Packed:
@@ -193,15 +197,17 @@ class _Collected:
     def lack(self, column: Column) -> None:
         self.faulty[:] = True
         self.n_faults += 1
-        self.faults.append(Fault(None, column.name, EXPECTED[column.kind], NO_COLUMN))
+        self.faults.append(Fault(None, column.name, expected(column), NO_COLUMN))
 
     def add(self, column: Column, values: Floats, bad: Bools | None, describe: Callable[[int], str]) -> None:
+        if column.reading is not None and column.reading.sentinels:
+            values = np.where(np.isin(values, column.reading.sentinels), math.nan, values)
         self.matrix[:, self.place[column.name]] = values
         if bad is not None and bad.any():
             self.n_faults += int(np.count_nonzero(bad))
             self.faulty |= bad
             first = np.flatnonzero(bad)[:MOST_FAULTS].tolist()
-            self.faults += [Fault(row, column.name, EXPECTED[column.kind], describe(row)) for row in first]
+            self.faults += [Fault(row, column.name, expected(column), describe(row)) for row in first]
             return
         if not column.missing and (gaps := int(np.count_nonzero(np.isnan(values)))):
             self.missing[column.name] = gaps
@@ -264,7 +270,7 @@ def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | N
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:
     """Return whole columns of the kinds that most requests hold, or None where cells must be looked at."""
     if column.kind == "category":
-        codes = column.codes | {None: math.nan}
+        codes = column.codes | {None: math.nan} | _gaps(column)
         try:
             return np.fromiter(map(codes.__getitem__, values), dtype=np.float64, count=len(values))
         except (KeyError, TypeError):  # unseen, or no text
@@ -305,12 +311,36 @@ def _quick_converter(column: Column) -> Callable[[Any], float | None]:
 
 def _converter(column: Column) -> Callable[[Any], float | None]:
     """Return what turns one cell into its float, or None where it cannot be used."""
+    if column.reading is not None and column.kind != "category":
+        return partial(_read, column, column.reading)
     if column.kind == "category":
-        codes = column.codes
+        codes = column.codes | _gaps(column)
         return lambda value: (
             math.nan if value is None else codes.get(value, UNSEEN) if type(value) is str else None
         )
-    return {"number": _number, "boolean": _boolean, "datetime": _instant}[column.kind]
+    return _PLAIN[column.kind]
+
+
+def _gaps(column: Column) -> dict[str, float]:
+    """Return the texts of a category that are missing values."""
+    return dict.fromkeys(("", *column.reading.words), math.nan) if column.reading is not None else {}
+
+
+def _read(column: Column, reading: Reading, value: Any) -> float | None:
+    """Return a value of a column whose texts have a reading; a text is made plain first."""
+    if type(value) is str:
+        plain = reading.plain(value)
+        if not plain:
+            return None if plain is None else math.nan
+        value = plain if column.kind == "datetime" else _of_plain(plain)
+    cell = _PLAIN[column.kind](value)
+    return math.nan if cell in reading.sentinels else cell
+
+
+def _of_plain(plain: str) -> bool | float:
+    if plain in ("true", "false"):
+        return plain == "true"
+    return int(plain) if plain.lstrip("+-").isdigit() else float(plain)
 
 
 def _number(value: Any) -> float | None:
@@ -345,6 +375,19 @@ def _instant(value: Any) -> float | None:
     since = moment - _EPOCH if moment.tzinfo else moment - _NAIVE_EPOCH
     seconds = ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) / 1e6
     return seconds if _FIRST <= seconds < _LAST + 1 else None
+
+
+_PLAIN: dict[str, Callable[[Any], float | None]] = {
+    "number": _number,
+    "boolean": _boolean,
+    "datetime": _instant,
+}
+
+
+def expected(column: Column) -> str:
+    """Say what a column takes."""
+    more = f", or text read as {column.reading}" if column.reading and column.kind != "category" else ""
+    return EXPECTED[column.kind] + more
 
 
 def _found(value: Any, column: Column) -> str:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from training.command_line import parse
-from training.config import HistoryConfig, PromoteConfig, TrainConfig
+from training.config import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
 from training.errors import UsageError
 
 GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]
@@ -32,9 +32,27 @@ def test_lists_and_units_are_read_with_quoted_commas() -> None:
     assert config.units == (("price", "EUR"), ("area", "m²"))
 
 
+@pytest.mark.parametrize("words", [[], ["check", "--data", "a.csv"]])
+def test_readings_come_through_the_shell_and_back(words: list[str]) -> None:
+    """A comma for a decimal mark, and dashes that argparse would take for parameters of its own."""
+    given = ["--read", "price:currency+decimal-comma,a:b:text", "--missing", "-,?,-200", "--decimal", ","]
+    asked = parse([*(words or GOOD), *given])
+    assert isinstance(asked, TrainConfig | CheckConfig)
+    assert asked.read == (("price", "currency+decimal-comma"), ("a:b", "text"))
+    assert (asked.missing, asked.decimal) == (("-", "?", "-200"), ",")
+    if isinstance(asked, TrainConfig):
+        params = asked.as_params()
+        assert asked_then(params) == asked.asked
+        again = [f"--{name}={value}" for name, value in params.items() if value and name != "margin"]
+        assert parse(["train", *again]).asked == asked.asked  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--read", "price:curency"], "did you mean 'currency'"),
+        (["--read", "price"], "must be column:word pairs"),
+        (["--decimal", ";"], "must be one of ,, comma, ., point"),
         (["--tarjet", "x"], "unknown parameter 'tarjet': did you mean 'target'"),
         (["--exlude=x"], "did you mean 'exclude'"),
         (["--split", "tine"], "did you mean 'time'"),

@@ -16,11 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from data.errors import UnusableColumn
+from data.readings import Reading
 from data.schema import MISSING_WORDS, Column, Schema
 from data.sources import open_source
 from data.tables import load_table
 from serving.batch import score_file
 from serving.errors import FaultyRows, UnusableValues
+from serving.rows.coercion import pack_columns, pack_row
 from serving.rows.requests import CSV, from_table
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
@@ -132,6 +134,7 @@ ROWS = st.lists(st.tuples(WORDS, WORDS, NUMBERS, DATES, FLAGS), min_size=1, max_
 @given(ROWS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 @example([("Jr", "NA", "", "", "")], csv.QUOTE_MINIMAL)
 @example([("", "", "1.0", "2020-01-31", "true")], csv.QUOTE_MINIMAL)
+@example([("", "", "", "2020-01-31T05:00:00.123456789Z", ""), ("", "", "", "1600-01-01", "")], csv.QUOTE_ALL)
 @example([("None", "None", "None", "<NA>", "None")], csv.QUOTE_ALL)
 def test_one_file_is_one_matrix_or_one_refusal_at_every_door(
     rows: list[tuple[str, ...]], quoting: Any
@@ -195,3 +198,81 @@ def test_rows_are_told_apart_as_in_the_training(tmp_path: Path) -> None:
     plain, known = load_table(source), load_known(source, schema)
     assert plain.kinds == known.kinds
     pd.testing.assert_frame_equal(plain.frame, known.frame)
+
+
+SPOKEN = Schema(
+    (
+        Column(
+            "price",
+            "number",
+            missing=True,
+            reading=Reading("number", thousands=",", mark="$", missing=("?",)),
+        ),
+        Column("rate", "number", missing=True, reading=Reading("number", decimal=",", missing=("-200",))),
+        Column("when", "datetime", missing=True, reading=Reading("date", order="dmy")),
+        Column("takes", "number", missing=True, reading=Reading("duration", unit="minutes")),
+        Column(
+            "flag",
+            "boolean",
+            missing=True,
+            reading=Reading("boolean", true="ja", false="nein", missing=("-",)),
+        ),
+        Column("town", "category", categories=("Bonn", "Ulm"), reading=Reading("text", missing=("?",))),
+    ),
+    target="y",
+)
+SPOKEN_CELLS = (
+    ["$1,234.50", "-$5", "12", "?", "", "1.234", "$1,23", "5 €", "9,007,199,254,740,993", "007"],
+    ["12,5", "-200", "-200,0", "7", "1.234", "", "1,5e3", "x"],
+    ["31.12.2024", "1.2.2024 08:15", "2024-02-29", "31.02.2024", "", "12/31/2024"],
+    ["1h 20m", "45 min", "80", "", "2 hours"],
+    ["ja", "NEIN", "true", "-", "", "0", "yes"],
+    ["Bonn", "Ulm", "?", "", " Bonn", "Rom"],
+)
+
+
+def over_json(rows: list[tuple[str, ...]], schema: Schema) -> Any:
+    """The matrix that texts in JSON make, one row at a time and all at once, or the first fault."""
+    records = [dict(zip(schema.names, [cell or None for cell in row], strict=True)) for row in rows]
+    columns = {name: [record[name] for record in records] for name in schema.names}
+    packed = pack_columns(columns, schema)
+    single = [pack_row(record, schema) for record in records]
+    assert sum(each.n_faults for each in single) == packed.n_faults
+    if packed.faults:
+        return packed.faults[0].row + 1, packed.faults[0].column  # type: ignore[operator]
+    np.testing.assert_array_equal(np.concatenate([each.matrix for each in single]), packed.matrix)
+    return packed.matrix
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(*map(st.sampled_from, SPOKEN_CELLS)), min_size=1, max_size=6))
+@example([tuple(cells[place] for cells in SPOKEN_CELLS) for place in (0, 1)])
+def test_texts_that_people_write_mean_the_same_at_every_door(rows: list[tuple[str, ...]]) -> None:
+    """Over HTTP as CSV and as JSON, in `score` and in training: one function reads them."""
+    sink = io.StringIO()
+    csv.writer(sink).writerows([SPOKEN.names, *rows])
+    assert_alike([*at_every_door(sink.getvalue().encode(), SPOKEN), over_json(rows, SPOKEN)])
+
+
+def test_what_people_write_is_read_rightly() -> None:
+    """The doors could agree on a wrong value."""
+    row = ("-$1,234.50", "-200,0", "1.2.2024", "1h 20m", "NEIN", "?")
+    matrix = over_json([row, ("12", "12,5", "2024-02-01", "45 min", "ja", "Ulm")], SPOKEN)
+    expected = [[-1234.5, np.nan, 1706745600, 80, 0, np.nan], [12, 12.5, 1706745600, 45, 1, 1]]
+    np.testing.assert_array_equal(matrix, expected)
+
+
+def test_plain_values_of_json_are_taken_as_they_are() -> None:
+    """A client that has numbers sends numbers; those that mean a gap are one."""
+    columns = {"price": [1234.5, None], "rate": [-200.0, -200], "takes": [80, 1.5], "flag": [True, 0]}
+    columns |= {"when": ["2024-02-01", None], "town": ["Bonn", None]}
+    packed = pack_columns(columns, SPOKEN)
+    assert not packed.faults
+    assert np.isnan(packed.matrix[:, 1]).all()
+    floats = {name: np.array([1.0, -200.0]) for name in ("price", "rate", "takes")}
+    only = Schema(SPOKEN.columns[:2] + SPOKEN.columns[3:4], target="y")
+    found = pack_columns(floats, only).matrix
+    np.testing.assert_array_equal(found, [[1, 1, 1], [-200, np.nan, -200]])
+    np.testing.assert_array_equal(
+        pack_row({"price": 1.0, "rate": -200, "takes": 1.0}, only).matrix, [[1, np.nan, 1]]
+    )
