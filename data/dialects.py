@@ -217,9 +217,11 @@ def _has_split_number(cells: Sequence[str]) -> bool:
 
 def _refuse_blanks(text: bytes, found: Reading, where: str) -> None:
     """Raise UnreadableSource where blanks stand between the columns, mostly of numbers, and nothing else does."""
+    if found.width > 2:
+        return
     lines = [line for line in text.splitlines()[:HEAD_LINES] if line.strip()]
     words = [_BLANK_WORD.findall(line.decode("utf-8", errors="replace")) for line in lines]
-    if found.width > 2 or len(words) < 2 or min(map(len, words)) < found.width + 1:
+    if len(words) < 2 or min(map(len, words)) < found.width + 1:
         return
     rows = words[1:]
     numbers = sum(is_number(word) for row in rows for word in row)

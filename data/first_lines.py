@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.delimited import LONGEST_RECORD, line_breaks, quotes, records_end
 from data.headers import has_name_for_each, is_number, looks_like_data
@@ -19,7 +20,7 @@ from data.headers import has_name_for_each, is_number, looks_like_data
 SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 2**18
 HEAD_LINES = 30
-SAMPLE = 200
+SAMPLE = 100
 """Records that are looked at."""
 
 MOST_TITLES = 20
@@ -52,7 +53,8 @@ class Reading(NamedTuple):
     @property
     def rank(self) -> tuple[float, bool, int, int]:
         """Compare readings: whole tables first, then those without titles, of more columns, of more numbers."""
-        numbers = sum(is_number(cell) for record in self.records[self.titles :] for cell in record.cells)
+        looked_at = self.records[self.titles : self.titles + HEAD_LINES]
+        numbers = sum(is_number(cell) for record in looked_at for cell in record.cells)
         return (self.agreeing if self.width > 1 else 0.0), not self.titles, self.width, numbers
 
 
@@ -71,7 +73,8 @@ def head(file: BinaryIO) -> tuple[bytes, bool]:
 
 def best_reading(text: bytes, start: int, separator: str, *, is_whole: bool) -> Reading:
     """Return what the lines from a place on are, by the separator that is named or by the one that suits them best."""
-    candidates = [separator] if separator else SEPARATORS
+    found = [each for each in SEPARATORS if each.encode() in text] or SEPARATORS[:1]
+    candidates = [separator] if separator else found
     readings = [_reading(text, start, each, is_whole=is_whole) for each in candidates]
     return max(readings, key=lambda reading: reading.rank)
 
@@ -97,25 +100,27 @@ def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list
     codes = np.frombuffer(text, np.uint8)
     outside = np.ones(len(text), bool) if found.inside is None else found.inside[: len(text)] == 0
     ends = np.flatnonzero(((codes == 10) | (codes == 13)) & outside)
-    cuts = np.flatnonzero((codes == ord(separator)) & outside)
     records, place = [], 0
-    for end in [*ends.tolist(), len(text)]:
+    for end in [*ends[: 9 * SAMPLE].tolist(), *([len(text)] if len(ends) <= 9 * SAMPLE else [])]:
         if end > place:
-            inner = cuts[np.searchsorted(cuts, place) : np.searchsorted(cuts, end)].tolist()
             behind = end + (2 if text[end : end + 2] == b"\r\n" else 1)
-            records.append(
-                Record(start + place, start + min(behind, len(text)), _cells(text, place, inner, end))
-            )
+            cells = _cells(text[place:end], outside[place:end], separator)
+            records.append(Record(start + place, start + min(behind, len(text)), cells))
         place = max(place, end + 1)
         if len(records) > SAMPLE:
             break
-    return [record for record in records if record.cells != [""]]
+    records = [record for record in records if record.cells != [""]]
+    while len(records) > 1 and not any(map(str.strip, records[-1].cells)):
+        records.pop()  # lines of nothing but separators at the end are no rows
+    return records
 
 
-def _cells(text: bytes, start: int, cuts: list[int], end: int) -> list[str]:
-    parts = [
-        text[one:two] for one, two in zip([start, *(cut + 1 for cut in cuts)], [*cuts, end], strict=True)
-    ]
+def _cells(line: bytes, outside: NDArray[np.bool_], separator: str) -> list[str]:
+    """Return the cells of a record, without their quotes."""
+    if b'"' not in line:
+        return line.decode("utf-8", errors="replace").split(separator)
+    cuts = np.flatnonzero((np.frombuffer(line, np.uint8) == ord(separator)) & outside).tolist()
+    parts = [line[a:b] for a, b in zip([0, *(cut + 1 for cut in cuts)], [*cuts, len(line)], strict=True)]
     plain = [
         part[1:-1].replace(b'""', b'"') if part[:1] == b'"' == part[-1:] and len(part) > 1 else part
         for part in parts
@@ -137,6 +142,9 @@ def _titles(records: Sequence[Record]) -> int:
 def _is_named(records: Sequence[Record], titles: int) -> bool:
     """Return whether the first record below some titles can only be the header."""
     head, rows = records[titles].cells, [record.cells for record in records[titles + 1 :]]
+    while head and not any(cells[len(head) - 1].strip() for cells in (head, *rows)):
+        head = head[:-1]  # separators behind the last column
+    rows = [cells[: len(head)] for cells in rows]
     if len(head) > 2 and has_name_for_each(head, rows):
         return True
     unsplit = all(len(record.cells) == 1 for record in records[:titles])

@@ -30,6 +30,7 @@ def rows_of(source: Source) -> dict[str, list[str | None]]:
     return dict(source.read().to_pydict())
 
 
+GAPS = {"column 3": [None, None], "column 4": [None, None]}
 AIR = "Date;CO;T;;\n10/03/2004;2,6;13,6;;\n10/03/2004;2;13,3;;\n;;;;\n;;;;\n"
 
 
@@ -65,6 +66,11 @@ def test_the_air_quality_table_of_uci_is_read(tmp_path: Path) -> None:
             "Sales,,\n,,\nx,c,y\n1,a,2\n3,b,4\n",
             {"x": ["1", "3"], "c": ["a", "b"], "y": ["2", "4"]},
             "2 lines",
+        ),
+        (
+            "T 1\nx;y;;\n1;2;;\n3;4;;\n",
+            {"x": ["1", "3"], "y": ["2", "4"], **GAPS},
+            "separator ';', 1 line above",
         ),
         ("a;b,c\n1,2\n3,4\n", {"a;b": ["1", "3"], "c": ["2", "4"]}, ""),
         ("a;b,c\n1;2\n3;4\n", {"a": ["1", "3"], "b,c": ["2", "4"]}, "separator ';'"),
@@ -203,7 +209,11 @@ def files(draw: st.DrawFn) -> tuple[bytes, str, list[list[str]]]:
     writer = csv.writer(sink, delimiter=separator, lineterminator=ending, quoting=quoting)
     writer.writerow(NAMES[:columns] + [""] * (2 if trailing else 0))
     writer.writerows(row + [""] * (2 if trailing else 0) for row in rows)
-    above = draw(st.sampled_from(["", f"# made by me{ending}", f"sep={separator}{ending}"]))
+    above = draw(
+        st.sampled_from(
+            ["", f"# made by me{ending}", f"sep={separator}{ending}", f"My title{ending}{ending}"]
+        )
+    )
     below = draw(st.sampled_from(["", ending, (separator * (columns - 1) + ending) * 3]))
     encoding = draw(st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "cp1252"]))
     return (above + sink.getvalue() + below).encode(encoding), encoding, rows
