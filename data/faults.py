@@ -148,7 +148,7 @@ def _of_column(table: Table, name: str) -> Iterator[Fault]:
     if len(uniques) == 1 and not missing.any():
         value = uniques[0] if kind in ("category", "datetime") else number(uniques[0], 6)
         yield Fault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
-    elif kind == "number" and _counts_rows(table.numbers(name)):
+    elif kind == "number" and counts_rows(table.numbers(name)):
         yield Fault(name, "counts the rows", "exclude it: a row's number is not known when you predict")
     elif kind == "category":
         texts = _Texts(name, codes, [str(text) for text in uniques])
@@ -156,7 +156,8 @@ def _of_column(table: Table, name: str) -> Iterator[Fault]:
         yield from texts.dates() or texts.numbers() or texts.spellings()
 
 
-def _counts_rows(values: NDArray[np.float64]) -> bool:
+def counts_rows(values: NDArray[np.float64]) -> bool:
+    """Return whether whole numbers go up or down by one from row to row."""
     return (
         len(values) > 2
         and bool((np.abs(np.diff(values)) == 1.0).all())

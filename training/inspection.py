@@ -19,6 +19,7 @@ from data.leakage import leaks
 from data.reads import Asked
 from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
+from data.wild import wild, years
 from training.config import CheckConfig, TrainConfig
 from training.reading import open_table
 
@@ -44,6 +45,8 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     suspected = [] if errors else _suspected(table, checked, config, target)
     for each in suspected:
         say("warning", each)
+    for each in years(table, ignored=[*config.exclude, target, config.time_column]):
+        say("note", each)
     fatal = [*errors, *broken, *(suspected if config.strict else ())]
     if fatal:
         raise FaultsFound(where=table.where, faults=fatal)
@@ -52,7 +55,10 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
         say("contract", f"{path}: written from this table; edit its limits, later tables are held to them")
     elif promised:
         say("contract", f"{promised.where}: kept")
-    say("check", f"{len(suspected)} warnings" if suspected else "nothing looks wrong")
+    say(
+        "check",
+        f"{len(suspected)} warning{'s' * (len(suspected) > 1)}" if suspected else "nothing looks wrong",
+    )
 
 
 def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
@@ -88,7 +94,7 @@ def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | 
 
 def _suspected(table: Table, checked: Checked | None, config: CheckConfig, target: str) -> list[str]:
     if checked is None:
-        return [str(fault) for fault in faults(table, ignored=config.exclude)]
+        return [str(fault) for find in (faults, wild) for fault in find(table, ignored=config.exclude)]
     by_time = SplitRule("time", (config.time_column,))
     columns = tuple(name for name in table.names if name != target)
     rule = by_time if config.time_column else SplitRule("hash", columns)
@@ -110,8 +116,13 @@ def suspicions(
     ignored: Sequence[str] = (),
 ) -> list[str]:
     """Return one line for each thing that looks wrong, or as if it knew the target."""
-    written = faults(table, ignored=[*ignored, *split.rule.reserved])
-    return [*map(str, written), *leaks(checked.table, features, target=target, split=split)]
+    unused = [*ignored, *split.rule.reserved]
+    left_out = [name for name in table.names if name not in (target, *features)]
+    odd = wild(table, ignored=[*unused, *left_out], target=target)
+    return [
+        *map(str, [*faults(table, ignored=unused), *odd]),
+        *leaks(checked.table, features, target=target, split=split),
+    ]
 
 
 def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract | None]:
