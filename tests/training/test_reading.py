@@ -12,7 +12,7 @@ import pytest
 from data.errors import UnreadableSource
 from data.schema import Column, Schema
 from serving import batch
-from serving.scorer import Scorer
+from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
 from training.config import CheckConfig, PromoteConfig
