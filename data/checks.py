@@ -176,6 +176,11 @@ def _useful(table: Table, candidates: Sequence[str]) -> tuple[list[str], list[st
     return features, warnings
 
 
+def names_rows(distinct: int, rows: int) -> bool:
+    """Return whether so many different texts name rows rather than describe them."""
+    return distinct > max(IDENTIFIER_SHARE * rows, 20)
+
+
 def _reason_to_leave_out(table: Table, name: str) -> str | None:
     values = table.frame[name]
     if table.kinds[name] is None or values.isna().all():
@@ -186,7 +191,7 @@ def _reason_to_leave_out(table: Table, name: str) -> str | None:
     if numbers is not None:
         return None
     distinct = values.nunique()
-    if table.kinds[name] == "category" and distinct > max(IDENTIFIER_SHARE * len(values), 20):
+    if table.kinds[name] == "category" and names_rows(distinct, len(values)):
         return f"{distinct} different texts in {len(values)} rows name rows rather than describe them"
     return None
 

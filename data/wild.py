@@ -14,6 +14,7 @@ from shlex import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from data.checks import names_rows
 from data.faults import Fault, at, counts_rows
 from data.figures import number
 from data.tables import Table
@@ -110,7 +111,7 @@ def _spikes(name: str, values: Floats) -> Iterator[Fault]:
             yield Fault(
                 name,
                 f"{value:.15g} is far from all others, {number(others[0])} to {number(others[-1])}",
-                "leave those cells empty if it means missing",
+                f"pass {quote(f'missing={name}:{value:.15g}')} if it means missing",
                 *at(values == value),
             )
 
@@ -152,7 +153,7 @@ def _names(name: str, values: Floats) -> Iterator[Fault]:
         yield Fault(
             name,
             "holds postal codes, which are names and no amounts",
-            f"pass exclude={quote(name)}, or write them with a letter before, as categories",
+            _ways(name, known),
         )
     elif _all_differ(known):
         yield Fault(
@@ -164,8 +165,16 @@ def _names(name: str, values: Floats) -> Iterator[Fault]:
         yield Fault(
             name,
             "holds the numbers of things, by its name",
-            f"pass exclude={quote(name)}, or write them with a letter before, as categories",
+            _ways(name, known),
         )
+
+
+def _ways(name: str, known: Floats) -> str:
+    """Say how to take names as names; as categories only where they would not be left out as too many."""
+    without = f"exclude={quote(name)}"
+    if names_rows(len(np.unique(known)), len(known)):
+        return f"pass {without}"
+    return f"pass {quote(f'read={name}:text')} to take them as categories, or {without}"
 
 
 def _all_differ(known: Floats) -> bool:

@@ -33,10 +33,24 @@ NAMED = re.compile(r"(?P<key>[A-Za-z0-9][\w.-]{0,63})=(?P<uri>.+)", re.ASCII)
 """--model NAME=PLACE; a folder whose name looks so is written ./NAME=PLACE."""
 
 
+class _WithDefaults(argparse.HelpFormatter):
+    """Help that names each default, unless that is to do nothing."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        said = action.help or ""
+        said_already = f"({action.default})" in said
+        if said_already or not action.default or action.default == argparse.SUPPRESS:
+            return said
+        return f"{said} ({action.default})"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line's grammar."""
     line = argparse.ArgumentParser(
-        prog="python -m serving", description="Serve a model over HTTP.", allow_abbrev=False
+        prog="python -m serving",
+        description="Serve a model over HTTP.",
+        allow_abbrev=False,
+        formatter_class=_WithDefaults,
     )
     line.add_argument(
         "--model",
@@ -59,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--processes", type=_number(int, 1, 256), default=1, help="with pyfunc, of each worker")
     line.add_argument("--no-joining", action="store_true", help="with pyfunc, one request in each call")
-    line.add_argument("--host", default="127.0.0.1")
+    line.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 or :: for all")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
     line.add_argument("--grpc-port", type=_number(int, 0, 65535), help="also serve gRPC; 0 for any free port")
     line.add_argument(
@@ -67,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="let clients compress gRPC messages: 15 kB may become 16 MiB before anything can be checked",
     )
-    line.add_argument("--workers", type=_number(int, 1, 256), default=1)
+    line.add_argument("--workers", type=_number(int, 1, 256), default=1, help="processes that answer")
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")
     line.add_argument("--api-key-file", help="SHA-256 hashes of the keys, one a line; read again on SIGHUP")
     line.add_argument("--no-auth", action="store_true", help="serve beyond this machine without keys")
@@ -98,27 +112,32 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take the prefix in /openapi.json from the header X-Forwarded-Prefix",
     )
-    line.add_argument("--tls-cert")
-    line.add_argument("--tls-key")
+    line.add_argument("--tls-cert", help="PEM file of the certificate; with --tls-key")
+    line.add_argument("--tls-key", help="PEM file of its key")
     line.add_argument("--access-log", type=_number(float, 0, 1), default=0.0, help="share of requests to log")
-    line.add_argument("--drain-seconds", type=_number(float, 0, 3600), default=30.0)
+    line.add_argument(
+        "--drain-seconds",
+        type=_number(float, 0, 3600),
+        default=30.0,
+        help="for requests under way at the end",
+    )
     line.add_argument(
         "--load-seconds",
         type=_number(float, 1, 3600),
         default=60.0,
-        help="of processor time that loading a version may take (60)",
+        help="of processor time that loading a version may take",
     )
     line.add_argument(
         "--load-bytes",
         type=_number(int, 2**20, 2**44),
         default=2**30,
-        help="of memory that loading a version may take, beside 60 times its file (1 GiB)",
+        help="of memory that loading a version may take, beside 60 times its file",
     )
     line.add_argument(
         "--hung-seconds",
         type=_number(float, 1, 3600),
         default=20.0,
-        help="without a sign of life after which a worker is killed and replaced (20)",
+        help="without a sign of life after which a worker is killed and replaced",
     )
     said = _said_of(Limits)
     for limit in fields(Limits):

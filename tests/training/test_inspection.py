@@ -95,3 +95,21 @@ def test_strict_makes_what_looks_wrong_an_error(homes: Path, capsys: pytest.Capt
     assert "column 'copy': is the same as 'rooms' in every row" in said
     assert "numbers have currency" in said
     assert not (homes.parent / "homes.yaml").exists()
+
+
+def test_what_is_advised_about_odd_numbers_makes_them_even(
+    homes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A warning names what the command line can do, and it is gone once that was done."""
+    frame = pd.read_csv(homes)
+    frame["zip"] = np.random.default_rng(1).integers(10_000, 10_040, len(frame))
+    frame.loc[[3, 5, 7, 9], "area"] = -999.0
+    frame.to_csv(homes, index=False)
+    looked = ["check", "--data", "homes.csv", "--target", "price"]
+    assert main(looked) == 0
+    told = capsys.readouterr().out
+    assert "column 'area', rows 4, 6, 8, 10: -999 is far from all others" in told
+    advised = ["--missing", told.partition("pass missing=")[2].split()[0]]
+    advised += ["--read", told.partition("pass read=")[2].split()[0]]
+    assert main([*looked, *advised]) == 0
+    assert "nothing looks wrong" in capsys.readouterr().out

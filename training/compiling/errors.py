@@ -27,7 +27,8 @@ class UncompilableStep(CompilingError):
     def __init__(self, *, step: str, reason: str = "") -> None:
         because = reason or "the compiler has no piece for it"
         super().__init__(
-            f"step {step} cannot be compiled: {because}; use another step, or add one to training/compiling",
+            f"step {step} cannot be compiled: {because}; use another step, add one to training/compiling, or serve "
+            "the model as it is: --runtime pyfunc (docs/serving.md)",
             step=step,
         )
 
