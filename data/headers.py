@@ -1,7 +1,8 @@
 """Whether a first line is a header or data, and whether the headers of several files are one table's.
 
 A line is taken for data where each column of numbers, or of dates, has one in it too, and most are of the size of those
-below. A header of years above other figures is none, one of years above years may be: both readings are named then.
+below; where there are none, where each of its words stands in its column again. A header of years above other figures
+is none, one of years above years may be: both readings are named then.
 """
 
 from __future__ import annotations
@@ -37,11 +38,15 @@ def looks_like_data(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool
 
     >>> looks_like_data(["M", "0.455"], [["F", "0.53"], ["M", "0.44"]])
     True
+    >>> looks_like_data(["M", "yes"], [["F", "yes"], ["M", "no"]])
+    True
     >>> looks_like_data(["country", "2019"], [["DE", "0.53"], ["FR", "0.44"]])
     False
     """
     columns = _columns([first, *rows])
     measured = [column for column in columns if _are(is_number, column[1:]) or _are(_is_date, column[1:])]
+    if not measured:
+        return bool(columns) and all(column[0] in column[1:] for column in columns)
     given = [column for column in measured if not is_missing(column[0])]
     if not given or not all(_are(is_number, c) or _are(_is_date, c) for c in given):
         return False

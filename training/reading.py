@@ -11,6 +11,7 @@ from typing import Protocol, cast
 
 from data.opened import Header, Layout
 from data.sources import Source, open_source
+from training.errors import UsageError
 
 
 class Asked(Protocol):
@@ -36,7 +37,7 @@ class Asked(Protocol):
 def open_table(
     asked: Asked, say: Callable[[str, str], None], recorded: Mapping[str, str] | None = None
 ) -> Source:
-    """Open a table, and say how it is read; raises SourceError or DuplicateColumns.
+    """Open a table, and say how it is read; raises SourceError, DuplicateColumns or UsageError.
 
     Parameters
     ----------
@@ -46,6 +47,10 @@ def open_table(
     known = recorded or {}
     where, query = asked.data or known.get("data", ""), asked.query or known.get("query", "")
     source = open_source(where, query=query, layout=_layout(asked, known, where))
+    if asked.header != "auto" and not source.is_text:
+        raise UsageError(
+            message=f"header={asked.header} goes with delimited text: {source.where} says its columns' names itself"
+        )
     for note in source.notes:
         say("read", note)
     return source

@@ -111,6 +111,7 @@ def test_a_dialect_is_found_out_and_said(
         ('"x" "y"\n"1" 1.5 2\n"2" 2.5 3\n', "its columns are separated by blanks"),
         ('18.0 8 307.0\t"a car"\n15.0 8 350.0\t"a bus"\n', "its columns are separated by blanks"),
         ("M,0.455,0.365,15\nF,0.53,0.42,9\n", "the first line looks like data: pass header=none"),
+        ("M,yes\nF,yes\nM,no\n", "the first line looks like data"),
         ("1\n2\n3\n", "the first line looks like data"),
         ("2024-01-01,a\n2024-01-02,b\n", "the first line looks like data"),
         ("sep=;\n", "its first line is no header"),

@@ -16,6 +16,7 @@ from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
 from training.config import CheckConfig, PromoteConfig
+from training.errors import UsageError
 from training.reading import open_table
 
 ROWS = "".join(f"{'abc'[row % 3]};{row % 17 + 0.5};{row % 17 * 3 + row % 3}\n" for row in range(120))
@@ -27,6 +28,15 @@ def test_what_is_not_plain_is_said(tmp_path: Path) -> None:
     said: list[tuple[str, str]] = []
     open_table(CheckConfig(str(tmp_path / "t.csv")), lambda *words: said.append(words))
     assert said == [("read", "t.csv: separator ';'")]
+
+
+def test_a_header_is_asked_for_text_alone(tmp_path: Path) -> None:
+    """Other formats have names; a version that was trained without a header may be given them."""
+    (tmp_path / "t.json").write_text('[{"column_1": 1, "y": 2}]')
+    with pytest.raises(UsageError, match="header=none goes with delimited text"):
+        open_table(CheckConfig(str(tmp_path / "t.json"), header="none"), lambda *_: None)
+    asked = PromoteConfig("name", "1", data=str(tmp_path / "t.json"))
+    assert open_table(asked, lambda *_: None, {"header": "none"}).read().num_rows == 1
 
 
 def test_a_recorded_header_stands_and_an_encoding_for_its_own_table(tmp_path: Path) -> None:
