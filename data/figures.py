@@ -14,7 +14,7 @@ LEAST_PLAIN = 1e-4
 """Between the two a number is written out."""
 
 DIGITS = 4
-MOST_DECIMALS = 7
+MOST_DIGITS = 7
 
 
 def number(value: float, digits: int = DIGITS) -> str:
@@ -64,7 +64,7 @@ def alike(value: float, *bounds: float, doubt: float) -> list[str]:
         ]
     decimals = _decimals(size, DIGITS) if size else 0
     if 0.0 < doubt < size:
-        decimals = max(decimals, min(_decimals(doubt, 2), MOST_DECIMALS))
+        decimals = max(decimals, min(_decimals(doubt, 2), _decimals(size, MOST_DIGITS)))
     return [f"{round(value, decimals) + 0.0:,.{decimals}f}" for value in values]
 
 

@@ -21,6 +21,9 @@ from training.evaluation import Scores
 from training.words import MOST_MARGIN
 
 FEWEST_ROWS = 5
+BETTER = f"{CONFIDENCE:.0%} interval of the change in RMSE"
+BESIDE_MEAN = "RMSE beside that of the training mean"
+
 DUMMY_MARGIN = 0.01
 """A model must beat the training mean by this share of its RMSE: below it, a constant is the better service."""
 
@@ -125,18 +128,26 @@ def decide(
         change=change,
         slices=tuple(slices),
         notes=(*([] if change is None else [power_in_words(change)]), *(notes or [])),
-        advice="" if change is None or compared[0].passed else advice(policy, change),
+        advice=_advice(policy, change, {check.name for check in failed}),
     )
 
 
 def better(policy: Policy, change: Change) -> Check:
     """Require the interval to lie below zero, or below the margin."""
     return Check(
-        f"{CONFIDENCE:.0%} interval of the change in RMSE",
+        BETTER,
         change.high < policy.highest,
         f"{percent(change.low)} to {percent(change.high)}",
         f"below {percent(policy.highest)}",
     )
+
+
+def _advice(policy: Policy, change: Change | None, failed: set[str]) -> str:
+    if BESIDE_MEAN in failed:
+        return "the columns say next to nothing of the target: see what check names, add columns or rows"
+    if change is not None and BETTER in failed:
+        return advice(policy, change)
+    return ""
 
 
 def advice(policy: Policy, change: Change) -> str:
@@ -187,7 +198,7 @@ def accepts_requests(new: Schema, old: Schema, policy: Policy) -> Check:
 def beats_dummy(rmse: float, dummy: float, unit: str = "") -> Check:
     """Require a margin to the training mean."""
     return Check(
-        "RMSE beside that of the training mean",
+        BESIDE_MEAN,
         rmse <= (1.0 - DUMMY_MARGIN) * dummy,
         f"{figure(rmse, unit)} of {figure(dummy, unit)}",
         f"at least {DUMMY_MARGIN:.0%} lower",

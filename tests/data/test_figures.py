@@ -61,6 +61,11 @@ def test_a_small_doubt_brings_more_digits() -> None:
     assert alike(0.99995, 0.99993, 0.99997, doubt=0.00002) == ["0.999950", "0.999930", "0.999970"]
 
 
+def test_a_doubt_of_next_to_nothing_does_not_bring_ten_digits() -> None:
+    """One row of 1e12 made the errors of all others count for nothing."""
+    assert alike(4672897196.7, 4672897190.7, 4672897202.6, doubt=5.9)[0] == "4,672,897,197"
+
+
 def test_percent_is_written_out() -> None:
     """`+1.2e+03 %` stood beside `+12 %`."""
     assert [percent(share) for share in (12.3456, -0.0974, 0.0)] == ["+1,235 %", "-9.7 %", "0 %"]

@@ -157,6 +157,14 @@ def test_a_refusal_says_what_would_help(change: Change, policy: Policy, says: st
     assert decision.advice == says
 
 
+def test_a_model_that_is_hardly_better_than_the_mean_is_told_so() -> None:
+    """More rows of the holdout would not help it."""
+    checks = [gate.beats_dummy(4.67e9, 4.67e9)]
+    for change in (None, UNSURE):
+        decision = gate.decide(Policy(), checks, change=change, slices=[], name="wild", champion_version="3")
+        assert decision.advice.startswith("the columns say next to nothing of the target")
+
+
 def test_the_margin_that_is_named_is_one_that_passes() -> None:
     """Advice that does not help is worse than none."""
     for high in (0.0, 0.004, 0.01, 0.0199, 0.02, 0.084, 0.19):
