@@ -33,7 +33,9 @@ def main() -> None:
     schema = describe(table, names, target="y")
     with tempfile.TemporaryDirectory() as scratch:
         mlflow.set_tracking_uri(f"sqlite:///{scratch}/mlflow.db")
-        with tracking.open_run() as run:  # creates the database, which is no part of a trial
+        with tracking.open_run(
+            "trials", "benchmark"
+        ) as run:  # creates the database, which is no part of a trial
             recording: list[float] = []
 
             def record(candidate: search.Candidate) -> None:

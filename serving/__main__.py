@@ -24,6 +24,7 @@ from serving.fleet.crew import MODEL_BROKEN, Crew
 from serving.fleet.follow import Followed, Rules, follow
 from serving.fleet.grpc_port import reserve
 from serving.fleet.scratch import scratch
+from serving.registry import given_run
 from serving.registry.store import Cache, is_remote
 from serving.settings import LOOPBACK, Limits, Model, Settings
 
@@ -281,6 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return serve(given, folder)
         except ServingError as error:
             print(f"error: {error}", file=sys.stderr)
+            given_run.refused(f"serve {', '.join(given.model)}", str(error))
             return MODEL_BROKEN if isinstance(error, ModelError) else 2
 
 
@@ -301,6 +303,7 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
         settings = replace(settings, grpc_port=reserved.port)
         address += f" and grpc://{host}:{settings.grpc_port}"
     print(f"serving {', '.join(given.model)} on {address}", flush=True)
+    given_run.done(f"serve {', '.join(given.model)}")
     crew = Crew(settings, listener, folder)
     follow(followed, crew)
     return crew.run()

@@ -26,10 +26,11 @@ import pyarrow.parquet as pa_parquet
 from data.errors import DataError, nearest
 from data.headers import are_numbered
 from data.opened import HEADERS, Layout
-from data.redaction import addresses_around, redact
+from data.redaction import addresses_around, redact, redact_address
 from data.sources import Source, open_source
 from serving.errors import BadOutput, FaultyRows, ServingError
-from serving.registry.store import locate, record_refusal
+from serving.registry import given_run
+from serving.registry.store import locate
 from serving.rows.coercion import Fault, Packed, pack_arrow
 from serving.scorer.scoring import Scorer
 
@@ -296,8 +297,10 @@ def _progress() -> Iterator[Callable[[int], None]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the job and return its exit code: 0, or 2 with one line for each fault."""
+    job = "score"
     try:
         asked = _asked(arguments)
+        job = f"score {Path(redact_address(asked.input)).name} by {asked.name}"
         output = check_output(asked.output)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
@@ -314,8 +317,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (DataError, ServingError, OSError) as error:
         reason = redact(str(error), *addresses_around())
         print(f"slipway: {reason}", file=sys.stderr)
-        record_refusal(reason)
+        given_run.refused(job, reason)
         return 2
+    except KeyboardInterrupt:
+        given_run.refused(job, "interrupted")
+        raise
     for column, count in report.unseen.items():
         print(
             f"  warning   {count:,} rows have a {column} that training did not see; they are scored as unknown"
@@ -324,6 +330,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
     if report.unscored:
         print(f"  warning   {report.unscored:,} rows could not be used and have no prediction")
+    given_run.done(job)
     return 0
 
 

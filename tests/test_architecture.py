@@ -17,10 +17,12 @@ PACKAGES = ("data", "serving", "training")
 ALLOWED = {"data": {"data"}, "serving": {"serving", "data"}, "training": {"training", "serving", "data"}}
 MLFLOW_MODULES = {
     "training/tracking.py",
+    "training/places.py",
     "training/registry.py",
     "training/ledger.py",
     "training/flavor.py",
     "training/stock.py",
+    "serving/registry/given_run.py",
     "serving/registry/store.py",
     "serving/runtimes/pyfunc_process.py",
 }

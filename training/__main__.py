@@ -18,7 +18,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
-from serving.registry.store import record_refusal
+from serving.registry import given_run
 from training import result
 from training.command_line import parse
 from training.config import (
@@ -31,6 +31,7 @@ from training.config import (
     ReproduceConfig,
     RollbackConfig,
     TrainConfig,
+    job_of,
 )
 from training.errors import LedgerBroken, NoSuchModel, Terminated, TrainingError
 from training.progress import Console
@@ -45,22 +46,32 @@ DISAGREES = 3
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    job = next(iter(sys.argv[1:] if arguments is None else arguments), "")
     try:
         send_chatter_to_log()
-        return run(parse(arguments))
+        config = parse(arguments)
+        job = job_of(config)
+        code = run(config)
     except KeyboardInterrupt:
         print("interrupted: nothing was registered after this line", file=sys.stderr)
+        given_run.refused(job, "interrupted")
         return 130
     except (DataError, TrainingError) as error:
-        return refused(str(error))
+        return refused(job, str(error))
     except OSError as error:
-        return refused(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
+        return refused(job, f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
     except Exception as error:
         logging.getLogger(__name__).exception("command failed")
         if broken := database_fault(error):
-            return refused(f"tracking or registry cannot be used: {broken}: the details are in {LOG_FILE}")
+            return refused(
+                job, f"tracking or registry cannot be used: {broken}: the details are in {LOG_FILE}"
+            )
         print(f"internal error ({type(error).__name__}): the details are in {LOG_FILE}", file=sys.stderr)
+        given_run.refused(job, f"internal error ({type(error).__name__})")
         return 1
+    if code in (0, result.NOT_PROMOTED):
+        given_run.done(job)
+    return code
 
 
 def database_fault(error: BaseException | None) -> str:
@@ -142,7 +153,7 @@ def show_history(config: HistoryConfig) -> int:
     try:
         found = ledger.settle(config.name)
     except LedgerBroken as error:
-        return refused(str(error), code=DISAGREES)
+        return refused(job_of(config), str(error), code=DISAGREES)
     if not found.entries and not registry.is_known(config.name):
         raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     if config.at:
@@ -153,7 +164,7 @@ def show_history(config: HistoryConfig) -> int:
     for note in history.notes(found):
         say("warning", note)
     if faults := history.findings(found):
-        return max(refused(fault, code=DISAGREES) for fault in faults)
+        return max(refused(job_of(config), fault, code=DISAGREES) for fault in faults)
     champion = f"the champion is {found.serving or 'none'}"
     if found.entries:
         say("verified", f"a whole chain of {len(found.entries)}; {champion}, its pin and files as promoted")
@@ -162,11 +173,11 @@ def show_history(config: HistoryConfig) -> int:
     return 0
 
 
-def refused(reason: str, *, code: int = 2) -> int:
+def refused(job: str, reason: str, *, code: int = 2) -> int:
     """Print why, leave it on the run that `mlflow run` opened, and return the exit code."""
     shown = redact(reason, *addresses_around())
     print(f"slipway: {shown}", file=sys.stderr)
-    record_refusal(shown)
+    given_run.refused(job, shown)
     return code
 
 

@@ -34,12 +34,12 @@ from data.splits import SplitRule, split_table
 from data.tables import Table, describe, load_table
 from training import flavor, ledger, registry, report, tracking
 from training.compiling import Network, compile_verified, load_network, write_scorer
-from training.config import AdoptConfig
+from training.config import AdoptConfig, job_of
 from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
 from training.inspection import say_readings
 from training.markdown import plain
-from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, register
+from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, refuse_mistyped, register
 from training.reading import open_table
 from training.transformers import CategoryText
 
@@ -52,7 +52,8 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
     DataError, CannotAdopt, CompilingError
         The table, the file or a step of the model cannot be used; nothing is registered then.
     """
-    with tracking.open_run() as run:
+    refuse_mistyped(config)
+    with tracking.open_run(config.name, job_of(config)) as run:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)

@@ -291,3 +291,12 @@ Config = (
     | RollbackConfig
     | HistoryConfig
 )
+
+
+def job_of(config: Config) -> str:
+    """Return what was asked for in a few words, such as `check houses.csv` or `promote houses 3`."""
+    command = type(config).__name__.removesuffix("Config").lower()
+    if isinstance(config, CheckConfig):
+        return f"{command} {Path(redact_address(config.data)).name}"
+    about = f"{command} {config.name} {getattr(config, 'version', '')}".rstrip()
+    return f"{about} (dry run)" if getattr(config, "dry_run", False) else about

@@ -3,6 +3,7 @@
     TrainingError
     ├── UsageError             a parameter is unknown or has no such value
     ├── TrackingUnavailable    runs cannot be recorded
+    ├── ExperimentDeleted      the experiment of a model's name was deleted
     ├── RegistryError          a version or an alias is not as asked
     │   ├── NoSuchModel
     │   ├── NoSuchVersion
@@ -60,6 +61,17 @@ class TrackingUnavailable(TrainingError):
             f"tracking at {uri} cannot be used: {reason}: start it, or set MLFLOW_TRACKING_URI to one that answers",
             uri=uri,
             reason=reason,
+        )
+
+
+class ExperimentDeleted(TrainingError):
+    """The experiment of a model's name was deleted in MLflow, so that it takes no runs and its name is not free."""
+
+    def __init__(self, *, name: str, experiment_id: str) -> None:
+        super().__init__(
+            f"the experiment {name!r} was deleted in MLflow: bring it back with `mlflow experiments restore "
+            f"--experiment-id {experiment_id}`, or name another one (--experiment-name, or MLFLOW_EXPERIMENT_NAME)",
+            name=name,
         )
 
 

@@ -47,7 +47,7 @@ from training import (
 )
 from training.assessment import Assessment, assess
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
-from training.config import Policy, PromoteConfig, TrainConfig, asked_then, refuse_masked
+from training.config import Policy, PromoteConfig, TrainConfig, asked_then, job_of, refuse_masked
 from training.errors import Superseded, TrainingError, UsageError
 from training.evaluation import Evaluation, score
 from training.importance import importance
@@ -126,7 +126,8 @@ class Outcome:
 
 def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
-    with tracking.open_run() as run:
+    refuse_mistyped(config)
+    with tracking.open_run(config.name, job_of(config)) as run:
         config, agreed = inspection.with_contract(config)
         job = Job(config, run, say, watch)
         if config.promote == "auto":
@@ -144,6 +145,13 @@ def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
         made = card.Made(config, rows, choice, evaluation, assessment, outcome, figures | promised)
         job.run.log_card(card.card(made))
         return replace(outcome, figures=evaluation.as_metrics() | assessment.as_metrics())
+
+
+def refuse_mistyped(config: TrainConfig) -> None:
+    """Raise what is wrong with the place of the first table of a name, before an experiment is made for it."""
+    tracking.check_tracking()
+    if not registry.is_known(config.name):
+        open_table(config, lambda *_: None)
 
 
 def prepare(job: Job, agreed: Contract | None) -> Rows:
@@ -530,17 +538,18 @@ def tags_of(version: registry.Version, decision: gate.Decision) -> dict[str, str
 
 def promote(config: PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
-    with tracking.open_run(must_exist=True) as run:
-        history = ledger.settle(config.name)
-        version = registry.version(config.name, config.version)
-        history.check(version)
-        if config.dry_run:
-            decision = _judge_again(config, version, history, run, say)
-            would = "would be promoted" if decision.promoted else "would not be promoted"
-            say("dry run", f"version {version.number} {would}, nothing was changed: {decision.reason}")
-            if decision.advice:
-                say("help", decision.advice)
-            return Outcome(version, decision, run.run_id)
+    tracking.check_tracking(must_exist=True)
+    history = ledger.settle(config.name)
+    version = registry.version(config.name, config.version)
+    history.check(version)
+    if config.dry_run:
+        decision = _judge_again(config, version, history, None, say)
+        would = "would be promoted" if decision.promoted else "would not be promoted"
+        say("dry run", f"version {version.number} {would}, nothing was changed: {decision.reason}")
+        if decision.advice:
+            say("help", decision.advice)
+        return Outcome(version, decision)
+    with tracking.open_run(config.name, job_of(config)) as run:
         decision = enter(
             version,
             lambda history: _judge_again(config, version, history, run, say),
@@ -554,7 +563,11 @@ def promote(config: PromoteConfig, say: Say) -> Outcome:
 
 
 def _judge_again(
-    config: PromoteConfig, version: registry.Version, history: ledger.History, run: tracking.Run, say: Say
+    config: PromoteConfig,
+    version: registry.Version,
+    history: ledger.History,
+    run: tracking.Run | None,
+    say: Say,
 ) -> gate.Decision:
     if history.serving == version.number:
         return gate.Decision(promoted=False, reason=f"version {version.number} is the champion already")

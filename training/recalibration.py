@@ -46,9 +46,10 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
     TooFewToCalibrate
         Fewer than `FEWEST_ROWS` rows have a target and can be scored.
     """
-    with tracking.open_run(must_exist=True) as run:
-        old = _old(config)
-        ledger.read(old.name).check(old)
+    tracking.check_tracking(must_exist=True)
+    old = _old(config)
+    ledger.read(old.name).check(old)
+    with tracking.open_run(config.name, f"recalibrate {old.name} {old.number}") as run:
         table = _fresh_rows(config, old, say)
         scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)  # all files are compared before the work
         made, scale = _new_table(old, table, scorer)

@@ -21,7 +21,7 @@ from serving.scorer.document import read_files
 from training import registry, tracking
 from training.command_line import parse
 from training.compiling import compile_verified
-from training.config import ReproduceConfig, TrainConfig, refuse_masked
+from training.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
@@ -40,9 +40,10 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
     NotOurs, WrongFiles
         The version's run lacks what is needed, or its files are not those that were registered.
     """
-    with tracking.open_run(must_exist=True) as run:
-        version = registry.version(config.name, config.version)
-        recorded = version.verified_digest()
+    tracking.check_tracking(must_exist=True)
+    version = registry.version(config.name, config.version)
+    recorded = version.verified_digest()
+    with tracking.open_run(config.name, job_of(config)) as run:
         rows, seed = _rows_of_then(version, config, say)
         with tempfile.TemporaryDirectory() as folder:
             digest = _rebuild(version, rows, Path(folder), seed=seed)

@@ -1,6 +1,6 @@
 """One training as one MLflow run: opened, filled and closed here.
 
-`mlflow run` opens the run and hands its id over; a direct `python -m training` opens its own.
+Which experiment it is kept in, and what becomes of the run that `mlflow run` opened, `training.places` says.
 Nothing here decides anything. Whatever goes wrong, the run ends FAILED (KILLED when
 interrupted) with the reason as the tag `slipway.reason`.
 """
@@ -8,7 +8,6 @@ interrupted) with the reason as the tag `slipway.reason`.
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sqlite3
 import subprocess
@@ -28,6 +27,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 
 from data.redaction import MASK, addresses_around, redact, redact_address
+from training import places
 from training.errors import TrackingUnavailable
 from training.processes import is_gone, this_process
 
@@ -52,7 +52,7 @@ class Run:
 
     run_id: str
     experiment_id: str
-    opened_by_mlflow: bool
+    has_params: bool = False
 
     @property
     def page(self) -> str:
@@ -82,14 +82,15 @@ class Run:
 
     def log_config(self, params: Mapping[str, str]) -> None:
         """Log the parameters as asked, unless `mlflow run` has done so: logging one again would raise."""
-        if not self.opened_by_mlflow:
+        if not self.has_params:
             self.log(params=params)
 
     def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
         """Log a finished child run."""
         tags = {PROCESS_TAG: this_process()}
-        with mlflow.start_run(run_name=name, nested=True, tags=tags) as child:
-            Run(child.info.run_id, self.experiment_id, opened_by_mlflow=False).log(metrics, params)
+        place = self.experiment_id
+        with mlflow.start_run(run_name=name, nested=True, tags=tags, experiment_id=place) as child:
+            Run(child.info.run_id, place).log(metrics, params)
 
     def log_figures(self, figures: Mapping[str, Figure]) -> None:
         """Log figures as `plots/<name>.png`."""
@@ -154,21 +155,20 @@ def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @contextmanager
-def open_run(*, must_exist: bool = False) -> Iterator[Run]:
-    """Open the run that `mlflow run` made, or a new one, and close it with what came of it.
+def open_run(model: str, job: str) -> Iterator[Run]:
+    """Open a run for a job about a model, and close it with what came of it.
 
     Raises
     ------
-    TrackingUnavailable
+    TrackingUnavailable, ExperimentDeleted
         No run can be recorded; nothing has been done yet.
     """
-    check_tracking(must_exist=must_exist)
-    opened_by_mlflow = "MLFLOW_RUN_ID" in os.environ
+    check_tracking()
     try:
-        active = mlflow.start_run()
+        begun = places.begin(model, job)
     except (MlflowException, OSError) as error:
         raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
-    run = Run(active.info.run_id, active.info.experiment_id, opened_by_mlflow)
+    run = Run(begun.run_id, begun.experiment_id, begun.has_params)
     try:
         run.log(tags={PROCESS_TAG: this_process()})
         _open_on_runs(run.experiment_id)
@@ -178,9 +178,9 @@ def open_run(*, must_exist: bool = False) -> Iterator[Run]:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else str(error) or type(error).__name__
         run.log(tags={"slipway.reason": redact(reason, *_addresses())[:5000], "slipway.decision": "none"})
-        mlflow.end_run("KILLED" if killed else "FAILED")
+        begun.end("KILLED" if killed else "FAILED")
         raise
-    mlflow.end_run("FINISHED")
+    begun.end("FINISHED")
 
 
 def _close_abandoned(run: Run) -> None:
@@ -237,12 +237,16 @@ READINGS = ("read", "missing", "decimal")
 def recorded_params(run_id: str) -> dict[str, str]:
     """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted."""
     params = mlflow.MlflowClient().get_run(run_id).data.params
-    plain = {name: " ".join(shlex.split(value)) for name, value in params.items() if name in ADDRESS}
-    quoted = {name: value for name, value in params.items() if name in READINGS}
-    return plain | {
-        name: " ".join(shlex.split(value)) if value[:1] == value[-1:] == "'" else value
-        for name, value in quoted.items()
-    }
+    return {name: _unquoted(value) for name, value in params.items() if name in ADDRESS + READINGS}
+
+
+def _unquoted(value: str) -> str:
+    """Undo `shlex.quote`, which `mlflow run` applies; a text with quotes of its own, as we log it, stays."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        return value
+    return words[0] if len(words) == 1 and shlex.quote(words[0]) == value else value
 
 
 def recorded_tags(run_id: str) -> dict[str, str]:

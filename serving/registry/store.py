@@ -451,16 +451,3 @@ def _is_whole(place: Path, files: str | None) -> bool:
             logger.warning("cache entry %s is broken (%s), it is fetched again", place.name[:18], error)
             shutil.rmtree(place, ignore_errors=True)
     return place.is_dir()
-
-
-def record_refusal(reason: str) -> None:
-    """Write why a command was refused on the run that `mlflow run` opened for it, if there is one."""
-    run_id = os.environ.get("MLFLOW_RUN_ID")
-    if not run_id:
-        return
-    import mlflow  # noqa: PLC0415 - see above
-
-    try:
-        mlflow.MlflowClient().set_tag(run_id, "slipway.reason", redact(reason, *addresses_around())[:5000])
-    except (mlflow.exceptions.MlflowException, OSError) as error:
-        logger.warning("run %s: its reason could not be recorded: %s", run_id, error)

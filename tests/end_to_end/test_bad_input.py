@@ -59,7 +59,8 @@ def test_a_bad_table_is_refused_and_the_champion_stays(
     client = mlflow.MlflowClient()
     assert [str(version.version) for version in client.search_model_versions("name = 'houses'")] == ["1"]
     assert str(client.get_model_version_by_alias("houses", "champion").version) == "1"
-    run = client.search_runs(["0"], "attributes.status = 'FAILED'")[0]
+    place = client.get_experiment_by_name("houses").experiment_id
+    run = client.search_runs([place], "attributes.status = 'FAILED'")[0]
     assert says in run.data.tags["slipway.reason"]
 
 

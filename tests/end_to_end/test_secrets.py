@@ -99,7 +99,7 @@ def test_a_password_in_the_tracking_address_is_printed_nowhere(
     assert [each.returncode for each in gone] == [2, 2, 2], [each.stderr for each in gone]
     assert_no_secret(workspace, *gone)
     monkeypatch.setattr("mlflow.get_tracking_uri", lambda: f"http://bob:{SECRET}@tracking:5000")
-    page = Run("r", "7", opened_by_mlflow=True).page
+    page = Run("r", "7").page
     assert page == "http://tracking:5000/#/experiments/7?workflowType=machine_learning"
     recorded(
         "security",

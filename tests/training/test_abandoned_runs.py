@@ -17,7 +17,7 @@ from training.processes import is_gone, this_process
 KILLED = """
 import os, signal
 from training import tracking
-with tracking.open_run() as run:
+with tracking.open_run("houses", "train houses") as run:
     print(run.run_id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -30,6 +30,7 @@ def test_the_next_training_closes_the_run_of_a_killed_one(tracking: Workspace) -
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr
     killed, client = done.stdout.strip(), mlflow.MlflowClient()
+    place = client.get_run(killed).info.experiment_id
     boot, space, number, started = this_process().split()
     others = {
         "this one": this_process(),
@@ -39,12 +40,12 @@ def test_the_next_training_closes_the_run_of_a_killed_one(tracking: Workspace) -
         "not ours": "at work",
     }
     left = {
-        each: client.create_run("0", tags={"slipway.process": process}).info.run_id
+        each: client.create_run(place, tags={"slipway.process": process}).info.run_id
         for each, process in others.items()
     }
-    plain = client.create_run("0").info.run_id
-    reused = client.create_run("0", tags={"slipway.process": f"{boot} {space} {number} {int(started) - 1}"})
-    with module.open_run() as run:
+    plain = client.create_run(place).info.run_id
+    reused = client.create_run(place, tags={"slipway.process": f"{boot} {space} {number} {int(started) - 1}"})
+    with module.open_run("houses", "train houses") as run:
         state = {each: client.get_run(each) for each in (killed, reused.info.run_id, plain, *left.values())}
         assert client.get_run(run.run_id).info.status == "RUNNING"
     assert [state[each].info.status for each in (killed, reused.info.run_id)] == ["KILLED"] * 2
