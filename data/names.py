@@ -8,10 +8,12 @@ anything is for `data.checks`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+QUOTES = "'\"`"
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 NAMED_BY_PLACE = re.compile(r"column \d+_*|Unnamed: \d+(_level_\d+)?|\.\.\.\d+|X\.?\d*")
@@ -33,6 +35,22 @@ def named(header: Sequence[str]) -> list[str]:
             taken.add(name)
         names.append(name)
     return names
+
+
+def matching(word: str, names: Iterable[str]) -> str:
+    """Return the column that a person means: quotes and blanks at the ends do not count where one name is left.
+
+    >>> matching("'Sale Price'", ["Lot", "Sale Price "]), matching("lot", ["Lot"]), matching("a", ["a ", " a"])
+    ('Sale Price ', 'lot', 'a')
+    """
+    known = list(names)
+    bare = word.strip()
+    bare = bare[1:-1] if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in QUOTES else bare
+    for meant in (word, word.strip(), bare):
+        if meant in known:
+            return meant
+    found = [name for name in known if name.strip() == bare.strip()]
+    return found[0] if len(found) == 1 else word
 
 
 def why_no_feature(name: str, numbers: NDArray[np.float64] | None) -> str:

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,8 @@ from serving.rows.coercion import Fault, Packed, pack_arrow
 from serving.scorer.scoring import Scorer
 
 PREDICTION = "prediction"
-LOWER, UPPER = "lower", "upper"
+ADDED = (PREDICTION, "lower", "upper")
+"""The columns that the output has beside the input's."""
 SHOWN_FAULTS = 20
 
 
@@ -51,12 +52,15 @@ class Report:
         From opening the input to closing the output.
     unseen : dict of column to count
         Categories that training did not see, scored as unknown.
+    names : tuple of str
+        Of the columns of the prediction and its interval; see `names_beside`.
     """
 
     rows: int = 0
     unscored: int = 0
     seconds: float = 0.0
     unseen: dict[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ADDED
 
 
 def score_file(
@@ -101,6 +105,7 @@ def score_file(
                 if not faults.fatal:
                     writer.write(_with_predictions(batch, scorer, packed, typed=typed, coverage=coverage))
                 _count(report, packed)
+                report.names = names_beside(batch.schema.names)
                 on_rows(report.rows)
         faults.raise_if_fatal()
         if not report.rows:
@@ -117,20 +122,34 @@ def _with_predictions(
 ) -> pa.RecordBatch:
     """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
     if coverage is None:
-        added = {PREDICTION: scorer.predict(packed.matrix)}
+        found = [scorer.predict(packed.matrix)]
     else:
         bounds = scorer.predict_interval(packed.matrix, coverage)
-        added = {PREDICTION: bounds.predictions, LOWER: bounds.lower, UPPER: bounds.upper}
-    if taken := sorted(added.keys() & set(batch.schema.names)):
-        raise BadOutput(reason=f"the input has a column {taken[0]!r}", repair="rename it")
+        found = [bounds.predictions, bounds.lower, bounds.upper]
     columns, names = list(batch.columns), list(batch.schema.names)
     if typed and packed.faulty is None:
         for place, column in enumerate(scorer.schema.columns):
             if column.kind == "number":
                 values = packed.matrix[:, place]
                 columns[names.index(column.name)] = pa.array(values, mask=np.isnan(values))
-    new = [pa.array(values, mask=packed.faulty) for values in added.values()]
-    return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *added])
+    new = [pa.array(values, mask=packed.faulty) for values in found]
+    return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *names_beside(names)[: len(new)]])
+
+
+def names_beside(names: Sequence[str]) -> tuple[str, ...]:
+    """Return what the columns of a prediction and its interval are called beside these: numbered where one is taken.
+
+    Capitals do not tell them apart: databases do not, either.
+
+    >>> names_beside(["x", "Lower"])
+    ('prediction_2', 'lower_2', 'upper_2')
+    """
+    ours: tuple[str, ...] = ADDED
+    taken, number = {name.casefold() for name in names}, 1
+    while taken & set(ours):
+        number += 1
+        ours = tuple(f"{name}_{number}" for name in ADDED)
+    return ours
 
 
 def _count(report: Report, packed: Packed) -> None:
@@ -328,6 +347,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     rate = report.rows / report.seconds
     print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
+    if report.names != ADDED:
+        print(f"  columns   the input has such names: ours are {', '.join(report.names)}")
     if report.unscored:
         print(f"  warning   {report.unscored:,} rows could not be used and have no prediction")
     given_run.done(job)

@@ -39,6 +39,7 @@ from training.errors import CannotAdopt, TrainingError
 from training.evaluation import Scores, score
 from training.inspection import say_readings
 from training.markdown import plain
+from training.named_columns import as_named
 from training.pipeline import Job, Outcome, Rows, Say, conclude, judge, refuse_mistyped, register
 from training.reading import open_table
 from training.transformers import CategoryText
@@ -57,7 +58,8 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)
-        table, checked = check(config, say)
+        config, table, checked = check(config, say)
+        job = replace(job, config=config)
         digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
         model = load(config.path, digest, say)
         rows = describe_rows(config, checked, model, fingerprint(table))
@@ -72,16 +74,17 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
 
 
-def check(config: AdoptConfig, say: Say) -> tuple[Table, Checked]:
-    """Return the table and its rows with an outcome, before anything of the model's is run."""
+def check(config: AdoptConfig, say: Say) -> tuple[AdoptConfig, Table, Checked]:
+    """Return what was asked, with the table's names, the table, and its rows with an outcome; no model is run."""
     table = load_table(open_table(config, say), config.asked)
+    config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
     say_readings(table, say)
     mentioned = {"unit": [column for column, _ in config.units]}
     checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
-    return table, checked
+    return config, table, checked
 
 
 def load(path: Path, digest: str, say: Say) -> Any:

@@ -21,6 +21,7 @@ from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
 from data.wild import wild, years
 from training.config import CheckConfig, TrainConfig
+from training.named_columns import as_named
 from training.reading import open_table
 
 STRICT = " (exclude what is not known when you predict, or pass strict=false)"
@@ -37,6 +38,7 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     path = Path(config.contract) if config.contract else None
     promised = contract.read(path) if path and path.exists() else None
     table = load_table(open_table(config, say), asked_of(config.asked, promised))
+    config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
     say_readings(table, say)
     target = config.target or (promised.target if promised else "")
@@ -144,6 +146,7 @@ def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract |
             f"{config.contract}`",
         )
     promised = contract.read(path)
+    config = as_named(config, promised.columns)
     if promised.target not in ("", config.target):
         raise ContractError(
             where=promised.where,

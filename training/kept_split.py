@@ -20,10 +20,17 @@ from serving.errors import ServingError
 from training import registry
 from training.config import TrainConfig
 from training.errors import SplitChanged, TrainingError
+from training.named_columns import as_named
 
 
-def load_split(config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED) -> tuple[Table, SplitRule]:
-    """Read a table for a training of a name, and return it with the rule that its rows are split by.
+def load_split(
+    config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
+) -> tuple[TrainConfig, Table, SplitRule]:
+    """Read a table for a training of a name.
+
+    Returns
+    -------
+    The training with its columns as the table names them, the table, and the rule that its rows are split by.
 
     Raises
     ------
@@ -35,7 +42,8 @@ def load_split(config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
     versions = _split_versions(config.name)
     if not versions:
         table = load_kept(source, {}, asked)
-        return table, _with_kinds(asked_rule(config, table), table, {}, values="alike")
+        config = as_named(config, table.names)
+        return config, table, _with_kinds(asked_rule(config, table), table, {}, values="alike")
     stored = versions[-1].split
     kinds = stored.kinds or _kinds_of(versions[-1])
     table = load_kept(source, kinds, _as_before(asked, versions[-1]))
@@ -48,12 +56,13 @@ def load_split(config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
             name=config.name,
             columns=table.names,
         )
+    config = as_named(config, table.names)
     wanted = asked_rule(config, table)
     if not _is_same(config, wanted, stored):
         raise SplitChanged(
             name=config.name, version=versions[0].number, stored=str(stored), asked=str(wanted)
         )
-    return table, _with_kinds(stored, table, kinds, values=stored.values)
+    return config, table, _with_kinds(stored, table, kinds, values=stored.values)
 
 
 def asked_rule(config: TrainConfig, table: Table) -> SplitRule:

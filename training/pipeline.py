@@ -132,7 +132,7 @@ def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
         job = Job(config, run, say, watch)
         if config.promote == "auto":
             ledger.settle(config.name)  # a broken ledger is told before the work, not after it
-        rows = prepare(job, agreed)
+        job, rows = prepare(job, agreed)
         choice = search(job, rows)
         evaluation = evaluate(rows, choice)
         assessment = assess(rows, choice, evaluation, seed=config.seed)
@@ -154,20 +154,20 @@ def refuse_mistyped(config: TrainConfig) -> None:
         open_table(config, lambda *_: None)
 
 
-def prepare(job: Job, agreed: Contract | None) -> Rows:
-    """Load, check and split the table, and describe its training rows."""
+def prepare(job: Job, agreed: Contract | None) -> tuple[Job, Rows]:
+    """Load, check and split the table, and describe its training rows; the job's columns are named as there."""
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
     asked = inspection.asked_of(config.asked, agreed)
-    table, rule = load_split(config, open_table(config, say, last_params(config.name)), asked)
+    config, table, rule = load_split(config, open_table(config, say, last_params(config.name)), asked)
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
     inspection.say_readings(table, say)
     if agreed:
         inspection.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
-    return arrange(table, rule, config, say)
+    return replace(job, config=config), arrange(table, rule, config, say)
 
 
 def last_params(name: str) -> Mapping[str, str]:
@@ -183,7 +183,10 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
         target=config.target,
         exclude=config.exclude,
         reserved={f"{rule.method} split": rule.reserved},
-        mentioned={"unit": [column for column, _ in config.units]},
+        mentioned={
+            "unit": [column for column, _ in config.units],
+            "monotonic": [column for column, _ in config.monotonic],
+        },
     )
     split = split_table(checked.table, rule)
     schema, dropped = _describe_training(checked, split, config)

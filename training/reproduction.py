@@ -24,6 +24,7 @@ from training.compiling import compile_verified
 from training.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build
+from training.named_columns import as_named
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
 from training.reading import open_table
 
@@ -79,7 +80,7 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
             where=table.where, name=version.name, version=version.number, found=found, recorded=recorded
         )
     say("read", f"{len(table):,} rows from {table.where}, the same as then")
-    return arrange(table, version.split, asked, say), asked.seed
+    return arrange(table, version.split, as_named(asked, table.names), say), asked.seed
 
 
 def _recorded_config(version: registry.Version, command: str) -> TrainConfig:

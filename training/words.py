@@ -65,14 +65,22 @@ def moment(word: str) -> datetime:
 
 
 def columns(word: str) -> tuple[str, ...]:
-    """Split at commas; a name that holds one is quoted as in CSV."""
-    return tuple(name.strip() for name in next(csv.reader([word], skipinitialspace=True), []) if name.strip())
+    """Split at commas; a name that holds one, or a line break, is quoted as in CSV."""
+    try:
+        names = next(csv.reader([word], skipinitialspace=True), [])
+    except csv.Error:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} has a line break: put the name in double quotes"
+        ) from None
+    return tuple(name for name in names if name.strip())
 
 
 def joined(names: Sequence[str]) -> str:
-    """Write what `columns` reads back: a name that holds a comma or a quote is quoted."""
+    """Write what `columns` reads back: names are quoted where one needs it."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(names)
+    odd = any(name != name.strip() or not name.isprintable() for name in names)
+    writer = csv.writer(line, lineterminator="", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
+    writer.writerow(names)
     return line.getvalue()
 
 
@@ -119,7 +127,7 @@ def units(word: str) -> tuple[tuple[str, str], ...]:
     for column, equals, unit in pairs:
         if not (column and equals and unit):
             raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
-    return tuple((column.strip(), unit.strip()) for column, _, unit in pairs)
+    return tuple((column, unit.strip()) for column, _, unit in pairs)
 
 
 def readings(word: str) -> tuple[tuple[str, str], ...]:

@@ -86,11 +86,16 @@ def test_twenty_faults_are_shown_and_all_are_counted(scorer: Scorer, tmp_path: P
     assert (tmp_path / "out.csv").read_text() == "the output of an earlier job\n"
 
 
-def test_a_column_called_prediction_is_not_overwritten(scorer: Scorer, tmp_path: Path) -> None:
-    """It may be the only copy of somebody's figures."""
-    flights().assign(prediction=1.0).to_csv(tmp_path / "in.csv", index=False)
-    with pytest.raises(BadOutput, match="the input has a column 'prediction': rename it"):
-        score_file(scorer, open_source(str(tmp_path / "in.csv")), tmp_path / "out.csv")
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_column_called_prediction_is_not_overwritten(scorer: Scorer, tmp_path: Path, ending: str) -> None:
+    """It may be the only copy of somebody's figures, or a feature; ours is numbered, and that is told."""
+    flights().assign(Prediction=1.0, lower_2="x").to_csv(tmp_path / "in.csv", index=False)
+    output = tmp_path / f"out.{ending}"
+    report = score_file(scorer, open_source(str(tmp_path / "in.csv")), output)
+    assert report.names[0] == "prediction_3"
+    scored = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
+    assert list(scored.columns)[-3:] == ["Prediction", "lower_2", "prediction_3"]
+    assert scored["Prediction"].astype(float).eq(1.0).all()
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ AREAS = [f"{row}.25" for row in range(300)]
 
 def first_split(folder: Path) -> Split:
     """What the first training makes of them."""
-    table, rule = load_split(CONFIG, source(folder, AREAS))
+    _, table, rule = load_split(CONFIG, source(folder, AREAS))
     return split_table(table, rule)
 
 
@@ -71,7 +71,7 @@ def test_a_retrain_reads_the_columns_as_the_first_training_did(
     registered(monkeypatch, before.rule.as_dict())
     with pytest.raises(OtherKind, match=r"houses\.csv, row 301: column 'area' is '12 km'"):
         load_split(CONFIG, source(tmp_path, [*AREAS, "12 km"]))
-    table, rule = load_split(CONFIG, source(tmp_path, [*AREAS, ""]))
+    _, table, rule = load_split(CONFIG, source(tmp_path, [*AREAS, ""]))
     np.testing.assert_array_equal(split_table(table, rule).sides[:300], before.sides)
 
 
@@ -90,7 +90,7 @@ def test_versions_from_before_kinds_take_them_from_their_schema(
     }
     gone = WrongFiles(name="houses", version="1", fault="gone")
     registered(monkeypatch, written, schema if with_schema else gone)
-    again, rule = load_split(CONFIG, source(tmp_path, AREAS))
+    _, again, rule = load_split(CONFIG, source(tmp_path, AREAS))
     np.testing.assert_array_equal(split_table(again, rule).sides, before.sides)
     assert rule.kinds == {"area": "number", "id": "number", "day": "datetime"}
     if with_schema:
@@ -117,8 +117,8 @@ def test_another_split_is_refused_with_the_version_that_began_it(
 ) -> None:
     """It would test the champion on rows that it was trained on; a default asks for nothing."""
     keyed = replace(CONFIG, key=("id",))
-    rule = load_split(keyed, source(tmp_path, AREAS))[1]
+    rule = load_split(keyed, source(tmp_path, AREAS))[2]
     registered(monkeypatch, rule.as_dict())
-    assert load_split(CONFIG, source(tmp_path, AREAS))[1].columns == ("id",)
+    assert load_split(CONFIG, source(tmp_path, AREAS))[2].columns == ("id",)
     with pytest.raises(SplitChanged, match="since version 1"):
         load_split(replace(CONFIG, key=("day",)), source(tmp_path, AREAS))

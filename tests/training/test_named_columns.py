@@ -1,0 +1,57 @@
+"""A column is found as a person writes its name: with quotes, without the blank that Excel left at its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from data.names import matching
+from training.command_line import parse
+from training.config import CheckConfig, TrainConfig
+from training.named_columns import as_named
+from training.words import columns, joined
+
+NAMES = ["Sale Price ", " Lot", "it's", "'quoted'", "a", "a ", "b ", " b", "x,y", "x\ny", 'say "hi"']
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("Sale Price", "Sale Price "),
+        ("'Sale Price'", "Sale Price "),
+        ('"Sale Price "', "Sale Price "),
+        ("`Lot`", " Lot"),
+        ("it's", "it's"),
+        ("'quoted'", "'quoted'"),
+        ("quoted", "quoted"),  # its quotes are part of the name
+        ("a", "a"),
+        ("a ", "a "),
+        ("b", "b"),  # two have it: neither is meant
+        ("sale price", "sale price"),
+        ("'", "'"),
+    ],
+)
+def test_the_one_name_that_is_meant_is_found(word: str, meant: str) -> None:
+    """Only where it is unique; else the refusal names the nearest."""
+    assert matching(word, NAMES) == meant
+
+
+def test_each_parameter_that_names_a_column_is_read_so() -> None:
+    """Target, exclude, key, units, monotonic and the split's column."""
+    words = ["--target", "'Sale Price'", "--exclude", "Lot,'it's'", "--units", "Sale Price = EUR,Lot=m²"]
+    words += ["--monotonic", "Lot=+", "--split", "group", "--group_column", '"Lot"', "--name", "h"]
+    asked = parse(["train", "--data", "h.csv", *words])
+    assert isinstance(asked, TrainConfig)
+    found = as_named(asked, NAMES)
+    assert (found.target, found.exclude, found.split_by) == ("Sale Price ", (" Lot", "it's"), " Lot")
+    assert found.units == (("Sale Price ", "EUR"), (" Lot", "m²"))
+    assert found.monotonic == ((" Lot", 1),)
+    keyed = parse(["train", "--data", "h.csv", "--target", "a", "--key", "'Lot','Sale Price'", "--name", "h"])
+    assert isinstance(keyed, TrainConfig)
+    assert as_named(keyed, NAMES).key == (" Lot", "Sale Price ")
+    assert as_named(CheckConfig("h.csv", time_column="Lot"), NAMES).time_column == " Lot"
+
+
+@pytest.mark.parametrize("names", [tuple(NAMES), ("a",), (), ("x\ny", "z"), (" ", "b")[1:]])
+def test_names_are_written_so_that_they_are_read_back(names: tuple[str, ...]) -> None:
+    """`reproduce` reads the recorded command."""
+    assert columns(joined(names)) == names
