@@ -320,6 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         asked = _asked(arguments)
         job = f"score {Path(redact_address(asked.input)).name} by {asked.name}"
+        given_run.began(job)
         output = check_output(asked.output)
         with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)

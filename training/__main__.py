@@ -51,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         send_chatter_to_log()
         config = parse(arguments)
         job = job_of(config)
+        given_run.began(job)
         code = run(config)
     except KeyboardInterrupt:
         print("interrupted: nothing was registered after this line", file=sys.stderr)

@@ -27,6 +27,9 @@ EMPTY_TAG = "slipway.empty"
 PATIENCE_MS = 60_000
 """After its end, in which `mlflow run` writes on it."""
 
+BEGINS_WITHIN_MS = 3_600_000
+"""The longest that `mlflow run` may take for an environment; a run whose command has not begun by then never will."""
+
 logger = logging.getLogger("serving")
 
 
@@ -38,6 +41,11 @@ def run_id() -> str:
 def is_chosen(experiment_id: str) -> bool:
     """Return whether somebody named the experiment that MLflow has opened a run in."""
     return experiment_id != DEFAULT_EXPERIMENT or bool(os.environ.get("MLFLOW_EXPERIMENT_NAME"))
+
+
+def began(job: str) -> None:
+    """Name the run after what it is for, and close those whose commands never began."""
+    _try(lambda client: _begin(client, run_id(), job))
 
 
 def done(job: str) -> None:
@@ -71,6 +79,19 @@ def delete_empty(client: Any) -> None:
     for run in client.search_runs([DEFAULT_EXPERIMENT], words, max_results=100):
         if (run.info.end_time or latest) < latest:
             client.delete_run(run.info.run_id)
+
+
+def _begin(client: Any, given: str, job: str) -> None:
+    _tag(client, given, tags_of(job))
+    opened = client.get_run(given)
+    source, latest = opened.data.tags.get("mlflow.source.name"), opened.info.start_time - BEGINS_WITHIN_MS
+    for run in client.search_runs([opened.info.experiment_id], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        is_ours = "mlflow.project.entryPoint" in tags and tags.get("mlflow.source.name") == source
+        if is_ours and JOB_TAG not in tags and run.info.start_time < latest:
+            reason = "its command never began: mlflow run could not make the environment, or was stopped"
+            client.set_tag(run.info.run_id, "slipway.reason", reason)
+            client.set_terminated(run.info.run_id, "FAILED")
 
 
 def _tag(client: Any, given: str, tags: Mapping[str, str]) -> None:

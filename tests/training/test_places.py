@@ -126,6 +126,28 @@ def test_a_run_that_has_just_ended_is_left_to_mlflow_run(given: Run) -> None:
     mlflow.MlflowClient().set_terminated(given.info.run_id, "FINISHED")
 
 
+def test_runs_whose_command_never_began_are_closed(given: Run) -> None:
+    """`mlflow run` without conda leaves one RUNNING for ever; what may be at work, or is another project's, stays."""
+    client, now = mlflow.MlflowClient(), given.info.start_time
+    ours, long_ago = dict(given.data.tags), now - 2 * 3_600_000
+
+    def opened(start: int, tags: dict[str, str]) -> Run:
+        return client.create_run("0", start_time=start, tags=tags)
+
+    never = opened(long_ago, ours)
+    others = [
+        opened(now - 60_000, ours),
+        opened(long_ago, ours | {"slipway.job": "score all.csv by houses"}),
+        opened(long_ago, ours | {"mlflow.source.name": "another project"}),
+        opened(long_ago, {"mlflow.source.name": "slipway"}),
+    ]
+    given_run.began("check houses.csv")
+    assert again(never).info.status == "FAILED"
+    assert "never began" in again(never).data.tags["slipway.reason"]
+    assert [again(run).info.status for run in others] == ["RUNNING"] * 4
+    assert again(given).info.run_name == "check houses.csv"
+
+
 def test_a_check_that_was_refused_is_named_with_its_reason(
     given: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
