@@ -193,7 +193,7 @@ def _refuse_uneven(found: Reading, where: str) -> None:
     counts = [len(record.cells) for record in found.records[found.titles :]]
     width = counts[-1]
     above = len(counts) - next((n for n, each in enumerate(reversed(counts)) if each != width), len(counts))
-    if width <= found.width or not above or len(counts) - above < FEWEST_EVEN:
+    if width <= found.width or not above or len(counts) - above < max(FEWEST_EVEN, above):
         return
     rows = [record.cells for record in found.records[found.titles + above :]]
     if above == 1 and found.separator == "," and all(map(_has_split_number, rows)):
@@ -217,7 +217,7 @@ def _has_split_number(cells: Sequence[str]) -> bool:
 
 def _refuse_blanks(text: bytes, found: Reading, where: str) -> None:
     """Raise UnreadableSource where blanks stand between the columns, mostly of numbers, and nothing else does."""
-    if found.width > 2:
+    if found.width > 2 or (found.width == 2 and found.separator != "\t"):
         return
     lines = [line for line in text.splitlines()[:HEAD_LINES] if line.strip()]
     words = [_BLANK_WORD.findall(line.decode("utf-8", errors="replace")) for line in lines]

@@ -126,6 +126,7 @@ def test_what_is_not_certain_is_refused_with_the_way_out(content: str, says: str
 @pytest.mark.parametrize(
     "content",
     [
+        "a place,to b c\n52.5 13.4,48.1 11.6\n52.5 13.4,48.1 11.6\n",
         "country,2019,2020\nDE,0.5,0.6\nFR,0.4,0.5\n",
         "x,y\n1,2\n",
         "name,town\na,b\n",
@@ -169,6 +170,8 @@ def test_a_quote_that_swallows_rows_has_its_line_below_comments(tmp_path: Path) 
     """Lines count from the top of the file, whatever stands above the header."""
     with pytest.raises(BrokenQuote, match="line 5: the quote that opens here never closes"):
         opened(tmp_path, '# a\n# b\nx,y\n1,2\n3,"5 inch\n4,5\n').read()
+    with pytest.raises(BrokenLine, match="line 4: has 3 fields, the header has 2"):
+        opened(tmp_path, "x,y\n1,2\n3,4\n5,6,7\n5,6,7\n").read()
     with pytest.raises(BrokenLine, match="line 4: has 3 fields, the header has 2"):
         opened(tmp_path, "sep=;\nx;y\n1;2\n3;4;5\n1;2\n").read()
 
