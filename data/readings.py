@@ -114,7 +114,7 @@ class Reading:
     @cached_property
     def sentinels(self) -> tuple[float, ...]:
         """The numbers among the missing values of a column of numbers."""
-        found = map(_number_of, self.missing) if self.form in ("number", "duration") else ()
+        found = map(number_of, self.missing) if self.form in ("number", "duration") else ()
         return tuple(value for value in found if value is not None)
 
     @cached_property
@@ -148,7 +148,7 @@ class Reading:
         if not text or text in self.words:
             return ""
         plain = self._read(text)
-        return "" if plain and self.sentinels and _number_of(plain) in self.sentinels else plain
+        return "" if plain and self.sentinels and number_of(plain) in self.sentinels else plain
 
     def written(self, plain: str) -> str:
         """Return a plain number as this reading needs it in a text file; anything else as it is."""
@@ -281,7 +281,8 @@ def plain_texts(array: Any, reading: Reading) -> tuple[Any, NDArray[np.bool_]]:
     return plain, refused[places]
 
 
-def _number_of(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """Return the number that a plain text says, None for another text."""
     try:
         return float(text.replace(MINUS, "-"))
     except ValueError:

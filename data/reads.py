@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from data.cells import LOOKED_AT, is_worth_a_look, look, word_of
 from data.errors import MissingColumn, UnusableColumn
 from data.looks import NO_WISH, Look, Wish, wish_of
-from data.readings import SPACES, Form, Reading, is_currency, plain_texts
+from data.readings import SPACES, Form, Reading, is_currency, number_of, plain_texts
 
 SHOWN = 3
 """Cells that a line names."""
@@ -114,6 +114,14 @@ class _Column:
     is_named: bool
     words: tuple[str, ...]
 
+    def words_for(self, form: Form) -> tuple[str, ...]:
+        """Return what is missing here: a number is only where numbers are, or where it stands as a word."""
+        if form in ("number", "duration") or self.cells is None:
+            return self.words
+        trimmed = pc.utf8_trim(self.cells, SPACES + "\r\n")
+        present = set(pc.unique(trimmed).to_pylist()) if any(map(number_of, self.words)) else set()
+        return tuple(word for word in self.words if word in present or number_of(word) is None)
+
     def look(self, *, decimal: str = "") -> Look:
         return look(_counted(self.cells, self.words), self.wish, decimal=decimal)
 
@@ -153,7 +161,8 @@ def settle(
             again = len(found.readings) > 1 and decimal
             _settle(settled, column, column.look(decimal=decimal) if again else found)
         elif column.words and column.kind:
-            _keep(settled, column, Reading(_form_of(column.kind), missing=column.words))
+            form = _form_of(column.kind)
+            _keep(settled, column, Reading(form, missing=column.words_for(form)))
     return settled
 
 
@@ -240,7 +249,8 @@ def _settle(settled: Settled, column: _Column, found: Look) -> None:
     if not found.readings:
         _settle_text(settled, column)
         return
-    reading = replace(found.readings[0], missing=tuple(dict.fromkeys([*column.words, *found.gaps])))
+    words = column.words_for(found.readings[0].form)
+    reading = replace(found.readings[0], missing=tuple(dict.fromkeys([*words, *found.gaps])))
     if found.misfits:
         if not column.wish.others_missing or len(found.misfits) > MOST_WORDS:
             settled.doubts[name] = _dirty(column, found)
@@ -261,7 +271,7 @@ def _settle_text(settled: Settled, column: _Column) -> None:
         repair = f"say something else, such as read={name}:text or read={name}:decimal-point"
         settled.doubts[name] = UnusableColumn(column=name, found=found, repair=repair)
     elif column.words or wish.form:
-        _keep(settled, column, Reading("text", missing=column.words))
+        _keep(settled, column, Reading("text", missing=column.words_for("text")))
 
 
 def way_out(name: str, cells: Iterable[object]) -> str:

@@ -161,6 +161,13 @@ def test_words_are_missing_in_all_columns_or_in_one(tmp_path: Path) -> None:
     assert np.isnan(one.numbers("x")[2])
 
 
+def test_a_number_is_missing_only_where_numbers_are(tmp_path: Path) -> None:
+    """A column of dates or words has nothing to do with -200, and is not said to."""
+    table = load(tmp_path, Asked(missing=("-200", "?")), y=Y, c=["a", "b"], d=["31.12.2024"], e=["-200", "a"])
+    said = {name: reading.missing for name, reading in table.readings.items()}
+    assert said == {"y": ("-200", "?"), "c": ("?",), "d": ("?",), "e": ("-200", "?")}
+
+
 def test_a_number_that_is_missing_may_be_written_in_any_way(tmp_path: Path) -> None:
     """UCI's AirQuality has -200 and -200,0."""
     table = load(tmp_path, Asked(missing=("-200",)), y=Y, x=["1,5", "-200,0", "-200", "2"])
