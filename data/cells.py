@@ -32,23 +32,24 @@ PAIRS: tuple[tuple[str, str], ...] = (
 """Words for true and false, in small letters."""
 
 
-def look(texts: Mapping[str, int], wish: Wish = NO_WISH, *, decimal: str = "") -> Look:
-    """Find what a column's texts, and how often each stands there, may be.
-
-    `decimal` is the mark of the file's other columns, or what the user says of all.
-    """
+def look(texts: Mapping[str, int], wish: Wish = NO_WISH) -> Look:
+    """Find what a column's texts, and how often each stands there, may be."""
     gaps = tuple(text for text in texts if text in GAPS)
     cells = {text: count for text, count in texts.items() if text not in GAPS}
     if not cells or wish.form == "text":
         return Look(cells=cells)
     finders: dict[str, Callable[[], Look]] = {
-        "number": lambda: look_at_numbers(cells, gaps, wish, decimal),
+        "number": lambda: look_at_numbers(cells, gaps, wish),
         "duration": lambda: _duration(cells),
         "date": lambda: _dated(cells, wish),
         "boolean": lambda: _boolean(cells, asked=bool(wish.form)),
     }
     wanted = [wish.form] if wish.form else list(finders)
-    found = [each for each in (finders[form]() for form in wanted) if each.readings]
+    found: list[Look] = []
+    for form in wanted:
+        found += [each for each in [finders[form]()] if each.readings]
+        if found and not found[-1].misfits:
+            break
     whole = [each for each in found if not each.misfits]
     chosen = (whole or found or [Look()])[0]
     kept = chosen.gaps if chosen.readings and chosen.readings[0].form == "number" else gaps

@@ -75,6 +75,8 @@ class Look:
         Texts that the reading does not fit, where nearly all others do.
     decimal : str
         The decimal mark that it shows without doubt.
+    is_mixed : bool
+        Whether most large numbers have no mark at all, so that those of other columns say nothing about it.
     """
 
     readings: tuple[Reading, ...] = ()
@@ -82,6 +84,18 @@ class Look:
     gaps: tuple[str, ...] = ()
     misfits: tuple[str, ...] = ()
     decimal: str = ""
+    is_mixed: bool = False
+
+    def by(self, decimal: str) -> Look:
+        """Return the same with the decimal mark of the file's other columns, where that decides."""
+        fitting = [
+            reading for reading in self.readings if reading.decimal == decimal and reading.form == "number"
+        ]
+        if len(self.readings) < 2 or len(fitting) != 1 or self.is_mixed:
+            return self
+        cells = self.cells or {}
+        others = [text for text in self.misfits if text not in cells]
+        return replace(self, readings=tuple(fitting), misfits=(*best(cells, fitting).misfits, *others))
 
     def example(self) -> tuple[str, str, str]:
         """Return a text that two readings read differently, and what each makes of it."""
@@ -103,7 +117,11 @@ class Fit(NamedTuple):
 
 def best(cells: Mapping[str, int], readings: Iterable[Reading]) -> Fit:
     """Return the first of the readings that fit most cells."""
-    fits = [_fit(cells, reading) for reading in readings]
+    fits = []
+    for reading in readings:
+        fits.append(_fit(cells, reading))
+        if not fits[-1].misfits:
+            break
     return max(fits, key=lambda fit: fit.fitting)
 
 

@@ -40,7 +40,7 @@ _LOOSE = re.compile(
 _UNIT = re.compile(r"[^\W\d_°%‰\"][^\W_\d]{0,11}|[^\W\d_°‰µ\"'²³][^\d]{0,19}[23]?|[°‰µ%\"'].{0,6}")
 
 
-def look_at_numbers(cells: Mapping[str, int], gaps: tuple[str, ...], wish: Wish, decimal: str) -> Look:
+def look_at_numbers(cells: Mapping[str, int], gaps: tuple[str, ...], wish: Wish) -> Look:
     """Dashes in a column of money, which may be noughts, are misfits."""
     pieces = {text: found for text in cells if (found := _LOOSE.fullmatch(text))}
     if not pieces or any(_is_code(found["body"]) for found in pieces.values()):
@@ -50,7 +50,7 @@ def look_at_numbers(cells: Mapping[str, int], gaps: tuple[str, ...], wish: Wish,
     noughts = tuple(gap for gap in gaps if is_money and gap in DASHES)
     marks = {mark for found in pieces.values() for mark in GROUPS.findall(found["body"])}
     fits = [best(cells, _styles(shape, each, marks)) for each in (wish.decimal or ".,")]
-    decided = _decided(cells, fits, wish, decimal)
+    decided = _decided(cells, fits, wish)
     if not decided.readings:
         return decided
     gaps = tuple(gap for gap in gaps if gap not in noughts)
@@ -105,7 +105,7 @@ def _styles(shape: Reading, decimal: str, marks: set[str]) -> Iterator[Reading]:
             yield replace(shape, decimal=decimal, thousands=thousands)
 
 
-def _decided(cells: Mapping[str, int], fits: list[Fit], wish: Wish, decimal: str) -> Look:
+def _decided(cells: Mapping[str, int], fits: list[Fit], wish: Wish) -> Look:
     """Choose between a decimal point and a decimal comma, or neither."""
     good = likely(cells, fits)
     if not good:
@@ -119,10 +119,7 @@ def _decided(cells: Mapping[str, int], fits: list[Fit], wish: Wish, decimal: str
     parting = [fit for fit in good if fit.reading.thousands in (",", ".")]
     if parting and (wish.prefers_thousands or _parts_thousands(cells, parting[0].reading)):
         return Look((parting[0].reading,), misfits=parting[0].misfits, decimal=parting[0].reading.decimal)
-    for fit in good:
-        if fit.reading.decimal == decimal and not _are_mixed(cells):
-            return Look((fit.reading,), misfits=fit.misfits)
-    return Look((first.reading, second.reading), misfits=first.misfits)
+    return Look((first.reading, second.reading), misfits=first.misfits, is_mixed=_are_mixed(cells))
 
 
 def _are_mixed(cells: Iterable[str]) -> bool:

@@ -59,6 +59,9 @@ _DATES = {
     ),
     "ym": (r"(?P<y>\d{4})[-/](?P<m>\d{2})",),
 }
+_DATE_PATTERNS = {
+    order: tuple(re.compile(pattern, re.ASCII) for pattern in patterns) for order, patterns in _DATES.items()
+}
 _DURATION = re.compile(
     r"(?:(?P<d>\d+) ?(?:d|days?))?,? ?(?:(?P<h>\d+) ?(?:h|hrs?|hours?))?,? ?"
     r"(?:(?P<m>\d+) ?(?:m|mins?|minutes?))?,? ?(?:(?P<s>\d+) ?(?:s|secs?|seconds?))?",
@@ -291,8 +294,8 @@ def number_of(text: str) -> float | None:
 
 def _date(text: str, order: str) -> str | None:
     for kind in dict.fromkeys(("iso", order)):
-        for pattern in _DATES[kind]:
-            if found := re.fullmatch(pattern, text, re.ASCII):
+        for pattern in _DATE_PATTERNS[kind]:
+            if found := pattern.fullmatch(text):
                 return _iso(found.groupdict())
     return None
 

@@ -29,6 +29,9 @@ MOST_NAMES = 8
 MOST_WORDS = 100
 """Different cells of one column that `read=column:number` makes missing."""
 
+MANY = 3 * LOOKED_AT
+"""Different cells of one column."""
+
 _GROUPED = r"^[+-]?\d{1,3}(\.\d{3})*$"
 _WITH_POINT = r"^[+-]?\d*\.(\d{1,2}|\d{4,})$"
 
@@ -122,8 +125,14 @@ class _Column:
         present = set(pc.unique(trimmed).to_pylist()) if any(map(number_of, self.words)) else set()
         return tuple(word for word in self.words if word in present or number_of(word) is None)
 
-    def look(self, *, decimal: str = "") -> Look:
-        return look(_counted(self.cells, self.words), self.wish, decimal=decimal)
+    def look(self) -> Look:
+        """Look at all cells; at some of very many first, for words among which nothing else stands."""
+        counts = _counted(self.cells, self.words)
+        if len(counts) > MANY and not self.is_named:
+            some = Counter(text for text in _some(self.cells) if text in counts)
+            if not look(some, self.wish).readings:
+                return Look(cells=counts)
+        return look(counts, self.wish)
 
 
 def settle(
@@ -157,9 +166,7 @@ def settle(
             words = tuple(dict.fromkeys([*known.missing, *column.words]))
             _keep(settled, column, replace(known, missing=words))
         elif column.name in looks:
-            found = looks[column.name]
-            again = len(found.readings) > 1 and decimal
-            _settle(settled, column, column.look(decimal=decimal) if again else found)
+            _settle(settled, column, looks[column.name].by(decimal))
         elif column.words and column.kind:
             form = _form_of(column.kind)
             _keep(settled, column, Reading(form, missing=column.words_for(form)))
@@ -257,8 +264,7 @@ def _settle(settled: Settled, column: _Column, found: Look) -> None:
             return
         settled.warnings.append(_made_missing(column, found))
         reading = replace(reading, missing=(*reading.missing, *found.misfits))
-    if reading != Reading("number") or column.kind != "number":
-        settled.readings[name], settled.plain[name] = reading, plain_texts(column.cells, reading)[0]
+    _keep(settled, column, reading)
 
 
 def _settle_text(settled: Settled, column: _Column) -> None:

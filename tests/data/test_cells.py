@@ -16,7 +16,7 @@ from data.readings import SPACES, Reading, plain_texts
 
 def found(*texts: str, wish: str = "", decimal: str = "") -> list[str]:
     """The readings of a column that holds these texts, in words."""
-    looked = look(Counter(texts), wish_of(wish) if wish else NO_WISH, decimal=decimal)
+    looked = look(Counter(texts), wish_of(wish) if wish else NO_WISH).by(decimal)
     return [str(reading) for reading in looked.readings]
 
 

@@ -135,6 +135,14 @@ def test_dirty_cells_are_missing_where_the_user_says_so(tmp_path: Path) -> None:
     assert dirty(tmp_path, Asked(read=(("area", "text"),))).kinds["area"] == "category"
 
 
+def test_a_dash_among_amounts_is_not_made_missing_silently(tmp_path: Path) -> None:
+    """It may be nought; also where another column decides about the marks."""
+    cells = {"y": Y, "p": ["€1,234", "-", "€5"]}
+    assert "'-'" in str(load(tmp_path, **cells).doubts["p"])
+    table = load(tmp_path, Asked(missing=("p:-",)), **cells)
+    assert np.isnan(table.numbers("p")[:3]).tolist() == [False, True, False]
+
+
 def test_dirty_dates_and_amounts_stop_too(tmp_path: Path) -> None:
     """Not only plain numbers."""
     days = [f"{row % 28 + 1:02d}.01.2024" for row in range(ROWS)]
