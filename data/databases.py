@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from data import read_only
 from data.errors import EmptySource, UnreadableSource
+from data.names import named
 from data.opened import BATCH_ROWS, Source, refuse_duplicates
 from data.redaction import redact, redact_address
 
@@ -27,7 +28,7 @@ class SqlSource(Source):
         try:
             with read_only.connect(self.url, ahead=rows) as connection:
                 result = connection.execute(sqlalchemy.text(self.query))
-                names = list(result.keys())
+                names = named(list(result.keys()))
                 refuse_duplicates(self.where, names)
                 for block in result.partitions(rows):
                     columns = [pa.array(values) for values in zip(*block, strict=True)]

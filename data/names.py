@@ -1,8 +1,8 @@
 """What a column is called that has no name, and which columns only count the rows.
 
-A table that pandas, R or Excel wrote may begin with the rows' numbers under an empty header, or end in
-separators. Such columns get a name by their place, so that they can be talked about; whether they hold
-anything is for `data.checks`.
+A table that pandas, R or Excel wrote may begin with the rows' numbers under an empty header, or end in separators, and
+MLflow scores no column without a name. Such columns get a name by their place, so that they can be talked about;
+whether they hold anything is for `data.checks`. The names that people write are found here, too.
 """
 
 from __future__ import annotations

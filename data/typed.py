@@ -15,6 +15,7 @@ from data import packed
 from data.errors import UnreadableSource
 from data.headers import other_columns
 from data.joined import is_joined
+from data.names import named
 from data.opened import BATCH_ROWS, Source, refuse_duplicates, unreadable
 
 
@@ -29,7 +30,8 @@ class FileSource(Source):
         assert self.dataset is not None
         try:
             # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
-            yield from self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1)
+            for batch in self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1):
+                yield batch.rename_columns(named(batch.schema.names))
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self._place(), error) from error
 

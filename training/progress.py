@@ -7,6 +7,7 @@ A thread of its own writes, so that the seconds move while a model is fitted. St
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import threading
@@ -25,6 +26,9 @@ Describe = Callable[[float], str]
 
 Watch = Callable[[str, Describe], AbstractContextManager[None]]
 """Tells how far a step is, as long as the context lasts."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""What would break a line, or command a terminal."""
 
 
 def silent(_step: str, _describe: Describe) -> AbstractContextManager[None]:
@@ -95,4 +99,5 @@ class Console:
 
 
 def _line(step: str, outcome: str) -> str:
-    return f"  {step:<9} {outcome}"
+    """Return one line, whatever the names of columns hold: a line break is shown as what it is written as."""
+    return f"  {step:<9} {CONTROL.sub(lambda found: repr(found[0])[1:-1], outcome)}"

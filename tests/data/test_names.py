@@ -80,3 +80,12 @@ def test_numbers_with_a_name_stay_features(tmp_path: Path) -> None:
     """Only what has no name is taken for an index: a day's number may matter."""
     rows().assign(day=np.arange(60)).to_csv(tmp_path / "t.csv", index=False)
     assert "day" in checked(tmp_path / "t.csv").features
+
+
+def test_a_typed_file_or_a_query_has_no_nameless_column_either(tmp_path: Path) -> None:
+    """Pandas writes the name "" to Parquet; MLflow finds no column of that name when it scores."""
+    frame = pd.DataFrame({"": [1.0, 2.0], " ": [3.0, 4.0], "y": [5.0, 6.0]})
+    frame.to_parquet(tmp_path / "t.parquet", index=False)
+    assert load_table(open_source(str(tmp_path / "t.parquet"))).names == ["column 1", "column 2", "y"]
+    query = 'SELECT 1.0 AS "", 2.0 AS y'
+    assert load_table(open_source("sqlite://", query=query)).names == ["column 1", "y"]

@@ -136,7 +136,7 @@ def test_every_protocol_and_stock_mlflow_answer_alike(tracking: Workspace) -> No
     folder, frame, expected = made(tracking.folder)
     stock = predictions_of(folder, frame, apart=False)
     np.testing.assert_allclose(stock, expected, rtol=1e-9)
-    for name, found in served_predictions(folder, frame).items():
+    for name, found in served_predictions(folder, frame, {}).items():
         np.testing.assert_allclose(found, expected, rtol=1e-9, err_msg=name)
     port = free_port()
     with serve("--model", f"odd={folder}", "--grpc-port", str(port)) as server:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.errors import UnusableColumn
+from data.errors import OtherKind, UnusableColumn
 from data.readings import Reading
 from data.schema import MISSING_WORDS, Column, Schema
 from data.sources import open_source
@@ -276,3 +276,13 @@ def test_plain_values_of_json_are_taken_as_they_are() -> None:
     np.testing.assert_array_equal(
         pack_row({"price": 1.0, "rate": -200, "takes": 1.0}, only).matrix, [[1, np.nan, 1]]
     )
+
+
+def test_columns_of_the_split_are_read_as_it_keeps_them(tmp_path: Path) -> None:
+    """An id that the model does not take decides the side; `promote` with other rows must not type it anew."""
+    (tmp_path / "rows.csv").write_text("x,id\n" + "".join(f"{row},{row}\n" for row in range(3)))
+    schema = Schema((Column("x", "number"),), target="y")
+    known = load_known(open_source(str(tmp_path / "rows.csv")), schema, {"x": "number", "id": "category"})
+    assert known.frame["id"].tolist() == ["0", "1", "2"]
+    with pytest.raises(OtherKind, match="row 1: column 'id' is '0'"):
+        load_known(open_source(str(tmp_path / "rows.csv")), schema, {"id": "datetime"})

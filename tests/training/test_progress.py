@@ -86,3 +86,10 @@ def test_the_search_says_how_far_it_is() -> None:
     )
     assert "best so far: ridge" in words[-2]
     assert words[-1] == f"0 s, fitting {choice.best.family} on all 200 rows"
+
+
+def test_a_name_with_a_line_break_stays_in_its_line() -> None:
+    """Nor does a column's name command the terminal."""
+    stream = io.StringIO()
+    Console(stream).say("check", "2 features: new\nline, \x1b[2Jred, größe")
+    assert stream.getvalue() == "  check     2 features: new\\nline, \\x1b[2Jred, größe\n"
