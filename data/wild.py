@@ -65,10 +65,11 @@ def wild(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list
         if name in ignored or table.kinds[name] != "number":
             continue
         values = table.numbers(name)
-        if np.isfinite(values).sum() < FEWEST:
+        ordered = np.sort(_known(values))  # once: a column may have millions of rows
+        if len(ordered) < FEWEST:
             continue
-        odd = [*_spikes(name, values)] or [*_far(name, values)]
-        found += odd or ([*_names(name, values)] if name != target else [])
+        odd = [*_spikes(name, values, ordered)] or [*_far(name, values, ordered)]
+        found += odd or ([*_names(name, values, ordered)] if name != target else [])
     return found
 
 
@@ -92,22 +93,19 @@ def years(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
     return found
 
 
-def _spikes(name: str, values: Floats) -> Iterator[Fault]:
+def _spikes(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
     """Yield a value at an end that several rows have, far from all others."""
-    distinct, counts = np.unique(_known(values), return_counts=True)
-    if len(distinct) <= FEWEST_LEVELS:
-        return
-    for value, count, others in (
-        (distinct[0], counts[0], distinct[1:]),
-        (distinct[-1], counts[-1], distinct[:-1]),
-    ):
-        end = others[0] if value < others[0] else others[-1]
-        middle = float(np.median(np.repeat(distinct, counts)[np.repeat(distinct, counts) != value]))
-        if len(others) < (FEWEST_LEVELS if _is_nines(value) else FEWEST_DISTINCT):
+    low, high = ordered[0], ordered[-1]
+    above, below = ordered[ordered.searchsorted(low, "right") :], ordered[: ordered.searchsorted(high)]
+    for value, others, end in ((low, above, 0), (high, below, -1)):
+        nines = _is_nines(value)
+        if len(ordered) - len(others) < FEWEST_ALIKE or not _has(
+            others, FEWEST_LEVELS if nines else FEWEST_DISTINCT
+        ):
             continue  # a few levels may lie as they like
-        times = NEGATIVE if value < 0.0 <= others[0] else NINES if _is_nines(value) else PLAIN
-        reach = times * max(abs(middle - end), LEAST_REACH * (others[-1] - others[0]))
-        if count >= FEWEST_ALIKE and abs(value - end) >= reach:
+        times = NEGATIVE if value < 0.0 <= others[0] else NINES if nines else PLAIN
+        middle, width = others[len(others) // 2], others[-1] - others[0]
+        if abs(value - others[end]) >= times * max(abs(middle - others[end]), LEAST_REACH * width):
             yield Fault(
                 name,
                 f"{value:.15g} is far from all others, {number(others[0])} to {number(others[-1])}",
@@ -120,42 +118,50 @@ def _is_nines(value: float) -> bool:
     return bool(re.fullmatch(r"-?99+(\.9+)?(\.0)?", f"{value:.15g}"))
 
 
-def _far(name: str, values: Floats) -> Iterator[Fault]:
+def _far(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
     """Yield the few values that lie so far from the middle that nothing lies between them and the others."""
-    known = np.isfinite(values)
-    distance = np.abs(np.where(known, values, np.nan) - np.median(values[known]))
-    order = np.argsort(np.where(known, distance, -1.0))[::-1]
+    middle = ordered[len(ordered) // 2]
+    ends = np.concatenate([ordered[: MOST_WILD + 1], ordered[-MOST_WILD - 1 :]])
+    ends = ends[np.argsort(-np.abs(ends - middle), kind="stable")]
+    distance = np.abs(ends - middle)
     for count in range(1, MOST_WILD + 1):
-        rest = values[order[count : known.sum()]]
-        if distance[order[count - 1]] > GAP * distance[order[count]] > 0.0 and _many(rest):
-            rows = np.zeros(len(values), dtype=bool)
-            rows[order[:count]] = True
+        if not distance[count - 1] > GAP * distance[count] > 0.0:
+            continue
+        below = int((ends[:count] < middle).sum())
+        rest = ordered[below : len(ordered) - count + below]
+        if _has(rest, FEWEST_DISTINCT):
+            rows = np.isin(values, ends[:count])
             shown = ", ".join(number(value) for value in values[rows])
             yield Fault(
                 name,
-                f"{shown}, all others lie between {number(rest.min())} and {number(rest.max())}",
+                f"{shown}, all others lie between {number(rest[0])} and {number(rest[-1])}",
                 "mend the table where that is a slip: one such row outweighs all others",
                 *at(rows),
             )
-            return
+        return
 
 
-def _many(values: Floats) -> bool:
-    return len(np.unique(values)) >= FEWEST_DISTINCT
+def _has(ordered: Floats, distinct: int) -> bool:
+    return len(ordered) > 0 and _distinct(ordered) >= distinct
 
 
-def _names(name: str, values: Floats) -> Iterator[Fault]:
+def _distinct(ordered: Floats) -> int:
+    return 1 + int(np.count_nonzero(np.diff(ordered)))
+
+
+def _names(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
     """Yield a column whose numbers name things."""
-    known = _known(values)
-    if not _whole(known) or not _many(known) or counts_rows(known):  # that is said elsewhere
+    if not _whole(ordered) or not _has(ordered, FEWEST_DISTINCT):
+        return
+    if counts_rows(_known(values)):  # that is said elsewhere
         return
     if ZIP.fullmatch(name):
         yield Fault(
             name,
             "holds postal codes, which are names and no amounts",
-            _ways(name, known),
+            _ways(name, ordered),
         )
-    elif _all_differ(known):
+    elif _all_differ(ordered):
         yield Fault(
             name,
             "holds whole numbers of which no two are equal, as ids do",
@@ -165,26 +171,25 @@ def _names(name: str, values: Floats) -> Iterator[Fault]:
         yield Fault(
             name,
             "holds the numbers of things, by its name",
-            _ways(name, known),
+            _ways(name, ordered),
         )
 
 
-def _ways(name: str, known: Floats) -> str:
+def _ways(name: str, ordered: Floats) -> str:
     """Say how to take names as names; as categories only where they would not be left out as too many."""
     without = f"exclude={quote(name)}"
-    if names_rows(len(np.unique(known)), len(known)):
+    if names_rows(_distinct(ordered), len(ordered)):
         return f"pass {without}"
     return f"pass {quote(f'read={name}:text')} to take them as categories, or {without}"
 
 
-def _all_differ(known: Floats) -> bool:
+def _all_differ(ordered: Floats) -> bool:
     """Return whether no two are equal although they stand so close that amounts would have equals."""
-    if len(np.unique(known)) < len(known):
+    steps = np.diff(ordered)
+    if not (steps > 0.0).all():
         return False
-    low, high = np.quantile(known, [0.25, 0.75])
-    inside = ((known >= low) & (known <= high)).sum()
-    steps = np.diff(np.unique(known)).min()
-    return bool(inside**2 / (2.0 * max(high - low, 1.0) / steps) >= EXPECTED_TWINS)
+    low, high = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
+    return bool((len(ordered) / 2.0) ** 2 / (2.0 * (high - low) / steps.min()) >= EXPECTED_TWINS)
 
 
 def _whole(known: Floats) -> bool:
