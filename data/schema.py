@@ -24,6 +24,9 @@ from data.readings import Reading
 Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+Value = float | bool | str | None
+"""A cell as JSON writes it."""
+
 LARGEST_EXACT = 2**53
 """Beyond this, float64 skips whole numbers."""
 

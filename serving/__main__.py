@@ -16,16 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from data.redaction import log_to
-from serving.access import browsers, callers, paths
-from serving.access.callers import read_hashes
-from serving.access.tls import check_pair
+from serving import access
+from serving.access import check_pair, read_hashes
 from serving.errors import ModelError, ServingError, SettingsError
-from serving.fleet.crew import MODEL_BROKEN, Crew
-from serving.fleet.follow import Followed, Rules, follow
-from serving.fleet.grpc_port import reserve
-from serving.fleet.scratch import scratch
-from serving.registry import given_run
-from serving.registry.store import Cache, is_remote
+from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve, scratch
+from serving.registry import Cache, given_run, is_remote
 from serving.settings import LOOPBACK, Limits, Model, Settings
 
 logger = logging.getLogger("serving")
@@ -91,7 +86,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument(
         "--allow-host",
-        type=callers.host,
+        type=access.host,
         action="append",
         default=[],
         help="answer to this Host header too, as proxies send it; on loopback only localhost if not given, "
@@ -99,14 +94,14 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument(
         "--allow-origin",
-        type=browsers.origin,
+        type=access.origin,
         action="append",
         default=[],
         help="let pages of this origin, such as https://app.example.com, ask from a browser; * for all; "
         "may be given several times",
     )
     line.add_argument(
-        "--prefix", type=paths.prefix, default="", help="answer under this path too, such as /models/flights"
+        "--prefix", type=access.prefix, default="", help="answer under this path too, such as /models/flights"
     )
     line.add_argument(
         "--trust-proxy",

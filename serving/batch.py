@@ -28,11 +28,10 @@ from data.headers import are_numbered
 from data.opened import HEADERS, Layout
 from data.redaction import addresses_around, redact, redact_address
 from data.sources import Source, open_source
-from serving.errors import BadOutput, FaultyRows, ServingError
-from serving.registry import given_run
-from serving.registry.store import locate
-from serving.rows.coercion import Fault, Packed, pack_arrow
-from serving.scorer.scoring import Scorer
+from serving.errors import BadOutput, Fault, FaultyRows, ServingError
+from serving.registry import given_run, locate
+from serving.rows import coercion
+from serving.scorer import Scorer
 
 PREDICTION = "prediction"
 ADDED = (PREDICTION, "lower", "upper")
@@ -100,7 +99,7 @@ def score_file(
     try:
         with _Writer(partial, output.suffix) as writer:
             for batch in source.batches():
-                packed = pack_arrow(batch, scorer.schema, is_text=source.is_text)
+                packed = coercion.pack_arrow(batch, scorer.schema, is_text=source.is_text)
                 faults.add(packed, first_row=report.rows + 1, fatal=not null_on_fault)
                 if not faults.fatal:
                     writer.write(_with_predictions(batch, scorer, packed, typed=typed, coverage=coverage))
@@ -118,7 +117,7 @@ def score_file(
 
 
 def _with_predictions(
-    batch: pa.RecordBatch, scorer: Scorer, packed: Packed, *, typed: bool, coverage: float | None
+    batch: pa.RecordBatch, scorer: Scorer, packed: coercion.Packed, *, typed: bool, coverage: float | None
 ) -> pa.RecordBatch:
     """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
     if coverage is None:
@@ -152,7 +151,7 @@ def names_beside(names: Sequence[str]) -> tuple[str, ...]:
     return ours
 
 
-def _count(report: Report, packed: Packed) -> None:
+def _count(report: Report, packed: coercion.Packed) -> None:
     report.rows += len(packed.matrix)
     report.unscored += int(packed.faulty.sum()) if packed.faulty is not None else 0
     for column, count in packed.unseen.items():
@@ -167,7 +166,7 @@ class _Faults:
         self.count = 0
         self.fatal = False
 
-    def add(self, packed: Packed, *, first_row: int, fatal: bool) -> None:
+    def add(self, packed: coercion.Packed, *, first_row: int, fatal: bool) -> None:
         self.count += packed.n_faults
         self.fatal |= fatal and packed.n_faults > 0
         for fault in packed.faults[: SHOWN_FAULTS - len(self.first)]:

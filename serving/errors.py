@@ -45,13 +45,24 @@ ServingError
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.redaction import redact
 
-if TYPE_CHECKING:
-    from serving.rows.coercion import Fault
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Of an answer."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A cell that cannot be used: row counted from 0, what was expected, and the kind of what was found."""
+
+    row: int | None
+    column: str
+    expected: str
+    found: str
 
 
 class ServingError(Exception):
@@ -208,7 +219,7 @@ class RequestError(ServingError):
 
     status = 400
     code = "BAD_REQUEST"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: Headers = ()
 
 
 CLOSE = (b"connection", b"close")
@@ -300,7 +311,7 @@ class Busy(RequestError):
     """As many requests are in flight as this worker takes."""
 
     status, code = 503, "TEMPORARILY_UNAVAILABLE"
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"1"),)
+    headers: Headers = ((b"retry-after", b"1"),)
 
 
 class NoPlace(Busy):

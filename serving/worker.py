@@ -24,11 +24,9 @@ import uvicorn
 
 from data.redaction import log_to
 from serving.errors import ServingError
-from serving.fleet.canary import within_limits
-from serving.front.app import App, Loaded, load
-from serving.front.connections.admission import Admission
-from serving.front.connections.connection import protocol_class
-from serving.runtimes.forbidden import forbid_imports
+from serving.front import App, Loaded, load
+from serving.front.connections import Admission, protocol_class
+from serving.runtimes import forbid_imports, within_limits
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
@@ -95,9 +93,9 @@ class _Server(uvicorn.Server):
             os.environ.setdefault(
                 "GRPC_VERBOSITY", "NONE"
             )  # else a line for each client that does not get through
-            from serving.front.rpc import server  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
+            from serving.front.rpc import start  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
 
-            self._stop_grpc = await server.start(self._app, self._app.settings)
+            self._stop_grpc = await start(self._app, self._app.settings)
         self._obeying = asyncio.create_task(self._obey())
 
     async def _listen(self, sockets: list[socket.socket]) -> None:

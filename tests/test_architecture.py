@@ -6,12 +6,14 @@ import ast
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.conftest import ROOT
+from tests.imports import Import, cycle_in, imports_of, names_of
 
 PACKAGES = ("data", "serving", "training")
 ALLOWED = {"data": {"data"}, "serving": {"serving", "data"}, "training": {"training", "serving", "data"}}
@@ -26,6 +28,34 @@ MLFLOW_MODULES = {
     "serving/registry/store.py",
     "serving/runtimes/pyfunc_process.py",
 }
+
+FLOORS = (
+    *("errors", "settings", "scorer", "rows", "protocols", "openapi", "runtimes", "access", "front"),
+    *("registry", "fleet", "batch", "tryout", "worker", "__main__"),
+)
+"""Of serving: each imports from those before it alone."""
+
+DOORLESS = ("serving.errors", "serving.settings")
+"""Single modules at the bottom, which everyone may import."""
+
+ALSO_FOR_TRAINING = {
+    ("training.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
+    (
+        "training.ledger",
+        "serving.registry",
+    ): "writes the entries that the server reads, until records/ has them",
+    ("training.pipeline", "serving.registry"): "names an entry's kind, until records/ has it",
+    (
+        "training.__main__",
+        "serving.registry",
+    ): "closes the run that `mlflow run` gave it, as `serving.batch` does",
+    ("training.places", "serving.registry"): "tells that run what stands for it",
+    ("training.ledger", "serving.errors"): "says in training's words what the registry's reader raised",
+    ("training.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
+    ("training.registry", "serving.errors"): "catches what reading a registered scorer raises",
+    ("training.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
+}
+"""What training imports beside the face of `serving.scorer`, and why."""
 
 
 def modules() -> list[Path]:
@@ -59,6 +89,80 @@ def test_imports_run_one_way(path: Path) -> None:
     """Training -> serving -> data: serving can be read, and installed, without training."""
     ours = imported(path, at_run_time=False) & set(PACKAGES)
     assert ours <= ALLOWED[path.relative_to(ROOT).parts[0]]
+
+
+@cache
+def within(package: str) -> list[Import]:
+    """The imports among one package's modules."""
+    return imports_of(ROOT, package, into=package)
+
+
+def floor_of(module: str) -> int:
+    """How far up in serving a module stands."""
+    return FLOORS.index(module.split(".")[1])
+
+
+@cache
+def rooms() -> list[str]:
+    """The folders of serving."""
+    paths = sorted((ROOT / "serving").rglob("__init__.py"))
+    return [".".join(path.relative_to(ROOT).parent.parts) for path in paths if path.parent.name != "serving"]
+
+
+def by_the_door(each: Import) -> bool:
+    """Whether it takes what a folder offers, or stays within its own folder and those around it."""
+    if each.source in ("serving", *DOORLESS):
+        return each.target in (*DOORLESS, *rooms())
+    room = each.source if each.source in rooms() else each.source.rpartition(".")[0]
+    return each.by.startswith(f"{room}.") or each.by == room or each.name in names_of(ROOT, each.source)
+
+
+def test_inside_serving_imports_run_one_way_too() -> None:
+    """The contract with training knows no requests, a protocol no sockets, a runtime no HTTP."""
+    upwards = [each for each in within("serving") if floor_of(each.by) < floor_of(each.target)]
+    assert not upwards
+
+
+def test_a_folder_of_serving_is_entered_by_its_face() -> None:
+    """What is behind it can be changed by who has read that folder alone."""
+    assert not [each for each in within("serving") if not by_the_door(each)]
+
+
+def test_training_enters_serving_by_the_face_of_the_scorer() -> None:
+    """Each exception has its reason, and none is left over."""
+    entered = imports_of(ROOT, "training", into="serving")
+    others = {(each.by, each.source) for each in entered if each.source != "serving.scorer"}
+    assert others == set(ALSO_FOR_TRAINING)
+    assert all(by_the_door(each) for each in entered)
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_face_offers_at_most_ten_names(room: str) -> None:
+    """More is a folder of two nouns."""
+    assert 1 <= len(names_of(ROOT, room)) <= 10
+
+
+@pytest.mark.parametrize("package", ["data", "serving"])
+def test_no_modules_import_each_other(package: str) -> None:
+    """Wherever the import stands: two modules that need each other can only be read as one."""
+    assert not cycle_in(within(package))
+
+
+@pytest.mark.parametrize(
+    "hidden", ["def later():\n    from here import a\n", "if TYPE_CHECKING:\n    from here.a import A\n"]
+)
+def test_a_hidden_cycle_is_found(hidden: str, tmp_path: Path) -> None:
+    """In a function, or for type checkers alone: both were how ours were hidden."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    for name, text in {
+        "__init__": "",
+        "a": "from here import b\n",
+        "b": "import here.c\n",
+        "c": hidden,
+    }.items():
+        (folder / f"{name}.py").write_text(text)
+    assert cycle_in(imports_of(tmp_path, "here", into="here")) == ["here.a", "here.b", "here.c"]
 
 
 def test_mlflow_is_imported_in_few_places() -> None:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 
 from data.figures import figure, number, percent
-from data.schema import Column, Schema
-from serving.scorer.document import Value
+from data.schema import Column, Schema, Value
 from training import comparison, page, report
 from training.assessment import Assessment, Part
 from training.compiling.writing import raw_row

@@ -19,8 +19,7 @@ from scipy.stats import betabinom
 
 from data.figures import figure
 from data.splits import Split
-from serving.scorer.intervals import Intervals
-from serving.scorer.scoring import Scorer
+from serving.scorer import Intervals, Scorer
 from training.comparison import Draws, draws_of
 from training.intervals import rank
 

@@ -28,9 +28,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
 from data.schema import Schema
-from serving.scorer.document import FORMAT
-from serving.scorer.scoring import Scorer
-from serving.scorer.version_files import files_digest, only_files
+from serving.scorer import Document, Scorer, version_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.networks import Network, adapted, packages
 from training.loadable import SHIPPED_CODE, TRUSTED
@@ -138,9 +136,9 @@ def save_model(
     save_stock = _copy_stock if isinstance(fitted, Path) else _save_stock
     save_stock(fitted, Path(path), written, **options)
     shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
-    written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=FORMAT, digest=digest)
+    written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=Document.FORMAT, digest=digest)
     written.save(str(Path(path) / MLMODEL_FILE_NAME))
-    on_saved(files_digest(only_files(Path(path))))
+    on_saved(version_files.files_digest(version_files.only_files(Path(path))))
 
 
 def _save_stock(

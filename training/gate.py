@@ -14,7 +14,7 @@ from typing import Any
 
 from data.figures import figure, number, percent
 from data.schema import Schema
-from serving.scorer.document import TOLERANCE
+from serving.scorer import Parity
 from training.comparison import CONFIDENCE, POWER, Change, Slice
 from training.config import Policy
 from training.evaluation import Scores
@@ -205,7 +205,7 @@ def beats_dummy(rmse: float, dummy: float, unit: str = "") -> Check:
     )
 
 
-def agrees(door: str, distance: float, tolerance: float = TOLERANCE) -> Check:
+def agrees(door: str, distance: float, tolerance: float = Parity.TOLERANCE) -> Check:
     """Require two ways to score the same rows to agree."""
     return Check(door, distance <= tolerance, f"{distance:.1e} apart", f"at most {tolerance:.0e}")
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from rich.table import Table
 from rich.text import Text
 
-from serving.registry.ledger import Entry
+from serving.registry import promotions
 from training import registry
 from training.errors import TrainingError
 from training.ledger import History
@@ -92,13 +92,13 @@ def _fault(check: Callable[[], None]) -> list[str]:
     return []
 
 
-def right_clocks(entries: Sequence[Entry]) -> set[int]:
+def right_clocks(entries: Sequence[promotions.Entry]) -> set[int]:
     """Return the numbers of the entries whose times agree: the longest run that never goes back, none yet to come."""
     latest = datetime.now(UTC) + MOST_AHEAD
     times = [entry.when for entry in entries]
     if times == sorted(times) and (not times or datetime.fromisoformat(times[-1]) <= latest):
         return {entry.sequence for entry in entries}
-    chains: list[list[Entry]] = []
+    chains: list[list[promotions.Entry]] = []
     for entry in entries:
         if datetime.fromisoformat(entry.when) > latest:
             continue
@@ -107,7 +107,7 @@ def right_clocks(entries: Sequence[Entry]) -> set[int]:
     return {entry.sequence for entry in max(chains, key=len, default=[])}
 
 
-def true_times(entries: Sequence[Entry]) -> list[datetime]:
+def true_times(entries: Sequence[promotions.Entry]) -> list[datetime]:
     """Return when each entry was written: where its clock was wrong, when the one before it was."""
     right, times, last = right_clocks(entries), [], datetime.min.replace(tzinfo=UTC)
     for entry in entries:

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.scorer.scoring import Session
+from serving.scorer import Session
 from training.compiling import pack_frame
 
 MOST_ROWS = 2_000

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.scorer.intervals import HIGHEST, LOWEST, Intervals
+from serving.scorer import Intervals
 from training.models import Spec, build
 from training.trials import Rows, out_of_fold, sampled
 
@@ -42,7 +42,8 @@ GAIN = 0.02
 """Widths follow the row only where that makes them narrower by this share on average."""
 
 COVERAGES = tuple(
-    round(0.01 * percent, 2) for percent in range(round(100 * LOWEST), round(100 * HIGHEST) + 1)
+    round(0.01 * percent, 2)
+    for percent in range(round(100 * Intervals.LOWEST), round(100 * Intervals.HIGHEST) + 1)
 )
 SCALE_SPEC = {
     "family": "boosting",

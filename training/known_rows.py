@@ -25,7 +25,7 @@ from data.reads import NOTHING_ASKED, Asked
 from data.schema import Column, Schema
 from data.sources import Source
 from data.tables import Table, texts
-from serving.rows.coercion import Packed, pack_arrow
+from serving.rows import coercion
 
 
 def load_known(
@@ -50,7 +50,7 @@ def load_known(
     arrow = source.knowing(schema).read()
     names = [name for name in schema.names if name in arrow.column_names]
     known = Schema(tuple(schema[name] for name in names), target=schema.target)
-    packed = pack_arrow(arrow.select(names), known, is_text=True)
+    packed = coercion.pack_arrow(arrow.select(names), known, is_text=True)
     if packed.faults:
         raise _unusable(packed)
     columns = [missing.without(arrow[name], _column(schema, name), schema) for name in arrow.column_names]
@@ -70,7 +70,7 @@ def load_known(
     return replace(others, frame=frame, kinds=dict(others.kinds) | {name: known[name].kind for name in names})
 
 
-def _unusable(packed: Packed) -> UnusableColumn:
+def _unusable(packed: coercion.Packed) -> UnusableColumn:
     fault, more = packed.faults[0], packed.n_faults - 1
     return UnusableColumn(
         column=fault.column,

@@ -27,18 +27,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from serving.errors import LedgerUnreadable, NotInLedger
-from serving.registry.ledger import (
-    RUN_TAG,
-    Entry,
-    Kind,
-    entries_of,
-    find_run,
-    home,
-    moved_in_words,
-    recorded,
-    vouch,
-)
-from serving.scorer.version_files import FILES_TAG
+from serving.registry import promotions
+from serving.scorer import version_files
 from training import registry, tracking
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 
@@ -69,7 +59,7 @@ class History:
 
     name: str
     run_id: str = ""
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[promotions.Entry, ...] = ()
     current: registry.Version | None = None
 
     @property
@@ -90,14 +80,14 @@ class History:
     @property
     def moved_in_words(self) -> str:
         """What was done behind the ledger's back."""
-        return moved_in_words(self.entries, self.name, self.serving)
+        return promotions.moved_in_words(self.entries, self.name, self.serving)
 
     def as_recorded(self, version: registry.Version) -> registry.Version:
         """Return a version with the digests that the ledger has of it, whatever its tags say now."""
-        said = recorded(self.entries, version.number)
+        said = promotions.recorded(self.entries, version.number)
         if said is None:
             return version
-        digests = {registry.PINNED_TAG: said.digest, FILES_TAG: said.files}
+        digests = {registry.PINNED_TAG: said.digest, version_files.FILES_TAG: said.files}
         return replace(
             version, tags={**version.tags, **{tag: digest for tag, digest in digests.items() if digest}}
         )
@@ -106,18 +96,18 @@ class History:
         """Hold a version's tags to what the ledger says of it; raises TagsDiffer."""
         tags = version.tags
         try:
-            vouch(
+            promotions.vouch(
                 self.entries,
                 name=self.name,
                 version=version.number,
                 pinned=tags.get(registry.PINNED_TAG),
-                files=tags.get(FILES_TAG),
+                files=tags.get(version_files.FILES_TAG),
             )
         except NotInLedger as error:
             raise TagsDiffer(text=str(error)) from error
 
     @property
-    def marks(self) -> dict[str, Entry]:
+    def marks(self) -> dict[str, promotions.Entry]:
         """The entries by the mark that their version bears once they are carried out."""
         return {f"{self.run_id}/{entry.sequence}/{entry.digest[:16]}": entry for entry in self.entries}
 
@@ -158,10 +148,10 @@ def _go_to(line: list[str], version: str) -> None:
 def read(name: str) -> History:
     """Return the ledger of a model and verify its chain; raises LedgerBroken."""
     try:
-        run = find_run(mlflow.MlflowClient(), name)
+        run = promotions.find_run(mlflow.MlflowClient(), name)
         if run is None:
             return History(name, current=registry.champion(name))
-        entries = entries_of(name, run.data.params)
+        entries = promotions.entries_of(name, run.data.params)
     except LedgerUnreadable as error:
         raise LedgerBroken(text=str(error)) from error
     return History(name, run.info.run_id, entries, registry.champion(name))
@@ -174,7 +164,7 @@ def settle(name: str) -> History:
     set the alias, until what it carried out is the newest; and an alias that seems to be moved is
     looked at twice.
     """
-    ours: Entry | None = None
+    ours: promotions.Entry | None = None
     looked_again = False
     while True:
         history = read(name)
@@ -198,11 +188,11 @@ def record(
     history: History,
     chosen: registry.Version,
     *,
-    kind: Kind,
+    kind: promotions.Kind,
     reason: str,
     policy: str = "",
     evidence: str = "",
-) -> Entry:
+) -> promotions.Entry:
     """Enter what was decided on this history, then carry it out.
 
     Raises
@@ -215,7 +205,7 @@ def record(
     digest = chosen.tags.get(registry.DIGEST_TAG, "") if kind == "refusal" else chosen.verified_digest()
     last = history.entries[-1] if history.entries else None
     current: Mapping[str, str] = history.current.tags if history.current else {}
-    entry = Entry(
+    entry = promotions.Entry(
         name=history.name,
         sequence=len(history.entries) + 1,
         when=_now(last.when if last else ""),
@@ -236,7 +226,7 @@ def record(
     return entry
 
 
-def rollback(name: str, *, reason: str = "") -> Entry:
+def rollback(name: str, *, reason: str = "") -> promotions.Entry:
     """Go back to the champion before the present one: the newest of them that the registry still has.
 
     Superseded is not tried again here: two people who leave the same version would go back two.
@@ -253,7 +243,7 @@ def rollback(name: str, *, reason: str = "") -> Entry:
     return record(history, target, kind="rollback", reason=why, evidence=target.run_id)
 
 
-def _append(run_id: str, entry: Entry) -> None:
+def _append(run_id: str, entry: promotions.Entry) -> None:
     """Put the entry under its number unless that is taken."""
     try:
         mlflow.MlflowClient().log_param(run_id, f"{entry.sequence:06d}", entry.text)
@@ -281,17 +271,19 @@ def _create(name: str) -> str:
     """
     client, about = mlflow.MlflowClient(), ABOUT.format(name=name)
     tags = {"mlflow.note.content": about, tracking.EXPERIMENT_KIND: "custom_model_development"}
-    place = client.create_experiment(f"{home(name)} (starting {uuid4().hex})", tags=tags)
+    place = client.create_experiment(f"{promotions.home(name)} (starting {uuid4().hex})", tags=tags)
     run_id = str(
-        client.create_run(place, run_name=home(name), tags={"mlflow.note.content": about}).info.run_id
+        client.create_run(
+            place, run_name=promotions.home(name), tags={"mlflow.note.content": about}
+        ).info.run_id
     )
     client.set_terminated(run_id)
-    client.set_experiment_tag(place, RUN_TAG, run_id)
+    client.set_experiment_tag(place, promotions.RUN_TAG, run_id)
     try:
-        client.rename_experiment(place, home(name))
+        client.rename_experiment(place, promotions.home(name))
     except MlflowException:
         client.delete_experiment(place)
-        first = find_run(client, name)
+        first = promotions.find_run(client, name)
         if first is None:
             raise
         return str(first.info.run_id)

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from serving.scorer.version_files import paths_in
+from serving.scorer import version_files
 from training.errors import NotLoadable
 
 SHIPPED_CODE = ("__init__.py", "transformers.py")
@@ -149,7 +149,7 @@ def _strange_types(flavor: Mapping[str, Any]) -> str:
 
 
 def _strange_files(folder: Path, loader: str) -> str:
-    strange = sorted(set(paths_in(folder)) - FILES[loader])
+    strange = sorted(set(version_files.paths_in(folder)) - FILES[loader])
     return f"it holds {strange[0]!r}" if strange else ""
 
 

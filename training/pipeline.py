@@ -28,8 +28,8 @@ from data.fingerprint import fingerprint
 from data.schema import Schema
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe
-from serving.registry.ledger import Kind
-from serving.scorer.scoring import Scorer
+from serving.registry import promotions
+from serving.scorer import Scorer
 from training import (
     card,
     comparison,
@@ -503,7 +503,7 @@ def enter(
     *,
     run_id: str,
     say: Say,
-    kind: Kind = "promotion",
+    kind: promotions.Kind = "promotion",
 ) -> gate.Decision:
     """Decide about a version and carry it out; decide again where another writer moved the champion meanwhile."""
     for attempt in range(1, ATTEMPTS + 1):

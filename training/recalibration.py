@@ -18,9 +18,7 @@ from data.figures import figure
 from data.fingerprint import fingerprint, row_digests
 from data.kept_kinds import load_kept
 from data.tables import Table
-from serving.scorer.document import DOCUMENT_FILE, GRAPH_FILE, canonical, read_files
-from serving.scorer.intervals import Intervals
-from serving.scorer.scoring import Scorer
+from serving.scorer import Intervals, Scorer, scorer_files
 from training import flavor, ledger, registry, tracking
 from training.compiling import pack_frame
 from training.config import RecalibrateConfig, asked_then
@@ -115,9 +113,7 @@ def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> tuple[Int
 
 def _log(old: registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:
     """Log the same files with the new table; the model itself is not loaded."""
-    graph, _ = read_files(old.scorer_folder)
+    graph, _ = scorer_files.read(old.scorer_folder)
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, GRAPH_FILE).write_bytes(graph)
-        document = replace(scorer.document, intervals=made)
-        Path(folder, DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
+        scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=made))
         return flavor.log_copy(old.folder, Path(folder))

@@ -33,8 +33,7 @@ from data.schema import Schema
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
 from serving.errors import ModelError
-from serving.scorer.document import digest_of, read_document, read_files
-from serving.scorer.version_files import FILES_TAG, check_files, files_digest, only_files, paths_in
+from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
 from training.loadable import check_loadable
 from training.stock import predictions_of
@@ -105,7 +104,7 @@ class Version:
     @property
     def files(self) -> str:
         """The digest of all its files, or nothing where none was recorded."""
-        return self.made_here or self.tags.get(FILES_TAG, "")
+        return self.made_here or self.tags.get(version_files.FILES_TAG, "")
 
     @property
     def digest(self) -> str:
@@ -115,7 +114,7 @@ class Version:
     @cached_property
     def schema(self) -> Schema:
         """The columns that it takes, by its scorer's files."""
-        return read_document(read_files(self.scorer_folder)[1])[0].schema
+        return scorer_files.document_in(self.scorer_folder).schema
 
     @cached_property
     def scorer_folder(self) -> Path:
@@ -137,8 +136,8 @@ class Version:
         """
         folder = self._fetched()
         if not self.files:
-            found = files_digest(folder)
-            raise Unvouched(name=self.name, version=self.number, tag=FILES_TAG, found=found)
+            found = version_files.files_digest(folder)
+            raise Unvouched(name=self.name, version=self.number, tag=version_files.FILES_TAG, found=found)
         check_loadable(folder, name=self.name, version=self.number)
         return folder
 
@@ -148,11 +147,11 @@ class Version:
         try:
             uri = f"{self.uri}/{part}".rstrip("/")
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=place))
-            if not paths_in(folder):
+            if not version_files.paths_in(folder):
                 raise FileNotFoundError("its folder is empty")
             if not part and self.files:
-                check_files(only_files(folder), self.files)
-            found = _scorer_digest(folder if part else folder / SCORER_FOLDER)
+                version_files.check_files(version_files.only_files(folder), self.files)
+            found = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
         except (MlflowException, ModelError, OSError) as error:
             said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
             said = str(error) if isinstance(error, ModelError) else said
@@ -160,7 +159,7 @@ class Version:
         if self.digest not in ("", found):
             fault = f"digest {found[:16]}..., recorded was {self.digest[:16]}..."
             raise WrongFiles(name=self.name, version=self.number, fault=fault)
-        return only_files(folder)
+        return version_files.only_files(folder)
 
     def held_out(self, table: Table) -> NDArray[np.bool_]:
         """Return which rows of a table it did not learn from, bool of shape (n_rows,).
@@ -177,7 +176,7 @@ class Version:
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
-        from serving.scorer.scoring import Scorer  # noqa: PLC0415 - see above
+        from serving.scorer import Scorer  # noqa: PLC0415 - see above
         from training.compiling import pack_frame  # noqa: PLC0415
 
         scorer = Scorer.load(self.scorer_folder)
@@ -214,11 +213,6 @@ class Version:
         if tag not in self.tags:
             raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
         return self.tags[tag]
-
-
-def _scorer_digest(folder: Path) -> str:
-    graph, document = read_files(folder)
-    return digest_of(graph, read_document(document)[1])
 
 
 @cache
@@ -298,7 +292,7 @@ def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str],
         source=logged.model_uri,
         run_id=run_id,
         model_id=logged.model_id,
-        tags={**tags, FILES_TAG: logged.files},
+        tags={**tags, version_files.FILES_TAG: logged.files},
         description=description,
     )
     return replace(_as_version(created), made_here=logged.files)
@@ -306,7 +300,7 @@ def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str],
 
 def promote(name: str, number: str, *, digest: str, files: str = "") -> None:
     """Pin the digests of a version's files, then point the champion alias at it."""
-    tag(name, number, {PINNED_TAG: digest, **({FILES_TAG: files} if files else {})})
+    tag(name, number, {PINNED_TAG: digest, **({version_files.FILES_TAG: files} if files else {})})
     _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 

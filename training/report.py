@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from data.figures import alike, figure, with_unit
 from data.schema import Schema
 from data.splits import Split
-from serving.scorer.scoring import Scorer
+from serving.scorer import Scorer
 from training import plots
 from training.assessment import Assessment
 from training.comparison import Interval

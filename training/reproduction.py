@@ -17,7 +17,7 @@ from typing import Any
 
 from data.fingerprint import fingerprint
 from data.kept_kinds import load_kept
-from serving.scorer.document import read_files
+from serving.scorer import scorer_files
 from training import registry, tracking
 from training.command_line import parse
 from training.compiling import compile_verified
@@ -105,7 +105,7 @@ def _rebuild(version: registry.Version, rows: Rows, folder: Path, *, seed: int) 
 
 def differences(recorded: Path, rebuilt: Path) -> list[str]:
     """Return what differs between two scorers' folders, part by part; packages with both versions."""
-    (graph, document), (new_graph, new_document) = read_files(recorded), read_files(rebuilt)
+    (graph, document), (new_graph, new_document) = scorer_files.read(recorded), scorer_files.read(rebuilt)
     old, new = json.loads(document), json.loads(new_document)
     faults = ["graph"] if graph != new_graph else []
     faults += [part for part in old if part != "versions" and old[part] != new.get(part)]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from data.schema import Schema
-from serving.scorer.scoring import Session
+from serving.scorer import Session
 from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly

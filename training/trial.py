@@ -15,7 +15,7 @@ from data.figures import figure
 from data.fingerprint import row_digests
 from data.splits import split_table
 from data.tables import Table
-from serving.scorer.scoring import Scorer
+from serving.scorer import Scorer
 from training import comparison, gate, ledger, proof, registry, report
 from training.config import Policy
 from training.evaluation import score

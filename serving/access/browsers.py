@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from serving.protocols.responses import Headers
+from serving.errors import Headers
 
 EXPOSED = (
     b"X-Model-Version, X-Unseen-Categories, Inference-Header-Content-Length, Retry-After, WWW-Authenticate"

@@ -1,1 +1,8 @@
 """The parent's work: workers that run, and the versions that they are told to serve."""
+
+from serving.fleet.crew import MODEL_BROKEN, Crew
+from serving.fleet.following import Followed, Rules, follow
+from serving.fleet.grpc_port import reserve
+from serving.fleet.temporary import scratch
+
+__all__ = ["Crew", "Followed", "MODEL_BROKEN", "Rules", "follow", "reserve", "scratch"]

@@ -29,8 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from serving.access.callers import read_hashes
-from serving.access.tls import check_pair
+from serving.access import check_pair, read_hashes
 from serving.errors import NotReady, SettingsError
 from serving.fleet import canary
 from serving.settings import Model, Settings

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from serving.protocols.responses import Answer
+from serving.protocols import Answer
 
 MOST_REFUSALS_A_SECOND = 10
 

@@ -10,16 +10,15 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from serving.access import paths
-from serving.access.browsers import Browsers
-from serving.access.callers import Access
+from serving import openapi
+from serving.access import Access, Browsers, paths
 from serving.errors import (
     Busy,
     CoverageRefused,
@@ -30,24 +29,15 @@ from serving.errors import (
     RequestError,
 )
 from serving.front.access_log import AccessLog
-from serving.front.connections.body import Bodies, Receive
+from serving.front.connections import Bodies, Receive, Send
 from serving.front.telemetry import Telemetry
-from serving.openapi import describing
-from serving.protocols import invocations, simple, tensors, translation, v1, v2
-from serving.protocols.responses import JSON_TYPE, Answer, dump, failed, noticed, refused
-from serving.protocols.tensors import Asked, Tensor
-from serving.rows.broken_json import without_mark
-from serving.rows.budget import TRIM_BYTES, Budget, Held, give_back
-from serving.rows.coercion import Floats
-from serving.rows.requests import CSV, JSON, PARQUET, Rows, expand, media_type, read_json, wrong_type
-from serving.runtimes.compiled import Local, predict
-from serving.runtimes.pyfunc import Remote
-from serving.scorer.document import SLIPWAY
-from serving.scorer.intervals import Bounds
+from serving.protocols import Answer, invocations, responses, simple, tensors, translation, v1, v2
+from serving.rows import Rows, budget, media, read_json
+from serving.runtimes import Local, Remote, predict
+from serving.scorer import SLIPWAY, Bounds, Floats
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
-Send = Callable[[Any], Awaitable[None]]
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 KEPT = frozenset({"/openapi.json", "/status", "/models"})
 """How pages end that name models, or say more of them than a probe needs: with the key alone."""
@@ -79,7 +69,7 @@ def load(model: Model, settings: Settings) -> Loaded:
     return Local.load(model, threads=settings.threads)
 
 
-def tensors_for(serving: Remote, given: Sequence[Tensor], wanted: Asked) -> bytes:
+def tensors_for(serving: Remote, given: Sequence[tensors.Tensor], wanted: tensors.Asked) -> bytes:
     """Return MLflow's request for tensors; raises RequestError."""
     if wanted.coverage is not None:
         raise CoverageRefused("this model has no intervals")
@@ -102,7 +92,7 @@ class App:
         for serving in servings:
             self.swap(serving)
         self._in_flight = 0
-        self.budget = Budget(settings.limits.memory_bytes)
+        self.budget = budget.Budget(settings.limits.memory_bytes)
         self._bodies = Bodies(settings.limits)
         self._trims = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -159,7 +149,7 @@ class App:
             asked, route = self._other_route(scope)
         key, protocol = route
         serving = self._serving.get(key)
-        held = Held(self.budget)
+        held = budget.Held(self.budget)
         try:
             answer = await self._answer(asked, receive, protocol, serving, began=began, held=held)
         except RequestError as error:
@@ -179,19 +169,19 @@ class App:
                 self._let_go(held)
 
     @contextmanager
-    def reserved(self, size: int) -> Iterator[Held]:
+    def reserved(self, size: int) -> Iterator[budget.Held]:
         """Hold memory for a request that came by another door than HTTP; raises Busy or TooLarge."""
-        held = Held(self.budget)
+        held = budget.Held(self.budget)
         held.set(size)
         try:
             yield held
         finally:
             self._let_go(held)
 
-    def _let_go(self, held: Held) -> None:
+    def _let_go(self, held: budget.Held) -> None:
         """Give back what a request held, and soon after a large one what the allocators keep."""
         held.set(0)
-        if held.peak >= TRIM_BYTES:
+        if held.peak >= budget.TRIM_BYTES:
             self.trim_soon()
 
     def trim_soon(self) -> None:
@@ -202,7 +192,7 @@ class App:
 
     def _trim(self) -> None:
         self._trims = False
-        give_back()
+        budget.give_back()
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -219,7 +209,7 @@ class App:
         serving: Loaded | None,
         *,
         began: float,
-        held: Held,
+        held: budget.Held,
     ) -> Answer:
         headers = dict(scope["headers"])
         self.access.check_host(headers)
@@ -250,7 +240,7 @@ class App:
         serving: Local,
         *,
         began: float,
-        held: Held,
+        held: budget.Held,
         query: bytes,
     ) -> Answer:
         deadline = time.perf_counter() + self.settings.limits.work_seconds
@@ -277,7 +267,7 @@ class App:
         finally:
             self._in_flight -= 1
 
-    async def off_the_loop(self, work: Callable[[], T], *, size: int, held: Held | None = None) -> T:
+    async def off_the_loop(self, work: Callable[[], T], *, size: int, held: budget.Held | None = None) -> T:
         """Do what may take long, by the size of its input, in a thread, and hold what it needs."""
         if size <= INLINE_BYTES:
             return work()
@@ -328,7 +318,7 @@ class App:
         serving: Remote,
         *,
         began: float,
-        held: Held,
+        held: budget.Held,
         query: bytes,
     ) -> Answer:
         """Have MLflow's process answer; the protocols differ in what stands around the rows."""
@@ -351,27 +341,27 @@ class App:
         """Return MLflow's request for a request, its Content-Type, and what makes the answer of MLflow's."""
         limits = self.settings.limits
         if b"content-encoding" in headers:
-            body = expand(body, _text(headers, b"content-encoding").lower(), limits)
-        kind = media_type(_text(headers, b"content-type"))
+            body = media.expand(body, _text(headers, b"content-encoding").lower(), limits)
+        kind = media.media_type(_text(headers, b"content-type"))
         if protocol == "v2":
             given, request = v2.decode(body, kind, headers, limits)
             encode = partial(
                 v2.encode, request=request, name=serving.model.public_name, version=serving.label
             )
             asked = tensors_for(serving, given, request.asked)
-            return asked, JSON, lambda found: encode(translation.to_tensors(found))
+            return asked, media.JSON, lambda found: encode(translation.to_tensors(found))
         if protocol == "v1":
             name, rows = v1.read(body, kind, limits)
             asked = translation.from_instances(name, rows, serving.signature["inputs"])
-            return asked, JSON, partial(v1.encode_reply, columnar=name == "inputs")
+            return asked, media.JSON, partial(v1.encode_reply, columnar=name == "inputs")
         if protocol == "simple":
             asked, single = translation.from_simple(body, kind, limits)
-            return asked, JSON, lambda found: Answer(translation.to_simple(found, single=single))
-        if kind not in (JSON, CSV, PARQUET):
-            raise wrong_type(kind, JSON, CSV, PARQUET)
-        if kind == JSON:
-            body = without_mark(body)
-        if kind == JSON and type(read_json(body, limits)) is not dict:
+            return asked, media.JSON, lambda found: Answer(translation.to_simple(found, single=single))
+        if kind not in (media.JSON, media.CSV, media.PARQUET):
+            raise media.wrong_type(kind, media.JSON, media.CSV, media.PARQUET)
+        if kind == media.JSON:
+            body = media.without_mark(body)
+        if kind == media.JSON and type(read_json(body, limits)) is not dict:
             raise Malformed("the body must be an object")
         return body, kind, Answer
 
@@ -385,8 +375,8 @@ class App:
     ) -> tuple[Rows, Encode]:
         limits, schema = self.settings.limits, serving.scorer.schema
         if b"content-encoding" in headers:
-            body = expand(body, _text(headers, b"content-encoding").lower(), limits)
-        kind = media_type(_text(headers, b"content-type"))
+            body = media.expand(body, _text(headers, b"content-encoding").lower(), limits)
+        kind = media.media_type(_text(headers, b"content-type"))
         if protocol == "mlflow":
             rows = _within(invocations.decode(body, kind, schema, limits), query)
             return rows, lambda values: invocations.encode(values, rows)
@@ -443,7 +433,7 @@ class App:
         if place["rest"] == "/ready":
             return self._readiness({"name": place["name"], "ready": not self.draining})
         self.access.check_key(headers)
-        return Answer(dump(serving.metadata))
+        return Answer(responses.dump(serving.metadata))
 
     def _options(self, scope: Mapping[str, Any], headers: Mapping[bytes, bytes], allowed: str) -> Answer:
         """Say what a path allows, and what a browser may send there; raises MethodNotAllowed."""
@@ -471,13 +461,13 @@ class App:
             "/livez": lambda: Answer(b'{"status":"alive"}'),
             "/readyz": self._ready,
             "/metrics": self._metrics,
-            "/status": lambda: Answer(dump(self._status())),
+            "/status": lambda: Answer(responses.dump(self._status())),
         }
         common = dict(pages)
         pages |= {
-            "/v2": lambda: Answer(dump(tensors.server_metadata(SLIPWAY))),
+            "/v2": lambda: Answer(responses.dump(tensors.server_metadata(SLIPWAY))),
             "/": lambda: Answer(b'{"status":"alive"}'),  # KServe's first protocol asks so
-            "/v1/models": lambda: Answer(dump({"models": list(self._by_name)})),
+            "/v1/models": lambda: Answer(responses.dump({"models": list(self._by_name)})),
             "/v2/health/live": lambda: Answer(b'{"live":true}'),
             "/v2/health/ready": lambda: self._readiness({"ready": not self.draining}),
         }
@@ -534,15 +524,15 @@ class App:
         told = headers.get(b"x-forwarded-prefix", b"").decode("latin-1").rstrip("/")
         trusted = self.settings.trust_proxy and paths.PREFIX.fullmatch(told)
         prefix = told if trusted else self.settings.prefix
-        return described._replace(body=describing.under(described.body, prefix)) if prefix else described
+        return described._replace(body=openapi.under(described.body, prefix)) if prefix else described
 
     def _ready(self) -> Answer:
         return self._readiness({"status": "draining" if self.draining else "ready"})
 
     def _readiness(self, said: dict[str, Any]) -> Answer:
         if self.draining:
-            return Answer(dump(said), 503, (JSON_TYPE, *Draining.headers))
-        return Answer(dump(said))
+            return Answer(responses.dump(said), 503, (responses.JSON_TYPE, *Draining.headers))
+        return Answer(responses.dump(said))
 
     def _metrics(self) -> Answer:
         self.telemetry.in_flight.set(self._in_flight)
@@ -552,14 +542,14 @@ class App:
 
     def _refuse(self, error: RequestError, protocol: str) -> Answer:
         self.telemetry.refused(protocol, error.status, type(error).__name__)
-        answer = v2.refused if protocol.startswith("v") else refused
+        answer = v2.refused if protocol.startswith("v") else responses.refused
         return answer(error, uuid.uuid4().hex[:12])
 
     def _fail(self, protocol: str) -> Answer:
         error_id = uuid.uuid4().hex[:12]
         logger.exception("request failed, the client got 500 with error id %s", error_id)
         self.telemetry.refused(protocol, 500, "Internal")
-        return v2.failed(error_id) if protocol.startswith("v") else failed(error_id)
+        return v2.failed(error_id) if protocol.startswith("v") else responses.failed(error_id)
 
 
 def _key_of(path: str) -> str:
@@ -597,7 +587,7 @@ def _coverage_in(query: bytes) -> list[str]:
 
 
 def _with_notes(answer: Answer, rows: Rows) -> Answer:
-    return answer._replace(headers=answer.headers + noticed(rows)) if rows.unseen else answer
+    return answer._replace(headers=answer.headers + responses.noticed(rows)) if rows.unseen else answer
 
 
 def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:

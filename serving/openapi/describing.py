@@ -9,9 +9,8 @@ from typing import Any
 import orjson
 
 from serving.openapi.forms import NUMBER, Described, Forms, any_of, list_of, object_of, ref
-from serving.protocols.tensors import DATATYPES, LOWER, UPPER
-from serving.protocols.v2 import BINARY
-from serving.rows.requests import JSON
+from serving.protocols import tensors, v2
+from serving.rows import media
 
 _ASKED = {
     401: "No known key",
@@ -30,19 +29,19 @@ _SCORED = _ASKED | {
 _NOT_SERVED = {404: "No such version"}
 _OBJECT: Described = {"schema": {"type": "object"}}
 _PAGES: dict[str, tuple[str, Described]] = {
-    "/ping": (JSON, {}),
-    "/health": (JSON, {}),
-    "/version": (JSON, {}),
-    "/livez": (JSON, _OBJECT),
-    "/readyz": (JSON, _OBJECT),
+    "/ping": (media.JSON, {}),
+    "/health": (media.JSON, {}),
+    "/version": (media.JSON, {}),
+    "/livez": (media.JSON, _OBJECT),
+    "/readyz": (media.JSON, _OBJECT),
     "/metrics": ("text/plain; version=0.0.4; charset=utf-8", {}),
-    "/status": (JSON, _OBJECT),
-    "/openapi.json": (JSON, _OBJECT),
+    "/status": (media.JSON, _OBJECT),
+    "/openapi.json": (media.JSON, _OBJECT),
 }
 _TEXT: Described = {"type": "string"}
 _FILE: Described = {"schema": {"type": "string", "format": "binary"}}
 _TRUTH: Described = {"type": "boolean"}
-_ENDS = (LOWER, UPPER)
+_ENDS = (tensors.LOWER, tensors.UPPER)
 
 
 def document(forms: Forms, *, name: str, version: str) -> Described:
@@ -114,7 +113,7 @@ def _tensors(forms: Forms) -> dict[str, Described]:
     asked = {"binary_data_output": _TRUTH, **forms.coverage}
     named = _TEXT | ({"examples": list(forms.names)} if forms.names else {})
     return {
-        "Datatype": {"type": "string", "enum": list(DATATYPES)},
+        "Datatype": {"type": "string", "enum": list(tensors.DATATYPES)},
         "Tensor": object_of(typed | {"name": named, "data": list_of(any_of(value, list_of({})))}),
         "OutputTensor": object_of(typed | {"data": list_of(value)}),
         "RequestedOutput": object_of({"name": _TEXT}, binary),
@@ -221,10 +220,10 @@ def _infer(operation: str, errors: Mapping[int, str]) -> Described:
         "schema": {"type": "integer", "minimum": 0},
         "description": "Of the JSON that a body with binary tensors begins with",
     }
-    call = _call(operation, "Score tensors", taken | {BINARY: _FILE}, given | {BINARY: _FILE})
+    call = _call(operation, "Score tensors", taken | {v2.BINARY: _FILE}, given | {v2.BINARY: _FILE})
     return call | {
         "parameters": [length],
-        "responses": _responses(given | {BINARY: _FILE}, _SCORED | dict(errors), "V2Error"),
+        "responses": _responses(given | {v2.BINARY: _FILE}, _SCORED | dict(errors), "V2Error"),
     }
 
 
@@ -243,7 +242,7 @@ def _page(path: str) -> dict[str, Any]:
 
 def _content(name: str, example: Any = None) -> dict[str, Described]:
     shown = {"examples": {"golden": {"value": example}}} if example else {}
-    return {JSON: {"schema": ref(name), **shown}}
+    return {media.JSON: {"schema": ref(name), **shown}}
 
 
 def _call(operation: str, summary: str, taken: Described, given: Described) -> Described:

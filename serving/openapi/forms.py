@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from data.schema import Column, Schema
-from serving.protocols.tensors import OF_KIND
-from serving.rows.requests import ARROW, CSV, PARQUET
-from serving.scorer.document import Document
-from serving.scorer.intervals import LOWEST, Intervals
+from serving.protocols import tensors
+from serving.rows import media
+from serving.scorer import Document, Intervals
 
 Described = dict[str, Any]
 """A JSON Schema."""
@@ -85,7 +84,7 @@ class Forms:
     named: Mapping[str, Described]
     params: Described | None = None
     coverage: Mapping[str, Described] = field(default_factory=dict)
-    tables: tuple[str, ...] = (CSV, PARQUET)
+    tables: tuple[str, ...] = (media.CSV, media.PARQUET)
     tensors: Sequence[Described] = ()
     names: Sequence[str] = ()
     golden: tuple[list[Any], list[Any]] = ([], [])
@@ -132,7 +131,7 @@ def of_scorer(document: Document) -> Forms:
         named=named,
         params=(object_of({}, coverage) | {"additionalProperties": False}) if coverage else None,
         coverage=coverage,
-        tables=(ARROW, PARQUET, CSV),
+        tables=(media.ARROW, media.PARQUET, media.CSV),
         tensors=_tensors(schema, rows),
         names=schema.names,
         golden=(rows, list(document.golden_predictions[:GOLDEN_SHOWN])),
@@ -200,7 +199,7 @@ def _coverage(intervals: Intervals | None) -> dict[str, Described]:
         return {}
     described = {
         "type": "number",
-        "minimum": LOWEST,
+        "minimum": Intervals.LOWEST,
         "maximum": intervals.coverage[-1],
         "description": "share of targets that the interval should hold",
     }
@@ -213,7 +212,7 @@ def _tensors(schema: Schema, rows: Sequence[Mapping[str, Any]]) -> list[Describe
         {
             "name": column.name,
             "shape": [len(rows)],
-            "datatype": OF_KIND[column.kind],
+            "datatype": tensors.OF_KIND[column.kind],
             "data": [row[column.name] for row in rows],
         }
         for column in schema.columns
@@ -241,12 +240,12 @@ def _parted(cells: Mapping[str, Described], needed: set[str]) -> Described:
     return object_of({name: cell for name, cell in cells.items() if name in needed}, others)
 
 
-def _arrays(tensors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _arrays(specs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what a signature of tensors takes: an array, or one for each name."""
-    if "name" not in tensors[0]:
-        taken = _array(tensors[0]["tensor-spec"])
+    if "name" not in specs[0]:
+        taken = _array(specs[0]["tensor-spec"])
         return {"rows": {"instances": taken, "inputs": taken}, "x": taken, "named": {}}
-    arrays = {each["name"]: _array(each["tensor-spec"]) for each in tensors}
+    arrays = {each["name"]: _array(each["tensor-spec"]) for each in specs}
     single = {name: each.get("items", each) for name, each in arrays.items()}
     rows = list_of(ref("Row"), minItems=1)
     named = {"Row": object_of(single), "Columns": object_of(arrays)}

@@ -8,10 +8,8 @@ from data.schema import Schema
 from serving.errors import Malformed, TooLarge
 from serving.protocols.responses import Answer
 from serving.protocols.responses import predictions as answer_predictions
-from serving.rows.coercion import Floats
-from serving.rows.costs import before_rows
-from serving.rows.requests import JSON, Rows, from_columns, from_records, from_split, from_table, read_json
-from serving.scorer.intervals import Bounds
+from serving.rows import Rows, budget, from_columns, from_records, from_split, from_table, media, read_json
+from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -19,7 +17,7 @@ FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     """Return a request's rows; raises RequestError."""
-    if kind != JSON:
+    if kind != media.JSON:
         return from_table(body, kind, schema, limits)
     request = read_json(body, limits)
     if type(request) is not dict:
@@ -64,7 +62,7 @@ def _columns_or_records(given: Any, schema: Schema, limits: Limits) -> Rows:
     longest = max(lengths)
     if longest > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    before_rows(longest, len(schema.columns), copies=1)
+    budget.before_rows(longest, len(schema.columns), copies=1)
     columns = {
         name: [values] * longest if type(values) is not list and name in schema.names else values
         for name, values in given.items()

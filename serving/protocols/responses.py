@@ -7,12 +7,10 @@ from urllib.parse import quote
 
 import orjson
 
-from serving.errors import RequestError, UnusableValues
-from serving.rows.coercion import Floats
-from serving.rows.requests import Rows
-from serving.scorer.intervals import Bounds
+from serving.errors import Headers, RequestError, UnusableValues
+from serving.rows import Rows
+from serving.scorer import Bounds, Floats
 
-Headers = tuple[tuple[bytes, bytes], ...]
 JSON_TYPE = (b"content-type", b"application/json")
 
 

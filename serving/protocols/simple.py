@@ -7,16 +7,15 @@ from typing import Any
 from data.schema import Schema
 from serving.errors import Malformed
 from serving.protocols.responses import JSON_TYPE, Answer, dump, noticed
-from serving.rows.coercion import Floats
-from serving.rows.requests import JSON, Rows, from_columns, from_records, read_json, wrong_type
-from serving.scorer.intervals import Bounds
+from serving.rows import Rows, from_columns, from_records, media, read_json
+from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 
 def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
     """Return the rows, and whether one value is to be answered rather than a list."""
-    if kind != JSON:
-        raise wrong_type(kind, JSON)
+    if kind != media.JSON:
+        raise media.wrong_type(kind, media.JSON)
     request = read_json(body, limits)
     if type(request) is not dict or not {"x"} <= set(request) <= {"x", "coverage"}:
         raise Malformed('the body must be an object with the key "x", and "coverage" if you like')

@@ -13,7 +13,7 @@ from typing import Any
 
 from serving.errors import Malformed
 from serving.protocols.tensors import Tensor
-from serving.rows.coercion import Repeated
+from serving.rows import coercion
 
 OF_TABLES = ("pd", "np", "str")
 """Content types that say what is done here anyway: a column, an array, text."""
@@ -70,8 +70,8 @@ def _refuse_elsewhere(parameters: Mapping[str, Any]) -> None:
 
 def _from_base64(values: Sequence[Any]) -> Sequence[Any]:
     try:
-        if isinstance(values, Repeated):
-            return Repeated([_text(text) for text in values.distinct], values.places)
+        if isinstance(values, coercion.Repeated):
+            return coercion.Repeated([_text(text) for text in values.distinct], values.places)
         return [None if text is None else _text(text) for text in values]
     except ValueError as error:  # also of characters beyond ASCII, and of bytes that are no UTF-8
         raise Malformed("content_type base64: each value must be base64 (RFC 4648) of UTF-8 text") from error

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
-from serving.rows.coercion import Floats, Repeated
-from serving.rows.requests import Rows, from_columns, from_records
-from serving.scorer.intervals import Bounds, Intervals
+from serving.rows import Rows, coercion, from_columns, from_records
+from serving.scorer import Bounds, Floats, Intervals
 from serving.settings import Limits
 
 NUMPY: dict[str, np.dtype[Any]] = {
@@ -175,10 +174,12 @@ def _texts(raw: bytes, count: int) -> Sequence[str]:
         raise Malformed("BYTES must be text in UTF-8") from error
 
 
-def _repeated(cells: NDArray[np.bytes_], length: int) -> Repeated:
+def _repeated(cells: NDArray[np.bytes_], length: int) -> coercion.Repeated:
     """Return texts of one length; numpy leaves zero bytes at their ends out, which are put back."""
     distinct, places = np.unique(cells, return_inverse=True)
-    return Repeated([text.ljust(length, b"\0").decode("utf-8") for text in distinct.tolist()], places)
+    return coercion.Repeated(
+        [text.ljust(length, b"\0").decode("utf-8") for text in distinct.tolist()], places
+    )
 
 
 def _texts_one_by_one(raw: bytes, count: int) -> list[str]:

@@ -17,7 +17,7 @@ import orjson
 from serving.errors import Malformed
 from serving.protocols.tensors import NUMPY, Tensor, check_date
 from serving.protocols.v1 import WIDTH
-from serving.rows.requests import JSON, read_json, wrong_type
+from serving.rows import media, read_json
 from serving.settings import Limits
 
 _DATATYPES = {
@@ -135,8 +135,8 @@ def _output(name: str, values: Any) -> Tensor:
 
 def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:
     """Return an MLflow request for `{"x": ...}`, and whether one value is to be answered; raises Malformed."""
-    if kind != JSON:
-        raise wrong_type(kind, JSON)
+    if kind != media.JSON:
+        raise media.wrong_type(kind, media.JSON)
     request = read_json(body, limits)
     if type(request) is not dict or set(request) != {"x"}:
         raise Malformed('the body must be an object with the key "x"')

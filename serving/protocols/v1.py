@@ -13,9 +13,8 @@ import orjson
 from data.schema import Schema
 from serving.errors import Malformed
 from serving.protocols.responses import JSON_TYPE, Answer, dump, predictions
-from serving.rows.coercion import Floats
-from serving.rows.requests import JSON, Rows, from_columns, from_records, from_split, read_json, wrong_type
-from serving.scorer.intervals import Bounds
+from serving.rows import Rows, from_columns, from_records, from_split, media, read_json
+from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 SIGNATURES = (None, "", "serving_default")
@@ -59,8 +58,8 @@ def _with_outputs(answer: Answer) -> Answer:
 
 def read(body: bytes, kind: str, limits: Limits) -> tuple[str, Any]:
     """Return `instances` or `inputs`, and what stands there; raises RequestError."""
-    if kind != JSON:
-        raise wrong_type(kind, JSON)
+    if kind != media.JSON:
+        raise media.wrong_type(kind, media.JSON)
     request = read_json(body, limits)
     given = [name for name in ("instances", "inputs") if type(request) is dict and name in request]
     if len(given) != 1:

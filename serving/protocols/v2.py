@@ -13,7 +13,7 @@ from serving.errors import Malformed, RequestError
 from serving.protocols.responses import JSON_TYPE, Answer, dump
 from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of, flag
 from serving.protocols.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
-from serving.rows.requests import JSON, Rows, from_records, read_json, wrong_type
+from serving.rows import Rows, from_records, media, read_json
 from serving.settings import Limits
 
 BINARY = "application/octet-stream"
@@ -111,11 +111,11 @@ def _tensors(request: Mapping[str, Any], raw: memoryview) -> list[Tensor]:
 def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memoryview]:
     """Return the JSON part of a body and the raw tensors behind it."""
     if length is None:
-        if kind != JSON:
-            raise wrong_type(kind, JSON, f"{BINARY} with Inference-Header-Content-Length")
+        if kind != media.JSON:
+            raise media.wrong_type(kind, media.JSON, f"{BINARY} with Inference-Header-Content-Length")
         return body, memoryview(b"")
-    if kind not in (JSON, BINARY):
-        raise wrong_type(kind, BINARY, JSON)
+    if kind not in (media.JSON, BINARY):
+        raise media.wrong_type(kind, BINARY, media.JSON)
     if not length.isdigit() or len(length) > 12 or int(length) > len(body):
         raise Malformed(
             "Inference-Header-Content-Length must be the length of the JSON that the body begins with"

@@ -1,1 +1,26 @@
 """Which version is meant, who vouches for it, and its files on this machine."""
+
+from serving.registry import given_run, promotions
+from serving.registry.store import (
+    Cache,
+    Found,
+    is_remote,
+    local,
+    local_whole,
+    locate,
+    resolve,
+    vouched,
+)
+
+__all__ = [
+    "Cache",
+    "Found",
+    "given_run",
+    "is_remote",
+    "promotions",
+    "local",
+    "local_whole",
+    "locate",
+    "resolve",
+    "vouched",
+]

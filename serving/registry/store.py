@@ -38,16 +38,8 @@ from serving.errors import (
     UnsafeCache,
     WrongDigest,
 )
-from serving.registry.ledger import Entry, entries_of, find_run, moved_in_words, vouch
-from serving.scorer.document import (
-    DOCUMENT_FILE,
-    GRAPH_FILE,
-    LARGEST_FILE,
-    digest_of,
-    read_document,
-    read_files,
-)
-from serving.scorer.version_files import FILES_TAG, check_files, only_files
+from serving.registry.promotions import Entry, entries_of, find_run, moved_in_words, vouch
+from serving.scorer import scorer_files, version_files
 from serving.settings import Model
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
@@ -98,7 +90,7 @@ def local(uri: str) -> Model:
     """Return the version in a folder; raises ModelNotFound."""
     root = Path(uri)
     for folder in (root / SCORER_FOLDER, root):
-        if (folder / DOCUMENT_FILE).is_file():
+        if (folder / scorer_files.DOCUMENT_FILE).is_file():
             return Model(str(folder.resolve()), name=root.resolve().name)
     raise ModelNotFound(
         uri=uri, reason="no folder here holds scorer/scorer.json: pass a version that Slipway logged"
@@ -155,7 +147,7 @@ def _ask_registry(place: re.Match[str]) -> Found:
         str(version.source or ""),
         " ".join(str(each or "-") for each in made),
         tags.get(DIGEST_TAG),
-        tags.get(FILES_TAG),
+        tags.get(version_files.FILES_TAG),
     )
 
 
@@ -234,12 +226,6 @@ def _first_line(error: Exception) -> str:
     return redact(line, *addresses_around())[:300]
 
 
-def digest_in(folder: Path) -> str:
-    """Return the digest of the two files; raises ModelError."""
-    graph, content = read_files(folder)
-    return digest_of(graph, read_document(content)[1])
-
-
 class Cache:
     """Folders named by the digest of the two files in them, and what each place pointed to last."""
 
@@ -306,7 +292,7 @@ class Cache:
         if not DIGEST.fullmatch(digest) or not entry.is_dir():
             return False
         try:
-            if _is_ours(entry) and digest_in(entry) == digest:
+            if _is_ours(entry) and scorer_files.digest_in(entry) == digest:
                 _touch(entry)
                 return True
         except (ModelError, OSError) as error:
@@ -355,11 +341,11 @@ class Cache:
         with self._scratch(uri) as scratch:
             for name, content in files.items():
                 (scratch / name).write_bytes(content)
-            return digest_in(scratch) == digest == self._keep(scratch)
+            return scorer_files.digest_in(scratch) == digest == self._keep(scratch)
 
     def _keep(self, scratch: Path) -> str:
         """Give the two files in a folder their place; return their digest."""
-        digest = digest_in(scratch)
+        digest = scorer_files.digest_in(scratch)
         shutil.rmtree(self._root / digest, ignore_errors=True)
         os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
         scratch.mkdir()  # for the context to remove
@@ -405,12 +391,12 @@ def _download_files(found: Found, folder: Path) -> None:
     if not sizes and not mlflow.artifacts.list_artifacts(artifact_uri=root):
         reason = "its files are gone from the artifact store: restore them, or go back with rollback"
         raise ModelNotFound(uri=found.uri, reason=reason)
-    for file in (GRAPH_FILE, DOCUMENT_FILE):
+    for file in (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE):
         if file not in sizes:
             raise ModelNotFound(uri=found.uri, reason=_why_absent(root, file))
-        if (sizes[file] or 0) > LARGEST_FILE:
+        if (sizes[file] or 0) > scorer_files.LARGEST_FILE:
             raise ModelNotFound(
-                uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {LARGEST_FILE}"
+                uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {scorer_files.LARGEST_FILE}"
             )
         came = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{file}", dst_path=str(folder)))
         size = came.stat().st_size
@@ -438,7 +424,7 @@ def _download_whole(found: Found, folder: Path) -> Path:
     if not (came / "MLmodel").is_file():
         raise ModelNotFound(uri=found.uri, reason="it holds no MLflow model")
     if found.files:
-        check_files(only_files(came), found.files)
+        version_files.check_files(version_files.only_files(came), found.files)
     return came
 
 
@@ -446,7 +432,9 @@ def _is_whole(place: Path, files: str | None) -> bool:
     """Return whether a version's files are here, intact where that can be told; others are thrown away."""
     if place.is_dir() and files:
         try:
-            check_files(only_files(place), files)  # a process that ran its code left bytecode there
+            version_files.check_files(
+                version_files.only_files(place), files
+            )  # a process that ran its code left bytecode there
         except (ModelError, OSError) as error:
             logger.warning("cache entry %s is broken (%s), it is fetched again", place.name[:18], error)
             shutil.rmtree(place, ignore_errors=True)

@@ -1,1 +1,16 @@
 """The bytes of a request -> one packed matrix, or faults; knows no protocol and no HTTP."""
+
+from serving.rows import budget, coercion, media
+from serving.rows.decoding import Rows, from_columns, from_records, from_split, from_table, read_json
+
+__all__ = [
+    "Rows",
+    "budget",
+    "coercion",
+    "from_columns",
+    "from_records",
+    "from_split",
+    "from_table",
+    "media",
+    "read_json",
+]

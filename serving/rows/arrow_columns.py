@@ -18,15 +18,8 @@ from numpy.typing import NDArray
 from data.readings import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.rows import near_misses
-from serving.rows.coercion import (
-    _FIRST,
-    _LAST,
-    NUMBER_PATTERN,
-    WHOLE_PATTERN,
-    Bools,
-    Floats,
-    _instant,
-)
+from serving.rows.cells import FIRST, LAST, NUMBER_PATTERN, WHOLE_PATTERN, Bools, instant
+from serving.scorer import Floats
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 Result = tuple[Floats, Bools]
@@ -191,7 +184,7 @@ def _instants(array: Any) -> Result:
 def _ticks(counts: Any, array: Any, *, per_second: int, times: int = 1) -> Result:
     ticks = np.asarray(pc.fill_null(counts, 0)).astype(np.int64) * times
     whole = ticks // per_second
-    bad = (whole < _FIRST) | (whole > _LAST)
+    bad = (whole < FIRST) | (whole > LAST)
     safe = np.where(bad, 0, ticks)
     micros = safe // (per_second // 10**6) if per_second > 10**6 else safe * (10**6 // per_second)
     return np.where(_nulls(array), np.nan, micros / 1e6), bad
@@ -214,7 +207,7 @@ def _dates_in_text(array: Any) -> Result:
 
 def _dates_one_by_one(texts: Any) -> Result:
     """Find which texts are no dates: only columns with a fault come here."""
-    cells = [_instant(text) for text in texts.to_pylist()]
+    cells = [instant(text) for text in texts.to_pylist()]
     bad = np.array([cell is None for cell in cells], dtype=np.bool_)
     return np.array([np.nan if cell is None else cell for cell in cells], dtype=np.float64), bad
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from codecs import BOM_UTF8
 
 from serving.errors import Malformed, RequestError, TooLarge
 from serving.settings import Limits
@@ -93,8 +92,3 @@ def _reason(error: json.JSONDecodeError) -> str:
     if error.pos == 0:
         return "JSON begins with a bracket; name another format in the header Content-Type, such as text/csv"
     return next((why for said, why in _REASONS.items() if said in error.msg), "a mistake in its form")
-
-
-def without_mark(body: bytes) -> bytes:
-    """Return a body without the byte-order mark that RFC 8259 lets a reader skip."""
-    return body.removeprefix(BOM_UTF8)

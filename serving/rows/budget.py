@@ -71,6 +71,12 @@ def need(size: int) -> None:
         held.set(held.size + size)
 
 
+def before_rows(rows: int, columns: int, *, copies: int = 2) -> None:
+    """Hold what packing rows takes, floats or pointers, in so many copies; raises TooLarge or Busy."""
+    if rows > 1:
+        need(copies * 8 * rows * columns)
+
+
 def give_back() -> None:
     """Return to the system what the allocators keep for later; takes milliseconds."""
     if arrow := sys.modules.get("pyarrow"):

@@ -18,10 +18,8 @@ Values finer than a microsecond are cut to it, as training does. pyarrow is impo
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -31,11 +29,12 @@ from numpy.typing import NDArray
 
 from data import missing
 from data.readings import Reading
-from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column, Kind, Schema
+from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
+from serving.errors import Fault
 from serving.rows import near_misses
+from serving.rows.cells import Bools, instant
+from serving.scorer import Floats
 
-NUMBER_PATTERN = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-WHOLE_PATTERN = r"^[+-]?\d+$"
 NO_COLUMN = "no such column"
 MOST_FAULTS = 20
 """Faults that are described; the others are counted."""
@@ -46,11 +45,6 @@ EXPECTED: dict[Kind, str] = {
     "category": "text",
     "datetime": "an ISO 8601 date or time",
 }
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NAIVE_EPOCH = datetime(1970, 1, 1)
-_FIRST = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
-_LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
-_DATE = re.compile(DATE_PATTERN, re.ASCII)
 _FOUND = {
     str: "text",
     bool: "true/false",
@@ -59,19 +53,6 @@ _FOUND = {
     list: "a list",
     dict: "an object",
 }
-
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A cell that cannot be used: row counted from 0, what was expected, and the kind of what was found."""
-
-    row: int | None
-    column: str
-    expected: str
-    found: str
 
 
 class Packed(NamedTuple):
@@ -283,7 +264,7 @@ def _quick(values: Sequence[Any], column: Column) -> Floats | None:
             return None
         return None if (np.abs(floats) >= LARGEST_EXACT).any() else floats
     if column.kind == "datetime" and set(map(type, values)) <= {str, type(None)}:
-        instants = {value: _instant(value) for value in set(values)}  # rows of one request share dates
+        instants = {value: instant(value) for value in set(values)}  # rows of one request share dates
         if None not in instants.values():
             return np.fromiter(map(instants.__getitem__, values), dtype=np.float64, count=len(values))
     return None
@@ -360,27 +341,10 @@ def _boolean(value: Any) -> float | None:
     return None
 
 
-def _instant(value: Any) -> float | None:
-    if value is None:
-        return math.nan
-    if type(value) is not str:
-        return None
-    text = value.strip(" \t\r\n")
-    if not _DATE.match(text) or text.endswith("\n"):
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    since = moment - _EPOCH if moment.tzinfo else moment - _NAIVE_EPOCH
-    seconds = ((since.days * 86_400 + since.seconds) * 10**6 + since.microseconds) / 1e6
-    return seconds if _FIRST <= seconds < _LAST + 1 else None
-
-
 _PLAIN: dict[str, Callable[[Any], float | None]] = {
     "number": _number,
     "boolean": _boolean,
-    "datetime": _instant,
+    "datetime": instant,
 }
 
 

@@ -95,9 +95,3 @@ def _head_of(body: bytes) -> bytes:
         if quotes % 2 == 0:
             return body[:start]
     return body
-
-
-def before_rows(rows: int, columns: int, *, copies: int = 2) -> None:
-    """Hold what packing rows takes, floats or pointers, in so many copies; raises TooLarge or Busy."""
-    if rows > 1:
-        need(copies * 8 * rows * columns)

@@ -14,13 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from serving.errors import TooSlow
-from serving.openapi import describing
-from serving.openapi.forms import of_scorer
-from serving.protocols import tensors
-from serving.protocols.responses import Headers, dump
-from serving.rows.coercion import Floats
-from serving.scorer.scoring import BLOCK_ROWS, Scorer, failing_graph
+from serving import openapi
+from serving.errors import Headers, TooSlow
+from serving.openapi import of_scorer
+from serving.protocols import responses, tensors
+from serving.scorer import Floats, Scorer, Session
 from serving.settings import Model
 
 INLINE_SECONDS = 0.001
@@ -55,17 +53,17 @@ class Local:
         scorer.replay_golden()
         label = model.version or scorer.digest[:12]
         forms = of_scorer(scorer.document)
-        described = describing.document(forms, name=model.public_name, version=label)
+        described = openapi.document(forms, name=model.public_name, version=label)
         servers = {"servers": [{"url": model.prefix}]} if model.key else {}
         return cls(
             model=model,
             scorer=scorer,
             together=Together(scorer.predict),
             together_scaled=Together(scorer.predict_with_scale),
-            inline_rows=_rows_within(INLINE_SECONDS, scorer),
+            inline_rows=scorer.rows_within(INLINE_SECONDS),
             label=label,
             headers=((b"x-model-version", label.encode()),),
-            described=dump(described | servers),
+            described=responses.dump(described | servers),
         )
 
     @property
@@ -133,23 +131,13 @@ class Together:
             start += len(matrix)
 
 
-def _rows_within(seconds: float, scorer: Scorer) -> int:
-    """Return how many rows this model scores in so long, measured."""
-    matrix = np.resize(scorer.golden.matrix, (200, scorer.golden.matrix.shape[1]))
-    with failing_graph():
-        scorer.predict(matrix)
-        began = time.perf_counter()
-        scorer.predict(matrix)
-    return int(len(matrix) * seconds / (time.perf_counter() - began))
-
-
 def predict(score: Score, matrix: Floats, deadline: float) -> Floats:
     """Return what the rows score; raises TooSlow between two blocks after the deadline."""
-    if len(matrix) <= BLOCK_ROWS:
+    if len(matrix) <= Session.BLOCK_ROWS:
         return score(matrix)
     parts = []
-    for start in range(0, len(matrix), BLOCK_ROWS):
+    for start in range(0, len(matrix), Session.BLOCK_ROWS):
         if time.perf_counter() > deadline:
             raise TooSlow("scoring took too long and was stopped: send fewer rows at once")
-        parts.append(score(matrix[start : start + BLOCK_ROWS]))
+        parts.append(score(matrix[start : start + Session.BLOCK_ROWS]))
     return np.concatenate(parts)

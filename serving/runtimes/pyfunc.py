@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from serving import openapi
 from serving.errors import Busy, ModelError, RequestError, TooSlow
-from serving.openapi import describing
-from serving.openapi.forms import of_signature
+from serving.openapi import of_signature
 from serving.protocols import translation
 from serving.runtimes.frames import LENGTH, frame, read_frame
 from serving.settings import Limits, Model
@@ -154,7 +154,7 @@ class Remote:
     def described(self) -> bytes:
         """The OpenAPI document, as far as the signature tells."""
         forms = of_signature(self.signature)
-        document = describing.document(forms, name=self.model.public_name, version=self.label)
+        document = openapi.document(forms, name=self.model.public_name, version=self.label)
         servers = {"servers": [{"url": self.model.prefix}]} if self.model.prefix else {}
         return orjson.dumps(document | servers | {"x-mlflow-signature": self.signature})
 

@@ -29,7 +29,7 @@ import numpy as np
 import orjson
 
 from data.redaction import addresses_around, log_to, redact
-from serving.rows.requests import CSV, PARQUET
+from serving.rows import media
 from serving.runtimes.frames import frame, read_frame
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -118,7 +118,7 @@ class Runner:
         parsed: dict[int, Parsed] = {}
         for place, request in enumerate(requests):
             try:
-                if request.kind in (CSV, PARQUET):
+                if request.kind in (media.CSV, media.PARQUET):
                     responses[place] = self._predicted(self._table(request), None)
                 else:
                     parsed[place] = found = _parsed(request.body)
@@ -214,7 +214,7 @@ class Runner:
 
     def _table(self, request: Request) -> Any:
         try:
-            if request.kind == CSV:
+            if request.kind == media.CSV:
                 return self._server.parse_csv_input(StringIO(request.body.decode("utf-8")), self._schema)
             return self._server.parse_parquet_input(BytesIO(request.body))
         except (self._errors, UnicodeDecodeError) as error:

@@ -1,6 +1,6 @@
 """The file `scorer.json`: what a compiled graph takes, gives, and must reproduce.
 
-It reads, writes and digests the document; it does not know what the graph computes. Numbers
+It reads and writes the document; it does not know what the graph computes. Numbers
 keep all their digits, keys are sorted, and nothing in it depends on when, where or by which
 run it was written, so the same model gives the same bytes. docs/scorer-format.md explains each
 field.
@@ -8,37 +8,25 @@ field.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.schema import UNSEEN, Column, Schema
+from data.schema import UNSEEN, Column, Schema, Value
 from serving.errors import NotAScorer
 from serving.scorer.intervals import Intervals
 from serving.scorer.limits import check_written
 
-FORMAT = 1
-"""Raised when a reader of the old form would misread the new one."""
-
 SLIPWAY = "0.1.0"
 """This package's version; tests hold it to pyproject.toml."""
 
-GRAPH_FILE, DOCUMENT_FILE = "model.onnx", "scorer.json"
-LARGEST_FILE = 2**30
-"""A graph or document beyond a gibibyte is refused unread."""
-
-TOLERANCE = 1e-9
-"""Two computations agree within this share of max(|prediction|, sd of the training target)."""
-
-Value = float | bool | str | None
+DOCUMENT_FILE = "scorer.json"
 
 
 @dataclass(frozen=True)
@@ -59,6 +47,9 @@ class Parity:
         Wider for a network that computes in float32, and written only where it is.
     """
 
+    TOLERANCE: ClassVar = 1e-9
+    """Two computations agree within this share of max(|prediction|, sd of the training target)."""
+
     rows: int
     max_abs: float
     max_rel: float
@@ -72,7 +63,9 @@ class Parity:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {key: value for key, value in vars(self).items() if (key, value) != ("tolerance", TOLERANCE)}
+        return {
+            key: value for key, value in vars(self).items() if (key, value) != ("tolerance", self.TOLERANCE)
+        }
 
 
 @dataclass(frozen=True)
@@ -99,6 +92,9 @@ class Document:
         The scale that the graph must give for the golden rows; empty where it has none.
     """
 
+    FORMAT: ClassVar = 1
+    """Raised when a reader of the old form would misread the new one."""
+
     schema: Schema
     fingerprint: str
     parity: Parity
@@ -117,7 +113,7 @@ class Document:
         for case, scale in zip(golden, self.golden_scales, strict=False):
             case["scale"] = scale
         return {
-            "format": FORMAT,
+            "format": self.FORMAT,
             "schema": self.schema.as_dict(),
             "intervals": self.intervals.as_dict() if self.intervals else None,
             "golden": golden,
@@ -129,8 +125,8 @@ class Document:
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Document:
         """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
-        if written["format"] != FORMAT:
-            raise ValueError(f"has format {written['format']!r}, this Slipway reads {FORMAT}")
+        if written["format"] != cls.FORMAT:
+            raise ValueError(f"has format {written['format']!r}, this Slipway reads {cls.FORMAT}")
         check_written(written)
         document = cls(
             schema=Schema.from_dict(written["schema"]),
@@ -194,27 +190,6 @@ def read_document(content: bytes) -> tuple[Document, bytes]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
         raise NotAScorer(file=DOCUMENT_FILE, reason=reason) from error
-
-
-def read_files(folder: Path) -> tuple[bytes, bytes]:
-    """Return the bytes of the graph and of the document; raises NotAScorer."""
-    return _read(folder / GRAPH_FILE), _read(folder / DOCUMENT_FILE)
-
-
-def digest_of(graph: bytes, canonical_document: bytes) -> str:
-    """Return the version's digest: SHA-256 over the SHA-256 of the graph and that of the document."""
-    parts = hashlib.sha256(graph).digest() + hashlib.sha256(canonical_document).digest()
-    return hashlib.sha256(parts).hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise NotAScorer(file=path.name, reason=f"has {size} bytes, at most {LARGEST_FILE} are read")
-        return path.read_bytes()
-    except OSError as error:
-        raise NotAScorer(file=path.name, reason=f"cannot be read ({error.strerror})") from error
 
 
 def _text(value: Value, column: Column) -> str:

@@ -10,24 +10,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import CoverageRefused
 
-LOWEST, HIGHEST = 0.5, 0.99
-"""The coverages that can be asked for."""
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Bounds:
     """Predictions and the interval around each, all float64 of shape (n_rows,)."""
 
-    predictions: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    upper: NDArray[np.float64]
+    predictions: Floats
+    lower: Floats
+    upper: Floats
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,10 @@ class Intervals:
         Rising; the quantile of |residual| / scale that keeps each coverage.
     """
 
+    LOWEST: ClassVar = 0.5
+    HIGHEST: ClassVar = 0.99
+    """The coverages that can be asked for."""
+
     method: str
     rows: int
     adaptive: bool
@@ -54,8 +57,8 @@ class Intervals:
 
     def quantile_for(self, coverage: float) -> float:
         """Return the quantile of the next coverage in the table; raises CoverageRefused."""
-        if not LOWEST <= coverage <= HIGHEST:  # NaN too
-            raise CoverageRefused(f"coverage must be between {LOWEST} and {HIGHEST}")
+        if not self.LOWEST <= coverage <= self.HIGHEST:  # NaN too
+            raise CoverageRefused(f"coverage must be between {self.LOWEST} and {self.HIGHEST}")
         place = int(np.searchsorted(self.coverage, coverage - 1e-9))
         if place == len(self.coverage):
             needed = math.ceil(coverage / (1.0 - coverage))
@@ -65,9 +68,7 @@ class Intervals:
             )
         return self.quantile[place]
 
-    def around(
-        self, predictions: NDArray[np.float64], scale: NDArray[np.float64] | float, coverage: float
-    ) -> Bounds:
+    def around(self, predictions: Floats, scale: Floats | float, coverage: float) -> Bounds:
         """Return the interval around each prediction."""
         half = self.quantile_for(coverage) * scale
         return Bounds(predictions, predictions - half, predictions + half)

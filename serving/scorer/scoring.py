@@ -7,6 +7,7 @@ machine's onnxruntime computes as the training machine's did; `replay_golden` fi
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.errors import (
@@ -25,35 +25,23 @@ from serving.errors import (
     RefusedGraph,
     WrongDigest,
 )
-from serving.scorer.document import TOLERANCE, Document, digest_of, read_document, read_files
-from serving.scorer.graph.guard import check_graph
-from serving.scorer.intervals import Bounds, Intervals
-
-BLOCK_ROWS = 8192
-"""Rows that go through the graph together: bounds its memory, and keeps a block in the cache."""
+from serving.scorer import scorer_files
+from serving.scorer.document import Document, Parity, read_document
+from serving.scorer.graph import check_graph
+from serving.scorer.intervals import Bounds, Floats, Intervals
 
 SORTED_ROWS = 250
 """From here on sorting rows costs less than it saves: 200 trees on 20,000 flights take 132 ms, sorted 78."""
 
-INPUT, PREDICTION = "rows", "prediction"
-"""The names of the graph's input and its first output."""
-
-SCALE_INPUT, SCALE = "scale_rows", "scale"
-"""Of the intervals: the same rows again, none by default, for onnxruntime computes every output each time."""
-
-SORT_BY = "sort_by"
-"""The graph's note of columns: rows that are alike in them take the same way through its trees."""
-
-
-Predict = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Predict = Callable[[Floats], Floats]
 
 
 @dataclass(frozen=True)
 class Golden:
     """Rows of shape (n_golden, n_columns) and the predictions of shape (n_golden,) that they must give."""
 
-    matrix: NDArray[np.float64]
-    predictions: NDArray[np.float64]
+    matrix: Floats
+    predictions: Floats
 
 
 class Scorer:
@@ -90,14 +78,14 @@ class Scorer:
         ModelError
             A file is absent, hostile or broken, or the digest is not the one given.
         """
-        graph, content = read_files(Path(folder))
+        graph, content = scorer_files.read(Path(folder))
         document, canonical_content = read_document(content)
-        found = digest_of(graph, canonical_content)
+        found = scorer_files.digest_of(graph, canonical_content)
         if digest is not None and digest != found:
             raise WrongDigest(expected=digest, found=found)
         return cls(graph, document, digest=found, threads=threads)
 
-    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict(self, matrix: Floats) -> Floats:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
         return self._session.predict(matrix)
 
@@ -117,26 +105,35 @@ class Scorer:
             for found in self._replayed(lambda rows: self.predict_with_scale(rows)[:, 1]):
                 _compare(found, expected, expected)
 
-    def _replayed(self, predict: Predict) -> Iterator[NDArray[np.float64]]:
+    def _replayed(self, predict: Predict) -> Iterator[Floats]:
         rows = self.golden.matrix
         with failing_graph():
             yield predict(rows)
             yield predict(np.ascontiguousarray(rows[::-1]))[::-1]
             yield np.concatenate([predict(rows[place : place + 1]) for place in range(len(rows))])
 
-    def predict_with_scale(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict_with_scale(self, matrix: Floats) -> Floats:
         """Return predictions and scales, shape (n_rows, 2)."""
         return self._session.predict_with_scale(matrix)
 
-    def predict_interval(self, matrix: NDArray[np.float64], coverage: float) -> Bounds:
+    def predict_interval(self, matrix: Floats, coverage: float) -> Bounds:
         """Return predictions with intervals that hold the given share of targets; raises CoverageRefused."""
         found = self.predict_with_scale(matrix)
         return self.bounds(found, coverage)
 
-    def bounds(self, found: NDArray[np.float64], coverage: float) -> Bounds:
+    def bounds(self, found: Floats, coverage: float) -> Bounds:
         """Return intervals from predictions and scales of shape (n_rows, 2); raises CoverageRefused."""
         predictions, scale = np.ascontiguousarray(found.T)
         return self.intervals.around(predictions, scale, coverage)
+
+    def rows_within(self, seconds: float) -> int:
+        """Return how many rows this model scores in so long, measured; raises FailingGraph."""
+        matrix = np.resize(self.golden.matrix, (200, self.golden.matrix.shape[1]))
+        with failing_graph():
+            self.predict(matrix)
+            began = time.perf_counter()
+            self.predict(matrix)
+        return int(len(matrix) * seconds / (time.perf_counter() - began))
 
     @property
     def intervals(self) -> Intervals:
@@ -157,8 +154,8 @@ def failing_graph() -> Iterator[None]:
         raise FailingGraph(reason=_first_line(error)) from error
 
 
-def _compare(found: NDArray[np.float64], expected: NDArray[np.float64], scale: NDArray[np.float64]) -> None:
-    wrong = ~(np.abs(found - expected) <= TOLERANCE * scale)
+def _compare(found: Floats, expected: Floats, scale: Floats) -> None:
+    wrong = ~(np.abs(found - expected) <= Parity.TOLERANCE * scale)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(found[row]))
@@ -166,6 +163,18 @@ def _compare(found: NDArray[np.float64], expected: NDArray[np.float64], scale: N
 
 class Session:
     """A graph in onnxruntime on the CPU, for any number of rows; raises RefusedGraph."""
+
+    BLOCK_ROWS = 8192
+    """Rows that go through the graph together: bounds its memory, and keeps a block in the cache."""
+
+    INPUT, PREDICTION = "rows", "prediction"
+    """The names of the graph's input and its first output."""
+
+    SCALE_INPUT, SCALE = "scale_rows", "scale"
+    """Of the intervals: the same rows again, none by default, for onnxruntime computes every output each time."""
+
+    SORT_BY = "sort_by"
+    """The graph's note of columns: rows that are alike in them take the same way through its trees."""
 
     def __init__(self, graph: bytes, *, threads: int = 1) -> None:
         options = ort.SessionOptions()
@@ -175,15 +184,15 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-            note = self._session.get_modelmeta().custom_metadata_map.get(SORT_BY, "")
-            self._has_scale = any(output.name == SCALE for output in self._session.get_outputs())
+            note = self._session.get_modelmeta().custom_metadata_map.get(self.SORT_BY, "")
+            self._has_scale = any(output.name == self.SCALE for output in self._session.get_outputs())
             self._sort_by = [
                 range(self._session.get_inputs()[0].shape[1])[int(place)] for place in note.split()
             ]
         except Exception as error:  # onnxruntime raises a class of its own for each status code
             raise RefusedGraph(reason=f"onnxruntime cannot load it ({_first_line(error)})") from error
 
-    def predict(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict(self, matrix: Floats) -> Floats:
         """Return the first output, shape (n_rows,), for a packed matrix of shape (n_rows, n_columns)."""
         if len(matrix) < SORTED_ROWS or not self._sort_by:
             return self._run_blocks(matrix)
@@ -192,26 +201,33 @@ class Session:
         predictions[order] = self._run_blocks(matrix[order])
         return predictions
 
-    def _run_blocks(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        if len(matrix) <= BLOCK_ROWS:
+    def _run_blocks(self, matrix: Floats) -> Floats:
+        if len(matrix) <= self.BLOCK_ROWS:
             return self._run(matrix)
-        blocks = range(0, len(matrix), BLOCK_ROWS)
-        return np.concatenate([self._run(matrix[start : start + BLOCK_ROWS]) for start in blocks])
+        blocks = range(0, len(matrix), self.BLOCK_ROWS)
+        return np.concatenate([self._run(matrix[start : start + self.BLOCK_ROWS]) for start in blocks])
 
-    def predict_with_scale(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    def predict_with_scale(self, matrix: Floats) -> Floats:
         """Return predictions and scales, shape (n_rows, 2); 1 for a graph without scales."""
         if not self._has_scale:
             return np.column_stack([self.predict(matrix), np.ones(len(matrix))])
-        blocks = [matrix[start : start + BLOCK_ROWS] for start in range(0, max(len(matrix), 1), BLOCK_ROWS)]
+        blocks = [
+            matrix[start : start + self.BLOCK_ROWS]
+            for start in range(0, max(len(matrix), 1), self.BLOCK_ROWS)
+        ]
         return np.concatenate(
             [
-                np.column_stack(self._session.run([PREDICTION, SCALE], {INPUT: block, SCALE_INPUT: block}))
+                np.column_stack(
+                    self._session.run(
+                        [self.PREDICTION, self.SCALE], {self.INPUT: block, self.SCALE_INPUT: block}
+                    )
+                )
                 for block in blocks
             ]
         )
 
-    def _run(self, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-        return self._session.run([PREDICTION], {INPUT: matrix})[0]  # type: ignore[no-any-return]
+    def _run(self, matrix: Floats) -> Floats:
+        return self._session.run([self.PREDICTION], {self.INPUT: matrix})[0]  # type: ignore[no-any-return]
 
 
 def _first_line(error: Exception) -> str:

@@ -101,8 +101,9 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def with_intervals(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same with a table of intervals, one width for all rows."""
-    from serving.scorer.document import DOCUMENT_FILE, read_files
+    from serving.scorer.document import DOCUMENT_FILE
     from serving.scorer.intervals import Intervals
+    from serving.scorer.scorer_files import read
 
     folder = tmp_path_factory.mktemp("intervals") / "flights"
     shutil.copytree(flights, folder)
@@ -110,7 +111,7 @@ def with_intervals(flights: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     document = json.loads(path.read_bytes())
     document["intervals"] = Intervals("calibration", 100, False, (0.5, 0.9), (10.0, 30.0)).as_dict()
     path.write_text(json.dumps(document))
-    read_files(folder / "scorer")
+    read(folder / "scorer")
     return folder
 
 

@@ -33,7 +33,7 @@ def odd(event, args):
         if what == "slow worker" and "serving.worker" in sys.orig_argv:
             time.sleep(60)
 
-if {"serving.worker", "serving.fleet.canary"} & set(sys.orig_argv):
+if {"serving.worker", "serving.runtimes.rehearsal"} & set(sys.orig_argv):
     sys.addaudithook(odd)
 '''
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serving.errors import Malformed, RequestError, TooLarge, WrongType
-from serving.rows.broken_json import without_mark
-from serving.rows.requests import MOST_MEMBERS, expand, media_type, read_json, wrong_type
+from serving.rows.decoding import read_json
+from serving.rows.media import MOST_MEMBERS, expand, media_type, without_mark, wrong_type
 from serving.settings import Limits
 from tests.conftest import missing_part
 

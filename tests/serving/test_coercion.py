@@ -12,9 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import data.tables
 from data.schema import UNSEEN, Column, Kind, Schema
-from serving.rows import coercion
 from serving.rows.coercion import pack_arrow, pack_columns, pack_row
 from training.transformers import seconds
 
@@ -37,12 +35,6 @@ def from_arrow(kind, array, *, is_text=False):
 def same(left, right):
     """Say whether floats are equal, NaN being equal to NaN."""
     return np.array_equal(left, right, equal_nan=True)
-
-
-def test_the_patterns_are_those_of_training():
-    """data.tables cannot be imported by a worker (it needs pandas), so the constants stand twice."""
-    assert coercion.DATE_PATTERN == data.tables.DATE_PATTERN
-    assert coercion.LARGEST_EXACT == data.tables.LARGEST_EXACT
 
 
 @pytest.mark.parametrize("value", [2**53, -(2**53), 0, 3])

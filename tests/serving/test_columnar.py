@@ -23,7 +23,8 @@ from data.sources import Source, open_source
 from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.errors import BadOutput, FaultyRows, Malformed, TooLarge, UnusableValues
-from serving.rows.requests import ARROW, ARROW_FILE, CSV, PARQUET, Rows, from_table
+from serving.rows.decoding import Rows, from_table
+from serving.rows.media import ARROW, ARROW_FILE, CSV, PARQUET
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 

@@ -15,7 +15,8 @@ from data.schema import Column, Schema
 from data.sources import open_source
 from serving.batch import score_file
 from serving.errors import Malformed
-from serving.rows.requests import CSV, Rows, from_table
+from serving.rows.decoding import Rows, from_table
+from serving.rows.media import CSV
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 

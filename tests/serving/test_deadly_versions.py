@@ -8,7 +8,8 @@ import time
 import psutil
 import pytest
 
-from serving.registry.store import PINNED_TAG, digest_in
+from serving.registry.store import PINNED_TAG
+from serving.scorer.scorer_files import digest_in
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.processes import mark, processes_of, until
@@ -115,8 +116,8 @@ def test_the_try_has_no_credentials_and_ends_with_its_parent(start, registry, mo
     """It runs what a stranger may have written."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with start(*registry.options()) as served:
-        until(lambda: processes_of(served, "serving.fleet.canary"))
-        (canary,) = processes_of(served, "serving.fleet.canary")
+        until(lambda: processes_of(served, "serving.runtimes.rehearsal"))
+        (canary,) = processes_of(served, "serving.runtimes.rehearsal")
         assert not {"AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI"} & set(canary.environ())
         served.process.kill()
         served.process.wait()

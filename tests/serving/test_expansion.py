@@ -10,7 +10,8 @@ import pytest
 
 from data.schema import Column, Schema
 from serving.errors import Malformed, TooLarge, UnusableValues
-from serving.rows.requests import ARROW, PARQUET, from_table
+from serving.rows.decoding import from_table
+from serving.rows.media import ARROW, PARQUET
 from serving.rows.tabular.ipc_sizes import claimed
 from serving.settings import Limits
 

@@ -17,7 +17,8 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from serving.registry.store import PINNED_TAG, digest_in
+from serving.registry.store import PINNED_TAG
+from serving.scorer.scorer_files import digest_in
 from tests.conftest import ROOT, free_port, wait_for_port
 from tests.recorded import recorded
 from tests.serving.broken_wire import Wire
@@ -118,7 +119,9 @@ def test_a_moved_alias_is_served_and_a_rollback_is_quicker(start, registry):
     """Poll + 1 s to a new version, less back to a warm one; `python -m benchmarks moves` has the figures."""
     with start(*registry.options("--workers", "2")) as served:
         assert answered(served) == "1"
-        until(lambda: processes_of(served, "serving.fleet.canary"))  # it waits for the next version, ready
+        until(
+            lambda: processes_of(served, "serving.runtimes.rehearsal")
+        )  # it waits for the next version, ready
         busy = pace()
         registry.point(2)
         assert until(lambda: answered(served) == "2") < (POLL + 1) * busy

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from serving.registry.store import DIGEST_TAG, PINNED_TAG, digest_in
+from serving.registry.store import DIGEST_TAG, PINNED_TAG
+from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded
@@ -118,14 +119,14 @@ def test_an_alias_moved_by_hand_to_an_earlier_champion_is_served_and_told(start,
 
 def test_an_unchanged_poll_asks_the_registry_once(store, monkeypatch):
     """The ledger is asked where a version or its tags change, not at each look."""
-    from serving.fleet import follow
+    from serving.fleet import Followed, Rules
     from serving.registry import store as serving_store
 
     asked = []
     ask = serving_store._ledger_of
     monkeypatch.setattr(serving_store, "_ledger_of", lambda name: asked.append(name) or ask(name))
     cache = serving_store.Cache(store.workspace.folder / "cache")
-    followed = follow.Followed("", "models:/line@champion", follow.Rules(cache))
+    followed = Followed("", "models:/line@champion", Rules(cache))
     for _ in range(3):
         followed.follow(Nobody(), lambda: None)
     assert (followed.status.state, asked) == ("READY", ["line"])

@@ -17,7 +17,8 @@ from data.schema import Column, Schema
 from serving.errors import Busy, RequestError, TooLarge, UnusableValues
 from serving.rows.budget import Budget, Held, need
 from serving.rows.costs import before_json
-from serving.rows.requests import ARROW, CSV, PARQUET, from_table
+from serving.rows.decoding import from_table
+from serving.rows.media import ARROW, CSV, PARQUET
 from serving.settings import Limits
 from tests.recorded import recorded
 from tests.serving.test_abuse import varint

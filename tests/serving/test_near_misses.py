@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from data.schema import Column, Schema
 from serving.rows import near_misses
 from serving.rows.coercion import pack_arrow, pack_columns, pack_row
-from serving.rows.requests import ARROW, CSV, PARQUET
+from serving.rows.media import ARROW, CSV, PARQUET
 from tests.serving.test_server import in_every_format
 
 OTHER_FORM = "an ISO 8601 form that is not read here; write 2023-05-01T10:00:00"

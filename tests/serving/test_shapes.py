@@ -8,7 +8,7 @@ import pytest
 from data.schema import Column, Schema
 from serving.errors import RequestError
 from serving.protocols.invocations import decode
-from serving.rows.requests import JSON
+from serving.rows.media import JSON
 from serving.settings import Limits
 
 ONE = Schema((Column("x", "number"),), target="y")

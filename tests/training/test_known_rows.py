@@ -23,7 +23,8 @@ from data.tables import load_table
 from serving.batch import score_file
 from serving.errors import FaultyRows, UnusableValues
 from serving.rows.coercion import pack_columns, pack_row
-from serving.rows.requests import CSV, from_table
+from serving.rows.decoding import from_table
+from serving.rows.media import CSV
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 from training.compiling import pack_frame

@@ -22,7 +22,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from data.schema import Column, Schema
-from serving.registry.ledger import Kind
+from serving.registry.promotions import Kind
 from tests.conftest import ROOT, Workspace
 from training import gate, history, ledger, pipeline, registry
 from training.__main__ import main

@@ -10,7 +10,8 @@ import mlflow
 import pytest
 
 from serving import batch
-from serving.registry.ledger import Entry
+from serving.registry.promotions import Entry
+from serving.scorer import version_files
 from tests.conftest import Workspace
 from tests.recorded import recorded
 from tests.registered import LINE, Store
@@ -28,7 +29,7 @@ def second(store: Store) -> None:
 
 def forge(store: Store, version: str = "1") -> None:
     """1.4: other numbers in the scorer, and a pin that fits them."""
-    from serving.registry.store import digest_in
+    from serving.scorer.scorer_files import digest_in
 
     scorer = store.artifacts(version) / "scorer"
     document = scorer / "scorer.json"
@@ -141,13 +142,13 @@ def test_a_rollback_goes_by_the_ledger_and_mends_the_tags(store: Store) -> None:
     """The way back may not depend on tags that somebody else wrote."""
     second(store)
     pin, files = (
-        registry.version("line", "1").tags[tag] for tag in (registry.PINNED_TAG, registry.FILES_TAG)
+        registry.version("line", "1").tags[tag] for tag in (registry.PINNED_TAG, version_files.FILES_TAG)
     )
     store.tag("1", registry.PINNED_TAG, "0" * 64)
-    store.tag("1", registry.FILES_TAG, None)
+    store.tag("1", version_files.FILES_TAG, None)
     assert ledger.rollback("line").to_version == "1"
     tags = registry.version("line", "1").tags
-    assert (tags[registry.PINNED_TAG], tags[registry.FILES_TAG]) == (pin, files)
+    assert (tags[registry.PINNED_TAG], tags[version_files.FILES_TAG]) == (pin, files)
     second(store)
     forge(store)
     with pytest.raises(WrongFiles):
@@ -159,7 +160,7 @@ def test_a_rollback_passes_versions_that_were_deleted(store: Store) -> None:
     second(store)
     third = store.client.create_model_version("line", store.client.get_model_version("line", "1").source)
     tags = registry.version("line", "1").tags
-    for tag in (registry.DIGEST_TAG, registry.FILES_TAG):
+    for tag in (registry.DIGEST_TAG, version_files.FILES_TAG):
         store.client.set_model_version_tag("line", third.version, tag, tags[tag])
     newest = registry.version("line", str(third.version))
     ledger.record(ledger.settle("line"), newest, kind="promotion", reason="best")
@@ -303,7 +304,7 @@ def test_score_compares_a_version_that_was_never_promoted_too(
 
 def test_score_replays_the_golden_rows(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """A machine that computes the model differently writes no file."""
-    from serving.registry.store import digest_in
+    from serving.scorer.scorer_files import digest_in
 
     document = store.artifacts("2") / "scorer" / "scorer.json"
     document.write_text(document.read_text().replace('"prediction": ', '"prediction": 1', 1))

@@ -19,7 +19,7 @@
 Nothing here knows MLflow.
 """
 
-from serving.scorer.document import Parity
+from serving.scorer import Parity
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import (
     CompilingError,

@@ -13,7 +13,7 @@ All are raised at training time: a refused candidate never becomes a version.
 
 from __future__ import annotations
 
-from serving.scorer.document import TOLERANCE
+from serving.scorer import Parity
 from training.errors import TrainingError
 
 
@@ -48,7 +48,7 @@ class RefusedPair(CompilingError):
 class ParityFailed(CompilingError):
     """The graph differs from the pipeline by more than rounding."""
 
-    def __init__(self, *, max_rel: float, rows: int, tolerance: float = TOLERANCE) -> None:
+    def __init__(self, *, max_rel: float, rows: int, tolerance: float = Parity.TOLERANCE) -> None:
         super().__init__(
             f"the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
             f"{rows} rows, at most {tolerance:.0e} is allowed: the model is not registered",

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from serving.scorer.scoring import INPUT, PREDICTION, SCALE, SCALE_INPUT, SORT_BY
+from serving.scorer import Session
 
 OPSETS = {"": 22, "ai.onnx.ml": 5}
 IR_VERSION = 10
@@ -88,7 +88,7 @@ class Graph:
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
-        self.rows = Tensor(self, INPUT)
+        self.rows = Tensor(self, Session.INPUT)
         self.visits: dict[str, Counter[int]] = {"codes": Counter(), "numbers": Counter()}
         """How many training rows were split by each packed column, category codes apart from numbers."""
         self._faults: list[Tensor] = []
@@ -141,27 +141,29 @@ class Graph:
     def beside(self) -> Graph:
         """Return a graph on the scales' rows that shares this one's nodes."""
         other = Graph(self.columns)
-        other.rows = Tensor(other, SCALE_INPUT)
+        other.rows = Tensor(other, Session.SCALE_INPUT)
         other._nodes, other._constants, other._known = self._nodes, self._constants, self._known
         return other
 
     def finish(self, prediction: Tensor, scale: Tensor | None = None) -> bytes:
         """Return the model whose outputs are these values of shape (n_rows, 1)."""
-        last = [self._output(prediction, PREDICTION)]
-        inputs = [helper.make_tensor_value_info(INPUT, TensorProto.DOUBLE, ["n", self.columns])]
-        outputs = [helper.make_tensor_value_info(PREDICTION, TensorProto.DOUBLE, ["n"])]
+        last = [self._output(prediction, Session.PREDICTION)]
+        inputs = [helper.make_tensor_value_info(Session.INPUT, TensorProto.DOUBLE, ["n", self.columns])]
+        outputs = [helper.make_tensor_value_info(Session.PREDICTION, TensorProto.DOUBLE, ["n"])]
         defaults = []
         if scale is not None:
-            last.append(scale.graph._output(scale, SCALE))
-            inputs.append(helper.make_tensor_value_info(SCALE_INPUT, TensorProto.DOUBLE, ["m", self.columns]))
-            outputs.append(helper.make_tensor_value_info(SCALE, TensorProto.DOUBLE, ["m"]))
-            defaults = [numpy_helper.from_array(np.zeros((0, self.columns)), SCALE_INPUT)]
+            last.append(scale.graph._output(scale, Session.SCALE))
+            inputs.append(
+                helper.make_tensor_value_info(Session.SCALE_INPUT, TensorProto.DOUBLE, ["m", self.columns])
+            )
+            outputs.append(helper.make_tensor_value_info(Session.SCALE, TensorProto.DOUBLE, ["m"]))
+            defaults = [numpy_helper.from_array(np.zeros((0, self.columns)), Session.SCALE_INPUT)]
         nodes, constants = self._needed(last)
         graph = helper.make_graph(nodes, "slipway", inputs, outputs, [*constants, *defaults])
         opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
         sort_by = [str(column) for visits in self.visits.values() for column, _ in visits.most_common(1)]
-        helper.set_model_props(model, {SORT_BY: " ".join(sort_by)} if sort_by else {})
+        helper.set_model_props(model, {Session.SORT_BY: " ".join(sort_by)} if sort_by else {})
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 
     def _output(self, value: Tensor, name: str) -> onnx.NodeProto:

@@ -22,7 +22,7 @@ from onnx import numpy_helper
 
 from data.schema import UNSEEN, Column, Schema
 from data.tables import seconds
-from serving.scorer.document import TOLERANCE, Parity
+from serving.scorer import Parity
 from training.compiling.errors import ParityFailed
 from training.compiling.features import UNSEEN_TEXT
 
@@ -75,7 +75,7 @@ def measure_parity(
     target_sd: float,
     *,
     graph: bytes = b"",
-    tolerance: float = TOLERANCE,
+    tolerance: float = Parity.TOLERANCE,
 ) -> Parity:
     """Compare the scorer with the pipeline on training rows, and on hard ones unless the tolerance is wider.
 
@@ -97,7 +97,7 @@ def measure_parity(
     """
     found = []
     groups = [_real_rows(frame)]
-    if tolerance <= TOLERANCE:
+    if tolerance <= Parity.TOLERANCE:
         groups += hard_rows(frame, schema, thresholds(graph, schema) if graph else {})
     for rows in groups:
         for part, expected in _answered(pipeline, rows):

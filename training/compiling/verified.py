@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from serving.scorer.document import Parity
-from serving.scorer.scoring import Session
+from serving.scorer import Parity, Session
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import ParityFailed
 from training.compiling.networks import FLOAT32_TOLERANCE, Network, adapted, packages

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from data.schema import Column, Schema
-from serving.scorer.document import DOCUMENT_FILE, GRAPH_FILE, SLIPWAY, Document, Parity, Value, canonical
-from serving.scorer.intervals import Intervals
-from serving.scorer.scoring import Scorer, Session
+from data.schema import Column, Schema, Value
+from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
 from training.compiling.parity import pack_frame
 
 GOLDEN_ROWS = 10
@@ -65,8 +63,7 @@ def write_scorer(
         golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / GRAPH_FILE).write_bytes(graph)
-    (folder / DOCUMENT_FILE).write_bytes(canonical(document.as_dict()))
+    scorer_files.write(folder, graph, document)
     scorer = Scorer.load(folder)
     scorer.replay_golden()
     return scorer

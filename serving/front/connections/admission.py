@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from serving.errors import Draining, Full, RequestError
-from serving.front.connections.body import party_of
+from serving.front.connections.body import Receive, Send, party_of
+from serving.front.connections.connection import Connection
+from serving.front.connections.writing import Writing
+from serving.front.telemetry import Telemetry
+from serving.protocols import Answer
 from serving.settings import Limits
-
-if TYPE_CHECKING:
-    from serving.front.app import App
-    from serving.front.connections.connection import Connection
-    from serving.front.connections.writing import Writing
-    from serving.protocols.responses import Answer
 
 SPARE = 32
 """Descriptors left for files, pipes and those who are turned away."""
@@ -34,10 +33,26 @@ SHARE = 16
 """One in so many of all connections makes room at once where room is needed."""
 
 
+class Answering(Protocol):
+    """Who answers those that are turned away: the application, as admission sees it."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where it is counted."""
+
+    def refuse_unread(self, error: RequestError) -> Answer:
+        """Count and log what never became a request; return its answer."""
+
+    async def turn_away(
+        self, error: RequestError, scope: Mapping[str, Any], receive: Receive, send: Send
+    ) -> None:
+        """Answer probes as ever, and what would be scored with an error."""
+
+
 class Admission:
     """One worker's connections."""
 
-    def __init__(self, app: App, limits: Limits) -> None:
+    def __init__(self, app: Answering, limits: Limits) -> None:
         self.limits = limits
         self.draining = False
         self.ahead = 0

@@ -13,10 +13,11 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
 from serving.errors import Malformed, NoPlace, SlowBody, TooLarge
-from serving.rows.budget import Held
+from serving.rows import budget
 from serving.settings import Limits
 
 Receive = Callable[[], Coroutine[Any, Any, Any]]
+Send = Callable[[Any], Awaitable[None]]
 
 UNCOUNTED_BYTES = 64 * 2**10
 """Smaller bodies hold nothing of the budget: one for each place takes little."""
@@ -40,7 +41,7 @@ class _Arriving:
 
     __slots__ = ("began", "held", "party", "received", "task", "verdict")
 
-    def __init__(self, party: _Party, held: Held, began: float) -> None:
+    def __init__(self, party: _Party, held: budget.Held, began: float) -> None:
         self.party, self.held, self.began, self.received = party, held, began, 0
         self.verdict: SlowBody | NoPlace | None = None
         task = asyncio.current_task()
@@ -63,7 +64,9 @@ class Bodies:
         self._count = self._received = 0
         self._looks = False
 
-    async def read(self, receive: Receive, headers: Mapping[bytes, bytes], client: Any, held: Held) -> bytes:
+    async def read(
+        self, receive: Receive, headers: Mapping[bytes, bytes], client: Any, held: budget.Held
+    ) -> bytes:
         """Return the whole body; raises TooLarge as soon as that is known, SlowBody, NoPlace or Malformed."""
         declared = headers.get(b"content-length", b"0")
         if len(declared) > 18 or int(declared) > self._limits.body_bytes:
@@ -78,14 +81,14 @@ class Bodies:
             first = _that(message)
         return self._held(await self._wait(first, receive, party_of(client), held), held)
 
-    def _held(self, body: bytes, held: Held) -> bytes:
+    def _held(self, body: bytes, held: budget.Held) -> bytes:
         if len(body) > self._limits.body_bytes:  # in chunks: no length was declared
             raise TooLarge(what="bytes of body", limit=self._limits.body_bytes)
         if len(body) > UNCOUNTED_BYTES:
             held.set(len(body))
         return body
 
-    async def _wait(self, first: Awaitable[Any], receive: Receive, name: str, held: Held) -> bytes:
+    async def _wait(self, first: Awaitable[Any], receive: Receive, name: str, held: budget.Held) -> bytes:
         arriving = self._admit(name, held)
         try:
             return await self._rest(first, receive, arriving)
@@ -126,7 +129,7 @@ class Bodies:
             raise NoPlace("the bodies on their way take as much memory as they may: try again")
         arriving.held.set(arriving.received)
 
-    def _admit(self, name: str, held: Held) -> _Arriving:
+    def _admit(self, name: str, held: budget.Held) -> _Arriving:
         loop = asyncio.get_running_loop()
         party = self._parties.get(name) or _Party()
         if len(party.bodies) >= max(1, self._limits.waiting_bodies // 2):

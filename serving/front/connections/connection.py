@@ -8,16 +8,15 @@ a frame in two ways, it refuses and closes: that is how a body becomes a request
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.errors import HeadTooLarge, NotHttp, RequestError, UnknownCoding
-from serving.front.connections.writing import Deaf, OneWrite, SecureWrite, Writing
-
-if TYPE_CHECKING:
-    from serving.front.connections.admission import Admission
+from serving.front.connections.writing import Deaf, OneWrite, SecureWrite, Waiting, Writing
+from serving.protocols import Answer
+from serving.settings import Limits
 
 LINGER_SECONDS = 0.5
 """How long a draining worker waits for the request of a connection that has none in work."""
@@ -28,9 +27,33 @@ CHUNK_BYTES = 32
 """Bytes of a chunk that are not body: its size in hex and its line ends. More is counted as head."""
 
 
+class Admitting(Waiting, Protocol):
+    """Who says which connections may stay: `admission`, as a connection sees it."""
+
+    limits: Limits
+    draining: bool
+    ahead: int
+
+    def admit(self, connection: Connection) -> None:
+        """Let a new connection in, or turn it away."""
+
+    def forget(self, connection: Connection) -> None:
+        """Count a connection no longer."""
+
+    def take_ahead(self, of_one: int) -> None:
+        """Count a request that was sent before the answer to the one before it; raises Full."""
+
+    def turn_away(self, connection: Connection) -> None:
+        """Tell a client that the server stops."""
+
+    def refusal(self, error: RequestError) -> Answer:
+        """Return the answer to what never became a request."""
+
+
 class Connection(Writing):
     """A client's connection to one worker."""
 
+    admission: Admitting
     head_bytes = unparsed_bytes = body_bytes = frame_bytes = chunks = hosts = 0
     coding: bytes | None = None
     in_head = True
@@ -291,7 +314,7 @@ class Connection(Writing):
             super().shutdown()
 
 
-def protocol_class(admission: Admission) -> type[Connection]:
+def protocol_class(admission: Admitting) -> type[Connection]:
     """Return what a worker makes for each client."""
     return type("Connection", (Connection,), {"admission": admission, "limits": admission.limits})
 

@@ -12,15 +12,12 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.settings import Limits
-
-if TYPE_CHECKING:
-    from serving.front.connections.admission import Admission
 
 LEAST_RATE = 500
 """Bytes a second of an answer that a client has to take."""
@@ -102,10 +99,23 @@ class Deaf:
             self._enough()
 
 
+class Waiting(Protocol):
+    """Who counts the answers that wait for their clients."""
+
+    def hold(self, connection: Writing, size: int) -> None:
+        """Count an answer that waits."""
+
+    def let_go(self, connection: Writing) -> None:
+        """Count it no longer."""
+
+    def dropped(self) -> None:
+        """Count a client that did not take its answer."""
+
+
 class Writing(HttpToolsProtocol):
     """The side of a connection that answers."""
 
-    admission: Admission
+    admission: Waiting
     limits: Limits
     ends = lost = False
     write_timer: asyncio.TimerHandle | None = None

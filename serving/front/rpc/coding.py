@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from serving.errors import Malformed, TooLarge
+from serving.front.app import Loaded
 from serving.front.rpc.messages import message
-from serving.protocols import tensors
-from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of
-from serving.protocols.tensors import DATATYPES, NUMPY, Asked, Tensor
-from serving.rows.budget import need
+from serving.protocols import tensor_parameters, tensors
+from serving.rows import budget
 from serving.settings import Limits
-
-if TYPE_CHECKING:
-    from serving.front.app import Loaded
 
 FIELDS = {
     "FP64": "fp64_contents",
@@ -44,7 +40,7 @@ InferResponse = message("ModelInferResponse")
 class Request(NamedTuple):
     """What the answer needs to know."""
 
-    asked: Asked
+    asked: tensors.Asked
     is_raw: bool
 
 
@@ -56,7 +52,7 @@ def parse(kind: Any, raw: bytes) -> Any:
         raise Malformed(f"the message is no {kind.DESCRIPTOR.name} in protobuf's form") from error
 
 
-def decode(request: Any, limits: Limits) -> tuple[list[Tensor], Request]:
+def decode(request: Any, limits: Limits) -> tuple[list[tensors.Tensor], Request]:
     """Return a request's tensors, and what it wants back; raises RequestError."""
     raw, inputs = request.raw_input_contents, request.inputs
     if len(inputs) > limits.columns:
@@ -67,11 +63,11 @@ def decode(request: Any, limits: Limits) -> tuple[list[Tensor], Request]:
     return given, Request(_wanted(request), bool(raw))
 
 
-def _wanted(request: Any) -> Asked:
-    coverage = coverage_of(_plain(request.parameters)) if request.parameters else None
+def _wanted(request: Any) -> tensors.Asked:
+    coverage = tensor_parameters.coverage_of(_plain(request.parameters)) if request.parameters else None
     for output in request.outputs:
         if output.parameters:
-            check_output(_plain(output.parameters))
+            tensor_parameters.check_output(_plain(output.parameters))
     return tensors.asked(request.id, [output.name for output in request.outputs], coverage)
 
 
@@ -81,26 +77,26 @@ def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: choice and getattr(parameters[name], choice) for name, choice in chosen.items()}
 
 
-def _tensor(given: Any, raw: bytes | None) -> Tensor:
+def _tensor(given: Any, raw: bytes | None) -> tensors.Tensor:
     shape, datatype = list(given.shape), given.datatype
     if datatype not in FIELDS:
-        raise Malformed(f"a tensor's datatype must be one of {', '.join(DATATYPES)}")
+        raise Malformed(f"a tensor's datatype must be one of {', '.join(tensors.DATATYPES)}")
     if not shape or min(shape) < 0:
         raise Malformed("a tensor's shape must be whole numbers, none below 0")
     if raw is None:
-        tensor = Tensor(given.name, datatype, shape, _typed(given.contents, datatype, shape))
+        tensor = tensors.Tensor(given.name, datatype, shape, _typed(given.contents, datatype, shape))
     else:
         if given.HasField("contents") and given.contents.ListFields():
             raise Malformed("a tensor must have either contents or raw_input_contents")
-        tensor = Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
+        tensor = tensors.Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
     return _as_meant(tensor, _plain(given.parameters), raw) if given.parameters else tensor
 
 
-def _as_meant(tensor: Tensor, parameters: Mapping[str, Any], raw: bytes | None) -> Tensor:
+def _as_meant(tensor: tensors.Tensor, parameters: Mapping[str, Any], raw: bytes | None) -> tensors.Tensor:
     size = parameters.get("binary_data_size")
     if size is not None and (raw is None or size != len(raw)):
         raise Malformed("binary_data_size must be the length of the tensor's raw_input_contents")
-    return as_meant(tensor, parameters)
+    return tensor_parameters.as_meant(tensor, parameters)
 
 
 def _typed(contents: Any, datatype: str, shape: Sequence[int]) -> Any:
@@ -113,13 +109,13 @@ def _typed(contents: Any, datatype: str, shape: Sequence[int]) -> Any:
     if len(values) != prod(shape):
         raise Malformed(f"a tensor's shape must say how many values there are in {field}")
     if datatype == "BYTES":
-        need(TEXT_BYTES * len(values))
+        budget.need(TEXT_BYTES * len(values))
         try:
             return [text.decode("utf-8") for text in values]
         except UnicodeDecodeError as error:
             raise Malformed("BYTES must be text in UTF-8") from error
-    array = np.array(values, dtype=NUMPY[FIELDS_TYPES.get(field, datatype)])
-    kind = NUMPY[datatype]
+    array = np.array(values, dtype=tensors.NUMPY[FIELDS_TYPES.get(field, datatype)])
+    kind = tensors.NUMPY[datatype]
     if kind.kind in "iu" and array.size and not _within(array, kind):
         raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
     return array
@@ -131,7 +127,7 @@ def _within(array: Any, kind: np.dtype[Any]) -> bool:
 
 
 def encode(
-    outputs: Sequence[Tensor], request: Request, serving: Loaded, *, coverage: float | None = None
+    outputs: Sequence[tensors.Tensor], request: Request, serving: Loaded, *, coverage: float | None = None
 ) -> Any:
     """Return the outputs that a request named, in the form that its inputs had; raises Malformed."""
     asked, is_raw = request

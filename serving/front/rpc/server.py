@@ -17,28 +17,22 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from serving.errors import Busy, Malformed, NotAuthorized, NotFound, RequestError, SlowBody, TooLarge
-from serving.front.app import INLINE_BYTES, RAW_BYTES, tensors_for
+from serving.front.app import INLINE_BYTES, RAW_BYTES, App, Loaded, tensors_for
 from serving.front.rpc.coding import Request, decode, encode, parse
 from serving.front.rpc.messages import PACKAGE, POOL, SERVICE, message
 from serving.front.rpc.wire import check_fields
-from serving.protocols import tensors, translation
-from serving.protocols.responses import noticed
-from serving.rows.requests import JSON, Rows
-from serving.runtimes.pyfunc import Remote
-from serving.scorer.document import SLIPWAY
-
-if TYPE_CHECKING:
-    from serving.front.app import App, Loaded
-    from serving.rows.budget import Held
-    from serving.runtimes.compiled import Local
-    from serving.settings import Settings
+from serving.protocols import responses, tensors, translation
+from serving.rows import Rows, budget, media
+from serving.runtimes import Local, Remote
+from serving.scorer import SLIPWAY
+from serving.settings import Settings
 
 logger = logging.getLogger("serving")
 
@@ -322,7 +316,7 @@ class Calls:
         return await self._app.off_the_loop(work, size=len(raw))
 
     async def _forward(
-        self, request: Any, serving: Remote, began: float, *, size: int, held: Held | None
+        self, request: Any, serving: Remote, began: float, *, size: int, held: budget.Held | None
     ) -> Any:
         app, limits = self._app, self._app.settings.limits
 
@@ -331,13 +325,13 @@ class Calls:
             return tensors_for(serving, given, wanted.asked), wanted
 
         asked, wanted = await app.off_the_loop(translate, size=size, held=held)
-        reply = await serving.ask(asked, JSON)
+        reply = await serving.ask(asked, media.JSON)
         outputs = await app.off_the_loop(lambda: translation.to_tensors(reply.body), size=len(reply.body))
         app.note("grpc", reply.rows, time.perf_counter() - began, serving)
         return encode(outputs, wanted, serving)
 
     async def _score(
-        self, request: Any, context: Any, serving: Local, began: float, *, size: int, held: Held | None
+        self, request: Any, context: Any, serving: Local, began: float, *, size: int, held: budget.Held | None
     ) -> Any:
         limits = self._app.settings.limits
         left = context.time_remaining()  # None where the client sets no deadline
@@ -349,7 +343,9 @@ class Calls:
 
         rows, wanted = await self._app.off_the_loop(read, size=size, held=held)
         if rows.unseen:
-            context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed(rows)])
+            context.set_trailing_metadata(
+                [(name.decode(), text.decode()) for name, text in responses.noticed(rows)]
+            )
         return await self._app.evaluate(
             rows,
             lambda values: encode(tensors.outputs_of(values), wanted, serving, coverage=rows.coverage),

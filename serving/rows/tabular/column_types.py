@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from data.schema import Schema
-from serving.errors import TooLarge, UnusableValues
-from serving.rows.coercion import EXPECTED, Fault
+from serving.errors import Fault, TooLarge, UnusableValues
+from serving.rows.coercion import EXPECTED
 from serving.settings import Limits
 
 

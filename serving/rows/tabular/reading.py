@@ -22,13 +22,15 @@ from data.joined import is_joined
 from data.names import named
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
-from serving.rows.budget import need
-from serving.rows.costs import before_csv, before_rows
-from serving.rows.requests import BATCH_ROWS, CSV, PARQUET
+from serving.rows.budget import before_rows, need
+from serving.rows.costs import before_csv
+from serving.rows.media import CSV, PARQUET
 from serving.rows.tabular import parquet_sizes
 from serving.rows.tabular.column_types import refuse_types, refuse_views
 from serving.rows.tabular.ipc_sizes import FILE_MAGIC, claimed, claimed_by_file
 from serving.settings import Limits
+
+BATCH_ROWS = 65_536
 
 COPIES = 2
 """Of what is expanded: as it was read, and as the column is compared or parsed."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.schema import Column, Schema
-from serving.scorer.document import TOLERANCE
+from serving.scorer.document import Parity
 from serving.scorer.graph.guard import check_graph
 from serving.scorer.scoring import Session
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
@@ -130,8 +130,8 @@ def test_a_network_in_float64_is_exact(name: str, keras: Any, monkeypatch: pytes
     monkeypatch.setattr("training.compiling.parity.HARD_ROWS_EACH", 300)
     model = functional(keras, CASES[name], "float64")
     compiled = compile_verified(model, schema=SCHEMA, frame=FRAME, target=TARGET)
-    assert compiled.parity.tolerance == TOLERANCE
-    assert furthest(model, compiled.graph) <= TOLERANCE
+    assert compiled.parity.tolerance == Parity.TOLERANCE
+    assert furthest(model, compiled.graph) <= Parity.TOLERANCE
 
 
 @pytest.mark.soak
@@ -143,7 +143,7 @@ def test_a_network_in_float32_is_exact_but_for_its_rounding(
     monkeypatch.setattr("training.compiling.parity.HARD_ROWS_EACH", 300)
     model = functional(keras, LAYERS.get(name, activations), "float32")
     compiled = compile_verified(model, schema=SCHEMA, frame=FRAME, target=TARGET)
-    assert TOLERANCE < compiled.parity.max_rel <= compiled.parity.tolerance == 1e-5
+    assert Parity.TOLERANCE < compiled.parity.max_rel <= compiled.parity.tolerance == 1e-5
     assert furthest(model, compiled.graph) <= 1e-5
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,31 +16,17 @@ import numpy as np
 import orjson
 
 from data.schema import Schema
-from serving.errors import Malformed, TooLarge, UnusableValues, WrongType
+from serving.errors import Fault, Malformed, TooLarge, UnusableValues
 from serving.rows import costs
-from serving.rows.broken_json import refusal, without_mark
-from serving.rows.budget import need
-from serving.rows.coercion import MOST_FAULTS, Fault, Floats, Packed, pack_arrow, pack_columns, pack_row
+from serving.rows.broken_json import refusal
+from serving.rows.budget import before_rows
+from serving.rows.coercion import MOST_FAULTS, Packed, pack_arrow, pack_columns, pack_row
+from serving.rows.media import ARROW, ARROW_FILE, CSV, JSON, PARQUET, without_mark, wrong_type
+from serving.scorer import Floats
 from serving.settings import Limits
 
-JSON, CSV = "application/json", "text/csv"
-PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
-ARROW_FILE = "application/vnd.apache.arrow.file"
-BATCH_ROWS = 65_536
-PIECE_BYTES = 64 * 2**10
-MOST_MEMBERS = 10_000
-"""Of one gzip body; bgzip makes one of each 64 kB."""
-
-_PARAMETERS = {("charset", "utf-8"), ("charset", "utf8"), ("header", "present")}
-_BY_DEFAULT = {
-    "application/x-www-form-urlencoded": "curl -d, wget --post-data and HTML forms send a form unless told: "
-    "add the header Content-Type: application/json",
-    "multipart/form-data": "a form with files is not read: send the file itself, as in "
-    "curl --data-binary @rows.csv -H 'Content-Type: text/csv'",
-    "text/plain": "fetch sends text/plain unless told: add the header Content-Type: application/json",
-}
-"""What clients say of a body where nobody told them, and what to tell them."""
-
+_BRACKETS = 65_536
+"""That are counted at once: eight bytes for each are not made for all of a body's."""
 _KEY = re.compile(rb'"\s*:')
 _DIGITS_AS_ZEROS = bytes(0x30 if chr(byte).isdecimal() else 0x20 for byte in range(256))
 _LONG_NUMBER = b"0" * 19
@@ -63,65 +48,6 @@ class Rows(NamedTuple):
         if coverage is not None and type(coverage) not in (int, float):
             raise Malformed("coverage must be a number, such as 0.9")
         return self if coverage is None else self._replace(coverage=float(coverage))
-
-
-def media_type(header: str | None) -> str:
-    """Return the Content-Type without its parameters; JSON where there is none. Raises WrongType."""
-    if not header or header == JSON:
-        return JSON
-    kind, *parameters = (part.strip() for part in header.split(";"))
-    for parameter in filter(None, parameters):
-        name, _, value = parameter.partition("=")
-        said = name.strip().lower(), value.strip().strip('"').lower()
-        if said not in _PARAMETERS and kind.lower() not in _BY_DEFAULT:
-            raise WrongType("Content-Type may say charset=utf-8 and nothing else; CSV header=present too")
-    return kind.lower()
-
-
-def wrong_type(kind: str, *taken: str) -> WrongType:
-    """Return a refusal of a Content-Type, with the way out where a client sends it unless told otherwise."""
-    known = f"Content-Type must be {'one of ' if len(taken) > 1 else ''}{', '.join(taken)} here"
-    return WrongType(f"{known}; {_BY_DEFAULT[kind]}" if kind in _BY_DEFAULT else known)
-
-
-def expand(body: bytes, encoding: str, limits: Limits) -> bytes:
-    """Undo gzip, stopping at the limit; raises WrongType, Malformed or TooLarge."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding != "gzip":
-        raise WrongType("Content-Encoding may be gzip or identity")
-    promised = costs.before_gzip(body, limits)
-    parts: list[bytes] = []
-    end = _expand_member(body, 0, len(body), parts, limits)
-    for _ in range(MOST_MEMBERS):
-        if end == len(body) or (body[end] == 0 and not body[end:].strip(b"\0")):  # padding, as tar -z leaves
-            expanded = parts[0] if len(parts) == 1 else b"".join(parts)
-            need(len(expanded) - promised)
-            return expanded
-        end = _expand_member(body, end, PIECE_BYTES, parts, limits)
-    raise TooLarge(what="members of gzip", limit=MOST_MEMBERS)
-
-
-def _expand_member(body: bytes, start: int, piece_bytes: int, parts: list[bytes], limits: Limits) -> int:
-    """Add what one member holds to the parts, and return where it ends.
-
-    zlib copies what is left over. In small pieces that stays cheap, however many members there are.
-    """
-    machine = zlib.decompressobj(31)
-    left = limits.body_bytes - sum(map(len, parts))
-    while not machine.eof:
-        if start >= len(body):
-            raise Malformed("the gzip body is empty or cut short")
-        piece = body[start : start + piece_bytes]
-        try:
-            parts.append(machine.decompress(piece, left + 1))
-        except zlib.error as error:
-            raise Malformed("the body is no gzip, or something else follows it") from error
-        left -= len(parts[-1])
-        if left < 0:
-            raise TooLarge(what="bytes after gzip", limit=limits.body_bytes)
-        start += len(piece) - len(machine.unused_data)
-    return start
 
 
 def read_json(body: bytes, limits: Limits) -> Any:
@@ -154,10 +80,8 @@ def _may_be_deeper(body: bytes, limit: int) -> bool:
     if body.count(b"[") + body.count(b"{") <= limit:
         return False
     brackets, level = np.frombuffer(body.translate(None, _NO_BRACKETS), dtype=np.uint8), 0
-    for start in range(
-        0, len(brackets), BATCH_ROWS
-    ):  # eight bytes for each bracket are not made for all at once
-        levels = level + np.cumsum(_STEPS[brackets[start : start + BATCH_ROWS]])
+    for start in range(0, len(brackets), _BRACKETS):
+        levels = level + np.cumsum(_STEPS[brackets[start : start + _BRACKETS]])
         if levels.max() > limit:
             return True
         level = int(levels[-1])
@@ -227,7 +151,7 @@ def from_records(records: Any, schema: Schema, limits: Limits) -> Rows:
         return _checked_row(records[0], schema, limits)
     if len(records) > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    costs.before_rows(len(records), len(schema.columns), copies=1)
+    before_rows(len(records), len(schema.columns), copies=1)
     names = set().union(*records)
     columns = {name: [record.get(name) for record in records] for name in schema.names if name in names}
     _check_size(len(records), len(columns), limits)
@@ -247,7 +171,7 @@ def from_columns(
         raise Malformed("all columns must have the same number of values")
     rows = max(lengths, default=0)
     _check_size(rows, len(columns), limits)
-    costs.before_rows(rows, len(schema.columns))
+    before_rows(rows, len(schema.columns))
     if extra is None:
         extra = len(columns.keys() - schema.names)
     return _checked(pack_columns(columns, schema), extra)
@@ -280,10 +204,10 @@ def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
         raise wrong_type(kind, JSON, CSV, PARQUET, ARROW)
     import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
 
-    from serving.rows.tabular import reading  # noqa: PLC0415 - as above
+    from serving.rows.tabular import open_batches  # noqa: PLC0415 - as above
 
     try:
-        batches, sent = reading.open_batches(body, kind, schema, limits)
+        batches, sent = open_batches(body, kind, schema, limits)
         return _joined(batches, schema, limits, sent=sent, is_text=kind == CSV)
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise Malformed(f"the body is no readable {kind}") from error

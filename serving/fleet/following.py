@@ -30,7 +30,7 @@ from serving.errors import (
     RegistryDown,
     UnsafeCache,
 )
-from serving.registry.store import Cache, Found, is_remote, local, local_whole, resolve, vouched
+from serving.registry import Cache, Found, is_remote, local, local_whole, resolve, vouched
 from serving.settings import Model
 
 LONGEST_PAUSE = 30.0
