@@ -44,7 +44,7 @@ def is_chosen(experiment_id: str) -> bool:
 
 
 def began(job: str) -> None:
-    """Name the run after what it is for, and close those whose commands never began."""
+    """Name the run after what it is for, delete the empty ones, and close those whose commands never began."""
     _try(lambda client: _begin(client, run_id(), job))
 
 
@@ -65,11 +65,10 @@ def tags_of(job: str) -> dict[str, str]:
 
 
 def close_empty(client: Any, given: str, status: str, tags: Mapping[str, str]) -> None:
-    """Close a run that holds nothing, to be deleted where nobody named its experiment, and delete earlier ones."""
+    """Close a run that holds nothing, to be deleted where nobody named its experiment."""
     chosen = is_chosen(client.get_run(given).info.experiment_id)
     _tag(client, given, tags if chosen else {**tags, EMPTY_TAG: "true"})
     client.set_terminated(given, status)
-    delete_empty(client)
 
 
 def delete_empty(client: Any) -> None:
@@ -83,6 +82,7 @@ def delete_empty(client: Any) -> None:
 
 def _begin(client: Any, given: str, job: str) -> None:
     _tag(client, given, tags_of(job))
+    delete_empty(client)
     opened = client.get_run(given)
     source, latest = opened.data.tags.get("mlflow.source.name"), opened.info.start_time - BEGINS_WITHIN_MS
     for run in client.search_runs([opened.info.experiment_id], "attributes.status = 'RUNNING'"):

@@ -56,6 +56,8 @@ NUMBERS = (
     *("{brace}", "%s $x #c", "a/b.c:d", "`tick`", "数", "emoji 😀", "x" * 300, "-x", "=1+1", "__class__"),
     *("coverage", "inputs", "instances", "dataframe_split", "columns", "data", "id", "rows", "parameters"),
 )
+QUICK = ("ridge", "boosting", "stochastic")
+SLOW = sorted({*FAMILIES} - {*QUICK, "process", "perceptron"})
 TARGET = "Sale \"Price\", '€'\n "
 
 
@@ -92,7 +94,7 @@ def made(folder: Path, family: str = "ridge") -> tuple[Path, pd.DataFrame, NDArr
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family not in ("process", "perceptron")])
+@pytest.mark.parametrize("family", [*QUICK, *(pytest.param(each, marks=pytest.mark.soak) for each in SLOW)])
 def test_each_family_takes_odd_names(family: str, tracking: Workspace) -> None:
     """Some libraries refuse a feature's name with brackets or quotes."""
     folder, frame, expected = made(tracking.folder, family)
