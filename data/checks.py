@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data import reads
 from data.errors import (
@@ -24,6 +26,7 @@ from data.errors import (
 from data.figures import number
 from data.names import why_no_feature
 from data.tables import Table
+from data.weighting import counted, faults_of_weight
 
 FEWEST_ROWS = 50
 LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
@@ -47,12 +50,20 @@ class Checked:
         How many rows were left out.
     warnings : tuple of str
         One sentence for each column that was left out, and why.
+    weight : str
+        The column that says how much each row counts, "" where all count the same.
     """
 
     table: Table
     features: tuple[str, ...]
     rows_without_target: int = 0
     warnings: tuple[str, ...] = field(default=())
+    weight: str = ""
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which rows count: those of a weight above 0, bool of shape (n_rows,)."""
+        return counted(self.table, self.weight)
 
 
 def check_table(
@@ -62,6 +73,7 @@ def check_table(
     exclude: Sequence[str] = (),
     reserved: Mapping[str, Iterable[str]] | None = None,
     mentioned: Mapping[str, Iterable[str]] | None = None,
+    weight: str = "",
 ) -> Checked:
     """Return the rows and columns to learn from.
 
@@ -77,19 +89,22 @@ def check_table(
         Columns that have another role ("time split", ...), by role; they must exist, and are no features.
     mentioned : mapping of str to columns
         Columns that must exist, by role.
+    weight : str
+        The column that says how much each row counts; it is no feature.
 
     Raises
     ------
-    MissingColumn, UnusableTarget, TooFewRows, UnusableColumn, NoFeatures
+    MissingColumn, UnusableTarget, UnusableWeight, TooFewRows, UnusableColumn, NoFeatures
         The only one of these that holds.
     FaultsFound
         All of them, where there are more.
     """
-    roles = {"target": [target], "excluded": exclude, **(reserved or {}), **(mentioned or {})}
+    reserved = {**(reserved or {}), **({"weight": [weight]} if weight else {})}
+    roles = {"target": [target], "excluded": exclude, **reserved, **(mentioned or {})}
     named = [(role, column) for role, columns in roles.items() for column in columns]
-    taken = {target, *exclude, *(column for columns in (reserved or {}).values() for column in columns)}
+    taken = {target, *exclude, *(column for columns in reserved.values() for column in columns)}
     candidates = [name for name in table.names if name not in taken]
-    others = [column for columns in (reserved or {}).values() for column in columns]
+    others = [column for columns in reserved.values() for column in columns]
     _raise_all(
         table.where,
         [
@@ -104,14 +119,22 @@ def check_table(
                 if target in table.frame and target not in table.doubts
                 else ()
             ),
+            *(
+                faults_of_weight(table, weight, target)
+                if {weight, target} <= {*table.names} - {*table.doubts}
+                else ()
+            ),
             *_infinite(table, candidates),
         ],
     )
     labelled = table.take(~np.isnan(table.numbers(target)))
+    if weight:
+        _raise_all(table.where, list(_faults_of_counted(labelled, target, weight)))
     features, warnings = _useful(labelled, candidates)
     if not features:
         raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
-    return Checked(labelled, tuple(features), len(table) - len(labelled), (*table.noticed, *warnings))
+    warnings = [*table.noticed, *warnings]
+    return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings), weight)
 
 
 def _raise_all(where: str, errors: Sequence[TableError]) -> None:
@@ -135,6 +158,19 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
     values = values[~np.isnan(values)]
     if len(values) < FEWEST_ROWS:
         yield TooFewRows(where=table.where, rows=len(values), needed=FEWEST_ROWS)
+    yield from _constant(values, target)
+
+
+def _faults_of_counted(labelled: Table, target: str, weight: str) -> Iterator[TableError]:
+    """Yield what keeps the rows of a weight above 0 from being learned from."""
+    values = labelled.numbers(target)[counted(labelled, weight)]
+    if len(values) < FEWEST_ROWS:
+        what = f"a target and a {weight} above 0"
+        yield TooFewRows(where=labelled.where, rows=len(values), needed=FEWEST_ROWS, what=what)
+    yield from _constant(values, target)
+
+
+def _constant(values: NDArray[np.float64], target: str) -> Iterator[TableError]:
     if (values == values[0]).all():
         yield UnusableTarget(
             target=target,

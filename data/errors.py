@@ -14,6 +14,7 @@
     │   ├── UnusableTarget
     │   ├── UnusableColumn
     │   ├── OtherKind            a cell is not what its column was when the rows were first split
+    │   ├── UnusableWeight
     │   ├── TooFewRows
     │   ├── NoFeatures
     │   └── FaultsFound          one of the above, or more than one thing at once
@@ -174,12 +175,20 @@ class OtherKind(TableError):
         )
 
 
+class UnusableWeight(TableError):
+    """A column cannot say how much each row counts."""
+
+    def __init__(self, *, column: str, found: str, repair: str, row: int | None = None) -> None:
+        place = f"weight {column!r}" if row is None else f"weight {column!r}, row {row},"
+        super().__init__(f"{place} {found}: {repair}", column=column, row=row, found=found)
+
+
 class TooFewRows(TableError):
     """Too few rows have a target."""
 
-    def __init__(self, *, where: str, rows: int, needed: int) -> None:
+    def __init__(self, *, where: str, rows: int, needed: int, what: str = "a target") -> None:
         super().__init__(
-            f"{where}: {rows} rows have a target, at least {needed} are needed: pass more rows",
+            f"{where}: {rows} rows have {what}, at least {needed} are needed: pass more rows",
             where=where,
             rows=rows,
             needed=needed,

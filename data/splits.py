@@ -43,6 +43,8 @@ METHODS: tuple[Method, ...] = get_args(Method)
 Side = Literal["train", "calibration", "holdout"]
 SIDES: tuple[Side, ...] = get_args(Side)
 SIDE_NAMES = np.array(SIDES)
+NOWHERE = ""
+"""The side of a row that does not count."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Split:
     Attributes
     ----------
     sides : array of str of shape (n_rows,)
-        "train", "calibration" or "holdout".
+        "train", "calibration", "holdout", or `NOWHERE`.
     blocks : uint64 array of shape (n_rows,)
         Rows of one block (twins, a group) must not stand in two folds.
     moments : float64 array of shape (n_rows,) or None
@@ -156,6 +158,10 @@ class Split:
     def mask(self, side: Side) -> NDArray[np.bool_]:
         """Return which rows stand on a side, bool of shape (n_rows,)."""
         return np.asarray(self.sides == side)
+
+    def of_counted(self, counted: NDArray[np.bool_]) -> Split:
+        """Return the same sides, on which only some of the rows stand: those of weight 0 count nowhere."""
+        return replace(self, sides=np.where(counted, self.sides, NOWHERE))
 
     @property
     def held_out_from(self) -> float | None:

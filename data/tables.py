@@ -72,6 +72,10 @@ class Table:
         chosen = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
         return replace(self, frame=chosen.reset_index(drop=True))
 
+    def without(self, columns: Sequence[str]) -> Table:
+        """Return the table without some of its columns."""
+        return replace(self, frame=self.frame.drop(columns=list(columns)))
+
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a number or boolean column, float64 of shape (n_rows,)."""
         return self.frame[column].to_numpy(dtype=np.float64)

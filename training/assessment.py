@@ -18,6 +18,7 @@ from training import comparison, learning
 from training.comparison import Change, Interval
 from training.evaluation import Evaluation
 from training.search import Choice
+from training.weights import of
 
 if TYPE_CHECKING:
     from training.pipeline import Rows
@@ -97,10 +98,12 @@ def assess(rows: Rows, choice: Choice, evaluation: Evaluation, *, seed: int) -> 
     """Measure how sure the holdout's figures are; the model is fixed by now."""
     actual, predicted = evaluation.actual, evaluation.predicted
     held_out = rows.split.mask("holdout")
-    draws = comparison.draws_of(rows.split, held_out)
+    draws, weight = comparison.draws_of(rows.split, held_out), rows.weight("holdout")
 
     def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> Part:
-        found = comparison.estimate(actual[mask], predicted[mask], draws[mask], resamples=resamples)
+        found = comparison.estimate(
+            actual[mask], predicted[mask], draws[mask], of(weight, mask), resamples=resamples
+        )
         return Part(name, int(mask.sum()), found)
 
     digests = row_digests(rows.checked.table, list(rows.schema.names))
@@ -112,7 +115,7 @@ def assess(rows: Rows, choice: Choice, evaluation: Evaluation, *, seed: int) -> 
         holdout=part("all rows", np.ones(len(actual), dtype=bool), comparison.RESAMPLES),
         alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
-        beside_mean=comparison.compare(actual, predicted, mean, draws),
+        beside_mean=comparison.compare(actual, predicted, mean, draws, weight),
         curve=_curve(rows, choice, seed),
     )
 
@@ -128,4 +131,5 @@ def _curve(rows: Rows, choice: Choice, seed: int) -> learning.Curve | None:
         budget=max(SHARE_OF_SEARCH * choice.search_seconds, LEAST_SECONDS),
         seconds_a_row=choice.fit_seconds / int(training.sum()),
         seed=seed,
+        weight=rows.weight("train"),
     )

@@ -83,7 +83,9 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
 
 
 def _what(made: Made) -> list[str]:
-    summary = report.summary(made.rows.schema, made.choice, made.evaluation, made.assessment)
+    summary = report.summary(
+        made.rows.schema, made.choice, made.evaluation, made.assessment, made.rows.checked.weight
+    )
     decision = made.outcome.decision
     return [
         page.paragraph(
@@ -111,8 +113,17 @@ def _data(made: Made) -> list[str]:
         page.note(f"Fingerprint {rows.fingerprint}; it changes with any value, column or row."),
         table,
         *([page.note(f"and {more} more columns, in schema.json")] if more > 0 else []),
+        *([page.paragraph(_weights(made))] if rows.checked.weight else []),
         *(page.note(f"{warning}.") for warning in rows.checked.warnings),
     ]
+
+
+def _weights(made: Made) -> str:
+    rows = made.rows
+    return (
+        f"Rows are weighted: {report.weights_in_words(rows.checked, rows.split)}. All errors, intervals and the "
+        "decision are those of the weighted rows; plots show rows."
+    )
 
 
 def _split(made: Made) -> list[str]:

@@ -163,6 +163,7 @@ def _train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--trials", type=positive, default=200, help="settings tried at most")
     train.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
     train.add_argument("--contract", default="", help="a file that the table has to keep; see check")
+    train.add_argument("--weight", default="", metavar="COLUMN", help="how much each row counts")
     train.add_argument("--monotonic", type=directions, default=(), help="such as price=+,age=-")
     _add_outcome(train)
     _add_readings(train)
@@ -215,6 +216,7 @@ def _check(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--units", type=units, default=(), help="for a new contract, such as price=EUR,area=m²"
     )
+    check.add_argument("--weight", default="", metavar="COLUMN", help="also whether it can weigh rows")
     check.add_argument("--strict", type=yes_or_no, default=False, help="what looks wrong is an error")
     _add_readings(check)
 

@@ -2,7 +2,7 @@
 
 Both models are asked about the same held-out rows, so what counts is the difference row by row. Rows that err
 together are drawn together: groups whole, and a time split in stretches of time; otherwise each row is a draw of its
-own. It sees errors only, no models.
+own, whatever it weighs. It sees errors only, no models.
 
 The interval is a bootstrap's: its standard error is that of the change over many redraws, its width Student's with one
 degree of freedom less than there are draws, so that few groups make it wide. The promise is for one comparison: a
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from data.splits import Split
+from training.weights import Weight, effective, of
 
 CONFIDENCE = 0.95
 """Two-sided: a model that is no better is found better in 2.5 % of comparisons."""
@@ -58,7 +59,7 @@ class Change:
     detectable : float
         The change that would be found `POWER` of the time with these rows.
     rows, draws : int
-        Rows compared, and how many of them are independent of each other.
+        Rows compared, and how many of them are independent of each other; of weighted draws their effective number.
     """
 
     challenger: float
@@ -108,6 +109,7 @@ def compare(
     challenger: NDArray[np.float64],
     champion: NDArray[np.float64],
     draws: Draws | None = None,
+    weight: Weight = None,
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -120,16 +122,19 @@ def compare(
         The target and both predictions.
     draws : int array of shape (n_rows,), optional
         Rows with the same number are drawn together.
+    weight : float64 array of shape (n_rows,), optional
+        How much each row's squared error counts; it is drawn with its row.
 
     Notes
     -----
     Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 12: the standard deviation of the
     statistic over redraws with replacement; whole clusters as in Cameron, Gelbach & Miller 2008 (Review of Economics
-    and Statistics 90(3)).
+    and Statistics 90(3)). With whole-number weights it is that of the rows repeated so often, each row with its
+    repeats one draw. Where a few rows have most of the weight, the width is that of their effective number.
     """
     random = np.random.default_rng(seed)
-    sums = _summed(draws, random, np.ones(len(actual)), (challenger - actual) ** 2, (champion - actual) ** 2)
-    count = len(sums)
+    sums = _summed(draws, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
+    count = _independent(sums, weight)
     totals = sums.sum(axis=0)
     ours, theirs = np.sqrt(totals[1] / totals[0]), np.sqrt(totals[2] / totals[0])
     error = _standard_error(sums, random, resamples) / theirs if theirs else np.inf
@@ -151,6 +156,7 @@ def estimate(
     actual: NDArray[np.float64],
     predicted: NDArray[np.float64],
     draws: Draws | None = None,
+    weight: Weight = None,
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
@@ -168,14 +174,17 @@ def estimate(
         In the target's unit; fewer than `FEWEST_DRAWS` draws give infinite intervals.
     draws : int array of shape (n_rows,), optional
         Rows with the same number are drawn together.
+    weight : float64 array of shape (n_rows,), optional
+        How much each row counts.
     """
     random = np.random.default_rng(seed)
     error, target = predicted - actual, actual - actual.mean()
-    sums = _summed(draws, random, np.ones(len(actual)), error**2, np.abs(error), error, target, target**2)
+    sums = _summed(draws, random, weight, error**2, np.abs(error), error, target, target**2)
     values = _figures(sums.sum(axis=0)[None])
     redrawn = _figures(_redrawn(sums, random, resamples))
-    tell = len(sums) >= FEWEST_DRAWS
-    reach = stdtrit(len(sums) - 1, (1.0 + CONFIDENCE) / 2.0) if tell else np.inf
+    count = _independent(sums, weight)
+    tell = count >= FEWEST_DRAWS
+    reach = stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0) if tell else np.inf
     found = {}
     for name, (value,) in values.items():
         half = reach * float(np.nanstd(redrawn[name], ddof=1)) if tell else np.inf
@@ -191,7 +200,7 @@ def _interval(name: str, value: float, half: float) -> Interval:
 
 
 def _figures(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the figures of each row of sums: rows, squared, absolute and signed errors, target, its square."""
+    """Return the figures of each row of sums: weights, squared, absolute and signed errors, target, its square."""
     rows, squared, absolute, signed, target, target_squared = totals.T
     spread = target_squared - target**2 / rows
     explained = 1.0 - np.divide(squared, spread, out=np.full(len(rows), np.nan), where=spread > 0)
@@ -203,15 +212,22 @@ def _figures(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
+def _independent(sums: NDArray[np.float64], weight: Weight) -> int:
+    """Return how many draws there are; of weighted ones, how many of equal weight would be worth as much."""
+    return len(sums) if weight is None else max(int(effective(sums[:, 0])), 1)
+
+
 def _summed(
-    draws: Draws | None, random: np.random.Generator, *columns: NDArray[np.float64]
+    draws: Draws | None, random: np.random.Generator, weight: Weight, *columns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return each column's sum over each draw, shape (n_draws, n_columns)."""
+    """Return the weights' and each weighted column's sum over each draw, shape (n_draws, 1 + n_columns)."""
     count = len(columns[0])
+    weight = np.ones(count) if weight is None else weight
     labels = np.arange(count) if draws is None else np.unique(draws, return_inverse=True)[1]
     if draws is None and count > MOST_DRAWS:
         labels = random.permutation(count) % MOST_DRAWS
-    return np.column_stack([np.bincount(labels, column) for column in columns]).astype(np.float64)
+    weighted = (weight, *(weight * column for column in columns))
+    return np.column_stack([np.bincount(labels, column) for column in weighted]).astype(np.float64)
 
 
 def _redrawn(sums: NDArray[np.float64], random: np.random.Generator, resamples: int) -> NDArray[np.float64]:
@@ -270,13 +286,16 @@ def compare_slices(
     *,
     limit: float,
     draws: Draws | None = None,
+    weight: Weight = None,
     resamples: int = 400,
 ) -> list[Slice]:
     """Return each slice's change; with Bonferroni's correction, the chance that any is wrongly called worse is 5 %."""
     found = []
     for name, mask in masks.items():
         within = None if draws is None else draws[mask]
-        change = compare(actual[mask], challenger[mask], champion[mask], within, resamples=resamples)
+        change = compare(
+            actual[mask], challenger[mask], champion[mask], within, of(weight, mask), resamples=resamples
+        )
         if change.draws < FEWEST_DRAWS:
             continue
         usual = stdtrit(change.draws - 1, (1.0 + CONFIDENCE) / 2.0)

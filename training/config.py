@@ -83,6 +83,8 @@ class TrainConfig:
         A file of `data.contract` that the table has to keep, or nothing.
     header, encoding : str
         As in `data.opened.Layout`.
+    weight : str
+        The column that says how much each row counts, or nothing: the one that the name's versions have, if any.
     result : str
         A file for what came of it, or nothing; see `training.result`.
     fail_if_kept : bool
@@ -111,6 +113,7 @@ class TrainConfig:
     contract: str = ""
     header: Header = "auto"
     encoding: str = ""
+    weight: str = ""
     result: str = ""
     fail_if_kept: bool = False
     read: tuple[tuple[str, str], ...] = ()
@@ -157,6 +160,7 @@ class TrainConfig:
             "trials": str(self.trials),
             "strict": str(self.strict).lower(),
             "contract": self.contract,
+            "weight": self.weight,
             "result": self.result,
             "fail_if_kept": str(self.fail_if_kept).lower(),
             "read": joined([f"{column}:{words}" for column, words in self.read]),
@@ -231,6 +235,7 @@ class CheckConfig:
     time_column: str = ""
     units: tuple[tuple[str, str], ...] = ()
     strict: bool = False
+    weight: str = ""
     read: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     decimal: str = ""

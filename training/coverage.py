@@ -3,7 +3,8 @@
 Two samples make that chance: the rows that the table was made from, and the rows at hand. With n of the one, the true
 coverage is Beta(k, n + 1 - k) distributed, k the rank of the quantile (Vovk 2012, ACML, proposition 2b); with m of the
 other, the number inside is beta-binomial. A scale model adds nothing that shows, for each of the n rows
-is scaled by one that did not see it. Rows that err together count as fewer.
+is scaled by one that did not see it. Rows that err together count as fewer, and so do
+weighted ones: as their effective number.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from data.splits import Split
 from serving.scorer import Intervals, Scorer
 from training.comparison import Draws, draws_of
 from training.intervals import rank
+from training.weights import Weight, effective, mean, median, of
 
 SHOWN = (0.5, 0.8, 0.9, 0.95)
 DECILES = 10
@@ -33,6 +35,14 @@ LITTLE = 0.02
 """Beyond that range, a coverage that is off by less is a little off."""
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Weights of the rows at hand, and of those that the table was made from; None where all count the same."""
+
+    judged: Weight = None
+    made_from: Weight = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,37 @@ class Reached:
         return f"{'a little ' if beyond < LITTLE else ''}too {'narrow' if self.share < self.low else 'wide'}"
 
 
-def chance(nominal: float, *, made_from: int, newest: int, judged_on: int) -> tuple[float, float]:
+@dataclass(frozen=True)
+class _Counts:
+    """How many rows there are on both sides, and how much more than the nominal share the table aims at."""
+
+    made_from: float
+    newest: float
+    aims_at: float
+    judged: Weight
+
+    def chance(self, nominal: float, rows: NDArray[np.bool_], crowded: float = 1.0) -> tuple[float, float]:
+        """Return the range of chance on some of the rows."""
+        judged_on = float(rows.sum()) if self.judged is None else effective(self.judged[rows])
+        made_from, newest, judged_on = (
+            max(1, round(count / crowded)) for count in (self.made_from, self.newest, judged_on)
+        )
+        words = {"made_from": made_from, "newest": newest, "judged_on": judged_on}
+        return chance(nominal, **words, aims_at=self.aims_at * nominal)
+
+
+def _counts(table: Intervals, split: Split, weighed: Weighed) -> _Counts:
+    by = weighed.made_from
+    rows = table.rows if by is None else effective(by)
+    newest = rows if split.moments is None else rows // 2
+    # A table of weighted rows leaves room for a future one as heavy as the heaviest, and most are lighter.
+    aims_at = 1.0 if by is None else 1.0 + 1.0 / table.rows
+    return _Counts(rows, newest, aims_at, weighed.judged)
+
+
+def chance(
+    nominal: float, *, made_from: int, newest: int, judged_on: int, aims_at: float | None = None
+) -> tuple[float, float]:
     """Return between which shares of the rows at hand the share inside lies `CHANCE` of the time.
 
     Parameters
@@ -77,12 +117,14 @@ def chance(nominal: float, *, made_from: int, newest: int, judged_on: int) -> tu
         keeps the wider of the two, so that the lower end is that of all of them, the upper end that of the newest.
     judged_on : int
         Rows at hand.
+    aims_at : float, optional
+        The share that the table was made for, where that is more than the nominal one: it sets the upper end.
 
     >>> chance(0.9, made_from=100, newest=100, judged_on=100)
     (0.77, 0.98)
     """
     low, _ = _ends(nominal, made_from, judged_on)
-    _, high = _ends(nominal, newest, judged_on)
+    _, high = _ends(aims_at or nominal, newest, judged_on)
     return low, high
 
 
@@ -96,26 +138,31 @@ def _ends(nominal: float, made_from: int, judged_on: int) -> tuple[float, float]
     return float(low), float(high)
 
 
-def crowding(inside: NDArray[np.bool_], draws: Draws) -> float:
+def crowding(inside: NDArray[np.bool_], draws: Draws, weight: Weight = None) -> float:
     """Return how many times the variance of independent rows the share inside has; 1 where no two share a draw.
+
+    Of weighted rows: the variance that their effective number would have, were weights no matter to who is inside.
 
     Notes
     -----
     The design effect of a cluster sample (Kish 1965, Survey Sampling, section 5.4).
     """
     labels = np.unique(draws, return_inverse=True)[1]
-    count, share = int(labels.max()) + 1, float(inside.mean())
-    if count == len(inside) or count < 2 or share in (0.0, 1.0):
+    count, share = int(labels.max()) + 1, mean(inside.astype(np.float64), weight)
+    if (count == len(inside) and weight is None) or count < 2 or not 0.0 < share < 1.0:
         return 1.0
-    totals = np.bincount(labels, inside - share)
-    found = (totals**2).sum() / (len(inside) * share * (1.0 - share)) * count / (count - 1)
+    by = np.ones(len(inside)) if weight is None else weight
+    totals = np.bincount(labels, by * (inside - share))
+    found = (totals**2).sum() / ((by**2).sum() * share * (1.0 - share)) * count / (count - 1)
     return max(1.0, float(found))
 
 
-def reached(scorer: Scorer, matrix: Floats, actual: Floats, split: Split) -> list[Reached]:
+def reached(
+    scorer: Scorer, matrix: Floats, actual: Floats, split: Split, weighed: Weighed = Weighed()
+) -> list[Reached]:
     """Return each shown coverage that the table can promise, on the holdout of shape (n_rows, n_columns)."""
-    found, rows = scorer.predict_with_scale(matrix), scorer.intervals.rows
-    draws, newest = draws_of(split, split.mask("holdout")), _newest(rows, split)
+    found, weight = scorer.predict_with_scale(matrix), weighed.judged
+    draws, counts = draws_of(split, split.mask("holdout")), _counts(scorer.intervals, split, weighed)
     results = []
     for nominal in SHOWN:
         if nominal > scorer.intervals.coverage[-1]:
@@ -123,26 +170,11 @@ def reached(scorer: Scorer, matrix: Floats, actual: Floats, split: Split) -> lis
         bounds = scorer.bounds(found, nominal)
         inside = (bounds.lower <= actual) & (actual <= bounds.upper)
         width = bounds.upper - bounds.lower
-        crowded = crowding(inside, draws)
-        made_from, fewest, judged_on = (
-            max(1, round(count / crowded)) for count in (rows, newest, len(actual))
-        )
-        low, high = chance(nominal, made_from=made_from, newest=fewest, judged_on=judged_on)
-        results.append(
-            Reached(
-                nominal,
-                float(inside.mean()),
-                float(low),
-                float(high),
-                float(width.mean()),
-                float(np.median(width)),
-            )
-        )
+        everything = np.ones(len(actual), dtype=np.bool_)
+        low, high = counts.chance(nominal, everything, crowding(inside, draws, weight))
+        share, middle = mean(inside.astype(np.float64), weight), median(width, weight)
+        results.append(Reached(nominal, share, low, high, mean(width, weight), middle))
     return results
-
-
-def _newest(rows: int, split: Split) -> int:
-    return rows if split.moments is None else rows // 2
 
 
 def as_metrics(found: list[Reached]) -> dict[str, float]:
@@ -166,6 +198,7 @@ def tables(
     slices: Iterable[tuple[str, NDArray[np.bool_]]],
     split: Split,
     *,
+    weighed: Weighed = Weighed(),
     nominal: float = 0.9,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return rows, coverage and mean width by tenth of the prediction, and by slice, the least covered first.
@@ -174,19 +207,26 @@ def tables(
     ----------
     slices : pairs of name and bool array of shape (n_rows,)
         As `training.comparison.slices` yields them.
+    weighed : Weighed, optional
+        The rows' weights.
     nominal : float
         The coverage; the highest there is, if that is lower.
     """
     nominal = min(nominal, scorer.intervals.coverage[-1])
     bounds = scorer.predict_interval(matrix, nominal)
     inside = (bounds.lower <= actual) & (actual <= bounds.upper)
-    width, rows = bounds.upper - bounds.lower, scorer.intervals.rows
+    width, weight = bounds.upper - bounds.lower, weighed.judged
+    counts = _counts(scorer.intervals, split, weighed)
 
     def figures(mask: NDArray[np.bool_]) -> dict[str, float]:
-        count = int(mask.sum())
-        low, high = chance(nominal, made_from=rows, newest=_newest(rows, split), judged_on=count)
-        reached = {"coverage": float(inside[mask].mean()), "low": float(low), "high": float(high)}
-        return {"rows": count, **reached, "mean_width": float(width[mask].mean()), "nominal": nominal}
+        low, high = counts.chance(nominal, mask)
+        reached = {
+            "coverage": mean(inside[mask].astype(np.float64), of(weight, mask)),
+            "low": low,
+            "high": high,
+        }
+        width_here = mean(width[mask], of(weight, mask))
+        return {"rows": int(mask.sum()), **reached, "mean_width": width_here, "nominal": nominal}
 
     edges = np.quantile(bounds.predictions, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
     place = np.searchsorted(edges, bounds.predictions)
@@ -200,12 +240,14 @@ def tables(
     return pd.DataFrame(tenths), by_slice.sort_values("coverage") if len(by_slice) else by_slice
 
 
-def in_words(found: list[Reached], intervals: Intervals, unit: str | None) -> str:
+def in_words(found: list[Reached], intervals: Intervals, unit: str | None, weight: str = "") -> str:
     """Say in one line what was promised and reached."""
+    rows = f"{intervals.rows:,} {intervals.method} rows"
+    rows = f"{intervals.method} rows worth {intervals.rows:,} of equal {weight}" if weight else rows
     shown = next((each for each in found if each.nominal == 0.9), found[-1])
     width = "widths follow the row" if intervals.adaptive else "one width for all rows"
     return (
         f"{shown.share:.1%} of the holdout inside at {shown.nominal:.0%} ({shown.low:.1%} to {shown.high:.1%} is "
         f"chance{f': {shown.verdict}' if shown.verdict else ''}), {figure(shown.mean_width, unit)} wide on average; "
-        f"{width}, from {intervals.rows:,} {intervals.method} rows"
+        f"{width}, from {rows}"
     )

@@ -22,6 +22,7 @@
     ├── CannotAdopt            a file holds no model that can become a version
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
+    ├── WeightChanged          a retrain, or a champion, counts rows otherwise than its name does
     └── DataChanged            a version cannot be rebuilt: its table holds other values now
 
 Faults of the table are `data.errors.DataError`. Texts say what, where, found and the repair.
@@ -244,6 +245,21 @@ class SplitChanged(TrainingError):
             "champion on rows it was trained on; leave the split as it is, or train under a new name",
             name=name,
             version=version,
+        )
+
+
+class WeightChanged(TrainingError):
+    """Two versions of a name count rows in different ways."""
+
+    def __init__(self, *, name: str, version: str, stored: str, asked: str) -> None:
+        said, now = (f"weighted by {column}" if column else "unweighted" for column in (stored, asked))
+        super().__init__(
+            f"rows of {name} are {said} since version {version}, asked was {now}: errors of two kinds do not compare; "
+            f"leave the weight as it is, or train under a new name",
+            name=name,
+            version=version,
+            stored=stored,
+            asked=asked,
         )
 
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from training.weights import Weight, mean, spread
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -69,29 +71,33 @@ class Evaluation:
         )
 
 
-def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores:
+def score(actual: NDArray[np.float64], predicted: NDArray[np.float64], weight: Weight = None) -> Scores:
     """Return the errors of predictions with their standard errors.
 
     Parameters
     ----------
     actual, predicted : float64 arrays of shape (n_rows,)
         In the target's unit; at least two rows, `actual` not constant for a finite `r2`.
+    weight : float64 array of shape (n_rows,), optional
+        How much each row counts, in all means below.
 
     Notes
     -----
     Standard errors of rmse and r2 by the delta method: with ``m`` the mean squared error and ``v``
     the variance of the target, a row moves rmse by ``(e² - m) / (2 rmse)`` and r2 by
     ``-(e² - m) / v + m ((y - mean)² - v) / v²``; the standard error is the standard deviation of
-    that over ``sqrt(n)`` (van der Vaart 1998, Asymptotic Statistics, theorem 3.1).
+    that over ``sqrt(n)`` (van der Vaart 1998, Asymptotic Statistics, theorem 3.1). A weight multiplies what its
+    row moves (`training.weights.spread`).
 
     >>> round(score(np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.0, 4.0])).mae, 4)
     0.3333
     """
     error = predicted - actual
     squared = error**2
-    mse, rmse = squared.mean(), np.sqrt(squared.mean())
-    deviation = (actual - actual.mean()) ** 2
-    variance = deviation.mean()
+    mse = mean(squared, weight)
+    rmse = float(np.sqrt(mse))
+    deviation = (actual - mean(actual, weight)) ** 2
+    variance = mean(deviation, weight)
     r2 = 1.0 - mse / variance if variance else float("nan")
     r2_moves = (
         -(squared - mse) / variance + mse * (deviation - variance) / variance**2
@@ -99,17 +105,17 @@ def score(actual: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores
         else error * np.nan
     )
     return Scores(
-        rmse=float(rmse),
-        rmse_se=_standard_error(squared) / (2.0 * float(rmse)) if rmse else 0.0,
-        mae=float(np.abs(error).mean()),
-        mae_se=_standard_error(np.abs(error)),
+        rmse=rmse,
+        rmse_se=_standard_error(squared, weight) / (2.0 * rmse) if rmse else 0.0,
+        mae=mean(np.abs(error), weight),
+        mae_se=_standard_error(np.abs(error), weight),
         r2=float(r2),
-        r2_se=_standard_error(r2_moves),
-        bias=float(error.mean()),
-        bias_se=_standard_error(error),
+        r2_se=_standard_error(r2_moves, weight),
+        bias=mean(error, weight),
+        bias_se=_standard_error(error, weight),
         rows=len(actual),
     )
 
 
-def _standard_error(values: NDArray[np.float64]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+def _standard_error(values: NDArray[np.float64], weight: Weight) -> float:
+    return spread(values, weight) / float(np.sqrt(len(values))) if len(values) > 1 else float("nan")

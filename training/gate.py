@@ -111,6 +111,7 @@ def decide(
     champion: Scores | None = None,
     champion_version: str = "",
     unit: str = "",
+    weight: str = "",
     notes: list[str] | None = None,
 ) -> Decision:
     """Promote where every requirement holds; without a `change` there is no champion to compare with."""
@@ -118,6 +119,7 @@ def decide(
     everything = [*compared, *checks]
     failed = [check for check in everything if not check.passed]
     figures = f"{name} had no champion" if change is None else in_words(change, champion_version, unit)
+    figures += f", errors weighted by {weight}" if weight else ""
     lacking = "; ".join(f"{check.name}: {check.found}, must be {check.limit}" for check in failed)
     return Decision(
         promoted=not failed,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from data.schema import Schema
 from serving.scorer import Session
 from training.compiling import pack_frame
+from training.weights import Weight, mean, of
 
 MOST_ROWS = 2_000
 REPEATS = 3
@@ -50,6 +51,7 @@ def importance(
     *,
     seed: int,
     seconds: float,
+    weight: Weight = None,
 ) -> Importance:
     """Return the rise in RMSE for each column, in the target's unit.
 
@@ -61,10 +63,17 @@ def importance(
         Rows that it was not fitted on, of shape (n_rows, n_features) and (n_rows,); 2,000 of them are used.
     seconds : float
         Repeats, then columns beyond that time are left out; each of the first ten is measured.
+    weight : float64 array of shape (n_rows,), optional
+        How much each row's squared error counts.
     """
     rows = np.unique(np.linspace(0, len(frame) - 1, min(len(frame), MOST_ROWS)).astype(int))
     matrix, actual, session = pack_frame(frame.iloc[rows], schema), target[rows], Session(graph)
-    base, random, began = _rmse(session, matrix, actual), np.random.default_rng(seed), time.perf_counter()
+    weight = of(weight, rows)
+    base, random, began = (
+        _rmse(session, matrix, actual, weight),
+        np.random.default_rng(seed),
+        time.perf_counter(),
+    )
     rises: list[list[float]] = [[] for _ in schema.names]
     for repeat in range(REPEATS):
         for column, rise in enumerate(rises):
@@ -72,11 +81,13 @@ def importance(
                 break
             shuffled = matrix.copy()
             shuffled[:, column] = random.permutation(shuffled[:, column])
-            rise.append(_rmse(session, shuffled, actual) - base)
+            rise.append(_rmse(session, shuffled, actual, weight) - base)
     known = {name: rise for name, rise in zip(schema.names, rises, strict=True) if rise}
     drops = {name: (float(np.mean(rise)), float(np.std(rise))) for name, rise in known.items()}
     return Importance(drops, len(rises) - len(drops))
 
 
-def _rmse(session: Session, matrix: NDArray[np.float64], actual: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean((session.predict(matrix) - actual) ** 2)))
+def _rmse(
+    session: Session, matrix: NDArray[np.float64], actual: NDArray[np.float64], weight: Weight
+) -> float:
+    return float(np.sqrt(mean((session.predict(matrix) - actual) ** 2, weight)))

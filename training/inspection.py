@@ -13,14 +13,16 @@ from pathlib import Path
 
 from data import contract, reads
 from data.checks import Checked, check_table
-from data.errors import ContractError, DataError, FaultsFound, SplitError
+from data.errors import ContractError, DataError, FaultsFound, SplitError, UnusableWeight
 from data.faults import faults
 from data.leakage import leaks
 from data.reads import Asked
 from data.splits import Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, load_table
+from data.weighting import check_sides, heavy_in_words
 from data.wild import wild, years
 from training.config import CheckConfig, TrainConfig
+from training.errors import UsageError
 from training.named_columns import as_named
 from training.reading import open_table
 
@@ -42,6 +44,10 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
     say_readings(table, say)
     target = config.target or (promised.target if promised else "")
+    if config.weight and not target:
+        raise UsageError(
+            message=f"weight={config.weight} goes with target=..., which says what rows it weighs"
+        )
     checked, errors = _checked(table, config, target)
     broken = contract.violations(promised, table, ignored=config.exclude) if promised else []
     suspected = [] if errors else _suspected(table, checked, config, target)
@@ -86,7 +92,12 @@ def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | 
     mentioned = {"unit": [column for column, _ in config.units]}
     try:
         return check_table(
-            table, target=target, exclude=config.exclude, reserved=reserved, mentioned=mentioned
+            table,
+            target=target,
+            exclude=config.exclude,
+            reserved=reserved,
+            mentioned=mentioned,
+            weight=config.weight,
         ), []
     except FaultsFound as error:
         return None, list(error.__dict__["faults"])
@@ -98,12 +109,14 @@ def _suspected(table: Table, checked: Checked | None, config: CheckConfig, targe
     if checked is None:
         return [str(fault) for find in (faults, wild) for fault in find(table, ignored=config.exclude)]
     by_time = SplitRule("time", (config.time_column,))
-    columns = tuple(name for name in table.names if name != target)
+    columns = tuple(name for name in table.names if name not in (target, config.weight))
     rule = by_time if config.time_column else SplitRule("hash", columns)
     try:
         split = split_table(checked.table, rule)
-    except SplitError as error:
+        check_sides(split, checked.counted, checked.weight)
+    except (SplitError, UnusableWeight) as error:
         return [*checked.warnings, str(error)]
+    split = split.of_counted(checked.counted)
     found = suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude)
     return [*checked.warnings, *filter(None, [repeats_in_words(split)]), *found]
 
@@ -118,12 +131,15 @@ def suspicions(
     ignored: Sequence[str] = (),
 ) -> list[str]:
     """Return one line for each thing that looks wrong, or as if it knew the target."""
-    unused = [*ignored, *split.rule.reserved]
+    weights = [checked.weight] if checked.weight else []
+    unused = [*ignored, *split.rule.reserved, *weights]
     left_out = [name for name in table.names if name not in (target, *features)]
     odd = wild(table, ignored=[*unused, *left_out], target=target)
+    heavy = heavy_in_words(table, checked.weight, target) if checked.weight else ""
     return [
         *map(str, [*faults(table, ignored=unused), *odd]),
-        *leaks(checked.table, features, target=target, split=split),
+        *leaks(checked.table.without(weights), features, target=target, split=split),
+        *filter(None, [heavy]),
     ]
 
 

@@ -5,6 +5,11 @@ table of quantiles of |residual| / scale that makes intervals keep their promise
 calibration rows, or, where they are few, the training rows with the predictions of models that were
 not fitted on them (in the spirit of CV+, Barber et al. 2021, Annals of Statistics 49(1)).
 
+With weights the table holds for what they stand for: a future row is drawn by weight. Its own weight is not known
+then, so it is taken as the largest of those here: the larger, the wider. By theorem 2 of Tibshirani, Barber, Candès &
+Ramdas 2019 (NeurIPS 32, "Conformal prediction under covariate shift"), with a row's weight as its likelihood ratio,
+the weighted share inside is at least the promised one where no future weight is larger.
+
 Each row's scale comes from a scale model that did not see it. Rows must be exchangeable with those
 in serving. Under a split by time they are not: there the table takes the wider of all rows' and the
 newest half's quantiles, which follows a spread that grows and does not shrink with one that wanes.
@@ -22,8 +27,10 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.scorer import Intervals
+from training.fitting import fit
 from training.models import Spec, build
-from training.trials import Rows, out_of_fold, sampled
+from training.trials import out_of_fold, sampled
+from training.weights import Weight, mean, of
 
 if TYPE_CHECKING:
     from training import pipeline
@@ -68,6 +75,8 @@ class Residuals:
         When each row was, under a split by time.
     method : str
         "calibration" or "out-of-fold".
+    weight : float64 array of shape (n_rows,), or None
+        How much each row counts.
     """
 
     frame: pd.DataFrame
@@ -75,6 +84,7 @@ class Residuals:
     blocks: NDArray[np.uint64]
     moments: Floats | None
     method: str
+    weight: Weight = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ def residuals_of(fitted: Any, spec: Spec, rows: pipeline.Rows, *, seed: int) -> 
         places = np.flatnonzero(split.mask("calibration"))
         predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
     else:
-        training = Rows(rows.frame("train"), rows.target("train"), rows.folds(), rows.schema, seed)
+        training = rows.training(seed)
         places = np.flatnonzero(split.mask("train"))[sampled(len(training.target), MOST_ROWS)]
         predicted, method = out_of_fold(spec, training.sample(MOST_ROWS)), "out-of-fold"
     known = np.isfinite(predicted)
@@ -109,6 +119,7 @@ def residuals_of(fitted: Any, spec: Spec, rows: pipeline.Rows, *, seed: int) -> 
         split.blocks[places],
         None if split.moments is None else split.moments[places],
         method,
+        rows.weight_at(places),
     )
 
 
@@ -129,24 +140,38 @@ def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated 
     adaptive = table_of(residuals, scale, adaptive=True)
     assert adaptive is not None
     place = int(np.argmin(np.abs(np.array(plain.coverage) - 0.9)))
-    if adaptive.quantile[place] * scale.mean() > (1.0 - GAIN) * plain.quantile[place]:
+    if adaptive.quantile[place] * mean(scale, residuals.weight) > (1.0 - GAIN) * plain.quantile[place]:
         return constant
-    return Calibrated(adaptive, _fitted_scale(residuals.frame, absolute, schema, seed=seed))
+    everything = np.ones(len(absolute), dtype=np.bool_)
+    return Calibrated(adaptive, _fitted_scale(residuals, everything, schema, seed=seed))
 
 
 def table_of(residuals: Residuals, scale: Floats, *, adaptive: bool) -> Intervals | None:
     """Return the quantiles of |residual| / scale for each coverage that so many rows can promise."""
-    ratio = residuals.absolute / scale
-    sets = [ratio]
+    ratio, weight = residuals.absolute / scale, residuals.weight
+    sets = [(ratio, weight)]
     if residuals.moments is not None:
         newest = residuals.moments >= np.median(residuals.moments)
-        sets.append(ratio[newest])
-    fewest = min(map(len, sets))
-    kept = [coverage for coverage in COVERAGES if rank(fewest, coverage) <= fewest]
+        sets.append((ratio[newest], of(weight, newest)))
+    kept = [coverage for coverage in COVERAGES if all(_can_promise(*each, coverage) for each in sets)]
     if not kept:
         return None
-    quantiles = [max(quantile(values, coverage) for values in sets) for coverage in kept]
-    return Intervals(residuals.method, len(ratio), adaptive, tuple(kept), tuple(quantiles))
+    quantiles = [max(quantile(values, coverage, by) for values, by in sets) for coverage in kept]
+    return Intervals(residuals.method, int(worth(*sets[0])), adaptive, tuple(kept), tuple(quantiles))
+
+
+def worth(values: Floats, weight: Weight) -> float:
+    """Return how many rows of equal weight could promise as much: the sum of the weights over the largest.
+
+    >>> worth(np.zeros(3), np.array([0.5, 0.5, 2.0]))
+    1.5
+    """
+    return float(len(values) if weight is None else weight.sum() / weight.max())
+
+
+def _can_promise(values: Floats, weight: Weight, coverage: float) -> bool:
+    rows = worth(values, weight)
+    return (rows + 1.0) * coverage - 1e-9 <= rows
 
 
 def rank(rows: int, coverage: float) -> int:
@@ -158,13 +183,31 @@ def rank(rows: int, coverage: float) -> int:
     return math.ceil((rows + 1) * coverage - 1e-9)
 
 
-def quantile(values: Floats, coverage: float) -> float:
+def quantile(values: Floats, coverage: float, weight: Weight = None, beyond: float | None = None) -> float:
     """Return the ``ceil((n + 1) * coverage)``-th smallest value (Lei et al. 2018, JASA 113(523), Alg. 2).
+
+    Parameters
+    ----------
+    values : float64 array of shape (n_rows,)
+        Enough of them for the coverage.
+    weight : float64 array of shape (n_rows,), optional
+        The smallest value then up to which the weights sum to ``coverage * (their sum + beyond)`` (Tibshirani et al.
+        2019, lemma 3).
+    beyond : float, optional
+        The weight of the row to come, whose value may be anything; the largest of the weights if not given.
 
     >>> quantile(np.arange(1.0, 10.0), 0.9)
     9.0
+    >>> quantile(np.array([1.0, 2.0]), 0.5, np.array([3.0, 2.0]), 1.0)
+    1.0
     """
-    return float(np.sort(values)[rank(len(values), coverage) - 1])
+    if weight is None:
+        return float(np.sort(values)[rank(len(values), coverage) - 1])
+    beyond = float(weight.max()) if beyond is None else beyond
+    order = np.argsort(values, kind="stable")
+    needed = coverage * (weight.sum() + beyond) - 1e-9 * beyond
+    place = np.searchsorted(np.cumsum(weight[order]), needed)
+    return float(values[order[min(place, len(order) - 1)]])
 
 
 def crossed_scale(residuals: Residuals, schema: Schema, *, seed: int) -> Floats:
@@ -175,7 +218,7 @@ def crossed_scale(residuals: Residuals, schema: Schema, *, seed: int) -> Floats:
         held = part == number
         if held.all():
             return np.full(len(held), float(np.median(residuals.absolute)) or 1.0)
-        model = _fitted_scale(residuals.frame[~held], residuals.absolute[~held], schema, seed=seed)
+        model = _fitted_scale(residuals, ~held, schema, seed=seed)
         scale[held] = model.predict(residuals.frame[held])
     return scale
 
@@ -189,12 +232,13 @@ def described(frame: pd.DataFrame, schema: Schema) -> NDArray[np.bool_]:
     return known
 
 
-def _fitted_scale(frame: pd.DataFrame, absolute: Floats, schema: Schema, *, seed: int) -> Any:
-    """Fit log |residual|; a residual of next to nothing says no more than a small one.
+def _fitted_scale(residuals: Residuals, rows: NDArray[np.bool_], schema: Schema, *, seed: int) -> Any:
+    """Fit log |residual| on some of the rows; a residual of next to nothing says no more than a small one.
 
     Rows with a category that the training rows lack are scored, not learned from: the graph cannot name it.
     """
-    known = described(frame, schema)
-    frame, absolute = frame[known], absolute[known]
-    floor = 0.05 * float(np.mean(absolute)) or 1.0
-    return build(SCALE_SPEC, schema, seed=seed).fit(frame, np.maximum(absolute, floor))
+    rows = rows & described(residuals.frame, schema)
+    absolute, weight = residuals.absolute[rows], of(residuals.weight, rows)
+    floor = 0.05 * mean(absolute, weight) or 1.0
+    model = build(SCALE_SPEC, schema, seed=seed)
+    return fit(model, residuals.frame[rows], np.maximum(absolute, floor), weight)

@@ -1,11 +1,12 @@
 """The split that the versions of a name share: what was held out once is held out of every later training.
 
 The first training of a name chooses the rule; it is stored with each version, with the kinds of its columns, and
-later trainings take it from there. It splits no rows itself.
+later trainings take it from there, as they take the column that weighs rows. It splits no rows itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -19,7 +20,7 @@ from data.tables import Table
 from serving.errors import ServingError
 from training import registry
 from training.config import TrainConfig
-from training.errors import SplitChanged, TrainingError
+from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.named_columns import as_named
 
 
@@ -38,6 +39,8 @@ def load_split(
         The table cannot be read, or not as the earlier versions of the name need it.
     SplitChanged
         They were split in another way than is asked for.
+    WeightChanged
+        They count rows in another way than is asked for.
     """
     versions = _split_versions(config.name)
     if not versions:
@@ -56,7 +59,7 @@ def load_split(
             name=config.name,
             columns=table.names,
         )
-    config = as_named(config, table.names)
+    config = _with_weight(as_named(config, table.names), versions)
     wanted = asked_rule(config, table)
     if not _is_same(config, wanted, stored):
         raise SplitChanged(
@@ -67,11 +70,20 @@ def load_split(
 
 def asked_rule(config: TrainConfig, table: Table) -> SplitRule:
     """Return the rule that the parameters ask for."""
-    everything = tuple(name for name in table.names if name != config.target and not _is_index(table, name))
+    others = (config.target, config.weight)
+    everything = tuple(name for name in table.names if name not in others and not _is_index(table, name))
     if config.split == "repeat":
         everything += (config.target,)
     columns = (config.split_by,) if config.split_by else config.key or everything
     return SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
+
+
+def _with_weight(config: TrainConfig, versions: Sequence[registry.Version]) -> TrainConfig:
+    """Return the training with the column that weighs the rows of earlier versions; none asked for is as before."""
+    stored = versions[-1].weight
+    if config.weight not in ("", stored):
+        raise WeightChanged(name=config.name, version=versions[0].number, stored=stored, asked=config.weight)
+    return replace(config, weight=stored)
 
 
 def _split_versions(name: str) -> list[registry.Version]:

@@ -22,6 +22,8 @@ from sklearn.pipeline import Pipeline
 
 from data.figures import percent
 from training.comparison import Change, Draws, compare
+from training.fitting import fit
+from training.weights import Weight, mean, of
 
 DOUBLINGS = 3
 FEWEST_ROWS = 20
@@ -88,6 +90,7 @@ def measure(
     budget: float,
     seconds_a_row: float,
     seed: int = 0,
+    weight: Weight = None,
 ) -> Curve | None:
     """Return the curve, or None where there are too few rows for one.
 
@@ -104,11 +107,13 @@ def measure(
     budget : float
         Seconds; folds, then sizes are given up to keep within it, on the assumption that a fit's time grows with its
         rows by `seconds_a_row`.
+    weight : float64 array of shape (n_train,), optional
+        How much each row counts, when it is learned from and when it is judged.
     """
-    largest = max(len(fit) for fit, _ in folds)
+    largest = max(len(learned) for learned, _ in folds)
     # Forward in time the first ones are short.
     folds = [fold for fold in folds if len(fold[0]) > largest / 2]
-    most = min(len(fit) for fit, _ in folds)
+    most = min(len(learned) for learned, _ in folds)
     affordable = budget / (2.0 * seconds_a_row)  # rows of all top sizes; those below cost as much again
     folds = folds[: int(np.clip(affordable / most, FEWEST_FOLDS, len(folds)))]
     top = min(most, max(int(affordable / len(folds)), FEWEST_ROWS * 2**DOUBLINGS))
@@ -121,13 +126,16 @@ def measure(
     for fold in folds:
         if len(ladders) >= FEWEST_FOLDS and time.perf_counter() - began > budget:
             break  # fits took longer than their rows let expect
-        ladders.append(_ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, random=random))
+        ladders.append(
+            _ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, weight=weight, random=random)
+        )
     folds, predicted = folds[: len(ladders)], np.hstack(ladders)
     validated = np.concatenate([validate for _, validate in folds])
     number = np.repeat(np.arange(len(folds)), [len(validate) for _, validate in folds])
     actual = target[validated]
-    changes = [compare(actual, predicted[-1], predicted[-2], by) for by in (draws[validated], number)]
-    rmse = tuple(float(np.sqrt(np.mean((row - actual) ** 2))) for row in predicted)
+    judged = of(weight, validated)
+    changes = [compare(actual, predicted[-1], predicted[-2], by, judged) for by in (draws[validated], number)]
+    rmse = tuple(float(np.sqrt(mean((row - actual) ** 2, judged))) for row in predicted)
     return Curve(sizes, rmse, max(changes, key=lambda change: change.high - change.low), largest, len(folds))
 
 
@@ -139,17 +147,18 @@ def _ladder(
     *,
     sizes: tuple[int, ...],
     draws: Draws,
+    weight: Weight,
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Return each size's predictions for the validated rows, shape (n_sizes, n_validate); smaller parts in larger."""
-    fit, validate = fold
-    blocks = np.unique(draws[fit], return_inverse=True)[1]
-    order = fit[np.argsort(random.permutation(blocks.max() + 1)[blocks], kind="stable")]
+    learned, validate = fold
+    blocks = np.unique(draws[learned], return_inverse=True)[1]
+    order = learned[np.argsort(random.permutation(blocks.max() + 1)[blocks], kind="stable")]
     predictions = []
     for size in sizes:
         rows = np.sort(order[:size])
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as a column that is missing throughout a small part
-            fitted = clone(pipeline).fit(frame.iloc[rows], target[rows])
+            fitted = fit(clone(pipeline), frame.iloc[rows], target[rows], of(weight, rows))
             predictions.append(fitted.predict(frame.iloc[validate]))
     return np.array(predictions)

@@ -11,7 +11,7 @@ from training.config import CheckConfig, TrainConfig
 
 Asked = TypeVar("Asked", bound=TrainConfig | CheckConfig)
 
-ONE = ("target", "split_by", "time_column")
+ONE = ("target", "split_by", "time_column", "weight")
 SOME = ("exclude", "key")
 PAIRS = ("units", "monotonic")
 """The parameters that name one column, some, and some with a word for each."""

@@ -28,6 +28,7 @@ from data.fingerprint import fingerprint
 from data.schema import Schema
 from data.splits import Side, Split, SplitRule, repeats_in_words, split_table
 from data.tables import Table, describe
+from data.weighting import check_sides
 from serving.registry import promotions
 from serving.scorer import Scorer
 from training import (
@@ -44,6 +45,7 @@ from training import (
     registry,
     report,
     tracking,
+    trials,
 )
 from training.assessment import Assessment, assess
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
@@ -60,6 +62,7 @@ from training.reading import open_table
 from training.search import Budget, Candidate, Choice, Standing, Told, choose
 from training.trial import Trial
 from training.trials import Folds
+from training.weights import Weight, relative
 
 Decide = Callable[[ledger.History], gate.Decision]
 Say = Callable[[str, str], None]
@@ -73,6 +76,8 @@ MODEL_SPEC = "model_spec.json"
 
 IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
 """Of the time budget for measuring which columns matter, and at least."""
+
+NO_SPLIT_BY_WEIGHT = "a changed weight would move rows; name another column, or leave weight out"
 
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
@@ -113,6 +118,21 @@ class Rows:
         """Return the target on one side, float64 of shape (n_rows,)."""
         return self.checked.table.numbers(self.schema.target)[self.split.mask(side)]
 
+    def weight(self, side: Side) -> Weight:
+        """Return how much each row of one side counts."""
+        return self.weight_at(self.split.mask(side))
+
+    def weight_at(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Weight:
+        """Return how much each of some rows counts."""
+        column = self.checked.weight
+        return relative(self.checked.table.numbers(column)[rows]) if column else None
+
+    def training(self, seed: int) -> trials.Rows:
+        """Return the training rows as a search takes them."""
+        return trials.Rows(
+            self.frame("train"), self.target("train"), self.folds(), self.schema, seed, self.weight("train")
+        )
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -138,7 +158,7 @@ def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
         assessment = assess(rows, choice, evaluation, seed=config.seed)
         figures = record(job, rows, choice, evaluation, assessment)
         logged, promised = log_model(job, rows, choice)
-        summary = report.summary(rows.schema, choice, evaluation, assessment)
+        summary = report.summary(rows.schema, choice, evaluation, assessment, rows.checked.weight)
         version = register(job, rows, logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
@@ -187,8 +207,9 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
             "unit": [column for column, _ in config.units],
             "monotonic": [column for column, _ in config.monotonic],
         },
+        weight=config.weight,
     )
-    split = split_table(checked.table, rule)
+    split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
     suspicions = inspection.suspicions(
         table, checked, split, schema.names, target=config.target, ignored=config.exclude
@@ -199,9 +220,20 @@ def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> Row
         say("warning", warning)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
+    if checked.weight:
+        say("weight", report.weights_in_words(checked, split))
     say("check", report.columns_in_words(schema))
     say("split", f"{report.sides_in_words(split)}, {rule}")
     return Rows(checked, split, schema, fingerprint(table))
+
+
+def split_of(checked: Checked, rule: SplitRule) -> Split:
+    """Return the sides of the rows; weights move none, and rows of weight 0 stand nowhere."""
+    if checked.weight and checked.weight in rule.columns:
+        raise UsageError(message=f"weight {checked.weight!r} decides the split too: {NO_SPLIT_BY_WEIGHT}")
+    split = split_table(checked.table, rule)
+    check_sides(split, checked.counted, checked.weight)
+    return split.of_counted(checked.counted)
 
 
 def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:
@@ -252,6 +284,7 @@ def search(job: Job, rows: Rows) -> Choice:
             monotonic=dict(config.monotonic),
             told=told,
             storable=flavor.trusted_types,
+            weight=rows.weight("train"),
         )
     say("search", f"{choice.ended} ({choice.search_seconds:.1f} s)")
     return choice
@@ -265,13 +298,13 @@ def champions_spec(name: str) -> Spec | None:
 
 def evaluate(rows: Rows, choice: Choice) -> Evaluation:
     """Measure the chosen model; the holdout is used here, once."""
-    predicted = choice.fitted.predict(rows.frame("holdout"))
+    predicted, weight = choice.fitted.predict(rows.frame("holdout")), rows.weight("holdout")
     return Evaluation(
         actual=rows.target("holdout"),
         predicted=predicted,
-        train=score(rows.target("train"), choice.fitted.predict(rows.frame("train"))),
-        holdout=score(rows.target("holdout"), predicted),
-        dummy=score(rows.target("holdout"), choice.dummy.predict(rows.frame("holdout"))),
+        train=score(rows.target("train"), choice.fitted.predict(rows.frame("train")), rows.weight("train")),
+        holdout=score(rows.target("holdout"), predicted, weight),
+        dummy=score(rows.target("holdout"), choice.dummy.predict(rows.frame("holdout")), weight),
     )
 
 
@@ -291,6 +324,7 @@ def record(
     counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
     counts["time_budget_seconds"] = seconds
     counts["rows_without_target"] = float(rows.checked.rows_without_target)
+    counts |= report.weights_in_figures(rows.checked, rows.split)
     run.log(
         metrics=evaluation.as_metrics()
         | assessment.as_metrics()
@@ -298,7 +332,8 @@ def record(
         | counts
         | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
-        tags={"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
+        tags=registry.weight_tag(rows.checked.weight)
+        | {"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
@@ -314,6 +349,7 @@ def record(
         rows.schema,
         seed=job.config.seed,
         seconds=max(IMPORTANCE_SHARE * seconds, LEAST_IMPORTANCE_SECONDS),
+        weight=rows.weight(side),
     )
     if found.left_out:
         job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")
@@ -395,17 +431,20 @@ def promise(job: Job, rows: Rows, scorer: Scorer) -> dict[str, Figure]:
         job.say("warning", "too few rows for prediction intervals")
         return {}
     matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
-    found = coverage.reached(scorer, matrix, actual, rows.split)
+    made_from: Side = "calibration" if scorer.document.intervals.method == "calibration" else "train"
+    weighed = coverage.Weighed(rows.weight("holdout"), rows.weight(made_from))
+    found = coverage.reached(scorer, matrix, actual, rows.split, weighed)
     job.run.log(metrics=coverage.as_metrics(found))
     moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
     slices = comparison.slices(rows.frame("holdout"), moments)
-    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split)
+    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split, weighed=weighed)
     job.run.log_table("intervals", tenths)
     if len(by_slice):
         job.run.log_table("interval_slices", by_slice)
     figures = {"interval_coverage": plots.interval_coverage(found)}
     job.run.log_figures(figures)
-    job.say("intervals", coverage.in_words(found, scorer.document.intervals, rows.schema.target_unit))
+    unit, column = rows.schema.target_unit, rows.checked.weight
+    job.say("intervals", coverage.in_words(found, scorer.document.intervals, unit, column))
     return figures
 
 
@@ -464,7 +503,7 @@ def register(
         job.config.name,
         logged,
         run_id=job.run.run_id,
-        tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint)
+        tags=registry.describe_rows(rows.split, rows.schema, rows.fingerprint, rows.checked.weight)
         | {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
         | dict(tags or {}),
         description=plain(summary),
@@ -585,6 +624,6 @@ def _judge_again(
     refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
     source = open_table(config, say, recorded)
     table = load_known(source, version.schema, version.split.kinds, asked_then(recorded))
-    table = check_table(table, target=version.target).table
+    table = check_table(table, target=version.target, weight=version.weight).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

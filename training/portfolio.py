@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from training.models import Spec
+from training.fitting import takes_weights
+from training.models import Spec, build
 
 if TYPE_CHECKING:
     import optuna
@@ -56,6 +57,8 @@ class Task:
         Whether the target is positive and stretches over more than a decade.
     monotonic : mapping of column to 1 or -1
         Directions that predictions must keep.
+    weighted : bool
+        Whether rows have weights.
     far : bool
         Whether the target's spread is so far from 1 that it has to be brought there: scikit-learn's trees take a
         node for pure below a variance of 2e-16, its Huber regression stops at a gradient of 1e-5, and boosting keeps
@@ -66,6 +69,7 @@ class Task:
     schema: Schema
     skewed: bool = False
     monotonic: Mapping[str, int] | None = None
+    weighted: bool = False
     far: bool = False
 
     @classmethod
@@ -73,7 +77,7 @@ class Task:
         """Return the task of training rows whose target has the shape (n_train,)."""
         far = not LEAST_SPREAD <= float(np.std(target)) <= MOST_SPREAD
         positive = target.min() > 0.0 if far else target.min() >= 0.0
-        return cls(len(target), schema, bool(positive) and _is_skewed(target), monotonic, far)
+        return cls(len(target), schema, bool(positive) and _is_skewed(target), monotonic, far=far)
 
 
 def first(task: Task) -> list[Spec]:
@@ -126,10 +130,22 @@ def first(task: Task) -> list[Spec]:
 
 
 def fits(spec: Spec, task: Task) -> bool:
-    """Return whether a family can take the table, and keep the user's directions."""
+    """Return whether a family can take the table and its weights, and keep the user's directions."""
+    if not _fits_unweighted(spec, task):
+        return False
+    return not task.weighted or takes_weights(build(spec, task.schema, seed=0))
+
+
+def left_out_by_weights(task: Task) -> list[str]:
+    """Return the families that could take the table, were it not for its weights."""
+    tried = {str(spec["family"]) for spec in first(task)}
+    return sorted({str(spec["family"]) for spec in first(replace(task, weighted=False))} - tried)
+
+
+def _fits_unweighted(spec: Spec, task: Task) -> bool:
     family = spec["family"]
     if family == "blend":
-        return all(fits(member, task) for member in spec["members"])
+        return all(_fits_unweighted(member, task) for member in spec["members"])
     if task.monotonic and family not in MONOTONIC:
         return False
     plain = all(column.kind in ("number", "boolean") and not column.missing for column in task.schema.columns)

@@ -28,6 +28,7 @@ from training.known_rows import load_known
 from training.markdown import plain
 from training.pipeline import Say
 from training.reading import open_table
+from training.weights import mean, relative
 
 FEWEST_ROWS = 20
 
@@ -48,14 +49,15 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> registry.Version:
     old = _old(config)
     ledger.read(old.name).check(old)
     with tracking.open_run(config.name, f"recalibrate {old.name} {old.number}") as run:
-        table = _fresh_rows(config, old, say)
+        table, weight = _fresh_rows(config, old, say)
         scorer = Scorer.load(old.folder / registry.SCORER_FOLDER)  # all files are compared before the work
-        made, scale = _new_table(old, table, scorer)
+        made, scale = _new_table(old, table, weight, scorer)
         reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
         logged = _log(old, scorer, made)
         tags = {name: value for name, value in old.tags.items() if name in registry.INHERITED_TAGS}
         summary = (
-            f"version {old.number} with intervals from {made.rows:,} rows of {table.where}: "
+            f"version {old.number} with intervals from {made.rows:,} rows{weight and ' of equal weight'} of "
+            f"{table.where}: "
             f"{made.coverage[-1]:.0%} intervals are ±{reach}{' on average' if made.adaptive else ''}"
         )
         new = registry.register(
@@ -82,7 +84,8 @@ def _old(config: RecalibrateConfig) -> registry.Version:
     return champion
 
 
-def _fresh_rows(config: RecalibrateConfig, old: registry.Version, say: Say) -> Table:
+def _fresh_rows(config: RecalibrateConfig, old: registry.Version, say: Say) -> tuple[Table, str]:
+    """Return the rows that count, and the column that says how much, where they have it."""
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
     asked = replace(asked_then(recorded), known=old.schema.readings)
     source = open_table(config, say, recorded)
@@ -90,10 +93,14 @@ def _fresh_rows(config: RecalibrateConfig, old: registry.Version, say: Say) -> T
     if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
     known = load_known(source, old.schema, kinds, asked)
-    return check_table(known, target=old.target).table
+    weight = old.weight if old.weight in known.frame else ""
+    if old.weight and not weight:
+        say("warning", f"{known.where} has no weight column {old.weight!r}: each of its rows counts the same")
+    checked = check_table(known, target=old.target, weight=weight)
+    return checked.table.take(checked.counted), weight
 
 
-def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> tuple[Intervals, float]:
+def _new_table(old: registry.Version, table: Table, weight: str, scorer: Scorer) -> tuple[Intervals, float]:
     """Return the quantiles on rows that have a target and a prediction, and the mean scale of those."""
     absent = [name for name in scorer.schema.names if name not in table.frame]
     if absent:
@@ -104,11 +111,12 @@ def _new_table(old: registry.Version, table: Table, scorer: Scorer) -> tuple[Int
     if known.sum() < FEWEST_ROWS:
         raise TooFewToCalibrate(where=table.where, rows=int(known.sum()), needed=FEWEST_ROWS)
     blocks = row_digests(table, sorted(table.names))
-    residuals = Residuals(table.frame[known], absolute[known], blocks[known], None, "calibration")
+    by = relative(table.numbers(weight)[known]) if weight else None
+    residuals = Residuals(table.frame[known], absolute[known], blocks[known], None, "calibration", by)
     before = scorer.document.intervals
     made = table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
-    return made, float(found[known, 1].mean())
+    return made, mean(found[known, 1], by)
 
 
 def _log(old: registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:

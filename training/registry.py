@@ -49,6 +49,8 @@ CHAMPION = "champion"
 SPLIT_TAG = "slipway.split"
 HELD_OUT_FROM_TAG = "slipway.held_out_from"
 TARGET_TAG = "slipway.target"
+WEIGHT_TAG = "slipway.weight"
+"""The column that says how much each row counts; versions without it count all the same."""
 DIGEST_TAG = "slipway.scorer_digest"
 PAGE = 1000
 """Versions that the registry gives at once."""
@@ -56,7 +58,14 @@ PAGE = 1000
 ADOPTED_TAG = "slipway.adopted"
 """Of a model that was fitted elsewhere: the SHA-256 of its file."""
 
-INHERITED_TAGS = (SPLIT_TAG, HELD_OUT_FROM_TAG, TARGET_TAG, ADOPTED_TAG, "slipway.data_fingerprint")
+INHERITED_TAGS = (
+    SPLIT_TAG,
+    HELD_OUT_FROM_TAG,
+    TARGET_TAG,
+    WEIGHT_TAG,
+    ADOPTED_TAG,
+    "slipway.data_fingerprint",
+)
 """What a version has in common with the one whose model it is."""
 
 PINNED_TAG = "slipway.pinned_digest"
@@ -95,6 +104,11 @@ class Version:
     def target(self) -> str:
         """The column it predicts; raises NotOurs."""
         return self._tag(TARGET_TAG)
+
+    @property
+    def weight(self) -> str:
+        """The column that says how much each row counts, or nothing."""
+        return self.tags.get(WEIGHT_TAG, "")
 
     @property
     def adopted(self) -> str:
@@ -269,14 +283,21 @@ def versions(name: str) -> list[Version]:
             return sorted(found, key=lambda known: int(known.number))
 
 
-def describe_rows(split: Split, schema: Schema, fingerprint: str) -> dict[str, str]:
+def describe_rows(split: Split, schema: Schema, fingerprint: str, weight: str = "") -> dict[str, str]:
     """Return the tags that a later retrain and the gate read back."""
     boundary = {} if split.held_out_from is None else {HELD_OUT_FROM_TAG: repr(split.held_out_from)}
-    return boundary | {
+    return {
+        **boundary,
+        **weight_tag(weight),
         SPLIT_TAG: json.dumps(split.rule.as_dict()),
         TARGET_TAG: schema.target,
         "slipway.data_fingerprint": fingerprint,
     }
+
+
+def weight_tag(weight: str) -> dict[str, str]:
+    """Return the tag of the column that says how much each row counts; none where all count the same."""
+    return {WEIGHT_TAG: weight} if weight else {}
 
 
 def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str], description: str) -> Version:

@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from data.checks import Checked
 from data.figures import alike, figure, with_unit
 from data.schema import Schema
-from data.splits import Split
+from data.splits import SIDES, Split
 from serving.scorer import Scorer
 from training import plots
 from training.assessment import Assessment
@@ -24,6 +25,7 @@ from training.compiling.writing import versions
 from training.evaluation import Evaluation
 from training.importance import Drops
 from training.search import Choice, Standing
+from training.weights import effective
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
@@ -52,12 +54,42 @@ def sides_in_words(split: Split) -> str:
     return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
 
 
-def summary(schema: Schema, choice: Choice, evaluation: Evaluation, assessment: Assessment) -> str:
+def weights_in_words(checked: Checked, split: Split) -> str:
+    """Say how far the weights reach, and what they leave of the rows."""
+    values = checked.table.numbers(checked.weight)[checked.counted]
+    none = int((~checked.counted).sum())
+    training = checked.table.numbers(checked.weight)[split.mask("train")]
+    return (
+        f"{checked.weight}, {figure(float(values.min()))} to {figure(float(values.max()))}; "
+        + (f"{none:,} rows of weight 0 do not count; " if none else "")
+        + f"the {len(training):,} training rows are worth {effective(training):,.0f} of equal weight"
+    )
+
+
+def weights_in_figures(checked: Checked, split: Split) -> dict[str, float]:
+    """Return what the weights leave of the rows, under MLflow names; nothing without weights."""
+    if not checked.weight:
+        return {}
+    values = checked.table.numbers(checked.weight)
+    worth = {
+        f"effective_rows_{side}": effective(values[split.mask(side)]) for side in SIDES if split.counts[side]
+    }
+    return worth | {"rows_of_weight_0": float((~checked.counted).sum())}
+
+
+def weighted_by(column: str) -> str:
+    """Say what figures are weighted by, after them; nothing where all rows count the same."""
+    return f", weighted by {column}" if column else ""
+
+
+def summary(
+    schema: Schema, choice: Choice, evaluation: Evaluation, assessment: Assessment, weight: str = ""
+) -> str:
     """Say in one line what the model is and how good."""
     count, error = len(schema.columns), assessment.holdout.figures["rmse"]
     return (
         f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
-        f"typical error (holdout RMSE) {interval(error, schema.target_unit)}, "
+        f"typical error (holdout RMSE{weighted_by(weight)}) {interval(error, schema.target_unit)}, "
         f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
     )
 

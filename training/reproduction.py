@@ -23,6 +23,7 @@ from training.command_line import parse
 from training.compiling import compile_verified
 from training.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
 from training.errors import DataChanged, NotOurs, UsageError
+from training.fitting import fit
 from training.models import build
 from training.named_columns import as_named
 from training.pipeline import MODEL_SPEC, Rows, Say, arrange, write_version
@@ -66,7 +67,9 @@ def _rows_of_then(version: registry.Version, config: ReproduceConfig, say: Say) 
     tags = tracking.recorded_tags(version.run_id)
     asked = _recorded_config(version, tags.get("slipway.command", ""))
     refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
-    asked = replace(asked, data=config.data or asked.data, query=config.query or asked.query)
+    asked = replace(
+        asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
+    )
     said = {name: getattr(config, name) for name in ("header", "encoding")}
     asked = replace(asked, **{name: word for name, word in said.items() if word not in ("auto", "")})
     then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
@@ -98,7 +101,7 @@ def _rebuild(version: registry.Version, rows: Rows, folder: Path, *, seed: int) 
     if spec is None:
         raise NotOurs(name=version.name, version=version.number, lacks=f"{MODEL_SPEC} on its run")
     frame, target = rows.frame("train"), rows.target("train")
-    fitted = build(spec, rows.schema, seed=seed).fit(frame, target)
+    fitted = fit(build(spec, rows.schema, seed=seed), frame, target, rows.weight("train"))
     compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
     return write_version(folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None).digest
 

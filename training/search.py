@@ -30,9 +30,11 @@ from training import portfolio
 from training.compiling import CompilingError, Verified, compile_verified
 from training.compiling.errors import TooCostly
 from training.errors import SearchFailed, Terminated
+from training.fitting import fit
 from training.interrupts import remembered_signals
 from training.models import Spec, build
 from training.trials import FoldResult, Folds, Pool, Rows, folds_of
+from training.weights import Weight, mean, of, spread
 
 if TYPE_CHECKING:
     import optuna
@@ -184,6 +186,7 @@ def choose(
     monotonic: dict[str, int] | None = None,
     told: Told | None = None,
     storable: Callable[[Any], object] = lambda _: None,
+    weight: Weight = None,
 ) -> Choice:
     """Search, fit the best on all rows, and compile it.
 
@@ -204,6 +207,8 @@ def choose(
         Directions that predictions must keep.
     storable : callable
         Raises CompilingError for a fitted pipeline that no version may hold.
+    weight : float64 array of shape (n_train,), optional
+        How much each row counts, in fits and errors; families that take no weights are not tried.
 
     Raises
     ------
@@ -214,8 +219,8 @@ def choose(
     """
     told = told or Told()
     started = time.perf_counter()
-    task = portfolio.Task.of(target, schema, monotonic)
-    race = Race(Rows(frame, target, folds, schema, seed), task, budget, told.standing)
+    task = replace(portfolio.Task.of(target, schema, monotonic), weighted=weight is not None)
+    race = Race(Rows(frame, target, folds, schema, seed, weight), task, budget, told.standing)
     try:
         with remembered_signals() as race.stop_if_told:
             race.run(warm)
@@ -229,7 +234,7 @@ def choose(
     for candidate in _best_of_families(ranked):
         told.candidate(candidate)
     searched = time.perf_counter() - started
-    dummy = build({"family": "mean"}, schema, seed=seed).fit(frame, target)
+    dummy = fit(build({"family": "mean"}, schema, seed=seed), frame, target, weight)
     for place, candidate in enumerate(ranked, start=1):
         began = time.perf_counter()
         told.standing(replace(race.standing, doing=f"{candidate.family} on all {len(target):,} rows"))
@@ -327,7 +332,7 @@ class Race:
                 if time.perf_counter() > until:
                     break
             if np.isfinite(out_of_fold).any():
-                self._finish(_candidate(spec, out_of_fold, self.rows.target, seconds), _tell_nobody)
+                self._finish(_candidate(spec, out_of_fold, self.rows, seconds), _tell_nobody)
 
     def check_it_worked(self) -> None:
         """Raise SearchFailed where everything but the mean failed."""
@@ -344,7 +349,9 @@ class Race:
         count = len(self.trials)
         words = f"ended {self.end} after {count} setting{'s' * (count != 1)}"
         words += f", {self._under_way} cut off" if self._under_way else ""
-        return words + (f"; not reached: {', '.join(never)}" if never else "")
+        words += f"; not reached: {', '.join(never)}" if never else ""
+        unweighted = portfolio.left_out_by_weights(self.task)
+        return words + (f"; without a way to weigh rows: {', '.join(unweighted)}" if unweighted else "")
 
     def _move_to(self, size: int) -> None:
         """Go on with so many rows; what fewer rows said no longer compares."""
@@ -422,7 +429,7 @@ class Race:
                 self._note(spec, tell, np.nan, sum(seconds), result.failure)
                 return False
             out_of_fold[rows.folds[result.fold][1]] = result.predicted
-            candidate = _candidate(spec, out_of_fold, rows.target, sum(seconds))
+            candidate = _candidate(spec, out_of_fold, rows, sum(seconds))
             if result.fold == len(rows.folds) - 1:
                 self._finish(candidate, tell)
             elif self._is_hopeless(out_of_fold):
@@ -437,9 +444,9 @@ class Race:
         known = np.isfinite(squared) & np.isfinite(self._leader)
         if not known.any() or len(self.candidates) < 2:
             return False
-        worse = squared[known] - self._leader[known]
-        beyond = worse.mean() > HOPELESS_Z * worse.std() / np.sqrt(worse.size)
-        return bool(squared[known].mean() > HOPELESS * self._leader[known].mean() and beyond)
+        worse, weight = squared[known] - self._leader[known], of(self.rows.weight, known)
+        beyond = mean(worse, weight) > HOPELESS_Z * spread(worse, weight) / np.sqrt(worse.size)
+        return bool(mean(squared[known], weight) > HOPELESS * mean(self._leader[known], weight) and beyond)
 
     def _finish(self, candidate: Candidate, tell: Callable[[float], None]) -> None:
         before = min((other.cv_rmse for other in self.candidates), default=np.inf)
@@ -469,7 +476,7 @@ class Race:
         if blend and len(ordered) > 2:
             ordered += self._blends(ordered)
             ordered.sort(key=lambda candidate: candidate.cv_rmse)
-        winner = _simplest(ordered, self.rows.target)
+        winner = _simplest(ordered, self.rows)
         return [winner, *(candidate for candidate in ordered if candidate is not winner)]
 
     @property
@@ -487,7 +494,7 @@ class Race:
             return []
         predicted = np.column_stack([member.out_of_fold for member in members])
         known = np.asarray(np.isfinite(predicted).all(axis=1))
-        weights = blend_weights(predicted[known], self.rows.target[known])
+        weights = self._blend_weights(predicted, known)
         used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
         if len(used) < 2:
             return []
@@ -496,8 +503,7 @@ class Race:
             others = known.copy()
             others[validate] = False
             if others.any():
-                fair = blend_weights(predicted[others], self.rows.target[others])
-                crossed[validate] = predicted[validate] @ fair
+                crossed[validate] = predicted[validate] @ self._blend_weights(predicted, others)
         if not np.isfinite(crossed).any():  # one of them has no more than a fold in common with the others
             return []
         spec = {
@@ -506,7 +512,10 @@ class Race:
             "weights": [weight for _, weight in used],
         }
         seconds = sum(member.fit_seconds for member, _ in used)
-        return [_candidate(spec, crossed, self.rows.target, seconds)]
+        return [_candidate(spec, crossed, self.rows, seconds)]
+
+    def _blend_weights(self, predicted: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return blend_weights(predicted[known], self.rows.target[known], of(self.rows.weight, known))
 
     def _members(self, ordered: list[Candidate]) -> list[Candidate]:
         """Return the best of each family and then the best, as many as can be fitted in time."""
@@ -521,7 +530,9 @@ class Race:
         return members
 
 
-def blend_weights(predicted: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+def blend_weights(
+    predicted: NDArray[np.float64], target: NDArray[np.float64], weight: Weight = None
+) -> NDArray[np.float64]:
     """Return weights of shape (n_members,), none negative, that sum to 1.
 
     Parameters
@@ -529,6 +540,8 @@ def blend_weights(predicted: NDArray[np.float64], target: NDArray[np.float64]) -
     predicted : float64 array of shape (n_rows, n_members)
         Each member's out-of-fold predictions.
     target : float64 array of shape (n_rows,)
+    weight : float64 array of shape (n_rows,), optional
+        How much each row's squared error counts.
 
     Notes
     -----
@@ -536,7 +549,7 @@ def blend_weights(predicted: NDArray[np.float64], target: NDArray[np.float64]) -
     models"): steadier than least squares where rows are few and the target's tail is long.
     """
     residuals = predicted - target[:, None]
-    products = residuals.T @ residuals
+    products = residuals.T @ (residuals if weight is None else weight[:, None] * residuals)
     counts = np.zeros(predicted.shape[1])
     cross = np.zeros(predicted.shape[1])  # products @ counts
     for _ in range(BLEND_STEPS):
@@ -546,17 +559,15 @@ def blend_weights(predicted: NDArray[np.float64], target: NDArray[np.float64]) -
     return counts / BLEND_STEPS
 
 
-def _candidate(
-    spec: Spec, out_of_fold: NDArray[np.float64], target: NDArray[np.float64], seconds: float
-) -> Candidate:
+def _candidate(spec: Spec, out_of_fold: NDArray[np.float64], rows: Rows, seconds: float) -> Candidate:
     known = np.isfinite(out_of_fold)
-    squared = (out_of_fold[known] - target[known]) ** 2
-    rmse = float(np.sqrt(squared.mean()))
-    standard_error = float(squared.std(ddof=1) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
+    squared, weight = (out_of_fold[known] - rows.target[known]) ** 2, of(rows.weight, known)
+    rmse = float(np.sqrt(mean(squared, weight)))
+    standard_error = float(spread(squared, weight) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
     return Candidate(spec, rmse, standard_error, seconds, out_of_fold)
 
 
-def _simplest(ordered: list[Candidate], target: NDArray[np.float64]) -> Candidate:
+def _simplest(ordered: list[Candidate], rows: Rows) -> Candidate:
     """Return the simplest candidate whose squared errors are within one standard error of the best one's."""
     best = ordered[0]
     for level in range(_level(best)):
@@ -564,9 +575,9 @@ def _simplest(ordered: list[Candidate], target: NDArray[np.float64]) -> Candidat
         if rival is None:
             continue
         known = np.isfinite(best.out_of_fold) & np.isfinite(rival.out_of_fold)
-        ours, theirs = ((each.out_of_fold[known] - target[known]) ** 2 for each in (best, rival))
-        worse = theirs - ours
-        if worse.mean() <= worse.std(ddof=1) / np.sqrt(worse.size):
+        ours, theirs = ((each.out_of_fold[known] - rows.target[known]) ** 2 for each in (best, rival))
+        worse, weight = theirs - ours, of(rows.weight, known)
+        if mean(worse, weight) <= spread(worse, weight) / np.sqrt(worse.size):
             return rival
     return best
 
@@ -585,7 +596,7 @@ def _best_of_families(ordered: list[Candidate]) -> list[Candidate]:
 def _fitted(spec: Spec, rows: Rows) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
-        return build(spec, rows.schema, seed=rows.seed).fit(rows.frame, rows.target)
+        return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)
 
 
 def _check_cost(compiled: Verified, columns: int) -> None:

@@ -15,10 +15,13 @@ from data.figures import figure
 from data.fingerprint import row_digests
 from data.splits import split_table
 from data.tables import Table
+from data.weighting import counted
 from serving.scorer import Scorer
 from training import comparison, gate, ledger, proof, registry, report
 from training.config import Policy
+from training.errors import WeightChanged
 from training.evaluation import score
+from training.weights import Weight, mean, of, relative
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +39,7 @@ class Trial:
     twins : bool array
         Rows with the same features as a training row.
     training_mean : float
-        Of the target: the simplest model. An adopted model left no training rows: the mean of those at hand.
+        Of the target, weighted: the simplest model. An adopted model left no training rows: the mean of those at hand.
     """
 
     version: registry.Version
@@ -49,19 +52,23 @@ class Trial:
     moments: Floats | None
     twins: NDArray[np.bool_]
     training_mean: float
+    weight: Weight = None
 
     @classmethod
     def of(cls, version: registry.Version, champion: registry.Version | None, table: Table) -> Trial:
         """Score the shared held-out rows of a table; raises TrainingError or DataError where that cannot be done."""
-        split = split_table(table, version.split)
-        shared = version.held_out(table)
+        check_same_weight(version, champion)
+        split, counts = split_table(table, version.split), counted(table, version.weight)
+        shared = version.held_out(table) & counts
         if champion is not None:
             shared &= champion.held_out(table)
-        rows, training = table.take(shared), split.mask("train") & ~shared
+        rows, training = table.take(shared), split.mask("train") & counts & ~shared
         moments = None if split.moments is None else split.moments[shared]
         names = list(version.schema.names)
         digests = row_digests(table, names)
         target = table.numbers(version.target)
+        weights = table.numbers(version.weight) if version.weight else None
+        learned = training if training.any() else shared
         return cls(
             version=version,
             champion=champion,
@@ -72,7 +79,8 @@ class Trial:
             draws=comparison.draws_of(split, shared),
             moments=moments,
             twins=np.isin(digests[shared], digests[training]),
-            training_mean=float(np.nanmean(target[training if training.any() else shared])),
+            training_mean=mean(target[learned], relative(of(weights, learned))) if learned.any() else np.nan,
+            weight=relative(of(weights, shared)),
         )
 
     @property
@@ -83,21 +91,23 @@ class Trial:
     def decision(self, policy: Policy, history: ledger.History) -> gate.Decision:
         """Let the gate decide on everything that can be measured here."""
         ours, dummy = (
-            score(self.actual, self.ours),
-            float(np.sqrt(np.mean((self.actual - self.training_mean) ** 2))),
+            score(self.actual, self.ours, self.weight),
+            self.rmse(self.training_mean),
         )
         checks = [gate.beats_dummy(ours.rmse, dummy, self.unit), *self.proofs()]
         if self.champion is None or self.theirs is None:
-            return gate.decide(policy, checks, change=None, slices=[], name=self.version.name)
+            by = self.version.weight
+            return gate.decide(policy, checks, change=None, slices=[], name=self.version.name, weight=by)
         checks.append(gate.accepts_requests(self.version.schema, self.champion.schema, policy))
         return gate.decide(
             policy,
             checks,
-            change=comparison.compare(self.actual, self.ours, self.theirs, self.draws),
+            change=comparison.compare(self.actual, self.ours, self.theirs, self.draws, self.weight),
             slices=self.slices(self.theirs),
-            champion=score(self.actual, self.theirs),
+            champion=score(self.actual, self.theirs, self.weight),
             champion_version=self.champion.number,
             unit=self.unit,
+            weight=self.version.weight,
             notes=[*self.twins_in_words(), decisions_in_words(history)],
         )
 
@@ -106,8 +116,19 @@ class Trial:
         frame = self.rows.frame[list(self.version.schema.names)]
         masks = dict(comparison.slices(frame, self.moments))
         return comparison.compare_slices(
-            self.actual, self.ours, theirs, masks, limit=gate.SLICE_LIMIT, draws=self.draws
+            self.actual,
+            self.ours,
+            theirs,
+            masks,
+            limit=gate.SLICE_LIMIT,
+            draws=self.draws,
+            weight=self.weight,
         )
+
+    def rmse(self, predicted: Floats | float, rows: NDArray[np.bool_] | slice = slice(None)) -> float:
+        """Return the weighted error of predictions on some of the rows."""
+        squared = np.square(predicted - self.actual)[rows]
+        return float(np.sqrt(mean(squared, None if self.weight is None else self.weight[rows])))
 
     def proofs(self) -> list[gate.Check]:
         """Hold the registered files to each other, and to what serving was promised."""
@@ -131,13 +152,20 @@ class Trial:
         alone = ~self.twins
         if alone.all() or not alone.any() or self.theirs is None:
             return [] if alone.all() else ["every row has a twin in training"]
-        ours, theirs = (
-            float(np.sqrt(np.mean((p - self.actual)[alone] ** 2))) for p in (self.ours, self.theirs)
-        )
+        ours, theirs = self.rmse(self.ours, alone), self.rmse(self.theirs, alone)
         return [
             f"on the {int(alone.sum()):,} rows without a twin in training RMSE is {figure(ours, self.unit)}, "
             f"the champion's {figure(theirs, self.unit)}"
         ]
+
+
+def check_same_weight(version: registry.Version, champion: registry.Version | None) -> None:
+    """Raise WeightChanged where the champion counts rows otherwise; of an adopted model nobody knows."""
+    if champion is None or champion.adopted or champion.weight == version.weight:
+        return
+    raise WeightChanged(
+        name=version.name, version=champion.number, stored=champion.weight, asked=version.weight
+    )
 
 
 def decisions_in_words(history: ledger.History) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from data.schema import Schema
+from training.fitting import fit
 from training.models import Spec, build
+from training.weights import Weight, of
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -38,6 +40,8 @@ class Rows:
         In the target's unit.
     folds : list of (fit, validate) positions
         From `data.splits.Split.folds`.
+    weight : float64 array of shape (n_train,), or None
+        How much each row counts.
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -45,6 +49,7 @@ class Rows:
     folds: Folds = field(repr=False)
     schema: Schema
     seed: int
+    weight: Weight = field(default=None, repr=False)
 
     def sample(self, count: int) -> Rows:
         """Return about `count` of the rows in the same folds; the same ones each time."""
@@ -54,9 +59,16 @@ class Rows:
         place = np.full(len(self.target), -1, dtype=np.intp)
         place[chosen] = np.arange(count)
         folds = [
-            tuple(kept[kept >= 0] for kept in (place[fit], place[validate])) for fit, validate in self.folds
+            tuple(kept[kept >= 0] for kept in (place[learned], place[validate]))
+            for learned, validate in self.folds
         ]
-        return Rows(self.frame.iloc[chosen], self.target[chosen], folds, self.schema, self.seed)  # type: ignore[arg-type]
+        return replace(
+            self,
+            frame=self.frame.iloc[chosen],
+            target=self.target[chosen],
+            folds=folds,  # type: ignore[arg-type]
+            weight=of(self.weight, chosen),
+        )
 
 
 def sampled(rows: int, count: int) -> NDArray[np.intp]:
@@ -79,12 +91,13 @@ Watch = Callable[[FoldResult], bool]
 
 def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
     """Fit and predict, fold by fold."""
-    for fold, (fit, validate) in enumerate(rows.folds):
+    for fold, (learned, validate) in enumerate(rows.folds):
         began = time.perf_counter()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a network that has not converged is judged by its error
-                model = build(spec, rows.schema, seed=rows.seed).fit(rows.frame.iloc[fit], rows.target[fit])
+                model = build(spec, rows.schema, seed=rows.seed)
+                fit(model, rows.frame.iloc[learned], rows.target[learned], of(rows.weight, learned))
                 predicted = np.asarray(model.predict(rows.frame.iloc[validate]), dtype=np.float64)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             yield FoldResult(fold, np.empty(0), time.perf_counter() - began, str(error)[:200] or "failed")

@@ -81,7 +81,5 @@ def test_a_member_of_one_fold_makes_no_blend_without_an_error() -> None:
         ("forest", rows.target + noise),
         ("huber", rows.target - noise),
     ):
-        race.candidates.append(
-            search._candidate({"family": family, "params": {}}, predicted, rows.target, 0.1)
-        )
+        race.candidates.append(search._candidate({"family": family, "params": {}}, predicted, rows, 0.1))
     assert all(np.isfinite(candidate.cv_rmse) for candidate in race.ranked())
