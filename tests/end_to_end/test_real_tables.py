@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from data.checks import check_table
 from data.errors import DataError
@@ -120,7 +120,9 @@ def is_short(said: str) -> bool:
     """Whether a person gets one line, or one for each fault below their number."""
     first, *others = said.strip().splitlines()
     counted = re.search(r": (\d+) faults$", first)
-    return len(others) == (int(counted[1]) if counted else 0) and all(line.startswith("  ") for line in others)
+    return len(others) == (int(counted[1]) if counted else 0) and all(
+        line.startswith("  ") for line in others
+    )
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -139,7 +141,13 @@ def test_no_row_of_a_nasty_table_is_lost_without_a_word(made: Nasty, tmp_path: P
 
 
 @pytest.mark.soak
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.filterwarnings("ignore:Glyph")  # a name in a script that matplotlib's own font lacks
+@settings(
+    max_examples=12,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],  # to shrink one takes a training for each step
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(made=nasty_tables())
 def test_a_nasty_table_trains_or_gets_one_line(
     made: Nasty, tracking: Workspace, capsys: pytest.CaptureFixture[str]
