@@ -112,7 +112,7 @@ def air_quality() -> bytes:
     benzene = random.uniform(1, 30, 240).round(1)
     rows = [
         [
-            f"{1 + row // 24 % 28:02d}/{3 + row // 240:02d}/2004",
+            f"{10 + row // 24:02d}/03/2004",
             f"{row % 24:02d}.00.00",
             "-200" if row % 11 == 0 else f"{value / 4:.1f}".replace(".", ","),
             str(600 + round(30 * value)),
