@@ -70,7 +70,8 @@ def abalone() -> bytes:
     rings = (4 + 15 * length + random.normal(0, 1, 240)).round().astype(int)
     sexes = random.choice(["M", "F", "I"], 240)
     rows = [
-        f"{sex},{size},{size / 2:.3f},{ring}" for sex, size, ring in zip(sexes, length, rings, strict=True)
+        ",".join([str(sex), *(f"{size / part:.4f}" for part in range(1, 8)), str(ring)])
+        for sex, size, ring in zip(sexes, length, rings, strict=True)
     ]
     return "\n".join(rows).encode()
 
