@@ -28,11 +28,11 @@ LAST_LINES = 15
 
 def main(folder: Path, extras: str) -> int:
     """Run pip; return its exit code."""
-    log = folder / "pip.log"
+    log, before = folder / "pip.log", installed(folder)
     console = Console()
     with (
         log.open("w") as said,
-        console.watch("install", lambda seconds: f"{seconds:.0f} s, {how_far(folder, log)}"),
+        console.watch("install", lambda seconds: f"{seconds:.0f} s, {how_far(folder, log, before)}"),
     ):
         command = [str(folder / "bin" / "python"), *PIP, f".[{extras}]"]
         code = subprocess.run(command, stdout=said, stderr=subprocess.STDOUT, check=False).returncode
@@ -43,12 +43,12 @@ def main(folder: Path, extras: str) -> int:
     return code
 
 
-def how_far(folder: Path, log: Path) -> str:
+def how_far(folder: Path, log: Path, before: int) -> str:
     """Count what pip has found so far, then what stands in the environment: pip is silent while it unpacks."""
     lines = log.read_text(errors="replace").splitlines()
     unpacking = next((line for line in lines if line.startswith("Installing collected packages:")), "")
     if unpacking:
-        return f"{installed(folder)} of {unpacking.count(',') + 1} packages installed"
+        return f"{installed(folder) - before} of {unpacking.count(',') + 1} packages installed"
     return f"{sum(line.startswith('Collecting ') for line in lines)} packages found"
 
 

@@ -37,7 +37,7 @@ def schema_of(frame: pd.DataFrame) -> Schema:
 
 
 def test_the_range_holds_the_share_at_its_rate() -> None:
-    """Of 400 calibrations 4 may lie outside; with the holdout's chance alone 33 did, such as 89.3 % at 89.8 to 90.2."""
+    """Of 400 calibrations 4 may lie outside; with the holdout's chance alone 22 do."""
     random = np.random.default_rng(5)
     low, high = chance(0.9, made_from=500, newest=500, judged_on=500)
     outside, outside_binomial = 0, 0
