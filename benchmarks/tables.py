@@ -56,7 +56,6 @@ class Result:
     family: str
     seconds: float
     processor: float
-    search_processor: float
 
     @property
     def ratio(self) -> float:
@@ -161,9 +160,11 @@ def train(table: Listed, name: str, seconds: float, folder: str) -> list[str]:
     )
     if done.returncode:
         raise SystemExit(f"{table.file.name}: {done.stderr.strip()}")
-    if os.environ.get("SHOW"):
-        print(done.stdout, flush=True)
     return words
+
+
+def _unheard(_step: str, _outcome: str) -> None:
+    """Let a step pass: the training said it."""
 
 
 def _processor() -> float:
@@ -173,19 +174,22 @@ def _processor() -> float:
 
 
 def _result(words: list[str], name: str, wall: float, processor: float) -> Result:
-    from data.sources import open_source
-    from data.tables import load_table
     from training import registry
     from training.command_line import parse
+    from training.config import TrainConfig
+    from training.kept_split import load_split
     from training.pipeline import arrange
+    from training.reading import open_table
 
-    (version,) = registry.versions(name)
+    (version,) = registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data
     config = parse(words)
-    rows = arrange(load_table(open_source(config.data)), version.split, config, lambda *_: None)  # type: ignore[union-attr, arg-type]
+    assert isinstance(config, TrainConfig)
+    table, rule = load_split(config, open_table(config, _unheard))
+    rows = arrange(table, rule, config, _unheard)
     predicted = obvious(rows.frame("train"), rows.target("train"), rows.frame("holdout"))
     error = float(np.sqrt(np.mean((predicted - rows.target("holdout")) ** 2)))
-    return Result(run.metrics["holdout_rmse"], error, run.params["family"], wall, processor, 0.0)
+    return Result(run.metrics["holdout_rmse"], error, run.params["family"], wall, processor)
 
 
 def obvious(frame: pd.DataFrame, target: NDArray[np.float64], asked: pd.DataFrame) -> NDArray[np.float64]:

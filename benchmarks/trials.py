@@ -16,7 +16,8 @@ from sklearn.datasets import make_friedman1
 from benchmarks.accuracy import friedman
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training import search, tracking
+from training import race, search, tracking
+from training.candidates import Candidate
 
 TRIALS, ROWS, CORES = 100, 1_000, len(os.sched_getaffinity(0))
 TARGET = 1.10
@@ -25,7 +26,7 @@ TARGET = 1.10
 def main() -> None:
     """Print both times and their ratio."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    search.PATIENCE = 10**6
+    race.PATIENCE = 10**6
     frame, _ = friedman(make_friedman1, 0.2, ROWS)
     names = tuple(frame.columns[:-1])
     table = Table("friedman1", frame, dict.fromkeys(frame.columns, "number"))
@@ -38,7 +39,7 @@ def main() -> None:
         ) as run:  # creates the database, which is no part of a trial
             recording: list[float] = []
 
-            def record(candidate: search.Candidate) -> None:
+            def record(candidate: Candidate) -> None:
                 began = time.perf_counter()
                 run.log_nested(
                     candidate.family, metrics=candidate.as_metrics(), params={"spec": str(candidate.spec)}
@@ -51,7 +52,7 @@ def main() -> None:
                 folds,
                 schema=schema,
                 seed=0,
-                budget=search.Budget(3600.0, TRIALS),
+                budget=race.Budget(3600.0, TRIALS),
                 told=search.Told(candidate=record),
             )
     tried = choice.trials

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from data.schema import Schema
 from serving.scorer import Intervals
 from training.fitting import fit
-from training.models import Spec, build
+from training.models import Spec, build, fewer_bins
 from training.trials import out_of_fold, sampled
 from training.weights import Weight, mean, of
 
@@ -44,6 +44,9 @@ FEWEST_SCALE_ROWS = 300
 MOST_ROWS = 6_000
 """Training rows that are fitted again for out-of-fold residuals."""
 
+MOST_SCALE_ROWS = 50_000
+"""From which a scale is learned; all rows are scored."""
+
 PARTS = 5
 GAIN = 0.02
 """Widths follow the row only where that makes them narrower by this share on average."""
@@ -52,7 +55,7 @@ COVERAGES = tuple(
     round(0.01 * percent, 2)
     for percent in range(round(100 * Intervals.LOWEST), round(100 * Intervals.HIGHEST) + 1)
 )
-SCALE_SPEC = {
+SCALE_SPEC: dict[str, Any] = {
     "family": "boosting",
     "params": {"max_iter": 60, "max_leaf_nodes": 12, "min_samples_leaf": 30, "target": "natural_log"},
 }
@@ -95,13 +98,18 @@ class Calibrated:
     scale: Any = None
 
 
+def has_calibration_rows(rows: pipeline.Rows) -> bool:
+    """Return whether there are enough calibration rows; otherwise the model is fitted again, fold by fold."""
+    return rows.split.counts["calibration"] >= FEWEST_CALIBRATION_ROWS
+
+
 def residuals_of(fitted: Any, spec: Spec, rows: pipeline.Rows, *, seed: int) -> Residuals | None:
     """Return the residuals on calibration rows, or out of fold where there are too few of them.
 
     They follow from the table, the split and the specification alone, not from what the search saw.
     """
     split = rows.split
-    if split.counts["calibration"] >= FEWEST_CALIBRATION_ROWS:
+    if has_calibration_rows(rows):
         places = np.flatnonzero(split.mask("calibration"))
         predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
     else:
@@ -237,8 +245,12 @@ def _fitted_scale(residuals: Residuals, rows: NDArray[np.bool_], schema: Schema,
 
     Rows with a category that the training rows lack are scored, not learned from: the graph cannot name it.
     """
-    rows = rows & described(residuals.frame, schema)
-    absolute, weight = residuals.absolute[rows], of(residuals.weight, rows)
+    learned = np.flatnonzero(rows & described(residuals.frame, schema))
+    learned = learned[sampled(len(learned), MOST_SCALE_ROWS)]
+    absolute = residuals.absolute[learned]
+    weight = None if residuals.weight is None else residuals.weight[learned]
     floor = 0.05 * mean(absolute, weight) or 1.0
-    model = build(SCALE_SPEC, schema, seed=seed)
-    return fit(model, residuals.frame[rows], np.maximum(absolute, floor), weight)
+    bins = {"max_bins": fewer} if (fewer := fewer_bins(schema)) else {}
+    spec = {**SCALE_SPEC, "params": {**SCALE_SPEC["params"], **bins}}
+    model = build(spec, schema, seed=seed)
+    return fit(model, residuals.frame.iloc[learned], np.maximum(absolute, floor), weight)

@@ -48,6 +48,7 @@ from training import (
     trials,
 )
 from training.assessment import Assessment, assess
+from training.candidates import Candidate
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
 from training.config import Policy, PromoteConfig, TrainConfig, asked_then, job_of, refuse_masked
 from training.errors import Superseded, TrainingError, UsageError
@@ -58,10 +59,11 @@ from training.known_rows import load_known
 from training.markdown import plain
 from training.models import Spec
 from training.progress import Watch, silent
+from training.race import Budget, Standing
 from training.reading import open_table
-from training.search import Budget, Candidate, Choice, Standing, Told, choose
+from training.search import Choice, Told, choose
 from training.trial import Trial
-from training.trials import Folds
+from training.trials import Folds, warm_up
 from training.weights import Weight, relative
 
 Decide = Callable[[ledger.History], gate.Decision]
@@ -147,6 +149,7 @@ class Outcome:
 def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     refuse_mistyped(config)
+    warm_up()  # the search's processes import meanwhile what they need
     with tracking.open_run(config.name, job_of(config)) as run:
         config, agreed = inspection.with_contract(config)
         job = Job(config, run, say, watch)
@@ -258,7 +261,8 @@ def search(job: Job, rows: Rows) -> Choice:
             params={"spec": json.dumps(candidate.spec)[:6000]},
         )
 
-    budget = Budget(rows.seconds_of(config), config.trials)
+    fits = 1 if intervals.has_calibration_rows(rows) else 1 + len(rows.folds())
+    budget = Budget(rows.seconds_of(config), config.trials, fits)
     if config.time_budget is None:
         say("budget", f"{budget.seconds:.0f} s by the number of rows; time_budget=SECONDS sets another")
     standings = deque([Standing(ends_after=budget.seconds)], maxlen=1)
@@ -353,6 +357,8 @@ def record(
     )
     if found.left_out:
         job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")
+    if unsliced := comparison.left_out_of_slices(len(rows.schema.columns)):
+        job.say("warning", unsliced)
     run.log_table("importance", found.as_table())
     if assessment.slices:
         run.log_table("slices", assessment.slice_table())

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from training.fitting import takes_weights
-from training.models import Spec, build
+from training.models import Spec, build, fewer_bins
 
 if TYPE_CHECKING:
     import optuna
@@ -117,8 +117,8 @@ def first(task: Task) -> list[Spec]:
     ]
     if task.rows > LARGE:  # histograms take a tenth of the time there
         tried[2:2] = [
-            _spec("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
             _spec("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
+            _spec("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
         ]
     if task.skewed:
         tried[3:3] = [
@@ -126,7 +126,7 @@ def first(task: Task) -> list[Spec]:
             _spec("stochastic", n_estimators=800, max_depth=4, target="log"),
             _spec("ridge", splines=5, target="log"),
         ]
-    return [directed(spec, task) for spec in tried if fits(spec, task)]
+    return [shaped(spec, task) for spec in tried if fits(spec, task)]
 
 
 def fits(spec: Spec, task: Task) -> bool:
@@ -165,7 +165,7 @@ def proposed(trial: optuna.Trial, task: Task) -> Spec:
     params = RANGES[family](trial, task)
     if task.skewed and trial.suggest_categorical("log", [False, True]):
         params["target"] = "log"
-    return directed(_spec(family, **params), task)
+    return shaped(_spec(family, **params), task)
 
 
 def _boosting(trial: optuna.Trial, _: Task) -> dict[str, Any]:
@@ -244,13 +244,15 @@ def _spec(family: str, **params: Any) -> Spec:
     return {"family": family, "params": params}
 
 
-def directed(spec: Spec, task: Task) -> Spec:
-    """Return the settings with the directions that the user wants kept, and the target on a scale near 1."""
+def shaped(spec: Spec, task: Task) -> Spec:
+    """Return the settings with what the table and the user's directions ask for; the target on a scale near 1."""
     params = dict(spec["params"])
     if task.monotonic:
         params["monotonic"] = dict(task.monotonic)
     if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
         params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
+    if spec["family"] == "boosting" and (bins := fewer_bins(task.schema)):
+        params["max_bins"] = bins
     return {**spec, "params": params}
 
 

@@ -24,7 +24,8 @@ from training.comparison import Interval
 from training.compiling.writing import versions
 from training.evaluation import Evaluation
 from training.importance import Drops
-from training.search import Choice, Standing
+from training.race import Standing
+from training.search import Choice
 from training.weights import effective
 
 MOST_SLICES = 18

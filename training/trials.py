@@ -1,17 +1,19 @@
 """Cross-validating specifications: one after the other here, or several at once in processes.
 
-A fit cannot be stopped from within, so the processes are ended where the time is up. Each fold's
+A fit cannot be stopped from within, so a process is ended where the time of its trial is up. Each fold's
 result comes back as it is done, so that a hopeless specification stops after its first.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
@@ -51,6 +53,11 @@ class Rows:
     seed: int
     weight: Weight = field(default=None, repr=False)
 
+    @property
+    def size(self) -> int:
+        """How many there are."""
+        return len(self.target)
+
     def sample(self, count: int) -> Rows:
         """Return about `count` of the rows in the same folds; the same ones each time."""
         if count >= len(self.target):
@@ -70,6 +77,10 @@ class Rows:
             weight=of(self.weight, chosen),
         )
 
+    def with_folds(self, count: int) -> Rows:
+        """Return the rows with the last folds only, which are the newest where folds go forward in time."""
+        return replace(self, folds=self.folds[-count:])
+
 
 def sampled(rows: int, count: int) -> NDArray[np.intp]:
     """Return the places of a sample, in order; the same ones each time."""
@@ -87,6 +98,36 @@ class FoldResult(NamedTuple):
 
 Watch = Callable[[FoldResult], bool]
 """Told of each fold; says whether to go on."""
+
+TOO_SLOW = "it took too long"
+
+
+class Here:
+    """Tries specifications one after the other in this process; nothing ends a fit."""
+
+    idle, busy = True, 0
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave nothing behind."""
+
+    def use(self, rows: Rows) -> None:
+        """Try what comes on other rows."""
+        self._rows = rows
+
+    def give(self, spec: Spec, watch: Watch, *, until: float = math.inf) -> None:  # noqa: ARG002 - as a pool's
+        """Try a specification to its end."""
+        for result in folds_of(spec, self._rows):
+            if not watch(result):
+                break
+
+    def listen(self, seconds: float) -> None:
+        """Return at once: nothing is under way."""
 
 
 def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
@@ -128,14 +169,28 @@ class _Place:
     process: BaseProcess
     line: Connection
     busy: Watch | None = None
+    until: float = math.inf
+
+
+def warm_up() -> ForkServerContext:
+    """Begin to import what the processes need, two seconds on a busy machine, while something else is done."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    forkserver.ensure_running()
+    return context
+
+
+def _end(place: _Place) -> None:
+    place.process.kill()
+    place.process.join()
+    place.line.close()
 
 
 class Pool:
     """Processes that try specifications; a context, for they must end."""
 
     def __init__(self, rows: Rows, count: int) -> None:
-        self._context = get_context("forkserver")
-        self._context.set_forkserver_preload([__name__])
+        self._context = warm_up()
         self._rows = rows
         self._places = [self._start() for _ in range(count)]
 
@@ -144,9 +199,7 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for place in self._places:
-            place.process.kill()
-            place.process.join()
-            place.line.close()
+            _end(place)
 
     @property
     def idle(self) -> bool:
@@ -159,34 +212,46 @@ class Pool:
         return sum(place.busy is not None for place in self._places)
 
     def use(self, rows: Rows) -> None:
-        """Try what comes on other rows; nothing may be under way."""
+        """Try what comes on other rows; what is under way is given up."""
         self._rows = rows
-        for place in self._places:
-            place.line.send(rows)
+        for place in list(self._places):
+            if place.busy:
+                self._replace(place, "the search went on to more rows")
+            else:
+                place.line.send(rows)
 
-    def give(self, spec: Spec, watch: Watch) -> None:
-        """Have one idle process try a specification."""
+    def give(self, spec: Spec, watch: Watch, *, until: float = math.inf) -> None:
+        """Have one idle process try a specification; at a moment of `time.perf_counter` it is given up."""
         place = next(place for place in self._places if place.busy is None)
-        place.busy = watch
+        place.busy, place.until = watch, until
         place.line.send(spec)
 
     def listen(self, seconds: float) -> None:
-        """Pass on what came within a time; a process that died is replaced, its trial given up."""
+        """Pass on what came within a time; a process that died, or has no time left, is replaced."""
         lines = {place.line: place for place in self._places if place.busy}
-        for line in wait(list(lines), timeout=max(0.0, seconds)):
+        ends = min((place.until for place in lines.values()), default=math.inf) - time.perf_counter()
+        for line in wait(list(lines), timeout=max(0.0, min(seconds, ends))):
             place = lines[line]  # type: ignore[index]
             try:
                 said = place.line.recv()
             except (EOFError, OSError):
-                watch, place.busy = place.busy, None
-                self._places[self._places.index(place)] = self._start()
-                if watch:
-                    watch(FoldResult(-1, np.empty(0), 0.0, "its process died"))
+                self._replace(place, "its process died")
                 continue
             if said is None:
                 place.busy = None
             elif place.busy:
                 place.line.send(place.busy(said))
+        now = time.perf_counter()
+        for place in [place for place in self._places if place.busy and place.until <= now]:
+            self._replace(place, TOO_SLOW)
+
+    def _replace(self, place: _Place, reason: str) -> None:
+        """End a process, give its trial up, and start another."""
+        _end(place)
+        watch, place.busy = place.busy, None
+        self._places[self._places.index(place)] = self._start()
+        if watch:
+            watch(FoldResult(-1, np.empty(0), 0.0, reason))
 
     def _start(self) -> _Place:
         ours, theirs = self._context.Pipe()

@@ -14,7 +14,8 @@ from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.flavor import load_model, log_version
 from training.models import FAMILIES, build
-from training.search import Budget, Told, choose
+from training.race import Budget
+from training.search import Told, choose
 
 SMALL = {
     "stochastic": {"n_estimators": 20},

@@ -18,7 +18,8 @@ from training.fitting import fit, takes_weights
 from training.importance import importance
 from training.learning import measure
 from training.models import FAMILIES, Spec, build
-from training.search import Budget, choose
+from training.race import Budget
+from training.search import choose
 from training.trials import Rows, out_of_fold
 
 SPECS: dict[str, Spec] = {

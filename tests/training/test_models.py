@@ -9,7 +9,8 @@ import pytest
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.models import FAMILIES, build
-from training.search import Budget, Told, choose
+from training.race import Budget
+from training.search import Told, choose
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
 

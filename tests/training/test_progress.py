@@ -11,8 +11,9 @@ import pytest
 
 from tests.training.test_search import chosen, rows_of
 from training.progress import Console
+from training.race import Standing
 from training.report import standing_in_words
-from training.search import Standing, Told
+from training.search import Told
 
 
 class Terminal(io.StringIO):

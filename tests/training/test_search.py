@@ -15,8 +15,10 @@ from scipy.optimize import nnls
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
 from data.tables import Table, describe
-from training import search
-from training.search import Budget, Candidate, Choice, Told, blend_weights, choose
+from training import portfolio, search
+from training.candidates import Candidate, blend_weights
+from training.race import Budget
+from training.search import Choice, Told, choose
 from training.trials import FoldResult, Pool, Rows
 
 Floats = NDArray[np.float64]
@@ -106,8 +108,8 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
         Closing()  # gone at once
         return {"family": "ridge", "params": {}}
 
-    monkeypatch.setattr(search.portfolio, "first", lambda _: iter([{"family": "ridge", "params": {}}]))
-    monkeypatch.setattr(search.portfolio, "proposed", dropped)
+    monkeypatch.setattr(portfolio, "first", lambda _: iter([{"family": "ridge", "params": {}}]))
+    monkeypatch.setattr(portfolio, "proposed", dropped)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     before, told = signal.getsignal(signal.SIGINT), []
     choice = chosen(curved, trials=50, seconds=4.0, told=Told(interrupted=told.append))

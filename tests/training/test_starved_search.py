@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from data.tables import Table, describe
 from tests.training.test_search import chosen, rows_of
-from training import search
+from training import portfolio, race, trials
+from training.candidates import judged
 from training.errors import SearchFailed
-from training.portfolio import Task
-from training.search import Budget, choose
-from training.trials import FoldResult, folds_of
+from training.models import build, fewer_bins
+from training.race import Budget
+from training.search import choose
+from training.trials import FoldResult, Pool, folds_of
 
 
 def test_the_shortest_time_tries_a_ridge_and_a_boosting() -> None:
@@ -29,16 +35,18 @@ def test_what_the_sample_said_is_kept_where_the_best_does_not_finish_on_more_row
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (2_000, 2))
     rows = rows_of(x, x[:, 0] * x[:, 1] + random.normal(0.0, 0.1, 2_000))
-    monkeypatch.setattr(search, "SAMPLE_ROWS", (500,))
+    monkeypatch.setattr(race, "SAMPLE_ROWS", (500,))
 
     def slow_on_all(spec, given):
         for result in folds_of(spec, given):
             hangs = spec["family"] == "boosting" and len(given.target) == 2_000
             yield FoldResult(result.fold, result.predicted, result.seconds, "cut" if hangs else "")
 
-    monkeypatch.setattr(search, "folds_of", slow_on_all)
+    monkeypatch.setattr(trials, "folds_of", slow_on_all)
     choice = chosen(rows, seconds=3.0, trials=2)
     assert choice.best.family == "boosting"
+    on_all = build(choice.spec, rows.schema, seed=0).fit(rows.frame, rows.target)
+    assert (choice.fitted.predict(rows.frame) == on_all.predict(rows.frame)).all()
 
 
 def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeypatch) -> None:
@@ -53,7 +61,7 @@ def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeyp
         else:
             yield FoldResult(0, np.empty(0), 0.0, "Found array with 0 sample(s)")
 
-    monkeypatch.setattr(search, "folds_of", failing)
+    monkeypatch.setattr(trials, "folds_of", failing)
     with pytest.raises(SearchFailed, match=r"no model but the mean could be fitted.*0 sample"):
         choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=Budget(1.0, 4))
 
@@ -63,7 +71,7 @@ def test_the_mean_is_no_answer_because_it_is_cheap(monkeypatch) -> None:
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (400, 2))
     rows = rows_of(x, 3.0 * x[:, 0] + random.normal(0.0, 0.1, 400))
-    monkeypatch.setattr(search.Race, "_full_fit", lambda _, each: 0.0 if each.family == "mean" else 1e6)
+    monkeypatch.setattr(race.Race, "_full_fit", lambda _, each: 0.0 if each.family == "mean" else 1e6)
     assert chosen(rows, seconds=1.0).best.family == "ridge"
 
 
@@ -72,7 +80,8 @@ def test_a_member_of_one_fold_makes_no_blend_without_an_error() -> None:
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (300, 2))
     rows = rows_of(x, x[:, 0] * x[:, 1])
-    race = search.Race(rows, Task.of(rows.target, rows.schema, None), Budget())
+    found = race.Race(rows, portfolio.Task.of(rows.target, rows.schema, None), Budget())
+    found.rows = rows
     one_fold = np.full(300, np.nan)
     one_fold[rows.folds[0][1]] = rows.target[rows.folds[0][1]] + 0.1
     noise = random.normal(0.0, 0.1, 300)
@@ -81,5 +90,65 @@ def test_a_member_of_one_fold_makes_no_blend_without_an_error() -> None:
         ("forest", rows.target + noise),
         ("huber", rows.target - noise),
     ):
-        race.candidates.append(search._candidate({"family": family, "params": {}}, predicted, rows, 0.1))
-    assert all(np.isfinite(candidate.cv_rmse) for candidate in race.ranked())
+        found.candidates.append(judged({"family": family, "params": {}}, predicted, rows, 0.1))
+    assert all(np.isfinite(candidate.cv_rmse) for candidate in found.ranked())
+
+
+def test_a_fit_that_takes_too_much_of_the_time_is_ended() -> None:
+    """One setting on 2,000 columns took minutes of a budget of five seconds; a fit cannot be stopped from within."""
+    random = np.random.default_rng(0)
+    rows = rows_of(random.normal(size=(300, 3)), random.normal(size=300))
+    slow = {"family": "stochastic", "params": {"n_estimators": 10**7}}
+    told: list[str] = []
+    with Pool(rows, 2) as pool:
+        pool.give({"family": "ridge"}, lambda result: not told.append(result.failure))
+        while pool.busy:
+            pool.listen(30.0)
+        pool.give(slow, lambda result: bool(told.append(result.failure)), until=time.perf_counter() + 0.5)
+        while pool.busy:
+            pool.listen(30.0)
+        pool.give({"family": "ridge"}, lambda result: bool(told.append(result.failure)))
+        while pool.busy:
+            pool.listen(30.0)
+    assert told == ["", "", "", "", "it took too long", ""]
+
+
+def test_the_best_of_a_sample_is_judged_on_no_more_folds_than_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All folds of all rows took the time that more settings would have had."""
+    random = np.random.default_rng(0)
+    x = random.uniform(-2.0, 2.0, (2_000, 2))
+    rows = rows_of(x, x[:, 0] * x[:, 1] + random.normal(0.0, 0.1, 2_000))
+    monkeypatch.setattr(race, "SAMPLE_ROWS", (500,))
+    monkeypatch.setattr(race, "JUDGED_ROWS", 600)
+    best = chosen(rows, seconds=40.0, trials=2).best
+    assert best.family == "boosting"
+    assert np.isfinite(best.out_of_fold).sum() == 1_000
+
+
+@pytest.mark.parametrize(("fits", "family"), [(1, "forest"), (11, "ridge")])
+def test_what_is_fitted_again_fold_by_fold_may_take_less_of_the_time(fits: int, family: str) -> None:
+    """Small tables' residuals took ten fits of a blend that had been chosen to fill the time with one."""
+    budget = Budget(10.0, 4, fits)
+    rows = rows_of(np.zeros((4, 1)), np.arange(4.0))
+    found = race.Race(rows, portfolio.Task(4, rows.schema), budget)
+    found.rows, near = rows, np.arange(4.0) + 0.1
+    found.candidates = [
+        judged({"family": "ridge", "params": {}}, near * 1.2, rows, 0.1),
+        judged({"family": "forest", "params": {}}, near, rows, 9.0),
+    ]
+    assert found.budget.to_fit == pytest.approx({1: 5.0, 11: 10.0 / 11}[fits])
+    assert found.ranked(blend=False)[0].family == family
+
+
+def test_a_boosting_of_many_columns_chooses_from_fewer_ranges_and_from_every_category() -> None:
+    """On 2,000 columns it took 11.5 s for 2.3; a category beyond the ranges would end the fit."""
+    assert fewer_bins(rows_of(np.zeros((4, 200)), np.arange(4.0)).schema) is None
+    assert fewer_bins(rows_of(np.zeros((4, 2_000)), np.arange(4.0)).schema) == 32
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(600, 600)), columns=[f"x{place}" for place in range(600)])
+    frame["shop"] = [f"s{place % 200}" for place in range(600)]
+    kinds = dict.fromkeys(frame.columns, "number") | {"shop": "category"}
+    schema = describe(Table("t", frame, kinds), list(frame.columns), target="y")
+    assert fewer_bins(schema) == 201
+    spec = portfolio.shaped({"family": "boosting", "params": {"max_iter": 2}}, portfolio.Task(600, schema))
+    build(spec, schema, seed=0).fit(frame, random.normal(size=600))

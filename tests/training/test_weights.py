@@ -12,9 +12,9 @@ from sklearn import metrics
 from data.splits import Split, SplitRule
 from data.tables import Table
 from training import comparison, coverage, intervals
+from training.candidates import blend_weights
 from training.evaluation import score
 from training.intervals import Residuals, quantile, table_of, worth
-from training.search import blend_weights
 from training.weights import effective, relative
 
 RANDOM = np.random.default_rng(7)
