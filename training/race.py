@@ -50,6 +50,9 @@ OBVIOUS: tuple[Spec, ...] = ({"family": "ridge", "params": {}}, {"family": "boos
 OBVIOUS_SECONDS = 20.0
 """Beyond that, and beyond the search's time, even those are given up."""
 
+OBVIOUS_FIT_SECONDS = 60.0
+"""They may take so long to fit on all rows, however short the time: a ridge was registered for a better boosting."""
+
 SEARCH_SHARE = 0.7
 """Of the time budget; the rest is for fitting what was chosen."""
 
@@ -361,7 +364,7 @@ class Race:
 
     def _is_affordable(self, candidate: Candidate) -> bool:
         """Return whether there is time to fit it on all rows; for what anybody would try there is more."""
-        most = OBVIOUS_SECONDS / self.budget.fits if candidate.spec in self._obvious else 0.0
+        most = OBVIOUS_FIT_SECONDS / self.budget.fits if candidate.spec in self._obvious else 0.0
         return self._full_fit(candidate) <= max(self.budget.to_fit, most)
 
     def _full_fit(self, candidate: Candidate) -> float:
