@@ -129,6 +129,7 @@ def compared(table: Listed, name: str, seconds: float) -> Result:
         os.environ["MLFLOW_TRACKING_URI"] = uri = f"sqlite:///{scratch}/mlflow.db"
         mlflow.set_tracking_uri(uri)
         mlflow.set_registry_uri(uri)
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         began, before = time.perf_counter(), _processor()
         words = train(table, name, seconds, scratch)
         wall, processor = time.perf_counter() - began, _processor() - before
@@ -185,7 +186,7 @@ def _result(words: list[str], name: str, wall: float, processor: float) -> Resul
     run = mlflow.MlflowClient().get_run(version.run_id).data
     config = parse(words)
     assert isinstance(config, TrainConfig)
-    table, rule = load_split(config, open_table(config, _unheard))
+    config, table, rule = load_split(config, open_table(config, _unheard), config.asked)
     rows = arrange(table, rule, config, _unheard)
     predicted = obvious(rows.frame("train"), rows.target("train"), rows.frame("holdout"))
     error = float(np.sqrt(np.mean((predicted - rows.target("holdout")) ** 2)))
