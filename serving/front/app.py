@@ -49,8 +49,8 @@ RAW_BYTES = 2
 
 ANSWER_BYTES = 64
 """That a row's answer takes while it is scored and written, at most."""
-TRIM_SECONDS = 0.5
-"""After a large request: those that come at once share what the allocators keep."""
+TRIM_SECONDS = (0.5, 10.0)
+"""After a large request: those that come at once share what the allocators keep, and gRPC's own threads let go late."""
 
 Encode = Callable[[Floats | Bounds], Answer]
 T = TypeVar("T")
@@ -185,10 +185,11 @@ class App:
             self.trim_soon()
 
     def trim_soon(self) -> None:
-        """Give back what the allocators keep, in a moment and in a thread."""
+        """Give back what the allocators keep, in a moment and once more later, in a thread."""
         if not self._trims:
             self._trims = True
-            self.loop.call_later(TRIM_SECONDS, self.loop.run_in_executor, self._threads, self._trim)
+            for seconds in TRIM_SECONDS:
+                self.loop.call_later(seconds, self.loop.run_in_executor, self._threads, self._trim)
 
     def _trim(self) -> None:
         self._trims = False

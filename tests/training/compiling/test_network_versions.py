@@ -224,7 +224,7 @@ def test_without_tensorflow_one_line_says_what_to_install(
     monkeypatch.setitem(sys.modules, "keras", None)  # what an absent package does to its import
     with zipfile.ZipFile(tmp_path / "model.keras", "w") as file:
         file.writestr("config.json", "{}")
-    with pytest.raises(NoTensorFlow, match=r"takes TensorFlow to read: pip install 'slipway\[tensorflow\]'$"):
+    with pytest.raises(NoTensorFlow, match=r"to read: pip install '\.\[tensorflow\]' in Slipway's folder$"):
         load_network(tmp_path / "model.keras")
 
 
