@@ -23,7 +23,7 @@ LARGEST = 2**30
 """Bytes that a workbook may unpack to."""
 
 _EXACT = 1e15
-_INSTALL = "pip install 'slipway[excel]', or save the sheet as CSV"
+_INSTALL = "pip install '.[excel]' in Slipway's folder, or save the sheet as CSV"
 
 
 def is_workbook(path: str) -> bool:
