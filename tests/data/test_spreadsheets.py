@@ -80,5 +80,5 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UnreadableSource, match="save the sheet as CSV"):
         open_source(str(path))
     monkeypatch.setitem(sys.modules, "python_calamine", None)
-    with pytest.raises(UnreadableSource, match=r"needs python-calamine: pip install 'slipway\[excel\]'"):
+    with pytest.raises(UnreadableSource, match=r"needs python-calamine: pip install '\.\[excel\]'"):
         open_source(str(path))
