@@ -121,7 +121,7 @@ def test_weights_of_one_are_no_weights(workspace: Workspace, survey: Path) -> No
     frame = pd.read_csv(survey)[12:].assign(w=1.0)
     frame["side"] = np.where(np.arange(len(frame)) % 4, "train", "holdout")
     frame.to_csv(survey, index=False)
-    words = ["--data", str(survey), "--target", "y", "--promote", "never", "--time_budget", "3"]
+    words = ["--data", str(survey), "--target", "y", "--promote", "never", "--time_budget", "40"]
     words += ["--split", "column", "--split_column", "side"]
     assert workspace.train(*words, "--weight", "w", "--name", "weighted").returncode == 0
     assert workspace.train(*words, "--exclude", "w", "--name", "plain").returncode == 0

@@ -16,7 +16,7 @@ from data.schema import Schema
 from data.tables import Table, describe
 from training.compiling import compile_verified
 from training.models import Spec, build
-from training.portfolio import Task, directed, first
+from training.portfolio import Task, first, shaped
 
 RANDOM = np.random.default_rng(0)
 FRAME = pd.DataFrame(RANDOM.normal(size=(400, 3)), columns=list("abc"))
@@ -45,7 +45,7 @@ def relative_error(spec: Spec, size: float) -> float:
     """Fit the target times `size` on 300 rows, compile it, and return the error on the others in the first unit."""
     target, schema = NEAR * size, described(NEAR * size)
     task = Task.of(target[:300], schema, None)
-    model = build(directed(spec, task), schema, seed=0).fit(FRAME[:300], target[:300])
+    model = build(shaped(spec, task), schema, seed=0).fit(FRAME[:300], target[:300])
     compile_verified(model, schema=schema, frame=FRAME[:300], target=target[:300])
     return float(np.sqrt(np.mean(((model.predict(FRAME[300:]) - target[300:]) / size) ** 2)))
 
