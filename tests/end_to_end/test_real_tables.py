@@ -77,20 +77,20 @@ def goes_all_the_way(path: Path, download: Download, capsys: pytest.CaptureFixtu
     np.testing.assert_allclose(answer["predictions"], predictions[: min(SENT, rows)], rtol=1e-12)
 
 
-@pytest.mark.parametrize("download", ODD[1:3], ids=lambda each: each.file)
+@pytest.mark.parametrize("download", ODD[2:3], ids=lambda each: each.file)
 def test_a_table_as_downloaded_is_trained_scored_and_served(
     download: Download, tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No header at all, currency and units: one command each."""
+    """Currency with thousands marks, and units."""
     goes_all_the_way(write(download, tracking.folder), download, capsys, "--trials", "1")
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("download", [ODD[0], *ODD[3:]], ids=lambda each: each.file)
+@pytest.mark.parametrize("download", [*ODD[:2], *ODD[3:]], ids=lambda each: each.file)
 def test_the_other_dialects_go_all_the_way_too(
     download: Download, tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An index under an empty header, thousands marks, decimal commas and a missing word, objects, and nothing odd."""
+    """An index without a name, no header, thousands marks, decimal commas and a missing word, objects, nothing odd."""
     goes_all_the_way(write(download, tracking.folder), download, capsys, "--trials", "1")
 
 

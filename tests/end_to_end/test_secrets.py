@@ -51,6 +51,7 @@ def assert_no_secret(workspace: Workspace, *printed: subprocess.CompletedProcess
     assert not places, [done.stderr[-300:] for done in printed]
 
 
+@pytest.mark.soak
 def test_a_password_in_the_tables_address_is_recorded_nowhere(
     workspace: Workspace, rows: pd.DataFrame
 ) -> None:

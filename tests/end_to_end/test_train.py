@@ -158,6 +158,7 @@ print(json.dumps(list(map(float, model.predict(pd.DataFrame([row, row | {"city":
 """
 
 
+@pytest.mark.soak
 def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> None:
     """The second version is registered, compared on the same rows, and not promoted; it can be, by hand."""
     table = str(ROOT / "data" / "samples" / "line.csv")

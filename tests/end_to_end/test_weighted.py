@@ -46,6 +46,7 @@ def said(text: str, step: str) -> str:
     return "\n".join(line.split(maxsplit=1)[1] for line in text.splitlines() if line.split()[:1] == [step])
 
 
+@pytest.mark.soak
 def test_a_weighted_table_becomes_a_version_of_the_rows_that_count(
     workspace: Workspace, survey: Path
 ) -> None:
