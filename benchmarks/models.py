@@ -11,11 +11,11 @@ import joblib
 import pandas as pd
 
 from data.schema import Schema
-from data.sources import open_source
-from data.tables import describe, load_table
+from data.sources.opening import open_source
+from data.tables.table import describe, load_table
 from training.compiling import compile_verified, write_scorer
-from training.flavor import save_model
-from training.models import build as build_pipeline
+from training.models.families import build as build_pipeline
+from training.versions.flavor import save_model
 
 
 def build(

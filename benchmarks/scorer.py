@@ -58,25 +58,25 @@ def _families(schema: Any) -> dict[str, Any]:
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
 
-    from training import models
+    from training.models import families
 
     def linear(model: Any) -> Any:
-        return make_pipeline(models._encoded_linear(schema), model)
+        return make_pipeline(families._encoded_linear(schema), model)
 
     def forest(kind: Any) -> Any:
         return make_pipeline(
-            models._encoded_trees(schema), kind(100, min_samples_leaf=20, n_jobs=1, random_state=0)
+            families._encoded_trees(schema), kind(100, min_samples_leaf=20, n_jobs=1, random_state=0)
         )
 
     perceptron = MLPRegressor(hidden_layer_sizes=(64, 32), max_iter=8, early_stopping=True, random_state=0)
-    boosting = models.boosting(schema, 0).set_params(model__early_stopping=False)  # all its 200 trees
+    boosting = families.boosting(schema, 0).set_params(model__early_stopping=False)  # all its 200 trees
     members = [
-        ("ridge", models.ridge(schema, 0)),
+        ("ridge", families.ridge(schema, 0)),
         ("boosting", boosting),
         ("mlp", linear(perceptron)),
     ]
     return {
-        "ridge": models.ridge(schema, 0),
+        "ridge": families.ridge(schema, 0),
         "boosting": boosting,
         "forest": forest(RandomForestRegressor),
         "extra trees": forest(ExtraTreesRegressor),

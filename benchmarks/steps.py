@@ -26,14 +26,14 @@ import pandas as pd
 ROOT = Path(__file__).parent.parent
 
 STEPS = {
-    "training.pipeline": (
-        "load_table split_table inspection.suspicions describe fingerprint search evaluate assess importance "
+    "training.jobs.train": (
+        "load_table split_table check.suspicions describe fingerprint search evaluate assess importance "
         "report.figures write_version promise flavor.log_version register decide card.card"
     ),
-    "training.search": "Race.run _fitted compile_verified storable",
-    "training.assessment": "_curve",
-    "training.intervals": "residuals_of calibrate",
-    "training.trial": "Trial.decision proof.proof",
+    "training.search.choosing": "Race.run _fitted compile_verified storable",
+    "training.measuring.assessment": "_curve",
+    "training.measuring.conformal": "residuals_of calibrate",
+    "training.gate.trial": "Trial.decision proof.proof",
 }
 """The functions that are timed, by module; those of a module within others are parts of theirs."""
 

@@ -175,14 +175,14 @@ def _processor() -> float:
 
 
 def _result(words: list[str], name: str, wall: float, processor: float) -> Result:
-    from training import registry
-    from training.command_line import parse
-    from training.config import TrainConfig
-    from training.kept_split import load_split
-    from training.pipeline import arrange
-    from training.reading import open_table
+    from training.commands.config import TrainConfig
+    from training.commands.parser import parse
+    from training.jobs.train import arrange
+    from training.records import model_registry
+    from training.rows.kept_split import load_split
+    from training.rows.opened_table import open_table
 
-    (version,) = registry.versions(name)  # whose rule is what `load_split` finds
+    (version,) = model_registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data
     config = parse(words)
     assert isinstance(config, TrainConfig)

@@ -14,10 +14,11 @@ import mlflow
 from sklearn.datasets import make_friedman1
 
 from benchmarks.accuracy import friedman
-from data.splits import SplitRule, split_table
-from data.tables import Table, describe
-from training import race, search, tracking
-from training.candidates import Candidate
+from data.splits.splitting import SplitRule, split_table
+from data.tables.table import Table, describe
+from training.records import tracking
+from training.search import choosing, race
+from training.search.candidates import Candidate
 
 TRIALS, ROWS, CORES = 100, 1_000, len(os.sched_getaffinity(0))
 TARGET = 1.10
@@ -46,14 +47,14 @@ def main() -> None:
                 )
                 recording.append(time.perf_counter() - began)
 
-            choice = search.choose(
+            choice = choosing.choose(
                 frame[list(names)],
                 frame["y"].to_numpy(),
                 folds,
                 schema=schema,
                 seed=0,
                 budget=race.Budget(3600.0, TRIALS),
-                told=search.Told(candidate=record),
+                told=choosing.Told(candidate=record),
             )
     tried = choice.trials
     fits = float(tried["seconds"].sum()) / CORES

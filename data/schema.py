@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from data.readings import Reading
+from data.cells.readings import Reading
 
 Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -24,10 +24,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from data.errors import DataError, nearest
-from data.headers import are_numbered
-from data.opened import HEADERS, Layout
 from data.redaction import addresses_around, redact, redact_address
-from data.sources import Source, open_source
+from data.sources.opening import Source, open_source
+from data.sources.source import HEADERS, Layout
+from data.text.headers import are_numbered
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
 from serving.rows import coercion

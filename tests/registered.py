@@ -27,13 +27,14 @@ def build(folder: Path) -> None:
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
 
-    from data.checks import check_table
-    from data.fingerprint import fingerprint
-    from data.sources import open_source
-    from data.splits import SplitRule, split_table
-    from data.tables import describe, load_table
-    from training import flavor, ledger, registry
+    from data.checks.trainable import check_table
+    from data.sources.opening import open_source
+    from data.splits.splitting import SplitRule, split_table
+    from data.tables.fingerprint import fingerprint
+    from data.tables.table import describe, load_table
     from training.compiling import compile_verified, write_scorer
+    from training.records import ledger, model_registry
+    from training.versions import flavor
 
     table = load_table(open_source(str(LINE)))
     checked = check_table(table, target="y").table
@@ -56,10 +57,10 @@ def build(folder: Path) -> None:
             logged = flavor.log_version(
                 fitted, schema=schema, scorer_folder=scorer, input_example=frame.head(3)
             )
-        tags = registry.describe_rows(split, schema, known)
-        tags |= {registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
-        registry.register("line", logged, run_id=run.info.run_id, tags=tags, description="")
-    version = registry.version("line", "1")
+        tags = model_registry.describe_rows(split, schema, known)
+        tags |= {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
+        model_registry.register("line", logged, run_id=run.info.run_id, tags=tags, description="")
+    version = model_registry.version("line", "1")
     ledger.record(ledger.settle("line"), version, kind="promotion", reason="the first")
 
 

@@ -18,12 +18,12 @@ from tests.imports import Import, cycle_in, imports_of, names_of
 PACKAGES = ("data", "serving", "training")
 ALLOWED = {"data": {"data"}, "serving": {"serving", "data"}, "training": {"training", "serving", "data"}}
 MLFLOW_MODULES = {
-    "training/tracking.py",
-    "training/places.py",
-    "training/registry.py",
-    "training/ledger.py",
-    "training/flavor.py",
-    "training/stock.py",
+    "training/records/tracking.py",
+    "training/records/experiments.py",
+    "training/records/model_registry.py",
+    "training/records/ledger.py",
+    "training/versions/flavor.py",
+    "training/versions/stock.py",
     "serving/registry/given_run.py",
     "serving/registry/store.py",
     "serving/runtimes/pyfunc_process.py",
@@ -39,21 +39,24 @@ DOORLESS = ("serving.errors", "serving.settings")
 """Single modules at the bottom, which everyone may import."""
 
 ALSO_FOR_TRAINING = {
-    ("training.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
+    ("training.jobs.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
     (
-        "training.ledger",
+        "training.records.ledger",
         "serving.registry",
     ): "writes the entries that the server reads, until records/ has them",
-    ("training.pipeline", "serving.registry"): "names an entry's kind, until records/ has it",
+    ("training.jobs.train", "serving.registry"): "names an entry's kind, until records/ has it",
     (
         "training.__main__",
         "serving.registry",
     ): "closes the run that `mlflow run` gave it, as `serving.batch` does",
-    ("training.places", "serving.registry"): "tells that run what stands for it",
-    ("training.ledger", "serving.errors"): "says in training's words what the registry's reader raised",
-    ("training.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
-    ("training.registry", "serving.errors"): "catches what reading a registered scorer raises",
-    ("training.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
+    ("training.records.experiments", "serving.registry"): "tells that run what stands for it",
+    (
+        "training.records.ledger",
+        "serving.errors",
+    ): "says in training's words what the registry's reader raised",
+    ("training.rows.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
+    ("training.records.model_registry", "serving.errors"): "catches what reading a registered scorer raises",
+    ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
 }
 """What training imports beside the face of `serving.scorer`, and why."""
 

@@ -19,9 +19,7 @@ from pathlib import Path
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
 from serving.registry import given_run
-from training import result
-from training.command_line import parse
-from training.config import (
+from training.commands.config import (
     AdoptConfig,
     CheckConfig,
     Config,
@@ -33,7 +31,9 @@ from training.config import (
     TrainConfig,
     job_of,
 )
+from training.commands.parser import parse
 from training.errors import LedgerBroken, NoSuchModel, Terminated, TrainingError
+from training.jobs import result
 from training.progress import Console
 
 LOG_FILE = Path("slipway.log")
@@ -89,9 +89,9 @@ def run(config: Config) -> int:
     if isinstance(config, HistoryConfig):
         return show_history(config)
     if isinstance(config, CheckConfig):
-        from training import inspection  # noqa: PLC0415 - see above
+        from training.jobs import check  # noqa: PLC0415 - see above
 
-        inspection.check(config, say)
+        check.check(config, say)
     elif isinstance(config, RollbackConfig):
         roll_back(config)
     else:
@@ -106,27 +106,27 @@ def learning(config: TrainConfig | PromoteConfig | ReproduceConfig | Recalibrate
     if isinstance(config, TrainConfig | PromoteConfig):
         return promotion(config)
     if isinstance(config, ReproduceConfig):
-        from training import reproduction  # noqa: PLC0415 - see above
+        from training.jobs import reproduce  # noqa: PLC0415 - see above
 
-        return 0 if reproduction.reproduce(config, say) else 1
-    from training import recalibration  # noqa: PLC0415 - see above
+        return 0 if reproduce.reproduce(config, say) else 1
+    from training.jobs import recalibrate  # noqa: PLC0415 - see above
 
-    recalibration.recalibrate(config, say)
+    recalibrate.recalibrate(config, say)
     say("done", f"{time.perf_counter() - STARTED:.1f} s")
     return 0
 
 
 def promotion(config: TrainConfig | PromoteConfig) -> int:
     """Do what may promote a version, and say what came of it in every way that was asked for."""
-    from training import adoption, pipeline  # noqa: PLC0415 - see above
+    from training.jobs import adopt, train  # noqa: PLC0415 - see above
 
     result.make_room(config.result)
     if isinstance(config, PromoteConfig):
-        outcome = pipeline.promote(config, say)
+        outcome = train.promote(config, say)
     elif isinstance(config, AdoptConfig):
-        outcome = adoption.adopt(config, say)
+        outcome = adopt.adopt(config, say)
     else:
-        outcome = pipeline.train(config, say, CONSOLE.watch)
+        outcome = train.train(config, say, CONSOLE.watch)
     if config.result:
         result.write(config.result, outcome)
         say("result", config.result)
@@ -136,7 +136,7 @@ def promotion(config: TrainConfig | PromoteConfig) -> int:
 
 def roll_back(config: RollbackConfig) -> None:
     """Go back to the champion before, without what only a training needs."""
-    from training import ledger, tracking  # noqa: PLC0415 - see above
+    from training.records import ledger, tracking  # noqa: PLC0415 - see above
 
     tracking.check_tracking(must_exist=True)
     entry = ledger.rollback(config.name, reason=config.reason)
@@ -148,14 +148,15 @@ def show_history(config: HistoryConfig) -> int:
     """Print the ledger or the champion at a moment; 3 where the ledger, the registry and the files do not agree."""
     from rich.console import Console  # noqa: PLC0415 - see above
 
-    from training import history, ledger, registry, tracking  # noqa: PLC0415
+    from training.jobs import history  # noqa: PLC0415
+    from training.records import ledger, model_registry, tracking  # noqa: PLC0415
 
     tracking.check_tracking(must_exist=True)
     try:
         found = ledger.settle(config.name)
     except LedgerBroken as error:
         return refused(job_of(config), str(error), code=DISAGREES)
-    if not found.entries and not registry.is_known(config.name):
+    if not found.entries and not model_registry.is_known(config.name):
         raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     if config.at:
         print(history.champion_at(found, config.at))

@@ -9,7 +9,7 @@ decides nothing about unseen categories or gaps; it counts them.
     category   text; a number is refused, since stock MLflow scores it as an unknown category
     datetime   ISO 8601 text, offset applied, UTC where there is none; Arrow's timestamps and dates
 
-Where training read the texts of a column in a way of their own (`data.readings`: `$1,234`, `31.12.2024`), text
+Where training read the texts of a column in a way of their own (`data.cells.readings`: `$1,234`, `31.12.2024`), text
 is read so here, in every format, and what means a missing value there does here.
 Values finer than a microsecond are cut to it, as training does. pyarrow is imported by
 `pack_arrow` only.
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data import missing
-from data.readings import Reading
+from data.cells.readings import Reading
 from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.errors import Fault
 from serving.rows import near_misses

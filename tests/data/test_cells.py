@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.cells import look
-from data.looks import NO_WISH, wish_of
-from data.readings import SPACES, Reading, plain_texts
+from data.cells.inference import look
+from data.cells.looks import NO_WISH, wish_of
+from data.cells.readings import SPACES, Reading, plain_texts
 
 
 def found(*texts: str, wish: str = "", decimal: str = "") -> list[str]:

@@ -11,9 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.contract import propose, read, violations, write
+from data.checks.contract import propose, read, violations, write
 from data.errors import ContractError
-from data.tables import Table
+from data.tables.table import Table
 
 ROWS = 60
 

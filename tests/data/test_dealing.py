@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.dealing import cuts_of
 from data.errors import SplitError
-from data.splits import Split, SplitRule, repeats_in_words, split_table
-from data.tables import Table
+from data.splits.dealing import cuts_of
+from data.splits.splitting import Split, SplitRule, repeats_in_words, split_table
+from data.tables.table import Table
 
 SHARES = (0.7, 0.15, 0.15)
 

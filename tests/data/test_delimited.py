@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.delimited import RecordBlocks, quote_fault, quotes, records_end
+from data.checks.faults import faults
 from data.errors import BrokenQuote, LongRecord, SourceError, UnreadableSource
-from data.faults import faults
-from data.sources import open_source
-from data.tables import load_table
+from data.sources.opening import open_source
+from data.tables.table import load_table
+from data.text.delimited import RecordBlocks, quote_fault, quotes, records_end
 
 TEXTS = st.text(st.sampled_from('",\r\nab'), max_size=40)
 
@@ -127,7 +127,7 @@ def test_a_header_and_a_row_longer_than_a_block_are_read(tmp_path: Path) -> None
 
 def test_a_record_without_an_end_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Not a file of gigabytes in memory."""
-    monkeypatch.setattr("data.delimited.LONGEST_RECORD", 2**21)
+    monkeypatch.setattr("data.text.delimited.LONGEST_RECORD", 2**21)
     path = tmp_path / "rows.csv"
     path.write_text(f"x,c\n1,a\n2,{'z' * 9_000_000}\n")
     with pytest.raises(LongRecord, match=r"line 3: begins a row of more than 2 MB"):

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BrokenLine, BrokenQuote, EmptySource, UnreadableSource
-from data.opened import Layout
-from data.sources import Source, open_source
+from data.sources.opening import Source, open_source
+from data.sources.source import Layout
 
 
 def opened(

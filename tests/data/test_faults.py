@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data.faults import Fault, faults
-from data.sources import open_source
-from data.tables import load_table
+from data.checks.faults import Fault, faults
+from data.sources.opening import open_source
+from data.tables.table import load_table
 
 ROWS = 40
 

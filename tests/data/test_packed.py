@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from data.errors import EmptySource, SourceError, UnreadableSource
-from data.sources import open_source
+from data.sources.opening import open_source
 from tests.data.spreadsheets import write
 
 CSV = b"x;y\n1;2\n3;4\n"
@@ -103,7 +103,7 @@ def test_what_unpacks_to_more_than_the_limit_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """200 kB may unpack to 200 MB, and 16 MB to what no disk holds."""
-    monkeypatch.setattr("data.packed.LARGEST", 2**21)
+    monkeypatch.setattr("data.sources.packed.LARGEST", 2**21)
     (tmp_path / "t.csv.gz").write_bytes(gzip.compress(b"x,y\n" + b"1,2\n" * 2_000_000))
     with pytest.raises(UnreadableSource, match=r"unpacks to more than 0.00195 GB: unpack it"):
         open_source(str(tmp_path / "t.csv.gz"))

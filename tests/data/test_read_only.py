@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from data import read_only
 from data.errors import UnreadableSource
-from data.read_only import fault_of
-from data.sources import open_source
+from data.sources import read_only
+from data.sources.opening import open_source
+from data.sources.read_only import fault_of
 from tests.recorded import recorded
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data import contract
-from data.checks import check_table
+from data.cells.column_readings import Asked, in_words
+from data.checks import contract
+from data.checks.trainable import check_table
 from data.errors import FaultsFound, MissingColumn, UnusableColumn, UnusableTarget
-from data.reads import Asked, in_words
 from data.schema import Schema
-from data.sources import open_source
-from data.tables import Table, describe, load_table
+from data.sources.opening import open_source
+from data.tables.table import Table, describe, load_table
 
 ROWS = 60
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from data.tables import Table
-from data.wild import wild, years
+from data.checks.wild import wild, years
+from data.tables.table import Table
 
 Floats = NDArray[np.float64]
 ROWS = 400

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from data.sources import open_source
-from data.tables import describe, load_table
+from data.sources.opening import open_source
+from data.tables.table import describe, load_table
 from serving.batch import score_file
 from serving.front.rpc.messages import message
 from serving.scorer.scoring import Scorer
@@ -20,10 +20,10 @@ from tests.conftest import Workspace, free_port
 from tests.serving.conftest import serve
 from tests.serving.grpc_calls import Caller
 from training.compiling import compile_verified, write_scorer
-from training.flavor import log_version
-from training.models import FAMILIES, build
-from training.proof import served_predictions
-from training.stock import predictions_of
+from training.gate.proof import served_predictions
+from training.models.families import FAMILIES, build
+from training.versions.flavor import log_version
+from training.versions.stock import predictions_of
 
 TEXTS = ("it's", 'say "hi"', "new\nline", "größe", "a ")
 NUMBERS = (

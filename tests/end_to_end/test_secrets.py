@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT, Workspace, free_port
 from tests.recorded import recorded
-from training.tracking import Run
+from training.records.tracking import Run
 
 SECRET = "hun7er@2/x"
 HALVES = ("hun7er", "hun7er%402")

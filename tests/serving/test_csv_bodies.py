@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data.errors import BrokenQuote
 from data.schema import Column, Schema
-from data.sources import open_source
+from data.sources.opening import open_source
 from serving.batch import score_file
 from serving.errors import Malformed
 from serving.rows.decoding import Rows, from_table

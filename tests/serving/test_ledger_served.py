@@ -14,7 +14,7 @@ from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.test_follow import status, until
-from training import ledger, registry
+from training.records import ledger, model_registry
 
 
 def options(store, *more, model="models:/line@champion"):
@@ -70,7 +70,7 @@ def test_a_champion_whose_pin_is_not_the_ledgers_is_refused(start, store):
         assert "does not vouch for version 1" in status(served)["reason"]
         assert answer(served) == (11, "1")
         assert refused(*options(store)) == (3, [f"error: {status(served)['reason']}"])
-        store.tag("1", PINNED_TAG, registry.version("line", "1").tags[DIGEST_TAG])
+        store.tag("1", PINNED_TAG, model_registry.version("line", "1").tags[DIGEST_TAG])
         until(lambda: status(served)["state"] == "READY")
         assert answer(served) == (11, "1")
     recorded(
@@ -91,7 +91,7 @@ def test_a_version_that_only_tags_promote_is_refused(start, store):
         assert "it is pinned, and no entry promotes it" in status(served)["reason"]
         assert answer(served) == (11, "1")
         ledger.record(
-            ledger.settle("line"), registry.version("line", "2"), kind="forced", reason="the way out"
+            ledger.settle("line"), model_registry.version("line", "2"), kind="forced", reason="the way out"
         )
         until(lambda: answer(served) == (11, "2"))
     recorded(
@@ -104,7 +104,9 @@ def test_a_version_that_only_tags_promote_is_refused(start, store):
 
 def test_an_alias_moved_by_hand_to_an_earlier_champion_is_served_and_told(start, store):
     """1.8: a person may have had a reason; status and metric say it until the ledger knows."""
-    ledger.record(ledger.settle("line"), registry.version("line", "2"), kind="promotion", reason="better")
+    ledger.record(
+        ledger.settle("line"), model_registry.version("line", "2"), kind="promotion", reason="better"
+    )
     with start(*options(store)) as served:
         assert answer(served) == (11, "2")
         assert not status(served)["ledger"]
@@ -112,7 +114,9 @@ def test_an_alias_moved_by_hand_to_an_earlier_champion_is_served_and_told(start,
         until(lambda: answer(served) == (11, "1"))
         until(lambda: "its alias was moved to version 1 by somebody else" in status(served)["ledger"])
         assert 'slipway_ledger_agrees{model="line"} 0.0' in served.call("/metrics")[1]
-        ledger.record(ledger.settle("line"), registry.version("line", "1"), kind="forced", reason="it is so")
+        ledger.record(
+            ledger.settle("line"), model_registry.version("line", "1"), kind="forced", reason="it is so"
+        )
         until(lambda: not status(served)["ledger"])
         assert 'slipway_ledger_agrees{model="line"} 1.0' in served.call("/metrics")[1]
 
@@ -188,7 +192,7 @@ def test_a_cached_folder_for_mlflow_is_fetched_again_where_it_was_changed(store)
     (bytecode / "transformers.cpython-311.pyc").write_bytes(b"planted")
     (folder / "MLmodel").write_text("{}")
     assert cache.fetch_whole(found).folder == str(folder)
-    assert files_digest(folder) == found.files == registry.version("line", "1").tags[FILES_TAG]
+    assert files_digest(folder) == found.files == model_registry.version("line", "1").tags[FILES_TAG]
     assert not bytecode.exists()
 
 

@@ -27,11 +27,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVR
 
-from data.sources import open_source
-from data.tables import load_table
+from data.sources.opening import open_source
+from data.tables.table import load_table
 from tests.conftest import Workspace
-from training import registry
 from training.__main__ import main
+from training.records import model_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # fitted on arrays
 
@@ -115,7 +115,7 @@ def test_an_adopted_model_answers_as_it_did(model: Any, tracking: Workspace) -> 
     given = rows if hasattr(model, "feature_names_in_") else rows.to_numpy()
     expected = np.asarray(model.predict(given)).reshape(-1)
     assert adopt(model, table) == 0
-    champion = registry.champion("houses")
+    champion = model_registry.champion("houses")
     assert champion is not None and champion.adopted
     np.testing.assert_allclose(champion.predict(rows), expected, rtol=1e-9)
     stock = mlflow.pyfunc.load_model(champion.uri).predict(rows)
@@ -133,7 +133,7 @@ def test_a_category_that_the_rows_lack_keeps_what_the_model_knows_of_it(
     model.fit(everything.drop(columns="price"), everything["price"])
     assert adopt(model, everything[everything["town"] != "Kiel"]) == 0
     kiel = everything[everything["town"] == "Kiel"].drop(columns="price").reset_index(drop=True)
-    found = registry.champion("houses").predict(kiel)  # type: ignore[union-attr]
+    found = model_registry.champion("houses").predict(kiel)  # type: ignore[union-attr]
     np.testing.assert_allclose(found, model.predict(kiel), rtol=1e-9)
 
 
@@ -170,7 +170,7 @@ def test_a_missing_category_means_what_it_meant_in_pandas(encoder: Any, tracking
     everything, fresh = with_gaps(), with_gaps(30, seed=1).drop(columns="price")
     model = encoded(Ridge(), encoder).fit(everything.drop(columns="price"), everything["price"])
     assert adopt(model, everything) == 0
-    champion = registry.champion("houses")
+    champion = model_registry.champion("houses")
     assert champion is not None
     for gap in (np.nan, None):
         rows = fresh.assign(town=fresh["town"].where(fresh["town"].notna(), gap))
@@ -280,7 +280,7 @@ def test_a_model_that_cannot_become_a_version_is_refused_in_one_line(
     model, says = REFUSED[case]
     assert adopt(model, NUMBERS) == 2
     assert says in last_line(capsys)
-    assert not registry.versions("houses")
+    assert not model_registry.versions("houses")
 
 
 @pytest.mark.parametrize("content", [b"not a pickle", b"", None])
@@ -293,7 +293,7 @@ def test_a_file_that_cannot_be_read_is_refused(
         Path("old.pkl").write_bytes(content)
     assert main(["adopt", "--model", "old.pkl", "--data", "rows.csv", "--target", "price"]) == 2
     assert last_line(capsys).startswith("slipway: old.pkl can")
-    assert not registry.versions("old")
+    assert not model_registry.versions("old")
 
 
 def test_an_adopted_model_takes_no_champions_place_by_itself(
@@ -304,12 +304,12 @@ def test_an_adopted_model_takes_no_champions_place_by_itself(
     assert adopt(model, NUMBERS) == 0
     assert adopt(LinearRegression().fit(NUMBERS[["area"]], NUMBERS["price"]), NUMBERS) == 0
     assert "nobody knows which rows version 2 learned from" in capsys.readouterr().out
-    assert registry.champion("houses").number == "1"  # type: ignore[union-attr]
+    assert model_registry.champion("houses").number == "1"  # type: ignore[union-attr]
     asked = ["promote", "--name", "houses", "--version", "2"]
     assert main(asked) == 0
-    assert registry.champion("houses").number == "1"  # type: ignore[union-attr]
+    assert model_registry.champion("houses").number == "1"  # type: ignore[union-attr]
     assert main([*asked, "--force", "true", "--reason", "it never saw them"]) == 0
-    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+    assert model_registry.champion("houses").number == "2"  # type: ignore[union-attr]
 
 
 def test_a_later_training_is_held_to_the_adopted_champion(
@@ -321,7 +321,7 @@ def test_a_later_training_is_held_to_the_adopted_champion(
     words = ["--data", "rows.csv", "--target", "price", "--name", "houses", "--trials", "2"]
     assert main(["train", *words, "--split", "time", "--time_column", "day"]) == 0
     assert "of champion version 1's" in capsys.readouterr().out
-    assert registry.champion("houses").number == "2"  # type: ignore[union-attr]
+    assert model_registry.champion("houses").number == "2"  # type: ignore[union-attr]
     assert adopt(DummyLine().fit(table), NUMBERS) == 0  # without the time column
 
 
@@ -338,7 +338,7 @@ class DummyLine(LinearRegression):
 def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """From rows that it may know they would be too narrow; recalibrated it is the same model, and may be promoted."""
     assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
-    first = registry.champion("houses")
+    first = model_registry.champion("houses")
     assert first is not None
     assert json.loads((first.folder / "scorer/scorer.json").read_text()).get("intervals") is None
     houses(80, seed=5).to_csv("fresh.csv", index=False)
@@ -348,7 +348,7 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     assert main(promote) == 2
     assert "houses version 2 recorded no table: pass rows to judge by" in last_line(capsys)
     assert main([*promote, "--data", "rows.csv"]) == 0, capsys.readouterr().err
-    second = registry.champion("houses")
+    second = model_registry.champion("houses")
     assert second is not None
     assert (second.number, second.adopted) == ("2", first.adopted)
 
@@ -375,7 +375,7 @@ def test_an_adopted_version_is_not_rebuilt(tracking: Workspace, capsys: pytest.C
 def test_all_rows_judge_an_adopted_model(tracking: Workspace) -> None:
     """None is known to be new to it: a part of a small table would say less, and no more honestly."""
     assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
-    champion = registry.champion("houses")
+    champion = model_registry.champion("houses")
     assert champion is not None
     assert champion.held_out(load_table(open_source("rows.csv"))).all()
     evidence = mlflow.artifacts.load_dict(f"runs:/{champion.run_id}/gate/evidence.json")

@@ -10,12 +10,12 @@ from scipy.stats import binom
 
 from benchmarks.accuracy import heteroscedastic
 from data.schema import Schema
-from data.tables import Table, describe
+from data.tables.table import Table, describe
 from serving.errors import CoverageRefused
 from serving.scorer.scoring import Session
 from training.compiling import compile_verified, with_scale
-from training.intervals import COVERAGES, Calibrated, Residuals, calibrate, quantile, table_of
-from training.models import build
+from training.measuring.conformal import COVERAGES, Calibrated, Residuals, calibrate, quantile, table_of
+from training.models.families import build
 
 
 def residuals_on(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from training import comparison
+from training.measuring import comparison
 
 RETRAINS = 400
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.command_line import parse
-from training.config import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
+from training.commands.config import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
+from training.commands.parser import parse
 from training.errors import UsageError
 
 GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]

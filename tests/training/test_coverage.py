@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.stats import betabinom, binom
 
 from data.schema import Schema
-from data.tables import Table, describe
-from training.coverage import Reached, chance, crowding
-from training.intervals import Residuals, calibrate, one_width
+from data.tables.table import Table, describe
+from training.measuring.conformal import Residuals, calibrate, one_width
+from training.measuring.coverage import Reached, chance, crowding
 
 Floats = NDArray[np.float64]
 

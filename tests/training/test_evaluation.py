@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from training.evaluation import score
+from training.measuring.scores import score
 
 RANDOM = np.random.default_rng(7)
 ACTUAL = RANDOM.gamma(2.0, 10.0, 600)

@@ -8,14 +8,14 @@ import mlflow
 import numpy as np
 import pytest
 
-from data.tables import describe
+from data.tables.table import describe
 from tests.training.test_models import FEATURES, table
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
-from training.flavor import load_model, log_version
-from training.models import FAMILIES, build
-from training.race import Budget
-from training.search import Told, choose
+from training.models.families import FAMILIES, build
+from training.search.choosing import Told, choose
+from training.search.race import Budget
+from training.versions.flavor import load_model, log_version
 
 SMALL = {
     "stochastic": {"n_estimators": 20},

@@ -10,17 +10,18 @@ import pytest
 from sklearn.base import clone
 
 from data.schema import Schema
-from data.tables import Table, describe
+from data.tables.table import Table, describe
 from tests.training.test_search import rows_of
-from training import flavor, portfolio
 from training.compiling import compile_verified
-from training.fitting import fit, takes_weights
-from training.importance import importance
-from training.learning import measure
-from training.models import FAMILIES, Spec, build
-from training.race import Budget
-from training.search import choose
-from training.trials import Rows, out_of_fold
+from training.measuring.importance import importance
+from training.measuring.learning_curve import measure
+from training.models import portfolio
+from training.models.families import FAMILIES, Spec, build
+from training.models.fitting import fit, takes_weights
+from training.search.choosing import choose
+from training.search.cross_validation import Rows, out_of_fold
+from training.search.race import Budget
+from training.versions import flavor
 
 SPECS: dict[str, Spec] = {
     family: {"family": family, "params": params}

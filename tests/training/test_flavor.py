@@ -20,8 +20,8 @@ from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 from data.schema import Column, Schema
 from serving.scorer.scoring import Scorer
 from training.compiling import Parity, UncompilableStep, compile_pipeline, pack_frame, write_scorer
-from training.flavor import log_version, signature_of, trusted_types
 from training.transformers import CalendarFeatures, CategoryText
+from training.versions.flavor import log_version, signature_of, trusted_types
 
 pytestmark = pytest.mark.filterwarnings(  # MLflow's own store and tools
     "ignore::sqlalchemy.exc.SADeprecationWarning",

@@ -8,22 +8,23 @@ import json
 import pytest
 
 from data.schema import Column, Schema
-from training import comparison, gate
-from training.config import Policy
+from training.commands.config import Policy
+from training.gate import deciding
+from training.measuring import comparison
 
 CHANGE = comparison.Change(17.0, 17.5, -0.03, -0.05, -0.01, 0.008, rows=4950, draws=4950)
 WORSE = dataclasses.replace(CHANGE, change=0.002, low=-0.004, high=0.008)
 GOOD = [
-    gate.beats_dummy(17.0, 44.0, "min"),
-    gate.agrees("scorer and stock MLflow", 1e-15),
-    *gate.fits_budgets(9.0, 0.1),
+    deciding.beats_dummy(17.0, 44.0, "min"),
+    deciding.agrees("scorer and stock MLflow", 1e-15),
+    *deciding.fits_budgets(9.0, 0.1),
 ]
 SCHEMA = Schema((Column("distance", "number"), Column("carrier", "category", categories=("UA",))), target="y")
 
 
 def decided(policy=Policy(), checks=GOOD, change=CHANGE, slices=()):  # noqa: B008 - a frozen value
     """Decide with what is given, and good figures for the rest."""
-    return gate.decide(
+    return deciding.decide(
         policy, list(checks), change=change, slices=list(slices), champion_version="3", unit="min"
     )
 
@@ -59,17 +60,17 @@ def test_not_worse_is_a_margin() -> None:
 @pytest.mark.parametrize(
     "failing",
     [
-        gate.beats_dummy(17.0, 17.1),
-        gate.agrees("the server in 7 formats", 2e-9),
-        gate.agrees("the server in 7 formats", float("inf")),
-        gate.agrees("the server in 7 formats", 2e-5, 1e-5),
-        gate.fits_budgets(201.0, 0.1)[0],
-        gate.fits_budgets(9.0, 51.0)[1],
+        deciding.beats_dummy(17.0, 17.1),
+        deciding.agrees("the server in 7 formats", 2e-9),
+        deciding.agrees("the server in 7 formats", float("inf")),
+        deciding.agrees("the server in 7 formats", 2e-5, 1e-5),
+        deciding.fits_budgets(201.0, 0.1)[0],
+        deciding.fits_budgets(9.0, 51.0)[1],
     ],
 )
 @pytest.mark.parametrize("change", [CHANGE, None])
 def test_each_requirement_stops_a_promotion_by_itself(
-    failing: gate.Check, change: comparison.Change | None
+    failing: deciding.Check, change: comparison.Change | None
 ) -> None:
     """A first version too; the reason names it with its figure and its limit."""
     assert decided(change=change).promoted
@@ -91,16 +92,16 @@ def test_requests_that_the_champion_takes_must_be_taken() -> None:
     fewer = Schema(SCHEMA.columns[:1], target="y")
     more = Schema((*SCHEMA.columns, Column("date", "datetime")), target="y")
     other = Schema((Column("distance", "category"), SCHEMA.columns[1]), target="y")
-    assert gate.accepts_requests(fewer, SCHEMA, Policy()).passed
-    assert gate.accepts_requests(SCHEMA, SCHEMA, Policy()).passed
-    assert gate.accepts_requests(more, SCHEMA, Policy()).found == "'date' is new"
-    assert not gate.accepts_requests(more, SCHEMA, Policy()).passed
-    assert gate.accepts_requests(other, SCHEMA, Policy()).found == "'distance' was a number"
-    assert gate.accepts_requests(more, SCHEMA, Policy(allow_schema_change=True)).passed
+    assert deciding.accepts_requests(fewer, SCHEMA, Policy()).passed
+    assert deciding.accepts_requests(SCHEMA, SCHEMA, Policy()).passed
+    assert deciding.accepts_requests(more, SCHEMA, Policy()).found == "'date' is new"
+    assert not deciding.accepts_requests(more, SCHEMA, Policy()).passed
+    assert deciding.accepts_requests(other, SCHEMA, Policy()).found == "'distance' was a number"
+    assert deciding.accepts_requests(more, SCHEMA, Policy(allow_schema_change=True)).passed
 
 
 def test_decisions_without_figures() -> None:
     """Never means never, and force is a person's word."""
-    assert not gate.never().promoted
-    assert not gate.cannot_tell("no rows").promoted
-    assert gate.forced("the old one lies").reason == "forced: the old one lies"
+    assert not deciding.never().promoted
+    assert not deciding.cannot_tell("no rows").promoted
+    assert deciding.forced("the old one lies").reason == "forced: the old one lies"

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from sklearn.inspection import permutation_importance
 
-from data.tables import Table, describe
+from data.tables.table import Table, describe
 from training.compiling import compile_verified
-from training.importance import importance
-from training.models import build
+from training.measuring.importance import importance
+from training.models.families import build
 
 
 def fitted(columns: int, rows: int = 400) -> tuple:

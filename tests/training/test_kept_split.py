@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from data.errors import LacksSplitColumn, OtherKind
-from data.kept_kinds import load_kept
 from data.schema import Schema
-from data.sources import Source, open_source
-from data.splits import Split, SplitRule, split_table
-from data.tables import describe
-from training import registry
-from training.config import TrainConfig
+from data.sources.opening import Source, open_source
+from data.splits.splitting import Split, SplitRule, split_table
+from data.tables.kept_kinds import load_kept
+from data.tables.table import describe
+from training.commands.config import TrainConfig
 from training.errors import SplitChanged, WrongFiles
-from training.kept_split import load_split
+from training.records import model_registry
+from training.rows.kept_split import load_split
 
 CONFIG = TrainConfig("houses.csv", target="price", name="houses")
 
@@ -45,21 +45,21 @@ def registered(
 ) -> None:
     """Let the registry have one version of the name, with this rule and these columns."""
 
-    class Known(registry.Version):
+    class Known(model_registry.Version):
         @property
         def schema(self) -> Schema:  # type: ignore[override]
             if isinstance(schema, Schema):
                 return schema
             raise schema or WrongFiles(name="houses", version="1", fault="gone")
 
-    version = Known("houses", "1", "run", {registry.SPLIT_TAG: json.dumps(rule)})
-    monkeypatch.setattr(registry, "versions", lambda _: [version])
+    version = Known("houses", "1", "run", {model_registry.SPLIT_TAG: json.dumps(rule)})
+    monkeypatch.setattr(model_registry, "versions", lambda _: [version])
 
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry without versions."""
-    monkeypatch.setattr(registry, "versions", lambda _: [])
+    monkeypatch.setattr(model_registry, "versions", lambda _: [])
 
 
 @pytest.mark.usefixtures("nobody")

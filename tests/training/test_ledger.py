@@ -24,10 +24,12 @@ from sklearn.pipeline import make_pipeline
 from data.schema import Column, Schema
 from serving.registry.promotions import Kind
 from tests.conftest import ROOT, Workspace
-from training import gate, history, ledger, pipeline, registry
 from training.__main__ import main
 from training.compiling import Parity, compile_pipeline, write_scorer
 from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
+from training.gate import deciding
+from training.jobs import history, train
+from training.records import ledger, model_registry
 
 NAME = "houses"
 
@@ -46,32 +48,34 @@ def scorer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def add_version(scorer_folder: Path, tmp_path: Path) -> Callable[[], registry.Version]:
+def add_version(scorer_folder: Path, tmp_path: Path) -> Callable[[], model_registry.Version]:
     """Register versions, each with files of its own."""
     from serving.scorer.scoring import Scorer
 
     digest = Scorer.load(scorer_folder / "scorer").digest
 
-    def add() -> registry.Version:
+    def add() -> model_registry.Version:
         client = mlflow.MlflowClient()
         if not client.search_registered_models(f"name = '{NAME}'"):
             client.create_registered_model(NAME)
-        folder = tmp_path / f"files {len(registry.versions(NAME))}"
+        folder = tmp_path / f"files {len(model_registry.versions(NAME))}"
         shutil.copytree(scorer_folder, folder)
-        tags = {registry.DIGEST_TAG: digest, "slipway.decision": "undecided"}
+        tags = {model_registry.DIGEST_TAG: digest, "slipway.decision": "undecided"}
         number = client.create_model_version(NAME, source=str(folder), tags=tags).version
-        return registry.version(NAME, str(number))
+        return model_registry.version(NAME, str(number))
 
     return add
 
 
 @pytest.fixture
-def three(tracking: Workspace, add_version: Callable[[], registry.Version]) -> list[registry.Version]:
+def three(
+    tracking: Workspace, add_version: Callable[[], model_registry.Version]
+) -> list[model_registry.Version]:
     """Three versions, none promoted."""
     return [add_version() for _ in range(3)]
 
 
-def promote(version: registry.Version, kind: Kind = "promotion") -> ledger.Entry:
+def promote(version: model_registry.Version, kind: Kind = "promotion") -> ledger.Entry:
     """Promote without a gate."""
     return ledger.record(ledger.settle(NAME), version, kind=kind, reason="for the test")
 
@@ -87,9 +91,9 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
 
 WRITER = """
 import sys
-from training import ledger, registry
+from training.records import ledger, model_registry
 from training.errors import Superseded
-version, lost = registry.version("houses", sys.argv[1]), 0
+version, lost = model_registry.version("houses", sys.argv[1]), 0
 for _ in range(2):
     while True:
         try:
@@ -108,7 +112,7 @@ def test_eight_writers_at_once_never_overwrite_each_other(
     store: str,
     request: pytest.FixtureRequest,
     tracking: Workspace,
-    add_version: Callable[[], registry.Version],
+    add_version: Callable[[], model_registry.Version],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One winner for each number, one ledger, a whole chain, and the alias where the last entry says."""
@@ -134,84 +138,87 @@ def test_eight_writers_at_once_never_overwrite_each_other(
     assert [home.name for home in active] == [f"slipway ledger: {NAME}"]
 
 
-def test_a_decision_on_a_past_history_is_not_entered(three: list[registry.Version]) -> None:
+def test_a_decision_on_a_past_history_is_not_entered(three: list[model_registry.Version]) -> None:
     """Two retrains that finish together: the later one is told, and nothing of it is left."""
     seen = ledger.settle(NAME)
     promote(three[0])
     with pytest.raises(Superseded, match="its champion is version 1 now"):
         ledger.record(seen, three[1], kind="promotion", reason="as good")
     assert ledger.settle(NAME).serving == "1"
-    assert registry.version(NAME, "2").tags["slipway.decision"] == "undecided"
+    assert model_registry.version(NAME, "2").tags["slipway.decision"] == "undecided"
 
 
 def test_the_later_of_two_retrains_is_judged_against_the_new_champion(
-    three: list[registry.Version],
+    three: list[model_registry.Version],
 ) -> None:
     """Version 2 becomes champion while version 3 is compared with version 1."""
     promote(three[0])
     judged_against = []
 
-    def decide(history: ledger.History) -> gate.Decision:
+    def decide(history: ledger.History) -> deciding.Decision:
         current = history.current
         assert current is not None
         judged_against.append(current.number)
         if current.number == "1":
             promote(three[1])
-        return gate.Decision(promoted=current.number == "1", reason=f"compared with version {current.number}")
+        return deciding.Decision(
+            promoted=current.number == "1", reason=f"compared with version {current.number}"
+        )
 
-    decision = pipeline.enter(three[2], decide, run_id="run", say=lambda *_: None)
+    decision = train.enter(three[2], decide, run_id="run", say=lambda *_: None)
     assert judged_against == ["1", "2"]
     assert not decision.promoted
     last = ledger.settle(NAME).entries[-1]
     assert (last.kind, last.from_version, last.to_version) == ("refusal", "2", "3")
     assert last.reason == "compared with version 2"
-    assert registry.version(NAME, "3").tags["slipway.decision"] == "kept champion"
+    assert model_registry.version(NAME, "3").tags["slipway.decision"] == "kept champion"
 
 
 KILLED = """
 import os, signal, sys
 from mlflow import MlflowClient
-from training import ledger, registry
+from training.records import ledger, model_registry
 
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 
 where = sys.argv[2]
-if where == "before the pin": registry.promote = lambda *_, **__: die()
+if where == "before the pin": model_registry.promote = lambda *_, **__: die()
 if where == "before the alias": MlflowClient.set_registered_model_alias = die
-if where == "before the mark": registry.tag = lambda *words: die() if registry.ENTRY_TAG in words[2] else tag(*words)
-tag = ledger.registry.tag if where != "before the mark" else lambda name, number, tags: [
+marked = lambda *words: die() if model_registry.ENTRY_TAG in words[2] else tag(*words)
+if where == "before the mark": model_registry.tag = marked
+tag = ledger.model_registry.tag if where != "before the mark" else lambda name, number, tags: [
     MlflowClient().set_model_version_tag(name, number, key, value) for key, value in tags.items()
 ]
-ledger.record(ledger.settle("houses"), registry.version("houses", sys.argv[1]), kind="promotion", reason="r")
+ledger.record(ledger.settle("houses"), model_registry.version("houses", sys.argv[1]), kind="promotion", reason="r")
 """
 
 
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("where", ["before the pin", "before the alias", "before the mark"])
 def test_what_kill_9_left_is_finished_by_the_next_command(
-    where: str, first: bool, three: list[registry.Version]
+    where: str, first: bool, three: list[model_registry.Version]
 ) -> None:
     """The entry is the truth: it is carried out, and nobody is accused."""
     if not first:
         promote(three[0])
     killed = python(KILLED, "2", where)
     assert (killed.communicate(timeout=60), killed.returncode)[1] == -signal.SIGKILL
-    before = registry.champion(NAME)
+    before = model_registry.champion(NAME)
     if where != "before the mark":
         assert before is None if first else before.number == "1"
     found = ledger.settle(NAME)
     assert (found.serving, found.moved) == ("2", False)
-    tags = registry.version(NAME, "2").tags
+    tags = model_registry.version(NAME, "2").tags
     assert tags["slipway.decision"] == "promoted"
-    assert tags[registry.PINNED_TAG] == tags[registry.DIGEST_TAG]
+    assert tags[model_registry.PINNED_TAG] == tags[model_registry.DIGEST_TAG]
 
 
-def test_an_alias_moved_by_hand_is_reported_and_left_alone(three: list[registry.Version]) -> None:
+def test_an_alias_moved_by_hand_is_reported_and_left_alone(three: list[model_registry.Version]) -> None:
     """Even back to the champion before, which is where a crash would have left it."""
     promote(three[0])
     promote(three[1])
     client = mlflow.MlflowClient()
-    client.set_registered_model_alias(NAME, registry.CHAMPION, "1")
+    client.set_registered_model_alias(NAME, model_registry.CHAMPION, "1")
     found = ledger.settle(NAME)
     assert (found.serving, found.moved) == ("1", True)
     assert history.findings(found) == [
@@ -224,25 +231,25 @@ def test_an_alias_moved_by_hand_is_reported_and_left_alone(three: list[registry.
         "between entries 2 and 3 somebody else moved the champion from version 2 to 1"
         in history.notes(found)[0]
     )
-    client.delete_registered_model_alias(NAME, registry.CHAMPION)
+    client.delete_registered_model_alias(NAME, model_registry.CHAMPION)
     assert "its alias was deleted by somebody else" in history.findings(ledger.settle(NAME))[-1]
 
 
-def test_a_champion_from_before_the_ledger_is_its_start(three: list[registry.Version]) -> None:
+def test_a_champion_from_before_the_ledger_is_its_start(three: list[model_registry.Version]) -> None:
     """Promoted by an earlier release or by hand: the first entry says from where, and one can go back."""
-    mlflow.MlflowClient().set_registered_model_alias(NAME, registry.CHAMPION, "1")
+    mlflow.MlflowClient().set_registered_model_alias(NAME, model_registry.CHAMPION, "1")
     assert not ledger.settle(NAME).moved
     entry = promote(three[1])
-    assert (entry.from_version, entry.from_digest) == ("1", three[0].tags[registry.DIGEST_TAG])
+    assert (entry.from_version, entry.from_digest) == ("1", three[0].tags[model_registry.DIGEST_TAG])
     assert ledger.rollback(NAME).to_version == "1"
 
 
-def test_rolling_back_twice_goes_one_further_back(three: list[registry.Version]) -> None:
+def test_rolling_back_twice_goes_one_further_back(three: list[model_registry.Version]) -> None:
     """A version that was left by a rollback is not gone back to; with none left, one line says so."""
     for version in three:
         promote(version)
     assert [ledger.rollback(NAME).to_version for _ in range(2)] == ["2", "1"]
-    assert registry.version(NAME, "1").tags["slipway.reason"] == "rolled back from version 2"
+    assert model_registry.version(NAME, "1").tags["slipway.reason"] == "rolled back from version 2"
     with pytest.raises(NoEarlierChampion, match="version 1 is the first champion of houses"):
         ledger.rollback(NAME)
     promote(three[2], "forced")
@@ -251,7 +258,7 @@ def test_rolling_back_twice_goes_one_further_back(three: list[registry.Version])
 
 
 def test_files_that_were_changed_in_the_registry_are_not_promoted(
-    three: list[registry.Version], tmp_path: Path
+    three: list[model_registry.Version], tmp_path: Path
 ) -> None:
     """The digest is taken from the files, not from the tag; nothing is entered."""
     promote(three[0])
@@ -265,7 +272,7 @@ def test_files_that_were_changed_in_the_registry_are_not_promoted(
         promote(three[2])
     mlflow.MlflowClient().create_model_version(NAME, source=str(tmp_path / "files 1"))
     with pytest.raises(NotOurs):
-        promote(registry.version(NAME, "4"))
+        promote(model_registry.version(NAME, "4"))
     assert len(ledger.settle(NAME).entries) == 2
     assert ledger.settle(NAME).serving == "2"
 
@@ -291,7 +298,7 @@ CHANGE = "UPDATE params SET value = replace(value, 'for the test', 'for fun') WH
     ],
 )
 def test_a_changed_entry_breaks_the_chain(
-    statement: str, key: str, says: str, tracking: Workspace, three: list[registry.Version]
+    statement: str, key: str, says: str, tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
     """Whatever reads the ledger stops there and says how to go on."""
     for version in three:
@@ -304,7 +311,7 @@ def test_a_changed_entry_breaks_the_chain(
 
 @pytest.mark.parametrize("statement", [CHANGE, "DELETE FROM params WHERE key = :key"])
 def test_a_change_at_the_end_of_the_chain_is_seen_by_the_mark_on_its_version(
-    statement: str, tracking: Workspace, three: list[registry.Version]
+    statement: str, tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
     """No later entry holds the last one's hash; the version does."""
     promote(three[0])
@@ -315,7 +322,7 @@ def test_a_change_at_the_end_of_the_chain_is_seen_by_the_mark_on_its_version(
     assert main(["history", "--name", NAME]) == 3
 
 
-def test_a_ledger_in_the_trash_can_be_brought_back(three: list[registry.Version]) -> None:
+def test_a_ledger_in_the_trash_can_be_brought_back(three: list[model_registry.Version]) -> None:
     """A new one in its place would forget who was champion."""
     promote(three[0])
     client, run_id = mlflow.MlflowClient(), ledger.read(NAME).run_id
@@ -332,7 +339,7 @@ def test_a_ledger_in_the_trash_can_be_brought_back(three: list[registry.Version]
 
 
 def test_the_ledger_survives_gc_and_its_loss_is_noticed(
-    tracking: Workspace, three: list[registry.Version]
+    tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
     """The runs it speaks of may go; were it to go itself, the versions still bear its mark."""
     client = mlflow.MlflowClient()
@@ -350,7 +357,7 @@ def test_the_ledger_survives_gc_and_its_loss_is_noticed(
     assert "version 1 bears the mark of a ledger entry that is gone" in history.lost_entries(found)[0]
 
 
-def test_an_entry_fits_a_parameter_whatever_the_reason(three: list[registry.Version]) -> None:
+def test_an_entry_fits_a_parameter_whatever_the_reason(three: list[model_registry.Version]) -> None:
     """MLflow refuses 6,001 characters; a reason of quotes and control characters is the longest."""
     entry = ledger.record(ledger.settle(NAME), three[0], kind="forced", reason='"\\\x00\ud800\n' * 9999)
     assert len(entry.text) < 6000
@@ -359,7 +366,7 @@ def test_an_entry_fits_a_parameter_whatever_the_reason(three: list[registry.Vers
     assert json.loads(stored)["kind"] == "forced"
 
 
-def test_the_champion_at_a_moment_is_told(three: list[registry.Version]) -> None:
+def test_the_champion_at_a_moment_is_told(three: list[model_registry.Version]) -> None:
     """Before the first entry only what that entry says; a refusal changes nothing."""
     promote(three[0])
     ledger.record(ledger.settle(NAME), three[1], kind="refusal", reason="not better")
@@ -372,7 +379,7 @@ def test_the_champion_at_a_moment_is_told(three: list[registry.Version]) -> None
 
 
 def test_rollback_takes_little_more_than_mlflow_itself_and_is_an_entry(
-    tracking: Workspace, three: list[registry.Version]
+    tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
     """The whole command, interpreter included: it imports nothing that only a training needs.
 

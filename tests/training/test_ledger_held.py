@@ -15,16 +15,19 @@ from serving.scorer import version_files
 from tests.conftest import Workspace
 from tests.recorded import recorded
 from tests.registered import LINE, Store
-from training import history, ledger, registry
 from training.__main__ import main
 from training.errors import NoEarlierChampion, TagsDiffer, WrongFiles
+from training.jobs import history
+from training.records import ledger, model_registry
 
 HISTORY = ["history", "--name", "line"]
 
 
 def second(store: Store) -> None:
     """Promote version 2 as well."""
-    ledger.record(ledger.settle("line"), registry.version("line", "2"), kind="promotion", reason="better")
+    ledger.record(
+        ledger.settle("line"), model_registry.version("line", "2"), kind="promotion", reason="better"
+    )
 
 
 def forge(store: Store, version: str = "1") -> None:
@@ -34,7 +37,7 @@ def forge(store: Store, version: str = "1") -> None:
     scorer = store.artifacts(version) / "scorer"
     document = scorer / "scorer.json"
     document.write_text(document.read_text().replace('"y"', '"z"'))
-    store.tag(version, registry.PINNED_TAG, digest_in(scorer))
+    store.tag(version, model_registry.PINNED_TAG, digest_in(scorer))
 
 
 def alias_moved(store: Store) -> None:
@@ -47,11 +50,11 @@ def alias_deleted(store: Store) -> None:
 
 
 def pin_differs(store: Store) -> None:
-    store.tag("1", registry.PINNED_TAG, "0" * 64)
+    store.tag("1", model_registry.PINNED_TAG, "0" * 64)
 
 
 def pin_deleted(store: Store) -> None:
-    store.tag("1", registry.PINNED_TAG, None)
+    store.tag("1", model_registry.PINNED_TAG, None)
 
 
 def files_tag_differs(store: Store) -> None:
@@ -114,7 +117,9 @@ def test_a_move_that_the_ledger_has_taken_in_is_no_finding(
 ) -> None:
     """Or a monitor would be red for ever: it is a note."""
     alias_moved(store)
-    ledger.record(ledger.settle("line"), registry.version("line", "2"), kind="refusal", reason="not better")
+    ledger.record(
+        ledger.settle("line"), model_registry.version("line", "2"), kind="refusal", reason="not better"
+    )
     assert main(HISTORY) == 0
     told = capsys.readouterr()
     assert "somebody else moved the champion" in told.out
@@ -130,7 +135,7 @@ def test_a_version_whose_pin_is_forged_is_not_promoted(
     assert main([*words, "1"]) == 2
     assert "the ledger of line does not vouch for version 1" in capsys.readouterr().err
     with pytest.raises(TagsDiffer):
-        ledger.settle("line").check(registry.version("line", "1"))
+        ledger.settle("line").check(model_registry.version("line", "1"))
     judged = ["promote", "--name", "line", "--version", "2", "--data", str(LINE)]
     assert main(judged) == 0
     assert (
@@ -142,13 +147,14 @@ def test_a_rollback_goes_by_the_ledger_and_mends_the_tags(store: Store) -> None:
     """The way back may not depend on tags that somebody else wrote."""
     second(store)
     pin, files = (
-        registry.version("line", "1").tags[tag] for tag in (registry.PINNED_TAG, version_files.FILES_TAG)
+        model_registry.version("line", "1").tags[tag]
+        for tag in (model_registry.PINNED_TAG, version_files.FILES_TAG)
     )
-    store.tag("1", registry.PINNED_TAG, "0" * 64)
+    store.tag("1", model_registry.PINNED_TAG, "0" * 64)
     store.tag("1", version_files.FILES_TAG, None)
     assert ledger.rollback("line").to_version == "1"
-    tags = registry.version("line", "1").tags
-    assert (tags[registry.PINNED_TAG], tags[version_files.FILES_TAG]) == (pin, files)
+    tags = model_registry.version("line", "1").tags
+    assert (tags[model_registry.PINNED_TAG], tags[version_files.FILES_TAG]) == (pin, files)
     second(store)
     forge(store)
     with pytest.raises(WrongFiles):
@@ -159,10 +165,10 @@ def test_a_rollback_passes_versions_that_were_deleted(store: Store) -> None:
     """7.8: the newest earlier champion that is still there, and the entry says which are gone."""
     second(store)
     third = store.client.create_model_version("line", store.client.get_model_version("line", "1").source)
-    tags = registry.version("line", "1").tags
-    for tag in (registry.DIGEST_TAG, version_files.FILES_TAG):
+    tags = model_registry.version("line", "1").tags
+    for tag in (model_registry.DIGEST_TAG, version_files.FILES_TAG):
         store.client.set_model_version_tag("line", third.version, tag, tags[tag])
-    newest = registry.version("line", str(third.version))
+    newest = model_registry.version("line", str(third.version))
     ledger.record(ledger.settle("line"), newest, kind="promotion", reason="best")
     store.client.delete_model_version("line", "2")
     entry = ledger.rollback("line", reason="bias")
@@ -204,8 +210,8 @@ def test_an_empty_folder_stays_empty(
 
 def test_versions_are_read_to_the_last_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond what the registry gives at once, a mark whose entry is gone would not be seen."""
-    monkeypatch.setattr(registry, "PAGE", 1)
-    assert [version.number for version in registry.versions("line")] == ["1", "2"]
+    monkeypatch.setattr(model_registry, "PAGE", 1)
+    assert [version.number for version in model_registry.versions("line")] == ["1", "2"]
 
 
 def test_a_clock_that_was_wrong_once_is_told_and_passes(
@@ -216,7 +222,9 @@ def test_a_clock_that_was_wrong_once_is_told_and_passes(
     with monkeypatch.context() as wrong:
         wrong.setattr(ledger, "_now", lambda _: "2099-01-01T00:00:00.000+00:00")
         second(store)
-    again = ledger.record(ledger.settle("line"), registry.version("line", "1"), kind="forced", reason="back")
+    again = ledger.record(
+        ledger.settle("line"), model_registry.version("line", "1"), kind="forced", reason="back"
+    )
     assert datetime.fromisoformat(again.when) - now < timedelta(minutes=10)
     found = ledger.settle("line")
     assert len(history.notes(found)) == 1
@@ -308,7 +316,7 @@ def test_score_replays_the_golden_rows(store: Store, capsys: pytest.CaptureFixtu
 
     document = store.artifacts("2") / "scorer" / "scorer.json"
     document.write_text(document.read_text().replace('"prediction": ', '"prediction": 1', 1))
-    store.tag("2", registry.DIGEST_TAG, digest_in(document.parent))
+    store.tag("2", model_registry.DIGEST_TAG, digest_in(document.parent))
     assert score("--version", "2") == 2
     assert "golden row 0" in capsys.readouterr().err
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.splits import SplitRule, split_table
-from data.tables import Table, describe
-from training.models import FAMILIES, build
-from training.race import Budget
-from training.search import Told, choose
+from data.splits.splitting import SplitRule, split_table
+from data.tables.table import Table, describe
+from training.models.families import FAMILIES, build
+from training.search.choosing import Told, choose
+from training.search.race import Budget
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from data.names import matching
-from training.command_line import parse
-from training.config import CheckConfig, TrainConfig
-from training.named_columns import as_named
-from training.words import columns, joined
+from data.text.column_names import matching
+from training.commands.config import CheckConfig, TrainConfig
+from training.commands.parser import parse
+from training.commands.words import columns, joined
+from training.rows.named_columns import as_named
 
 NAMES = ["Sale Price ", " Lot", "it's", "'quoted'", "a", "a ", "b ", " b", "x,y", "x\ny", 'say "hi"']
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from training import page
+from training.pages import html
 
 HOSTILE = '<script>alert(1)</script> & "a" <b>'
 
@@ -30,11 +30,11 @@ def test_text_from_a_table_stays_text() -> None:
     """A column or a category may be called anything; in a viewer on a team's server it must not run."""
     reader = Reader()
     parts = [
-        page.paragraph(HOSTILE),
-        page.note(HOSTILE),
-        page.code(HOSTILE),
-        page.plain_table([HOSTILE], [[HOSTILE]]),
+        html.paragraph(HOSTILE),
+        html.note(HOSTILE),
+        html.code(HOSTILE),
+        html.plain_table([HOSTILE], [[HOSTILE]]),
     ]
-    reader.feed(page.page(HOSTILE, page.section(HOSTILE, *parts)))
+    reader.feed(html.page(HOSTILE, html.section(HOSTILE, *parts)))
     assert not {"script", "b"} & set(reader.tags)
     assert reader.texts.count(HOSTILE) == 8

@@ -8,10 +8,10 @@ from mlflow.entities import Run, ViewType
 
 from serving.registry import given_run
 from tests.conftest import Workspace
-from training import tracking as module
 from training.__main__ import main
-from training.config import HistoryConfig, PromoteConfig, job_of
+from training.commands.config import HistoryConfig, PromoteConfig, job_of
 from training.errors import ExperimentDeleted
+from training.records import tracking as module
 
 JUNK = "gaudy-robin-984"
 

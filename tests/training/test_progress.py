@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tests.training.test_search import chosen, rows_of
+from training.pages.report import standing_in_words
 from training.progress import Console
-from training.race import Standing
-from training.report import standing_in_words
-from training.search import Told
+from training.search.choosing import Told
+from training.search.race import Standing
 
 
 class Terminal(io.StringIO):

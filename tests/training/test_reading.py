@@ -15,9 +15,9 @@ from serving import batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.config import CheckConfig, PromoteConfig
+from training.commands.config import CheckConfig, PromoteConfig
 from training.errors import UsageError
-from training.reading import open_table
+from training.rows.opened_table import open_table
 
 ROWS = "".join(f"{'abc'[row % 3]};{row % 17 + 0.5};{row % 17 * 3 + row % 3}\n" for row in range(120))
 

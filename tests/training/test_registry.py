@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from data.schema import Column, Schema
-from data.splits import SplitRule, split_table
-from data.tables import Table
-from training import registry
+from data.splits.splitting import SplitRule, split_table
+from data.tables.table import Table
 from training.errors import NotOurs
+from training.records import model_registry
 
 
 def days(count: int) -> Table:
@@ -20,11 +20,11 @@ def days(count: int) -> Table:
     return Table("days.csv", frame, {"day": "datetime", "x": "number"})
 
 
-def trained_on(table: Table, rule: SplitRule) -> registry.Version:
+def trained_on(table: Table, rule: SplitRule) -> model_registry.Version:
     """A version as it is registered after a training on the table."""
     schema = Schema((Column("x", "number"),), target="y")
-    tags = registry.describe_rows(split_table(table, rule), schema, "fingerprint")
-    return registry.Version("days", "1", "run", tags)
+    tags = model_registry.describe_rows(split_table(table, rule), schema, "fingerprint")
+    return model_registry.Version("days", "1", "run", tags)
 
 
 def test_a_time_split_counts_rows_from_the_versions_own_boundary() -> None:
@@ -40,11 +40,11 @@ def test_a_hash_split_needs_no_boundary() -> None:
     """A row says itself where it stands."""
     rule = SplitRule("hash", ("day", "x"), salt="days")
     champion = trained_on(days(1000), rule)
-    assert registry.HELD_OUT_FROM_TAG not in champion.tags
+    assert model_registry.HELD_OUT_FROM_TAG not in champion.tags
     np.testing.assert_array_equal(champion.held_out(days(500)), champion.held_out(days(1000))[:500])
 
 
 def test_a_version_without_our_tags_is_not_ours() -> None:
     """Somebody registered it with MLflow alone: there is no telling what it learned from."""
     with pytest.raises(NotOurs, match=r"lacks the tag slipway\.split"):
-        registry.Version("days", "1", "run", {}).held_out(days(10))
+        model_registry.Version("days", "1", "run", {}).held_out(days(10))

@@ -12,9 +12,9 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT, Workspace
-from training.command_line import parse
-from training.config import TrainConfig
-from training.reproduction import packages_in_words
+from training.commands.config import TrainConfig
+from training.commands.parser import parse
+from training.jobs.reproduce import packages_in_words
 
 FLIGHTS = ["--data", str(ROOT / "data" / "samples" / "flights.csv"), "--target", "arr_delay"]
 

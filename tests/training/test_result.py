@@ -9,39 +9,41 @@ from pathlib import Path
 import pytest
 
 from training import __main__ as commands
-from training import adoption, gate, pipeline, registry, result
-from training.command_line import parse
-from training.comparison import Change
-from training.config import Policy
+from training.commands.config import Policy
+from training.commands.parser import parse
 from training.errors import SearchFailed, UsageError
-from training.pipeline import Outcome
+from training.gate import deciding
+from training.jobs import adopt, result, train
+from training.jobs.train import Outcome
+from training.measuring.comparison import Change
+from training.records import model_registry
 
 TRAIN = ["train", "--data", "houses.csv", "--target", "price"]
 UNSURE = Change(90.3, 100.0, -0.097, -0.28, 0.084, 0.26, 249, 249)
-KEPT = gate.decide(Policy(), [], change=UNSURE, slices=[], champion_version="3")
+KEPT = deciding.decide(Policy(), [], change=UNSURE, slices=[], champion_version="3")
 
 
-def outcome(decision: gate.Decision) -> Outcome:
+def outcome(decision: deciding.Decision) -> Outcome:
     """Return a version of no registry, decided about."""
-    version = registry.Version("houses", "4", "run", {"slipway.scorer_digest": "ab"})
+    version = model_registry.Version("houses", "4", "run", {"slipway.scorer_digest": "ab"})
     return Outcome(version, decision, "run", {"holdout_rmse": 90.3, "holdout_r2": float("nan")})
 
 
 @pytest.mark.parametrize(
     ("decision", "words", "code"),
     [
-        (gate.forced("because"), [], 0),
-        (gate.forced("because"), ["--fail_if_kept", "true"], 0),
+        (deciding.forced("because"), [], 0),
+        (deciding.forced("because"), ["--fail_if_kept", "true"], 0),
         (KEPT, [], 0),
         (KEPT, ["--fail_if_kept", "true"], 4),
     ],
 )
 def test_a_champion_that_was_kept_is_a_failure_only_where_it_was_asked_to_be(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, decision: gate.Decision, words: list[str], code: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, decision: deciding.Decision, words: list[str], code: int
 ) -> None:
     """Both ended with 0, so that cron had to search the lines."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "train", lambda *_: outcome(decision))
+    monkeypatch.setattr(train, "train", lambda *_: outcome(decision))
     assert commands.main([*TRAIN, *words, "--result", str(tmp_path / "r.json")]) == code
     assert json.loads((tmp_path / "r.json").read_text())["promoted"] is decision.promoted
 
@@ -49,8 +51,8 @@ def test_a_champion_that_was_kept_is_a_failure_only_where_it_was_asked_to_be(
 def test_promote_and_adopt_have_both_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever may promote may be run by a program."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pipeline, "promote", lambda *_: outcome(KEPT))
-    monkeypatch.setattr(adoption, "adopt", lambda *_: outcome(KEPT))
+    monkeypatch.setattr(train, "promote", lambda *_: outcome(KEPT))
+    monkeypatch.setattr(adopt, "adopt", lambda *_: outcome(KEPT))
     asked = ["--fail_if_kept", "true", "--result", "r.json"]
     for command in (
         ["promote", "--name", "houses", "--version", "4"],
@@ -85,7 +87,7 @@ def test_yesterdays_file_does_not_speak_for_todays_failure(
     def fail(*_: object) -> Outcome:
         raise SearchFailed(tried=3, reason="no")
 
-    monkeypatch.setattr(pipeline, "train", fail)
+    monkeypatch.setattr(train, "train", fail)
     assert commands.main([*TRAIN, "--result", "r.json"]) == 2
     assert not Path("r.json").exists()
 
@@ -152,16 +154,18 @@ def test_a_promotion_that_is_not_wanted_cannot_fail() -> None:
 )
 def test_a_refusal_says_what_would_help(change: Change, policy: Policy, says: str) -> None:
     """Cut off with -9.7 % [-28 %, +8.4 %], the reader knew neither how many rows it takes nor of another policy."""
-    decision = gate.decide(policy, [], change=change, slices=[], champion_version="3")
+    decision = deciding.decide(policy, [], change=change, slices=[], champion_version="3")
     assert not decision.promoted
     assert decision.advice == says
 
 
 def test_a_model_that_is_hardly_better_than_the_mean_is_told_so() -> None:
     """More rows of the holdout would not help it."""
-    checks = [gate.beats_dummy(4.67e9, 4.67e9)]
+    checks = [deciding.beats_dummy(4.67e9, 4.67e9)]
     for change in (None, UNSURE):
-        decision = gate.decide(Policy(), checks, change=change, slices=[], name="wild", champion_version="3")
+        decision = deciding.decide(
+            Policy(), checks, change=change, slices=[], name="wild", champion_version="3"
+        )
         assert decision.advice.startswith("the columns say next to nothing of the target")
 
 
@@ -169,6 +173,6 @@ def test_the_margin_that_is_named_is_one_that_passes() -> None:
     """Advice that does not help is worse than none."""
     for high in (0.0, 0.004, 0.01, 0.0199, 0.02, 0.084, 0.19):
         change = replace(UNSURE, change=-0.01, high=high)
-        advice = gate.advice(Policy(), change)
+        advice = deciding.advice(Policy(), change)
         margin = float(advice.partition("margin=")[2].split()[0]) if "margin=" in advice else 0.01
-        assert gate.better(Policy("not-worse", margin), change).passed, advice
+        assert deciding.better(Policy("not-worse", margin), change).passed, advice

@@ -14,12 +14,13 @@ from scipy.optimize import nnls
 
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
-from data.tables import Table, describe
-from training import portfolio, search
-from training.candidates import Candidate, blend_weights
-from training.race import Budget
-from training.search import Choice, Told, choose
-from training.trials import FoldResult, Pool, Rows
+from data.tables.table import Table, describe
+from training.models import portfolio
+from training.search import choosing
+from training.search.candidates import Candidate, blend_weights
+from training.search.choosing import Choice, Told, choose
+from training.search.cross_validation import FoldResult, Pool, Rows
+from training.search.race import Budget
 
 Floats = NDArray[np.float64]
 
@@ -80,7 +81,7 @@ def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
 ) -> None:
     """The budget of a scorer is kept by the search, not found out by the server."""
     assert chosen(curved).best.family == "boosting"
-    monkeypatch.setattr(search, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(choosing, "MOST_BYTES", 20_000)
     refused: list[tuple[Candidate, Exception]] = []
     choice = chosen(curved, told=Told(refusal=lambda *words: refused.append(words)))
     assert choice.best.family in ("ridge", "mean")

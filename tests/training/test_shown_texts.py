@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.contract import read
+from data.checks.contract import read
 from data.errors import ContractError
 from tests.conftest import Workspace
 from tests.recorded import recorded
-from training.markdown import code, plain
-from training.tracking import without_formulas
+from training.pages.markdown import code, plain
+from training.records.tracking import without_formulas
 
 IMAGE = "![p](http://127.0.0.1:1/pixel.png)"
 

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.tables import Table, describe
+from data.tables.table import Table, describe
 from tests.training.test_search import chosen, rows_of
-from training import portfolio, race, trials
-from training.candidates import judged
 from training.errors import SearchFailed
-from training.models import build, fewer_bins
-from training.race import Budget
-from training.search import choose
-from training.trials import FoldResult, Pool, folds_of
+from training.models import portfolio
+from training.models.families import build, fewer_bins
+from training.search import cross_validation, race
+from training.search.candidates import judged
+from training.search.choosing import choose
+from training.search.cross_validation import FoldResult, Pool, folds_of
+from training.search.race import Budget
 
 
 def test_the_shortest_time_tries_a_ridge_and_a_boosting() -> None:
@@ -42,7 +43,7 @@ def test_what_the_sample_said_is_kept_where_the_best_does_not_finish_on_more_row
             hangs = spec["family"] == "boosting" and len(given.target) == 2_000
             yield FoldResult(result.fold, result.predicted, result.seconds, "cut" if hangs else "")
 
-    monkeypatch.setattr(trials, "folds_of", slow_on_all)
+    monkeypatch.setattr(cross_validation, "folds_of", slow_on_all)
     choice = chosen(rows, seconds=3.0, trials=2)
     assert choice.best.family == "boosting"
     on_all = build(choice.spec, rows.schema, seed=0).fit(rows.frame, rows.target)
@@ -61,7 +62,7 @@ def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeyp
         else:
             yield FoldResult(0, np.empty(0), 0.0, "Found array with 0 sample(s)")
 
-    monkeypatch.setattr(trials, "folds_of", failing)
+    monkeypatch.setattr(cross_validation, "folds_of", failing)
     with pytest.raises(SearchFailed, match=r"no model but the mean could be fitted.*0 sample"):
         choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=Budget(1.0, 4))
 

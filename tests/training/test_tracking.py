@@ -8,7 +8,7 @@ from threading import Barrier
 import mlflow
 
 from tests.conftest import Workspace
-from training.tracking import EXPERIMENT_KIND, _open_on_runs
+from training.records.tracking import EXPERIMENT_KIND, _open_on_runs
 
 
 def test_first_trainings_that_begin_at_once_all_get_their_run(tracking: Workspace) -> None:

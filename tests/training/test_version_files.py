@@ -15,10 +15,11 @@ import pytest
 from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.recorded import recorded
 from tests.registered import LINE, Store
-from training import flavor, registry, stock
 from training.__main__ import main
 from training.errors import NotLoadable, StockFailed, WrongFiles
-from training.loadable import KNOWN_CODE, SHIPPED_CODE, check_loadable
+from training.records import model_registry
+from training.versions import flavor, stock
+from training.versions.loadable import KNOWN_CODE, SHIPPED_CODE, check_loadable
 
 PROMOTE = ["promote", "--name", "line", "--version", "2", "--data", str(LINE), "--policy", "not-worse"]
 EVIL = "import pathlib; pathlib.Path({here!r}).touch()\ndef _load_pyfunc(path): raise RuntimeError\n"
@@ -107,8 +108,8 @@ def test_a_version_whose_files_were_changed_is_not_loaded(
     said = capsys.readouterr()
     assert not (tmp_path / "ran").exists()
     assert "version 2 has other files than it was registered with" in said.out + said.err
-    assert [version.number for version in registry.versions("line")] == ["1", "2"]
-    assert registry.champion("line").number == "1"
+    assert [version.number for version in model_registry.versions("line")] == ["1", "2"]
+    assert model_registry.champion("line").number == "1"
     assert code == 2, said
     if (attack, command) == (evil_loader, "promote"):
         cells = ("a loader of one's own in MLmodel and `code/`, in the artifact store; then `promote`",)
@@ -141,11 +142,11 @@ def test_tags_that_vouch_for_a_hostile_version_do_not_get_it_loaded(store: Store
     """Who writes tags too can vouch for any file."""
     evil_loader(store.artifacts("2"), tmp_path / "ran")
     store.tag("2", FILES_TAG, files_digest(store.artifacts("2")))
-    version = registry.version("line", "2")
+    version = model_registry.version("line", "2")
     with pytest.raises(NotLoadable, match="the loader 'evil_loader'"):
         version.pipeline()
     with pytest.raises(NotLoadable):
-        registry.version("line", "2").predict_with_stock_mlflow(pd.DataFrame({"x": [3.0]}))
+        model_registry.version("line", "2").predict_with_stock_mlflow(pd.DataFrame({"x": [3.0]}))
     assert not (tmp_path / "ran").exists()
     recorded(
         "security",
@@ -162,20 +163,20 @@ def test_what_python_and_mlflow_added_is_no_part_of_a_version(store: Store, tmp_
     cache = folder / "code" / "training" / "__pycache__"
     cache.mkdir()
     (cache / "transformers.cpython-311.pyc").write_bytes(b"planted")
-    version = registry.version("line", "2")
+    version = model_registry.version("line", "2")
     assert not list(version.folder.rglob("__pycache__"))
     assert version.pipeline().predict(pd.DataFrame({"x": [3.0]}))[0] == pytest.approx(11, abs=0.1)
 
 
 def test_what_was_compared_is_what_is_loaded(store: Store) -> None:
     """No second fetch between the check and the use: the store may change a moment later."""
-    version = registry.version("line", "2")
+    version = model_registry.version("line", "2")
     before = files_digest(version.folder)
     pickled(store.artifacts("2"), store.workspace.folder / "ran")
     assert files_digest(version.folder) == before == version.tags[FILES_TAG]
     assert version.pipeline().predict(pd.DataFrame({"x": [3.0]}))[0] == pytest.approx(11, abs=0.1)
     assert version.folder.stat().st_mode & 0o777 in (0o700, 0o755)
-    assert Path(registry._private_folder()).stat().st_mode & 0o777 == 0o700
+    assert Path(model_registry._private_folder()).stat().st_mode & 0o777 == 0o700
     assert store.workspace.folder not in version.folder.parents
 
 
@@ -189,10 +190,12 @@ def test_a_version_without_the_digest_is_not_loaded_until_somebody_vouches(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "has no tag slipway.files_digest" in said
-    assert registry.version("line", "2").predict(pd.DataFrame({"x": [3.0]}))[0] == pytest.approx(11, abs=0.1)
+    assert model_registry.version("line", "2").predict(pd.DataFrame({"x": [3.0]}))[0] == pytest.approx(
+        11, abs=0.1
+    )
     store.tag("2", FILES_TAG, said.split()[-1])
     assert main(words) == 0
-    new = registry.version("line", "3")
+    new = model_registry.version("line", "3")
     assert new.tags[FILES_TAG] == files_digest(new.folder)
 
 
@@ -203,13 +206,13 @@ def test_the_digest_is_what_sha256sum_says(store: Store) -> None:
     )
     command += " | xargs sha256sum | sha256sum"
     done = store.workspace.run("bash", "-c", f"cd {store.artifacts('1')} && {command}")
-    assert done.stdout.split()[0] == registry.version("line", "1").files
+    assert done.stdout.split()[0] == model_registry.version("line", "1").files
 
 
 def test_a_recalibrated_version_holds_the_same_model_to_the_byte(store: Store, tmp_path: Path) -> None:
     """Its files are copied: nothing is loaded, so nothing can be run, and stock MLflow loads it as before."""
     assert main(["recalibrate", "--name", "line", "--data", str(fresh(tmp_path))]) == 0
-    old, new = registry.version("line", "1"), registry.version("line", "3")
+    old, new = model_registry.version("line", "1"), model_registry.version("line", "3")
     assert (old.folder / "model.skops").read_bytes() == (new.folder / "model.skops").read_bytes()
     found = new.predict_with_stock_mlflow(pd.DataFrame({"x": [3.0]}))
     assert found[0] == pytest.approx(11, abs=0.1)
@@ -234,7 +237,7 @@ def test_a_proof_runs_in_a_process_that_knows_no_secret(
     for name in ("MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "DATABASE_URL", "MY_TOKEN"):
         monkeypatch.setenv(name, "s3cret")
     with pytest.raises(StockFailed) as told:
-        registry.version("line", "2").predict_with_stock_mlflow(pd.DataFrame({"x": [3.0]}))
+        model_registry.version("line", "2").predict_with_stock_mlflow(pd.DataFrame({"x": [3.0]}))
     said = str(told.value)
     assert "s3cret" not in said
     assert not [name for name in ("MLFLOW_TRACKING", "AWS", "PG", "DATABASE", "TOKEN") if name in said]
@@ -262,6 +265,6 @@ def test_odd_files_are_one_line(harm: str, store: Store) -> None:
     else:
         (folder / "notes.txt").write_text("")
     with pytest.raises(WrongFiles) as told:
-        _ = registry.version("line", "2").folder
+        _ = model_registry.version("line", "2").folder
     assert "\n" not in str(told.value)
     assert "root:" not in str(told.value)

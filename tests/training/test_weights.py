@@ -9,12 +9,12 @@ from scipy.special import stdtrit
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from data.splits import Split, SplitRule
-from data.tables import Table
-from training import comparison, coverage, intervals
-from training.candidates import blend_weights
-from training.evaluation import score
-from training.intervals import Residuals, quantile, table_of, worth
+from data.splits.splitting import Split, SplitRule
+from data.tables.table import Table
+from training.measuring import comparison, conformal, coverage
+from training.measuring.conformal import Residuals, quantile, table_of, worth
+from training.measuring.scores import score
+from training.search.candidates import blend_weights
 from training.weights import effective, relative
 
 RANDOM = np.random.default_rng(7)
@@ -248,7 +248,7 @@ def test_the_range_of_as_many_unweighted_rows_would_be_too_narrow() -> None:
 
 def test_calibrated_intervals_cover_the_weighted_rows() -> None:
     """With a scale model fitted by weight: noise that grows with x, and heavy rows where it is wild."""
-    from data.tables import describe
+    from data.tables.table import describe
 
     random = np.random.default_rng(0)
     x = random.uniform(0.0, 1.0, 12_000)
@@ -259,7 +259,7 @@ def test_calibrated_intervals_cover_the_weighted_rows() -> None:
     fit, rest = slice(0, 4_000), slice(4_000, None)
     blocks = random.integers(0, 2**63, 4_000).astype(np.uint64)
     given = Residuals(frame[fit], absolute[fit], blocks, None, "calibration", relative(weight[fit]))
-    found = intervals.calibrate(given, schema, seed=0)
+    found = conformal.calibrate(given, schema, seed=0)
     assert found is not None and found.scale is not None
     half = found.table.quantile_for(0.9) * found.scale.predict(frame[rest])
     inside = np.average(absolute[rest] <= half, weights=weight[rest])

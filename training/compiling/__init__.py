@@ -29,7 +29,7 @@ from training.compiling.errors import (
     UncompilableStep,
     UnreadableNetwork,
 )
-from training.compiling.networks import Network, load_network
+from training.compiling.keras.networks import Network, load_network
 from training.compiling.parity import measure_parity, pack_frame, require
 from training.compiling.verified import Verified, compile_verified, with_scale
 from training.compiling.writing import write_scorer

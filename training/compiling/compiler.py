@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from data.schema import Column, Schema
-from training.compiling import calendar, encoders, ensembles, kernels, linear, neural, preprocessing, trees
-from training.compiling.ensembles import Made, predicted
 from training.compiling.errors import UncompilableStep
+from training.compiling.estimators import ensembles, kernels, linear, neural, trees
+from training.compiling.estimators.ensembles import Made, predicted
 from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
 from training.compiling.graph import Graph, Tensor
-from training.compiling.networks import Network, adapted, compiled_network
+from training.compiling.keras.networks import Network, adapted, compiled_network
+from training.compiling.steps import calendar, encoders, preprocessing
 
 PIECES: dict[type, Any] = {
     **preprocessing.STEPS,

@@ -17,10 +17,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from data import missing
-from data.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
-from data.joined import is_joined
-from data.names import named
 from data.schema import Schema
+from data.sources.joined import is_joined
+from data.text.column_names import named
+from data.text.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
 from serving.errors import Malformed, TooLarge
 from serving.rows.budget import before_rows, need
 from serving.rows.costs import before_csv

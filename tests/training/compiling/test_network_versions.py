@@ -14,12 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
-from data.tables import Table
+from data.tables.table import Table
 from serving.scorer.document import Parity, read_document
 from tests.conftest import ROOT
 from tests.serving.conftest import serve
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, SPREAD, TARGET
-from training import flavor, registry
 from training.compiling import (
     NoTensorFlow,
     UnreadableNetwork,
@@ -27,7 +26,9 @@ from training.compiling import (
     load_network,
     write_scorer,
 )
-from training.trial import Trial
+from training.gate.trial import Trial
+from training.records import model_registry
+from training.versions import flavor
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,9 @@ def test_the_gate_holds_a_version_to_its_own_tolerance(version: Path, fitted: An
     options = {"schema": SCHEMA, "scorer_folder": version / "scorer", "input_example": FRAME.head(3)}
     with mlflow.start_run() as run:
         first = flavor.log_version(fitted, **options)
-        registered = registry.register("flights", first, run_id=run.info.run_id, tags={}, description="")
+        registered = model_registry.register(
+            "flights", first, run_id=run.info.run_id, tags={}, description=""
+        )
         again = flavor.log_version(registered.pipeline(), **options)
     assert first.digest == again.digest
     ours = registered.predict(FRAME)
@@ -145,7 +148,7 @@ def test_the_gate_holds_a_version_to_its_own_tolerance(version: Path, fitted: An
     assert [check.limit for check in checks[:2]] == ["at most 1e-05"] * 2
 
 
-def trial_of(registered: registry.Version, ours: np.ndarray) -> Trial:
+def trial_of(registered: model_registry.Version, ours: np.ndarray) -> Trial:
     """A trial on the flights without a champion."""
     count = len(FRAME)
     return Trial(
@@ -171,7 +174,7 @@ def test_a_network_is_adopted_as_any_other_model(fitted: Any, tracking: Any) -> 
     FRAME.assign(delay=TARGET).dropna().to_csv("rows.csv", index=False)
     words = ["--model", "flights.keras", "--data", "rows.csv", "--target", "delay", "--name", "network"]
     assert main(["adopt", *words]) == 0
-    champion = registry.champion("network")
+    champion = model_registry.champion("network")
     assert champion is not None
     expected = fitted.predict(FRAME.to_numpy(), verbose=0).ravel().astype(float)
     np.testing.assert_allclose(champion.predict(FRAME), expected, rtol=1e-5, atol=1e-5 * SPREAD)

@@ -21,8 +21,8 @@ from training.compiling import (
     compile_verified,
     pack_frame,
 )
-from training.compiling.activations import ACTIVATIONS
-from training.compiling.layers import PIECES
+from training.compiling.keras.activations import ACTIVATIONS
+from training.compiling.keras.layers import PIECES
 
 Build = Callable[[Any, dict[str, str]], list[Any]]
 

@@ -1,0 +1,1 @@
+"""How the texts of a column are read: as numbers, dates, durations, booleans or categories."""

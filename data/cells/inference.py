@@ -1,0 +1,111 @@
+"""Which reading the texts of a column have: what is certain for all of its cells, or what it may be.
+
+A column is looked at by its different texts and how often each stands there. Where every cell that is no
+gap fits one reading and no other, the column has it. `1,234` may be 1234 or 1.234: what decides is
+
+    the column     1,234,567 and 1,234.5 have thousands commas, 12,5 and 0,123 a decimal comma; with 1,430 and
+                   985 side by side commas part thousands, for decimals are padded (985,000) or cut (1,43);
+                   so they do in $1,234, for nobody who writes $ or £ has three digits behind a decimal comma
+    the file       one file has one decimal mark: that of its columns that leave no doubt, where they agree
+    the user       `read=`, `decimal=`
+
+and where nothing does, both readings are named. It reads no table: `data.tables` asks it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from data.cells.looks import GAPS, MEANT, NO_WISH, Look, Wish, best, likely
+from data.cells.number_cells import look_at_numbers
+from data.cells.readings import ORDERS, Reading
+
+LOOKED_AT = 2_000
+"""Cells of a column that say whether a closer look is worth while."""
+
+PAIRS: tuple[tuple[str, str], ...] = (
+    *(("yes", "no"), ("y", "n"), ("ja", "nein"), ("j", "n"), ("oui", "non"), ("sí", "no"), ("si", "no")),
+    *(("sì", "no"), ("sim", "não"), ("t", "f"), ("wahr", "falsch"), ("vrai", "faux"), ("true", "false")),
+)
+"""Words for true and false, in small letters."""
+
+
+def look(texts: Mapping[str, int], wish: Wish = NO_WISH) -> Look:
+    """Find what a column's texts, and how often each stands there, may be."""
+    gaps = tuple(text for text in texts if text in GAPS)
+    cells = {text: count for text, count in texts.items() if text not in GAPS}
+    if not cells or wish.form == "text":
+        return Look(cells=cells)
+    finders: dict[str, Callable[[], Look]] = {
+        "number": lambda: look_at_numbers(cells, gaps, wish),
+        "duration": lambda: _duration(cells),
+        "date": lambda: _dated(cells, wish),
+        "boolean": lambda: _boolean(cells, asked=bool(wish.form)),
+    }
+    wanted = [wish.form] if wish.form else list(finders)
+    found: list[Look] = []
+    for form in wanted:
+        found += [each for each in [finders[form]()] if each.readings]
+        if found and not found[-1].misfits:
+            break
+    whole = [each for each in found if not each.misfits]
+    chosen = (whole or found or [Look()])[0]
+    kept = chosen.gaps if chosen.readings and chosen.readings[0].form == "number" else gaps
+    return replace(chosen, cells=cells, gaps=kept if chosen.readings else ())
+
+
+def is_worth_a_look(texts: Iterable[str]) -> bool:
+    """Return whether enough of some cells have digits, or are a word for yes or no, to be anything but text."""
+    cells = [text for text in texts if text not in GAPS]
+    words = {word for pair in PAIRS for word in pair}
+    hopeful = sum(
+        1 for text in cells if (any(map(str.isdigit, text)) and len(text) < 60) or text.casefold() in words
+    )
+    return hopeful >= (2 * MEANT - 1) * len(cells)
+
+
+def _dated(cells: Mapping[str, int], wish: Wish) -> Look:
+    orders = [wish.order] if wish.order else list(ORDERS)
+    good = likely(cells, [best(cells, [Reading("date", order=order)]) for order in orders])
+    good = [fit for fit in good if fit.fitting == good[0].fitting]
+    if not good or (good[0].reading.order == "ym" and not wish.order and _are_seasons(cells)):
+        return Look()
+    first, *others = good
+    for fit in others:
+        if any(fit.reading.plain(text) != first.reading.plain(text) for text in cells):
+            return Look((first.reading, fit.reading), misfits=first.misfits)
+    return Look((first.reading,), misfits=first.misfits)
+
+
+def _are_seasons(cells: Iterable[str]) -> bool:
+    """Return whether each text is a year and the one after it, as 2009-10 is."""
+    return all(
+        int(text[5:7]) == (int(text[:4]) + 1) % 100 for text in cells if re.fullmatch(r"\d{4}.\d{2}", text)
+    )
+
+
+def _duration(cells: Mapping[str, int]) -> Look:
+    """Two of days, hours, minutes and seconds stand in the column: one alone is a unit beside a number."""
+    letters = {letter.lower() for text in cells for letter in re.findall(r"\d ?([dhmsDHMS])", text)}
+    if len(letters) < 2:
+        return Look()
+    good = likely(cells, [best(cells, [Reading("duration", unit=unit) for unit in ("minutes", "seconds")])])
+    return Look((good[0].reading,), misfits=good[0].misfits) if good else Look()
+
+
+def _boolean(cells: Iterable[str], *, asked: bool) -> Look:
+    """Both words of a pair, and nothing else; one of them is enough where the user says so."""
+    folded = {text.casefold() for text in cells}
+    pairs = [pair for pair in PAIRS if folded == set(pair) or (asked and folded <= set(pair))]
+    return Look(tuple(Reading("boolean", true=yes, false=no) for yes, no in pairs[:1]))
+
+
+def word_of(reading: Reading, other: Reading) -> str:
+    """Return what to write after `read=column:` for one of two readings."""
+    if reading.form == "date":
+        return f"date-{reading.order}"
+    if reading.thousands in (",", ".") and other.thousands not in (",", "."):
+        return "thousands"
+    return "decimal-comma" if reading.decimal == "," else "decimal-point"

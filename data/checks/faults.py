@@ -1,0 +1,295 @@
+"""Everything that looks wrong with a table's columns, all of it at once.
+
+A fault says where (column, row numbers), what was found and what to do. It is a suspicion about how the
+table was written: none of these stops a training by itself, since a column of text stays usable as
+text; `strict` makes them errors. Whether a column knows the answer is for `data.checks.leakage`, and whether
+it keeps what a user promised for `data.checks.contract`.
+
+Texts are looked at value by value, not row by row, so that a million rows of twenty airports cost
+twenty looks. A share decides what a column was meant to be: where half of its texts or more are numbers,
+or dates, the others are strays. Codes of which only half are digits are taken for such a column, too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.figures import number
+from data.schema import DATE_PATTERN
+from data.tables.table import Table
+
+MEANT = 0.5
+"""Share of a column's texts that must be numbers, or dates, for the others to be strays."""
+
+MOSTLY_MISSING = 0.5
+SHOWN_ROWS = 5
+MANY_LINE_BREAKS = 100
+"""In one text; a review or an address has fewer."""
+
+PLAIN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+MARKED = re.compile(
+    r"\s*[+-]?\s*([€$£¥₹]|EUR|USD|GBP|CHF)?\s*[+-]?"
+    r"(\d{1,3}([,.'’ \u00a0\u202f]\d{3})+([.,]\d+)?|\d+([.,]\d+)?)\s*([€$£¥₹%]|EUR|USD|GBP|CHF)?\s*",
+    re.IGNORECASE,
+)
+DATES = {
+    "2024-01-31": re.compile(r"\d{4}-\d{2}-\d{2}([T ].*)?"),
+    "2024/01/31": re.compile(r"\d{4}/\d{1,2}/\d{1,2}( .*)?"),
+    "31/01/2024": re.compile(r"\d{1,2}/\d{1,2}/\d{2,4}( .*)?"),
+    "31.01.2024": re.compile(r"\d{1,2}\.(0?[1-9]|1\d|2\d|3[01])\.\d{2,4}( .*)?"),
+    "31-01-2024": re.compile(r"\d{1,2}-\d{1,2}-\d{4}( .*)?"),
+    "31 Jan 2024": re.compile(r"\d{1,2}[ -][A-Za-z]{3,9}\.?[ -]\d{2,4}( .*)?"),
+    "Jan 31, 2024": re.compile(r"[A-Za-z]{3,9}\.? \d{1,2},? \d{4}( .*)?"),
+}
+GARBLED = re.compile(r"\ufffd|[\x00-\x08\x0b\x0c\x0e-\x1f]|[ÃÂ][\u0080-\u00bf]|â(€|\u0080)")
+"""A replacement character, a control character, or UTF-8 that was read as Latin-1 or CP-1252."""
+
+MISSING_WORDS = frozenset(
+    {"", "-", "--", "?", ".", "n/a", "na", "nan", "none", "null", "nil", "missing", "#n/a"}
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that looks wrong.
+
+    Attributes
+    ----------
+    column : str
+        Where.
+    found : str
+        What stands there.
+    repair : str
+        What to do.
+    rows : tuple of int
+        The first rows concerned, from 1 without the header; empty where the whole column is.
+    count : int
+        How many rows are.
+    """
+
+    column: str
+    found: str
+    repair: str
+    rows: tuple[int, ...] = ()
+    count: int = 0
+
+    def __str__(self) -> str:
+        """Say where, what and the repair in one line."""
+        return f"column {self.column!r}{_place(self.rows, self.count)}: {self.found}: {self.repair}"
+
+
+def at(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
+    """Return the first rows of a mask as people count them, and how many there are."""
+    rows = np.flatnonzero(mask) + 1
+    return tuple(rows[:SHOWN_ROWS].tolist()), len(rows)
+
+
+def _place(rows: Sequence[int], count: int) -> str:
+    if not rows:
+        return ""
+    more = f" and {count - len(rows):,} more" if count > len(rows) else ""
+    return f", row{'s' if count > 1 else ''} {', '.join(map(str, rows))}{more}"
+
+
+def faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
+    """Return what looks wrong, column by column in the table's order.
+
+    Parameters
+    ----------
+    table : Table
+        All rows, as loaded.
+    ignored : sequence of str
+        Columns that are not used.
+    """
+    found: list[Fault] = []
+    names = [name for name in table.names if name not in set(ignored)]
+    for name in table.names:
+        found += _swallowed(table, name)  # rows are lost in a column that is not used, too
+        found += _of_column(table, name) if name in names else ()
+    return found + list(_duplicates(table, names))
+
+
+def _swallowed(table: Table, name: str) -> Iterator[Fault]:
+    """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
+    if table.kinds[name] != "category":
+        return
+    breaks = table.frame[name].map(lambda text: 0 if text is None else text.count("\n") + text.count("\r"))
+    rows = breaks.to_numpy() >= MANY_LINE_BREAKS
+    if rows.any():
+        yield Fault(
+            name,
+            f"a text has {int(breaks.max()):,} line breaks, as if a stray quote had made one cell of many rows",
+            "look there for a quote that should be written twice",
+            *at(rows),
+        )
+
+
+def _of_column(table: Table, name: str) -> Iterator[Fault]:
+    values, kind = table.frame[name], table.kinds[name]
+    if GARBLED.search(name):
+        yield Fault(name, "its name is garbled", "save the table as UTF-8 and load it again")
+    if kind is None:
+        return
+    missing = values.isna().to_numpy()
+    if missing.mean() > MOSTLY_MISSING:
+        yield Fault(
+            name,
+            f"{missing.mean():.0%} of the rows are missing",
+            "exclude it, unless a missing value means something",
+        )
+    codes, uniques = pd.factorize(values)
+    if len(uniques) == 1 and not missing.any():
+        value = uniques[0] if kind in ("category", "datetime") else number(uniques[0], 6)
+        yield Fault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
+    elif kind == "number" and counts_rows(table.numbers(name)):
+        yield Fault(name, "counts the rows", "exclude it: a row's number is not known when you predict")
+    elif kind == "category":
+        texts = _Texts(name, codes, [str(text) for text in uniques])
+        yield from texts.garbled()
+        yield from texts.dates() or texts.numbers() or texts.spellings()
+
+
+def counts_rows(values: NDArray[np.float64]) -> bool:
+    """Return whether whole numbers go up or down by one from row to row."""
+    return (
+        len(values) > 2
+        and bool((np.abs(np.diff(values)) == 1.0).all())
+        and len(np.unique(values)) == len(values)
+    )
+
+
+def _duplicates(table: Table, names: Sequence[str]) -> Iterator[Fault]:
+    seen: dict[int, str] = {}
+    for name in names:
+        if table.kinds[name] is None:
+            continue
+        digest = hash(pd.util.hash_pandas_object(table.frame[name], index=False).to_numpy().tobytes())
+        first = seen.setdefault(digest, name)
+        if first != name and table.frame[name].equals(table.frame[first]):
+            yield Fault(name, f"is the same as {first!r} in every row", "exclude one of them")
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The distinct texts of one column, and which rows have which (-1 where missing)."""
+
+    name: str
+    codes: NDArray[np.intp]
+    texts: list[str]
+
+    def matching(self, test: Callable[[str], object]) -> NDArray[np.bool_]:
+        """Return which rows have a text that passes, shape (n_rows,)."""
+        passed = np.array([bool(test(text)) for text in self.texts] + [False])
+        return passed[self.codes]
+
+    def example(self, rows: NDArray[np.bool_]) -> str:
+        """Return the text of the first of the rows, quoted and no longer than a line takes."""
+        return repr(self.texts[self.codes[int(rows.argmax())]][:40])
+
+    def garbled(self) -> Iterator[Fault]:
+        """Yield texts that were read in another encoding than they were written in."""
+        rows = self.matching(GARBLED.search)
+        if rows.any():
+            yield Fault(
+                self.name,
+                f"{self.example(rows)} is garbled",
+                "save the table as UTF-8 and load it again",
+                *at(rows),
+            )
+
+    def dates(self) -> list[Fault]:
+        """Return what keeps dates from being read as dates."""
+        forms = {form: self.matching(pattern.fullmatch) for form, pattern in DATES.items()}
+        forms = {form: rows for form, rows in forms.items() if rows.any()}
+        known = self.codes >= 0
+        dated = np.logical_or.reduce([*forms.values(), np.zeros(len(self.codes), dtype=bool)])
+        if not forms or dated.sum() < MEANT * known.sum():
+            return []
+        usual = max(forms, key=lambda form: int(forms[form].sum()))
+        repair = "write every date as 2024-01-31 or 2024-01-31T08:15:00"
+        found = []
+        if usual != "2024-01-31":
+            found.append(
+                Fault(self.name, f"dates such as {self.example(forms[usual])} are taken as text", repair)
+            )
+        strays = dated & ~forms[usual]
+        if strays.any():
+            others = ", ".join(form for form in forms if form != usual)
+            found.append(
+                Fault(self.name, f"most dates are like {usual}, these like {others}", repair, *at(strays))
+            )
+        words = known & ~dated
+        if words.any():
+            found.append(
+                Fault(self.name, f"{self.example(words)} among dates", _repair(self, words), *at(words))
+            )
+        wrong = known & ~self.matching(_is_date)
+        if not found and wrong.any():
+            found.append(Fault(self.name, f"{self.example(wrong)} is no date", repair, *at(wrong)))
+        return found
+
+    def numbers(self) -> list[Fault]:
+        """Return what keeps numbers from being read as numbers."""
+        plain, marked = self.matching(PLAIN.fullmatch), self.matching(MARKED.fullmatch)
+        known, written = self.codes >= 0, plain | marked
+        if not written.any() or written.sum() < MEANT * known.sum() or (plain & known).sum() == known.sum():
+            return []  # all plain: digits that stay text, such as postal codes
+        found = []
+        only_marked = marked & ~plain
+        if only_marked.any():
+            found.append(
+                Fault(
+                    self.name,
+                    f"numbers have currency, percent or thousands marks, such as {self.example(only_marked)}",
+                    "write digits and a point, as in 1234.5",
+                    *at(only_marked),
+                )
+            )
+        words = known & ~written
+        if words.any():
+            found.append(
+                Fault(self.name, f"{self.example(words)} among numbers", _repair(self, words), *at(words))
+            )
+        return found
+
+    def spellings(self) -> list[Fault]:
+        """Return categories that differ in blanks or capitals only."""
+        by_word: dict[str, list[str]] = {}
+        for text in self.texts:
+            by_word.setdefault(" ".join(text.split()).casefold(), []).append(text)
+        double = [spelt for spelt in by_word.values() if len(spelt) > 1]
+        if not double:
+            return []
+        others = {text for spelt in double for text in spelt[1:]}
+        shown = " and ".join(repr(text[:40]) for text in double[0][:3])
+        rows = self.matching(others.__contains__)
+        return [
+            Fault(
+                self.name, f"{shown} are taken for different categories", "write each in one way", *at(rows)
+            )
+        ]
+
+
+def _is_date(text: str) -> bool:
+    """Return whether a text is a date that `data.tables` reads as one, and that exists."""
+    if not re.match(DATE_PATTERN, text.strip()):
+        return False
+    try:
+        datetime.fromisoformat(text.strip())
+    except ValueError:
+        return False
+    return True
+
+
+def _repair(texts: _Texts, strays: NDArray[np.bool_]) -> str:
+    words = {texts.texts[code].strip().casefold() for code in np.unique(texts.codes[strays])}
+    return (
+        "leave missing values empty" if words <= MISSING_WORDS else "mend or leave it empty; now all are text"
+    )

@@ -1,0 +1,251 @@
+"""Whether a table can be learned from, and which of its columns.
+
+Stops at what makes training impossible; leaves out columns that carry nothing and says so.
+It does not know models. Rows are numbered from 1, without the header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.cells import column_readings
+from data.errors import (
+    FaultsFound,
+    MissingColumn,
+    NoFeatures,
+    TableError,
+    TooFewRows,
+    UnusableColumn,
+    UnusableTarget,
+)
+from data.figures import number
+from data.splits.weighting import counted, faults_of_weight
+from data.tables.table import Table
+from data.text.column_names import why_no_feature
+
+FEWEST_ROWS = 50
+LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
+"""Of a target: below, onnxruntime takes its constants for zero; above, squares are infinite."""
+
+IDENTIFIER_SHARE = 0.5
+"""A text column with more distinct values than this share of its rows names rows; it does not describe them."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What training may use.
+
+    Attributes
+    ----------
+    table : Table
+        The rows that have a target.
+    features : tuple of str
+        The columns to predict from, in the table's order.
+    rows_without_target : int
+        How many rows were left out.
+    warnings : tuple of str
+        One sentence for each column that was left out, and why.
+    weight : str
+        The column that says how much each row counts, "" where all count the same.
+    """
+
+    table: Table
+    features: tuple[str, ...]
+    rows_without_target: int = 0
+    warnings: tuple[str, ...] = field(default=())
+    weight: str = ""
+
+    @cached_property
+    def counted(self) -> NDArray[np.bool_]:
+        """Which rows count: those of a weight above 0, bool of shape (n_rows,)."""
+        return counted(self.table, self.weight)
+
+
+def check_table(
+    table: Table,
+    *,
+    target: str,
+    exclude: Sequence[str] = (),
+    reserved: Mapping[str, Iterable[str]] | None = None,
+    mentioned: Mapping[str, Iterable[str]] | None = None,
+    weight: str = "",
+) -> Checked:
+    """Return the rows and columns to learn from.
+
+    Parameters
+    ----------
+    table : Table
+        All rows, as loaded.
+    target : str
+        The column to predict.
+    exclude : sequence of str
+        Columns that the user does not want as features.
+    reserved : mapping of str to columns
+        Columns that have another role ("time split", ...), by role; they must exist, and are no features.
+    mentioned : mapping of str to columns
+        Columns that must exist, by role.
+    weight : str
+        The column that says how much each row counts; it is no feature.
+
+    Raises
+    ------
+    MissingColumn, UnusableTarget, UnusableWeight, TooFewRows, UnusableColumn, NoFeatures
+        The only one of these that holds.
+    FaultsFound
+        All of them, where there are more.
+    """
+    reserved = {**(reserved or {}), **({"weight": [weight]} if weight else {})}
+    roles = {"target": [target], "excluded": exclude, **reserved, **(mentioned or {})}
+    named = [(role, column) for role, columns in roles.items() for column in columns]
+    taken = {target, *exclude, *(column for columns in reserved.values() for column in columns)}
+    candidates = [name for name in table.names if name not in taken]
+    others = [column for columns in reserved.values() for column in columns]
+    _raise_all(
+        table.where,
+        [
+            *(table.doubts[name] for name in (target, *others, *candidates) if name in table.doubts),
+            *(
+                MissingColumn(where=table.where, role=role, column=column, columns=table.names)
+                for role, column in named
+                if column not in table.frame
+            ),
+            *(
+                _faults_of_target(table, target)
+                if target in table.frame and target not in table.doubts
+                else ()
+            ),
+            *(
+                faults_of_weight(table, weight, target)
+                if {weight, target} <= {*table.names} - {*table.doubts}
+                else ()
+            ),
+            *_infinite(table, candidates),
+        ],
+    )
+    labelled = table.take(~np.isnan(table.numbers(target)))
+    if weight:
+        _raise_all(table.where, list(_faults_of_counted(labelled, target, weight)))
+    features, warnings = _useful(labelled, candidates)
+    if not features:
+        raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
+    warnings = [*table.noticed, *warnings]
+    return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings), weight)
+
+
+def _raise_all(where: str, errors: Sequence[TableError]) -> None:
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise FaultsFound(where=where, faults=errors)
+
+
+def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
+    kind = table.kinds[target]
+    if kind is None:
+        yield UnusableTarget(target=target, found="is missing in every row", repair="pass rows with outcomes")
+        return
+    if kind != "number":
+        found = _strange_target(table, target, kind)
+        yield UnusableTarget(
+            target=target, found=found, repair=column_readings.way_out(target, table.frame[target])
+        )
+        return
+    yield from _infinite(table, [target])
+    values = table.numbers(target)
+    values = values[~np.isnan(values)]
+    if len(values) < FEWEST_ROWS:
+        yield TooFewRows(where=table.where, rows=len(values), needed=FEWEST_ROWS)
+    yield from _constant(values, target)
+
+
+def _faults_of_counted(labelled: Table, target: str, weight: str) -> Iterator[TableError]:
+    """Yield what keeps the rows of a weight above 0 from being learned from."""
+    values = labelled.numbers(target)[counted(labelled, weight)]
+    if len(values) < FEWEST_ROWS:
+        what = f"a target and a {weight} above 0"
+        yield TooFewRows(where=labelled.where, rows=len(values), needed=FEWEST_ROWS, what=what)
+    yield from _constant(values, target)
+
+
+def _constant(values: NDArray[np.float64], target: str) -> Iterator[TableError]:
+    if (values == values[0]).all():
+        yield UnusableTarget(
+            target=target,
+            found=f"is {number(values[0], 6)} in all {len(values)} rows",
+            repair="a constant needs no model; name another column",
+        )
+    elif np.isfinite(values).all() and not LEAST_RANGE <= (width := float(np.ptp(values))) <= MOST_RANGE:
+        yield UnusableTarget(
+            target=target,
+            found=f"spans {number(width)} from its least to its largest value",
+            repair="write it in another unit, so that it spans about 1",
+        )
+
+
+def _strange_target(table: Table, target: str, kind: str) -> str:
+    """Say what stands there instead: the first text that is no number, where only some are none."""
+    for row, value in enumerate(table.frame[target], start=1):
+        if isinstance(value, str) and not _is_number(value):
+            return f"is not numeric: row {row} is {value[:40]!r}"
+    return f"is not numeric: it holds {kind} values"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _useful(table: Table, candidates: Sequence[str]) -> tuple[list[str], list[str]]:
+    features, warnings = [], []
+    for name in candidates:
+        reason = _reason_to_leave_out(table, name)
+        if reason:
+            warnings.append(f"column {name!r} is left out: {reason}")
+        else:
+            features.append(name)
+    return features, warnings
+
+
+def names_rows(distinct: int, rows: int) -> bool:
+    """Return whether so many different texts name rows rather than describe them."""
+    return distinct > max(IDENTIFIER_SHARE * rows, 20)
+
+
+def _reason_to_leave_out(table: Table, name: str) -> str | None:
+    values = table.frame[name]
+    if table.kinds[name] is None or values.isna().all():
+        return "every value is missing"
+    numbers = table.numbers(name) if table.kinds[name] in ("number", "boolean") else None
+    if reason := why_no_feature(name, numbers):
+        return reason
+    if numbers is not None:
+        return None
+    distinct = values.nunique()
+    if table.kinds[name] == "category" and names_rows(distinct, len(values)):
+        return f"{distinct} different texts in {len(values)} rows name rows rather than describe them"
+    return None
+
+
+def _infinite(table: Table, columns: Iterable[str]) -> Iterator[UnusableColumn]:
+    for name in columns:
+        if table.kinds[name] != "number":
+            continue
+        values = table.numbers(name)
+        infinite = np.isinf(values)
+        if infinite.any():
+            row = int(infinite.argmax())
+            others = int(infinite.sum()) - 1
+            yield UnusableColumn(
+                column=name,
+                row=row + 1,
+                found=f"is {values[row]}" + (f", and {others:,} more rows are infinite" if others else ""),
+                repair="write a finite number, or leave it empty",
+            )

@@ -1,0 +1,107 @@
+"""Where rows come from: files, folders, globs and databases, as Arrow tables.
+
+Which reader takes an address, and nothing of how it reads: delimited text is for `data.sources.text_files`, JSON for
+`data.sources.json_rows`, Parquet and Feather for `data.sources.typed_files`, a query for `data.sources.databases`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from data.errors import EmptySource, UnreadableSource
+from data.redaction import redact_address
+from data.sources import packed, spreadsheets
+from data.sources.databases import open_database
+from data.sources.globs import base_of, matching, partitions
+from data.sources.json_rows import open_json
+from data.sources.source import Layout, Source
+from data.sources.text_files import open_texts
+from data.sources.typed_files import open_typed
+
+__all__ = ["Layout", "Source", "open_source"]
+
+FORMATS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".psv": "csv",
+    ".txt": "csv",
+    ".data": "csv",
+    ".dat": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".feather": "feather",
+    ".arrow": "feather",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+    **dict.fromkeys(spreadsheets.ENDINGS, "csv"),
+}
+ELSEWHERE = {
+    "http": "curl -L -O {}",
+    "https": "curl -L -O {}",
+    "ftp": "curl -O {}",
+    "s3": "aws s3 cp {} .",
+    "gs": "gcloud storage cp {} .",
+    "az": "azcopy copy {} .",
+    "abfs": "azcopy copy {} .",
+    "abfss": "azcopy copy {} .",
+    "hdfs": "hdfs dfs -get {}",
+}
+"""Places of files that are not read from here, and what fetches a file from there."""
+
+
+def open_source(where: str, *, query: str = "", layout: Layout | None = None) -> Source:
+    """Open a path, glob, folder or SQLAlchemy URL.
+
+    Parameters
+    ----------
+    layout : Layout
+        What the user says of how text files are laid out.
+
+    Raises
+    ------
+    SourceNotFound, EmptySource, UnreadableSource, DuplicateColumns
+        With what was looked for and where.
+    """
+    if where.startswith("file://") or "://" not in where:
+        return _open_files(where.removeprefix("file://"), layout or Layout())
+    scheme = where.split("://", maxsplit=1)[0].lower()
+    if scheme in ELSEWHERE:
+        shown = redact_address(where)
+        raise UnreadableSource(
+            where=shown,
+            reason=f"files are not read from {scheme}://",
+            repair=f"fetch it first with `{ELSEWHERE[scheme].format(shown)}`, and pass the file",
+        )
+    return open_database(where, query)
+
+
+def _open_files(where: str, layout: Layout) -> Source:
+    path, sheet = (where, "") if Path(where).exists() else spreadsheets.split_sheet(where)
+    paths = matching(path)
+    if all(Path(path).stat().st_size == 0 for path in paths):
+        raise EmptySource(where=where)
+    kind, base = _format_of(where, paths), base_of(path)
+    if kind not in ("csv", "json"):
+        return open_typed(where, paths, kind, base)
+    said: Sequence[Mapping[str, pa.Scalar]] = partitions(paths, base)
+    if kind == "json":
+        return open_json(where, paths, layout, said)
+    return open_texts(where, paths, layout, said, sheet=sheet)
+
+
+def _format_of(where: str, paths: list[str]) -> str:
+    names = [packed.plain_name(path) for path in paths]
+    kinds = {FORMATS.get(Path(name).suffix.lower()) for name in names}
+    if len(kinds) != 1 or None in kinds:
+        endings = ", ".join(sorted({Path(name).suffix or "none" for name in names}))
+        raise UnreadableSource(
+            where=where,
+            reason=f"its ending ({endings}) does not name one format",
+            repair=f"use one of {' '.join(FORMATS)}",
+        )
+    return str(kinds.pop())

@@ -1,0 +1,1 @@
+"""A table whose columns have kinds, and its content as a fingerprint."""

@@ -1,0 +1,183 @@
+"""What each word of a command line may be: text in, a checked value out, or argparse's own error.
+
+Each sentence of an error says what was found and what it must be; argparse puts the parameter's name before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from data.cells.looks import WISHES
+from data.errors import nearest
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
+
+MOST_MARGIN = 0.2
+"""How much worse a challenger may be at most."""
+
+T = TypeVar("T")
+
+
+def optional(check: Callable[[str], T]) -> Callable[[str], T | str]:
+    """Let the empty text through: MLflow passes it for a parameter left at its default."""
+    return lambda word: check(word) if word else ""
+
+
+def text(what: str) -> Callable[[str], str]:
+    """Accept any text but an empty one."""
+
+    def check(word: str) -> str:
+        if not word.strip():
+            raise argparse.ArgumentTypeError(f"is empty, must be {what}")
+        return word
+
+    return check
+
+
+def model_name(word: str) -> str:
+    """Accept a registered model's name that is safe in a path and a URL."""
+    if not NAME_PATTERN.fullmatch(word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be up to 100 letters, digits, '_', '-' or '.'")
+    return word
+
+
+def version_number(word: str) -> str:
+    """Accept a version's number."""
+    if not re.fullmatch(r"[1-9]\d{0,8}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a version's number, such as 3")
+    return word
+
+
+def moment(word: str) -> datetime:
+    """Accept a date or a time in ISO 8601; UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a moment, such as 2026-11-01T12:00") from None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def columns(word: str) -> tuple[str, ...]:
+    """Split at commas; a name that holds one, or a line break, is quoted as in CSV."""
+    try:
+        names = next(csv.reader([word], skipinitialspace=True), [])
+    except csv.Error:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} has a line break: put the name in double quotes"
+        ) from None
+    return tuple(name for name in names if name.strip())
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write what `columns` reads back: names are quoted where one needs it."""
+    line = io.StringIO()
+    odd = any(name != name.strip() or not name.isprintable() for name in names)
+    writer = csv.writer(line, lineterminator="", quoting=csv.QUOTE_ALL if odd else csv.QUOTE_MINIMAL)
+    writer.writerow(names)
+    return line.getvalue()
+
+
+def share(word: str) -> float:
+    """Accept a share of the rows that leaves enough to learn from."""
+    return _number(word, lambda value: 0.01 <= value <= 0.5, "a share between 0.01 and 0.5, such as 0.15")
+
+
+def margin(word: str) -> float:
+    """Accept how much worse a challenger may be."""
+    return _number(
+        word, lambda value: 0.0 < value <= MOST_MARGIN, "a share above 0 and up to 0.2, such as 0.01"
+    )
+
+
+def yes_or_no(word: str) -> bool:
+    """Accept true or false."""
+    return one_of(("true", "false"))(word) == "true"
+
+
+def whole_number(word: str) -> int:
+    """Accept a seed."""
+    if not re.fullmatch(r"\d{1,9}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 0 to 999999999")
+    return int(word)
+
+
+def one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """Accept one of a few words; name the nearest otherwise."""
+
+    def check(word: str) -> str:
+        if word not in choices:
+            near = nearest(word, choices)
+            hint = f", did you mean {near!r}?" if near else ""
+            raise argparse.ArgumentTypeError(f"{word!r} must be one of {', '.join(choices)}{hint}")
+        return word
+
+    return check
+
+
+def units(word: str) -> tuple[tuple[str, str], ...]:
+    """Read `column=unit` pairs."""
+    pairs = [pair.rpartition("=") for pair in columns(word)]
+    for column, equals, unit in pairs:
+        if not (column and equals and unit):
+            raise argparse.ArgumentTypeError(f"{word!r} must be column=unit pairs, such as price=EUR,area=m²")
+    return tuple((column, unit.strip()) for column, _, unit in pairs)
+
+
+def readings(word: str) -> tuple[tuple[str, str], ...]:
+    """Read `column:word` pairs, where a word says how the column's texts are read."""
+    pairs = [pair.rpartition(":") for pair in columns(word)]
+    for column, colon, said in pairs:
+        if not (column and colon and said):
+            raise argparse.ArgumentTypeError(f"{word!r} must be column:word pairs, such as price:currency")
+        for each in said.split("+"):
+            one_of(tuple(WISHES))(each)
+    return tuple((column.strip(), said) for column, _, said in pairs)
+
+
+def decimal(word: str) -> str:
+    """Accept a decimal mark, as itself or as a word."""
+    marks = {",": ",", "comma": ",", ".": ".", "point": "."}
+    return marks[one_of(tuple(marks))(word)]
+
+
+def directions(word: str) -> tuple[tuple[str, int], ...]:
+    """Read `column=+` and `column=-` pairs."""
+    pairs = units(word)
+    if not {sign for _, sign in pairs} <= {"+", "-"}:
+        raise argparse.ArgumentTypeError(
+            f"{word!r} must be column=+ or column=- pairs, such as price=+,age=-"
+        )
+    return tuple((column, 1 if sign == "+" else -1) for column, sign in pairs)
+
+
+def budget(word: str) -> float | None:
+    """Accept seconds, or `auto` for what the number of rows asks for: None."""
+    return None if word in ("", "auto") else _number(word, _is_budget, "seconds from 1 to 86400, or auto")
+
+
+def _is_budget(value: float) -> bool:
+    return 1.0 <= value <= 86_400.0
+
+
+def _number(word: str, fits: Callable[[float], bool], rule: str) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = math.nan  # fits nowhere
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{word!r} must be {rule}")
+    return value
+
+
+def positive(word: str) -> int:
+    """Accept a count of at least one."""
+    if not re.fullmatch(r"[1-9]\d{0,5}", word):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a whole number from 1 to 999999")
+    return int(word)

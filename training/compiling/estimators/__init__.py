@@ -1,0 +1,1 @@
+"""Estimators as pieces of the graph."""

@@ -1,0 +1,1 @@
+"""Dense Keras networks as pieces of the graph."""

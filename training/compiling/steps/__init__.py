@@ -1,0 +1,1 @@
+"""Preprocessing steps as pieces of the graph."""

@@ -1,0 +1,1 @@
+"""Whether a version takes the champion's place, and on what evidence."""

@@ -1,0 +1,1 @@
+"""The courses of events: one module for each entry point."""

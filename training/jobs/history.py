@@ -1,0 +1,135 @@
+"""The ledger for people: a table, the champion at a moment, and what does not add up. Nothing is printed here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from rich.table import Table
+from rich.text import Text
+
+from serving.registry import promotions
+from training.errors import TrainingError
+from training.records import model_registry
+from training.records.ledger import History
+
+MOST_AHEAD = timedelta(minutes=5)
+"""How far a writer's clock may be ahead of this one."""
+
+
+def table_of(history: History) -> Table:
+    """Return the ledger as a table, oldest entry first."""
+    table = Table("#", "when (UTC)", "what", "version", "who", "why", title=f"the ledger of {history.name}")
+    for entry in history.entries:
+        arrow = "->" if entry.moves else "kept against"
+        cells = (
+            str(entry.sequence),
+            _minute(entry.when),
+            entry.kind,
+            f"{entry.from_version or 'none'} {arrow} {entry.to_version}",
+            f"{entry.user}@{entry.host}",
+            entry.reason,
+        )
+        table.add_row(*map(Text, cells))  # Text: a reason may hold what rich takes for markup
+    return table
+
+
+def champion_at(history: History, moment: datetime) -> str:
+    """Return one sentence: which version was champion at a moment."""
+    when = f"at {_minute(moment.isoformat())} UTC"
+    before = [
+        entry for entry, at in zip(history.entries, true_times(history.entries), strict=True) if at <= moment
+    ]
+    if not history.entries:
+        return f"{history.name} has no ledger: nobody can say who was champion {when}"
+    if not before:
+        first = history.entries[0]
+        start = f"before the ledger's first entry of {_minute(first.when)} UTC"
+        return f"{_was(first.from_version)} champion of {history.name} {when}, {start}"
+    last = next((entry for entry in reversed(before) if entry.moves), before[-1])
+    return (
+        f"{_was(before[-1].champion)} champion of {history.name} {when} (entry {last.sequence}: {last.kind})"
+    )
+
+
+def notes(history: History) -> list[str]:
+    """Return what a reader should know: moves by others that the ledger has taken in, and clocks that were wrong."""
+    found = [
+        f"between entries {before.sequence} and {after.sequence} somebody else moved the champion "
+        f"from version {before.champion or 'none'} to {after.from_version or 'none'}"
+        for before, after in pairwise(history.entries)
+        if before.champion != after.from_version
+    ]
+    right = right_clocks(history.entries)
+    wrong = [entry for entry in history.entries if entry.sequence not in right]
+    return found + [
+        f"entry {entry.sequence} says {_minute(entry.when)} UTC: the clock of {entry.host} was wrong; it is taken to "
+        "have been entered just after the one before it"
+        for entry in wrong
+    ]
+
+
+def findings(history: History) -> list[str]:
+    """Return what does not add up now: alias, pin, files, or entries that are gone."""
+    moved = [history.moved_in_words] if history.moved else []
+    return [*moved, *_champion_faults(history), *lost_entries(history)]
+
+
+def _champion_faults(history: History) -> list[str]:
+    """Hold the champion's tags to the ledger, and its files in the registry to both."""
+    if history.current is None or not history.current.digest:  # the alias points to a model of others
+        return []
+    current = history.current
+    return [*_fault(lambda: history.check(current)), *_fault(current.check_files_now)]
+
+
+def _fault(check: Callable[[], None]) -> list[str]:
+    try:
+        check()
+    except TrainingError as error:
+        return [str(error)]
+    return []
+
+
+def right_clocks(entries: Sequence[promotions.Entry]) -> set[int]:
+    """Return the numbers of the entries whose times agree: the longest run that never goes back, none yet to come."""
+    latest = datetime.now(UTC) + MOST_AHEAD
+    times = [entry.when for entry in entries]
+    if times == sorted(times) and (not times or datetime.fromisoformat(times[-1]) <= latest):
+        return {entry.sequence for entry in entries}
+    chains: list[list[promotions.Entry]] = []
+    for entry in entries:
+        if datetime.fromisoformat(entry.when) > latest:
+            continue
+        earlier = [chain for chain in chains if chain[-1].when <= entry.when]
+        chains.append([*max(earlier, key=len, default=[]), entry])
+    return {entry.sequence for entry in max(chains, key=len, default=[])}
+
+
+def true_times(entries: Sequence[promotions.Entry]) -> list[datetime]:
+    """Return when each entry was written: where its clock was wrong, when the one before it was."""
+    right, times, last = right_clocks(entries), [], datetime.min.replace(tzinfo=UTC)
+    for entry in entries:
+        last = datetime.fromisoformat(entry.when) if entry.sequence in right else last
+        times.append(last)
+    return times
+
+
+def lost_entries(history: History) -> list[str]:
+    """Return which versions bear the mark of an entry that this ledger lacks: it was deleted or written anew."""
+    marks = history.marks
+    return [
+        f"version {version.number} bears the mark of a ledger entry that is gone ({mark}): "
+        "the ledger was deleted or rewritten"
+        for version in model_registry.versions(history.name)
+        if (mark := version.tags.get(model_registry.ENTRY_TAG)) and mark not in marks
+    ]
+
+
+def _was(version: str) -> str:
+    return f"version {version} was" if version else "no version was"
+
+
+def _minute(when: str) -> str:
+    return when[:16].replace("T", " ")

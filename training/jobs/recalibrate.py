@@ -1,0 +1,132 @@
+"""New intervals for a version, from fresh labelled rows, without a refit.
+
+The graph stays byte for byte, and so does each prediction; the table of quantiles is made anew. The
+result is a version of its own. It is not promoted here: predictions that are equal cannot be
+better, so the gate lets it pass as `policy=not-worse`, and that is a decision of its own.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from data.checks.trainable import check_table
+from data.figures import figure
+from data.tables.fingerprint import fingerprint, row_digests
+from data.tables.kept_kinds import load_kept
+from data.tables.table import Table
+from serving.scorer import Intervals, Scorer, scorer_files
+from training.commands.config import RecalibrateConfig, asked_then
+from training.compiling import pack_frame
+from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
+from training.jobs.train import Say
+from training.measuring.conformal import Residuals, table_of
+from training.pages.markdown import plain
+from training.records import ledger, model_registry, tracking
+from training.rows.known_rows import load_known
+from training.rows.opened_table import open_table
+from training.versions import flavor
+from training.weights import mean, relative
+
+FEWEST_ROWS = 20
+
+
+def recalibrate(config: RecalibrateConfig, say: Say) -> model_registry.Version:
+    """Register a version with the same model and a new table.
+
+    Raises
+    ------
+    NoSuchVersion
+        There is no version to start from.
+    NotFresh
+        These are the rows that it was trained from.
+    TooFewToCalibrate
+        Fewer than `FEWEST_ROWS` rows have a target and can be scored.
+    """
+    tracking.check_tracking(must_exist=True)
+    old = _old(config)
+    ledger.read(old.name).check(old)
+    with tracking.open_run(config.name, f"recalibrate {old.name} {old.number}") as run:
+        table, weight = _fresh_rows(config, old, say)
+        scorer = Scorer.load(
+            old.folder / model_registry.SCORER_FOLDER
+        )  # all files are compared before the work
+        made, scale = _new_table(old, table, weight, scorer)
+        reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
+        logged = _log(old, scorer, made)
+        tags = {name: value for name, value in old.tags.items() if name in model_registry.INHERITED_TAGS}
+        summary = (
+            f"version {old.number} with intervals from {made.rows:,} rows{weight and ' of equal weight'} of "
+            f"{table.where}: "
+            f"{made.coverage[-1]:.0%} intervals are ±{reach}{' on average' if made.adaptive else ''}"
+        )
+        new = model_registry.register(
+            old.name,
+            logged,
+            run_id=run.run_id,
+            tags=tags | {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+            description=plain(summary),
+        )
+        run.log(tags={"slipway.version": new.number, model_registry.DIGEST_TAG: logged.digest})
+        say("register", f"{new.name} version {new.number}: {summary}")
+        judged = tracking.recorded_params(old.run_id).get("data", "TABLE")
+        words = f"-P name={new.name} -P version={new.number} -P policy=not-worse -P data={judged}"
+        say("next", f"mlflow run . --env-manager local -e promote {words}")
+        return new
+
+
+def _old(config: RecalibrateConfig) -> model_registry.Version:
+    if config.version:
+        return model_registry.version(config.name, config.version)
+    champion = model_registry.champion(config.name)
+    if champion is None:
+        raise NoSuchVersion(name=config.name, version="@champion", known=[], where=model_registry.address())
+    return champion
+
+
+def _fresh_rows(config: RecalibrateConfig, old: model_registry.Version, say: Say) -> tuple[Table, str]:
+    """Return the rows that count, and the column that says how much, where they have it."""
+    recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
+    asked = replace(asked_then(recorded), known=old.schema.readings)
+    source = open_table(config, say, recorded)
+    table = load_kept(source, kinds, asked)
+    if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
+        raise NotFresh(name=old.name, version=old.number, where=table.where)
+    known = load_known(source, old.schema, kinds, asked)
+    weight = old.weight if old.weight in known.frame else ""
+    if old.weight and not weight:
+        say("warning", f"{known.where} has no weight column {old.weight!r}: each of its rows counts the same")
+    checked = check_table(known, target=old.target, weight=weight)
+    return checked.table.take(checked.counted), weight
+
+
+def _new_table(
+    old: model_registry.Version, table: Table, weight: str, scorer: Scorer
+) -> tuple[Intervals, float]:
+    """Return the quantiles on rows that have a target and a prediction, and the mean scale of those."""
+    absent = [name for name in scorer.schema.names if name not in table.frame]
+    if absent:
+        raise CannotScore(name=old.name, version=old.number, column=absent[0])
+    found = scorer.predict_with_scale(pack_frame(table.frame, scorer.schema))
+    absolute = np.abs(table.numbers(old.target) - found[:, 0])
+    known = np.isfinite(absolute)
+    if known.sum() < FEWEST_ROWS:
+        raise TooFewToCalibrate(where=table.where, rows=int(known.sum()), needed=FEWEST_ROWS)
+    blocks = row_digests(table, sorted(table.names))
+    by = relative(table.numbers(weight)[known]) if weight else None
+    residuals = Residuals(table.frame[known], absolute[known], blocks[known], None, "calibration", by)
+    before = scorer.document.intervals
+    made = table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
+    assert made is not None  # 20 rows can promise a half
+    return made, mean(found[known, 1], by)
+
+
+def _log(old: model_registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:
+    """Log the same files with the new table; the model itself is not loaded."""
+    graph, _ = scorer_files.read(old.scorer_folder)
+    with tempfile.TemporaryDirectory() as folder:
+        scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=made))
+        return flavor.log_copy(old.folder, Path(folder))

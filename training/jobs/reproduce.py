@@ -1,0 +1,124 @@
+"""A version made again from what its run recorded, byte for byte, or a word on what stands in the way.
+
+The table has to be the one of then, by its fingerprint; the split is the stored rule, the model the recorded choice,
+replayed without a search. The code is the one at hand: another commit or other packages are said, not undone, and no
+digest can be the same where a package's version, which the scorer names, is not. The rows' order is not part of the
+fingerprint but of what trees learn: a table that was sorted since gives another digest.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from data.tables.fingerprint import fingerprint
+from data.tables.kept_kinds import load_kept
+from serving.scorer import scorer_files
+from training.commands.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
+from training.commands.parser import parse
+from training.compiling import compile_verified
+from training.errors import DataChanged, NotOurs, UsageError
+from training.jobs.train import MODEL_SPEC, Rows, Say, arrange, write_version
+from training.models.families import build
+from training.models.fitting import fit
+from training.records import model_registry, tracking
+from training.rows.named_columns import as_named
+from training.rows.opened_table import open_table
+
+TAG = "slipway.reproduced"
+
+
+def reproduce(config: ReproduceConfig, say: Say) -> bool:
+    """Rebuild a version, tag it with what came of that, and return whether the digests are equal.
+
+    Raises
+    ------
+    DataChanged
+        The table holds other values than the version was trained on; the version's tag stays as it is.
+    NotOurs, WrongFiles
+        The version's run lacks what is needed, or its files are not those that were registered.
+    """
+    tracking.check_tracking(must_exist=True)
+    version = model_registry.version(config.name, config.version)
+    recorded = version.verified_digest()
+    with tracking.open_run(config.name, job_of(config)) as run:
+        rows, seed = _rows_of_then(version, config, say)
+        with tempfile.TemporaryDirectory() as folder:
+            digest = _rebuild(version, rows, Path(folder), seed=seed)
+            faults = [] if digest == recorded else differences(version.scorer_folder, Path(folder))
+        word = "yes" if digest == recorded else f"no: {'; '.join(faults)}"
+        model_registry.tag(version.name, version.number, {TAG: word[:5000]})
+        run.log(tags={TAG: word[:5000], "slipway.version": version.number})
+        say("digest", f"{digest[:16]}..., recorded was {recorded[:16]}...")
+        say("reproduced", word)
+        return digest == recorded
+
+
+def _rows_of_then(version: model_registry.Version, config: ReproduceConfig, say: Say) -> tuple[Rows, int]:
+    """Return the version's own rows, described and split as they were, and the seed."""
+    if version.adopted:
+        raise UsageError(
+            message=f"{version.name} version {version.number} was adopted from a file: no training can rebuild it"
+        )
+    tags = tracking.recorded_tags(version.run_id)
+    asked = _recorded_config(version, tags.get("slipway.command", ""))
+    refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
+    asked = replace(
+        asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
+    )
+    said = {name: getattr(config, name) for name in ("header", "encoding")}
+    asked = replace(asked, **{name: word for name, word in said.items() if word not in ("auto", "")})
+    then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
+    if then != now:
+        say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
+    read = replace(asked.asked, known=version.schema.readings)
+    table = load_kept(open_table(asked, say), version.split.kinds, read)
+    found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
+    if found != recorded:
+        raise DataChanged(
+            where=table.where, name=version.name, version=version.number, found=found, recorded=recorded
+        )
+    say("read", f"{len(table):,} rows from {table.where}, the same as then")
+    return arrange(table, version.split, as_named(asked, table.names), say), asked.seed
+
+
+def _recorded_config(version: model_registry.Version, command: str) -> TrainConfig:
+    """Read the command that the version's run recorded."""
+    if not command.startswith("python -m training train "):
+        raise NotOurs(name=version.name, version=version.number, lacks="the tag slipway.command on its run")
+    config = parse(shlex.split(command)[3:])
+    assert isinstance(config, TrainConfig)
+    return config
+
+
+def _rebuild(version: model_registry.Version, rows: Rows, folder: Path, *, seed: int) -> str:
+    """Fit and compile the recorded choice into a folder, and return its digest."""
+    spec = tracking.recorded_json(version.run_id, MODEL_SPEC)
+    if spec is None:
+        raise NotOurs(name=version.name, version=version.number, lacks=f"{MODEL_SPEC} on its run")
+    frame, target = rows.frame("train"), rows.target("train")
+    fitted = fit(build(spec, rows.schema, seed=seed), frame, target, rows.weight("train"))
+    compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
+    return write_version(folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None).digest
+
+
+def differences(recorded: Path, rebuilt: Path) -> list[str]:
+    """Return what differs between two scorers' folders, part by part; packages with both versions."""
+    (graph, document), (new_graph, new_document) = scorer_files.read(recorded), scorer_files.read(rebuilt)
+    old, new = json.loads(document), json.loads(new_document)
+    faults = ["graph"] if graph != new_graph else []
+    faults += [part for part in old if part != "versions" and old[part] != new.get(part)]
+    return faults + packages_in_words(old["versions"], new["versions"])
+
+
+def packages_in_words(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Name the packages whose versions differ, as in `numpy 2.4.5 then, 2.4.6 now`."""
+    return [
+        f"{package} {then.get(package, 'absent')} then, {now.get(package, 'absent')} now"
+        for package in sorted(then.keys() | now.keys())
+        if then.get(package) != now.get(package)
+    ]

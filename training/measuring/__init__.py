@@ -1,0 +1,1 @@
+"""Arrays in, figures and their doubt out: errors, intervals of the errors, coverage, learning curves."""

@@ -1,0 +1,135 @@
+"""How sure are the holdout's figures: intervals, parts of the rows, rows without a twin, and what more rows bring.
+
+Twins, groups and stretches of time are drawn whole (`training.measuring.comparison`). Each interval holds for its own
+figure: of forty slices two lie outside theirs by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from data.tables.fingerprint import row_digests
+from training.measuring import comparison, learning_curve
+from training.measuring.comparison import Change, Interval
+from training.measuring.scores import Evaluation
+from training.search.choosing import Choice
+from training.weights import of
+
+if TYPE_CHECKING:
+    from training.jobs.train import Rows
+
+SHARE_OF_SEARCH = 0.2
+LEAST_SECONDS = 3.0
+"""The learning curve may take this share of the search's time, and this much in any case."""
+
+SLICE_RESAMPLES = 400
+
+
+@dataclass(frozen=True)
+class Part:
+    """The errors on some of the holdout rows."""
+
+    name: str
+    rows: int
+    figures: Mapping[str, Interval]
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The holdout's figures with their doubt.
+
+    Attributes
+    ----------
+    holdout : Part
+        All rows.
+    alone : Part or None
+        Those whose features no training row has; None where these are all rows, or too few.
+    slices : tuple of Part
+        The largest RMSE first.
+    beside_mean : Change
+        Against the training mean.
+    curve : Curve or None
+        None where the training rows are too few.
+    """
+
+    holdout: Part
+    alone: Part | None
+    slices: tuple[Part, ...]
+    beside_mean: Change
+    curve: learning_curve.Curve | None
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        metrics: dict[str, float] = {}
+        for name in ("rmse", "mae"):
+            found = self.holdout.figures[name]
+            if np.isfinite(found.half):
+                metrics |= {f"holdout_{name}_low": found.low, f"holdout_{name}_high": found.high}
+        if self.alone:
+            metrics |= {
+                "holdout_without_twins_rmse": self.alone.figures["rmse"].value,
+                "rows_holdout_without_twins": float(self.alone.rows),
+            }
+        if self.curve:
+            metrics |= {"rmse_change_of_last_doubling": self.curve.last.change}
+        return metrics
+
+    def slice_table(self) -> pd.DataFrame:
+        """Return the slices as a table."""
+        return pd.DataFrame(
+            [
+                {"slice": part.name, "rows": part.rows}
+                | {
+                    f"{name}{end}": value
+                    for name, found in part.figures.items()
+                    for end, value in (("", found.value), ("_low", found.low), ("_high", found.high))
+                }
+                for part in self.slices
+            ]
+        )
+
+
+def assess(rows: Rows, choice: Choice, evaluation: Evaluation, *, seed: int) -> Assessment:
+    """Measure how sure the holdout's figures are; the model is fixed by now."""
+    actual, predicted = evaluation.actual, evaluation.predicted
+    held_out = rows.split.mask("holdout")
+    draws, weight = comparison.draws_of(rows.split, held_out), rows.weight("holdout")
+
+    def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> Part:
+        found = comparison.estimate(
+            actual[mask], predicted[mask], draws[mask], of(weight, mask), resamples=resamples
+        )
+        return Part(name, int(mask.sum()), found)
+
+    digests = row_digests(rows.checked.table, list(rows.schema.names))
+    alone = ~np.isin(digests[held_out], digests[rows.split.mask("train")])
+    moments = None if rows.split.moments is None else rows.split.moments[held_out]
+    slices = [part(name, mask) for name, mask in comparison.slices(rows.frame("holdout"), moments)]
+    mean = choice.dummy.predict(rows.frame("holdout"))
+    return Assessment(
+        holdout=part("all rows", np.ones(len(actual), dtype=bool), comparison.RESAMPLES),
+        alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
+        slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
+        beside_mean=comparison.compare(actual, predicted, mean, draws, weight),
+        curve=_curve(rows, choice, seed),
+    )
+
+
+def _curve(rows: Rows, choice: Choice, seed: int) -> learning_curve.Curve | None:
+    training = rows.split.mask("train")
+    return learning_curve.measure(
+        choice.fitted,
+        rows.frame("train"),
+        rows.target("train"),
+        rows.split.folds(5),
+        draws=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
+        budget=max(SHARE_OF_SEARCH * choice.search_seconds, LEAST_SECONDS),
+        seconds_a_row=choice.fit_seconds / int(training.sum()),
+        seed=seed,
+        weight=rows.weight("train"),
+    )

@@ -1,0 +1,265 @@
+"""What the search tries: strong settings first, then what Optuna proposes within these ranges.
+
+The first settings are those that did best over many public tables, cheap ones before dear ones, so
+that a short budget is well spent. It knows sizes of tables, not their content.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.schema import Schema
+from training.models.families import Spec, build, fewer_bins
+from training.models.fitting import takes_weights
+
+if TYPE_CHECKING:
+    import optuna
+
+SMOOTH_ROWS = 5_000
+"""Beyond, support vectors take minutes and their graph milliseconds."""
+
+LARGE = 15_000
+"""Beyond, histograms of the columns serve trees better than the columns themselves."""
+
+PROCESS_ROWS = 1_200
+"""A Gaussian process inverts a matrix of all rows many times over."""
+
+PRODUCTS = 45
+"""Columns of which all products are made: a thousand."""
+
+LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
+"""Of a target that every family takes as it is."""
+
+LEAVES = 400_000
+"""Of a forest at most: about 30 MB of graph."""
+
+MONOTONIC = ("boosting",)
+"""The families that can keep a direction that the user gave."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the portfolio depends on.
+
+    Attributes
+    ----------
+    rows : int
+        Training rows.
+    schema : Schema
+        The columns.
+    skewed : bool
+        Whether the target is positive and stretches over more than a decade.
+    monotonic : mapping of column to 1 or -1
+        Directions that predictions must keep.
+    weighted : bool
+        Whether rows have weights.
+    far : bool
+        Whether the target's spread is so far from 1 that it has to be brought there: scikit-learn's trees take a
+        node for pure below a variance of 2e-16, its Huber regression stops at a gradient of 1e-5, and boosting keeps
+        residuals in float32.
+    """
+
+    rows: int
+    schema: Schema
+    skewed: bool = False
+    monotonic: Mapping[str, int] | None = None
+    weighted: bool = False
+    far: bool = False
+
+    @classmethod
+    def of(cls, target: NDArray[np.float64], schema: Schema, monotonic: Mapping[str, int] | None) -> Task:
+        """Return the task of training rows whose target has the shape (n_train,)."""
+        far = not LEAST_SPREAD <= float(np.std(target)) <= MOST_SPREAD
+        positive = target.min() > 0.0 if far else target.min() >= 0.0
+        return cls(len(target), schema, bool(positive) and _is_skewed(target), monotonic, far=far)
+
+
+def first(task: Task) -> list[Spec]:
+    """Return the settings to try before any search."""
+    leaf = _smallest_leaf(task, 200)
+    rounds = 400 if task.rows < 20_000 else 600
+    tried: list[Spec] = [
+        _spec("ridge"),
+        _spec("boosting"),
+        _spec("stochastic", n_estimators=rounds, max_depth=5, learning_rate=0.05),
+        _spec("boosting", max_iter=rounds, learning_rate=0.05, max_features=0.6, min_samples_leaf=10),
+        _spec("extra_trees", max_features=0.7, min_samples_leaf=leaf),
+        _spec(
+            "stochastic",
+            n_estimators=1500,
+            max_depth=4,
+            learning_rate=0.03,
+            subsample=0.5,
+            min_samples_leaf=3,
+        ),
+        _spec("support_vectors", C=10.0, epsilon=0.02),
+        _spec("support_vectors", C=100.0, epsilon=0.005),
+        _spec("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
+        _spec("process", nu=1.5),
+        _spec("ridge", splines=6),
+        _spec("ridge", interactions=True),
+        _spec("ridge", splines=5, interactions=True),
+        _spec("forest", max_features=0.5, min_samples_leaf=leaf),
+        _spec("boosting", max_iter=1500, learning_rate=0.04, max_leaf_nodes=63, max_features=0.5),
+        _spec("perceptron", width=100, depth=3, max_iter=150, alpha=1e-2, bag=3),
+        _spec(
+            "stochastic", n_estimators=3000, max_depth=6, learning_rate=0.02, subsample=0.5, max_features=0.4
+        ),
+        _spec("elastic_net", splines=6),
+        _spec("huber"),
+        _spec("lasso"),
+    ]
+    if task.rows > LARGE:  # histograms take a tenth of the time there
+        tried[2:2] = [
+            _spec("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
+            _spec("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
+        ]
+    if task.skewed:
+        tried[3:3] = [
+            _spec("boosting", target="log"),
+            _spec("stochastic", n_estimators=800, max_depth=4, target="log"),
+            _spec("ridge", splines=5, target="log"),
+        ]
+    return [shaped(spec, task) for spec in tried if fits(spec, task)]
+
+
+def fits(spec: Spec, task: Task) -> bool:
+    """Return whether a family can take the table and its weights, and keep the user's directions."""
+    if not _fits_unweighted(spec, task):
+        return False
+    return not task.weighted or takes_weights(build(spec, task.schema, seed=0))
+
+
+def left_out_by_weights(task: Task) -> list[str]:
+    """Return the families that could take the table, were it not for its weights."""
+    tried = {str(spec["family"]) for spec in first(task)}
+    return sorted({str(spec["family"]) for spec in first(replace(task, weighted=False))} - tried)
+
+
+def _fits_unweighted(spec: Spec, task: Task) -> bool:
+    family = spec["family"]
+    if family == "blend":
+        return all(_fits_unweighted(member, task) for member in spec["members"])
+    if task.monotonic and family not in MONOTONIC:
+        return False
+    plain = all(column.kind in ("number", "boolean") and not column.missing for column in task.schema.columns)
+    if family == "process":
+        return task.rows <= PROCESS_ROWS and plain
+    if family == "support_vectors":
+        return task.rows <= 2 * SMOOTH_ROWS
+    return (
+        not spec["params"].get("interactions") or _width(task, spec["params"].get("splines", 0)) <= PRODUCTS
+    )
+
+
+def proposed(trial: optuna.Trial, task: Task) -> Spec:
+    """Return the settings that Optuna wants tried."""
+    families = [name for name in RANGES if fits(_spec(name), task)]
+    family = trial.suggest_categorical("family", families)
+    params = RANGES[family](trial, task)
+    if task.skewed and trial.suggest_categorical("log", [False, True]):
+        params["target"] = "log"
+    return shaped(_spec(family, **params), task)
+
+
+def _boosting(trial: optuna.Trial, _: Task) -> dict[str, Any]:
+    return {
+        "max_iter": trial.suggest_int("hist_rounds", 100, 2000, log=True),
+        "learning_rate": trial.suggest_float("hist_rate", 0.015, 0.2, log=True),
+        "max_leaf_nodes": trial.suggest_int("hist_leaves", 7, 127, log=True),
+        "min_samples_leaf": trial.suggest_int("hist_leaf_rows", 2, 60, log=True),
+        "l2_regularization": trial.suggest_float("hist_l2", 1e-3, 30.0, log=True),
+        "max_features": trial.suggest_float("hist_features", 0.3, 1.0),
+    }
+
+
+def _stochastic(trial: optuna.Trial, _: Task) -> dict[str, Any]:
+    return {
+        "n_estimators": trial.suggest_int("sgb_rounds", 200, 3000, log=True),
+        "learning_rate": trial.suggest_float("sgb_rate", 0.01, 0.15, log=True),
+        "max_depth": trial.suggest_int("sgb_depth", 2, 8),
+        "subsample": trial.suggest_float("sgb_rows", 0.3, 1.0),
+        "max_features": trial.suggest_float("sgb_features", 0.2, 1.0),
+        "min_samples_leaf": trial.suggest_int("sgb_leaf_rows", 1, 30, log=True),
+    }
+
+
+def _extra_trees(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    return {
+        "n_estimators": 200,
+        "max_features": trial.suggest_float("extra_features", 0.3, 1.0),
+        "min_samples_leaf": trial.suggest_int(
+            "extra_leaf_rows", _smallest_leaf(task, 200), 8 * _smallest_leaf(task, 200)
+        ),
+    }
+
+
+def _perceptron(trial: optuna.Trial, _: Task) -> dict[str, Any]:
+    return {
+        "width": trial.suggest_int("mlp_width", 24, 128, log=True),
+        "depth": trial.suggest_int("mlp_depth", 1, 3),
+        "alpha": trial.suggest_float("mlp_alpha", 1e-5, 1.0, log=True),
+        "learning_rate_init": trial.suggest_float("mlp_rate", 5e-4, 1e-2, log=True),
+        "max_iter": trial.suggest_int("mlp_epochs", 50, 300, log=True),
+    }
+
+
+def _support_vectors(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    width = max(1, len(task.schema.columns))
+    return {
+        "C": trial.suggest_float("svr_C", 1.0, 1000.0, log=True),
+        "epsilon": trial.suggest_float("svr_epsilon", 1e-3, 0.2, log=True),
+        "gamma": trial.suggest_float("svr_gamma", 0.1 / width, 3.0 / width, log=True),
+    }
+
+
+def _linear(trial: optuna.Trial, task: Task) -> dict[str, Any]:
+    splines = trial.suggest_int("line_splines", 3, 12)
+    products = trial.suggest_categorical("line_interactions", [False, True])
+    return {"splines": splines, "interactions": products and _width(task, splines) <= PRODUCTS}
+
+
+RANGES = {
+    "boosting": _boosting,
+    "stochastic": _stochastic,
+    "extra_trees": _extra_trees,
+    "perceptron": _perceptron,
+    "support_vectors": _support_vectors,
+    "ridge": _linear,
+}
+
+
+def _width(task: Task, splines: int) -> int:
+    """Return how many columns a line has before their products."""
+    return len(task.schema.columns) * (splines + 3 if splines else 1)
+
+
+def _spec(family: str, **params: Any) -> Spec:
+    return {"family": family, "params": params}
+
+
+def shaped(spec: Spec, task: Task) -> Spec:
+    """Return the settings with what the table and the user's directions ask for; the target on a scale near 1."""
+    params = dict(spec["params"])
+    if task.monotonic:
+        params["monotonic"] = dict(task.monotonic)
+    if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
+        params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
+    if spec["family"] == "boosting" and (bins := fewer_bins(task.schema)):
+        params["max_bins"] = bins
+    return {**spec, "params": params}
+
+
+def _is_skewed(target: NDArray[np.float64]) -> bool:
+    low, high = np.quantile(target, [0.05, 0.95])
+    return bool(high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
+
+
+def _smallest_leaf(task: Task, trees: int) -> int:
+    return max(1, math.ceil(task.rows * trees / LEAVES))

@@ -1,0 +1,178 @@
+"""What a run says of itself: sentences, figures with units, plots, importances.
+
+Words and numbers for people; nothing here is read back by a program.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from data.checks.trainable import Checked
+from data.figures import alike, figure, with_unit
+from data.schema import Schema
+from data.splits.splitting import SIDES, Split
+from serving.scorer import Scorer
+from training.compiling.writing import versions
+from training.measuring.assessment import Assessment
+from training.measuring.comparison import Interval
+from training.measuring.importance import Drops
+from training.measuring.scores import Evaluation
+from training.pages import plots
+from training.search.choosing import Choice
+from training.search.race import Standing
+from training.weights import effective
+
+MOST_SLICES = 18
+"""Shown in the card, the largest errors first; the table has all."""
+
+
+def day(moment: float) -> str:
+    """Return the date of seconds since 1970.
+
+    >>> day(86400.0)
+    '1970-01-02'
+    """
+    return str(np.datetime64(int(moment), "s").astype("datetime64[D]"))
+
+
+def columns_in_words(schema: Schema) -> str:
+    """Say how many columns of which kind there are."""
+    plural = {"number": "numbers", "boolean": "booleans", "category": "categories", "datetime": "dates"}
+    counts = Counter(column.kind for column in schema.columns)
+    kinds = ", ".join(f"{count} {kind if count == 1 else plural[kind]}" for kind, count in counts.items())
+    total = len(schema.columns)
+    return f"{total} {'feature' if total == 1 else 'features'} ({kinds}): {', '.join(schema.names)}"
+
+
+def sides_in_words(split: Split) -> str:
+    """Say how many rows stand on which side."""
+    return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
+
+
+def weights_in_words(checked: Checked, split: Split) -> str:
+    """Say how far the weights reach, and what they leave of the rows."""
+    values = checked.table.numbers(checked.weight)[checked.counted]
+    none = int((~checked.counted).sum())
+    training = checked.table.numbers(checked.weight)[split.mask("train")]
+    return (
+        f"{checked.weight}, {figure(float(values.min()))} to {figure(float(values.max()))}; "
+        + (f"{none:,} rows of weight 0 do not count; " if none else "")
+        + f"the {len(training):,} training rows are worth {effective(training):,.0f} of equal weight"
+    )
+
+
+def weights_in_figures(checked: Checked, split: Split) -> dict[str, float]:
+    """Return what the weights leave of the rows, under MLflow names; nothing without weights."""
+    if not checked.weight:
+        return {}
+    values = checked.table.numbers(checked.weight)
+    worth = {
+        f"effective_rows_{side}": effective(values[split.mask(side)]) for side in SIDES if split.counts[side]
+    }
+    return worth | {"rows_of_weight_0": float((~checked.counted).sum())}
+
+
+def weighted_by(column: str) -> str:
+    """Say what figures are weighted by, after them; nothing where all rows count the same."""
+    return f", weighted by {column}" if column else ""
+
+
+def summary(
+    schema: Schema, choice: Choice, evaluation: Evaluation, assessment: Assessment, weight: str = ""
+) -> str:
+    """Say in one line what the model is and how good."""
+    count, error = len(schema.columns), assessment.holdout.figures["rmse"]
+    return (
+        f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
+        f"typical error (holdout RMSE{weighted_by(weight)}) {interval(error, schema.target_unit)}, "
+        f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
+    )
+
+
+def standing_in_words(standing: Standing, seconds: float, unit: str | None = None) -> str:
+    """Say how far a search is, so many seconds after its start.
+
+    >>> standing_in_words(Standing(trials=31, ends_after=42.0), 18.3)
+    '18 s of 42, 31 settings'
+    """
+    if standing.doing:
+        return f"{seconds:.0f} s, fitting {standing.doing}"
+    words = f"{seconds:.0f} s of {max(standing.ends_after, seconds):.0f}, {standing.trials} settings"
+    if standing.best is None:
+        return words
+    count, best = standing.families, standing.best
+    return (
+        f"{words} of {count} {'family' if count == 1 else 'families'}, best so far: {best.family} "
+        f"{figure(best.cv_rmse, unit)} on {standing.rows:,} rows"
+    )
+
+
+def line(choice: Choice, schema: Schema) -> dict[str, float]:
+    """Return w and b of y = wx + b as metrics where the model is such a line, and nothing otherwise."""
+    if choice.spec != {"family": "ridge", "params": {}} or [column.kind for column in schema.columns] != [
+        "number"
+    ]:
+        return {}
+    at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
+    intercept, at_one = choice.fitted.predict(at)
+    return {"slope": float(at_one - intercept), "intercept": float(intercept)}
+
+
+def versions_in_words() -> str:
+    """Name the packages that made the model, as in `python 3.11, numpy 2.4.6`."""
+    return ", ".join(f"{package} {version}" for package, version in versions().items())
+
+
+def row_microseconds(scorer: Scorer, calls: int = 200) -> float:
+    """Return the median time of scoring one row, in microseconds."""
+    row = scorer.golden.matrix[:1]
+    times = []
+    for _ in range(calls):
+        started = time.perf_counter_ns()
+        scorer.predict(row)
+        times.append(time.perf_counter_ns() - started)
+    return float(np.median(times)) / 1000.0
+
+
+def interval(found: Interval, unit: str | None = None) -> str:
+    """Write a figure with its interval, or say that there is none.
+
+    >>> interval(Interval(17.23456, 16.9, 17.57), "min")
+    '17.23 [16.90, 17.57] min'
+    """
+    if not math.isfinite(found.half):
+        return f"{figure(found.value, unit)} (too few rows for an interval)"
+    value, low, high = alike(found.value, found.low, found.high, doubt=found.half)
+    return with_unit(f"{value} [{low}, {high}]", unit)
+
+
+def figures(
+    schema: Schema, evaluation: Evaluation, assessment: Assessment, drops: Drops
+) -> dict[str, Figure]:
+    """Return the run's plots by file name."""
+    target = f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target
+    actual, predicted = evaluation.actual, evaluation.predicted
+    drawn = {
+        "predicted_against_actual": plots.predicted_against_actual(actual, predicted, target=target),
+        "residuals_by_predicted": plots.residuals_by_predicted(actual, predicted, target=target),
+        "residual_histogram": plots.residual_histogram(actual, predicted, target=target),
+        "permutation_importance": plots.importance(drops, target=target),
+    }
+    sure = [part for part in assessment.slices if math.isfinite(part.figures["rmse"].half)]
+    if sure:
+        shown = [assessment.holdout, *sure[:MOST_SLICES]]
+        places = [(part.name, part.figures["rmse"]) for part in shown]
+        drawn["slices"] = plots.slices(
+            [(name, at.value, at.low, at.high) for name, at in places], target=target
+        )
+    if assessment.curve:
+        drawn["learning_curve"] = plots.learning_curve(
+            assessment.curve.sizes, assessment.curve.rmse, target=target
+        )
+    return drawn

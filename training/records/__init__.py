@@ -1,0 +1,1 @@
+"""MLflow's runs, models, versions and aliases, and the ledger kept in them."""

@@ -1,0 +1,357 @@
+"""Versions and aliases in MLflow's model registry.
+
+A version is registered in one request with all its tags, so that a crash leaves either no
+version or a whole one. Nothing here compares models, `training.gate` does; and only
+`training.records.ledger` moves the alias. What scores is imported where it is needed: a rollback cannot wait for it.
+
+Files are fetched into a private folder, compared with what was recorded, and used from there: what the artifact store
+holds a moment later changes nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from numpy.typing import NDArray
+
+from data.redaction import redact_address
+from data.schema import Schema
+from data.splits.splitting import Split, SplitRule, split_table
+from data.tables.table import Table
+from serving.errors import ModelError
+from serving.scorer import scorer_files, version_files
+from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.versions.loadable import check_loadable
+from training.versions.stock import predictions_of
+
+if TYPE_CHECKING:
+    from training.versions.flavor import Logged
+
+ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
+"""What MLflow answers for what it does not have."""
+
+SCORER_FOLDER = "scorer"
+CHAMPION = "champion"
+SPLIT_TAG = "slipway.split"
+HELD_OUT_FROM_TAG = "slipway.held_out_from"
+TARGET_TAG = "slipway.target"
+WEIGHT_TAG = "slipway.weight"
+"""The column that says how much each row counts; versions without it count all the same."""
+DIGEST_TAG = "slipway.scorer_digest"
+PAGE = 1000
+"""Versions that the registry gives at once."""
+
+ADOPTED_TAG = "slipway.adopted"
+"""Of a model that was fitted elsewhere: the SHA-256 of its file."""
+
+INHERITED_TAGS = (
+    SPLIT_TAG,
+    HELD_OUT_FROM_TAG,
+    TARGET_TAG,
+    WEIGHT_TAG,
+    ADOPTED_TAG,
+    "slipway.data_fingerprint",
+)
+"""What a version has in common with the one whose model it is."""
+
+PINNED_TAG = "slipway.pinned_digest"
+"""Of the files that were promoted, as they were in the registry: what a server may serve."""
+ENTRY_TAG = "slipway.ledger_entry"
+"""The newest ledger entry about a version that was carried out."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    Attributes
+    ----------
+    made_here : str
+        The digest of all files of a version that this process made: nobody else's word is needed for it.
+    """
+
+    name: str
+    number: str
+    run_id: str
+    tags: Mapping[str, str]
+    made_here: str = ""
+
+    @property
+    def uri(self) -> str:
+        """The version's address in the registry."""
+        return f"models:/{self.name}/{self.number}"
+
+    @property
+    def split(self) -> SplitRule:
+        """The rule that its rows were split by; raises NotOurs."""
+        return SplitRule.from_dict(json.loads(self._tag(SPLIT_TAG)))
+
+    @property
+    def target(self) -> str:
+        """The column it predicts; raises NotOurs."""
+        return self._tag(TARGET_TAG)
+
+    @property
+    def weight(self) -> str:
+        """The column that says how much each row counts, or nothing."""
+        return self.tags.get(WEIGHT_TAG, "")
+
+    @property
+    def adopted(self) -> str:
+        """The SHA-256 of the file that it was adopted from, or nothing."""
+        return self.tags.get(ADOPTED_TAG, "")
+
+    @property
+    def files(self) -> str:
+        """The digest of all its files, or nothing where none was recorded."""
+        return self.made_here or self.tags.get(version_files.FILES_TAG, "")
+
+    @property
+    def digest(self) -> str:
+        """The recorded digest of its scorer, or nothing: the promoted one where there is one."""
+        return self.tags.get(PINNED_TAG) or self.tags.get(DIGEST_TAG, "")
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The columns that it takes, by its scorer's files."""
+        return scorer_files.document_in(self.scorer_folder).schema
+
+    @cached_property
+    def scorer_folder(self) -> Path:
+        """Its scorer, fetched once; raises WrongFiles."""
+        return self.folder / SCORER_FOLDER if self.files else self._fetched(SCORER_FOLDER)
+
+    @cached_property
+    def folder(self) -> Path:
+        """All its files, fetched once, of which nothing but what Slipway writes is loaded.
+
+        Raises
+        ------
+        WrongFiles
+            They are not those that were registered.
+        Unvouched
+            Nobody recorded what they were.
+        NotLoadable
+            They ask for a loader or code that is not ours.
+        """
+        folder = self._fetched()
+        if not self.files:
+            found = version_files.files_digest(folder)
+            raise Unvouched(name=self.name, version=self.number, tag=version_files.FILES_TAG, found=found)
+        check_loadable(folder, name=self.name, version=self.number)
+        return folder
+
+    def _fetched(self, part: str = "") -> Path:
+        """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles."""
+        place = tempfile.mkdtemp(dir=_private_folder())
+        try:
+            uri = f"{self.uri}/{part}".rstrip("/")
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=place))
+            if not version_files.paths_in(folder):
+                raise FileNotFoundError("its folder is empty")
+            if not part and self.files:
+                version_files.check_files(version_files.only_files(folder), self.files)
+            found = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
+        except (MlflowException, ModelError, OSError) as error:
+            said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
+            said = str(error) if isinstance(error, ModelError) else said
+            raise WrongFiles(name=self.name, version=self.number, fault=said) from error
+        if self.digest not in ("", found):
+            fault = f"digest {found[:16]}..., recorded was {self.digest[:16]}..."
+            raise WrongFiles(name=self.name, version=self.number, fault=fault)
+        return version_files.only_files(folder)
+
+    def held_out(self, table: Table) -> NDArray[np.bool_]:
+        """Return which rows of a table it did not learn from, bool of shape (n_rows,).
+
+        A time split's boundary moves with the table: rows count from the version's own boundary on. Of an
+        adopted model nobody knows: whoever is compared with it on all rows is compared with the best it can do.
+        """
+        if self.adopted:
+            return np.ones(len(table), dtype=np.bool_)
+        split = split_table(table, self.split)
+        if split.moments is None:
+            return split.mask("holdout")
+        return split.moments >= float(self._tag(HELD_OUT_FROM_TAG))
+
+    def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
+        from serving.scorer import Scorer  # noqa: PLC0415 - see above
+        from training.compiling import pack_frame  # noqa: PLC0415
+
+        scorer = Scorer.load(self.scorer_folder)
+        absent = [name for name in scorer.schema.names if name not in frame]
+        if absent:
+            raise CannotScore(name=self.name, version=self.number, column=absent[0])
+        return scorer.predict(pack_frame(frame, scorer.schema))
+
+    def pipeline(self) -> Any:
+        """Return the fitted pipeline or network, as stock MLflow loads it."""
+        from training.versions import flavor  # noqa: PLC0415 - see above
+
+        return flavor.load_model(self.folder)
+
+    def predict_with_stock_mlflow(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """Return what `mlflow.pyfunc` predicts for rows, float64 of shape (n_rows,).
+
+        What this process made may be loaded in it; other files are loaded in one that knows no secret of ours.
+        """
+        return predictions_of(self.folder, frame, apart=not self.made_here)
+
+    def verified_digest(self) -> str:
+        """Return the digest of the scorer's files as they are in the registry now; raises WrongFiles, NotOurs."""
+        if not self.digest:
+            self._tag(DIGEST_TAG)
+        self.check_files_now()
+        return self.digest
+
+    def check_files_now(self) -> None:
+        """Compare the files that the registry has now with what was recorded; raises WrongFiles."""
+        shutil.rmtree(self._fetched("" if self.files else SCORER_FOLDER), ignore_errors=True)
+
+    def _tag(self, tag: str) -> str:
+        if tag not in self.tags:
+            raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
+        return self.tags[tag]
+
+
+@cache
+def _private_folder() -> str:
+    """Return a folder that only this user may enter, until the process ends."""
+    folder = tempfile.mkdtemp(prefix="slipway-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def champion(name: str) -> Version | None:
+    """Return the version that production serves, or None."""
+    return _found(lambda client: client.get_model_version_by_alias(name, CHAMPION))
+
+
+def version(name: str, number: str) -> Version:
+    """Return a version by its number; raises NoSuchVersion."""
+    found = find_version(name, number)
+    if found is None:
+        known = [each.number for each in versions(name)]
+        raise NoSuchVersion(name=name, version=number, known=known, where=address())
+    return found
+
+
+def address() -> str:
+    """Return where the registry is, without a password."""
+    return redact_address(mlflow.get_registry_uri())
+
+
+def is_known(name: str) -> bool:
+    """Return whether the registry has a model of this name."""
+    try:
+        mlflow.MlflowClient().get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return False
+        raise
+    return True
+
+
+def find_version(name: str, number: str) -> Version | None:
+    """Return a version by its number, or None."""
+    return _found(lambda client: client.get_model_version(name, number))
+
+
+def versions(name: str) -> list[Version]:
+    """Return all versions, oldest first."""
+    client, token = mlflow.MlflowClient(), None
+    found: list[Version] = []
+    while True:
+        page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)
+        found += map(_as_version, page)
+        if not (token := page.token):
+            return sorted(found, key=lambda known: int(known.number))
+
+
+def describe_rows(split: Split, schema: Schema, fingerprint: str, weight: str = "") -> dict[str, str]:
+    """Return the tags that a later retrain and the gate read back."""
+    boundary = {} if split.held_out_from is None else {HELD_OUT_FROM_TAG: repr(split.held_out_from)}
+    return {
+        **boundary,
+        **weight_tag(weight),
+        SPLIT_TAG: json.dumps(split.rule.as_dict()),
+        TARGET_TAG: schema.target,
+        "slipway.data_fingerprint": fingerprint,
+    }
+
+
+def weight_tag(weight: str) -> dict[str, str]:
+    """Return the tag of the column that says how much each row counts; none where all count the same."""
+    return {WEIGHT_TAG: weight} if weight else {}
+
+
+def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str], description: str) -> Version:
+    """Register a logged model as the next version, whole, and return it."""
+    client = mlflow.MlflowClient()
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        name,
+        source=logged.model_uri,
+        run_id=run_id,
+        model_id=logged.model_id,
+        tags={**tags, version_files.FILES_TAG: logged.files},
+        description=description,
+    )
+    return replace(_as_version(created), made_here=logged.files)
+
+
+def promote(name: str, number: str, *, digest: str, files: str = "") -> None:
+    """Pin the digests of a version's files, then point the champion alias at it."""
+    tag(name, number, {PINNED_TAG: digest, **({version_files.FILES_TAG: files} if files else {})})
+    _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
+
+
+def describe(chosen: Version, text: str) -> None:
+    """Set a version's description."""
+    mlflow.MlflowClient().update_model_version(chosen.name, chosen.number, text)
+
+
+def tag(name: str, number: str, tags: Mapping[str, str]) -> None:
+    """Set tags on a version, in this order."""
+    for key, value in tags.items():
+        _put(mlflow.MlflowClient().set_model_version_tag, name, number, key, value)
+
+
+def _put(write: Callable[..., None], *words: str) -> None:
+    """Write, and again if refused: MLflow looks, then inserts, and fails where two writers insert at once."""
+    try:
+        write(*words)
+    except MlflowException:
+        write(*words)
+
+
+def _found(look_up: Any) -> Version | None:
+    try:
+        return _as_version(look_up(mlflow.MlflowClient()))
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return None
+        raise
+
+
+def _as_version(found: ModelVersion) -> Version:
+    return Version(found.name, str(found.version), found.run_id or "", dict(found.tags))

@@ -1,0 +1,310 @@
+"""One training as one MLflow run: opened, filled and closed here.
+
+Which experiment it is kept in, and what becomes of the run that `mlflow run` opened, `training.records.experiments`
+says. Nothing here decides anything. Whatever goes wrong, the run ends FAILED (KILLED when interrupted) with the
+reason as the tag `slipway.reason`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import sqlite3
+import subprocess
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import pandas as pd
+import requests
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+
+from data.redaction import MASK, addresses_around, redact, redact_address
+from training.errors import TrackingUnavailable
+from training.records import experiments
+from training.records.processes import is_gone, this_process
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+EXPERIMENT_KIND = "mlflow.experimentKind"
+"""What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+PROCESS_TAG = "slipway.process"
+"""Of a run: the process that writes it, so that one that was killed is told from one at work."""
+
+PATIENCE = 5.0
+"""Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open MLflow run."""
+
+    run_id: str
+    experiment_id: str
+    has_params: bool = False
+
+    @property
+    def page(self) -> str:
+        """The training runs in MLflow's UI.
+
+        The word at the end is needed: 3.17 opens each experiment on its GenAI overview, whatever
+        the experiment's kind, until a person has switched to "Model training".
+        """
+        uri = redact_address(mlflow.get_tracking_uri()).replace(f"{MASK}@", "")
+        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
+        return f"{server}/#/experiments/{self.experiment_id}?workflowType=machine_learning"
+
+    def log(
+        self,
+        metrics: Mapping[str, float] | None = None,
+        params: Mapping[str, object] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """Log any number of metrics, params and tags in one request."""
+        now = get_current_time_millis()
+        mlflow.MlflowClient().log_batch(
+            self.run_id,
+            metrics=[Metric(name, float(value), now, 0) for name, value in (metrics or {}).items()],
+            params=[Param(name, str(value)) for name, value in (params or {}).items()],
+            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
+        )
+
+    def log_config(self, params: Mapping[str, str]) -> None:
+        """Log the parameters as asked, unless `mlflow run` has done so: logging one again would raise."""
+        if not self.has_params:
+            self.log(params=params)
+
+    def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
+        """Log a finished child run."""
+        tags = {PROCESS_TAG: this_process()}
+        place = self.experiment_id
+        with mlflow.start_run(run_name=name, nested=True, tags=tags, experiment_id=place) as child:
+            Run(child.info.run_id, place).log(metrics, params)
+
+    def log_figures(self, figures: Mapping[str, Figure]) -> None:
+        """Log figures as `plots/<name>.png`."""
+        for name, figure in figures.items():
+            mlflow.log_figure(figure, f"plots/{name}.png")
+
+    def log_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Log a table as `tables/<name>.csv`, for people and their spreadsheets."""
+        mlflow.log_text(without_formulas(frame).to_csv(index=False), f"tables/{name}.csv")
+
+    def log_text(self, name: str, text: str) -> None:
+        """Log a file of text."""
+        mlflow.log_text(text, name)
+
+    def log_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """Log a JSON artifact."""
+        mlflow.log_dict(dict(content), name)
+
+    def log_evidence(self, evidence: Mapping[str, Any], card: str) -> None:
+        """Log what a decision was made on, as `gate/evidence.json` and `gate/card.html`."""
+        mlflow.log_dict(dict(evidence), "gate/evidence.json")
+        mlflow.log_text(card, "gate/card.html")
+
+    def log_card(self, card: str) -> None:
+        """Log the model's page as `card.html`."""
+        mlflow.log_text(card, "card.html")
+
+    @property
+    def evidence_page(self) -> str:
+        """The address of the decision's page within MLflow's UI, from any of its pages."""
+        return self._artifact_page("gate/card.html")
+
+    @property
+    def card_page(self) -> str:
+        """The same for the model's page."""
+        return self._artifact_page("card.html")
+
+    def _artifact_page(self, path: str) -> str:
+        return f"#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{path}"
+
+    def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str) -> None:
+        """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only."""
+        # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
+        source = CodeDatasetSource({"url": where}) if "://" in where else where
+        with warnings.catch_warnings():
+            # MLflow registers its source for local files twice, and warns that it has to choose.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = mlflow.data.from_pandas(
+                frame, source=source, targets=target, name=Path(where).stem or "table", digest=digest
+            )
+        mlflow.log_input(dataset, context="training")
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose texts a spreadsheet shows and does not run: a category may begin with `=`."""
+
+    def shown(value: object) -> object:
+        return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+
+    texts = [name for name in frame if not pd.api.types.is_numeric_dtype(frame[name])]
+    return frame.assign(**{str(name): frame[name].map(shown) for name in texts}).rename(columns=shown)
+
+
+@contextmanager
+def open_run(model: str, job: str) -> Iterator[Run]:
+    """Open a run for a job about a model, and close it with what came of it.
+
+    Raises
+    ------
+    TrackingUnavailable, ExperimentDeleted
+        No run can be recorded; nothing has been done yet.
+    """
+    check_tracking()
+    try:
+        begun = experiments.begin(model, job)
+    except (MlflowException, OSError) as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
+    run = Run(begun.run_id, begun.experiment_id, begun.has_params)
+    try:
+        run.log(tags={PROCESS_TAG: this_process()})
+        _open_on_runs(run.experiment_id)
+        _close_abandoned(run)
+        yield run
+    except BaseException as error:
+        killed = isinstance(error, KeyboardInterrupt)
+        reason = "interrupted" if killed else str(error) or type(error).__name__
+        run.log(tags={"slipway.reason": redact(reason, *_addresses())[:5000], "slipway.decision": "none"})
+        begun.end("KILLED" if killed else "FAILED")
+        raise
+    begun.end("FINISHED")
+
+
+def _close_abandoned(run: Run) -> None:
+    """Close the runs of this experiment whose process was killed: nobody else would, and they look at work for ever.
+
+    A run of another machine, or one that cannot be told to be over, is left as it is.
+    """
+    client = mlflow.MlflowClient()
+    words = f"attributes.status = 'RUNNING' AND tags.`{PROCESS_TAG}` LIKE '%_%'"
+    try:
+        running = client.search_runs([run.experiment_id], words, max_results=100)
+        for each in running:
+            if is_gone(each.data.tags[PROCESS_TAG]):
+                client.set_tag(each.info.run_id, "slipway.reason", "its process was killed")
+                client.set_terminated(each.info.run_id, "KILLED")
+    except MlflowException:
+        logging.getLogger(__name__).warning("runs left open could not be closed", exc_info=True)
+
+
+def check_tracking(*, must_exist: bool = False) -> None:
+    """Raise TrackingUnavailable at once where MLflow itself would retry for minutes.
+
+    A command that needs what others wrote makes no database: it was called in the wrong folder.
+    """
+    uri = mlflow.get_tracking_uri()
+    try:
+        if uri.startswith("http"):
+            requests.get(f"{uri.rstrip('/')}/health", timeout=PATIENCE).raise_for_status()
+        elif uri.startswith("sqlite:///"):
+            path = uri.removeprefix("sqlite:///").partition("?")[0]
+            if must_exist and not Path(path).is_file():
+                raise TrackingUnavailable(uri=tracking_uri(), reason="there is no such database")
+            _check_sqlite(path)
+    except requests.RequestException as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=type(error).__name__) from error
+    except sqlite3.Error as error:
+        raise TrackingUnavailable(uri=tracking_uri(), reason=redact(str(error), *_addresses())) from error
+
+
+def _check_sqlite(path: str) -> None:
+    """Take the write lock and give it back; another writer has twenty seconds, as in MLflow."""
+    with closing(sqlite3.connect(path, timeout=20.0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.rollback()
+
+
+ADDRESS = ("data", "query", "header", "encoding")
+"""The parameters that say where a table is, and how it is written."""
+
+READINGS = ("read", "missing", "decimal")
+"""The parameters that say how its cells are read."""
+
+
+def recorded_params(run_id: str) -> dict[str, str]:
+    """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted."""
+    params = mlflow.MlflowClient().get_run(run_id).data.params
+    return {name: _unquoted(value) for name, value in params.items() if name in ADDRESS + READINGS}
+
+
+def _unquoted(value: str) -> str:
+    """Undo `shlex.quote`, which `mlflow run` applies; a text with quotes of its own, as we log it, stays."""
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        return value
+    return words[0] if len(words) == 1 and shlex.quote(words[0]) == value else value
+
+
+def recorded_tags(run_id: str) -> dict[str, str]:
+    """Return a run's tags."""
+    return dict(mlflow.MlflowClient().get_run(run_id).data.tags)
+
+
+def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
+    """Return a JSON artifact of a run, or None where it has none of that name."""
+    try:
+        return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
+    except (MlflowException, OSError):
+        return None
+
+
+def tracking_uri() -> str:
+    """Return where runs go, without a password."""
+    return redact_address(mlflow.get_tracking_uri())
+
+
+def _addresses() -> list[str]:
+    return [mlflow.get_tracking_uri(), mlflow.get_registry_uri(), *addresses_around()]
+
+
+def source_tags(config: Mapping[str, str]) -> dict[str, str]:
+    """Return the command and, in a checkout, the commit."""
+    words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
+    tags = {"slipway.command": " ".join(["python -m training train", *words])}
+    commit = git_commit()
+    return tags | ({"slipway.git_commit": commit} if commit else {})
+
+
+def git_commit() -> str:
+    """Return the checkout's commit (`-dirty` where files differ from it), or nothing."""
+    commit = _git("rev-parse", "HEAD")
+    return commit + ("-dirty" if commit and _git("status", "--porcelain") else "")
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _open_on_runs(experiment_id: str) -> None:
+    """Say that the experiment holds training runs, unless somebody said otherwise."""
+    client = mlflow.MlflowClient()
+    if EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
+        return
+    words = (experiment_id, EXPERIMENT_KIND, "custom_model_development")
+    try:
+        client.set_experiment_tag(*words)
+    except MlflowException:  # it looks, then inserts, and fails where another first training did so meanwhile
+        client.set_experiment_tag(*words)
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return redact(line, *_addresses())[:300]

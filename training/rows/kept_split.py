@@ -1,0 +1,132 @@
+"""The split that the versions of a name share: what was held out once is held out of every later training.
+
+The first training of a name chooses the rule; it is stored with each version, with the kinds of its columns, and
+later trainings take it from there, as they take the column that weighs rows. It splits no rows itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+from data.cells.column_readings import NOTHING_ASKED, Asked
+from data.errors import DataError, LacksSplitColumn
+from data.sources.opening import Source
+from data.splits.splitting import SplitRule
+from data.tables.kept_kinds import Kinds, load_kept
+from data.tables.table import Table
+from data.text.column_names import why_no_feature
+from serving.errors import ServingError
+from training.commands.config import TrainConfig
+from training.errors import SplitChanged, TrainingError, WeightChanged
+from training.records import model_registry
+from training.rows.named_columns import as_named
+
+
+def load_split(
+    config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
+) -> tuple[TrainConfig, Table, SplitRule]:
+    """Read a table for a training of a name.
+
+    Returns
+    -------
+    The training with its columns as the table names them, the table, and the rule that its rows are split by.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, or not as the earlier versions of the name need it.
+    SplitChanged
+        They were split in another way than is asked for.
+    WeightChanged
+        They count rows in another way than is asked for.
+    """
+    versions = _split_versions(config.name)
+    if not versions:
+        table = load_kept(source, {}, asked)
+        config = as_named(config, table.names)
+        return config, table, _with_kinds(asked_rule(config, table), table, {}, values="alike")
+    stored = versions[-1].split
+    kinds = stored.kinds or _kinds_of(versions[-1])
+    table = load_kept(source, kinds, _as_before(asked, versions[-1]))
+    lacking = [column for column in stored.columns if column not in table.frame]
+    if lacking:
+        raise LacksSplitColumn(
+            where=table.where,
+            column=lacking[0],
+            count=len(stored.columns),
+            name=config.name,
+            columns=table.names,
+        )
+    config = _with_weight(as_named(config, table.names), versions)
+    wanted = asked_rule(config, table)
+    if not _is_same(config, wanted, stored):
+        raise SplitChanged(
+            name=config.name, version=versions[0].number, stored=str(stored), asked=str(wanted)
+        )
+    return config, table, _with_kinds(stored, table, kinds, values=stored.values)
+
+
+def asked_rule(config: TrainConfig, table: Table) -> SplitRule:
+    """Return the rule that the parameters ask for."""
+    others = (config.target, config.weight)
+    everything = tuple(name for name in table.names if name not in others and not _is_index(table, name))
+    if config.split == "repeat":
+        everything += (config.target,)
+    columns = (config.split_by,) if config.split_by else config.key or everything
+    return SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
+
+
+def _with_weight(config: TrainConfig, versions: Sequence[model_registry.Version]) -> TrainConfig:
+    """Return the training with the column that weighs the rows of earlier versions; none asked for is as before."""
+    stored = versions[-1].weight
+    if config.weight not in ("", stored):
+        raise WeightChanged(name=config.name, version=versions[0].number, stored=stored, asked=config.weight)
+    return replace(config, weight=stored)
+
+
+def _split_versions(name: str) -> list[model_registry.Version]:
+    """Return the versions whose rows are known, oldest first; any may be those of an adopted one."""
+    made = [version for version in model_registry.versions(name) if model_registry.SPLIT_TAG in version.tags]
+    return [version for version in made if not version.adopted]
+
+
+def _is_same(config: TrainConfig, asked: SplitRule, stored: SplitRule) -> bool:
+    """Return whether the stored rule is asked for; parameters at their defaults ask for nothing."""
+    same_columns = asked.columns == stored.columns or not (config.split_by or config.key)
+    same_method = asked.method == stored.method or config.split == TrainConfig.split
+    same_share = asked.holdout == stored.holdout or config.holdout == TrainConfig.holdout
+    return same_columns and same_method and same_share
+
+
+def _as_before(asked: Asked, version: model_registry.Version) -> Asked:
+    """Read the columns as the version did, unless the user or a contract says otherwise."""
+    try:
+        before = version.schema.readings
+    except (DataError, TrainingError, ServingError):
+        return asked
+    named = {column for column, _ in asked.read}
+    kept = {name: reading for name, reading in before.items() if name not in named}
+    return replace(asked, known=kept | dict(asked.known))
+
+
+def _kinds_of(version: model_registry.Version) -> Kinds:
+    """Return the kinds of a version from before its rule kept them, as its schema has them; nothing without one."""
+    try:
+        return {column.name: column.kind for column in version.schema.columns}
+    except (DataError, TrainingError, ServingError):
+        return {}
+
+
+def _with_kinds(
+    rule: SplitRule, table: Table, known: Kinds, *, values: Literal["alike", "as written"]
+) -> SplitRule:
+    kinds = {name: known.get(name, table.kinds.get(name)) for name in rule.columns}
+    return replace(rule, kinds=kinds, values=values)
+
+
+def _is_index(table: Table, name: str) -> bool:
+    """Return whether a column counts the rows: one more row above would change what it says of each."""
+    numbers = table.numbers(name) if table.kinds[name] == "number" else None
+    return bool(why_no_feature(name, numbers))

@@ -1,0 +1,62 @@
+"""A command's table, opened as it was asked for, and told how it is read where that is not plain.
+
+What the run of a version recorded stands in for what is not said again: its rows have no header next time either. An
+encoding is kept for the same table only, since another may be in another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol, cast
+
+from data.sources.opening import Source, open_source
+from data.sources.source import Header, Layout
+from training.errors import UsageError
+
+
+class Asked(Protocol):
+    """What each command that reads a table is asked."""
+
+    @property
+    def data(self) -> str:
+        """The address, "" for the recorded one."""
+
+    @property
+    def query(self) -> str:
+        """The question to a database."""
+
+    @property
+    def header(self) -> Header:
+        """Whether text files have one."""
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of text files."""
+
+
+def open_table(
+    asked: Asked, say: Callable[[str, str], None], recorded: Mapping[str, str] | None = None
+) -> Source:
+    """Open a table, and say how it is read; raises SourceError, DuplicateColumns or UsageError.
+
+    Parameters
+    ----------
+    recorded : dict of str
+        The parameters of the version's run, where there is one.
+    """
+    known = recorded or {}
+    where, query = asked.data or known.get("data", ""), asked.query or known.get("query", "")
+    source = open_source(where, query=query, layout=_layout(asked, known, where))
+    if asked.header != "auto" and not source.is_text:
+        raise UsageError(
+            message=f"header={asked.header} goes with delimited text: {source.where} says its columns' names itself"
+        )
+    for note in source.notes:
+        say("read", note)
+    return source
+
+
+def _layout(asked: Asked, known: Mapping[str, str], where: str) -> Layout:
+    header = asked.header if asked.header != "auto" else known.get("header", "auto")
+    encoding = known.get("encoding", "") if where == known.get("data") else ""
+    return Layout(cast("Header", header), asked.encoding or encoding)

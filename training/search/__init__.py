@@ -1,0 +1,1 @@
+"""Which model to fit: specifications compete by cross-validation on the training rows."""

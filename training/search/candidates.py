@@ -1,0 +1,152 @@
+"""How specifications showed in cross-validation: their errors, which of them is preferred, and how they blend.
+
+A simpler model is preferred where the difference is within one standard error. It fits nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.models.families import Spec
+from training.search.cross_validation import Folds, Rows
+from training.weights import Weight, mean, of, spread
+
+BLEND_STEPS = 40
+SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
+"""Two for every other family."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One specification's showing.
+
+    Attributes
+    ----------
+    cv_rmse, cv_rmse_se : float
+        Over all validated rows, and its standard error, in the target's unit.
+    fit_seconds : float
+        All folds together.
+    out_of_fold : float64 array of shape (n_rows,)
+        Predictions of rows it was not fitted on; NaN where never validated.
+    """
+
+    spec: Spec = field(repr=False)
+    cv_rmse: float
+    cv_rmse_se: float
+    fit_seconds: float
+    out_of_fold: Floats = field(repr=False)
+
+    @property
+    def family(self) -> str:
+        """The family's name."""
+        return str(self.spec["family"])
+
+    @property
+    def level(self) -> int:
+        """How far it is from simple."""
+        return SIMPLICITY.get(self.family, 2)
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures under their MLflow names."""
+        return {"cv_rmse": self.cv_rmse, "cv_rmse_se": self.cv_rmse_se, "fit_seconds": self.fit_seconds}
+
+
+def judged(spec: Spec, out_of_fold: Floats, rows: Rows, seconds: float) -> Candidate:
+    """Return a specification's showing, from predictions of shape (n_rows,)."""
+    known = np.isfinite(out_of_fold)
+    squared, weight = (out_of_fold[known] - rows.target[known]) ** 2, of(rows.weight, known)
+    rmse = float(np.sqrt(mean(squared, weight)))
+    standard_error = float(spread(squared, weight) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
+    return Candidate(spec, rmse, standard_error, seconds, out_of_fold)
+
+
+def simplest(ordered: Sequence[Candidate], rows: Rows) -> Candidate:
+    """Return the simplest candidate whose squared errors are within one standard error of the best one's."""
+    best = ordered[0]
+    for level in range(best.level):
+        rival = next((candidate for candidate in ordered if candidate.level == level), None)
+        if rival is None:
+            continue
+        known = np.isfinite(best.out_of_fold) & np.isfinite(rival.out_of_fold)
+        ours, theirs = ((each.out_of_fold[known] - rows.target[known]) ** 2 for each in (best, rival))
+        worse, weight = theirs - ours, of(rows.weight, known)
+        if mean(worse, weight) <= spread(worse, weight) / np.sqrt(worse.size):
+            return rival
+    return best
+
+
+def best_of_families(ordered: Iterable[Candidate]) -> list[Candidate]:
+    """Return the first of each family."""
+    best: dict[str, Candidate] = {}
+    for candidate in ordered:
+        best.setdefault(candidate.family, candidate)
+    return list(best.values())
+
+
+def blended(members: Sequence[Candidate], rows: Rows) -> list[Candidate]:
+    """Return their blend, if two take part, judged by weights found on the other folds; nothing otherwise."""
+    if len(members) < 2:
+        return []
+    predicted = np.column_stack([member.out_of_fold for member in members])
+    known = np.asarray(np.isfinite(predicted).all(axis=1))
+    weights = _weights_on(rows, predicted, known)
+    used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
+    if len(used) < 2:
+        return []
+    crossed = np.full(rows.size, np.nan)
+    for validate in _parts(known, rows.folds):
+        others = known.copy()
+        others[validate] = False
+        if others.any():
+            crossed[validate] = predicted[validate] @ _weights_on(rows, predicted, others)
+    if not np.isfinite(crossed).any():  # one of them has no more than a fold in common with the others
+        return []
+    spec = {
+        "family": "blend",
+        "members": [member.spec for member, _ in used],
+        "weights": [weight for _, weight in used],
+    }
+    return [judged(spec, crossed, rows, sum(member.fit_seconds for member, _ in used))]
+
+
+def _weights_on(rows: Rows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:
+    return blend_weights(predicted[known], rows.target[known], of(rows.weight, known))
+
+
+def _parts(known: NDArray[np.bool_], folds: Folds) -> list[NDArray[np.intp]]:
+    """Return the validated rows of each fold; two halves where there is only one."""
+    parts = [validate for _, validate in folds if known[validate].any()]
+    return parts if len(parts) > 1 else np.array_split(parts[0], 2)
+
+
+def blend_weights(predicted: Floats, target: Floats, weight: Weight = None) -> Floats:
+    """Return weights of shape (n_members,), none negative, that sum to 1.
+
+    Parameters
+    ----------
+    predicted : float64 array of shape (n_rows, n_members)
+        Each member's out-of-fold predictions.
+    target : float64 array of shape (n_rows,)
+    weight : float64 array of shape (n_rows,), optional
+        How much each row's squared error counts.
+
+    Notes
+    -----
+    Greedy selection with replacement (Caruana et al. 2004, ICML, "Ensemble selection from libraries of
+    models"): steadier than least squares where rows are few and the target's tail is long.
+    """
+    residuals = predicted - target[:, None]
+    products = residuals.T @ (residuals if weight is None else weight[:, None] * residuals)
+    counts = np.zeros(predicted.shape[1])
+    cross = np.zeros(predicted.shape[1])  # products @ counts
+    for _ in range(BLEND_STEPS):
+        best = int(np.argmin(2.0 * cross + np.diag(products)))
+        counts[best] += 1.0
+        cross += products[best]
+    return counts / BLEND_STEPS

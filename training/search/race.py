@@ -1,0 +1,419 @@
+"""The trials of a search: what is tried on how many rows, what is given up, and when it is over.
+
+The champion's settings, a ridge and a boosting come first, and each gets at least one fold; then the portfolio's
+settings, then what Optuna proposes. Large tables are searched on a sample, the best then on ever more rows. A fit
+that takes too much of the time is ended, where there are processes to end. It sees training rows only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.errors import SearchFailed
+from training.models import portfolio
+from training.models.families import Spec
+from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
+from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, Rows
+from training.weights import mean, of, spread
+
+if TYPE_CHECKING:
+    import optuna
+
+Ask = tuple[Spec, Callable[[float], None]]
+"""A specification to try, and who is told its error."""
+
+SAMPLE_ROWS = (10_000, 40_000)
+"""Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
+
+SAMPLE_SHARE = 0.5
+"""Of the search's time for the first sample."""
+
+FINALISTS = 4
+"""How many go on to a size between the first and all rows; on all rows as many as the time allows."""
+
+JUDGED_ROWS = 10_000
+"""So many validated rows tell settings apart: beyond the sample fewer folds will do."""
+
+OBVIOUS: tuple[Spec, ...] = ({"family": "ridge", "params": {}}, {"family": "boosting", "params": {}})
+"""What anybody would try; each gets at least one fold, however short the time."""
+
+OBVIOUS_SECONDS = 20.0
+"""Beyond that, and beyond the search's time, even those are given up."""
+
+OBVIOUS_FIT_SECONDS = 60.0
+"""They may take so long to fit on all rows, however short the time: a ridge was registered for a better boosting."""
+
+SEARCH_SHARE = 0.7
+"""Of the time budget; the rest is for fitting what was chosen."""
+
+TRIAL_SHARE = 0.4
+"""Of the search's time for one trial."""
+
+SHORT = 1.0
+"""Seconds of search below which processes are not worth their start."""
+
+HOPELESS, HOPELESS_Z = 1.3, 2.5
+"""A trial ends after a fold that leaves its mean squared error so many times the best one's on the same
+rows, and so many standard errors of the difference above it."""
+
+PATIENCE, GAIN = 40, 0.001
+"""The search ends after so many trials in a row that lower the best error by less than this share."""
+
+BLEND_MEMBERS = 12
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to search, how many trials at most, and how often the chosen one is fitted afterwards."""
+
+    seconds: float = 60.0
+    trials: int = 200
+    fits: int = 1
+
+    @property
+    def to_search(self) -> float:
+        """Seconds for the trials."""
+        return self.seconds * SEARCH_SHARE
+
+    @property
+    def to_fit(self) -> float:
+        """Seconds for one fit of what was chosen; small tables are fitted again fold by fold for their residuals."""
+        share = 1.0 if self.fits > 1 else 1.0 - SEARCH_SHARE
+        return max(5.0, self.seconds * share) / self.fits
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the search is.
+
+    Attributes
+    ----------
+    trials, families : int
+        That were tried so far.
+    best : Candidate or None
+        On so many `rows`.
+    ends_after : float
+        Seconds from the search's start to when its time is up.
+    doing : str
+        What is fitted once the search is over; nothing before.
+    """
+
+    trials: int = 0
+    families: int = 0
+    best: Candidate | None = None
+    rows: int = 0
+    ends_after: float = 0.0
+    doing: str = ""
+
+
+class Race:
+    """The trials so far on rows of one size, and when to stop."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        task: portfolio.Task,
+        budget: Budget,
+        told: Callable[[Standing], None] = lambda _: None,
+    ) -> None:
+        self.all_rows = self.rows = rows
+        self.task = task
+        self.budget = budget
+        self.stop_if_told: Callable[[], None] = lambda: None
+        self.candidates: list[Candidate] = []
+        self.trials: list[dict[str, Any]] = []
+        self.end = "by time"
+        self._told = told
+        self._began = time.perf_counter()
+        self._under_way = 0
+        self._awaited: list[Spec] = []
+        self._leader = np.empty(0)
+        self._since_gain = 0
+
+    def run(self, warm: Spec | None) -> None:
+        """Try what there is to try, on ever more rows."""
+        everything = self.all_rows.size
+        sizes = [size for size in SAMPLE_ROWS if size < 0.75 * everything]
+        self._move_to(self.all_rows.sample(sizes[0] if sizes else everything))
+        with self._places() as places:
+            left = self._asks(warm)
+            self._try_all(left, places, self._at(SAMPLE_SHARE if sizes else 1.0))
+            for place, size in enumerate([*sizes[1:], everything] if sizes else [], start=1):
+                share = 1.0 if place == len(sizes) else (1.0 + SAMPLE_SHARE) / 2.0
+                more = self._climbed(places, size, self._at(share))
+                if more is None:
+                    break
+                left = more
+            self._try_all(left, places, self._at(1.0))
+
+    def _at(self, share: float) -> float:
+        """Return the moment at which a share of the search's time is used."""
+        return self._began + share * self.budget.to_search
+
+    def _places(self) -> Pool | Here:
+        """Return where trials run; a few, or short ones, are not worth processes."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        worth = self.budget.to_search > SHORT and self.budget.trials > cores
+        return Pool(self.rows, max(cores, 2)) if worth else Here(self.rows)
+
+    def _climbed(self, places: Pool | Here, size: int, until: float) -> Iterator[Ask] | None:
+        """Try the best on more rows; return those left to try there, None where the best does not come through."""
+        finalists = [candidate for candidate in self.ranked(blend=False) if candidate.family != "mean"]
+        before, rows = (self.rows, self.candidates), _enough_folds(self.all_rows.sample(size))
+        if not finalists or self._seconds_on(rows, finalists[0]) > until - time.perf_counter():
+            return None
+        self._move_to(rows)
+        places.use(rows)
+        asks = iter([(candidate.spec, _tell_nobody) for candidate in finalists])
+        self._try_all(islice(asks, FINALISTS), places, until)
+        if any(candidate.spec == finalists[0].spec for candidate in self.candidates):
+            return asks
+        self.rows, self.candidates = before  # the time was too short for so many rows
+        places.use(self.rows)
+        return None
+
+    @property
+    def _obvious(self) -> list[Spec]:
+        return [portfolio.shaped(spec, self.task) for spec in OBVIOUS if portfolio.fits(spec, self.task)]
+
+    def _asks(self, warm: Spec | None) -> Iterator[Ask]:
+        """Yield what to try: known settings, then Optuna's, each with what is to be told of it."""
+        obvious = list(self._obvious)
+        if warm and portfolio.fits(warm, self.task) and warm not in obvious:
+            obvious.insert(0, warm)
+        self._awaited = list(obvious)
+        for spec in obvious:
+            yield spec, _tell_nobody
+        for spec in portfolio.first(self.task):
+            if self._is_enough:
+                return
+            if spec not in obvious:
+                yield spec, _tell_nobody
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
+            study = _study(self.rows.seed)
+        while not self._is_enough:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # as above
+                trial = study.ask()
+                spec = portfolio.proposed(trial, self.task)
+            yield spec, partial(_tell, study, trial)
+
+    @property
+    def _is_enough(self) -> bool:
+        if len(self.trials) > self.budget.trials:
+            self.end = "by the number of trials"
+        elif self._since_gain >= PATIENCE:
+            self.end = f"as {PATIENCE} settings in a row won nothing"
+        else:
+            return False
+        return True
+
+    def _try_all(self, asks: Iterator[Ask], places: Pool | Here, until: float) -> None:
+        """Try until the time is up; what must not be missed beyond it."""
+        while time.perf_counter() < until or self._is_waiting:
+            self.stop_if_told()
+            if places.busy and not places.idle:
+                places.listen(max(until - time.perf_counter(), 0.0) or 1.0)
+                continue
+            ask = next(asks, None)
+            if ask is None:
+                break
+            spec, tell = ask
+            places.give(spec, self._watch(spec, tell), until=self._given_up_at(spec, until))
+        while places.busy and (time.perf_counter() < until or self._is_waiting):
+            self.stop_if_told()
+            places.listen(max(until - time.perf_counter(), 0.0) or 1.0)
+        self._under_way += places.busy
+        if places.busy:
+            self.end = "by time"
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether an obvious setting has no fold yet, or nothing but the mean was tried."""
+        patient = time.perf_counter() < self._began + OBVIOUS_SECONDS
+        return bool(self._awaited and patient) or len(self.candidates) < 2
+
+    def _given_up_at(self, spec: Spec, until: float) -> float:
+        """Return the moment at which a trial that is still under way is ended."""
+        if spec in self._awaited:
+            return max(until, self._began + OBVIOUS_SECONDS)
+        return time.perf_counter() + TRIAL_SHARE * self.budget.to_search
+
+    def _watch(self, spec: Spec, tell: Callable[[float], None]) -> Callable[[FoldResult], bool]:
+        """Return what collects a trial's folds, and ends a hopeless one."""
+        rows, seconds = self.rows, [0.0]
+        out_of_fold = np.full(rows.size, np.nan)
+
+        def watch(result: FoldResult) -> bool:
+            seconds.append(result.seconds)
+            if rows is not self.rows:
+                return False
+            if result.failure:
+                return self._failed(spec, tell, sum(seconds), result.failure)
+            out_of_fold[rows.folds[result.fold][1]] = result.predicted
+            candidate = judged(spec, out_of_fold, rows, sum(seconds))
+            if result.fold == len(rows.folds) - 1 or self._has_enough(spec):
+                self._finish(candidate, tell)
+                return False
+            if self._is_hopeless(candidate):
+                self._note(spec, tell, candidate.cv_rmse, sum(seconds), f"after fold {result.fold + 1}")
+                return False
+            return True
+
+        return watch
+
+    def _has_enough(self, spec: Spec) -> bool:
+        """Return whether an obvious setting has the fold that it must have, and no time for more."""
+        return spec in self._awaited and time.perf_counter() > self._at(1.0)
+
+    def _failed(self, spec: Spec, tell: Callable[[float], None], seconds: float, failure: str) -> bool:
+        if spec in self._awaited:
+            self._awaited.remove(spec)
+        self._under_way += failure == TOO_SLOW
+        self._note(spec, tell, np.nan, seconds, failure)
+        return False
+
+    def _is_hopeless(self, candidate: Candidate) -> bool:
+        squared = (candidate.out_of_fold - self.rows.target) ** 2
+        known = np.isfinite(squared) & np.isfinite(self._leader)
+        if candidate.spec in self._awaited or not known.any() or len(self.candidates) < 2:
+            return False
+        worse, weight = squared[known] - self._leader[known], of(self.rows.weight, known)
+        beyond = mean(worse, weight) > HOPELESS_Z * spread(worse, weight) / np.sqrt(worse.size)
+        return bool(mean(squared[known], weight) > HOPELESS * mean(self._leader[known], weight) and beyond)
+
+    def _finish(self, candidate: Candidate, tell: Callable[[float], None]) -> None:
+        before = min((other.cv_rmse for other in self.candidates), default=np.inf)
+        self.candidates.append(candidate)
+        if candidate.spec in self._awaited:
+            self._awaited.remove(candidate.spec)
+        self._note(candidate.spec, tell, candidate.cv_rmse, candidate.fit_seconds, "")
+        if candidate.cv_rmse < before:
+            self._leader = (candidate.out_of_fold - self.rows.target) ** 2
+        if candidate.cv_rmse < before * (1.0 - GAIN):
+            self._since_gain = 0
+
+    def _note(
+        self, spec: Spec, tell: Callable[[float], None], rmse: float, seconds: float, failure: str
+    ) -> None:
+        self._since_gain += 1
+        tell(rmse)
+        words = json.dumps(dict(spec.get("params", {})))
+        trial = {"family": spec["family"], "cv_rmse": rmse, "seconds": seconds, "rows": self.rows.size}
+        self.trials.append(trial | {"left": failure, "params": words})
+        self._told(self.standing)
+
+    def _move_to(self, rows: Rows) -> None:
+        """Go on with these rows; what fewer rows said no longer compares."""
+        self.rows = rows
+        self.candidates, self._since_gain = [], 0
+        self._leader = np.full(rows.size, np.nan)  # squared errors of the best so far
+        constant: Spec = {"family": "mean", "params": {}}
+        Here(rows).give(constant, self._watch(constant, _tell_nobody))
+
+    def check_it_worked(self) -> None:
+        """Raise SearchFailed where everything but the mean failed."""
+        failures = [
+            trial["left"] for trial in self.trials if trial["left"] and not np.isfinite(trial["cv_rmse"])
+        ]
+        if failures and all(candidate.family == "mean" for candidate in self.candidates):
+            raise SearchFailed(tried=len(failures), reason=max(set(failures), key=failures.count))
+
+    def ended_in_words(self) -> str:
+        """Say why the search ended, and which families it cut off or never reached."""
+        done = {str(trial["family"]) for trial in self.trials}
+        never = sorted({str(spec["family"]) for spec in portfolio.first(self.task)} - done)
+        count = len(self.trials)
+        words = f"ended {self.end} after {count} setting{'s' * (count != 1)}"
+        words += f", {self._under_way} cut off" if self._under_way else ""
+        words += f"; not reached: {', '.join(never)}" if never else ""
+        unweighted = portfolio.left_out_by_weights(self.task)
+        return words + (f"; without a way to weigh rows: {', '.join(unweighted)}" if unweighted else "")
+
+    @property
+    def standing(self) -> Standing:
+        """How far it is."""
+        families = len({trial["family"] for trial in self.trials})
+        best = min(self.candidates, key=lambda candidate: candidate.cv_rmse, default=None)
+        return Standing(len(self.trials), families, best, self.rows.size, self.budget.to_search)
+
+    def ranked(self, *, blend: bool = True) -> list[Candidate]:
+        """Return the candidates, the chosen one first, those too slow to fit last."""
+        affordable = [each for each in self.candidates if self._is_affordable(each)]
+        if all(each.family == "mean" for each in affordable):  # it is no answer because it is cheap
+            affordable = self.candidates
+        ordered = sorted(affordable, key=lambda candidate: candidate.cv_rmse)
+        if not blend:
+            return ordered
+        if len(ordered) > 2:
+            ordered += blended(self._members(ordered), self.rows)
+            ordered.sort(key=lambda candidate: candidate.cv_rmse)
+        winner = simplest(ordered, self.rows)
+        return [winner, *(candidate for candidate in ordered if candidate is not winner)]
+
+    def _is_affordable(self, candidate: Candidate) -> bool:
+        """Return whether there is time to fit it on all rows; for what anybody would try there is more."""
+        most = OBVIOUS_FIT_SECONDS / self.budget.fits if candidate.spec in self._obvious else 0.0
+        return self._full_fit(candidate) <= max(self.budget.to_fit, most)
+
+    def _full_fit(self, candidate: Candidate) -> float:
+        """Return the seconds that one fit on all rows will take."""
+        known = np.isfinite(candidate.out_of_fold)
+        fitted = sum(len(fit) for fit, validate in self.rows.folds if known[validate].any())
+        return candidate.fit_seconds * self.all_rows.size / max(fitted, 1)
+
+    def _seconds_on(self, rows: Rows, candidate: Candidate) -> float:
+        """Return the seconds that all folds of other rows will take."""
+        fitted = sum(len(fit) for fit, _ in rows.folds)
+        return self._full_fit(candidate) * fitted / self.all_rows.size
+
+    def _members(self, ordered: list[Candidate]) -> list[Candidate]:
+        """Return the best of each family and then the best, as many as can be fitted in time."""
+        members: list[Candidate] = []
+        left = self.budget.to_fit
+        for candidate in (*best_of_families(ordered), *ordered):
+            cost = self._full_fit(candidate)
+            new = all(candidate is not member for member in members)
+            if new and cost <= left and candidate.level in (1, 2) and len(members) < BLEND_MEMBERS:
+                members.append(candidate)
+                left -= cost
+        return members
+
+
+def _enough_folds(rows: Rows) -> Rows:
+    """Keep as many folds as tell settings apart."""
+    validated = np.cumsum([len(validate) for _, validate in reversed(rows.folds)])
+    return rows.with_folds(1 + int(np.searchsorted(validated, min(JUDGED_ROWS, validated[-1]))))
+
+
+def _study(seed: int) -> optuna.Study:
+    import optuna  # noqa: PLC0415 - half a second that a short search never needs
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    )
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, rmse: float) -> None:
+    from optuna.trial import TrialState  # noqa: PLC0415 - as above
+
+    if np.isfinite(rmse):
+        study.tell(trial, rmse)
+    else:
+        study.tell(trial, state=TrialState.PRUNED)
+
+
+def _tell_nobody(_: float) -> None:
+    """Let a setting pass that Optuna did not ask for."""

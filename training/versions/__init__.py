@@ -1,0 +1,1 @@
+"""A version's folder, as stock MLflow loads it."""
