@@ -16,14 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from data.redaction import log_to
+from data.temporary import scratch
 from serving import access
 from serving.access import check_pair, read_hashes
 from serving.errors import ModelError, ServingError, SettingsError
-from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve, scratch
+from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
 from serving.settings import LOOPBACK, Limits, Model, Settings
 
 logger = logging.getLogger("serving")
+
+MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+"""Where a container with a read-only root can still write, though nobody sets TMPDIR."""
 
 NAMED = re.compile(r"(?P<key>[A-Za-z0-9][\w.-]{0,63})=(?P<uri>.+)", re.ASCII)
 """--model NAME=PLACE; a folder whose name looks so is written ./NAME=PLACE."""
@@ -272,7 +276,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     raise_file_limit()
     logging.getLogger("serving").setLevel(logging.INFO)
-    with scratch() as folder:
+    with scratch(otherwise=MEMORY) as folder:
+        if folder is None:
+            logger.warning("no temporary folder can be made: /metrics is off; set TMPDIR to have it")
         try:
             return serve(given, folder)
         except ServingError as error:

@@ -27,6 +27,7 @@ from data.errors import DataError, nearest
 from data.redaction import addresses_around, redact, redact_address
 from data.sources.opening import Source, open_source
 from data.sources.source import HEADERS, Layout
+from data.temporary import all_in_one
 from data.text.headers import are_numbered
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
@@ -356,4 +357,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with all_in_one():
+        sys.exit(main())

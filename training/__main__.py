@@ -18,6 +18,7 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
+from data.temporary import all_in_one
 from serving.registry import given_run
 from training.commands.config import (
     AdoptConfig,
@@ -213,4 +214,5 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with all_in_one():
+        sys.exit(main())

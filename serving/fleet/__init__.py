@@ -3,6 +3,5 @@
 from serving.fleet.crew import MODEL_BROKEN, Crew
 from serving.fleet.following import Followed, Rules, follow
 from serving.fleet.grpc_port import reserve
-from serving.fleet.temporary import scratch
 
-__all__ = ["Crew", "Followed", "MODEL_BROKEN", "Rules", "follow", "reserve", "scratch"]
+__all__ = ["Crew", "Followed", "MODEL_BROKEN", "Rules", "follow", "reserve"]

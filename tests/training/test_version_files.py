@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -176,8 +178,27 @@ def test_what_was_compared_is_what_is_loaded(store: Store) -> None:
     assert files_digest(version.folder) == before == version.tags[FILES_TAG]
     assert version.pipeline().predict(pd.DataFrame({"x": [3.0]}))[0] == pytest.approx(11, abs=0.1)
     assert version.folder.stat().st_mode & 0o777 in (0o700, 0o755)
-    assert Path(model_registry._private_folder()).stat().st_mode & 0o777 == 0o700
     assert store.workspace.folder not in version.folder.parents
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_fetched_files_go_with_the_version(
+    whole: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that looks at a thousand versions keeps the files of those that it still has."""
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    if not whole:
+        (store.artifacts("2") / "scorer" / "model.onnx").write_bytes(b"other")
+    version = model_registry.version("line", "2")
+    with nullcontext() if whole else pytest.raises(WrongFiles):
+        version.check_files_now()
+        _ = version.pipeline()
+    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o700}
+    del version
+    gc.collect()
+    assert not list(place.iterdir())
 
 
 def test_a_version_without_the_digest_is_not_loaded_until_somebody_vouches(

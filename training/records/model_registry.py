@@ -10,13 +10,13 @@ holds a moment later changes nothing.
 
 from __future__ import annotations
 
-import atexit
 import json
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,8 +156,12 @@ class Version:
         return folder
 
     def _fetched(self, part: str = "") -> Path:
-        """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles."""
-        place = tempfile.mkdtemp(dir=_private_folder())
+        """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles.
+
+        It is gone once nobody has this version any more, and at the end of the process.
+        """
+        place = tempfile.mkdtemp(prefix="slipway-")
+        weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         try:
             uri = f"{self.uri}/{part}".rstrip("/")
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=place))
@@ -227,14 +231,6 @@ class Version:
         if tag not in self.tags:
             raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
         return self.tags[tag]
-
-
-@cache
-def _private_folder() -> str:
-    """Return a folder that only this user may enter, until the process ends."""
-    folder = tempfile.mkdtemp(prefix="slipway-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def champion(name: str) -> Version | None:

@@ -1,13 +1,12 @@
-"""A folder for what lives as long as one server: its metrics' files, and versions where there is no better place.
+"""A folder for what lives as long as one process: a server's figures, a training's downloads and scratch files.
 
-A server that was killed leaves its folder behind; the next one throws it away. It knows by a lock, which
-the kernel lets go of whenever a process ends.
+A process that was killed leaves its folder behind; the next one throws it away. It knows by a lock, which
+the kernel lets go of whenever a process ends. Who uses the folder, and for what, it does not know.
 """
 
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import shutil
 import tempfile
@@ -16,18 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX, LOCK = "slipway-", "in-use"
-MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
-"""Where a container with a read-only root can still write, though nobody sets TMPDIR."""
-
-logger = logging.getLogger("serving")
 
 
 @contextmanager
-def scratch() -> Iterator[Path | None]:
-    """Give a folder until the server ends; None where none can be made."""
-    made = _make()
+def scratch(*, otherwise: str | None = None) -> Iterator[Path | None]:
+    """Give a folder until the block ends, in another place where there is no room for temporary files, or None."""
+    made = _make(otherwise)
     if made is None:
-        logger.warning("no temporary folder can be made: /metrics is off; set TMPDIR to have it")
         yield None
         return
     folder, lock = made
@@ -38,8 +32,28 @@ def scratch() -> Iterator[Path | None]:
         os.close(lock)
 
 
-def _make() -> tuple[Path, int] | None:
-    for place in (None, MEMORY):
+@contextmanager
+def all_in_one() -> Iterator[None]:
+    """Have this process and its children make their temporary files, libraries' too, in one such folder."""
+    before = os.environ.get("TMPDIR")
+    with scratch() as folder:
+        if folder is not None:
+            _make_them_in(str(folder))
+        try:
+            yield
+        finally:
+            _make_them_in(before)
+
+
+def _make_them_in(place: str | None) -> None:
+    os.environ.pop("TMPDIR", None)
+    if place is not None:
+        os.environ["TMPDIR"] = place
+    tempfile.tempdir = None  # asked again at the next use
+
+
+def _make(otherwise: str | None) -> tuple[Path, int] | None:
+    for place in (None, otherwise) if otherwise else (None,):
         try:
             folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
         except OSError:  # no folder at all, a read-only root, no room
@@ -63,9 +77,9 @@ def _lock(folder: Path) -> int:
 
 
 def _throw_away_abandoned(parent: Path) -> None:
-    """Remove folders of this user's servers that have ended without a chance to."""
+    """Remove folders of this user's processes that have ended without a chance to."""
     for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another's, or none of a server
+        with suppress(OSError):  # another's, or none of ours
             lock = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW)
             try:
                 if folder.lstat().st_uid == os.geteuid():

@@ -1,0 +1,57 @@
+"""Temporary files go with the process that made them, or with the next one of ours."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SCRIPT = """
+import os, signal, subprocess, sys, tempfile
+from data.temporary import all_in_one
+with all_in_one():
+    tempfile.mkdtemp()  # as a library does that never removes it
+    child = "import tempfile; tempfile.mkdtemp()"
+    subprocess.run([sys.executable, "-c", child], check=True)
+    if "killed" in sys.argv:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sys.exit(3)
+"""
+
+
+def run(place: Path, *words: str) -> int:
+    """Make temporary files below a folder and end; return the exit code."""
+    environment = {"TMPDIR": str(place), "PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-c", SCRIPT, *words], env=environment, check=False).returncode
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    """Neither by us nor by MLflow, which leaves empty folders, nor by a child."""
+    assert run(tmp_path) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_behind_is_thrown_away(tmp_path: Path) -> None:
+    """By the next one; a folder of that name that is none of ours stays."""
+    (tmp_path / "slipway-other").mkdir()
+    assert run(tmp_path, "killed") == -9
+    (left,) = set(tmp_path.iterdir()) - {tmp_path / "slipway-other"}
+    assert len(list(left.glob("tmp*"))) == 2
+    assert run(tmp_path) == 3
+    assert list(tmp_path.iterdir()) == [tmp_path / "slipway-other"]
+
+
+def test_a_process_without_a_temporary_folder_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only container: whoever needs one says so."""
+    from data import temporary
+
+    def none(**_: object) -> str:
+        raise FileNotFoundError("no usable temporary directory")
+
+    monkeypatch.setattr("tempfile.mkdtemp", none)
+    with temporary.all_in_one(), temporary.scratch() as folder:
+        assert folder is None
