@@ -22,27 +22,23 @@
     └── SplitError               rows cannot be told apart as asked
         └── LacksSplitColumn     a later table lacks what the rows of its name are told apart by
 
-Each class takes the facts as keywords, keeps them as attributes, and says what, where, found and the repair.
+Each class is a dataclass (`data.facts`): its facts are keywords and attributes, its template says what, where, found
+and the repair.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from data.redaction import redact
+from data.facts import FactError
 
 PLURALS = {"number": "numbers", "boolean": "true and false", "category": "texts", "datetime": "dates"}
 """The kinds of a column as people speak of them."""
 
 
-class DataError(Exception):
+class DataError(FactError):
     """Anything that the user can mend in the table or in the way it is named."""
-
-    def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(redact(text))
-        self.__dict__.update(facts)
 
 
 class SourceError(DataError):
@@ -52,63 +48,62 @@ class SourceError(DataError):
 class SourceNotFound(SourceError):
     """No file, folder or glob match stands where the user pointed."""
 
-    def __init__(self, *, where: str, searched: str) -> None:
-        super().__init__(
-            f"{where}: no such file, folder or match; searched from {searched}: pass an absolute path",
-            where=where,
-            searched=searched,
-        )
+    template = "{where}: no such file, folder or match; searched from {searched}: pass an absolute path"
+    where: str
+    searched: str
 
 
 class EmptySource(SourceError):
     """The source exists and has no rows."""
 
-    def __init__(self, *, where: str) -> None:
-        super().__init__(
-            f"{where}: has no rows: pass a table with a header and at least 50 rows", where=where
-        )
+    template = "{where}: has no rows: pass a table with a header and at least 50 rows"
+    where: str
 
 
 class BrokenLine(SourceError):
     """One line of a text file has another number of fields than its header."""
 
-    def __init__(self, *, where: str, line: int, expected: int, found: int) -> None:
-        super().__init__(
-            f"{where}, line {line}: has {found} fields, the header has {expected}: "
-            "mend the line, or quote the field that holds the separator",
-            where=where,
-            line=line,
-            expected=expected,
-            found=found,
-        )
+    template = (
+        "{where}, line {line}: has {found} fields, the header has {expected}: "
+        "mend the line, or quote the field that holds the separator"
+    )
+    where: str
+    line: int
+    expected: int
+    found: int
 
 
 class BrokenQuote(SourceError):
     """A quote in a text file opens and never closes, or text follows where it closes."""
 
-    def __init__(self, *, where: str, line: int, reason: str, repair: str) -> None:
-        super().__init__(
-            f"{where}, line {line}: {reason}: {repair}", where=where, line=line, reason=reason, repair=repair
-        )
+    template = "{where}, line {line}: {reason}: {repair}"
+    where: str
+    line: int
+    reason: str
+    repair: str
 
 
 class LongRecord(SourceError):
     """A row or a header of a text file is longer than any should be."""
 
-    def __init__(self, *, where: str, line: int, limit: int) -> None:
-        super().__init__(
-            f"{where}, line {line}: begins a row of more than {limit // 2**20} MB: check that its lines end",
-            where=where,
-            line=line,
-            limit=limit,
-        )
+    template = "{where}, line {line}: begins a row of more than {megabytes} MB: check that its lines end"
+    where: str
+    line: int
+    limit: int
+
+    @property
+    def megabytes(self) -> int:
+        """The limit, which is in bytes, as people say it."""
+        return self.limit // 2**20
 
 
 class UnreadableSource(SourceError):
     """The source exists and cannot be read as what it claims to be."""
 
-    def __init__(self, *, where: str, reason: str, repair: str) -> None:
-        super().__init__(f"{where}: {reason}: {repair}", where=where, reason=reason, repair=repair)
+    template = "{where}: {reason}: {repair}"
+    where: str
+    reason: str
+    repair: str
 
 
 class TableError(DataError):
@@ -118,108 +113,147 @@ class TableError(DataError):
 class DuplicateColumns(TableError):
     """Two columns have one name."""
 
-    def __init__(self, *, where: str, columns: Sequence[str]) -> None:
-        named = ", ".join(map(repr, columns))
-        super().__init__(
-            f"{where}: more than one column is called {named}: rename one", where=where, columns=columns
-        )
+    template = "{where}: more than one column is called {named}: rename one"
+    where: str
+    columns: Sequence[str]
+
+    @property
+    def named(self) -> str:
+        """The columns, quoted."""
+        return ", ".join(map(repr, self.columns))
 
 
 class MissingColumn(TableError):
     """A column that the user named is not in the table."""
 
-    def __init__(self, *, where: str, role: str, column: str, columns: Iterable[str]) -> None:
-        known = list(columns)
-        near = nearest(column, known)
-        repair = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
-        super().__init__(
-            f"{where}: has no {role} column {column!r}: {repair}",
-            where=where,
-            role=role,
-            column=column,
-            near=near,
-        )
+    template = "{where}: has no {role} column {column!r}: {repair}"
+    where: str
+    role: str
+    column: str
+    columns: Sequence[str]
+
+    @property
+    def repair(self) -> str:
+        """The name that was meant, or all names."""
+        near = nearest(self.column, self.columns)
+        return f"did you mean {near!r}?" if near else f"it has {', '.join(self.columns)}"
 
 
 class UnusableTarget(TableError):
     """The target is no number, or always the same one."""
 
-    def __init__(self, *, target: str, found: str, repair: str) -> None:
-        super().__init__(f"target {target!r} {found}: {repair}", target=target, found=found)
+    template = "target {target!r} {found}: {repair}"
+    target: str
+    found: str
+    repair: str
 
 
 class UnusableColumn(TableError):
     """A column holds what no model here can take."""
 
+    template = "column {column!r}{place}: {found}: {repair}"
     column: str
     found: str
     repair: str
-    row: int | None
+    row: int | None = None
 
-    def __init__(self, *, column: str, found: str, repair: str, row: int | None = None) -> None:
-        place = f"column {column!r}" if row is None else f"column {column!r}, row {row}"
-        super().__init__(f"{place}: {found}: {repair}", column=column, row=row, found=found, repair=repair)
+    @property
+    def place(self) -> str:
+        """The row, where one is to blame."""
+        return "" if self.row is None else f", row {self.row}"
 
 
 class OtherKind(TableError):
     """A cell is not what its column was when the rows of a model were first split."""
 
-    def __init__(self, *, where: str, column: str, kind: str, row: int, cell: object, count: int = 1) -> None:
-        more = f" ({count - 1:,} more rows are like it)" if count > 1 else ""
-        super().__init__(
-            f"{where}, row {row}: column {column!r} is {str(cell)[:40]!r}{more}, and the earlier versions' rows are "
-            f"told apart by its {PLURALS[kind]}: mend the cell or leave it empty, or train under a new name=...",
-            where=where,
-            column=column,
-            row=row,
-        )
+    template = (
+        "{where}, row {row}: column {column!r} is {shortened!r}{more}, and the earlier versions' rows are "
+        "told apart by its {kinds}: mend the cell or leave it empty, or train under a new name=..."
+    )
+    where: str
+    column: str
+    kind: str
+    row: int
+    cell: object
+    count: int = 1
+
+    @property
+    def shortened(self) -> str:
+        """The beginning of the cell's text."""
+        return str(self.cell)[:40]
+
+    @property
+    def more(self) -> str:
+        """How many rows more are like it."""
+        return f" ({self.count - 1:,} more rows are like it)" if self.count > 1 else ""
+
+    @property
+    def kinds(self) -> str:
+        """What the column was, as people say it."""
+        return PLURALS[self.kind]
 
 
 class UnusableWeight(TableError):
     """A column cannot say how much each row counts."""
 
-    def __init__(self, *, column: str, found: str, repair: str, row: int | None = None) -> None:
-        place = f"weight {column!r}" if row is None else f"weight {column!r}, row {row},"
-        super().__init__(f"{place} {found}: {repair}", column=column, row=row, found=found)
+    template = "weight {column!r}{place} {found}: {repair}"
+    column: str
+    found: str
+    repair: str
+    row: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The row, where one is to blame."""
+        return "" if self.row is None else f", row {self.row},"
 
 
 class TooFewRows(TableError):
     """Too few rows have a target."""
 
-    def __init__(self, *, where: str, rows: int, needed: int, what: str = "a target") -> None:
-        super().__init__(
-            f"{where}: {rows} rows have {what}, at least {needed} are needed: pass more rows",
-            where=where,
-            rows=rows,
-            needed=needed,
-        )
+    template = "{where}: {rows} rows have {what}, at least {needed} are needed: pass more rows"
+    where: str
+    rows: int
+    needed: int
+    what: str = "a target"
 
 
 class NoFeatures(TableError):
     """Nothing is left to predict from."""
 
-    def __init__(self, *, where: str, left_out: Sequence[str]) -> None:
-        super().__init__(
-            f"{where}: no column is left to predict from (left out: {', '.join(left_out)}): exclude fewer columns",
-            where=where,
-            left_out=left_out,
-        )
+    template = "{where}: no column is left to predict from (left out: {listed}): exclude fewer columns"
+    where: str
+    left_out: Sequence[str]
+
+    @property
+    def listed(self) -> str:
+        """The columns that are left out."""
+        return ", ".join(self.left_out)
 
 
 class FaultsFound(TableError):
     """What is wrong with a table, one line for each thing, where more than one may be."""
 
-    def __init__(self, *, where: str, faults: Sequence[object], repair: str = "") -> None:
-        counted = f"{len(faults)} faults{repair}" + "".join(f"\n  {each}" for each in faults)
-        text = f"{faults[0]}{repair}" if len(faults) == 1 else counted
-        super().__init__(f"{where}: {text}", where=where, faults=tuple(faults))
+    template = "{where}: {counted}"
+    where: str
+    faults: Sequence[object]
+    repair: str = ""
+
+    @property
+    def counted(self) -> str:
+        """The only fault, or how many there are and each on a line."""
+        if len(self.faults) == 1:
+            return f"{self.faults[0]}{self.repair}"
+        return f"{len(self.faults)} faults{self.repair}" + "".join(f"\n  {each}" for each in self.faults)
 
 
 class ContractError(DataError):
     """A contract file cannot be read or written."""
 
-    def __init__(self, *, where: str, found: str, repair: str) -> None:
-        super().__init__(f"{where}: {found}: {repair}", where=where, found=found)
+    template = "{where}: {found}: {repair}"
+    where: str
+    found: str
+    repair: str
 
 
 class SplitError(DataError):
@@ -229,17 +263,26 @@ class SplitError(DataError):
 class LacksSplitColumn(SplitError):
     """A later table lacks a column that the rows of its name are told apart by."""
 
-    def __init__(self, *, where: str, column: str, count: int, name: str, columns: Iterable[str]) -> None:
-        near = nearest(column, columns)
-        among = f"one of {count} columns that tell" if count > 1 else "which tells"
-        super().__init__(
-            f"{where}: lacks the column {column!r}, {among} which rows the versions of {name} learned from: pass it"
-            + (f" (is it {near!r} now?)" if near else "")
-            + ", or train under a new name=..., with key=... if only an id stays the same",
-            where=where,
-            column=column,
-            near=near,
-        )
+    template = (
+        "{where}: lacks the column {column!r}, {among} which rows the versions of {name} learned from: "
+        "pass it{guess}, or train under a new name=..., with key=... if only an id stays the same"
+    )
+    where: str
+    column: str
+    count: int
+    name: str
+    columns: Sequence[str]
+
+    @property
+    def among(self) -> str:
+        """What the column does, and whether others do it too."""
+        return f"one of {self.count} columns that tell" if self.count > 1 else "which tells"
+
+    @property
+    def guess(self) -> str:
+        """The column that may be the same under another name."""
+        near = nearest(self.column, self.columns)
+        return f" (is it {near!r} now?)" if near else ""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

@@ -75,7 +75,7 @@ def _over_http(body: bytes, schema: Schema) -> Any:
     try:
         return from_table(body, CSV, schema, Limits()).matrix
     except UnusableValues as error:
-        first = error.__dict__["faults"][0]
+        first = error.faults[0]
         return first.row + 1, first.column
 
 
@@ -84,7 +84,7 @@ def _in_batch(path: Path, schema: Schema) -> Any:
     try:
         score_file(cast("Scorer", scorer), open_source(str(path)), path.with_name("out.csv"))
     except FaultyRows as error:
-        first = error.__dict__["faults"][0]
+        first = error.faults[0]
         return first.row, first.column
     return scorer.matrix
 
@@ -93,7 +93,7 @@ def _in_training(path: Path, schema: Schema) -> Any:
     try:
         return pack_frame(load_known(open_source(str(path)), schema).frame, schema)
     except UnusableColumn as error:
-        return error.__dict__["row"], error.__dict__["column"]
+        return error.row, error.column
 
 
 def assert_alike(found: list[Any]) -> None:

@@ -85,7 +85,7 @@ def say_readings(table: Table, say: Callable[[str, str], None]) -> None:
         say("read", line)
 
 
-def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, list[DataError]]:
+def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
         return None, [doubt for name, doubt in table.doubts.items() if name not in config.exclude]
@@ -101,7 +101,7 @@ def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | 
             weight=config.weight,
         ), []
     except FaultsFound as error:
-        return None, list(error.__dict__["faults"])
+        return None, error.faults
     except DataError as error:
         return None, [error]
 
