@@ -17,8 +17,8 @@ import pytest
 from tests.conftest import ROOT, Workspace, free_port, wait_for_port
 
 PAGE = (ROOT / "docs" / "from-flask.md").read_text()
-BLOCKS = re.findall(r"```(?:python|bash)\n(.*?)```", PAGE, re.DOTALL)
-FIT, APP, MOVE, CURL = BLOCKS
+FIT, APP = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+MOVE, CURL = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
 
 
 def answer(port: int, x: Any) -> Any:
