@@ -40,6 +40,8 @@ ServingError
     │   └── Draining       the server stops
     ├── NoMetrics          503
     └── TooSlow            504
+
+Each class is a dataclass (`data.facts`): its facts are keywords and attributes, its template makes the text.
 """
 
 from __future__ import annotations
@@ -47,9 +49,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from data.redaction import redact
+from data.facts import FactError
 
 Headers = tuple[tuple[bytes, bytes], ...]
 """Of an answer."""
@@ -64,13 +65,14 @@ class Fault:
     expected: str
     found: str
 
+    def __str__(self) -> str:
+        """Say where, what was expected and what was found."""
+        row = "" if self.row is None else f"row {self.row}, "
+        return f"{row}column {self.column!r}: expected {self.expected}, found {self.found}"
 
-class ServingError(Exception):
+
+class ServingError(FactError):
     """Anything that the server reports rather than hides."""
-
-    def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(text)
-        self.__dict__.update(facts)
 
 
 class ModelError(ServingError):
@@ -80,138 +82,131 @@ class ModelError(ServingError):
 class NotAScorer(ModelError):
     """A file is absent, or is not what its name says."""
 
-    def __init__(self, *, file: str, reason: str) -> None:
-        super().__init__(f"{file} {reason}: log the model again with Slipway", file=file, reason=reason)
+    template = "{file} {reason}: log the model again with Slipway"
+    file: str
+    reason: str
 
 
 class RefusedGraph(ModelError):
     """The graph asks for more than arithmetic on its input."""
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(
-            f"model.onnx is refused before it is run: {reason}; serve only files that Slipway wrote",
-            reason=reason,
-        )
+    template = "model.onnx is refused before it is run: {reason}; serve only files that Slipway wrote"
+    reason: str
 
 
 class NotAVersion(ModelError):
     """A version's folder holds what is no plain file, or has a name that none of ours has."""
 
-    def __init__(self, *, file: str) -> None:
-        super().__init__(
-            f"{file!r} is no plain file: a version holds nothing else; log the model again", file=file
-        )
+    template = "{file!r} is no plain file: a version holds nothing else; log the model again"
+    file: str
 
 
 class WrongDigest(ModelError):
     """The files are not those that were promoted."""
 
-    def __init__(self, *, expected: str, found: str, what: str = "scorer's digest") -> None:
-        super().__init__(
-            f"the {what} is {found}, expected {expected}: the files changed since they were recorded; "
-            "download the version again",
-            expected=expected,
-            found=found,
-        )
+    template = (
+        "the {what} is {found}, expected {expected}: the files changed since they were recorded; "
+        "download the version again"
+    )
+    expected: str
+    found: str
+    what: str = "scorer's digest"
 
 
 class NotPromoted(ModelError):
     """No promotion pinned the version's digest."""
 
-    def __init__(self, *, uri: str) -> None:
-        super().__init__(
-            f"{uri} was never promoted, so nobody vouches for its files: promote it, or pass --allow-unpromoted",
-            uri=uri,
-        )
+    template = (
+        "{uri} was never promoted, so nobody vouches for its files: promote it, or pass --allow-unpromoted"
+    )
+    uri: str
 
 
 class FailingGraph(ModelError):
     """The graph raises instead of predicting."""
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(
-            f"model.onnx fails on its golden rows: {reason}; serve only files that Slipway wrote",
-            reason=reason,
-        )
+    template = "model.onnx fails on its golden rows: {reason}; serve only files that Slipway wrote"
+    reason: str
 
 
 class NotInLedger(ModelError):
     """The ledger of promotions says otherwise than the version's tags."""
 
-    def __init__(self, *, name: str, version: str, fault: str) -> None:
-        super().__init__(
-            f"the ledger of {name} does not vouch for version {version}: {fault}: somebody else wrote its tags; "
-            f"go back with rollback, or set them to what `python -m training history --name {name}` expects",
-            name=name,
-            version=version,
-            fault=fault,
-        )
+    template = (
+        "the ledger of {name} does not vouch for version {version}: {fault}: somebody else wrote its tags; "
+        "go back with rollback, or set them to what `python -m training history --name {name}` expects"
+    )
+    name: str
+    version: str
+    fault: str
 
 
 class LedgerUnreadable(ModelError):
     """The ledger of promotions was changed or deleted by somebody else."""
 
-    def __init__(self, *, name: str, fault: str, repair: str) -> None:
-        super().__init__(f"the ledger of {name} is broken: {fault}: {repair}", fault=fault, repair=repair)
+    template = "the ledger of {name} is broken: {fault}: {repair}"
+    name: str
+    fault: str
+    repair: str
 
 
 class GoldenMismatch(ModelError):
     """The graph no longer gives the predictions written beside it."""
 
-    def __init__(self, *, row: int, expected: float, found: float) -> None:
-        super().__init__(
-            f"golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
-            "compare the versions in scorer.json with those installed",
-            row=row,
-            expected=expected,
-            found=found,
-        )
+    template = (
+        "golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
+        "compare the versions in scorer.json with those installed"
+    )
+    row: int
+    expected: float
+    found: float
 
 
 class RegistryDown(ServingError):
     """The registry cannot be asked, or the answer cannot be kept."""
 
-    def __init__(self, *, uri: str, reason: str) -> None:
-        super().__init__(redact(f"{uri}: the registry cannot be used now: {reason}"), uri=uri, reason=reason)
+    template = "{uri}: the registry cannot be used now: {reason}"
+    uri: str
+    reason: str
 
 
 class CacheDown(RegistryDown):
     """What the registry has cannot be kept on this machine."""
 
-    def __init__(self, *, uri: str, folder: Path, reason: str) -> None:
-        text = f"{uri}: the cache {folder} cannot be used now: {reason}: make room there, or pass another --cache"
-        ServingError.__init__(self, text, uri=uri, folder=folder, reason=reason)
+    template = (
+        "{uri}: the cache {folder} cannot be used now: {reason}: make room there, or pass another --cache"
+    )
+    folder: Path
 
 
 class NotReady(ServingError):
     """A worker did not get to load a version; it is offered again."""
 
-    def __init__(self, *, pid: int, what: str) -> None:
-        super().__init__(f"worker {pid} {what} while it loaded the version", pid=pid, what=what)
+    template = "worker {pid} {what} while it loaded the version"
+    pid: int
+    what: str
 
 
 class SettingsError(ServingError):
     """The server was asked to start in a way that it refuses."""
 
-    def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(redact(text), **facts)
-
 
 class UnsafeCache(SettingsError):
     """Others can write to the folder where versions are kept, so what lies there proves nothing."""
 
-    def __init__(self, *, folder: Path, reason: str) -> None:
-        text = (
-            f"the cache {folder} {reason}: pass --cache {folder}/slipway, or make it yours (chown, chmod 700)"
-        )
-        super().__init__(text, folder=folder, reason=reason)
+    template = (
+        "the cache {folder} {reason}: pass --cache {folder}/slipway, or make it yours (chown, chmod 700)"
+    )
+    folder: Path
+    reason: str
 
 
 class ModelNotFound(SettingsError):
     """No version stands where --model points."""
 
-    def __init__(self, *, uri: str, reason: str) -> None:
-        super().__init__(f"--model {uri}: {reason}", uri=uri, reason=reason)
+    template = "--model {uri}: {reason}"
+    uri: str
+    reason: str
 
 
 class RequestError(ServingError):
@@ -219,10 +214,16 @@ class RequestError(ServingError):
 
     status = 400
     code = "BAD_REQUEST"
-    headers: Headers = ()
+    headers = Headers()
+
+    @staticmethod
+    def shown(text: str) -> str:
+        """Return all of it: a column may be called as if it were a secret."""
+        return text
 
 
 CLOSE = (b"connection", b"close")
+RETRY = (b"retry-after", b"1")
 
 
 class NotHttp(RequestError):
@@ -238,17 +239,19 @@ class Malformed(RequestError):
 class UnusableValues(RequestError):
     """Cells that cannot be used."""
 
-    def __init__(self, *, faults: Sequence[Fault], count: int) -> None:
-        first = faults[0]
-        place = (
-            f"column {first.column!r}" if first.row is None else f"row {first.row}, column {first.column!r}"
-        )
-        more = f" (and {count - 1} more)" if count > 1 else ""
-        super().__init__(
-            f"{place}: expected {first.expected}, found {first.found}{more}",
-            faults=tuple(faults),
-            count=count,
-        )
+    template = "{first}{more}"
+    faults: Sequence[Fault]
+    count: int
+
+    @property
+    def first(self) -> Fault:
+        """The cell that is named."""
+        return self.faults[0]
+
+    @property
+    def more(self) -> str:
+        """How many others there are."""
+        return f" (and {self.count - 1} more)" if self.count > 1 else ""
 
 
 class CoverageRefused(RequestError):
@@ -258,6 +261,7 @@ class CoverageRefused(RequestError):
 class NotAuthorized(RequestError):
     """No key, or one that is not in the key file."""
 
+    template = "send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
     status, code = 401, "UNAUTHENTICATED"
     headers = ((b"www-authenticate", b"Bearer"),)
 
@@ -271,11 +275,18 @@ class NotFound(RequestError):
 class MethodNotAllowed(RequestError):
     """The path exists for another method."""
 
+    template = "use {method} here"
     status, code = 405, "METHOD_NOT_ALLOWED"
+    allowed: str
 
-    def __init__(self, *, allowed: str) -> None:
-        super().__init__(f"use {allowed.partition(',')[0]} here", allowed=allowed)
-        self.headers = ((b"allow", allowed.encode()),)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.headers = ((b"allow", self.allowed.encode()),)
+
+    @property
+    def method(self) -> str:
+        """The first of those that are allowed."""
+        return self.allowed.partition(",")[0]
 
 
 class SlowBody(RequestError):
@@ -288,11 +299,11 @@ class SlowBody(RequestError):
 class TooLarge(RequestError):
     """More bytes, rows or columns than this server takes at once."""
 
+    template = "more than {limit} {what}: send less at once"
     status, code = 413, "REQUEST_LIMIT_EXCEEDED"
     headers = (CLOSE,)
-
-    def __init__(self, *, what: str, limit: int) -> None:
-        super().__init__(f"more than {limit} {what}: send less at once", what=what, limit=limit)
+    what: str
+    limit: int
 
 
 class WrongType(RequestError):
@@ -311,28 +322,28 @@ class Busy(RequestError):
     """As many requests are in flight as this worker takes."""
 
     status, code = 503, "TEMPORARILY_UNAVAILABLE"
-    headers: Headers = ((b"retry-after", b"1"),)
+    headers = Headers((RETRY,))
 
 
 class NoPlace(Busy):
     """As many bodies, or bytes of them, are on their way as this worker waits for."""
 
-    headers = (*Busy.headers, CLOSE)
+    headers = (RETRY, CLOSE)
 
 
 class HeadTooLarge(RequestError):
     """More bytes around a body than this server reads."""
 
+    template = "more than {limit} bytes of head: send fewer or shorter headers"
     status, code = 431, "REQUEST_LIMIT_EXCEEDED"
     headers = (CLOSE,)
-
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"more than {limit} bytes of head: send fewer or shorter headers", limit=limit)
+    limit: int
 
 
 class UnknownCoding(RequestError):
     """A Transfer-Encoding that is not read here."""
 
+    template = "the only Transfer-Encoding here is chunked: compress with Content-Encoding"
     status, code = 501, "NOT_IMPLEMENTED"
     headers = (CLOSE,)
 
@@ -340,18 +351,20 @@ class UnknownCoding(RequestError):
 class Full(Busy):
     """No room for another connection."""
 
-    headers = (*Busy.headers, CLOSE)
+    headers = (RETRY, CLOSE)
 
 
 class Draining(Busy):
     """The server stops."""
 
-    headers = (*Busy.headers, CLOSE)
+    template = "the server stops: ask again, there or elsewhere"
+    headers = (RETRY, CLOSE)
 
 
 class NoMetrics(RequestError):
     """The worker counts nothing: there was no room for its files."""
 
+    template = "this worker counts nothing: there was no room for its files when it started"
     status, code = 503, "TEMPORARILY_UNAVAILABLE"
 
 
@@ -364,33 +377,33 @@ class TooSlow(RequestError):
 class BatchError(ServingError):
     """A file cannot be scored."""
 
-    def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(redact(text), **facts)
-
 
 class BadOutput(BatchError):
     """The job's words do not fit each other or the place."""
 
-    def __init__(self, *, reason: str, repair: str) -> None:
-        super().__init__(f"{reason}: {repair}", reason=reason, repair=repair)
+    template = "{reason}: {repair}"
+    reason: str
+    repair: str
 
 
 class FaultyRows(BatchError):
     """Rows hold what the model cannot use; rows are counted from 1."""
 
-    def __init__(self, *, faults: Sequence[Fault], count: int) -> None:
-        shown = "\n".join(
-            f"  {_place(fault)}: expected {fault.expected}, found {fault.found}" for fault in faults
-        )
-        more = f"\n  and {count - len(faults):,} more" if count > len(faults) else ""
-        values = "1 value" if count == 1 else f"{count:,} values"
-        super().__init__(
-            f"{values} cannot be used, nothing was written: mend the input, or pass on_fault=null "
-            f"to leave their predictions empty\n{shown}{more}",
-            faults=faults,
-            count=count,
-        )
+    template = (
+        "{values} cannot be used, nothing was written: mend the input, or pass on_fault=null "
+        "to leave their predictions empty\n{listed}"
+    )
+    faults: Sequence[Fault]
+    count: int
 
+    @property
+    def values(self) -> str:
+        """How many cells there are."""
+        return "1 value" if self.count == 1 else f"{self.count:,} values"
 
-def _place(fault: Fault) -> str:
-    return f"column {fault.column!r}" if fault.row is None else f"row {fault.row}, column {fault.column!r}"
+    @property
+    def listed(self) -> str:
+        """A line for each of the first cells, and one for the others."""
+        others = self.count - len(self.faults)
+        more = f"\n  and {others:,} more" if others > 0 else ""
+        return "\n".join(f"  {fault}" for fault in self.faults) + more

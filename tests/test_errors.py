@@ -15,7 +15,7 @@ import pytest
 
 from data.facts import FactError
 
-TREES = ("data.errors",)
+TREES = ("data.errors", "serving.errors")
 SAMPLES = {int: 3, float: 0.5, str: "word", Path: Path("folder"), object: "cell"}
 
 

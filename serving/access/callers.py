@@ -67,7 +67,7 @@ class Access:
     def check_key(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise NotAuthorized unless a known key came with the request, in lower-case header names."""
         if not self.knows(headers):
-            raise NotAuthorized("send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'")
+            raise NotAuthorized()
 
     def knows(self, headers: Mapping[bytes, bytes]) -> bool:
         """Return whether a known key came with the request, or none is needed; every hash is compared."""

@@ -194,7 +194,7 @@ class Telemetry:
     def exposition(self) -> bytes:
         """Return all workers' figures as Prometheus reads them; raises NoMetrics."""
         if not self._counts:
-            raise NoMetrics("this worker counts nothing: there was no room for its files when it started")
+            raise NoMetrics()
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -48,8 +48,8 @@ def refused(error: RequestError, error_id: str) -> Answer:
         "stack_trace": f"withheld; error id {error_id}",
     }
     if isinstance(error, UnusableValues):
-        faults = [vars(fault) for fault in error.__dict__["faults"]]
-        body |= {"errors": faults, "error_count": error.__dict__["count"]}
+        faults = [vars(fault) for fault in error.faults]
+        body |= {"errors": faults, "error_count": error.count}
     return Answer(dump(body), error.status, (JSON_TYPE, *error.headers), error_id)
 
 

@@ -41,9 +41,7 @@ logger = logging.getLogger("serving")
 class ModelRefused(RequestError):
     """The model, or its signature, does not take a request; the status is the process's."""
 
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
+    status: int
 
 
 @dataclass
@@ -175,7 +173,8 @@ class Remote:
         if isinstance(reply, _Failure):
             raise reply.kind(reply.text)
         if reply.status != 200:
-            raise ModelRefused(reply.status, str(orjson.loads(reply.body).get("message", "the model failed")))
+            said = orjson.loads(reply.body).get("message", "the model failed")
+            raise ModelRefused(str(said), status=reply.status)
         return reply
 
     def close(self) -> None:

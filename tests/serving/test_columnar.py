@@ -205,7 +205,7 @@ def test_bytes_that_are_no_utf_8_are_a_fault_with_row_and_column(
             UnusableValues, match=r"row 1, column 'x'.*found text that is not UTF-8"
         ) as caught:
             read(body, door, known)
-        assert caught.value.__dict__["count"] == 1
+        assert caught.value.count == 1
     (tmp_path / "rows.parquet").write_bytes(parquet(table, store_schema=False))
     with pytest.raises(FaultyRows, match=r"row 2.*text that is not UTF-8"):
         score(tmp_path / "rows.parquet", known)

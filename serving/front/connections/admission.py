@@ -92,7 +92,7 @@ class Admission:
 
     def turn_away(self, connection: Connection) -> None:
         """Tell a client that the server stops: probes are answered, predictions are not given."""
-        error = Draining("the server stops: ask again, there or elsewhere")
+        error = Draining()
         self._send_away(connection, error, self._most, self.limits.body_seconds)
 
     def refusal(self, error: RequestError) -> Answer:

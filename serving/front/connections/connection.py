@@ -211,7 +211,7 @@ class Connection(Writing):
         if version != "1.1" or last != b"chunked" or b"chunked" in before:
             raise NotHttp("Transfer-Encoding is for HTTP/1.1 and ends with chunked, once")
         if before:
-            raise UnknownCoding("the only Transfer-Encoding here is chunked: compress with Content-Encoding")
+            raise UnknownCoding()
 
     def on_chunk_header(self) -> None:
         """Allow for a chunk's own frame."""
