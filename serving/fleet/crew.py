@@ -63,6 +63,7 @@ ENVIRONMENT = (
     "TMPDIR",
     "OMP_",
     "MALLOC_",
+    "ORT_DISABLE_TELEMETRY",
 )
 """How the names of variables begin that a worker gets."""
 

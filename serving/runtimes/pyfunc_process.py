@@ -338,6 +338,7 @@ def main() -> int:
     form = "%(asctime)s %(levelname)s %(name)s %(message)s"
     log_to(logging.StreamHandler(), level=logging.WARNING, form=form)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     line = socket.socket(fileno=int(sys.argv[1]))
     stream = line.makefile("rb")
     asked = read_frame(stream)

@@ -7,6 +7,7 @@ machine's onnxruntime computes as the training machine's did; `replay_golden` fi
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+# Before the import: from 1.29 on it tells Microsoft of each session, under an id that it leaves in the home folder.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from data.schema import Schema
