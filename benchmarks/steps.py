@@ -26,10 +26,11 @@ import pandas as pd
 ROOT = Path(__file__).parent.parent
 
 STEPS = {
-    "training.jobs.train": (
-        "load_table split_table check.suspicions describe fingerprint search evaluate assess importance "
-        "report.figures write_version promise flavor.log_version register decide card.card"
-    ),
+    "training.jobs.train": "search evaluate assess record log_model register decide card.card",
+    "training.rows.kept_split": "load_split",
+    "training.rows.prepared": "split_table describe suspicions fingerprint",
+    "training.challenger.recording": "importance report.figures",
+    "training.challenger.making": "write_version promise flavor.log_version",
     "training.search.choosing": "Race.run _fitted compile_verified storable",
     "training.measuring.assessment": "_curve",
     "training.measuring.conformal": "residuals_of calibrate",

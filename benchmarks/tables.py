@@ -177,10 +177,10 @@ def _processor() -> float:
 def _result(words: list[str], name: str, wall: float, processor: float) -> Result:
     from training.commands.config import TrainConfig
     from training.commands.parser import parse
-    from training.jobs.train import arrange
     from training.records import model_registry
     from training.rows.kept_split import load_split
     from training.rows.opened_table import open_table
+    from training.rows.prepared import arrange
 
     (version,) = model_registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data

@@ -119,11 +119,11 @@ def learning(config: TrainConfig | PromoteConfig | ReproduceConfig | Recalibrate
 
 def promotion(config: TrainConfig | PromoteConfig) -> int:
     """Do what may promote a version, and say what came of it in every way that was asked for."""
-    from training.jobs import adopt, train  # noqa: PLC0415 - see above
+    from training.jobs import adopt, promote, train  # noqa: PLC0415 - see above
 
     result.make_room(config.result)
     if isinstance(config, PromoteConfig):
-        outcome = train.promote(config, say)
+        outcome = promote.promote(config, say)
     elif isinstance(config, AdoptConfig):
         outcome = adopt.adopt(config, say)
     else:

@@ -21,6 +21,9 @@ TERMINAL_SECONDS, LOG_SECONDS = 0.5, 10.0
 
 ERASE = "\r\x1b[K"
 
+Say = Callable[[str, str], None]
+"""Told of each step: its name, and what came of it."""
+
 Describe = Callable[[float], str]
 """Given the seconds since the step began, says how far it is; nothing where there is nothing to say."""
 

@@ -19,7 +19,7 @@ from training.models import portfolio
 from training.models.families import FAMILIES, Spec, build
 from training.models.fitting import fit, takes_weights
 from training.search.choosing import choose
-from training.search.cross_validation import Rows, out_of_fold
+from training.search.cross_validation import TrainingRows, out_of_fold
 from training.search.race import Budget
 from training.versions import flavor
 
@@ -134,7 +134,7 @@ def test_a_weighted_blend_is_its_members_compiled_and_stored() -> None:
     assert blend.n_features_in_ == 3 and list(blend.feature_names_in_) == list(frame)
 
 
-def weighted_rows() -> tuple[Rows, np.ndarray]:
+def weighted_rows() -> tuple[TrainingRows, np.ndarray]:
     """Return numbers of which the heavy ones follow another line, with their weights."""
     random = np.random.default_rng(0)
     x = random.uniform(-1.0, 1.0, (400, 2))

@@ -25,10 +25,11 @@ from data.schema import Column, Schema
 from serving.registry.promotions import Kind
 from tests.conftest import ROOT, Workspace
 from training.__main__ import main
+from training.challenger import judging
 from training.compiling import Parity, compile_pipeline, write_scorer
 from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 from training.gate import deciding
-from training.jobs import history, train
+from training.jobs import history
 from training.records import ledger, model_registry
 
 NAME = "houses"
@@ -165,7 +166,7 @@ def test_the_later_of_two_retrains_is_judged_against_the_new_champion(
             promoted=current.number == "1", reason=f"compared with version {current.number}"
         )
 
-    decision = train.enter(three[2], decide, run_id="run", say=lambda *_: None)
+    decision = judging.enter(three[2], decide, run_id="run", say=lambda *_: None)
     assert judged_against == ["1", "2"]
     assert not decision.promoted
     last = ledger.settle(NAME).entries[-1]

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from training import __main__ as commands
+from training.challenger.registering import Outcome
 from training.commands.config import Policy
 from training.commands.parser import parse
 from training.errors import SearchFailed, UsageError
 from training.gate import deciding
-from training.jobs import adopt, result, train
-from training.jobs.train import Outcome
+from training.jobs import adopt, promote, result, train
 from training.measuring.comparison import Change
 from training.records import model_registry
 
@@ -51,7 +51,7 @@ def test_a_champion_that_was_kept_is_a_failure_only_where_it_was_asked_to_be(
 def test_promote_and_adopt_have_both_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Whatever may promote may be run by a program."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "promote", lambda *_: outcome(KEPT))
+    monkeypatch.setattr(promote, "promote", lambda *_: outcome(KEPT))
     monkeypatch.setattr(adopt, "adopt", lambda *_: outcome(KEPT))
     asked = ["--fail_if_kept", "true", "--result", "r.json"]
     for command in (

@@ -19,13 +19,13 @@ from training.models import portfolio
 from training.search import choosing
 from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Choice, Told, choose
-from training.search.cross_validation import FoldResult, Pool, Rows
+from training.search.cross_validation import FoldResult, Pool, TrainingRows
 from training.search.race import Budget
 
 Floats = NDArray[np.float64]
 
 
-def rows_of(x: Floats, y: Floats, *, folds: int = 4) -> Rows:
+def rows_of(x: Floats, y: Floats, *, folds: int = 4) -> TrainingRows:
     """Make training rows of numbers."""
     names = [f"x{place}" for place in range(x.shape[1])]
     frame = pd.DataFrame(x, columns=names).assign(y=y)
@@ -34,17 +34,17 @@ def rows_of(x: Floats, y: Floats, *, folds: int = 4) -> Rows:
     order = np.random.default_rng(1).permutation(len(y))
     parts = [np.sort(order[place::folds]) for place in range(folds)]
     pairs = [(np.setdiff1d(order, part), part) for part in parts]
-    return Rows(frame[names], y, pairs, schema, 0)
+    return TrainingRows(frame[names], y, pairs, schema, 0)
 
 
-def chosen(rows: Rows, *, seconds: float = 60.0, trials: int = 2, **words) -> Choice:
+def chosen(rows: TrainingRows, *, seconds: float = 60.0, trials: int = 2, **words) -> Choice:
     """Search on such rows."""
     budget = Budget(seconds, trials)
     return choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=budget, **words)
 
 
 @pytest.fixture(scope="module")
-def curved() -> Rows:
+def curved() -> TrainingRows:
     """A product of two columns, which no line follows."""
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (600, 3))
@@ -68,7 +68,7 @@ def test_blend_weights_come_near_the_best_that_non_negative_weights_can_do() -> 
     assert error(weights) <= 1.01 * error(reference)
 
 
-def test_the_champions_settings_are_tried_first(curved: Rows) -> None:
+def test_the_champions_settings_are_tried_first(curved: TrainingRows) -> None:
     """A retrain starts where the last one ended."""
     warm = {"family": "boosting", "params": {"max_iter": 37}}
     tried = chosen(curved, trials=1, warm=warm).trials
@@ -77,7 +77,7 @@ def test_the_champions_settings_are_tried_first(curved: Rows) -> None:
 
 
 def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
-    curved: Rows, monkeypatch: pytest.MonkeyPatch
+    curved: TrainingRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The budget of a scorer is kept by the search, not found out by the server."""
     assert chosen(curved).best.family == "boosting"
@@ -88,7 +88,7 @@ def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
     assert "bytes, at most 20,000" in str(refused[0][1])
 
 
-def test_predictions_keep_the_directions_that_the_user_gave(curved: Rows) -> None:
+def test_predictions_keep_the_directions_that_the_user_gave(curved: TrainingRows) -> None:
     """Monotonic in x0 though the rows are not."""
     choice = chosen(curved, trials=2, monotonic={"x0": 1})
     assert choice.best.family in ("boosting", "mean")
@@ -97,7 +97,7 @@ def test_predictions_keep_the_directions_that_the_user_gave(curved: Rows) -> Non
 
 
 def test_an_interrupt_that_python_drops_still_ends_the_search(
-    curved: Rows, monkeypatch: pytest.MonkeyPatch
+    curved: TrainingRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a signal raises within a destructor is only printed; the trials so far are used all the same."""
 
@@ -119,7 +119,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_sample_keeps_the_folds_apart(curved: Rows) -> None:
+def test_a_sample_keeps_the_folds_apart(curved: TrainingRows) -> None:
     """What was validated in a fold is never fitted in it, in the sample as in the whole."""
     sample = curved.sample(200)
     assert len(sample.target) == 200
@@ -128,7 +128,7 @@ def test_a_sample_keeps_the_folds_apart(curved: Rows) -> None:
         assert len(fit) + len(validate) == 200
 
 
-def test_a_process_that_dies_is_replaced_and_its_trial_given_up(curved: Rows) -> None:
+def test_a_process_that_dies_is_replaced_and_its_trial_given_up(curved: TrainingRows) -> None:
     """A fit that takes the memory ends its process; the search goes on."""
     results: list[FoldResult] = []
 

@@ -10,9 +10,9 @@ from data.schema import Schema
 from data.tables.table import Table, describe
 from serving.scorer.scoring import Scorer
 from tests.training.test_calibration import residuals_on
+from training.challenger import making
 from training.compiling import compile_verified, with_scale
 from training.compiling.errors import UncompilableStep
-from training.jobs import train
 from training.measuring.conformal import calibrate
 from training.models.families import build
 
@@ -53,7 +53,7 @@ def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeyp
     model = build({"family": "ridge"}, schema, seed=0).fit(frame, y)
     compiled = compile_verified(model, schema=schema, frame=frame, target=y)
     monkeypatch.setattr(
-        train.intervals,
+        making.conformal,
         "residuals_of",
         lambda *_, **__: residuals_on(frame, np.abs(y - model.predict(frame))),
     )
@@ -61,7 +61,7 @@ def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeyp
     def cannot(*_: object, **__: object) -> None:
         raise UncompilableStep(step="Odd", reason="unknown")
 
-    monkeypatch.setattr(train, "with_scale", cannot)
+    monkeypatch.setattr(making, "with_scale", cannot)
 
     class Given:
         fingerprint = "0" * 32
@@ -71,7 +71,7 @@ def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeyp
 
     rows, said = Given(), []
     rows.schema = schema
-    scorer = train.write_version(
+    scorer = making.write_version(
         tmp_path, model, {}, compiled, rows, seed=0, say=lambda *words: said.append(words)
     )
     assert isinstance(scorer, Scorer)

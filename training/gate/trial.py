@@ -18,11 +18,11 @@ from data.tables.fingerprint import row_digests
 from data.tables.table import Table
 from serving.scorer import Scorer
 from training.commands.config import Policy
+from training.compiling.cost import row_microseconds
 from training.errors import WeightChanged
 from training.gate import deciding, proof
 from training.measuring import comparison
 from training.measuring.scores import score
-from training.pages import report
 from training.records import ledger, model_registry
 from training.weights import Weight, mean, of, relative
 
@@ -149,7 +149,7 @@ class Trial:
         return [
             deciding.agrees("scorer and stock MLflow", apart, tolerance),
             deciding.agrees(formats, furthest, tolerance),
-            *deciding.fits_budgets(report.row_microseconds(scorer), megabytes),
+            *deciding.fits_budgets(row_microseconds(scorer), megabytes),
         ]
 
     def twins_in_words(self) -> list[str]:

@@ -8,26 +8,22 @@ written (`data.checks.faults`), columns that know the answer (`data.checks.leaka
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from data.cells import column_readings
-from data.cells.column_readings import Asked
 from data.checks import contract
 from data.checks.faults import faults
-from data.checks.leakage import leaks
 from data.checks.trainable import Checked, check_table
 from data.checks.wild import wild, years
-from data.errors import ContractError, DataError, FaultsFound, SplitError, UnusableWeight
-from data.splits.splitting import Split, SplitRule, repeats_in_words, split_table
-from data.splits.weighting import check_sides, heavy_in_words
+from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
+from data.splits.splitting import SplitRule, repeats_in_words, split_table
+from data.splits.weighting import check_sides
 from data.tables.table import Table, load_table
-from training.commands.config import CheckConfig, TrainConfig
+from training.commands.config import CheckConfig
 from training.errors import UsageError
+from training.rows.contracted import asked_of
 from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
-
-STRICT = " (exclude what is not known when you predict, or pass strict=false)"
+from training.rows.suspicions import say_readings, suspicions
 
 
 def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
@@ -70,21 +66,6 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     )
 
 
-def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
-    """Return how texts are read: as a contract promises, and as the user says of the other columns."""
-    if promised is None:
-        return asked
-    named = {column for column, _ in asked.read}
-    known = {name: reading for name, reading in promised.readings.items() if name not in named}
-    return replace(asked, known=known)
-
-
-def say_readings(table: Table, say: Callable[[str, str], None]) -> None:
-    """Say of each reading which columns have it."""
-    for line in column_readings.in_words(table.readings):
-        say("read", line)
-
-
 def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
@@ -120,63 +101,3 @@ def _suspected(table: Table, checked: Checked | None, config: CheckConfig, targe
     split = split.of_counted(checked.counted)
     found = suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude)
     return [*checked.warnings, *filter(None, [repeats_in_words(split)]), *found]
-
-
-def suspicions(
-    table: Table,
-    checked: Checked,
-    split: Split,
-    features: Sequence[str],
-    *,
-    target: str,
-    ignored: Sequence[str] = (),
-) -> list[str]:
-    """Return one line for each thing that looks wrong, or as if it knew the target."""
-    weights = [checked.weight] if checked.weight else []
-    unused = [*ignored, *split.rule.reserved, *weights]
-    left_out = [name for name in table.names if name not in (target, *features)]
-    odd = wild(table, ignored=[*unused, *left_out], target=target)
-    heavy = heavy_in_words(table, checked.weight, target) if checked.weight else ""
-    return [
-        *map(str, [*faults(table, ignored=unused), *odd]),
-        *leaks(checked.table.without(weights), features, target=target, split=split),
-        *filter(None, [heavy]),
-    ]
-
-
-def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract | None]:
-    """Return the training with the contract's units, and the contract where there is one.
-
-    Raises
-    ------
-    ContractError
-        The file is missing or broken, or is about another target.
-    """
-    if not config.contract:
-        return config, None
-    path = Path(config.contract)
-    if not path.is_file():
-        raise ContractError(
-            where=config.contract,
-            found="there is no such file",
-            repair="write one with `mlflow run . --env-manager local -e check -P data=... -P contract="
-            f"{config.contract}`",
-        )
-    promised = contract.read(path)
-    config = as_named(config, promised.columns)
-    if promised.target not in ("", config.target):
-        raise ContractError(
-            where=promised.where,
-            found=f"its target is {promised.target!r}, asked for is {config.target!r}",
-            repair="name the same in both",
-        )
-    units = {name: unit for name, unit in promised.units.items() if not promised.columns[name].optional}
-    units |= dict(config.units)
-    return replace(config, units=tuple(units.items())), promised
-
-
-def hold(promised: contract.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
-    """Raise FaultsFound with every promise that a table does not keep."""
-    broken = contract.violations(promised, table, ignored=tuple(ignored))
-    if broken:
-        raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")

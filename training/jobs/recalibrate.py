@@ -22,9 +22,9 @@ from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands.config import RecalibrateConfig, asked_then
 from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
-from training.jobs.train import Say
 from training.measuring.conformal import Residuals, table_of
 from training.pages.markdown import plain
+from training.progress import Say
 from training.records import ledger, model_registry, tracking
 from training.rows.known_rows import load_known
 from training.rows.opened_table import open_table

@@ -18,16 +18,19 @@ from typing import Any
 from data.tables.fingerprint import fingerprint
 from data.tables.kept_kinds import load_kept
 from serving.scorer import scorer_files
+from training.challenger.making import write_version
+from training.challenger.searching import MODEL_SPEC
 from training.commands.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
 from training.commands.parser import parse
 from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
-from training.jobs.train import MODEL_SPEC, Rows, Say, arrange, write_version
 from training.models.families import build
 from training.models.fitting import fit
+from training.progress import Say
 from training.records import model_registry, tracking
 from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
+from training.rows.prepared import PreparedTable, arrange
 
 TAG = "slipway.reproduced"
 
@@ -58,7 +61,9 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
         return digest == recorded
 
 
-def _rows_of_then(version: model_registry.Version, config: ReproduceConfig, say: Say) -> tuple[Rows, int]:
+def _rows_of_then(
+    version: model_registry.Version, config: ReproduceConfig, say: Say
+) -> tuple[PreparedTable, int]:
     """Return the version's own rows, described and split as they were, and the seed."""
     if version.adopted:
         raise UsageError(
@@ -95,7 +100,7 @@ def _recorded_config(version: model_registry.Version, command: str) -> TrainConf
     return config
 
 
-def _rebuild(version: model_registry.Version, rows: Rows, folder: Path, *, seed: int) -> str:
+def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path, *, seed: int) -> str:
     """Fit and compile the recorded choice into a folder, and return its digest."""
     spec = tracking.recorded_json(version.run_id, MODEL_SPEC)
     if spec is None:

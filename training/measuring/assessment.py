@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,11 +16,9 @@ from data.tables.fingerprint import row_digests
 from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Change, Interval
 from training.measuring.scores import Evaluation
+from training.rows.prepared import PreparedTable
 from training.search.choosing import Choice
 from training.weights import of
-
-if TYPE_CHECKING:
-    from training.jobs.train import Rows
 
 SHARE_OF_SEARCH = 0.2
 LEAST_SECONDS = 3.0
@@ -94,7 +91,7 @@ class Assessment:
         )
 
 
-def assess(rows: Rows, choice: Choice, evaluation: Evaluation, *, seed: int) -> Assessment:
+def assess(rows: PreparedTable, choice: Choice, evaluation: Evaluation, *, seed: int) -> Assessment:
     """Measure how sure the holdout's figures are; the model is fixed by now."""
     actual, predicted = evaluation.actual, evaluation.predicted
     held_out = rows.split.mask("holdout")
@@ -120,7 +117,7 @@ def assess(rows: Rows, choice: Choice, evaluation: Evaluation, *, seed: int) -> 
     )
 
 
-def _curve(rows: Rows, choice: Choice, seed: int) -> learning_curve.Curve | None:
+def _curve(rows: PreparedTable, choice: Choice, seed: int) -> learning_curve.Curve | None:
     training = rows.split.mask("train")
     return learning_curve.measure(
         choice.fitted,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -29,11 +29,9 @@ from data.schema import Schema
 from serving.scorer import Intervals
 from training.models.families import Spec, build, fewer_bins
 from training.models.fitting import fit
+from training.rows.prepared import PreparedTable
 from training.search.cross_validation import out_of_fold, sampled
 from training.weights import Weight, mean, of
-
-if TYPE_CHECKING:
-    from training.jobs import train
 
 FEWEST_CALIBRATION_ROWS = 200
 """Below, the training rows' out-of-fold residuals say more."""
@@ -98,12 +96,12 @@ class Calibrated:
     scale: Any = None
 
 
-def has_calibration_rows(rows: train.Rows) -> bool:
+def has_calibration_rows(rows: PreparedTable) -> bool:
     """Return whether there are enough calibration rows; otherwise the model is fitted again, fold by fold."""
     return rows.split.counts["calibration"] >= FEWEST_CALIBRATION_ROWS
 
 
-def residuals_of(fitted: Any, spec: Spec, rows: train.Rows, *, seed: int) -> Residuals | None:
+def residuals_of(fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int) -> Residuals | None:
     """Return the residuals on calibration rows, or out of fold where there are too few of them.
 
     They follow from the table, the split and the specification alone, not from what the search saw.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -17,15 +16,16 @@ from data.figures import figure, number, percent
 from data.schema import Column, Schema, Value
 from training.commands.config import TrainConfig
 from training.compiling.writing import raw_row
+from training.gate.deciding import Decision
 from training.measuring import comparison
 from training.measuring.assessment import Assessment, Part
 from training.measuring.scores import Evaluation
 from training.pages import html, report
 from training.pages.markdown import code, plain
+from training.records import model_registry
+from training.rows import in_words
+from training.rows.prepared import PreparedTable
 from training.search.choosing import Choice
-
-if TYPE_CHECKING:
-    from training.jobs.train import Outcome, Rows
 
 MOST_COLUMNS = 60
 FIGURES = ("rmse", "mae", "bias")
@@ -36,11 +36,12 @@ class Made:
     """Everything that a training came to."""
 
     config: TrainConfig
-    rows: Rows
+    rows: PreparedTable
     choice: Choice
     evaluation: Evaluation
     assessment: Assessment
-    outcome: Outcome
+    version: model_registry.Version
+    decision: Decision
     figures: Mapping[str, Figure]
 
     @property
@@ -55,7 +56,7 @@ class Made:
 
 def card(made: Made) -> str:
     """Return the page."""
-    version = made.outcome.version
+    version = made.version
     sections = [(title, parts(made)) for title, parts in SECTIONS.items()]
     return html.page(
         f"{version.name} version {version.number}",
@@ -87,14 +88,14 @@ def _what(made: Made) -> list[str]:
     summary = report.summary(
         made.rows.schema, made.choice, made.evaluation, made.assessment, made.rows.checked.weight
     )
-    decision = made.outcome.decision
+    decision = made.decision
     return [
         html.paragraph(
             f"Predicts {made.rows.schema.target}{f' in {made.unit}' if made.unit else ''}: {summary}."
         ),
         html.paragraph(f"Decision: {decision.word}: {decision.reason}."),
         *([html.paragraph(f"What would help: {decision.advice}.")] if decision.advice else []),
-        html.note(f"Digest {made.outcome.version.tags.get('slipway.scorer_digest', '')}"),
+        html.note(f"Digest {made.version.tags.get('slipway.scorer_digest', '')}"),
         html.note(f"Made with {report.versions_in_words()}; seed {made.config.seed}."),
     ]
 
@@ -122,7 +123,7 @@ def _data(made: Made) -> list[str]:
 def _weights(made: Made) -> str:
     rows = made.rows
     return (
-        f"Rows are weighted: {report.weights_in_words(rows.checked, rows.split)}. All errors, intervals and the "
+        f"Rows are weighted: {in_words.weights_in_words(rows.checked, rows.split)}. All errors, intervals and the "
         "decision are those of the weighted rows; plots show rows."
     )
 
@@ -134,7 +135,7 @@ def _split(made: Made) -> list[str]:
         "The newest rows are held out; with newer ones the boundary moves on, and these are learned from."
     )
     return [
-        html.paragraph(f"{report.sides_in_words(split)}; {split.rule}."),
+        html.paragraph(f"{in_words.sides_in_words(split)}; {split.rule}."),
         html.note(fixed if split.moments is None else moving),
     ]
 
@@ -157,7 +158,7 @@ def _holdout(made: Made) -> list[str]:
     assessment = made.assessment
     parts = [assessment.holdout, *([assessment.alone] if assessment.alone else [])]
     r2 = report.interval(assessment.holdout.figures["r2"])
-    change = made.outcome.decision.change
+    change = made.decision.change
     against = [f"Against the mean alone: {_beside_mean(assessment)}. R² {r2}."]
     against += (
         [f"Against the champion, RMSE {_change(change)} on {change.rows:,} shared rows."] if change else []
@@ -230,7 +231,7 @@ def _limits(made: Made) -> list[str]:
 def _call(made: Made) -> list[str]:
     row: Mapping[str, Value] = raw_row(made.rows.frame("train").iloc[0], made.rows.schema)
     body = json.dumps({"dataframe_records": [row]}, ensure_ascii=False)
-    name = made.outcome.version.name
+    name = made.version.name
     return [
         html.code(f"mlflow run . --env-manager local -e serve -P name={name}"),
         html.code(

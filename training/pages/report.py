@@ -6,18 +6,13 @@ Words and numbers for people; nothing here is read back by a program.
 from __future__ import annotations
 
 import math
-import time
-from collections import Counter
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from data.checks.trainable import Checked
 from data.figures import alike, figure, with_unit
 from data.schema import Schema
-from data.splits.splitting import SIDES, Split
-from serving.scorer import Scorer
 from training.compiling.writing import versions
 from training.measuring.assessment import Assessment
 from training.measuring.comparison import Interval
@@ -26,7 +21,6 @@ from training.measuring.scores import Evaluation
 from training.pages import plots
 from training.search.choosing import Choice
 from training.search.race import Standing
-from training.weights import effective
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
@@ -39,43 +33,6 @@ def day(moment: float) -> str:
     '1970-01-02'
     """
     return str(np.datetime64(int(moment), "s").astype("datetime64[D]"))
-
-
-def columns_in_words(schema: Schema) -> str:
-    """Say how many columns of which kind there are."""
-    plural = {"number": "numbers", "boolean": "booleans", "category": "categories", "datetime": "dates"}
-    counts = Counter(column.kind for column in schema.columns)
-    kinds = ", ".join(f"{count} {kind if count == 1 else plural[kind]}" for kind, count in counts.items())
-    total = len(schema.columns)
-    return f"{total} {'feature' if total == 1 else 'features'} ({kinds}): {', '.join(schema.names)}"
-
-
-def sides_in_words(split: Split) -> str:
-    """Say how many rows stand on which side."""
-    return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
-
-
-def weights_in_words(checked: Checked, split: Split) -> str:
-    """Say how far the weights reach, and what they leave of the rows."""
-    values = checked.table.numbers(checked.weight)[checked.counted]
-    none = int((~checked.counted).sum())
-    training = checked.table.numbers(checked.weight)[split.mask("train")]
-    return (
-        f"{checked.weight}, {figure(float(values.min()))} to {figure(float(values.max()))}; "
-        + (f"{none:,} rows of weight 0 do not count; " if none else "")
-        + f"the {len(training):,} training rows are worth {effective(training):,.0f} of equal weight"
-    )
-
-
-def weights_in_figures(checked: Checked, split: Split) -> dict[str, float]:
-    """Return what the weights leave of the rows, under MLflow names; nothing without weights."""
-    if not checked.weight:
-        return {}
-    values = checked.table.numbers(checked.weight)
-    worth = {
-        f"effective_rows_{side}": effective(values[split.mask(side)]) for side in SIDES if split.counts[side]
-    }
-    return worth | {"rows_of_weight_0": float((~checked.counted).sum())}
 
 
 def weighted_by(column: str) -> str:
@@ -127,17 +84,6 @@ def line(choice: Choice, schema: Schema) -> dict[str, float]:
 def versions_in_words() -> str:
     """Name the packages that made the model, as in `python 3.11, numpy 2.4.6`."""
     return ", ".join(f"{package} {version}" for package, version in versions().items())
-
-
-def row_microseconds(scorer: Scorer, calls: int = 200) -> float:
-    """Return the median time of scoring one row, in microseconds."""
-    row = scorer.golden.matrix[:1]
-    times = []
-    for _ in range(calls):
-        started = time.perf_counter_ns()
-        scorer.predict(row)
-        times.append(time.perf_counter_ns() - started)
-    return float(np.median(times)) / 1000.0
 
 
 def interval(found: Interval, unit: str | None = None) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.models.families import Spec
-from training.search.cross_validation import Folds, Rows
+from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 
 BLEND_STEPS = 40
@@ -57,7 +57,7 @@ class Candidate:
         return {"cv_rmse": self.cv_rmse, "cv_rmse_se": self.cv_rmse_se, "fit_seconds": self.fit_seconds}
 
 
-def judged(spec: Spec, out_of_fold: Floats, rows: Rows, seconds: float) -> Candidate:
+def judged(spec: Spec, out_of_fold: Floats, rows: TrainingRows, seconds: float) -> Candidate:
     """Return a specification's showing, from predictions of shape (n_rows,)."""
     known = np.isfinite(out_of_fold)
     squared, weight = (out_of_fold[known] - rows.target[known]) ** 2, of(rows.weight, known)
@@ -66,7 +66,7 @@ def judged(spec: Spec, out_of_fold: Floats, rows: Rows, seconds: float) -> Candi
     return Candidate(spec, rmse, standard_error, seconds, out_of_fold)
 
 
-def simplest(ordered: Sequence[Candidate], rows: Rows) -> Candidate:
+def simplest(ordered: Sequence[Candidate], rows: TrainingRows) -> Candidate:
     """Return the simplest candidate whose squared errors are within one standard error of the best one's."""
     best = ordered[0]
     for level in range(best.level):
@@ -89,7 +89,7 @@ def best_of_families(ordered: Iterable[Candidate]) -> list[Candidate]:
     return list(best.values())
 
 
-def blended(members: Sequence[Candidate], rows: Rows) -> list[Candidate]:
+def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]:
     """Return their blend, if two take part, judged by weights found on the other folds; nothing otherwise."""
     if len(members) < 2:
         return []
@@ -115,7 +115,7 @@ def blended(members: Sequence[Candidate], rows: Rows) -> list[Candidate]:
     return [judged(spec, crossed, rows, sum(member.fit_seconds for member, _ in used))]
 
 
-def _weights_on(rows: Rows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:
+def _weights_on(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:
     return blend_weights(predicted[known], rows.target[known], of(rows.weight, known))
 
 

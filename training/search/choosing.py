@@ -27,7 +27,7 @@ from training.models import portfolio
 from training.models.families import Spec, build
 from training.models.fitting import fit
 from training.search.candidates import Candidate, best_of_families
-from training.search.cross_validation import Folds, Rows
+from training.search.cross_validation import Folds, TrainingRows
 from training.search.interrupts import remembered_signals
 from training.search.race import Budget, Race, Standing
 from training.weights import Weight
@@ -125,7 +125,7 @@ def choose(
     told = told or Told()
     started = time.perf_counter()
     task = replace(portfolio.Task.of(target, schema, monotonic), weighted=weight is not None)
-    race = Race(Rows(frame, target, folds, schema, seed, weight), task, budget, told.standing)
+    race = Race(TrainingRows(frame, target, folds, schema, seed, weight), task, budget, told.standing)
     try:
         with remembered_signals() as race.stop_if_told:
             race.run(warm)
@@ -160,7 +160,7 @@ def choose(
     return Choice(candidate, tuple(ranked), fitted, compiled, dummy, fit_seconds, searched, table, ended)
 
 
-def _fitted(spec: Spec, rows: Rows) -> Any:
+def _fitted(spec: Spec, rows: TrainingRows) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
         return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)

@@ -31,7 +31,7 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 @dataclass(frozen=True)
-class Rows:
+class TrainingRows:
     """What a specification is tried on.
 
     Attributes
@@ -58,7 +58,7 @@ class Rows:
         """How many there are."""
         return len(self.target)
 
-    def sample(self, count: int) -> Rows:
+    def sample(self, count: int) -> TrainingRows:
         """Return about `count` of the rows in the same folds; the same ones each time."""
         if count >= len(self.target):
             return self
@@ -77,7 +77,7 @@ class Rows:
             weight=of(self.weight, chosen),
         )
 
-    def with_folds(self, count: int) -> Rows:
+    def with_folds(self, count: int) -> TrainingRows:
         """Return the rows with the last folds only, which are the newest where folds go forward in time."""
         return replace(self, folds=self.folds[-count:])
 
@@ -107,7 +107,7 @@ class Here:
 
     idle, busy = True, 0
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: TrainingRows) -> None:
         self._rows = rows
 
     def __enter__(self) -> Here:
@@ -116,7 +116,7 @@ class Here:
     def __exit__(self, *_: object) -> None:
         """Leave nothing behind."""
 
-    def use(self, rows: Rows) -> None:
+    def use(self, rows: TrainingRows) -> None:
         """Try what comes on other rows."""
         self._rows = rows
 
@@ -130,7 +130,7 @@ class Here:
         """Return at once: nothing is under way."""
 
 
-def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
+def folds_of(spec: Spec, rows: TrainingRows) -> Iterator[FoldResult]:
     """Fit and predict, fold by fold."""
     for fold, (learned, validate) in enumerate(rows.folds):
         began = time.perf_counter()
@@ -149,7 +149,7 @@ def folds_of(spec: Spec, rows: Rows) -> Iterator[FoldResult]:
             return
 
 
-def out_of_fold(spec: Spec, rows: Rows) -> NDArray[np.float64]:
+def out_of_fold(spec: Spec, rows: TrainingRows) -> NDArray[np.float64]:
     """Return predictions of rows by models that were not fitted on them; NaN where never validated."""
     if spec["family"] == "blend":
         members = np.column_stack([out_of_fold(member, rows) for member in spec["members"]])
@@ -189,7 +189,7 @@ def _end(place: _Place) -> None:
 class Pool:
     """Processes that try specifications; a context, for they must end."""
 
-    def __init__(self, rows: Rows, count: int) -> None:
+    def __init__(self, rows: TrainingRows, count: int) -> None:
         self._context = warm_up()
         self._rows = rows
         self._places = [self._start() for _ in range(count)]
@@ -211,7 +211,7 @@ class Pool:
         """How many of them work."""
         return sum(place.busy is not None for place in self._places)
 
-    def use(self, rows: Rows) -> None:
+    def use(self, rows: TrainingRows) -> None:
         """Try what comes on other rows; what is under way is given up."""
         self._rows = rows
         for place in list(self._places):
@@ -274,7 +274,7 @@ def _work(line: Connection) -> None:
                 order = line.recv()
             except (EOFError, OSError):
                 return
-            if isinstance(order, Rows):
+            if isinstance(order, TrainingRows):
                 rows = order
                 continue
             for result in folds_of(order, rows):

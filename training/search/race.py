@@ -23,7 +23,7 @@ from training.errors import SearchFailed
 from training.models import portfolio
 from training.models.families import Spec
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
-from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, Rows
+from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, TrainingRows
 from training.weights import mean, of, spread
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class Race:
 
     def __init__(
         self,
-        rows: Rows,
+        rows: TrainingRows,
         task: portfolio.Task,
         budget: Budget,
         told: Callable[[Standing], None] = lambda _: None,
@@ -314,7 +314,7 @@ class Race:
         self.trials.append(trial | {"left": failure, "params": words})
         self._told(self.standing)
 
-    def _move_to(self, rows: Rows) -> None:
+    def _move_to(self, rows: TrainingRows) -> None:
         """Go on with these rows; what fewer rows said no longer compares."""
         self.rows = rows
         self.candidates, self._since_gain = [], 0
@@ -373,7 +373,7 @@ class Race:
         fitted = sum(len(fit) for fit, validate in self.rows.folds if known[validate].any())
         return candidate.fit_seconds * self.all_rows.size / max(fitted, 1)
 
-    def _seconds_on(self, rows: Rows, candidate: Candidate) -> float:
+    def _seconds_on(self, rows: TrainingRows, candidate: Candidate) -> float:
         """Return the seconds that all folds of other rows will take."""
         fitted = sum(len(fit) for fit, _ in rows.folds)
         return self._full_fit(candidate) * fitted / self.all_rows.size
@@ -391,7 +391,7 @@ class Race:
         return members
 
 
-def _enough_folds(rows: Rows) -> Rows:
+def _enough_folds(rows: TrainingRows) -> TrainingRows:
     """Keep as many folds as tell settings apart."""
     validated = np.cumsum([len(validate) for _, validate in reversed(rows.folds)])
     return rows.with_folds(1 + int(np.searchsorted(validated, min(JUDGED_ROWS, validated[-1]))))

@@ -1,0 +1,117 @@
+"""A fitted model becomes the files of a version: its graph, its intervals and what they promise."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from data.splits.splitting import Side
+from serving.scorer import Scorer
+from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
+from training.compiling.cost import row_microseconds
+from training.measuring import comparison, conformal, coverage
+from training.models.families import Spec
+from training.pages import plots
+from training.progress import Say
+from training.records import model_registry
+from training.records.job import Job
+from training.rows.prepared import PreparedTable
+from training.search.choosing import Choice
+from training.versions import flavor
+
+
+def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Logged, dict[str, Figure]]:
+    """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        scorer = write_version(
+            Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed, say=job.say
+        )
+        promised = promise(job, rows, scorer)
+        example = rows.frame("train").head(5).reset_index(drop=True)
+        logged = flavor.log_version(
+            choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
+        )
+    row_us = row_microseconds(scorer)
+    parity = choice.compiled.parity
+    job.run.log(
+        metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},
+        tags={model_registry.DIGEST_TAG: scorer.digest},
+    )
+    job.say(
+        "model",
+        f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
+        f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
+    )
+    return logged, promised
+
+
+def write_version(
+    folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: PreparedTable, *, seed: int, say: Say
+) -> Scorer:
+    """Write the scorer of a fitted model, with intervals where the rows can promise any."""
+    residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
+    found = None
+    if residuals:
+        found, compiled = _with_intervals(residuals, fitted, compiled, rows, seed=seed, say=say)
+    return write_scorer(
+        folder,
+        graph=compiled.graph,
+        schema=rows.schema,
+        frame=rows.frame("train"),
+        fingerprint=rows.fingerprint,
+        parity=compiled.parity,
+        intervals=found.table if found else None,
+    )
+
+
+def _with_intervals(
+    residuals: conformal.Residuals,
+    fitted: Any,
+    compiled: Verified,
+    rows: PreparedTable,
+    *,
+    seed: int,
+    say: Say,
+) -> tuple[conformal.Calibrated | None, Verified]:
+    """Return the table and the graph that goes with it; one width for all rows where no scale model can be had."""
+    try:
+        found = conformal.calibrate(residuals, rows.schema, seed=seed)
+        if found and found.scale is not None:
+            frame = rows.frame("train")
+            compiled = with_scale(compiled, fitted, found.scale, schema=rows.schema, frame=frame)
+    except (CompilingError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+        say(
+            "warning",
+            f"intervals have one width for all rows: no model of their scale could be made: {error}",
+        )
+        return conformal.one_width(residuals), compiled
+    return found, compiled
+
+
+def promise(job: Job, rows: PreparedTable, scorer: Scorer) -> dict[str, Figure]:
+    """Log which coverage the intervals reach on the holdout; return the plot."""
+    if scorer.document.intervals is None:
+        job.say("warning", "too few rows for prediction intervals")
+        return {}
+    matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
+    made_from: Side = "calibration" if scorer.document.intervals.method == "calibration" else "train"
+    weighed = coverage.Weighed(rows.weight("holdout"), rows.weight(made_from))
+    found = coverage.reached(scorer, matrix, actual, rows.split, weighed)
+    job.run.log(metrics=coverage.as_metrics(found))
+    moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
+    slices = comparison.slices(rows.frame("holdout"), moments)
+    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split, weighed=weighed)
+    job.run.log_table("intervals", tenths)
+    if len(by_slice):
+        job.run.log_table("interval_slices", by_slice)
+    figures = {"interval_coverage": plots.interval_coverage(found)}
+    job.run.log_figures(figures)
+    unit, column = rows.schema.target_unit, rows.checked.weight
+    job.say("intervals", coverage.in_words(found, scorer.document.intervals, unit, column))
+    return figures

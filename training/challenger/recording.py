@@ -1,0 +1,80 @@
+"""What a training measured, written on its run: figures, lineage, tables and plots."""
+
+from __future__ import annotations
+
+import time
+
+from matplotlib.figure import Figure
+
+from data.figures import figure
+from data.splits.splitting import Side
+from training.challenger.searching import MODEL_SPEC
+from training.measuring import comparison
+from training.measuring.assessment import Assessment
+from training.measuring.importance import importance
+from training.measuring.scores import Evaluation
+from training.pages import report
+from training.records import model_registry, tracking
+from training.records.job import Job
+from training.rows import in_words
+from training.rows.prepared import PreparedTable
+from training.search.choosing import Choice
+
+IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
+"""Of the time budget for measuring which columns matter, and at least."""
+
+
+def record(
+    job: Job, rows: PreparedTable, choice: Choice, evaluation: Evaluation, assessment: Assessment
+) -> dict[str, Figure]:
+    """Log figures, lineage, tables and plots; return the plots for the card."""
+    unit, run, seconds = rows.schema.target_unit, job.run, rows.seconds_of(job.config)
+    job.say(
+        "evaluate",
+        f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
+        f"the mean alone {figure(evaluation.dummy.rmse, unit)}",
+    )
+    if assessment.curve:
+        job.say("learn", str(assessment.curve))
+    started = time.perf_counter()
+    counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
+    counts["time_budget_seconds"] = seconds
+    counts["rows_without_target"] = float(rows.checked.rows_without_target)
+    counts |= in_words.weights_in_figures(rows.checked, rows.split)
+    run.log(
+        metrics=evaluation.as_metrics()
+        | assessment.as_metrics()
+        | choice.as_metrics()
+        | counts
+        | report.line(choice, rows.schema),
+        params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
+        tags=model_registry.weight_tag(rows.checked.weight)
+        | {"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
+        | tracking.source_tags(job.config.as_params()),
+    )
+    run.log_json("schema.json", rows.schema.as_dict())
+    run.log_json(MODEL_SPEC, choice.spec)
+    run.log_table("trials", choice.trials)
+    frame = rows.checked.table.frame
+    run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
+    side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
+    found = importance(
+        choice.compiled.graph,
+        rows.frame(side),
+        rows.target(side),
+        rows.schema,
+        seed=job.config.seed,
+        seconds=max(IMPORTANCE_SHARE * seconds, LEAST_IMPORTANCE_SECONDS),
+        weight=rows.weight(side),
+    )
+    if found.left_out:
+        job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")
+    if unsliced := comparison.left_out_of_slices(len(rows.schema.columns)):
+        job.say("warning", unsliced)
+    run.log_table("importance", found.as_table())
+    if assessment.slices:
+        run.log_table("slices", assessment.slice_table())
+    figures = report.figures(rows.schema, evaluation, assessment, found.drops)
+    run.log_figures(figures)
+    job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")
+    return figures

@@ -1,0 +1,81 @@
+"""A version is registered, decided about, and told: on its page in the registry, on its run, to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from training.challenger.judging import Decide, enter
+from training.gate import deciding
+from training.pages.markdown import plain
+from training.progress import Say
+from training.records import model_registry
+from training.records.job import Job
+from training.rows.prepared import PreparedTable
+from training.versions import flavor
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training or a promotion came to."""
+
+    version: model_registry.Version
+    decision: deciding.Decision
+    run_id: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+
+def register(
+    job: Job,
+    rows: PreparedTable,
+    logged: flavor.Logged,
+    *,
+    summary: str,
+    tags: Mapping[str, str] | None = None,
+) -> model_registry.Version:
+    """Register the version; nothing is decided about it yet."""
+    return model_registry.register(
+        job.config.name,
+        logged,
+        run_id=job.run.run_id,
+        tags=model_registry.describe_rows(rows.split, rows.schema, rows.fingerprint, rows.checked.weight)
+        | {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
+        | dict(tags or {}),
+        description=plain(summary),
+    )
+
+
+def conclude(job: Job, version: model_registry.Version, decide: Decide, *, summary: str) -> Outcome:
+    """Decide, carry it out, and write it on the version and the run."""
+    if job.config.promote == "never":  # nobody asked: that is no refusal, and needs no ledger
+        decision = deciding.never()
+        model_registry.tag(version.name, version.number, tags_of(version, decision))
+    else:
+        decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
+    text = f"{summary}\n\n{decision.word}: {plain(decision.reason)}"
+    if decision.checks:
+        text += f"\n\n[evidence]({job.run.evidence_page})"
+    model_registry.describe(version, text)
+    figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
+    tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
+    job.run.log(metrics=figures, tags=tags | tags_of(version, decision))
+    job.say("register", f"{version.name} version {version.number}: {summary.splitlines()[0]}")
+    say_decision(decision, job.say)
+    job.say("see", f"mlflow ui, then {job.run.page}")
+    return Outcome(version, decision, job.run.run_id)
+
+
+def say_decision(decision: deciding.Decision, say: Say) -> None:
+    """Say what was decided and why, and what would help."""
+    say("decide", f"{decision.word}: {decision.reason}")
+    if decision.advice:
+        say("help", decision.advice)
+
+
+def tags_of(version: model_registry.Version, decision: deciding.Decision) -> dict[str, str]:
+    """Return the tags of a run that decided about a version."""
+    return {
+        "slipway.version": version.number,
+        "slipway.decision": decision.word,
+        "slipway.reason": decision.reason,
+    }

@@ -1,0 +1,73 @@
+"""The search of one training: its budget, what it starts from, and what is told and logged of it."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+
+from data.figures import figure
+from training.measuring import conformal
+from training.models.families import Spec
+from training.pages import report
+from training.records import model_registry, tracking
+from training.records.job import Job
+from training.rows.prepared import PreparedTable
+from training.search.candidates import Candidate
+from training.search.choosing import Choice, Told, choose
+from training.search.race import Budget, Standing
+from training.versions import flavor
+
+MODEL_SPEC = "model_spec.json"
+"""The artifact with what was chosen, from which `training.models.build` makes the pipeline again."""
+
+
+def search(job: Job, rows: PreparedTable) -> Choice:
+    """Let specifications compete on the training rows; the best of each family is a nested run."""
+    config, say = job.config, job.say
+
+    def on_candidate(candidate: Candidate) -> None:
+        error = figure(candidate.cv_rmse, rows.schema.target_unit, candidate.cv_rmse_se)
+        say("try", f"{candidate.family}: cross-validated RMSE {error} ({candidate.fit_seconds:.1f} s)")
+        job.run.log_nested(
+            candidate.family,
+            metrics=candidate.as_metrics(),
+            params={"spec": json.dumps(candidate.spec)[:6000]},
+        )
+
+    fits = 1 if conformal.has_calibration_rows(rows) else 1 + len(rows.folds())
+    budget = Budget(rows.seconds_of(config), config.trials, fits)
+    if config.time_budget is None:
+        say("budget", f"{budget.seconds:.0f} s by the number of rows; time_budget=SECONDS sets another")
+    standings = deque([Standing(ends_after=budget.seconds)], maxlen=1)
+
+    def how_far(seconds: float) -> str:
+        return report.standing_in_words(standings[-1], seconds, rows.schema.target_unit)
+
+    told = Told(
+        standing=standings.append,
+        candidate=on_candidate,
+        refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
+        interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
+    )
+    with job.watch("search", how_far):
+        choice = choose(
+            rows.frame("train"),
+            rows.target("train"),
+            rows.folds(),
+            schema=rows.schema,
+            seed=config.seed,
+            budget=budget,
+            warm=champions_spec(config.name),
+            monotonic=dict(config.monotonic),
+            told=told,
+            storable=flavor.trusted_types,
+            weight=rows.weight("train"),
+        )
+    say("search", f"{choice.ended} ({choice.search_seconds:.1f} s)")
+    return choice
+
+
+def champions_spec(name: str) -> Spec | None:
+    """Return what the champion was built from, so that a retrain starts where the last one ended."""
+    champion = model_registry.champion(name)
+    return tracking.recorded_json(champion.run_id, MODEL_SPEC) if champion else None

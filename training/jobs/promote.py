@@ -1,0 +1,65 @@
+"""A version is promoted by hand, through the same gate, on the rows that it was trained from."""
+
+from __future__ import annotations
+
+from data.checks.trainable import check_table
+from training.challenger.judging import enter, judge
+from training.challenger.registering import Outcome, say_decision, tags_of
+from training.commands.config import PromoteConfig, asked_then, job_of, refuse_masked
+from training.errors import UsageError
+from training.gate import deciding
+from training.progress import Say
+from training.records import ledger, model_registry, tracking
+from training.rows.known_rows import load_known
+from training.rows.opened_table import open_table
+
+
+def promote(config: PromoteConfig, say: Say) -> Outcome:
+    """Promote a version by hand, through the same gate on the rows that it was trained from."""
+    tracking.check_tracking(must_exist=True)
+    history = ledger.settle(config.name)
+    version = model_registry.version(config.name, config.version)
+    history.check(version)
+    if config.dry_run:
+        decision = _judge_again(config, version, history, None, say)
+        would = "would be promoted" if decision.promoted else "would not be promoted"
+        say("dry run", f"version {version.number} {would}, nothing was changed: {decision.reason}")
+        if decision.advice:
+            say("help", decision.advice)
+        return Outcome(version, decision)
+    with tracking.open_run(config.name, job_of(config)) as run:
+        decision = enter(
+            version,
+            lambda history: _judge_again(config, version, history, run, say),
+            run_id=run.run_id,
+            say=say,
+            kind="forced" if config.force else "promotion",
+        )
+        run.log(tags=tags_of(version, decision))
+        say_decision(decision, say)
+        return Outcome(version, decision, run.run_id)
+
+
+def _judge_again(
+    config: PromoteConfig,
+    version: model_registry.Version,
+    history: ledger.History,
+    run: tracking.Run | None,
+    say: Say,
+) -> deciding.Decision:
+    if history.serving == version.number:
+        return deciding.Decision(promoted=False, reason=f"version {version.number} is the champion already")
+    if config.force:
+        return deciding.forced(config.reason)
+    recorded = tracking.recorded_params(version.run_id)
+    where = config.data or recorded.get("data", "")
+    if not where:
+        raise UsageError(
+            message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
+        )
+    refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
+    source = open_table(config, say, recorded)
+    table = load_known(source, version.schema, version.split.kinds, asked_then(recorded))
+    table = check_table(table, target=version.target, weight=version.weight).table
+    say("read", f"{len(table):,} rows from {table.where}")
+    return judge(version, table, history, config.policy, run=run)

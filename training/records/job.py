@@ -1,0 +1,19 @@
+"""What a command was asked, where it is recorded, and who is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.commands.config import TrainConfig
+from training.progress import Say, Watch, silent
+from training.records import tracking
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for, where it is recorded, and who is told."""
+
+    config: TrainConfig
+    run: tracking.Run
+    say: Say
+    watch: Watch = silent

@@ -1,0 +1,61 @@
+"""What a contract promises about a training's table: its units, how its texts are read, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data.cells.column_readings import Asked
+from data.checks import contract
+from data.errors import ContractError, FaultsFound
+from data.tables.table import Table
+from training.commands.config import TrainConfig
+from training.rows.named_columns import as_named
+
+
+def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
+    """Return how texts are read: as a contract promises, and as the user says of the other columns."""
+    if promised is None:
+        return asked
+    named = {column for column, _ in asked.read}
+    known = {name: reading for name, reading in promised.readings.items() if name not in named}
+    return replace(asked, known=known)
+
+
+def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract | None]:
+    """Return the training with the contract's units, and the contract where there is one.
+
+    Raises
+    ------
+    ContractError
+        The file is missing or broken, or is about another target.
+    """
+    if not config.contract:
+        return config, None
+    path = Path(config.contract)
+    if not path.is_file():
+        raise ContractError(
+            where=config.contract,
+            found="there is no such file",
+            repair="write one with `mlflow run . --env-manager local -e check -P data=... -P contract="
+            f"{config.contract}`",
+        )
+    promised = contract.read(path)
+    config = as_named(config, promised.columns)
+    if promised.target not in ("", config.target):
+        raise ContractError(
+            where=promised.where,
+            found=f"its target is {promised.target!r}, asked for is {config.target!r}",
+            repair="name the same in both",
+        )
+    units = {name: unit for name, unit in promised.units.items() if not promised.columns[name].optional}
+    units |= dict(config.units)
+    return replace(config, units=tuple(units.items())), promised
+
+
+def hold(promised: contract.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
+    """Raise FaultsFound with every promise that a table does not keep."""
+    broken = contract.violations(promised, table, ignored=tuple(ignored))
+    if broken:
+        raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")

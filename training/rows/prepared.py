@@ -1,0 +1,118 @@
+"""The table of one training: checked, split, described. Nothing is fitted here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.checks.trainable import Checked, check_table
+from data.errors import FaultsFound
+from data.schema import Schema
+from data.splits.splitting import Side, Split, SplitRule, repeats_in_words, split_table
+from data.splits.weighting import check_sides
+from data.tables.fingerprint import fingerprint
+from data.tables.table import Table, describe
+from training.commands.config import TrainConfig
+from training.errors import UsageError
+from training.progress import Say
+from training.rows import in_words
+from training.rows.suspicions import STRICT, suspicions
+from training.search.cross_validation import Folds, TrainingRows
+from training.weights import Weight, relative
+
+FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
+"""Of cross-validation; more where rows are few."""
+
+
+NO_SPLIT_BY_WEIGHT = "a changed weight would move rows; name another column, or leave weight out"
+
+
+@dataclass(frozen=True)
+class PreparedTable:
+    """The rows of one training: checked, split, described."""
+
+    checked: Checked
+    split: Split
+    schema: Schema
+    fingerprint: str
+
+    def frame(self, side: Side) -> pd.DataFrame:
+        """Return the features of one side, shape (n_rows, n_features)."""
+        return self.checked.table.frame.loc[self.split.mask(side), list(self.schema.names)]
+
+    def folds(self) -> Folds:
+        """Return (fit, validate) positions among the training rows."""
+        return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
+
+    def seconds_of(self, config: TrainConfig) -> float:
+        """Return the time budget for so many rows."""
+        return config.seconds_for(len(self.checked.table))
+
+    def target(self, side: Side) -> NDArray[np.float64]:
+        """Return the target on one side, float64 of shape (n_rows,)."""
+        return self.checked.table.numbers(self.schema.target)[self.split.mask(side)]
+
+    def weight(self, side: Side) -> Weight:
+        """Return how much each row of one side counts."""
+        return self.weight_at(self.split.mask(side))
+
+    def weight_at(self, rows: NDArray[np.bool_] | NDArray[np.integer]) -> Weight:
+        """Return how much each of some rows counts."""
+        column = self.checked.weight
+        return relative(self.checked.table.numbers(column)[rows]) if column else None
+
+    def training(self, seed: int) -> TrainingRows:
+        """Return the training rows as a search takes them."""
+        return TrainingRows(
+            self.frame("train"), self.target("train"), self.folds(), self.schema, seed, self.weight("train")
+        )
+
+
+def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> PreparedTable:
+    """Check and split a table by a rule, and describe its training rows."""
+    checked = check_table(
+        table,
+        target=config.target,
+        exclude=config.exclude,
+        reserved={f"{rule.method} split": rule.reserved},
+        mentioned={
+            "unit": [column for column, _ in config.units],
+            "monotonic": [column for column, _ in config.monotonic],
+        },
+        weight=config.weight,
+    )
+    split = split_of(checked, rule)
+    schema, dropped = _describe_training(checked, split, config)
+    suspected = suspicions(table, checked, split, schema.names, target=config.target, ignored=config.exclude)
+    if suspected and config.strict:
+        raise FaultsFound(where=table.where, faults=suspected, repair=STRICT)
+    for warning in filter(None, (*checked.warnings, *dropped, *suspected, repeats_in_words(split))):
+        say("warning", warning)
+    if checked.rows_without_target:
+        say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
+    if checked.weight:
+        say("weight", in_words.weights_in_words(checked, split))
+    say("check", in_words.columns_in_words(schema))
+    say("split", f"{in_words.sides_in_words(split)}, {rule}")
+    return PreparedTable(checked, split, schema, fingerprint(table))
+
+
+def split_of(checked: Checked, rule: SplitRule) -> Split:
+    """Return the sides of the rows; weights move none, and rows of weight 0 stand nowhere."""
+    if checked.weight and checked.weight in rule.columns:
+        raise UsageError(message=f"weight {checked.weight!r} decides the split too: {NO_SPLIT_BY_WEIGHT}")
+    split = split_table(checked.table, rule)
+    check_sides(split, checked.counted, checked.weight)
+    return split.of_counted(checked.counted)
+
+
+def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:
+    """Describe what the training rows hold; a column that they all lack is no feature."""
+    training = checked.table.take(split.mask("train"))
+    unseen = [name for name in checked.features if training.frame[name].isna().all()]
+    features = [name for name in checked.features if name not in unseen]
+    warnings = [f"column {name!r} is left out: it is missing in every training row" for name in unseen]
+    return describe(training, features, target=config.target, units=dict(config.units)), warnings
