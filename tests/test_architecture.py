@@ -53,7 +53,7 @@ ALSO_FOR_TRAINING = {
         "training.records.ledger",
         "serving.registry",
     ): "writes the entries that the server reads, until records/ has them",
-    ("training.jobs.train", "serving.registry"): "names an entry's kind, until records/ has it",
+    ("training.challenger.judging", "serving.registry"): "names an entry's kind, until records/ has it",
     (
         "training.__main__",
         "serving.registry",
