@@ -6,12 +6,14 @@ the kernel lets go of whenever a process ends. Who uses the folder, and for what
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 PREFIX, LOCK = "slipway-", "in-use"
@@ -32,24 +34,16 @@ def scratch(*, otherwise: str | None = None) -> Iterator[Path | None]:
         os.close(lock)
 
 
-@contextmanager
-def all_in_one() -> Iterator[None]:
-    """Have this process and its children make their temporary files, libraries' too, in one such folder."""
-    before = os.environ.get("TMPDIR")
-    with scratch() as folder:
-        if folder is not None:
-            _make_them_in(str(folder))
-        try:
-            yield
-        finally:
-            _make_them_in(before)
+@cache
+def own_folder() -> str:
+    """Return this process's own folder, which goes when it ends; raises OSError.
 
-
-def _make_them_in(place: str | None) -> None:
-    os.environ.pop("TMPDIR", None)
-    if place is not None:
-        os.environ["TMPDIR"] = place
-    tempfile.tempdir = None  # asked again at the next use
+    Others' temporary files stay where they were: MLflow's processes find each other's locks there.
+    """
+    made = _make(None)
+    folder = str(made[0]) if made else tempfile.mkdtemp(prefix=PREFIX)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _make(otherwise: str | None) -> tuple[Path, int] | None:

@@ -27,7 +27,7 @@ from data.errors import DataError, nearest
 from data.redaction import addresses_around, redact, redact_address
 from data.sources.opening import Source, open_source
 from data.sources.source import HEADERS, Layout
-from data.temporary import all_in_one
+from data.temporary import own_folder
 from data.text.headers import are_numbered
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
@@ -322,7 +322,7 @@ def main(arguments: list[str] | None = None) -> int:
         job = f"score {Path(redact_address(asked.input)).name} by {asked.name}"
         given_run.began(job)
         output = check_output(asked.output)
-        with tempfile.TemporaryDirectory() as cache, _progress() as on_rows:
+        with tempfile.TemporaryDirectory(dir=own_folder()) as cache, _progress() as on_rows:
             scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
             scorer.replay_golden()
             source = _source(asked, scorer)
@@ -357,5 +357,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    with all_in_one():
-        sys.exit(main())
+    sys.exit(main())

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from data.errors import DataError
 from data.redaction import addresses_around, log_to, redact
-from data.temporary import all_in_one
 from serving.registry import given_run
 from training.commands.config import (
     AdoptConfig,
@@ -214,5 +213,4 @@ def _terminate(_number: int, _frame: object) -> None:
 
 
 if __name__ == "__main__":
-    with all_in_one():
-        sys.exit(main())
+    sys.exit(main())

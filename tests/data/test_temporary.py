@@ -11,15 +11,15 @@ import pytest
 from tests.conftest import ROOT
 
 SCRIPT = """
-import os, signal, subprocess, sys, tempfile
-from data.temporary import all_in_one
-with all_in_one():
-    tempfile.mkdtemp()  # as a library does that never removes it
-    child = "import tempfile; tempfile.mkdtemp()"
-    subprocess.run([sys.executable, "-c", child], check=True)
-    if "killed" in sys.argv:
-        os.kill(os.getpid(), signal.SIGKILL)
-    sys.exit(3)
+import os, signal, sys, tempfile
+from data.temporary import own_folder
+with tempfile.TemporaryDirectory(dir=own_folder()):
+    with tempfile.TemporaryDirectory(dir=own_folder()):
+        if "killed" in sys.argv:
+            os.kill(os.getpid(), signal.SIGKILL)
+tempfile.mkdtemp(dir=own_folder())
+assert tempfile.gettempdir() == os.environ["TMPDIR"]  # where MLflow's processes find each other's locks
+sys.exit(3)
 """
 
 
@@ -30,7 +30,7 @@ def run(place: Path, *words: str) -> int:
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    """Neither by us nor by MLflow, which leaves empty folders, nor by a child."""
+    """Nor what was forgotten."""
     assert run(tmp_path) == 3
     assert not list(tmp_path.iterdir())
 
@@ -45,13 +45,16 @@ def test_what_a_killed_process_left_behind_is_thrown_away(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [tmp_path / "slipway-other"]
 
 
-def test_a_process_without_a_temporary_folder_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A read-only container: whoever needs one says so."""
+def test_without_a_temporary_folder_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only container: a server goes on without, a command says so."""
     from data import temporary
 
     def none(**_: object) -> str:
         raise FileNotFoundError("no usable temporary directory")
 
     monkeypatch.setattr("tempfile.mkdtemp", none)
-    with temporary.all_in_one(), temporary.scratch() as folder:
+    with temporary.scratch() as folder:
         assert folder is None
+    temporary.own_folder.cache_clear()
+    with pytest.raises(OSError, match="no usable"):
+        temporary.own_folder()

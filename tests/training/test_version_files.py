@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data.temporary import own_folder
 from serving.scorer.version_files import FILES_TAG, files_digest
+from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.registered import LINE, Store
 from training.__main__ import main
 from training.errors import NotLoadable, StockFailed, WrongFiles
 from training.records import model_registry
-from training.versions import flavor, stock
+from training.versions import stock
 from training.versions.loadable import KNOWN_CODE, SHIPPED_CODE, check_loadable
 
 PROMOTE = ["promote", "--name", "line", "--version", "2", "--data", str(LINE), "--policy", "not-worse"]
@@ -182,23 +184,20 @@ def test_what_was_compared_is_what_is_loaded(store: Store) -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_fetched_files_go_with_the_version(
-    whole: bool, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetched_files_go_with_the_version(whole: bool, store: Store) -> None:
     """A process that looks at a thousand versions keeps the files of those that it still has."""
-    place = tmp_path / "temporary"
-    place.mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(place))
+    place, before = Path(own_folder()), set(Path(own_folder()).iterdir())
     if not whole:
         (store.artifacts("2") / "scorer" / "model.onnx").write_bytes(b"other")
     version = model_registry.version("line", "2")
     with nullcontext() if whole else pytest.raises(WrongFiles):
         version.check_files_now()
         _ = version.pipeline()
-    assert {path.stat().st_mode & 0o777 for path in place.iterdir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in {place} | set(place.iterdir()) - before} == {0o700}
+    assert set(place.iterdir()) > before
     del version
     gc.collect()
-    assert not list(place.iterdir())
+    assert set(place.iterdir()) <= before
 
 
 def test_a_version_without_the_digest_is_not_loaded_until_somebody_vouches(
@@ -270,7 +269,7 @@ def test_the_code_that_versions_carry_is_known() -> None:
     """Whoever changes a shipped file adds its SHA-256; those of earlier releases stay."""
     import hashlib
 
-    folder = Path(flavor.__file__).parent
+    folder = ROOT / "training"
     assert {hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in SHIPPED_CODE} <= KNOWN_CODE
 
 

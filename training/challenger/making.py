@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from data.splits.splitting import Side
+from data.temporary import own_folder
 from serving.scorer import Scorer
 from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
 from training.compiling.cost import row_microseconds
@@ -28,7 +29,7 @@ from training.versions import flavor
 def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Logged, dict[str, Figure]]:
     """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         scorer = write_version(
             Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed, say=job.say
         )

@@ -25,6 +25,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.cells.readings import Reading
+from data.temporary import own_folder
 from training.errors import ServerSilent
 from training.versions.stock import bare_environment
 
@@ -102,7 +103,7 @@ def _ask(url: str, body: bytes, kind: str) -> Floats:
 def _server(folder: Path) -> Iterator[str]:
     """Start the server on the version's folder, on a free loopback port, and stop it by its pid."""
     command = [sys.executable, "-m", "serving", "--model", str(folder), "--port", "0"]
-    root, scratch = str(Path(__file__).parents[2]), tempfile.mkdtemp(prefix="slipway-")
+    root, scratch = str(Path(__file__).parents[2]), tempfile.mkdtemp(dir=own_folder())
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

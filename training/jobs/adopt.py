@@ -21,6 +21,7 @@ from data.figures import figure
 from data.schema import Schema
 from data.tables.fingerprint import fingerprint
 from data.tables.table import Table, load_table
+from data.temporary import own_folder
 from training.challenger.adopted import blamed_on, describe_rows, errors_on, load, with_gaps_as_nan
 from training.challenger.judging import judge
 from training.challenger.registering import Outcome, conclude, register
@@ -89,7 +90,7 @@ def log(job: Job, rows: PreparedTable, model: Any, config: AdoptConfig) -> flavo
     with blamed_on(config.path, "cannot be compiled", "--runtime pyfunc serves it as it is"):
         compiled = compile_verified(model, schema=rows.schema, frame=frame, target=target)
     parity, schema = compiled.parity, rows.schema
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=own_folder()) as name:
         folder = Path(name)
         made = write_scorer(
             folder,

@@ -18,6 +18,7 @@ from data.figures import figure
 from data.tables.fingerprint import fingerprint, row_digests
 from data.tables.kept_kinds import load_kept
 from data.tables.table import Table
+from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands.config import RecalibrateConfig, asked_then
 from training.compiling import pack_frame
@@ -127,6 +128,6 @@ def _new_table(
 def _log(old: model_registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:
     """Log the same files with the new table; the model itself is not loaded."""
     graph, _ = scorer_files.read(old.scorer_folder)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=made))
         return flavor.log_copy(old.folder, Path(folder))

@@ -17,6 +17,7 @@ from typing import Any
 
 from data.tables.fingerprint import fingerprint
 from data.tables.kept_kinds import load_kept
+from data.temporary import own_folder
 from serving.scorer import scorer_files
 from training.challenger.making import write_version
 from training.challenger.searching import MODEL_SPEC
@@ -50,7 +51,7 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
     recorded = version.verified_digest()
     with tracking.open_run(config.name, job_of(config)) as run:
         rows, seed = _rows_of_then(version, config, say)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
             digest = _rebuild(version, rows, Path(folder), seed=seed)
             faults = [] if digest == recorded else differences(version.scorer_folder, Path(folder))
         word = "yes" if digest == recorded else f"no: {'; '.join(faults)}"

@@ -32,6 +32,7 @@ from data.redaction import redact_address
 from data.schema import Schema
 from data.splits.splitting import Split, SplitRule, split_table
 from data.tables.table import Table
+from data.temporary import own_folder
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
@@ -160,7 +161,7 @@ class Version:
 
         It is gone once nobody has this version any more, and at the end of the process.
         """
-        place = tempfile.mkdtemp(prefix="slipway-")
+        place = tempfile.mkdtemp(dir=own_folder())
         weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
         try:
             uri = f"{self.uri}/{part}".rstrip("/")

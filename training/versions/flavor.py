@@ -28,6 +28,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
 from data.schema import Schema
+from data.temporary import own_folder
 from serving.scorer import Document, Scorer, version_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.keras.networks import Network, adapted, packages
@@ -173,7 +174,7 @@ def _copy_stock(version: Path, path: Path, written: Model) -> None:
 
 
 def _save_pipeline(pipeline: Any, path: str, **options: Any) -> None:
-    with tempfile.TemporaryDirectory() as staging:
+    with tempfile.TemporaryDirectory(dir=own_folder()) as staging:
         mlflow.sklearn.save_model(
             pipeline,
             path,

@@ -52,9 +52,10 @@ def _predict(folder: str, frame: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _apart(folder: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
+    from data.temporary import own_folder  # noqa: PLC0415 - the script has no package of ours
     from training.errors import StockFailed  # noqa: PLC0415 - the script has no package of ours
 
-    with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
+    with tempfile.TemporaryDirectory(dir=own_folder()) as scratch:
         rows, found = Path(scratch, "rows.pickle"), Path(scratch, "found.npy")
         rows.write_bytes(pickle.dumps(frame))
         words = [sys.executable, "-I", __file__, str(folder), str(rows), str(found)]

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from data.schema import Schema
+from data.temporary import own_folder
 from training.compiling.errors import NoTensorFlow, UncompilableStep, UnreadableNetwork
 from training.compiling.graph import Graph, Tensor
 from training.compiling.keras.layers import name_of, network
@@ -68,7 +69,7 @@ class Network:
             if layer["class_name"] == "InputLayer":
                 layer["config"]["dtype"] = "float32"
         twin = type(self.model).from_config(written)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
             weights = str(Path(folder, "network.weights.h5"))
             self.model.save_weights(weights)
             twin.load_weights(weights)
@@ -77,7 +78,7 @@ class Network:
     @property
     def uncompiled(self) -> Any:
         """The model without its loss and optimizer, which scoring does not need and a loader may not know."""
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
             file = Path(folder, "network.keras")
             self.model.save(file)
             return load_network(file).model
