@@ -15,7 +15,7 @@ import pytest
 
 from data.facts import FactError
 
-TREES = ("data.errors", "serving.errors")
+TREES = ("data.errors", "serving.errors", "training.errors", "training.compiling.errors")
 SAMPLES = {int: 3, float: 0.5, str: "word", Path: Path("folder"), object: "cell"}
 
 

@@ -23,24 +23,24 @@
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
     ├── WeightChanged          a retrain, or a champion, counts rows otherwise than its name does
-    └── DataChanged            a version cannot be rebuilt: its table holds other values now
+    ├── DataChanged            a version cannot be rebuilt: its table holds other values now
+    └── CalibrationError       a version cannot be calibrated anew
+        ├── NotFresh           with the rows that it was trained from
+        └── TooFewToCalibrate
 
-Faults of the table are `data.errors.DataError`. Texts say what, where, found and the repair.
+Faults of the table are `data.errors.DataError`. Each class is a dataclass (`data.facts`): its facts are keywords and
+attributes, its template says what, where, found and the repair.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-from data.redaction import redact
+from data.facts import FactError
 
 
-class TrainingError(Exception):
+class TrainingError(FactError):
     """Anything that the user can mend in how training was asked for, or where."""
-
-    def __init__(self, text: str, **facts: Any) -> None:
-        super().__init__(redact(text))
-        self.__dict__.update(facts)
 
 
 class Terminated(KeyboardInterrupt):
@@ -50,42 +50,40 @@ class Terminated(KeyboardInterrupt):
 class UsageError(TrainingError):
     """A parameter is unknown, lacks, or has no such value."""
 
-    def __init__(self, *, message: str) -> None:
-        super().__init__(message)
+    template = "{message}"
+    message: str
 
 
 class TrackingUnavailable(TrainingError):
     """The tracking server or folder takes no runs."""
 
-    def __init__(self, *, uri: str, reason: str) -> None:
-        super().__init__(
-            f"tracking at {uri} cannot be used: {reason}: start it, or set MLFLOW_TRACKING_URI to one that answers",
-            uri=uri,
-            reason=reason,
-        )
+    template = (
+        "tracking at {uri} cannot be used: {reason}: start it, or set MLFLOW_TRACKING_URI to one that answers"
+    )
+    uri: str
+    reason: str
 
 
 class ExperimentDeleted(TrainingError):
     """The experiment of a model's name was deleted in MLflow, so that it takes no runs and its name is not free."""
 
-    def __init__(self, *, name: str, experiment_id: str) -> None:
-        super().__init__(
-            f"the experiment {name!r} was deleted in MLflow: bring it back with `mlflow experiments restore "
-            f"--experiment-id {experiment_id}`, or name another one (--experiment-name, or MLFLOW_EXPERIMENT_NAME)",
-            name=name,
-        )
+    template = (
+        "the experiment {name!r} was deleted in MLflow: bring it back with `mlflow experiments restore "
+        "--experiment-id {experiment_id}`, or name another one (--experiment-name, or MLFLOW_EXPERIMENT_NAME)"
+    )
+    name: str
+    experiment_id: str
 
 
 class SearchFailed(TrainingError):
     """Everything that was tried failed, but for the training mean."""
 
-    def __init__(self, *, tried: int, reason: str) -> None:
-        super().__init__(
-            f"no model but the mean could be fitted: each of {tried} settings failed, most with: {reason}: "
-            "see `mlflow run . --env-manager local -e check` for the table, or leave columns out with exclude=...",
-            tried=tried,
-            reason=reason,
-        )
+    template = (
+        "no model but the mean could be fitted: each of {tried} settings failed, most with: {reason}: "
+        "see `mlflow run . --env-manager local -e check` for the table, or leave columns out with exclude=..."
+    )
+    tried: int
+    reason: str
 
 
 class RegistryError(TrainingError):
@@ -95,108 +93,114 @@ class RegistryError(TrainingError):
 class NoSuchModel(RegistryError):
     """The registry has no model of this name."""
 
-    def __init__(self, *, name: str, where: str) -> None:
-        super().__init__(
-            f"there is no model {name!r} in the registry at {where}: train it, or set MLFLOW_TRACKING_URI to the one "
-            "that has it",
-            name=name,
-        )
+    template = (
+        "there is no model {name!r} in the registry at {where}: train it, or set MLFLOW_TRACKING_URI to the one "
+        "that has it"
+    )
+    name: str
+    where: str
 
 
 class NoSuchVersion(RegistryError):
     """The registry has no such model or version."""
 
-    def __init__(self, *, name: str, version: str, known: list[str], where: str) -> None:
-        has = f"it has {', '.join(known)}" if known else f"train {name} first, or set MLFLOW_TRACKING_URI"
-        super().__init__(
-            f"registry at {where} has no {name} version {version}: {has}", name=name, version=version
-        )
+    template = "registry at {where} has no {name} version {version}: {has}"
+    name: str
+    version: str
+    known: Sequence[str]
+    where: str
+
+    @property
+    def has(self) -> str:
+        """The versions that there are, or what makes the first."""
+        lacks_all = f"train {self.name} first, or set MLFLOW_TRACKING_URI"
+        return f"it has {', '.join(self.known)}" if self.known else lacks_all
 
 
 class CannotScore(RegistryError):
     """A version needs a column that the rows at hand lack."""
 
-    def __init__(self, *, name: str, version: str, column: str) -> None:
-        super().__init__(
-            f"{name} version {version} needs the column {column!r}: pass rows that have it",
-            name=name,
-            version=version,
-            column=column,
-        )
+    template = "{name} version {version} needs the column {column!r}: pass rows that have it"
+    name: str
+    version: str
+    column: str
 
 
 class NotOurs(RegistryError):
     """A version lacks what Slipway writes into each of its own."""
 
-    def __init__(self, *, name: str, version: str, lacks: str) -> None:
-        super().__init__(
-            f"{name} version {version} lacks {lacks}: it was not made by Slipway; train it here to promote it",
-            name=name,
-            version=version,
-            lacks=lacks,
-        )
+    template = (
+        "{name} version {version} lacks {lacks}: it was not made by Slipway; train it here to promote it"
+    )
+    name: str
+    version: str
+    lacks: str
 
 
 class WrongFiles(RegistryError):
     """A version's files are not those that it was registered with."""
 
-    def __init__(self, *, name: str, version: str, fault: str) -> None:
-        super().__init__(
-            f"{name} version {version} has other files than it was registered with: {fault}: "
-            "restore them, or train again; nothing of it was loaded or promoted",
-            name=name,
-            version=version,
-            fault=fault,
-        )
+    template = (
+        "{name} version {version} has other files than it was registered with: {fault}: "
+        "restore them, or train again; nothing of it was loaded or promoted"
+    )
+    name: str
+    version: str
+    fault: str
 
 
 class Unvouched(RegistryError):
     """No digest of all files was recorded: the version was registered before there was one, or elsewhere."""
 
-    def __init__(self, *, name: str, version: str, tag: str, found: str) -> None:
-        super().__init__(
-            f"{name} version {version} has no tag {tag}, so nobody vouches for what would be loaded: train again, or "
-            f"look at its files, and where you trust them set the tag to {found}",
-            name=name,
-            version=version,
-            found=found,
-        )
+    template = (
+        "{name} version {version} has no tag {tag}, so nobody vouches for what would be loaded: train again, or "
+        "look at its files, and where you trust them set the tag to {found}"
+    )
+    name: str
+    version: str
+    tag: str
+    found: str
 
 
 class NotLoadable(RegistryError):
     """A version asks for a loader, a format, a type or code that is not ours."""
 
-    def __init__(self, *, name: str, version: str, fault: str) -> None:
-        super().__init__(
-            f"{name} version {version} is not loaded: {fault}, which Slipway does not write: train again",
-            name=name,
-            version=version,
-            fault=fault,
-        )
+    template = "{name} version {version} is not loaded: {fault}, which Slipway does not write: train again"
+    name: str
+    version: str
+    fault: str
 
 
 class StockFailed(RegistryError):
     """Stock MLflow does not load or score a version that is to be promoted."""
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(f"stock MLflow gives no answer with this version: {reason}", reason=reason)
+    template = "stock MLflow gives no answer with this version: {reason}"
+    reason: str
 
 
 class ServerSilent(RegistryError):
     """The server does not answer with a version that is to be promoted."""
 
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(f"the server gives no answer with this version: {reason}", reason=reason)
+    template = "the server gives no answer with this version: {reason}"
+    reason: str
 
 
 class NoEarlierChampion(RegistryError):
     """There is nothing to roll back to."""
 
-    def __init__(self, *, name: str, version: str, gone: list[str]) -> None:
-        now = f"version {version} is the first champion of {name}" if version else f"{name} has no champion"
-        if gone:
-            now = f"all earlier champions of {name} ({', '.join(gone)}) were deleted from the registry"
-        super().__init__(f"{now}: there is none to go back to; use promote", name=name, version=version)
+    template = "{now}: there is none to go back to; use promote"
+    name: str
+    version: str
+    gone: Sequence[str]
+
+    @property
+    def now(self) -> str:
+        """What became of the earlier champions."""
+        if self.gone:
+            return f"all earlier champions of {self.name} ({', '.join(self.gone)}) were deleted from the registry"
+        if self.version:
+            return f"version {self.version} is the first champion of {self.name}"
+        return f"{self.name} has no champion"
 
 
 class LedgerError(TrainingError):
@@ -206,73 +210,84 @@ class LedgerError(TrainingError):
 class LedgerBroken(LedgerError):
     """The ledger was changed or deleted by somebody else."""
 
-    def __init__(self, *, text: str) -> None:
-        super().__init__(text)
-
 
 class TagsDiffer(LedgerError):
     """A version's tags are not what the ledger says of it."""
-
-    def __init__(self, *, text: str) -> None:
-        super().__init__(text)
 
 
 class Superseded(LedgerError):
     """Another writer was first: what was decided was decided on a history that is past."""
 
-    def __init__(self, *, name: str, champion: str) -> None:
-        super().__init__(
-            f"another change of {name} came first, its champion is version {champion or 'none'} now: "
-            "what was decided before has to be decided again",
-            name=name,
-            champion=champion,
-        )
+    template = (
+        "another change of {name} came first, its champion is version {now} now: "
+        "what was decided before has to be decided again"
+    )
+    name: str
+    champion: str
+
+    @property
+    def now(self) -> str:
+        """The champion's version, if there is one."""
+        return self.champion or "none"
 
 
 class CannotAdopt(TrainingError):
     """A model that was fitted elsewhere cannot become a version."""
 
-    def __init__(self, *, model: str, fault: str, repair: str) -> None:
-        super().__init__(f"{model} {fault}: {repair}", model=model, fault=fault)
+    template = "{model} {fault}: {repair}"
+    model: str
+    fault: str
+    repair: str
 
 
 class SplitChanged(TrainingError):
     """A retrain under a known name asks for another split."""
 
-    def __init__(self, *, name: str, version: str, stored: str, asked: str) -> None:
-        super().__init__(
-            f"{name} is split {stored} since version {version}, asked was {asked}: another split would test the "
-            "champion on rows it was trained on; leave the split as it is, or train under a new name",
-            name=name,
-            version=version,
-        )
+    template = (
+        "{name} is split {stored} since version {version}, asked was {asked}: another split would test the "
+        "champion on rows it was trained on; leave the split as it is, or train under a new name"
+    )
+    name: str
+    version: str
+    stored: str
+    asked: str
 
 
 class WeightChanged(TrainingError):
     """Two versions of a name count rows in different ways."""
 
-    def __init__(self, *, name: str, version: str, stored: str, asked: str) -> None:
-        said, now = (f"weighted by {column}" if column else "unweighted" for column in (stored, asked))
-        super().__init__(
-            f"rows of {name} are {said} since version {version}, asked was {now}: errors of two kinds do not compare; "
-            f"leave the weight as it is, or train under a new name",
-            name=name,
-            version=version,
-            stored=stored,
-            asked=asked,
-        )
+    template = (
+        "rows of {name} are {said} since version {version}, asked was {now}: errors of two kinds do not compare; "
+        "leave the weight as it is, or train under a new name"
+    )
+    name: str
+    version: str
+    stored: str
+    asked: str
+
+    @property
+    def said(self) -> str:
+        """How the earlier version counts its rows."""
+        return _weighted(self.stored)
+
+    @property
+    def now(self) -> str:
+        """How this one would."""
+        return _weighted(self.asked)
 
 
 class DataChanged(TrainingError):
     """The table is no longer the one that a version was trained on."""
 
-    def __init__(self, *, where: str, name: str, version: str, found: str, recorded: str) -> None:
-        super().__init__(
-            f"{where} has fingerprint {found[:12]}..., {name} version {version} was trained on {recorded[:12]}...: "
-            "its values, columns or rows changed; pass data=... with the table as it was",
-            found=found,
-            recorded=recorded,
-        )
+    template = (
+        "{where} has fingerprint {found:.12}..., {name} version {version} was trained on {recorded:.12}...: "
+        "its values, columns or rows changed; pass data=... with the table as it was"
+    )
+    where: str
+    name: str
+    version: str
+    found: str
+    recorded: str
 
 
 class CalibrationError(TrainingError):
@@ -282,20 +297,23 @@ class CalibrationError(TrainingError):
 class NotFresh(CalibrationError):
     """The rows are those that the version was trained from."""
 
-    def __init__(self, *, name: str, version: str, where: str) -> None:
-        super().__init__(
-            f"{where} is the table that {name} version {version} was trained from: intervals from rows that the model "
-            "knows are too narrow; pass fresh labelled rows",
-            where=where,
-        )
+    template = (
+        "{where} is the table that {name} version {version} was trained from: intervals from rows that the model "
+        "knows are too narrow; pass fresh labelled rows"
+    )
+    name: str
+    version: str
+    where: str
 
 
 class TooFewToCalibrate(CalibrationError):
     """Too few rows have a target and a prediction."""
 
-    def __init__(self, *, where: str, rows: int, needed: int) -> None:
-        super().__init__(
-            f"{where}: calibration needs at least {needed} rows with a target and a prediction, got {rows}: pass more",
-            rows=rows,
-            needed=needed,
-        )
+    template = "{where}: calibration needs at least {needed} rows with a target and a prediction, got {rows}: pass more"
+    where: str
+    rows: int
+    needed: int
+
+
+def _weighted(column: str) -> str:
+    return f"weighted by {column}" if column else "unweighted"

@@ -116,7 +116,7 @@ def test_a_misspelt_parameter_is_answered_with_the_nearest(capsys: pytest.Captur
 PEAK = """
 import resource, sys
 from pathlib import Path
-from data.sources import open_source
+from data.sources.opening import open_source
 from serving.batch import score_file
 from serving.scorer.scoring import Scorer
 score_file(Scorer.load(Path(sys.argv[1])), open_source(sys.argv[2]), Path(sys.argv[3]))

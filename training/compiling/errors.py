@@ -8,7 +8,7 @@
     ├── UnreadableNetwork   a file is no Keras network, or runs code
     └── TooCostly           the graph is larger or slower than a scorer may be
 
-All are raised at training time: a refused candidate never becomes a version.
+All are raised at training time: a refused candidate never becomes a version. Facts are keywords, as `data.facts` says.
 """
 
 from __future__ import annotations
@@ -24,67 +24,61 @@ class CompilingError(TrainingError):
 class UncompilableStep(CompilingError):
     """The compiler has no piece for this step, or not for this setting of it."""
 
-    def __init__(self, *, step: str, reason: str = "") -> None:
-        because = reason or "the compiler has no piece for it"
-        super().__init__(
-            f"step {step} cannot be compiled: {because}; use another step, add one to training/compiling, or serve "
-            "the model as it is: --runtime pyfunc (docs/serving.md)",
-            step=step,
-        )
+    template = (
+        "step {step} cannot be compiled: {reason}; use another step, add one to training/compiling, or serve "
+        "the model as it is: --runtime pyfunc (docs/serving.md)"
+    )
+    step: str
+    reason: str = "the compiler has no piece for it"
 
 
 class RefusedPair(CompilingError):
     """Two steps that cannot be exact behind each other."""
 
-    def __init__(self, *, step: str, behind: str) -> None:
-        super().__init__(
-            f"step {step} stands behind {behind}, which rounds differently elsewhere: one unit in the "
-            f"last place flips a split; give {step} the values as they are",
-            step=step,
-            behind=behind,
-        )
+    template = (
+        "step {step} stands behind {behind}, which rounds differently elsewhere: one unit in the "
+        "last place flips a split; give {step} the values as they are"
+    )
+    step: str
+    behind: str
 
 
 class ParityFailed(CompilingError):
     """The graph differs from the pipeline by more than rounding."""
 
-    def __init__(self, *, max_rel: float, rows: int, tolerance: float = Parity.TOLERANCE) -> None:
-        super().__init__(
-            f"the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
-            f"{rows} rows, at most {tolerance:.0e} is allowed: the model is not registered",
-            max_rel=max_rel,
-            rows=rows,
-        )
+    template = (
+        "the graph differs from the pipeline by {max_rel:.3g} of max(|prediction|, target sd) on "
+        "{rows} rows, at most {tolerance:.0e} is allowed: the model is not registered"
+    )
+    max_rel: float
+    rows: int
+    tolerance: float = Parity.TOLERANCE
 
 
 class NoTensorFlow(CompilingError):
     """A Keras network is to be read, and what reads it is not installed."""
 
-    def __init__(self, *, path: str) -> None:
-        super().__init__(
-            f"{path} takes TensorFlow to read: pip install '.[tensorflow]' in Slipway's folder", path=path
-        )
+    template = "{path} takes TensorFlow to read: pip install '.[tensorflow]' in Slipway's folder"
+    path: str
 
 
 class UnreadableNetwork(CompilingError):
     """A file is no Keras network, or one that runs code of its own."""
 
-    def __init__(self, *, path: str, reason: str) -> None:
-        super().__init__(
-            f"{path} cannot be read as a Keras network: {reason}: pass a model of Keras's own layers, "
-            "as model.save('NAME.keras') writes it",
-            path=path,
-            reason=reason,
-        )
+    template = (
+        "{path} cannot be read as a Keras network: {reason}: pass a model of Keras's own layers, "
+        "as model.save('NAME.keras') writes it"
+    )
+    path: str
+    reason: str
 
 
 class TooCostly(CompilingError):
     """The graph is larger or slower than a scorer may be."""
 
-    def __init__(self, *, what: str, found: float, limit: float) -> None:
-        super().__init__(
-            f"the graph takes {found:,.0f} {what}, at most {limit:,.0f} are allowed: pass fewer or smaller trees",
-            what=what,
-            found=found,
-            limit=limit,
-        )
+    template = (
+        "the graph takes {found:,.0f} {what}, at most {limit:,.0f} are allowed: pass fewer or smaller trees"
+    )
+    what: str
+    found: float
+    limit: float

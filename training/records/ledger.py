@@ -104,7 +104,7 @@ class History:
                 files=tags.get(version_files.FILES_TAG),
             )
         except NotInLedger as error:
-            raise TagsDiffer(text=str(error)) from error
+            raise TagsDiffer(str(error)) from error
 
     @property
     def marks(self) -> dict[str, promotions.Entry]:
@@ -153,7 +153,7 @@ def read(name: str) -> History:
             return History(name, current=model_registry.champion(name))
         entries = promotions.entries_of(name, run.data.params)
     except LedgerUnreadable as error:
-        raise LedgerBroken(text=str(error)) from error
+        raise LedgerBroken(str(error)) from error
     return History(name, run.info.run_id, entries, model_registry.champion(name))
 
 
