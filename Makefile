@@ -40,14 +40,14 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@echo "            source .venv/bin/activate, then your own table:"
 	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
 
-test: install ## set-up and all tests
+test: install ## set up, then run the tests, apart from the long ones
 	@python -m pytest -q -m "not soak" -n 2 --dist loadfile
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
 	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlw recorded tests --include='test_*.py')
 
-soak: install ## the longer tests, with the figures that they measure
+soak: install ## the long tests, with the figures that they measure
 	@python -m pytest -q -m soak -o log_cli=true --log-cli-level=WARNING
 
 check: install ## ruff and mypy, as CI runs them

@@ -18,7 +18,7 @@ from training.search.race import Budget, Standing
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"
-"""The artifact with what was chosen, from which `training.models.build` makes the pipeline again."""
+"""The artifact with what was chosen, from which `training.models.families.build` makes the pipeline again."""
 
 
 def search(job: Job, rows: PreparedTable) -> Choice:

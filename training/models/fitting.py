@@ -48,7 +48,7 @@ def takes_weights(model: Any) -> bool:
 
 
 def _way_to_last(model: Any) -> str:
-    """Return the parameter of `fit` that reaches the last step, such as `model__ridgecv__sample_weight`."""
+    """Return the parameter of `fit` that reaches the last step, such as model__ridgecv__sample_weight."""
     inner = _inner(model)
     if inner is None:
         return "sample_weight"
