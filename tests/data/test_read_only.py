@@ -102,6 +102,6 @@ def test_a_question_is_answered_and_a_mistyped_path_leaves_no_file(database: str
     recorded(
         "security",
         '`check -P query="DROP TABLE t"` on SQLite and PostgreSQL; a `DELETE ... RETURNING`; `SELECT 1; DROP TABLE t`',
-        "Refuses what is no question; opens SQLite with mode=ro, PostgreSQL in a read-only transaction",
+        "Refuses what is not a query; opens SQLite with mode=ro, PostgreSQL in a read-only transaction",
         "One line, `only reading is allowed here`; every row is still there",
     )

@@ -221,7 +221,7 @@ def test_garbage_logs_ten_lines_a_second_and_is_counted(line):
     assert not [each for each in lines if "Invalid HTTP" in each or "Unsupported upgrade" in each]
     recorded(
         "security",
-        "connections that speak no HTTP, by the hundred",
+        "hundreds of connections that do not speak HTTP",
         "400, counted in `slipway_errors_total`; at most ten lines of log a second",
         "no disk is filled",
     )

@@ -123,7 +123,7 @@ def test_what_a_page_of_another_origin_gets_is_recorded(open_to, server):
             assert "access-control-allow-origin" not in headers
     recorded(
         "security",
-        "a page in a browser asks a server on loopback: of an origin that was not let in, or by a name of its own",
+        "a web page asks a server on loopback: from an origin that is not allowed, or by a host name of its own",
         "no Access-Control-Allow-Origin; 421 for the name, unless `--allow-host` has it",
         "no answer that it may read",
     )

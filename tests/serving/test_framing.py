@@ -245,9 +245,9 @@ def test_attacks_on_the_frame_are_recorded():
         assert converse(sent + GET).requests == []
     recorded(
         "security",
-        "frames that two readers take in two ways: Transfer-Encoding beside Content-Length, twice, with gzip or in "
-        "HTTP/1.0; no Host or two; CONNECT; HTTP/0.9; a chunk extension of 1 MB",
-        "400, 431 or 501, and the connection ends; of odd streams by the hundred, none gives a request that h11 "
-        "does not read",
-        "nothing that stands behind is read",
+        "requests whose end two servers see at two places: Transfer-Encoding beside Content-Length, twice, with gzip "
+        "or in HTTP/1.0; no Host or two; CONNECT; HTTP/0.9; a chunk extension of 1 MB",
+        "400, 431 or 501, and the connection ends; hundreds of odd streams give no request that h11 does not "
+        "read too",
+        "nothing that follows is read",
     )

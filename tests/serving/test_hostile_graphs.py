@@ -364,7 +364,7 @@ def test_a_graph_that_raises_on_its_golden_rows_ends_the_server_with_3(folder: P
     assert "Traceback" not in done.stderr
     recorded(
         "security",
-        "A graph that raises on its golden rows (a place beyond a table)",
+        "A graph that raises on its golden rows (an index beyond a table)",
         "Refuses the version at its load",
         "Exit code 3 and one line; no restarts",
     )
@@ -385,16 +385,16 @@ def test_the_attacks_are_recorded() -> None:
     )
     recorded(
         "security",
-        "10 graphs that end or fill the process: whole numbers divided (SIGFPE), 6 GB and 8 TB of constants, a shape "
-        "from the data, a chain of products",
+        "10 graphs that crash the process or fill its memory: whole numbers divided (SIGFPE), 6 GB and 8 TB of "
+        "constants, a shape from the data, a chain of products",
         "Bounds every value and the steps for each row before anything is made",
         "Refused before onnxruntime sees it",
     )
     recorded(
         "security",
-        "18 documents that prove nothing: no golden rows or 2,000, a deviation of 1e308, falling or negative "
-        "quantiles, `versions` in a list",
-        "Holds scorer.json to what Slipway writes",
+        "18 `scorer.json` that any graph would pass: no golden rows or 2,000, a deviation of 1e308, falling or "
+        "negative quantiles, `versions` in a list",
+        "Refuses what Slipway would not write",
         "Refused with one line",
     )
     assert (len(LOOKS_ACROSS), len(DEADLY), len(LIES)) == (18, 10, 18)

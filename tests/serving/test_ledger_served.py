@@ -96,7 +96,7 @@ def test_a_version_that_only_tags_promote_is_refused(start, store):
         until(lambda: answer(served) == (11, "2"))
     recorded(
         "security",
-        "a version of one's own registered and pinned, the alias moved to it",
+        "the attacker's own version registered and pinned, the alias moved to it",
         "refused: no entry of the ledger promotes it; `history` ends with 3",
         "no answer of the attacker's",
     )
@@ -176,7 +176,7 @@ def test_a_version_that_mlflow_runs_is_compared_with_its_digest(store):
     recorded(
         "security",
         "`code/` of the champion rewritten in the artifact store; then `--runtime pyfunc`",
-        "exit code 3: the digest of all files is another; of models that others registered there is none",
+        "exit code 3: the digest of all files is another (models that Slipway did not register have none)",
         "no code was run",
     )
 

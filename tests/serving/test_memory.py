@@ -128,7 +128,10 @@ def test_a_small_body_takes_no_gigabytes(server, attack):
     assert (found, peak.bytes < MOST) == (status, True), (peak.bytes, answer)
     assert server.call("/predict", {"x": 3})[0] == 200
     recorded(
-        "security", attack, f"judged by type and count before it is decoded: {status}", "less than 400 MB"
+        "security",
+        attack,
+        f"refused by the number of its values, before it is decoded: {status}",
+        "less than 400 MB",
     )
 
 

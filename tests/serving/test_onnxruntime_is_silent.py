@@ -35,7 +35,7 @@ def test_no_thread_waits_to_tell_and_no_id_is_kept(line, tmp_path):
     assert run(line, tmp_path, ORT_DISABLE_TELEMETRY="true") == ["1", "true"]
     recorded(
         "security",
-        "who listens to where onnxruntime's telemetry goes (from 1.29 on)",
+        "somebody listens where onnxruntime's telemetry goes (from 1.29 on)",
         "Sets ORT_DISABLE_TELEMETRY before onnxruntime is imported, unless the user has set it",
         "Nothing is sent, and no id is left in the home folder",
     )

@@ -62,10 +62,10 @@ def test_bodies_that_do_not_come_take_no_place_of_others(slow):
             assert ask_in_two_packets(slow) == b"HTTP/1.1 200 OK"
     recorded(
         "security",
-        "520 requests of which one byte of body each comes, at 8 places in work",
-        "bodies on their way have places of their own, half of them for one client; the one that brought least "
-        "gives way to the next",
-        "every honest request is answered meanwhile, bodies in one packet or two",
+        "520 requests that send one byte of their body and then wait, with `--in-flight 8`",
+        "bodies that still arrive are counted apart, at most half of them of one client; the body that "
+        "has sent least gives way to the next",
+        "nothing: every honest request is answered meanwhile, in one packet or two",
     )
 
 
@@ -80,7 +80,7 @@ def test_a_body_that_drips_is_ended_after_its_grace(slow):
         assert 4 < time.monotonic() - began < 25  # body_seconds is 30
     recorded(
         "security",
-        "a body of which a byte comes now and then",
+        "a body that comes byte by byte, slowly",
         "`--body-rate` (1,000 bytes a second) once five seconds are over",
         "408 and a closed connection after 5 s, not 30",
     )

@@ -69,7 +69,7 @@ def test_clients_that_never_read_are_dropped(start, line):
     recorded(
         "security",
         "clients that ask for answers of 5 MB and never read",
-        "drops each after `--write-seconds` without 500 bytes a second; counts it; frees the answer",
+        "drops each that has read less than 500 bytes a second for `--write-seconds`; counts it; frees the answer",
         "nothing; a slow reader gets its answer",
     )
 
@@ -90,7 +90,7 @@ def test_answers_that_wait_are_held_of_the_workers_memory(start, line):
     recorded(
         "security",
         "20 such clients, to a worker of `--memory-bytes` 100 MiB",
-        "answers that wait may take a quarter as much; where there is no room, who takes least is dropped",
+        "answers that wait for clients may take a quarter of it; then the client that reads least is dropped",
         "25 MiB; others are answered",
     )
 

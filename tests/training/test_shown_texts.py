@@ -60,7 +60,7 @@ def test_a_category_with_a_backtick_makes_no_tracking_pixel() -> None:
         "security",
         "a category that closes its code with a backtick and goes on as a Markdown image, in a version's description",
         "Fences it with more backticks than it has; escapes images, links and tags in all other texts",
-        "No pixel is fetched by who looks at the registry",
+        "Nothing is fetched when somebody looks at the registry",
     )
 
 

@@ -75,7 +75,7 @@ def test_a_training_opens_no_connection_beyond_this_machine(workspace: Workspace
     assert beyond == []
     recorded(
         "security",
-        "who listens to where MLflow's telemetry goes, while a training runs outside `make`",
+        "somebody listens where MLflow's telemetry goes, while a training runs outside `make`",
         "Sets MLFLOW_DISABLE_TELEMETRY before MLflow is imported, unless the user has set it",
         "No look-up and no connection beyond this machine",
     )

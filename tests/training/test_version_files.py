@@ -116,7 +116,7 @@ def test_a_version_whose_files_were_changed_is_not_loaded(
     assert model_registry.champion("line").number == "1"
     assert code == 2, said
     if (attack, command) == (evil_loader, "promote"):
-        cells = ("a loader of one's own in MLmodel and `code/`, in the artifact store; then `promote`",)
+        cells = ("the attacker's own loader in MLmodel and `code/`, in the artifact store; then `promote`",)
         recorded("security", *cells, "refused: the digest of all files is another", "no code was run")
     if (attack, command) == (pickled, "recalibrate"):
         cells = ("a pickle in place of the model, in the artifact store; then `recalibrate`",)
