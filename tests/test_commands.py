@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 
 import pytest
+import yaml
 
 from serving.__main__ import parser
 from tests.conftest import ROOT
+from training.commands.parser import build_parser
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [
@@ -38,3 +41,36 @@ def test_the_servers_help_says_what_each_option_does_and_its_default() -> None:
     for action in options:
         if action.default and action.default != "==SUPPRESS==":
             assert f"({action.default})" in told, action.dest
+
+
+OF_OTHERS = {"--env-manager", "--experiment-name", "--http2"}
+"""Options of mlflow and curl."""
+
+
+def test_each_option_of_the_server_is_in_its_page() -> None:
+    """`--workers` and `--threads` were in no page."""
+    page = (ROOT / "docs" / "serving.md").read_text()
+    options = [action.option_strings[0] for action in parser()._actions if action.dest != "help"]
+    assert [option for option in options if not re.search(rf"{option}(?![\w-])", page)] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_each_option_that_a_page_names_exists(path) -> None:
+    """In backticks; commands in blocks are run."""
+    ours = {word for kind in (parser(), build_parser()) for word in words_of(kind)}
+    named = set(re.findall(r"`(--[a-z][a-z_-]+)", path.read_text(encoding="utf-8")))
+    assert named - ours - OF_OTHERS == set()
+
+
+def words_of(kind: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser and of the commands below it."""
+    below = [action.choices for action in kind._actions if isinstance(action, argparse._SubParsersAction)]
+    inner = [words_of(each) for choices in below for each in choices.values()]
+    return set(kind._option_string_actions).union(*inner)
+
+
+def test_each_parameter_of_the_main_job_is_in_the_readme() -> None:
+    """The README says that it lists them, and who trains has no other list."""
+    entry = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]["main"]
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in entry["parameters"] if f"`{name}`" not in readme] == []
