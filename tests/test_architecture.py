@@ -38,6 +38,10 @@ FLOORS = {
         *("errors", "settings", "scorer", "rows", "protocols", "openapi", "runtimes", "access", "front"),
         *("registry", "fleet", "batch", "tryout", "worker", "__main__"),
     ),
+    "training": (
+        *("errors", "weights", "transformers", "progress", "commands", "compiling", "models", "search"),
+        *("versions", "records", "rows", "measuring", "gate", "pages", "challenger", "jobs", "__main__"),
+    ),
 }
 """Of a package's modules and folders: each imports from those before it alone."""
 
