@@ -14,8 +14,8 @@ from data.schema import Schema
 from data.sources.opening import open_source
 from data.tables.table import describe, load_table
 from training.compiling import compile_verified, write_scorer
-from training.models.families import build as build_pipeline
-from training.versions.flavor import save_model
+from training.models import build as build_pipeline
+from training.versions import flavor
 
 
 def build(
@@ -67,7 +67,7 @@ def _build(
         fingerprint="sample",
         parity=compiled.parity,
     )
-    save_model(pipeline, folder / "version", schema=schema, scorer_folder=folder / "scorer")
+    flavor.save_model(pipeline, folder / "version", schema=schema, scorer_folder=folder / "scorer")
     joblib.dump(pipeline, folder / "model.joblib")
     rows = json.loads(frame.head(1000).to_json(orient="split", index=False))
     (folder / "rows.json").write_text(json.dumps({"dataframe_split": rows}))

@@ -178,9 +178,7 @@ def _result(words: list[str], name: str, wall: float, processor: float) -> Resul
     from training.commands.config import TrainConfig
     from training.commands.parser import parse
     from training.records import model_registry
-    from training.rows.kept_split import load_split
-    from training.rows.opened_table import open_table
-    from training.rows.prepared import arrange
+    from training.rows import arrange, load_split, open_table
 
     (version,) = model_registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data

@@ -17,8 +17,7 @@ from benchmarks.accuracy import friedman
 from data.splits.splitting import SplitRule, split_table
 from data.tables.table import Table, describe
 from training.records import tracking
-from training.search import choosing, race
-from training.search.candidates import Candidate
+from training.search import Candidate, choosing, race
 
 TRIALS, ROWS, CORES = 100, 1_000, len(os.sched_getaffinity(0))
 TARGET = 1.10

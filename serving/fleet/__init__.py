@@ -4,4 +4,4 @@ from serving.fleet.crew import MODEL_BROKEN, Crew
 from serving.fleet.following import Followed, Rules, follow
 from serving.fleet.grpc_port import reserve
 
-__all__ = ["Crew", "Followed", "MODEL_BROKEN", "Rules", "follow", "reserve"]
+__all__ = ["MODEL_BROKEN", "Crew", "Followed", "Rules", "follow", "reserve"]

@@ -17,10 +17,10 @@ __all__ = [
     "Found",
     "given_run",
     "is_remote",
-    "promotions",
     "local",
     "local_whole",
     "locate",
+    "promotions",
     "resolve",
     "vouched",
 ]

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from serving.scorer.scoring import Scorer, Session
 
 __all__ = [
+    "SLIPWAY",
     "Bounds",
     "Document",
     "Floats",
     "Intervals",
     "Parity",
-    "SLIPWAY",
     "Scorer",
     "Session",
     "scorer_files",

@@ -18,13 +18,14 @@ from sklearn.linear_model import LinearRegression
 
 from data.schema import Column, Schema
 from serving.errors import FailingGraph, GoldenMismatch, NotAScorer, RefusedGraph
+from serving.scorer import Parity
 from serving.scorer.graph.guard import check_graph
 from serving.scorer.graph.reader import OPERATORS, read_graph
 from serving.scorer.graph.shapes import RULES
 from serving.scorer.scoring import Scorer, Session
 from tests.conftest import ROOT
 from tests.recorded import recorded
-from training.compiling import Parity, compile_pipeline, write_scorer
+from training.compiling import compile_pipeline, write_scorer
 
 COLUMNS = 3
 SCHEMA = Schema(tuple(Column(name, "number") for name in "abc"), target="y")

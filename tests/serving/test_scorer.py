@@ -22,10 +22,11 @@ from sklearn.ensemble import RandomForestRegressor
 
 from data.schema import Column, Schema
 from serving.errors import GoldenMismatch, ModelError, NotAScorer, RefusedGraph, WrongDigest
+from serving.scorer import Parity
 from serving.scorer.document import SLIPWAY, pack
 from serving.scorer.graph.guard import check_graph
 from serving.scorer.scoring import SORTED_ROWS, Scorer, Session
-from training.compiling import Parity, compile_pipeline, write_scorer
+from training.compiling import compile_pipeline, write_scorer
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Schema(

@@ -18,8 +18,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
 from data.schema import Column, Schema
+from serving.scorer import Parity
 from serving.scorer.scoring import Scorer
-from training.compiling import Parity, UncompilableStep, compile_pipeline, pack_frame, write_scorer
+from training.compiling import compile_pipeline, pack_frame, write_scorer
+from training.compiling.errors import UncompilableStep
 from training.transformers import CalendarFeatures, CategoryText
 from training.versions.flavor import log_version, signature_of, trusted_types
 

@@ -23,10 +23,11 @@ from sklearn.pipeline import make_pipeline
 
 from data.schema import Column, Schema
 from serving.registry.promotions import Kind
+from serving.scorer import Parity
 from tests.conftest import ROOT, Workspace
 from training.__main__ import main
 from training.challenger import judging
-from training.compiling import Parity, compile_pipeline, write_scorer
+from training.compiling import compile_pipeline, write_scorer
 from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 from training.gate import deciding
 from training.jobs import history

@@ -21,11 +21,11 @@ from data.schema import Column
 from data.splits.splitting import SplitRule, split_table
 from data.tables.table import Table, describe
 from training.commands.config import AdoptConfig
-from training.compiling import Network, load_network
+from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError
-from training.measuring.scores import Scores, score
+from training.measuring import Scores, score
 from training.progress import Say
-from training.rows.prepared import PreparedTable
+from training.rows import PreparedTable
 from training.transformers import CategoryText
 
 

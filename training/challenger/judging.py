@@ -10,8 +10,7 @@ from data.tables.table import Table
 from serving.registry import promotions
 from training.commands.config import Policy
 from training.errors import Superseded, TrainingError
-from training.gate import deciding
-from training.gate.trial import Trial
+from training.gate import Trial, deciding
 from training.pages import evidence
 from training.progress import Say
 from training.records import ledger, model_registry, tracking

@@ -13,16 +13,21 @@ from matplotlib.figure import Figure
 from data.splits.splitting import Side
 from data.temporary import own_folder
 from serving.scorer import Scorer
-from training.compiling import CompilingError, Verified, pack_frame, with_scale, write_scorer
-from training.compiling.cost import row_microseconds
+from training.compiling import (
+    Verified,
+    pack_frame,
+    row_microseconds,
+    with_scale,
+    write_scorer,
+)
+from training.compiling.errors import CompilingError
 from training.measuring import comparison, conformal, coverage
-from training.models.families import Spec
+from training.models import Spec
 from training.pages import plots
 from training.progress import Say
-from training.records import model_registry
-from training.records.job import Job
-from training.rows.prepared import PreparedTable
-from training.search.choosing import Choice
+from training.records import Job, model_registry
+from training.rows import PreparedTable
+from training.search import Choice
 from training.versions import flavor
 
 

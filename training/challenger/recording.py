@@ -9,16 +9,11 @@ from matplotlib.figure import Figure
 from data.figures import figure
 from data.splits.splitting import Side
 from training.challenger.searching import MODEL_SPEC
-from training.measuring import comparison
-from training.measuring.assessment import Assessment
-from training.measuring.importance import importance
-from training.measuring.scores import Evaluation
+from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import report
-from training.records import model_registry, tracking
-from training.records.job import Job
-from training.rows import in_words
-from training.rows.prepared import PreparedTable
-from training.search.choosing import Choice
+from training.records import Job, model_registry, tracking
+from training.rows import PreparedTable, in_words
+from training.search import Choice
 
 IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
 """Of the time budget for measuring which columns matter, and at least."""
@@ -58,7 +53,7 @@ def record(
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
-    found = importance(
+    found = importance.importance(
         choice.compiled.graph,
         rows.frame(side),
         rows.target(side),

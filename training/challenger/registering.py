@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 
 from training.challenger.judging import Decide, enter
 from training.gate import deciding
-from training.pages.markdown import plain
+from training.pages import plain
 from training.progress import Say
-from training.records import model_registry
-from training.records.job import Job
-from training.rows.prepared import PreparedTable
+from training.records import Job, model_registry
+from training.rows import PreparedTable
 from training.versions import flavor
 
 

@@ -7,14 +7,11 @@ from collections import deque
 
 from data.figures import figure
 from training.measuring import conformal
-from training.models.families import Spec
+from training.models import Spec
 from training.pages import report
-from training.records import model_registry, tracking
-from training.records.job import Job
-from training.rows.prepared import PreparedTable
-from training.search.candidates import Candidate
-from training.search.choosing import Choice, Told, choose
-from training.search.race import Budget, Standing
+from training.records import Job, model_registry, tracking
+from training.rows import PreparedTable
+from training.search import Budget, Candidate, Choice, Standing, Told, choose
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"

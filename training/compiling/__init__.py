@@ -19,37 +19,20 @@
 Nothing here knows MLflow.
 """
 
-from serving.scorer import Parity
 from training.compiling.compiler import compile_pipeline
-from training.compiling.errors import (
-    CompilingError,
-    NoTensorFlow,
-    ParityFailed,
-    RefusedPair,
-    UncompilableStep,
-    UnreadableNetwork,
-)
-from training.compiling.keras.networks import Network, load_network
-from training.compiling.parity import measure_parity, pack_frame, require
+from training.compiling.cost import row_microseconds
+from training.compiling.parity import pack_frame
 from training.compiling.verified import Verified, compile_verified, with_scale
-from training.compiling.writing import write_scorer
+from training.compiling.writing import raw_row, versions, write_scorer
 
 __all__ = [
-    "compile_pipeline",
-    "measure_parity",
-    "require",
-    "pack_frame",
-    "write_scorer",
-    "Parity",
     "Verified",
+    "compile_pipeline",
     "compile_verified",
+    "pack_frame",
+    "raw_row",
+    "row_microseconds",
+    "versions",
     "with_scale",
-    "Network",
-    "load_network",
-    "CompilingError",
-    "ParityFailed",
-    "RefusedPair",
-    "UncompilableStep",
-    "NoTensorFlow",
-    "UnreadableNetwork",
+    "write_scorer",
 ]

@@ -13,10 +13,9 @@ import numpy as np
 from data.schema import Column, Schema
 from training.compiling.errors import UncompilableStep
 from training.compiling.estimators import ensembles, kernels, linear, neural, trees
-from training.compiling.estimators.ensembles import Made, predicted
 from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
 from training.compiling.graph import Graph, Tensor
-from training.compiling.keras.networks import Network, adapted, compiled_network
+from training.compiling.keras import Network, adapted, compiled_network
 from training.compiling.steps import calendar, encoders, preprocessing
 
 PIECES: dict[type, Any] = {
@@ -68,17 +67,17 @@ def _whole(pipeline: Any, schema: Schema, graph: Graph) -> Tensor:
         return compiled_network(pipeline, schema, graph)
     names = list(getattr(pipeline, "feature_names_in_", schema.names))
     given = dict(zip(schema.names, _columns(schema, graph), strict=True))
-    return predicted(pipeline, [given[name] for name in names], graph, compiled)
+    return ensembles.predicted(pipeline, [given[name] for name in names], graph, compiled)
 
 
-def compiled(step: Any, features: list[Feature], graph: Graph) -> Made:
+def compiled(step: Any, features: list[Feature], graph: Graph) -> ensembles.Made:
     """Compile any step; raises UncompilableStep with its name."""
     if type(step) in ensembles.STEPS:
-        made: Made = ensembles.STEPS[type(step)](step, features, graph, compiled)
+        made: ensembles.Made = ensembles.STEPS[type(step)](step, features, graph, compiled)
         return made
     if type(step) not in PIECES:
         raise UncompilableStep(step=type(step).__name__)
-    piece: Made = PIECES[type(step)](step, features, graph)
+    piece: ensembles.Made = PIECES[type(step)](step, features, graph)
     return piece
 
 

@@ -13,7 +13,7 @@ from data.schema import Schema
 from serving.scorer import Parity, Session
 from training.compiling.compiler import compile_pipeline
 from training.compiling.errors import ParityFailed
-from training.compiling.keras.networks import FLOAT32_TOLERANCE, Network, adapted, packages
+from training.compiling.keras import FLOAT32_TOLERANCE, Network, adapted, packages
 from training.compiling.parity import measure_parity, pack_frame, require
 
 SCALE_TOLERANCE = 1e-9

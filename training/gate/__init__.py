@@ -1,1 +1,6 @@
 """Whether a version takes the champion's place, and on what evidence."""
+
+from training.gate.deciding import Decision
+from training.gate.trial import Trial
+
+__all__ = ["Decision", "Trial", "deciding"]

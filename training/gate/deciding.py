@@ -17,11 +17,10 @@ from data.schema import Schema
 from serving.scorer import Parity
 from training.commands.config import Policy
 from training.commands.words import MOST_MARGIN
-from training.measuring.comparison import CONFIDENCE, POWER, Change, Slice
-from training.measuring.scores import Scores
+from training.measuring import Scores, comparison
 
 FEWEST_ROWS = 5
-BETTER = f"{CONFIDENCE:.0%} interval of the change in RMSE"
+BETTER = f"{comparison.CONFIDENCE:.0%} interval of the change in RMSE"
 BESIDE_MEAN = "RMSE beside that of the training mean"
 
 DUMMY_MARGIN = 0.01
@@ -70,8 +69,8 @@ class Decision:
     champion: Scores | None = None
     policy: str = ""
     checks: tuple[Check, ...] = ()
-    change: Change | None = None
-    slices: tuple[Slice, ...] = ()
+    change: comparison.Change | None = None
+    slices: tuple[comparison.Slice, ...] = ()
     notes: tuple[str, ...] = ()
     advice: str = ""
 
@@ -105,8 +104,8 @@ def decide(
     policy: Policy,
     checks: list[Check],
     *,
-    change: Change | None,
-    slices: list[Slice],
+    change: comparison.Change | None,
+    slices: list[comparison.Slice],
     name: str = "",
     champion: Scores | None = None,
     champion_version: str = "",
@@ -134,7 +133,7 @@ def decide(
     )
 
 
-def better(policy: Policy, change: Change) -> Check:
+def better(policy: Policy, change: comparison.Change) -> Check:
     """Require the interval to lie below zero, or below the margin."""
     return Check(
         BETTER,
@@ -144,7 +143,7 @@ def better(policy: Policy, change: Change) -> Check:
     )
 
 
-def _advice(policy: Policy, change: Change | None, failed: set[str]) -> str:
+def _advice(policy: Policy, change: comparison.Change | None, failed: set[str]) -> str:
     if BESIDE_MEAN in failed:
         return "the columns say next to nothing of the target: see what check names, add columns or rows"
     if change is not None and BETTER in failed:
@@ -152,7 +151,7 @@ def _advice(policy: Policy, change: Change | None, failed: set[str]) -> str:
     return ""
 
 
-def advice(policy: Policy, change: Change) -> str:
+def advice(policy: Policy, change: comparison.Change) -> str:
     """Say what would help a version of which these rows do not show that it is good enough."""
     if change.low > policy.highest:
         return (
@@ -169,7 +168,7 @@ def advice(policy: Policy, change: Change) -> str:
     )
 
 
-def _margin(policy: Policy, change: Change) -> str:
+def _margin(policy: Policy, change: comparison.Change) -> str:
     """Name the margin that would let it pass, if there is one: it is for the user to say whether that will do."""
     margin = max(math.floor(100.0 * change.high + 1.0) / 100.0, Policy.margin)
     if margin > MOST_MARGIN or margin <= policy.highest:
@@ -230,7 +229,7 @@ def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:
     ]
 
 
-def _slices_check(slices: list[Slice]) -> list[Check]:
+def _slices_check(slices: list[comparison.Slice]) -> list[Check]:
     if not slices:
         return []
     worse = [part for part in slices if part.surely_worse]
@@ -239,7 +238,7 @@ def _slices_check(slices: list[Slice]) -> list[Check]:
     return [Check(name, not worse, f"{len(worse)}: {shown}" if worse else "0", "0")]
 
 
-def in_words(change: Change, champion_version: str, unit: str = "") -> str:
+def in_words(change: comparison.Change, champion_version: str, unit: str = "") -> str:
     """Return the comparison as a sentence."""
     return (
         f"holdout RMSE {figure(change.challenger, unit)}, {percent(change.change)} [{percent(change.low)}, "
@@ -248,12 +247,12 @@ def in_words(change: Change, champion_version: str, unit: str = "") -> str:
     )
 
 
-def power_in_words(change: Change) -> str:
+def power_in_words(change: comparison.Change) -> str:
     """Return what these rows could have shown."""
     if not change.detectable:
         return "the two predict the same on every row"
     seen, half = percent(change.detectable, sign=False), change.detectable / 2
     return (
-        f"with {change.rows:,} rows a change of {seen} in RMSE would be seen {POWER:.0%} of the time; "
+        f"with {change.rows:,} rows a change of {seen} in RMSE would be seen {comparison.POWER:.0%} of the time; "
         f"to see {percent(half, sign=False)} takes {change.rows_to_see(half):,} rows"
     )

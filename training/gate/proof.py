@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from data.cells.readings import Reading
 from data.temporary import own_folder
 from training.errors import ServerSilent
-from training.versions.stock import bare_environment
+from training.versions import bare_environment
 
 MOST_ROWS = 1_000
 PATIENCE = 60.0

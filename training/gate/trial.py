@@ -18,11 +18,10 @@ from data.tables.fingerprint import row_digests
 from data.tables.table import Table
 from serving.scorer import Scorer
 from training.commands.config import Policy
-from training.compiling.cost import row_microseconds
+from training.compiling import row_microseconds
 from training.errors import WeightChanged
 from training.gate import deciding, proof
-from training.measuring import comparison
-from training.measuring.scores import score
+from training.measuring import comparison, score
 from training.records import ledger, model_registry
 from training.weights import Weight, mean, of, relative
 

@@ -22,22 +22,14 @@ from data.schema import Schema
 from data.tables.fingerprint import fingerprint
 from data.tables.table import Table, load_table
 from data.temporary import own_folder
-from training.challenger.adopted import blamed_on, describe_rows, errors_on, load, with_gaps_as_nan
-from training.challenger.judging import judge
-from training.challenger.registering import Outcome, conclude, register
+from training.challenger import Outcome, adopted, judge, registering
 from training.commands.config import AdoptConfig, job_of
-from training.compiling import compile_verified, write_scorer
-from training.compiling.cost import row_microseconds
-from training.measuring.scores import Scores
-from training.pages.markdown import plain
+from training.compiling import compile_verified, row_microseconds, write_scorer
+from training.measuring import Scores
+from training.pages import plain
 from training.progress import Say
-from training.records import ledger, model_registry, tracking
-from training.records.job import Job
-from training.rows.known_tables import refuse_mistyped
-from training.rows.named_columns import as_named
-from training.rows.opened_table import open_table
-from training.rows.prepared import PreparedTable
-from training.rows.suspicions import say_readings
+from training.records import Job, ledger, model_registry, tracking
+from training.rows import PreparedTable, as_named, known_tables, open_table, suspicions
 from training.versions import flavor
 
 
@@ -49,7 +41,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
     DataError, CannotAdopt, CompilingError
         The table, the file or a step of the model cannot be used; nothing is registered then.
     """
-    refuse_mistyped(config)
+    known_tables.refuse_mistyped(config)
     with tracking.open_run(config.name, job_of(config)) as run:
         job = Job(config, run, say)
         run.log_config(config.as_params())
@@ -57,16 +49,18 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         config, table, checked = check(config, say)
         job = replace(job, config=config)
         digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
-        model = load(config.path, digest, say)
-        rows = describe_rows(config, checked, model, fingerprint(table))
-        model = with_gaps_as_nan(model, rows)
-        errors = errors_on(rows, model, config)
+        model = adopted.load(config.path, digest, say)
+        rows = adopted.describe_rows(config, checked, model, fingerprint(table))
+        model = adopted.with_gaps_as_nan(model, rows)
+        errors = adopted.errors_on(rows, model, config)
         logged = log(job, rows, model, config)
         record(job, rows, model, errors, logged)
         words = summary(rows.schema, model, errors, config)
-        version = register(job, rows, logged, summary=words, tags={model_registry.ADOPTED_TAG: digest})
+        version = registering.register(
+            job, rows, logged, summary=words, tags={model_registry.ADOPTED_TAG: digest}
+        )
         decide = lambda history: judge(version, checked.table, history, config.policy, run=run)  # noqa: E731
-        outcome = conclude(job, version, decide, summary=plain(words))
+        outcome = registering.conclude(job, version, decide, summary=plain(words))
         return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
 
 
@@ -75,7 +69,7 @@ def check(config: AdoptConfig, say: Say) -> tuple[AdoptConfig, Table, Checked]:
     table = load_table(open_table(config, say), config.asked)
     config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
-    say_readings(table, say)
+    suspicions.say_readings(table, say)
     mentioned = {"unit": [column for column, _ in config.units]}
     checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
     if checked.rows_without_target:
@@ -87,7 +81,7 @@ def log(job: Job, rows: PreparedTable, model: Any, config: AdoptConfig) -> flavo
     """Compile the model, and log it with its scorer; raises CompilingError."""
     table = rows.checked.table
     frame, target = table.frame[list(rows.schema.names)], table.numbers(config.target)
-    with blamed_on(config.path, "cannot be compiled", "--runtime pyfunc serves it as it is"):
+    with adopted.blamed_on(config.path, "cannot be compiled", "--runtime pyfunc serves it as it is"):
         compiled = compile_verified(model, schema=rows.schema, frame=frame, target=target)
     parity, schema = compiled.parity, rows.schema
     with tempfile.TemporaryDirectory(dir=own_folder()) as name:

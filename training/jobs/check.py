@@ -20,10 +20,7 @@ from data.splits.weighting import check_sides
 from data.tables.table import Table, load_table
 from training.commands.config import CheckConfig
 from training.errors import UsageError
-from training.rows.contracted import asked_of
-from training.rows.named_columns import as_named
-from training.rows.opened_table import open_table
-from training.rows.suspicions import say_readings, suspicions
+from training.rows import as_named, contracted, open_table, suspicions
 
 
 def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
@@ -36,10 +33,10 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     """
     path = Path(config.contract) if config.contract else None
     promised = contract.read(path) if path and path.exists() else None
-    table = load_table(open_table(config, say), asked_of(config.asked, promised))
+    table = load_table(open_table(config, say), contracted.asked_of(config.asked, promised))
     config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
-    say_readings(table, say)
+    suspicions.say_readings(table, say)
     target = config.target or (promised.target if promised else "")
     if config.weight and not target:
         raise UsageError(
@@ -99,5 +96,7 @@ def _suspected(table: Table, checked: Checked | None, config: CheckConfig, targe
     except (SplitError, UnusableWeight) as error:
         return [*checked.warnings, str(error)]
     split = split.of_counted(checked.counted)
-    found = suspicions(table, checked, split, checked.features, target=target, ignored=config.exclude)
+    found = suspicions.suspicions(
+        table, checked, split, checked.features, target=target, ignored=config.exclude
+    )
     return [*checked.warnings, *filter(None, [repeats_in_words(split)]), *found]

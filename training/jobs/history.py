@@ -11,14 +11,13 @@ from rich.text import Text
 
 from serving.registry import promotions
 from training.errors import TrainingError
-from training.records import model_registry
-from training.records.ledger import History
+from training.records import ledger, model_registry
 
 MOST_AHEAD = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this one."""
 
 
-def table_of(history: History) -> Table:
+def table_of(history: ledger.History) -> Table:
     """Return the ledger as a table, oldest entry first."""
     table = Table("#", "when (UTC)", "what", "version", "who", "why", title=f"the ledger of {history.name}")
     for entry in history.entries:
@@ -35,7 +34,7 @@ def table_of(history: History) -> Table:
     return table
 
 
-def champion_at(history: History, moment: datetime) -> str:
+def champion_at(history: ledger.History, moment: datetime) -> str:
     """Return one sentence: which version was champion at a moment."""
     when = f"at {_minute(moment.isoformat())} UTC"
     before = [
@@ -53,7 +52,7 @@ def champion_at(history: History, moment: datetime) -> str:
     )
 
 
-def notes(history: History) -> list[str]:
+def notes(history: ledger.History) -> list[str]:
     """Return what a reader should know: moves by others that the ledger has taken in, and clocks that were wrong."""
     found = [
         f"between entries {before.sequence} and {after.sequence} somebody else moved the champion "
@@ -70,13 +69,13 @@ def notes(history: History) -> list[str]:
     ]
 
 
-def findings(history: History) -> list[str]:
+def findings(history: ledger.History) -> list[str]:
     """Return what does not add up now: alias, pin, files, or entries that are gone."""
     moved = [history.moved_in_words] if history.moved else []
     return [*moved, *_champion_faults(history), *lost_entries(history)]
 
 
-def _champion_faults(history: History) -> list[str]:
+def _champion_faults(history: ledger.History) -> list[str]:
     """Hold the champion's tags to the ledger, and its files in the registry to both."""
     if history.current is None or not history.current.digest:  # the alias points to a model of others
         return []
@@ -116,7 +115,7 @@ def true_times(entries: Sequence[promotions.Entry]) -> list[datetime]:
     return times
 
 
-def lost_entries(history: History) -> list[str]:
+def lost_entries(history: ledger.History) -> list[str]:
     """Return which versions bear the mark of an entry that this ledger lacks: it was deleted or written anew."""
     marks = history.marks
     return [

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from data.checks.trainable import check_table
-from training.challenger.judging import enter, judge
-from training.challenger.registering import Outcome, say_decision, tags_of
+from training.challenger import Outcome, enter, judge, registering
 from training.commands.config import PromoteConfig, asked_then, job_of, refuse_masked
 from training.errors import UsageError
 from training.gate import deciding
 from training.progress import Say
 from training.records import ledger, model_registry, tracking
-from training.rows.known_rows import load_known
-from training.rows.opened_table import open_table
+from training.rows import load_known, open_table
 
 
 def promote(config: PromoteConfig, say: Say) -> Outcome:
@@ -35,8 +33,8 @@ def promote(config: PromoteConfig, say: Say) -> Outcome:
             say=say,
             kind="forced" if config.force else "promotion",
         )
-        run.log(tags=tags_of(version, decision))
-        say_decision(decision, say)
+        run.log(tags=registering.tags_of(version, decision))
+        registering.say_decision(decision, say)
         return Outcome(version, decision, run.run_id)
 
 

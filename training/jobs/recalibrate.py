@@ -23,12 +23,11 @@ from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands.config import RecalibrateConfig, asked_then
 from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
-from training.measuring.conformal import Residuals, table_of
-from training.pages.markdown import plain
+from training.measuring import conformal
+from training.pages import plain
 from training.progress import Say
 from training.records import ledger, model_registry, tracking
-from training.rows.known_rows import load_known
-from training.rows.opened_table import open_table
+from training.rows import load_known, open_table
 from training.versions import flavor
 from training.weights import mean, relative
 
@@ -118,9 +117,11 @@ def _new_table(
         raise TooFewToCalibrate(where=table.where, rows=int(known.sum()), needed=FEWEST_ROWS)
     blocks = row_digests(table, sorted(table.names))
     by = relative(table.numbers(weight)[known]) if weight else None
-    residuals = Residuals(table.frame[known], absolute[known], blocks[known], None, "calibration", by)
+    residuals = conformal.Residuals(
+        table.frame[known], absolute[known], blocks[known], None, "calibration", by
+    )
     before = scorer.document.intervals
-    made = table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
+    made = conformal.table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
     return made, mean(found[known, 1], by)
 

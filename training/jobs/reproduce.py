@@ -19,19 +19,15 @@ from data.tables.fingerprint import fingerprint
 from data.tables.kept_kinds import load_kept
 from data.temporary import own_folder
 from serving.scorer import scorer_files
-from training.challenger.making import write_version
-from training.challenger.searching import MODEL_SPEC
+from training.challenger import MODEL_SPEC, write_version
 from training.commands.config import ReproduceConfig, TrainConfig, job_of, refuse_masked
 from training.commands.parser import parse
 from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
-from training.models.families import build
-from training.models.fitting import fit
+from training.models import build, fit
 from training.progress import Say
 from training.records import model_registry, tracking
-from training.rows.named_columns import as_named
-from training.rows.opened_table import open_table
-from training.rows.prepared import PreparedTable, arrange
+from training.rows import PreparedTable, arrange, as_named, open_table
 
 TAG = "slipway.reproduced"
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from training.errors import UsageError
 
 if TYPE_CHECKING:
-    from training.challenger.registering import Outcome
+    from training.challenger import Outcome
 
 NOT_PROMOTED = 4
 """The exit code of a command that was asked to fail where the version is not promoted."""

@@ -10,36 +10,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.checks.contract import Contract
-from training.challenger.judging import judge
-from training.challenger.making import log_model
-from training.challenger.recording import record
-from training.challenger.registering import Outcome, conclude, register
-from training.challenger.searching import search
+from training.challenger import Outcome, judge, log_model, record, registering, search
 from training.commands.config import TrainConfig, job_of
 from training.gate import deciding
-from training.measuring.assessment import assess
-from training.measuring.scores import Evaluation, score
-from training.pages import card, report
-from training.pages.markdown import plain
+from training.measuring import Evaluation, assess, score
+from training.pages import card, plain, report
 from training.progress import Say, Watch, silent
-from training.records import ledger, model_registry, tracking
-from training.records.job import Job
-from training.rows.contracted import asked_of, hold, with_contract
-from training.rows.kept_split import load_split
-from training.rows.known_tables import last_params, refuse_mistyped
-from training.rows.opened_table import open_table
-from training.rows.prepared import PreparedTable, arrange
-from training.rows.suspicions import say_readings
-from training.search.choosing import Choice
-from training.search.cross_validation import warm_up
+from training.records import Job, ledger, model_registry, tracking
+from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, open_table, suspicions
+from training.search import Choice, cross_validation
 
 
 def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
-    refuse_mistyped(config)
-    warm_up()  # the search's processes import meanwhile what they need
+    known_tables.refuse_mistyped(config)
+    cross_validation.warm_up()  # the search's processes import meanwhile what they need
     with tracking.open_run(config.name, job_of(config)) as run:
-        config, agreed = with_contract(config)
+        config, agreed = contracted.with_contract(config)
         job = Job(config, run, say, watch)
         if config.promote == "auto":
             ledger.settle(config.name)  # a broken ledger is told before the work, not after it
@@ -50,9 +37,11 @@ def train(config: TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
         figures = record(job, rows, choice, evaluation, assessment)
         logged, promised = log_model(job, rows, choice)
         summary = report.summary(rows.schema, choice, evaluation, assessment, rows.checked.weight)
-        version = register(job, rows, logged, summary=summary)
+        version = registering.register(job, rows, logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
-        outcome = conclude(job, version, lambda history: decide(job, rows, version, history), summary=told)
+        outcome = registering.conclude(
+            job, version, lambda history: decide(job, rows, version, history), summary=told
+        )
         made = card.Made(
             config, rows, choice, evaluation, assessment, version, outcome.decision, figures | promised
         )
@@ -65,12 +54,14 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
     config, say = job.config, job.say
     job.run.log_config(config.as_params())
     started = time.perf_counter()
-    asked = asked_of(config.asked, agreed)
-    config, table, rule = load_split(config, open_table(config, say, last_params(config.name)), asked)
+    asked = contracted.asked_of(config.asked, agreed)
+    config, table, rule = load_split(
+        config, open_table(config, say, known_tables.last_params(config.name)), asked
+    )
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
-    say_readings(table, say)
+    suspicions.say_readings(table, say)
     if agreed:
-        hold(agreed, table, ignored=config.exclude)
+        contracted.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
     return replace(job, config=config), arrange(table, rule, config, say)

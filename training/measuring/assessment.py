@@ -16,8 +16,8 @@ from data.tables.fingerprint import row_digests
 from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Change, Interval
 from training.measuring.scores import Evaluation
-from training.rows.prepared import PreparedTable
-from training.search.choosing import Choice
+from training.rows import PreparedTable
+from training.search import Choice
 from training.weights import of
 
 SHARE_OF_SEARCH = 0.2

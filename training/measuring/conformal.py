@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.scorer import Intervals
-from training.models.families import Spec, build, fewer_bins
-from training.models.fitting import fit
-from training.rows.prepared import PreparedTable
-from training.search.cross_validation import out_of_fold, sampled
+from training.models import Spec, build, fewer_bins, fit
+from training.rows import PreparedTable
+from training.search import cross_validation
 from training.weights import Weight, mean, of
 
 FEWEST_CALIBRATION_ROWS = 200
@@ -112,8 +111,10 @@ def residuals_of(fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int) -> 
         predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
     else:
         training = rows.training(seed)
-        places = np.flatnonzero(split.mask("train"))[sampled(len(training.target), MOST_ROWS)]
-        predicted, method = out_of_fold(spec, training.sample(MOST_ROWS)), "out-of-fold"
+        places = np.flatnonzero(split.mask("train"))[
+            cross_validation.sampled(len(training.target), MOST_ROWS)
+        ]
+        predicted, method = cross_validation.out_of_fold(spec, training.sample(MOST_ROWS)), "out-of-fold"
     known = np.isfinite(predicted)
     if not known.any():
         return None
@@ -244,7 +245,7 @@ def _fitted_scale(residuals: Residuals, rows: NDArray[np.bool_], schema: Schema,
     Rows with a category that the training rows lack are scored, not learned from: the graph cannot name it.
     """
     learned = np.flatnonzero(rows & described(residuals.frame, schema))
-    learned = learned[sampled(len(learned), MOST_SCALE_ROWS)]
+    learned = learned[cross_validation.sampled(len(learned), MOST_SCALE_ROWS)]
     absolute = residuals.absolute[learned]
     weight = None if residuals.weight is None else residuals.weight[learned]
     floor = 0.05 * mean(absolute, weight) or 1.0

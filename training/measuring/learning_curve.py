@@ -23,7 +23,7 @@ from sklearn.pipeline import Pipeline
 
 from data.figures import percent
 from training.measuring.comparison import Change, Draws, compare
-from training.models.fitting import fit
+from training.models import fit
 from training.weights import Weight, mean, of
 
 DOUBLINGS = 3

@@ -1,1 +1,5 @@
 """What people read of a run: sentences, plots, cards."""
+
+from training.pages.markdown import plain
+
+__all__ = ["card", "evidence", "plain", "plots", "report"]

@@ -15,17 +15,14 @@ from matplotlib.figure import Figure
 from data.figures import figure, number, percent
 from data.schema import Column, Schema, Value
 from training.commands.config import TrainConfig
-from training.compiling.writing import raw_row
-from training.gate.deciding import Decision
-from training.measuring import comparison
-from training.measuring.assessment import Assessment, Part
-from training.measuring.scores import Evaluation
+from training.compiling import raw_row
+from training.gate import Decision
+from training.measuring import Assessment, Evaluation, Part, comparison
 from training.pages import html, report
 from training.pages.markdown import code, plain
 from training.records import model_registry
-from training.rows import in_words
-from training.rows.prepared import PreparedTable
-from training.search.choosing import Choice
+from training.rows import PreparedTable, in_words
+from training.search import Choice
 
 MOST_COLUMNS = 60
 FIGURES = ("rmse", "mae", "bias")

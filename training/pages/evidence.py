@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.gate.deciding import Decision
+from training.gate import Decision
 from training.pages import html
 from training.pages.plots import ACCENT, INK, canvas, shortened
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.measuring.coverage import Reached
+from training.measuring import coverage
 
 INK, ACCENT, FAINT = "#1f2d3d", "#1769aa", "#b8c4d0"
 MOST_POINTS = 5_000
@@ -69,7 +69,7 @@ def residual_histogram(actual: NDArray[np.float64], predicted: NDArray[np.float6
     return figure
 
 
-def interval_coverage(found: Sequence[Reached]) -> Figure:
+def interval_coverage(found: Sequence[coverage.Reached]) -> Figure:
     """Plot the coverage reached against the one promised, with what chance alone does."""
     figure, axes = canvas("Holdout: coverage of the intervals")
     nominal = [each.nominal for each in found]

@@ -13,14 +13,10 @@ from matplotlib.figure import Figure
 
 from data.figures import alike, figure, with_unit
 from data.schema import Schema
-from training.compiling.writing import versions
-from training.measuring.assessment import Assessment
-from training.measuring.comparison import Interval
-from training.measuring.importance import Drops
-from training.measuring.scores import Evaluation
+from training.compiling import versions
+from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import plots
-from training.search.choosing import Choice
-from training.search.race import Standing
+from training.search import Choice, Standing
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
@@ -86,7 +82,7 @@ def versions_in_words() -> str:
     return ", ".join(f"{package} {version}" for package, version in versions().items())
 
 
-def interval(found: Interval, unit: str | None = None) -> str:
+def interval(found: comparison.Interval, unit: str | None = None) -> str:
     """Write a figure with its interval, or say that there is none.
 
     >>> interval(Interval(17.23456, 16.9, 17.57), "min")
@@ -99,7 +95,7 @@ def interval(found: Interval, unit: str | None = None) -> str:
 
 
 def figures(
-    schema: Schema, evaluation: Evaluation, assessment: Assessment, drops: Drops
+    schema: Schema, evaluation: Evaluation, assessment: Assessment, drops: importance.Drops
 ) -> dict[str, Figure]:
     """Return the run's plots by file name."""
     target = f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target

@@ -36,11 +36,10 @@ from data.temporary import own_folder
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
-from training.versions.loadable import check_loadable
-from training.versions.stock import predictions_of
+from training.versions import check_loadable, predictions_of
 
 if TYPE_CHECKING:
-    from training.versions.flavor import Logged
+    from training.versions import flavor
 
 ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 """What MLflow answers for what it does not have."""
@@ -297,7 +296,9 @@ def weight_tag(weight: str) -> dict[str, str]:
     return {WEIGHT_TAG: weight} if weight else {}
 
 
-def register(name: str, logged: Logged, *, run_id: str, tags: Mapping[str, str], description: str) -> Version:
+def register(
+    name: str, logged: flavor.Logged, *, run_id: str, tags: Mapping[str, str], description: str
+) -> Version:
     """Register a logged model as the next version, whole, and return it."""
     client = mlflow.MlflowClient()
     try:

@@ -1,1 +1,45 @@
-"""A command's table: opened, checked, split as the name's versions share it, and described."""
+"""A command's table: opened, checked, split as the name's versions share it, and described.
+
+What needs scikit-learn or MLflow is imported at its first use: `check` starts without them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from training.rows import contracted, in_words, suspicions
+from training.rows.named_columns import as_named
+from training.rows.opened_table import open_table
+
+if TYPE_CHECKING:
+    from training.rows import known_tables
+    from training.rows.kept_split import load_split
+    from training.rows.known_rows import load_known
+    from training.rows.prepared import PreparedTable, arrange
+
+__all__ = [
+    "PreparedTable",
+    "arrange",
+    "as_named",
+    "contracted",
+    "in_words",
+    "known_tables",
+    "load_known",
+    "load_split",
+    "open_table",
+    "suspicions",
+]
+
+_LATER = {
+    "PreparedTable": "prepared",
+    "arrange": "prepared",
+    "load_known": "known_rows",
+    "load_split": "kept_split",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -20,7 +20,7 @@ from training.errors import UsageError
 from training.progress import Say
 from training.rows import in_words
 from training.rows.suspicions import STRICT, suspicions
-from training.search.cross_validation import Folds, TrainingRows
+from training.search import cross_validation
 from training.weights import Weight, relative
 
 FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
@@ -43,7 +43,7 @@ class PreparedTable:
         """Return the features of one side, shape (n_rows, n_features)."""
         return self.checked.table.frame.loc[self.split.mask(side), list(self.schema.names)]
 
-    def folds(self) -> Folds:
+    def folds(self) -> cross_validation.Folds:
         """Return (fit, validate) positions among the training rows."""
         return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
 
@@ -64,9 +64,9 @@ class PreparedTable:
         column = self.checked.weight
         return relative(self.checked.table.numbers(column)[rows]) if column else None
 
-    def training(self, seed: int) -> TrainingRows:
+    def training(self, seed: int) -> cross_validation.TrainingRows:
         """Return the training rows as a search takes them."""
-        return TrainingRows(
+        return cross_validation.TrainingRows(
             self.frame("train"), self.target("train"), self.folds(), self.schema, seed, self.weight("train")
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models.families import Spec
+from training.models import Spec
 from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 

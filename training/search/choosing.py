@@ -20,12 +20,10 @@ from sklearn.exceptions import ConvergenceWarning
 
 from data.schema import Schema
 from serving.scorer import Session
-from training.compiling import CompilingError, Verified, compile_verified
-from training.compiling.errors import TooCostly
+from training.compiling import Verified, compile_verified
+from training.compiling.errors import CompilingError, TooCostly
 from training.errors import Terminated
-from training.models import portfolio
-from training.models.families import Spec, build
-from training.models.fitting import fit
+from training.models import Spec, build, fit, portfolio
 from training.search.candidates import Candidate, best_of_families
 from training.search.cross_validation import Folds, TrainingRows
 from training.search.interrupts import remembered_signals

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from data.schema import Schema
-from training.models.families import Spec, build
-from training.models.fitting import fit
+from training.models import Spec, build, fit
 from training.weights import Weight, of
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]

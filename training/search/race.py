@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.errors import SearchFailed
-from training.models import portfolio
-from training.models.families import Spec
+from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, TrainingRows
 from training.weights import mean, of, spread

@@ -31,7 +31,7 @@ from data.schema import Schema
 from data.temporary import own_folder
 from serving.scorer import Document, Scorer, version_files
 from training.compiling.errors import UncompilableStep
-from training.compiling.keras.networks import Network, adapted, packages
+from training.compiling.keras import Network, adapted, packages
 from training.versions.loadable import SHIPPED_CODE, TRUSTED
 
 FLAVOR_NAME = "slipway"

@@ -20,16 +20,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer, StandardScaler
 from sklearn.svm import SVR
 
+from serving.scorer import Parity
 from serving.scorer.graph.guard import check_graph
 from serving.scorer.scoring import Session
-from training.compiling import (
-    Parity,
-    RefusedPair,
-    UncompilableStep,
-    compile_pipeline,
-    measure_parity,
-    pack_frame,
-)  # fmt: skip
+from training.compiling import compile_pipeline, pack_frame
+from training.compiling.errors import RefusedPair, UncompilableStep
+from training.compiling.parity import measure_parity
 from training.transformers import CategoryText
 
 sys.path.insert(0, str(Path(__file__).parent))

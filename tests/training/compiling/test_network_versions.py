@@ -19,13 +19,9 @@ from serving.scorer.document import Parity, read_document
 from tests.conftest import ROOT
 from tests.serving.conftest import serve
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, SPREAD, TARGET
-from training.compiling import (
-    NoTensorFlow,
-    UnreadableNetwork,
-    compile_verified,
-    load_network,
-    write_scorer,
-)
+from training.compiling import compile_verified, write_scorer
+from training.compiling.errors import NoTensorFlow, UnreadableNetwork
+from training.compiling.keras import load_network
 from training.gate.trial import Trial
 from training.records import model_registry
 from training.versions import flavor

@@ -13,14 +13,9 @@ from serving.scorer.document import Parity
 from serving.scorer.graph.guard import check_graph
 from serving.scorer.scoring import Session
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
-from training.compiling import (
-    Network,
-    ParityFailed,
-    UncompilableStep,
-    compile_pipeline,
-    compile_verified,
-    pack_frame,
-)
+from training.compiling import compile_pipeline, compile_verified, pack_frame
+from training.compiling.errors import ParityFailed, UncompilableStep
+from training.compiling.keras import Network
 from training.compiling.keras.activations import ACTIVATIONS
 from training.compiling.keras.layers import PIECES
 

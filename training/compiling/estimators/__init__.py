@@ -1,1 +1,3 @@
 """Estimators as pieces of the graph."""
+
+__all__ = ["ensembles", "kernels", "linear", "neural", "trees"]

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 from training.compiling.errors import UncompilableStep
 from training.compiling.features import Feature, slots
 from training.compiling.graph import Graph, Tensor
-from training.compiling.steps.targets import inverse
+from training.compiling.steps import inverse
 
 Made = list[Feature] | Tensor
 """Features if the step transforms, a prediction of shape (n_rows, 1) if it predicts."""

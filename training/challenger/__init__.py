@@ -1,0 +1,20 @@
+"""A version that asks for the champion's place: searched, recorded, made, registered and judged."""
+
+from training.challenger.judging import enter, judge
+from training.challenger.making import log_model, write_version
+from training.challenger.recording import record
+from training.challenger.registering import Outcome
+from training.challenger.searching import MODEL_SPEC, search
+
+__all__ = [
+    "MODEL_SPEC",
+    "Outcome",
+    "adopted",
+    "enter",
+    "judge",
+    "log_model",
+    "record",
+    "registering",
+    "search",
+    "write_version",
+]
