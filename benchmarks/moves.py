@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import build
-from serving.registry.store import PINNED_TAG
 from serving.scorer.scorer_files import digest_in
+from serving.scorer.version_files import PINNED_TAG
 
 POLL, MOVES = 0.5, 10
 TREES = 3_400

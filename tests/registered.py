@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.conftest import ROOT, Workspace
+from training.records import tag_names
 
 LINE = ROOT / "data" / "samples" / "line.csv"
 PLACES = {
@@ -58,7 +59,7 @@ def build(folder: Path) -> None:
                 fitted, schema=schema, scorer_folder=scorer, input_example=frame.head(3)
             )
         tags = model_registry.describe_rows(split, schema, known)
-        tags |= {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
+        tags |= {tag_names.DIGEST: logged.digest, "slipway.decision": "undecided"}
         model_registry.register("line", logged, run_id=run.info.run_id, tags=tags, description="")
     version = model_registry.version("line", "1")
     ledger.record(ledger.settle("line"), version, kind="promotion", reason="the first")

@@ -21,6 +21,7 @@ DEFAULT_EXPERIMENT = "0"
 JOB_TAG = "slipway.job"
 """Of a run: what was asked for, in words, such as `check houses.csv`."""
 
+REASON_TAG = "slipway.reason"
 EMPTY_TAG = "slipway.empty"
 """Of a run that a later command deletes: it holds nothing."""
 
@@ -56,7 +57,7 @@ def done(job: str) -> None:
 def refused(job: str, reason: str) -> None:
     """Write what was asked for, and why nothing came of it; `mlflow run` itself closes the run."""
     shown = redact(reason, *addresses_around())[:5000]
-    _try(lambda client: _tag(client, run_id(), tags_of(job) | {"slipway.reason": shown}))
+    _try(lambda client: _tag(client, run_id(), tags_of(job) | {REASON_TAG: shown}))
 
 
 def tags_of(job: str) -> dict[str, str]:
@@ -90,7 +91,7 @@ def _begin(client: Any, given: str, job: str) -> None:
         is_ours = "mlflow.project.entryPoint" in tags and tags.get("mlflow.source.name") == source
         if is_ours and JOB_TAG not in tags and run.info.start_time < latest:
             reason = "its command never began: mlflow run could not make the environment, or was stopped"
-            client.set_tag(run.info.run_id, "slipway.reason", reason)
+            client.set_tag(run.info.run_id, REASON_TAG, reason)
             client.set_terminated(run.info.run_id, "FAILED")
 
 

@@ -46,8 +46,6 @@ REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<ver
 LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 SCORER_FOLDER = "scorer"
-PINNED_TAG = "slipway.pinned_digest"
-DIGEST_TAG = "slipway.scorer_digest"
 KEPT_ENTRIES = 16
 CACHE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 DEFINITE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -138,15 +136,15 @@ def _ask_registry(place: re.Match[str]) -> Found:
         else client.get_model_version(name, place["version"])
     )
     number, tags = str(int(version.version)), version.tags
-    made = (version.creation_timestamp, version.run_id, version.model_id, tags.get(DIGEST_TAG))
+    made = (version.creation_timestamp, version.run_id, version.model_id, tags.get(version_files.DIGEST_TAG))
     return Found(
         f"models:/{name}/{number}",
         name,
         number,
-        tags.get(PINNED_TAG),
+        tags.get(version_files.PINNED_TAG),
         str(version.source or ""),
         " ".join(str(each or "-") for each in made),
-        tags.get(DIGEST_TAG),
+        tags.get(version_files.DIGEST_TAG),
         tags.get(version_files.FILES_TAG),
     )
 

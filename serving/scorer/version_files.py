@@ -16,6 +16,9 @@ from serving.errors import NotAVersion, WrongDigest
 FILES_TAG = "slipway.files_digest"
 """The digest of all files of a version, as the process that made them saw them."""
 
+DIGEST_TAG, PINNED_TAG = "slipway.scorer_digest", "slipway.pinned_digest"
+"""The digest of a version's scorer as it was registered, and as it was promoted: what a server may serve."""
+
 ADDED_BY_MLFLOW = "registered_model_meta"
 BYTECODE = "__pycache__"
 

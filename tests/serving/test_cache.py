@@ -10,8 +10,9 @@ import mlflow
 import pytest
 
 from serving.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
-from serving.registry.store import PINNED_TAG, Cache, Found, registry_address, resolve
+from serving.registry.store import Cache, Found, registry_address, resolve
 from serving.scorer.scorer_files import digest_in
+from serving.scorer.version_files import PINNED_TAG
 from serving.settings import Model
 from tests.conftest import ROOT
 from tests.recorded import recorded

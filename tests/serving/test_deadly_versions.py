@@ -8,8 +8,8 @@ import time
 import psutil
 import pytest
 
-from serving.registry.store import PINNED_TAG
 from serving.scorer.scorer_files import digest_in
+from serving.scorer.version_files import PINNED_TAG
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.processes import mark, processes_of, until

@@ -17,8 +17,8 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
-from serving.registry.store import PINNED_TAG
 from serving.scorer.scorer_files import digest_in
+from serving.scorer.version_files import PINNED_TAG
 from tests.conftest import ROOT, free_port, wait_for_port
 from tests.recorded import recorded
 from tests.serving.broken_wire import Wire

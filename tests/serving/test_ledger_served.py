@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from serving.registry.store import DIGEST_TAG, PINNED_TAG
 from serving.scorer.scorer_files import digest_in
-from serving.scorer.version_files import FILES_TAG, files_digest
+from serving.scorer.version_files import DIGEST_TAG, FILES_TAG, PINNED_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.test_follow import status, until

@@ -18,7 +18,7 @@ from data.tables.kept_kinds import load_kept
 from data.tables.table import describe
 from training.commands.config import TrainConfig
 from training.errors import SplitChanged, WrongFiles
-from training.records import model_registry
+from training.records import model_registry, tag_names
 from training.rows.kept_split import load_split
 
 CONFIG = TrainConfig("houses.csv", target="price", name="houses")
@@ -52,7 +52,7 @@ def registered(
                 return schema
             raise schema or WrongFiles(name="houses", version="1", fault="gone")
 
-    version = Known("houses", "1", "run", {model_registry.SPLIT_TAG: json.dumps(rule)})
+    version = Known("houses", "1", "run", {tag_names.SPLIT: json.dumps(rule)})
     monkeypatch.setattr(model_registry, "versions", lambda _: [version])
 
 

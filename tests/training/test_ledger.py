@@ -31,7 +31,7 @@ from training.compiling import compile_pipeline, write_scorer
 from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 from training.gate import deciding
 from training.jobs import history
-from training.records import ledger, model_registry
+from training.records import ledger, model_registry, tag_names
 
 NAME = "houses"
 
@@ -62,7 +62,7 @@ def add_version(scorer_folder: Path, tmp_path: Path) -> Callable[[], model_regis
             client.create_registered_model(NAME)
         folder = tmp_path / f"files {len(model_registry.versions(NAME))}"
         shutil.copytree(scorer_folder, folder)
-        tags = {model_registry.DIGEST_TAG: digest, "slipway.decision": "undecided"}
+        tags = {tag_names.DIGEST: digest, "slipway.decision": "undecided"}
         number = client.create_model_version(NAME, source=str(folder), tags=tags).version
         return model_registry.version(NAME, str(number))
 
@@ -179,14 +179,14 @@ def test_the_later_of_two_retrains_is_judged_against_the_new_champion(
 KILLED = """
 import os, signal, sys
 from mlflow import MlflowClient
-from training.records import ledger, model_registry
+from training.records import ledger, model_registry, tag_names
 
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
 
 where = sys.argv[2]
 if where == "before the pin": model_registry.promote = lambda *_, **__: die()
 if where == "before the alias": MlflowClient.set_registered_model_alias = die
-marked = lambda *words: die() if model_registry.ENTRY_TAG in words[2] else tag(*words)
+marked = lambda *words: die() if tag_names.ENTRY in words[2] else tag(*words)
 if where == "before the mark": model_registry.tag = marked
 tag = ledger.model_registry.tag if where != "before the mark" else lambda name, number, tags: [
     MlflowClient().set_model_version_tag(name, number, key, value) for key, value in tags.items()
@@ -212,7 +212,7 @@ def test_what_kill_9_left_is_finished_by_the_next_command(
     assert (found.serving, found.moved) == ("2", False)
     tags = model_registry.version(NAME, "2").tags
     assert tags["slipway.decision"] == "promoted"
-    assert tags[model_registry.PINNED_TAG] == tags[model_registry.DIGEST_TAG]
+    assert tags[tag_names.PINNED] == tags[tag_names.DIGEST]
 
 
 def test_an_alias_moved_by_hand_is_reported_and_left_alone(three: list[model_registry.Version]) -> None:
@@ -242,7 +242,7 @@ def test_a_champion_from_before_the_ledger_is_its_start(three: list[model_regist
     mlflow.MlflowClient().set_registered_model_alias(NAME, model_registry.CHAMPION, "1")
     assert not ledger.settle(NAME).moved
     entry = promote(three[1])
-    assert (entry.from_version, entry.from_digest) == ("1", three[0].tags[model_registry.DIGEST_TAG])
+    assert (entry.from_version, entry.from_digest) == ("1", three[0].tags[tag_names.DIGEST])
     assert ledger.rollback(NAME).to_version == "1"
 
 

@@ -18,7 +18,7 @@ from tests.registered import LINE, Store
 from training.__main__ import main
 from training.errors import NoEarlierChampion, TagsDiffer, WrongFiles
 from training.jobs import history
-from training.records import ledger, model_registry
+from training.records import ledger, model_registry, tag_names
 
 HISTORY = ["history", "--name", "line"]
 
@@ -37,7 +37,7 @@ def forge(store: Store, version: str = "1") -> None:
     scorer = store.artifacts(version) / "scorer"
     document = scorer / "scorer.json"
     document.write_text(document.read_text().replace('"y"', '"z"'))
-    store.tag(version, model_registry.PINNED_TAG, digest_in(scorer))
+    store.tag(version, tag_names.PINNED, digest_in(scorer))
 
 
 def alias_moved(store: Store) -> None:
@@ -50,11 +50,11 @@ def alias_deleted(store: Store) -> None:
 
 
 def pin_differs(store: Store) -> None:
-    store.tag("1", model_registry.PINNED_TAG, "0" * 64)
+    store.tag("1", tag_names.PINNED, "0" * 64)
 
 
 def pin_deleted(store: Store) -> None:
-    store.tag("1", model_registry.PINNED_TAG, None)
+    store.tag("1", tag_names.PINNED, None)
 
 
 def files_tag_differs(store: Store) -> None:
@@ -147,14 +147,13 @@ def test_a_rollback_goes_by_the_ledger_and_mends_the_tags(store: Store) -> None:
     """The way back may not depend on tags that somebody else wrote."""
     second(store)
     pin, files = (
-        model_registry.version("line", "1").tags[tag]
-        for tag in (model_registry.PINNED_TAG, version_files.FILES_TAG)
+        model_registry.version("line", "1").tags[tag] for tag in (tag_names.PINNED, version_files.FILES_TAG)
     )
-    store.tag("1", model_registry.PINNED_TAG, "0" * 64)
+    store.tag("1", tag_names.PINNED, "0" * 64)
     store.tag("1", version_files.FILES_TAG, None)
     assert ledger.rollback("line").to_version == "1"
     tags = model_registry.version("line", "1").tags
-    assert (tags[model_registry.PINNED_TAG], tags[version_files.FILES_TAG]) == (pin, files)
+    assert (tags[tag_names.PINNED], tags[version_files.FILES_TAG]) == (pin, files)
     second(store)
     forge(store)
     with pytest.raises(WrongFiles):
@@ -166,7 +165,7 @@ def test_a_rollback_passes_versions_that_were_deleted(store: Store) -> None:
     second(store)
     third = store.client.create_model_version("line", store.client.get_model_version("line", "1").source)
     tags = model_registry.version("line", "1").tags
-    for tag in (model_registry.DIGEST_TAG, version_files.FILES_TAG):
+    for tag in (tag_names.DIGEST, version_files.FILES_TAG):
         store.client.set_model_version_tag("line", third.version, tag, tags[tag])
     newest = model_registry.version("line", str(third.version))
     ledger.record(ledger.settle("line"), newest, kind="promotion", reason="best")
@@ -316,7 +315,7 @@ def test_score_replays_the_golden_rows(store: Store, capsys: pytest.CaptureFixtu
 
     document = store.artifacts("2") / "scorer" / "scorer.json"
     document.write_text(document.read_text().replace('"prediction": ', '"prediction": 1', 1))
-    store.tag("2", model_registry.DIGEST_TAG, digest_in(document.parent))
+    store.tag("2", tag_names.DIGEST, digest_in(document.parent))
     assert score("--version", "2") == 2
     assert "golden row 0" in capsys.readouterr().err
 

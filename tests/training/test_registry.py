@@ -10,7 +10,7 @@ from data.schema import Column, Schema
 from data.splits.splitting import SplitRule, split_table
 from data.tables.table import Table
 from training.errors import NotOurs
-from training.records import model_registry
+from training.records import model_registry, tag_names
 
 
 def days(count: int) -> Table:
@@ -40,7 +40,7 @@ def test_a_hash_split_needs_no_boundary() -> None:
     """A row says itself where it stands."""
     rule = SplitRule("hash", ("day", "x"), salt="days")
     champion = trained_on(days(1000), rule)
-    assert model_registry.HELD_OUT_FROM_TAG not in champion.tags
+    assert tag_names.HELD_OUT_FROM not in champion.tags
     np.testing.assert_array_equal(champion.held_out(days(500)), champion.held_out(days(1000))[:500])
 
 

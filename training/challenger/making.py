@@ -25,7 +25,7 @@ from training.measuring import comparison, conformal, coverage
 from training.models import Spec
 from training.pages import plots
 from training.progress import Say
-from training.records import Job, model_registry
+from training.records import Job, tag_names
 from training.rows import PreparedTable
 from training.search import Choice
 from training.versions import flavor
@@ -47,7 +47,7 @@ def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Log
     parity = choice.compiled.parity
     job.run.log(
         metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},
-        tags={model_registry.DIGEST_TAG: scorer.digest},
+        tags={tag_names.DIGEST: scorer.digest},
     )
     job.say(
         "model",

@@ -11,7 +11,7 @@ from data.splits.splitting import Side
 from training.challenger.searching import MODEL_SPEC
 from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import report
-from training.records import Job, model_registry, tracking
+from training.records import Job, model_registry, tag_names, tracking
 from training.rows import PreparedTable, in_words
 from training.search import Choice
 
@@ -44,7 +44,7 @@ def record(
         | report.line(choice, rows.schema),
         params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
         tags=model_registry.weight_tag(rows.checked.weight)
-        | {"slipway.data_fingerprint": rows.fingerprint, "slipway.versions": report.versions_in_words()}
+        | {tag_names.DATA: rows.fingerprint, tag_names.PACKAGES: report.versions_in_words()}
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())

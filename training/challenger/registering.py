@@ -9,7 +9,7 @@ from training.challenger.judging import Decide, enter
 from training.gate import deciding
 from training.pages import plain
 from training.progress import Say
-from training.records import Job, model_registry
+from training.records import Job, model_registry, tag_names
 from training.rows import PreparedTable
 from training.versions import flavor
 
@@ -38,7 +38,7 @@ def register(
         logged,
         run_id=job.run.run_id,
         tags=model_registry.describe_rows(rows.split, rows.schema, rows.fingerprint, rows.checked.weight)
-        | {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"}
+        | {tag_names.DIGEST: logged.digest, tag_names.DECISION: "undecided"}
         | dict(tags or {}),
         description=plain(summary),
     )
@@ -74,7 +74,7 @@ def say_decision(decision: deciding.Decision, say: Say) -> None:
 def tags_of(version: model_registry.Version, decision: deciding.Decision) -> dict[str, str]:
     """Return the tags of a run that decided about a version."""
     return {
-        "slipway.version": version.number,
-        "slipway.decision": decision.word,
-        "slipway.reason": decision.reason,
+        tag_names.VERSION: version.number,
+        tag_names.DECISION: decision.word,
+        tag_names.REASON: decision.reason,
     }

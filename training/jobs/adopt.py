@@ -28,7 +28,7 @@ from training.compiling import compile_verified, row_microseconds, write_scorer
 from training.measuring import Scores
 from training.pages import plain
 from training.progress import Say
-from training.records import Job, ledger, model_registry, tracking
+from training.records import Job, ledger, tag_names, tracking
 from training.rows import PreparedTable, as_named, known_tables, open_table, suspicions
 from training.versions import flavor
 
@@ -56,9 +56,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         logged = log(job, rows, model, config)
         record(job, rows, model, errors, logged)
         words = summary(rows.schema, model, errors, config)
-        version = registering.register(
-            job, rows, logged, summary=words, tags={model_registry.ADOPTED_TAG: digest}
-        )
+        version = registering.register(job, rows, logged, summary=words, tags={tag_names.ADOPTED: digest})
         decide = lambda history: judge(version, checked.table, history, config.policy, run=run)  # noqa: E731
         outcome = registering.conclude(job, version, decide, summary=plain(words))
         return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
@@ -111,7 +109,7 @@ def record(job: Job, rows: PreparedTable, model: Any, errors: Scores, logged: fl
     job.run.log(
         metrics=errors.as_metrics("adopted", standard_errors=True),
         params={"family": type(model).__name__, "features": ",".join(names)[:6000]},
-        tags={model_registry.DIGEST_TAG: logged.digest, "slipway.data_fingerprint": rows.fingerprint},
+        tags={tag_names.DIGEST: logged.digest, tag_names.DATA: rows.fingerprint},
     )
     job.run.log_json("schema.json", rows.schema.as_dict())
     job.run.log_dataset(table.frame, where=table.where, target=job.config.target, digest=rows.fingerprint)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from serving.registry import promotions
 from training.errors import TrainingError
-from training.records import ledger, model_registry
+from training.records import ledger, model_registry, tag_names
 
 MOST_AHEAD = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this one."""
@@ -122,7 +122,7 @@ def lost_entries(history: ledger.History) -> list[str]:
         f"version {version.number} bears the mark of a ledger entry that is gone ({mark}): "
         "the ledger was deleted or rewritten"
         for version in model_registry.versions(history.name)
-        if (mark := version.tags.get(model_registry.ENTRY_TAG)) and mark not in marks
+        if (mark := version.tags.get(tag_names.ENTRY)) and mark not in marks
     ]
 
 

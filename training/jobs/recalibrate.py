@@ -26,7 +26,7 @@ from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibr
 from training.measuring import conformal
 from training.pages import plain
 from training.progress import Say
-from training.records import ledger, model_registry, tracking
+from training.records import ledger, model_registry, tag_names, tracking
 from training.rows import load_known, open_table
 from training.versions import flavor
 from training.weights import mean, relative
@@ -57,7 +57,7 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> model_registry.Version:
         made, scale = _new_table(old, table, weight, scorer)
         reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
         logged = _log(old, scorer, made)
-        tags = {name: value for name, value in old.tags.items() if name in model_registry.INHERITED_TAGS}
+        tags = {name: value for name, value in old.tags.items() if name in tag_names.INHERITED}
         summary = (
             f"version {old.number} with intervals from {made.rows:,} rows{weight and ' of equal weight'} of "
             f"{table.where}: "
@@ -67,10 +67,10 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> model_registry.Version:
             old.name,
             logged,
             run_id=run.run_id,
-            tags=tags | {model_registry.DIGEST_TAG: logged.digest, "slipway.decision": "undecided"},
+            tags=tags | {tag_names.DIGEST: logged.digest, tag_names.DECISION: "undecided"},
             description=plain(summary),
         )
-        run.log(tags={"slipway.version": new.number, model_registry.DIGEST_TAG: logged.digest})
+        run.log(tags={tag_names.VERSION: new.number, tag_names.DIGEST: logged.digest})
         say("register", f"{new.name} version {new.number}: {summary}")
         judged = tracking.recorded_params(old.run_id).get("data", "TABLE")
         words = f"-P name={new.name} -P version={new.number} -P policy=not-worse -P data={judged}"
@@ -93,7 +93,7 @@ def _fresh_rows(config: RecalibrateConfig, old: model_registry.Version, say: Say
     asked = replace(asked_then(recorded), known=old.schema.readings)
     source = open_table(config, say, recorded)
     table = load_kept(source, kinds, asked)
-    if fingerprint(table) == old.tags.get("slipway.data_fingerprint"):
+    if fingerprint(table) == old.tags.get(tag_names.DATA):
         raise NotFresh(name=old.name, version=old.number, where=table.where)
     known = load_known(source, old.schema, kinds, asked)
     weight = old.weight if old.weight in known.frame else ""

@@ -26,10 +26,8 @@ from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build, fit
 from training.progress import Say
-from training.records import model_registry, tracking
+from training.records import model_registry, tag_names, tracking
 from training.rows import PreparedTable, arrange, as_named, open_table
-
-TAG = "slipway.reproduced"
 
 
 def reproduce(config: ReproduceConfig, say: Say) -> bool:
@@ -51,8 +49,8 @@ def reproduce(config: ReproduceConfig, say: Say) -> bool:
             digest = _rebuild(version, rows, Path(folder), seed=seed)
             faults = [] if digest == recorded else differences(version.scorer_folder, Path(folder))
         word = "yes" if digest == recorded else f"no: {'; '.join(faults)}"
-        model_registry.tag(version.name, version.number, {TAG: word[:5000]})
-        run.log(tags={TAG: word[:5000], "slipway.version": version.number})
+        model_registry.tag(version.name, version.number, {tag_names.REPRODUCED: word[:5000]})
+        run.log(tags={tag_names.REPRODUCED: word[:5000], tag_names.VERSION: version.number})
         say("digest", f"{digest[:16]}..., recorded was {recorded[:16]}...")
         say("reproduced", word)
         return digest == recorded
@@ -67,19 +65,19 @@ def _rows_of_then(
             message=f"{version.name} version {version.number} was adopted from a file: no training can rebuild it"
         )
     tags = tracking.recorded_tags(version.run_id)
-    asked = _recorded_config(version, tags.get("slipway.command", ""))
+    asked = _recorded_config(version, tags.get(tag_names.COMMAND, ""))
     refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
     asked = replace(
         asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
     )
     said = {name: getattr(config, name) for name in ("header", "encoding")}
     asked = replace(asked, **{name: word for name, word in said.items() if word not in ("auto", "")})
-    then, now = tags.get("slipway.git_commit", ""), tracking.git_commit()
+    then, now = tags.get(tag_names.COMMIT, ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
     read = replace(asked.asked, known=version.schema.readings)
     table = load_kept(open_table(asked, say), version.split.kinds, read)
-    found, recorded = fingerprint(table), version.tags.get("slipway.data_fingerprint", "")
+    found, recorded = fingerprint(table), version.tags.get(tag_names.DATA, "")
     if found != recorded:
         raise DataChanged(
             where=table.where, name=version.name, version=version.number, found=found, recorded=recorded

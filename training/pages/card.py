@@ -20,7 +20,7 @@ from training.gate import Decision
 from training.measuring import Assessment, Evaluation, Part, comparison
 from training.pages import html, report
 from training.pages.markdown import code, plain
-from training.records import model_registry
+from training.records import model_registry, tag_names
 from training.rows import PreparedTable, in_words
 from training.search import Choice
 
@@ -92,7 +92,7 @@ def _what(made: Made) -> list[str]:
         ),
         html.paragraph(f"Decision: {decision.word}: {decision.reason}."),
         *([html.paragraph(f"What would help: {decision.advice}.")] if decision.advice else []),
-        html.note(f"Digest {made.version.tags.get('slipway.scorer_digest', '')}"),
+        html.note(f"Digest {made.version.tags.get(tag_names.DIGEST, '')}"),
         html.note(f"Made with {report.versions_in_words()}; seed {made.config.seed}."),
     ]
 

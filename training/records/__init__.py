@@ -2,4 +2,4 @@
 
 from training.records.job import Job
 
-__all__ = ["Job", "ledger", "model_registry", "tracking"]
+__all__ = ["Job", "ledger", "model_registry", "tag_names", "tracking"]

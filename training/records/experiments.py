@@ -15,9 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from serving.registry import given_run
 from training.errors import ExperimentDeleted
-
-RUN_TAG = "slipway.run"
-"""Of the run that `mlflow run` opened: the one that the command wrote."""
+from training.records import tag_names
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,9 @@ class Begun:
         """End the run, and the one that it stands for."""
         mlflow.end_run(status)
         if self.stands_for:
-            given_run.close_empty(mlflow.MlflowClient(), self.stands_for, status, {RUN_TAG: self.run_id})
+            given_run.close_empty(
+                mlflow.MlflowClient(), self.stands_for, status, {tag_names.RUN: self.run_id}
+            )
 
 
 def begin(model: str, job: str) -> Begun:
@@ -65,7 +65,7 @@ def begin(model: str, job: str) -> Begun:
 
 
 def _pointing(job: str, begun: Begun) -> dict[str, str]:
-    return given_run.tags_of(job) | {RUN_TAG: begun.run_id, given_run.EMPTY_TAG: "true"}
+    return given_run.tags_of(job) | {tag_names.RUN: begun.run_id, given_run.EMPTY_TAG: "true"}
 
 
 def _begun(active: mlflow.ActiveRun, *, has_params: bool = False, stands_for: str = "") -> Begun:

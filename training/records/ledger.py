@@ -28,9 +28,8 @@ from mlflow.exceptions import MlflowException
 
 from serving.errors import LedgerUnreadable, NotInLedger
 from serving.registry import promotions
-from serving.scorer import version_files
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
-from training.records import model_registry, tracking
+from training.records import model_registry, tag_names, tracking
 
 UNEVEN = timedelta(minutes=5)
 """How far two writers' clocks may be apart: beyond it one of them is wrong, and each writes its own time."""
@@ -87,7 +86,7 @@ class History:
         said = promotions.recorded(self.entries, version.number)
         if said is None:
             return version
-        digests = {model_registry.PINNED_TAG: said.digest, version_files.FILES_TAG: said.files}
+        digests = {tag_names.PINNED: said.digest, tag_names.FILES: said.files}
         return replace(
             version, tags={**version.tags, **{tag: digest for tag, digest in digests.items() if digest}}
         )
@@ -100,8 +99,8 @@ class History:
                 self.entries,
                 name=self.name,
                 version=version.number,
-                pinned=tags.get(model_registry.PINNED_TAG),
-                files=tags.get(version_files.FILES_TAG),
+                pinned=tags.get(tag_names.PINNED),
+                files=tags.get(tag_names.FILES),
             )
         except NotInLedger as error:
             raise TagsDiffer(str(error)) from error
@@ -119,7 +118,7 @@ class History:
         last = self.entries[-1]
         version = model_registry.find_version(self.name, last.to_version)
         untouched = not last.moves or self.serving in (last.from_version, last.to_version)
-        mark = version.tags.get(model_registry.ENTRY_TAG, "") if version else ""
+        mark = version.tags.get(tag_names.ENTRY, "") if version else ""
         # A mark with another hash is no crash: the entry was changed after it was carried out.
         found = re.fullmatch(rf"{self.run_id}/(\d+)/\w+", mark)
         return untouched and version is not None and not (found and int(found[1]) >= last.sequence)
@@ -202,7 +201,7 @@ def record(
     WrongFiles, NotOurs
         The version's files are not those that it was registered with; nothing is entered.
     """
-    digest = chosen.tags.get(model_registry.DIGEST_TAG, "") if kind == "refusal" else chosen.verified_digest()
+    digest = chosen.tags.get(tag_names.DIGEST, "") if kind == "refusal" else chosen.verified_digest()
     last = history.entries[-1] if history.entries else None
     current: Mapping[str, str] = history.current.tags if history.current else {}
     entry = promotions.Entry(
@@ -212,7 +211,7 @@ def record(
         kind=kind,
         **_who(),
         from_version=history.serving,
-        from_digest=current.get(model_registry.PINNED_TAG) or current.get(model_registry.DIGEST_TAG, ""),
+        from_digest=current.get(tag_names.PINNED) or current.get(tag_names.DIGEST, ""),
         to_version=chosen.number,
         to_digest=digest,
         to_files=chosen.files if kind != "refusal" else "",
@@ -259,7 +258,7 @@ def _mark(history: History) -> None:
     """Let the version of the last entry say what came of it, and that it is carried out."""
     mark, entry = list(history.marks.items())[-1]
     word = "promoted" if entry.moves else "kept champion"
-    said = {"slipway.decision": word, "slipway.reason": entry.reason, model_registry.ENTRY_TAG: mark}
+    said = {tag_names.DECISION: word, tag_names.REASON: entry.reason, tag_names.ENTRY: mark}
     model_registry.tag(history.name, entry.to_version, said)
 
 

@@ -36,6 +36,7 @@ from data.temporary import own_folder
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.records import tag_names
 from training.versions import check_loadable, predictions_of
 
 if TYPE_CHECKING:
@@ -46,32 +47,8 @@ ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 
 SCORER_FOLDER = "scorer"
 CHAMPION = "champion"
-SPLIT_TAG = "slipway.split"
-HELD_OUT_FROM_TAG = "slipway.held_out_from"
-TARGET_TAG = "slipway.target"
-WEIGHT_TAG = "slipway.weight"
-"""The column that says how much each row counts; versions without it count all the same."""
-DIGEST_TAG = "slipway.scorer_digest"
 PAGE = 1000
 """Versions that the registry gives at once."""
-
-ADOPTED_TAG = "slipway.adopted"
-"""Of a model that was fitted elsewhere: the SHA-256 of its file."""
-
-INHERITED_TAGS = (
-    SPLIT_TAG,
-    HELD_OUT_FROM_TAG,
-    TARGET_TAG,
-    WEIGHT_TAG,
-    ADOPTED_TAG,
-    "slipway.data_fingerprint",
-)
-"""What a version has in common with the one whose model it is."""
-
-PINNED_TAG = "slipway.pinned_digest"
-"""Of the files that were promoted, as they were in the registry: what a server may serve."""
-ENTRY_TAG = "slipway.ledger_entry"
-"""The newest ledger entry about a version that was carried out."""
 
 
 @dataclass(frozen=True)
@@ -98,32 +75,32 @@ class Version:
     @property
     def split(self) -> SplitRule:
         """The rule that its rows were split by; raises NotOurs."""
-        return SplitRule.from_dict(json.loads(self._tag(SPLIT_TAG)))
+        return SplitRule.from_dict(json.loads(self._tag(tag_names.SPLIT)))
 
     @property
     def target(self) -> str:
         """The column it predicts; raises NotOurs."""
-        return self._tag(TARGET_TAG)
+        return self._tag(tag_names.TARGET)
 
     @property
     def weight(self) -> str:
         """The column that says how much each row counts, or nothing."""
-        return self.tags.get(WEIGHT_TAG, "")
+        return self.tags.get(tag_names.WEIGHT, "")
 
     @property
     def adopted(self) -> str:
         """The SHA-256 of the file that it was adopted from, or nothing."""
-        return self.tags.get(ADOPTED_TAG, "")
+        return self.tags.get(tag_names.ADOPTED, "")
 
     @property
     def files(self) -> str:
         """The digest of all its files, or nothing where none was recorded."""
-        return self.made_here or self.tags.get(version_files.FILES_TAG, "")
+        return self.made_here or self.tags.get(tag_names.FILES, "")
 
     @property
     def digest(self) -> str:
         """The recorded digest of its scorer, or nothing: the promoted one where there is one."""
-        return self.tags.get(PINNED_TAG) or self.tags.get(DIGEST_TAG, "")
+        return self.tags.get(tag_names.PINNED) or self.tags.get(tag_names.DIGEST, "")
 
     @cached_property
     def schema(self) -> Schema:
@@ -151,7 +128,7 @@ class Version:
         folder = self._fetched()
         if not self.files:
             found = version_files.files_digest(folder)
-            raise Unvouched(name=self.name, version=self.number, tag=version_files.FILES_TAG, found=found)
+            raise Unvouched(name=self.name, version=self.number, tag=tag_names.FILES, found=found)
         check_loadable(folder, name=self.name, version=self.number)
         return folder
 
@@ -190,7 +167,7 @@ class Version:
         split = split_table(table, self.split)
         if split.moments is None:
             return split.mask("holdout")
-        return split.moments >= float(self._tag(HELD_OUT_FROM_TAG))
+        return split.moments >= float(self._tag(tag_names.HELD_OUT_FROM))
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
@@ -219,7 +196,7 @@ class Version:
     def verified_digest(self) -> str:
         """Return the digest of the scorer's files as they are in the registry now; raises WrongFiles, NotOurs."""
         if not self.digest:
-            self._tag(DIGEST_TAG)
+            self._tag(tag_names.DIGEST)
         self.check_files_now()
         return self.digest
 
@@ -281,19 +258,19 @@ def versions(name: str) -> list[Version]:
 
 def describe_rows(split: Split, schema: Schema, fingerprint: str, weight: str = "") -> dict[str, str]:
     """Return the tags that a later retrain and the gate read back."""
-    boundary = {} if split.held_out_from is None else {HELD_OUT_FROM_TAG: repr(split.held_out_from)}
+    boundary = {} if split.held_out_from is None else {tag_names.HELD_OUT_FROM: repr(split.held_out_from)}
     return {
         **boundary,
         **weight_tag(weight),
-        SPLIT_TAG: json.dumps(split.rule.as_dict()),
-        TARGET_TAG: schema.target,
-        "slipway.data_fingerprint": fingerprint,
+        tag_names.SPLIT: json.dumps(split.rule.as_dict()),
+        tag_names.TARGET: schema.target,
+        tag_names.DATA: fingerprint,
     }
 
 
 def weight_tag(weight: str) -> dict[str, str]:
     """Return the tag of the column that says how much each row counts; none where all count the same."""
-    return {WEIGHT_TAG: weight} if weight else {}
+    return {tag_names.WEIGHT: weight} if weight else {}
 
 
 def register(
@@ -311,7 +288,7 @@ def register(
         source=logged.model_uri,
         run_id=run_id,
         model_id=logged.model_id,
-        tags={**tags, version_files.FILES_TAG: logged.files},
+        tags={**tags, tag_names.FILES: logged.files},
         description=description,
     )
     return replace(_as_version(created), made_here=logged.files)
@@ -319,7 +296,7 @@ def register(
 
 def promote(name: str, number: str, *, digest: str, files: str = "") -> None:
     """Pin the digests of a version's files, then point the champion alias at it."""
-    tag(name, number, {PINNED_TAG: digest, **({version_files.FILES_TAG: files} if files else {})})
+    tag(name, number, {tag_names.PINNED: digest, **({tag_names.FILES: files} if files else {})})
     _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 

@@ -28,7 +28,7 @@ from mlflow.utils.time import get_current_time_millis
 
 from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
-from training.records import experiments
+from training.records import experiments, tag_names
 from training.records.processes import is_gone, this_process
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ EXPERIMENT_KIND = "mlflow.experimentKind"
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-PROCESS_TAG = "slipway.process"
-"""Of a run: the process that writes it, so that one that was killed is told from one at work."""
 
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
@@ -87,7 +85,7 @@ class Run:
 
     def log_nested(self, name: str, *, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
         """Log a finished child run."""
-        tags = {PROCESS_TAG: this_process()}
+        tags = {tag_names.PROCESS: this_process()}
         place = self.experiment_id
         with mlflow.start_run(run_name=name, nested=True, tags=tags, experiment_id=place) as child:
             Run(child.info.run_id, place).log(metrics, params)
@@ -170,14 +168,14 @@ def open_run(model: str, job: str) -> Iterator[Run]:
         raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
     run = Run(begun.run_id, begun.experiment_id, begun.has_params)
     try:
-        run.log(tags={PROCESS_TAG: this_process()})
+        run.log(tags={tag_names.PROCESS: this_process()})
         _open_on_runs(run.experiment_id)
         _close_abandoned(run)
         yield run
     except BaseException as error:
         killed = isinstance(error, KeyboardInterrupt)
         reason = "interrupted" if killed else str(error) or type(error).__name__
-        run.log(tags={"slipway.reason": redact(reason, *_addresses())[:5000], "slipway.decision": "none"})
+        run.log(tags={tag_names.REASON: redact(reason, *_addresses())[:5000], tag_names.DECISION: "none"})
         begun.end("KILLED" if killed else "FAILED")
         raise
     begun.end("FINISHED")
@@ -189,12 +187,12 @@ def _close_abandoned(run: Run) -> None:
     A run of another machine, or one that cannot be told to be over, is left as it is.
     """
     client = mlflow.MlflowClient()
-    words = f"attributes.status = 'RUNNING' AND tags.`{PROCESS_TAG}` LIKE '%_%'"
+    words = f"attributes.status = 'RUNNING' AND tags.`{tag_names.PROCESS}` LIKE '%_%'"
     try:
         running = client.search_runs([run.experiment_id], words, max_results=100)
         for each in running:
-            if is_gone(each.data.tags[PROCESS_TAG]):
-                client.set_tag(each.info.run_id, "slipway.reason", "its process was killed")
+            if is_gone(each.data.tags[tag_names.PROCESS]):
+                client.set_tag(each.info.run_id, tag_names.REASON, "its process was killed")
                 client.set_terminated(each.info.run_id, "KILLED")
     except MlflowException:
         logging.getLogger(__name__).warning("runs left open could not be closed", exc_info=True)
@@ -274,9 +272,9 @@ def _addresses() -> list[str]:
 def source_tags(config: Mapping[str, str]) -> dict[str, str]:
     """Return the command and, in a checkout, the commit."""
     words = [f"--{name} {shlex.quote(value)}" for name, value in config.items() if value]
-    tags = {"slipway.command": " ".join(["python -m training train", *words])}
+    tags = {tag_names.COMMAND: " ".join(["python -m training train", *words])}
     commit = git_commit()
-    return tags | ({"slipway.git_commit": commit} if commit else {})
+    return tags | ({tag_names.COMMIT: commit} if commit else {})
 
 
 def git_commit() -> str:

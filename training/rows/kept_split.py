@@ -20,7 +20,7 @@ from data.text.column_names import why_no_feature
 from serving.errors import ServingError
 from training.commands.config import TrainConfig
 from training.errors import SplitChanged, TrainingError, WeightChanged
-from training.records import model_registry
+from training.records import model_registry, tag_names
 from training.rows.named_columns import as_named
 
 
@@ -88,7 +88,7 @@ def _with_weight(config: TrainConfig, versions: Sequence[model_registry.Version]
 
 def _split_versions(name: str) -> list[model_registry.Version]:
     """Return the versions whose rows are known, oldest first; any may be those of an adopted one."""
-    made = [version for version in model_registry.versions(name) if model_registry.SPLIT_TAG in version.tags]
+    made = [version for version in model_registry.versions(name) if tag_names.SPLIT in version.tags]
     return [version for version in made if not version.adopted]
 
 

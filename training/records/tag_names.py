@@ -1,0 +1,53 @@
+"""What the tags of runs and versions are called, and what each says. Who reads one finds here who else may."""
+
+from __future__ import annotations
+
+from serving.scorer import version_files
+
+FILES, DIGEST, PINNED = version_files.FILES_TAG, version_files.DIGEST_TAG, version_files.PINNED_TAG
+"""Of a version, for servers too: the digest of all its files, of its scorer, and of the scorer that was promoted."""
+
+SPLIT = "slipway.split"
+"""Of a version: the rule that its rows were split by, as JSON."""
+
+HELD_OUT_FROM = "slipway.held_out_from"
+"""Of a version under a split by time: the moment from which rows are held out."""
+
+TARGET = "slipway.target"
+"""Of a version: the column that it predicts."""
+
+WEIGHT = "slipway.weight"
+"""Of a version: the column that says how much each row counts; versions without it count all the same."""
+
+ADOPTED = "slipway.adopted"
+"""Of a version whose model was fitted elsewhere: the SHA-256 of its file."""
+
+DATA = "slipway.data_fingerprint"
+"""Of a run and a version: the fingerprint of the table."""
+
+ENTRY = "slipway.ledger_entry"
+"""Of a version: the newest entry of the ledger about it that was carried out."""
+
+REPRODUCED = "slipway.reproduced"
+"""Of a version: what came of making it again."""
+
+DECISION, REASON = "slipway.decision", "slipway.reason"
+"""Of a run and a version: what was decided, and why; of a run that failed, why."""
+
+VERSION = "slipway.version"
+"""Of a run: the version that it made or decided about."""
+
+PACKAGES = "slipway.versions"
+"""Of a run: the packages that the model was made with."""
+
+COMMAND, COMMIT = "slipway.command", "slipway.git_commit"
+"""Of a run: the command that made it, and the code's commit."""
+
+PROCESS = "slipway.process"
+"""Of a run: the process that writes it, so that one that was killed is told from one at work."""
+
+RUN = "slipway.run"
+"""Of the run that `mlflow run` opened: the run that stands for it."""
+
+INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA)
+"""What a version has in common with the one whose model it is."""
