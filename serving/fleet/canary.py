@@ -1,13 +1,14 @@
 """A new version is loaded and replayed first in a process that may die of it: the parent's side.
 
 `Canary` starts `python -m serving.runtimes.rehearsal`, without the registry's credentials, and says why a
-version cannot be served, if so. One process waits with everything imported, so that a moved alias is followed
-without that delay; each tries one version. What a version does with a client's rows, nobody can try here.
+version cannot be served, if so. That process waits with everything imported, so that a moved alias is followed
+without that delay, and has a fork try each version. What a version does with a client's rows, nobody can try here.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -16,8 +17,12 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from serving.settings import Model, Settings
+
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""A fork of a process with other threads may find a lock that one of them had taken."""
 
 
 def clock_seconds(settings: Settings) -> float:
@@ -26,15 +31,15 @@ def clock_seconds(settings: Settings) -> float:
 
 
 class Canary:
-    """Processes that try a version each."""
+    """The process whose forks try a version each."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._spare: _Process | None = None
+        self._environment = {**environment, **ONE_THREAD}
+        self._process: _Process | None = None
         self._lock = threading.Lock()
 
     def hatch(self) -> None:
-        """Start the process that will try the next version, unless it is there or one is at work."""
+        """Start the process that will try the next version, unless it is there or at work."""
         if self._lock.acquire(blocking=False):
             try:
                 self._hatch()
@@ -42,22 +47,35 @@ class Canary:
                 self._lock.release()
 
     def _hatch(self) -> _Process:
-        if self._spare is None or self._spare.is_dead:
-            self._spare = _Process(self._environment)
-        return self._spare
+        if self._process is not None and self._process.is_dead:
+            self._end(self._process)
+        self._process = self._process or _Process(self._environment)
+        return self._process
 
     def refusal(self, model: Model, settings: Settings) -> str | None:
         """Load a version in a process of its own; return why it cannot be served, if so."""
+        order = {"model": asdict(model), "settings": asdict(settings)}
         with self._lock:
-            process, self._spare = self._hatch(), None
+            process = self._hatch()
             try:
-                return process.refusal(model, settings)
-            finally:
-                process.end()
+                said = process.answer(order, seconds=clock_seconds(settings))
+            except TimeoutError:
+                self._end(process)
+                return too_slow(settings)
+            except ConnectionError:  # not the fork died, but who started it
+                return why_ended(self._end(process), settings)
+        if "died" in said:
+            return why_ended(said["died"], settings)
+        reason: str | None = said["refused"]
+        return reason
+
+    def _end(self, process: _Process) -> int:
+        self._process = None
+        return process.end()
 
 
 class _Process:
-    """One process, and the line to it."""
+    """One process, and the line to it; it has a group of its own, with its forks."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._line, theirs = socket.socketpair()
@@ -67,32 +85,30 @@ class _Process:
                 stdin=theirs.fileno(),
                 stdout=2,
                 env=environment,
+                process_group=0,
             )
 
     @property
     def is_dead(self) -> bool:
         return self._process.poll() is not None
 
-    def refusal(self, model: Model, settings: Settings) -> str | None:
-        order = {"model": asdict(model), "settings": asdict(settings)}
-        self._line.settimeout(clock_seconds(settings))
-        said = b""
-        with suppress(ConnectionError):  # it is dead: how it ended says why
-            try:
-                self._line.sendall(json.dumps(order).encode() + b"\n")
-                with self._line.makefile("rb") as lines:
-                    said = lines.readline()
-            except TimeoutError:
-                return too_slow(settings)
-        if said:
-            reason: str | None = json.loads(said)["refused"]
-            return reason
-        return why_ended(self._process.wait(), settings)
+    def answer(self, order: dict[str, Any], *, seconds: float) -> dict[str, Any]:
+        """Return what came of an order; raises TimeoutError, or ConnectionError where the process is dead."""
+        self._line.settimeout(seconds)
+        self._line.sendall(json.dumps(order).encode() + b"\n")
+        with self._line.makefile("rb") as lines:
+            said = lines.readline()
+        if not said:
+            raise ConnectionError
+        found: dict[str, Any] = json.loads(said)
+        return found
 
-    def end(self) -> None:
-        self._process.kill()
-        self._process.wait()
+    def end(self) -> int:
+        """Kill it and its forks; return how it ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._line.close()
+        return self._process.wait()
 
 
 def too_slow(settings: Settings) -> str:
