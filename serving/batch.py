@@ -253,22 +253,28 @@ class _Parser(argparse.ArgumentParser):
         raise BadOutput(reason=message, repair="see python -m serving.batch --help")
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's grammar."""
+    line = _Parser(prog="python -m serving.batch", description=__doc__, allow_abbrev=False)
+    line.add_argument("--name", required=True, help="the registered model")
+    line.add_argument("--version", default="@champion", help="an alias such as @champion, or a number")
+    line.add_argument("--input", required=True, help="a path, glob, folder or SQLAlchemy URL")
+    line.add_argument("--query", default="", help="SQL, where the input is a database")
+    line.add_argument("--header", choices=HEADERS, default="auto", help="whether text files have one")
+    line.add_argument("--encoding", default="", help="of text files; default: UTF-8, or found")
+    line.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
+    line.add_argument("--on_fault", choices=("stop", "null"), default="stop")
+    line.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
+    return line
+
+
 def _asked(arguments: list[str] | None) -> argparse.Namespace:
-    parser = _Parser(prog="python -m serving.batch", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--name", required=True, help="the registered model")
-    parser.add_argument("--version", default="@champion", help="an alias such as @champion, or a number")
-    parser.add_argument("--input", required=True, help="a path, glob, folder or SQLAlchemy URL")
-    parser.add_argument("--query", default="", help="SQL, where the input is a database")
-    parser.add_argument("--header", choices=HEADERS, default="auto", help="whether text files have one")
-    parser.add_argument("--encoding", default="", help="of text files; default: UTF-8, or found")
-    parser.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
-    parser.add_argument("--on_fault", choices=("stop", "null"), default="stop")
-    parser.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
-    asked, unknown = parser.parse_known_args(arguments)
+    line = parser()
+    asked, unknown = line.parse_known_args(arguments)
     if unknown:
         name = unknown[0].lstrip("-").split("=")[0]
-        near = nearest(name, [action.dest for action in parser._actions])
-        parser.error(f"unknown parameter {name!r}" + (f": did you mean {near!r}?" if near else ""))
+        near = nearest(name, [action.dest for action in line._actions])
+        line.error(f"unknown parameter {name!r}" + (f": did you mean {near!r}?" if near else ""))
     return asked
 
 

@@ -39,7 +39,18 @@ FLOORS = {
         *("registry", "fleet", "batch", "tryout", "worker", "__main__"),
     ),
     "training": (
-        *("errors", "weights", "transformers", "progress", "commands", "compiling", "models", "search"),
+        *(
+            "errors",
+            "startup",
+            "failures",
+            "weights",
+            "transformers",
+            "progress",
+            "commands",
+            "compiling",
+            "models",
+            "search",
+        ),
         *("versions", "records", "rows", "measuring", "gate", "pages", "challenger", "jobs", "__main__"),
     ),
 }

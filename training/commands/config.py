@@ -1,30 +1,83 @@
-"""What each command of `python -m training` is asked to do, as values that `training.commands.parser` has checked."""
+"""What each command of `python -m training` is asked to do: one class for each, one field for each parameter.
+
+The command line is made from these classes by `training.commands.parser`, what a run records by `as_params`; MLproject
+has to say the same, and a test compares them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from data.cells.column_readings import Asked
-from data.redaction import MASK, redact, redact_address
-from data.sources.source import Header
-from data.splits.splitting import Method
-from training.commands.words import columns, joined
+from data.redaction import MASK, redact_address
+from data.splits.splitting import METHODS, Method
+from training.commands import kinds
+from training.commands.kinds import one_of
+from training.commands.parameters import Parameter, written
+from training.commands.shared import (
+    Decimal,
+    Encoding,
+    Excluded,
+    FailIfKept,
+    HeaderAsked,
+    Missing,
+    Name,
+    Query,
+    QueryAgain,
+    Read,
+    Reason,
+    Result,
+    Strict,
+    Table,
+    Units,
+    Version,
+    column,
+)
+from training.commands.words import NAME_PATTERN, columns
 from training.errors import UsageError
-
-SPLIT_FLAGS: dict[str, str] = {"time": "time_column", "group": "group_column", "column": "split_column"}
-"""The flag that names the column of a split method."""
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")
 
-
 AUTO_BUDGETS = ((1_000, 10.0), (10_000, 30.0), (math.inf, 60.0))
 """Below so many rows, so many seconds: 200 rows gave the same ridge after 5 s as after 60."""
+
+
+class Command:
+    """What all of them have."""
+
+    SUMMARY: ClassVar[str]
+
+    @classmethod
+    def word(cls) -> str:
+        """Return what it is called on the command line."""
+        return cls.__name__.removesuffix("Config").lower()
+
+    def settled(self) -> Self:
+        """Return what follows from all parameters together; raises UsageError where they do not go together."""
+        return self
+
+    def as_params(self) -> dict[str, str]:
+        """Return the parameters as MLproject names them, text by name, without a password."""
+        return written(self)
+
+
+class ReadsTexts:
+    """A command that says how a table's texts are read."""
+
+    read: tuple[tuple[str, str], ...]
+    missing: tuple[str, ...]
+    decimal: str
+
+    @property
+    def asked(self) -> Asked:
+        """How the table's texts are to be read."""
+        return Asked(self.read, self.missing, self.decimal)
 
 
 @dataclass(frozen=True)
@@ -41,9 +94,11 @@ class Policy:
         Whether requests that the champion accepts may be refused from now on.
     """
 
-    name: PolicyName = "better"
-    margin: float = 0.01
-    allow_schema_change: bool = False
+    name: Annotated[
+        PolicyName, Parameter(one_of(POLICIES), f"one of {', '.join(POLICIES)}", called="policy")
+    ] = "better"
+    margin: Annotated[float, Parameter(kinds.MARGIN, "for not-worse: a share of the champion's RMSE")] = 0.01
+    allow_schema_change: Annotated[bool, Parameter(kinds.YES_OR_NO)] = False
 
     @property
     def highest(self) -> float:
@@ -56,74 +111,59 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One training, as asked for.
+class TrainConfig(ReadsTexts, Command):
+    """One training.
 
     Attributes
     ----------
-    data, query, target, name : str
-        The table, the SQL query where `data` is a database, the column to predict, the registered model.
-    exclude, key : tuple of str
-        Columns that are no features; `key` columns also decide the split.
-    split : Method
-        With `split_by` the column it needs.
-    holdout : float
-        Share of the rows to judge by.
-    units : pairs of str
-        Units by column, for people.
     time_budget : float or None
-        Seconds for the search and the last fit; None for what the number of rows asks for.
-    trials : int
-        Settings tried at most.
+        None for what the number of rows asks for.
     monotonic : pairs of column and 1 or -1
         Directions that predictions must keep.
-    strict : bool
-        Whether what looks wrong, or like a leak, stops the training.
-    contract : str
-        A file of `data.checks.contract` that the table has to keep, or nothing.
-    header, encoding : str
-        As in `data.sources.source.Layout`.
     weight : str
-        The column that says how much each row counts, or nothing: the one that the name's versions have, if any.
-    result : str
-        A file for what came of it, or nothing; see `training.jobs.result`.
-    fail_if_kept : bool
-        Whether the exit code says that the version was not promoted.
-    read, missing, decimal
-        How the table's texts are read; see `data.cells.column_readings.Asked`.
+        Nothing for the column that the name's versions have, if any.
     """
 
-    data: str
-    target: str
-    name: str
-    query: str = ""
-    exclude: tuple[str, ...] = ()
-    key: tuple[str, ...] = ()
-    split: Method = "hash"
-    split_by: str = ""
-    holdout: float = 0.15
-    seed: int = 0
-    promote: Literal["auto", "never"] = "auto"
+    SUMMARY: ClassVar[str] = "train on a table and promote if it should be"
+
+    data: Table
+    target: Annotated[str, Parameter(kinds.COLUMN, "the column to predict")]
+    name: Annotated[str, Parameter(kinds.NAME_OR_FILES, "registered model; default: the file's")] = ""
+    query: Query = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+    exclude: Excluded = ()
+    key: Annotated[tuple[str, ...], Parameter(kinds.COLUMNS, "columns that identify a row, by comma")] = ()
+    split: Annotated[Method, Parameter(one_of(METHODS), f"one of {', '.join(METHODS)}")] = "hash"
+    time_column: Annotated[str, column("for split=time")] = ""
+    group_column: Annotated[str, column("for split=group")] = ""
+    split_column: Annotated[str, column("for split=column")] = ""
+    holdout: Annotated[float, Parameter(kinds.SHARE, "share of the rows to judge by")] = 0.15
+    seed: Annotated[int, Parameter(kinds.SEED)] = 0
+    promote: Annotated[Literal["auto", "never"], Parameter(one_of(("auto", "never")))] = "auto"
     policy: Policy = Policy()
-    units: tuple[tuple[str, str], ...] = ()
-    time_budget: float | None = None
-    trials: int = 200
-    monotonic: tuple[tuple[str, int], ...] = ()
-    strict: bool = False
-    contract: str = ""
-    header: Header = "auto"
-    encoding: str = ""
-    weight: str = ""
-    result: str = ""
-    fail_if_kept: bool = False
-    read: tuple[tuple[str, str], ...] = ()
-    missing: tuple[str, ...] = ()
-    decimal: str = ""
+    units: Annotated[Units, Parameter(kinds.UNITS, "such as price=EUR,area=m²")] = ()
+    time_budget: Annotated[
+        float | None,
+        Parameter(kinds.SECONDS, "for search and last fit; default: auto, by rows", metavar="SECONDS"),
+    ] = None
+    trials: Annotated[int, Parameter(kinds.COUNT, "settings tried at most")] = 200
+    strict: Strict = False
+    contract: Annotated[str, Parameter(help="a file that the table has to keep; see check")] = ""
+    weight: Annotated[str, column("how much each row counts")] = ""
+    monotonic: Annotated[
+        tuple[tuple[str, int], ...], Parameter(kinds.DIRECTIONS, "such as price=+,age=-")
+    ] = ()
+    result: Result = ""
+    fail_if_kept: FailIfKept = False
+    read: Read = ()
+    missing: Missing = ()
+    decimal: Decimal = ""
 
     @property
-    def asked(self) -> Asked:
-        """How the table's texts are to be read."""
-        return Asked(self.read, self.missing, self.decimal)
+    def split_by(self) -> str:
+        """The column that the split's method needs, or nothing."""
+        return self._split_columns().get(self.split, "")
 
     @property
     def unit(self) -> str:
@@ -136,56 +176,190 @@ class TrainConfig:
             return self.time_budget
         return next(seconds for fewer_than, seconds in AUTO_BUDGETS if rows < fewer_than)
 
+    def settled(self) -> Self:
+        """Return it with the name of its file, where none was given."""
+        for method, name in self._split_columns().items():
+            if name and self.split != method:
+                flag = f"{method_flag(method)}={name}"
+                raise UsageError(message=f"{flag} goes with split={method}, found split={self.split}")
+            if self.split == method and not name:
+                raise UsageError(message=f"split={method} needs {method_flag(method)}")
+        if self.key and self.split != "hash":
+            raise UsageError(message=f"key goes with split=hash, found split={self.split}")
+        if self.fail_if_kept and self.promote == "never":
+            raise UsageError(
+                message="fail_if_kept=true goes with promote=auto: promote=never promotes nothing"
+            )
+        return replace(self, name=self.name or _name_from(self.data))
+
     def as_params(self) -> dict[str, str]:
-        """Return the parameters as MLproject names them, text by name, without a password."""
-        return {
-            "data": redact_address(self.data),
-            "query": redact(self.query),
-            "header": self.header,
-            "encoding": self.encoding,
-            "target": self.target,
-            "name": self.name,
-            "exclude": joined(self.exclude),
-            "key": joined(self.key),
-            "split": self.split,
-            **({SPLIT_FLAGS[self.split]: self.split_by} if self.split_by else {}),
-            "holdout": str(self.holdout),
-            "seed": str(self.seed),
-            "promote": self.promote,
-            "policy": self.policy.name,
-            "margin": str(self.policy.margin),
-            "allow_schema_change": str(self.policy.allow_schema_change).lower(),
-            "units": joined([f"{column}={unit}" for column, unit in self.units]),
-            "time_budget": "auto" if self.time_budget is None else f"{self.time_budget:g}",
-            "trials": str(self.trials),
-            "strict": str(self.strict).lower(),
-            "contract": self.contract,
-            "weight": self.weight,
-            "result": self.result,
-            "fail_if_kept": str(self.fail_if_kept).lower(),
-            "read": joined([f"{column}:{words}" for column, words in self.read]),
-            "missing": joined(self.missing),
-            "decimal": self.decimal,
-            "monotonic": joined([f"{column}={'+' if sign > 0 else '-'}" for column, sign in self.monotonic]),
-        }
+        """Return the parameters as MLproject names them; of the columns of a split only the one that is used."""
+        unused = {method_flag(method) for method, name in self._split_columns().items() if not name}
+        return {name: word for name, word in super().as_params().items() if name not in unused}
+
+    def _split_columns(self) -> dict[str, str]:
+        return {"time": self.time_column, "group": self.group_column, "column": self.split_column}
+
+
+def method_flag(method: str) -> str:
+    """Return the parameter that names the column of a split's method."""
+    return "split_column" if method == "column" else f"{method}_column"
 
 
 @dataclass(frozen=True)
 class AdoptConfig(TrainConfig):
-    """One model that was fitted elsewhere, in the file `model`, and rows to hold it to."""
+    """One model that was fitted elsewhere, and rows to hold it to: a training that searches nothing."""
 
-    model: str = ""
+    SUMMARY: ClassVar[str] = (
+        "register a model that was fitted elsewhere; loading a pickle runs any code in it"
+    )
+    TAKES: ClassVar[tuple[str, ...]] = (
+        *("model", "data", "target", "name", "query", "header", "encoding", "exclude", "units"),
+        *("result", "fail_if_kept", "read", "missing", "decimal"),
+    )
+    """Of a training's parameters."""
+
+    target: Annotated[str, Parameter(kinds.COLUMN, "what the model predicts")]
+    name: Annotated[str, Parameter(kinds.NAME_OR_FILES, "default: the model's file")] = ""
+    model: Annotated[str, Parameter(kinds.FILE)] = field(kw_only=True)
 
     @property
     def path(self) -> Path:
         """The model's file."""
         return Path(self.model)
 
-    def as_params(self) -> dict[str, str]:
-        """Return the parameters as MLproject names them."""
-        table = ("data", "query", "header", "encoding", "read", "missing", "decimal")
-        names = (*table, "target", "name", "exclude", "units")
-        return {"model": self.model} | {name: super(AdoptConfig, self).as_params()[name] for name in names}
+    def settled(self) -> Self:
+        """Return it with the name of the model's file, where none was given."""
+        return replace(self, name=self.name or _name_from(self.model))
+
+
+@dataclass(frozen=True)
+class CheckConfig(ReadsTexts, Command):
+    """One look at a table: whether anything is wrong with it, and whether it keeps its contract."""
+
+    SUMMARY: ClassVar[str] = "say all that looks wrong with a table"
+
+    data: Table
+    contract: Annotated[str, Parameter(help="a file to hold the table to; written where there is none")] = ""
+    target: Annotated[
+        str,
+        Parameter(kinds.COLUMN_OR_NONE, "also look for columns that know it; default: the contract's"),
+    ] = ""
+    query: Query = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+    exclude: Annotated[
+        tuple[str, ...], Parameter(kinds.COLUMNS, "columns that are not looked at, by comma")
+    ] = ()
+    time_column: Annotated[str, column("also look for what is known too late")] = ""
+    units: Annotated[Units, Parameter(kinds.UNITS, "for a new contract, such as price=EUR,area=m²")] = ()
+    weight: Annotated[str, column("also whether it can weigh rows")] = ""
+    strict: Strict = False
+    read: Read = ()
+    missing: Missing = ()
+    decimal: Decimal = ""
+
+
+@dataclass(frozen=True)
+class PromoteConfig(Command):
+    """One promotion by hand."""
+
+    SUMMARY: ClassVar[str] = "promote a version by hand"
+
+    name: Name
+    version: Version
+    data: Annotated[
+        str,
+        Parameter(kinds.TABLE_OF_THEN, "rows to judge by; default: those it was trained from"),
+    ] = ""
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+    policy: Policy = Policy()
+    dry_run: Annotated[bool, Parameter(kinds.YES_OR_NO, "say what would be decided, change nothing")] = False
+    force: Annotated[bool, Parameter(kinds.YES_OR_NO, "past the gate; needs a reason")] = False
+    reason: Reason = ""
+    result: Result = ""
+    fail_if_kept: FailIfKept = False
+
+    def settled(self) -> Self:
+        """Return it as it is, where its parameters go together."""
+        if self.force and not self.reason.strip():
+            raise UsageError(message="force=true passes the gate by, so it needs reason=..., which is kept")
+        if self.reason and not self.force:
+            raise UsageError(message="reason goes with force=true")
+        if self.force and self.dry_run:
+            raise UsageError(message="dry_run=true and force=true exclude each other")
+        return self
+
+
+@dataclass(frozen=True)
+class RecalibrateConfig(Command):
+    """New intervals for a version, from fresh labelled rows."""
+
+    SUMMARY: ClassVar[str] = "new intervals from fresh labelled rows, the same model"
+
+    name: Name
+    data: Table
+    version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+
+
+@dataclass(frozen=True)
+class ReproduceConfig(Command):
+    """One rebuilding of a version."""
+
+    SUMMARY: ClassVar[str] = "rebuild a version and compare digests"
+
+    name: Name
+    version: Version
+    data: Annotated[str, Parameter(kinds.TABLE_OF_THEN, "where the table is now; default: where it was")] = ""
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+
+
+@dataclass(frozen=True)
+class RollbackConfig(Command):
+    """One way back to the champion before."""
+
+    SUMMARY: ClassVar[str] = "go back to the champion before"
+
+    name: Name
+    reason: Reason = ""
+
+
+@dataclass(frozen=True)
+class HistoryConfig(Command):
+    """A question to the ledger: all of it, or who was champion at a moment."""
+
+    SUMMARY: ClassVar[str] = "who was champion, and why"
+
+    name: Name
+    at: Annotated[datetime | None, Parameter(kinds.MOMENT, "a moment in UTC: 2026-11-01T12:00")] = None
+
+
+COMMANDS: tuple[type[Command], ...] = (
+    TrainConfig,
+    AdoptConfig,
+    CheckConfig,
+    PromoteConfig,
+    RecalibrateConfig,
+    ReproduceConfig,
+    RollbackConfig,
+    HistoryConfig,
+)
+"""In the order of --help."""
+
+
+def _name_from(file: str) -> str:
+    stem = Path(file).name.split(".")[0]
+    if "://" in file or not NAME_PATTERN.fullmatch(stem):
+        where = file.split("://", maxsplit=1)[0]
+        raise UsageError(message=f"name is missing and cannot be taken from {where}: pass name=...")
+    return stem
 
 
 def asked_then(recorded: Mapping[str, str]) -> Asked:
@@ -203,105 +377,9 @@ def refuse_masked(*recorded: str) -> None:
         )
 
 
-@dataclass(frozen=True)
-class PromoteConfig:
-    """One promotion by hand."""
-
-    name: str
-    version: str
-    data: str = ""
-    query: str = ""
-    header: Header = "auto"
-    encoding: str = ""
-    policy: Policy = Policy()
-    dry_run: bool = False
-    force: bool = False
-    reason: str = ""
-    result: str = ""
-    fail_if_kept: bool = False
-
-
-@dataclass(frozen=True)
-class CheckConfig:
-    """One look at a table: whether anything is wrong with it, and whether it keeps its contract."""
-
-    data: str
-    contract: str = ""
-    target: str = ""
-    query: str = ""
-    header: Header = "auto"
-    encoding: str = ""
-    exclude: tuple[str, ...] = ()
-    time_column: str = ""
-    units: tuple[tuple[str, str], ...] = ()
-    strict: bool = False
-    weight: str = ""
-    read: tuple[tuple[str, str], ...] = ()
-    missing: tuple[str, ...] = ()
-    decimal: str = ""
-
-    @property
-    def asked(self) -> Asked:
-        """How the table's texts are to be read."""
-        return Asked(self.read, self.missing, self.decimal)
-
-
-@dataclass(frozen=True)
-class ReproduceConfig:
-    """One rebuilding of a version; `data` and `query` where the table has moved."""
-
-    name: str
-    version: str
-    data: str = ""
-    query: str = ""
-    header: Header = "auto"
-    encoding: str = ""
-
-
-@dataclass(frozen=True)
-class RollbackConfig:
-    """One way back to the champion before."""
-
-    name: str
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class HistoryConfig:
-    """A question to the ledger; `at` is a moment, or None for all of it."""
-
-    name: str
-    at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class RecalibrateConfig:
-    """New intervals for a version, the champion if none is named, from fresh labelled rows."""
-
-    name: str
-    data: str
-    version: str = ""
-    query: str = ""
-    header: Header = "auto"
-    encoding: str = ""
-
-
-Config = (
-    TrainConfig
-    | AdoptConfig
-    | CheckConfig
-    | PromoteConfig
-    | RecalibrateConfig
-    | ReproduceConfig
-    | RollbackConfig
-    | HistoryConfig
-)
-
-
-def job_of(config: Config) -> str:
+def job_of(config: Command) -> str:
     """Return what was asked for in a few words, such as `check houses.csv` or `promote houses 3`."""
-    command = type(config).__name__.removesuffix("Config").lower()
     if isinstance(config, CheckConfig):
-        return f"{command} {Path(redact_address(config.data)).name}"
-    about = f"{command} {config.name} {getattr(config, 'version', '')}".rstrip()
+        return f"{config.word()} {Path(redact_address(config.data)).name}"
+    about = f"{config.word()} {getattr(config, 'name', '')} {getattr(config, 'version', '')}".rstrip()
     return f"{about} (dry run)" if getattr(config, "dry_run", False) else about

@@ -30,6 +30,11 @@ def optional(check: Callable[[str], T]) -> Callable[[str], T | str]:
     return lambda word: check(word) if word else ""
 
 
+def unless_empty(check: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Take the empty text for a parameter that was not said: None."""
+    return lambda word: check(word) if word else None
+
+
 def text(what: str) -> Callable[[str], str]:
     """Accept any text but an empty one."""
 

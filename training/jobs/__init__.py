@@ -1,3 +1,3 @@
 """The courses of events: one module for each entry point."""
 
-__all__ = ["adopt", "check", "history", "promote", "recalibrate", "reproduce", "result", "train"]
+__all__ = ["adopt", "check", "history", "promote", "recalibrate", "reproduce", "result", "rollback", "train"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -10,11 +11,58 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.registry import promotions
-from training.errors import TrainingError
-from training.records import ledger, model_registry, tag_names
+from training.commands.config import HistoryConfig
+from training.errors import NoSuchModel, TrainingError
+from training.records import ledger, model_registry, tag_names, tracking
 
 MOST_AHEAD = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this one."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a question to the ledger is answered with.
+
+    Attributes
+    ----------
+    shown : rich.table.Table or str
+        The ledger, or who was champion at the moment that was asked about.
+    notes, findings : list of str
+        What a reader should know, and what does not add up now.
+    verdict : tuple of str
+        A step and its outcome, true where there are no findings.
+    """
+
+    shown: Table | str
+    notes: list[str]
+    findings: list[str]
+    verdict: tuple[str, str]
+
+
+def answer(config: HistoryConfig) -> Answer:
+    """Read the ledger of a name, and hold it to the registry and the files.
+
+    Raises
+    ------
+    LedgerBroken
+        The ledger itself was changed.
+    NoSuchModel
+        There is neither a ledger nor a model of the name.
+    """
+    tracking.check_tracking(must_exist=True)
+    history = ledger.settle(config.name)
+    if not history.entries and not model_registry.is_known(config.name):
+        raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
+    shown = champion_at(history, config.at) if config.at else table_of(history)
+    return Answer(shown, notes(history), findings(history), _verdict(history))
+
+
+def _verdict(history: ledger.History) -> tuple[str, str]:
+    champion = f"the champion is {history.serving or 'none'}"
+    if not history.entries:
+        return "ledger", f"nothing was entered yet; {champion}"
+    whole = f"a whole chain of {len(history.entries)}"
+    return "verified", f"{whole}; {champion}, its pin and files as promoted"
 
 
 def table_of(history: ledger.History) -> Table:

@@ -1,0 +1,44 @@
+"""The parameters that several commands take, each said once: type, kind and help; defaults stand with the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from data.cells.looks import WISHES
+from data.sources.source import HEADERS, Header
+from training.commands import kinds
+from training.commands.kinds import one_of
+from training.commands.parameters import Parameter
+
+Table = Annotated[str, Parameter(kinds.TABLE)]
+Query = Annotated[str, Parameter(kinds.QUERY, "SQL, where data is a database")]
+QueryAgain = Annotated[str, Parameter(kinds.QUERY)]
+HeaderAsked = Annotated[
+    Header,
+    Parameter(
+        one_of(HEADERS), f"whether text files begin with the columns' names: one of {', '.join(HEADERS)}"
+    ),
+]
+Encoding = Annotated[str, Parameter(help="of text files, such as cp1251; default: UTF-8, or found")]
+Units = tuple[tuple[str, str], ...]
+Read = Annotated[
+    tuple[tuple[str, str], ...],
+    Parameter(kinds.READINGS, f"such as price:currency,when:date-dmy; {', '.join(WISHES)}"),
+]
+Missing = Annotated[
+    tuple[str, ...],
+    Parameter(kinds.MISSING_WORDS, "what means a missing value, such as ?,-200 or speed:none"),
+]
+Decimal = Annotated[str, Parameter(kinds.DECIMAL, "decimal mark of all columns")]
+Strict = Annotated[bool, Parameter(kinds.YES_OR_NO, "what looks wrong is an error")]
+Result = Annotated[str, Parameter(help="what came of it, as JSON for programs", metavar="FILE")]
+FailIfKept = Annotated[bool, Parameter(kinds.YES_OR_NO, "exit with 4 where it is not promoted")]
+Name = Annotated[str, Parameter(kinds.NAME)]
+Version = Annotated[str, Parameter(kinds.VERSION)]
+Reason = Annotated[str, Parameter(help="kept in the ledger")]
+Excluded = Annotated[tuple[str, ...], Parameter(kinds.COLUMNS, "columns that are no features, by comma")]
+
+
+def column(text: str) -> Parameter:
+    """Return the parameter that names a column, or none."""
+    return Parameter(kinds.COLUMN_OR_NONE, text, metavar="COLUMN")

@@ -1,0 +1,65 @@
+"""What is said where a command fails: one line, a reason for its run, and an exit code. It prints nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data.errors import DataError
+from data.redaction import addresses_around, redact
+from training.errors import TrainingError
+from training.startup import LOG_FILE
+
+OURS, MENDABLE, INTERRUPTED = 1, 2, 130
+"""Exit codes: we have to mend it, the user can, somebody stopped it."""
+
+DATABASES = ("sqlite3", "sqlalchemy", "psycopg", "psycopg2")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """How a command ended.
+
+    Attributes
+    ----------
+    line : str
+        For standard error.
+    reason : str
+        For the run that `mlflow run` opened.
+    is_for_log : bool
+        Whether the log has to say where it happened.
+    """
+
+    code: int
+    line: str
+    reason: str
+    is_for_log: bool = False
+
+
+def refusal(reason: str, *, code: int = MENDABLE, is_for_log: bool = False) -> Failure:
+    """Return the failure of a command that was refused; the line holds no password."""
+    shown = redact(reason, *addresses_around())
+    return Failure(code, f"slipway: {shown}", shown, is_for_log)
+
+
+def failure_of(error: BaseException) -> Failure:
+    """Return what to say of an error that ended a command."""
+    if isinstance(error, KeyboardInterrupt):
+        return Failure(INTERRUPTED, "interrupted: nothing was registered after this line", "interrupted")
+    if isinstance(error, DataError | TrainingError):
+        return refusal(str(error))
+    if isinstance(error, OSError):
+        return refusal(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
+    if broken := database_fault(error):
+        reason = f"tracking or registry cannot be used: {broken}: the details are in {LOG_FILE}"
+        return refusal(reason, is_for_log=True)
+    reason = f"internal error ({type(error).__name__})"
+    return Failure(OURS, f"{reason}: the details are in {LOG_FILE}", reason, is_for_log=True)
+
+
+def database_fault(error: BaseException | None) -> str:
+    """Return what MLflow's database said, where that is behind an error of MLflow's; nothing elsewhere."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in DATABASES:
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
+        error = error.__cause__ or error.__context__
+    return ""

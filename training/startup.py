@@ -1,0 +1,48 @@
+"""What a command sets up before it begins: the log file, the libraries' own environment, and SIGTERM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from pathlib import Path
+
+from data.redaction import log_to
+from training.errors import Terminated
+
+LOG_FILE = Path("slipway.log")
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+ENVIRONMENT = {
+    # MLflow configures its own loggers on import, unless told not to.
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Boosting on 18,000 rows takes 0.12 s on one thread of OpenMP, 0.21 s on two, and minutes on two where
+    # another process has the cores: the search runs several fits at once instead.
+    "OMP_NUM_THREADS": "1",
+}
+
+
+def prepare_process() -> None:
+    """Log to a file, warnings too, and end at SIGTERM as at Ctrl-C; what the environment says already stands."""
+    log_to(_handler(), level=logging.INFO, form=FORMAT)
+    logging.captureWarnings(capture=True)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def _handler() -> logging.Handler:
+    """Return what writes the log file; a folder that takes none gets none."""
+    try:
+        handler = logging.FileHandler(LOG_FILE, delay=True)
+        LOG_FILE.touch()
+    except OSError:
+        return logging.NullHandler()
+    return handler
+
+
+def _terminate(_number: int, _frame: object) -> None:
+    """End as Ctrl-C does outside a search: the run is closed, and says so."""
+    raise Terminated
