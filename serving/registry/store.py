@@ -1,9 +1,9 @@
-"""Where --model points -> the scorer's two files on this machine. The parent process calls this.
+"""Where --model points -> a version's files on this machine. The parent process calls this.
 
-The only module of `serving` that imports mlflow, and only for what is not a local folder. Of a
-version it fetches the two files by name: no pickle, no `code/`, no MLmodel. They are kept under
-their digest, so neither a name nor a version from outside becomes part of a path, and are
-compared with it each time they are used.
+It imports mlflow, but only for what is not a local folder. Of a version for the scorer it fetches the two files by
+name: no pickle, no `code/`, no MLmodel. They are kept under their digest, so neither a name nor a version from
+outside becomes part of a path, and are compared with it each time they are used. A version that MLflow runs is
+fetched whole.
 
 The cache is believed where only its owner can have written: a folder, notes and entries of this user that
 nobody else may write to. Against another program of the same user, or the machine's root, nothing here helps.
