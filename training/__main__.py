@@ -16,19 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.redaction import redact
 from serving.registry import given_run
-from training.commands.config import (
-    AdoptConfig,
-    CheckConfig,
-    Command,
-    HistoryConfig,
-    PromoteConfig,
-    RecalibrateConfig,
-    ReproduceConfig,
-    RollbackConfig,
-    TrainConfig,
-    job_of,
-)
-from training.commands.parser import parse
+from training.commands import configs, parse
 from training.errors import LedgerBroken
 from training.failures import Failure, failure_of, refusal
 from training.jobs import result
@@ -54,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         prepare_process()
         command = parse(words)
-        job = job_of(command)
+        job = configs.job_of(command)
         given_run.began(job)
         code = RUN[type(command)](command)
     except (Exception, KeyboardInterrupt) as error:
@@ -88,7 +76,7 @@ def say_loading() -> None:
     say("start", "loading scikit-learn and MLflow")
 
 
-def train(config: TrainConfig) -> int:
+def train(config: configs.TrainConfig) -> int:
     """Do what `train` asks for."""
     say_loading()
     from training.jobs import train as job  # noqa: PLC0415 - see above
@@ -96,7 +84,7 @@ def train(config: TrainConfig) -> int:
     return concluded(config, lambda: job.train(config, say, CONSOLE.watch))
 
 
-def adopt(config: AdoptConfig) -> int:
+def adopt(config: configs.AdoptConfig) -> int:
     """Do what `adopt` asks for."""
     say_loading()
     from training.jobs import adopt as job  # noqa: PLC0415 - see above
@@ -104,7 +92,7 @@ def adopt(config: AdoptConfig) -> int:
     return concluded(config, lambda: job.adopt(config, say))
 
 
-def promote(config: PromoteConfig) -> int:
+def promote(config: configs.PromoteConfig) -> int:
     """Do what `promote` asks for."""
     say_loading()
     from training.jobs import promote as job  # noqa: PLC0415 - see above
@@ -112,7 +100,7 @@ def promote(config: PromoteConfig) -> int:
     return concluded(config, lambda: job.promote(config, say))
 
 
-def concluded(config: TrainConfig | PromoteConfig, work: Callable[[], Outcome]) -> int:
+def concluded(config: configs.TrainConfig | configs.PromoteConfig, work: Callable[[], Outcome]) -> int:
     """Do what may promote a version, and say what came of it in every way that was asked for."""
     result.make_room(config.result)
     outcome = work()
@@ -123,7 +111,7 @@ def concluded(config: TrainConfig | PromoteConfig, work: Callable[[], Outcome]) 
     return result.NOT_PROMOTED if config.fail_if_kept and not outcome.decision.promoted else DONE
 
 
-def check(config: CheckConfig) -> int:
+def check(config: configs.CheckConfig) -> int:
     """Do what `check` asks for."""
     from training.jobs import check as job  # noqa: PLC0415 - see above
 
@@ -132,7 +120,7 @@ def check(config: CheckConfig) -> int:
     return DONE
 
 
-def recalibrate(config: RecalibrateConfig) -> int:
+def recalibrate(config: configs.RecalibrateConfig) -> int:
     """Do what `recalibrate` asks for."""
     say_loading()
     from training.jobs import recalibrate as job  # noqa: PLC0415 - see above
@@ -142,7 +130,7 @@ def recalibrate(config: RecalibrateConfig) -> int:
     return DONE
 
 
-def reproduce(config: ReproduceConfig) -> int:
+def reproduce(config: configs.ReproduceConfig) -> int:
     """Do what `reproduce` asks for."""
     say_loading()
     from training.jobs import reproduce as job  # noqa: PLC0415 - see above
@@ -150,7 +138,7 @@ def reproduce(config: ReproduceConfig) -> int:
     return DONE if job.reproduce(config, say) else NOT_REPRODUCED
 
 
-def rollback(config: RollbackConfig) -> int:
+def rollback(config: configs.RollbackConfig) -> int:
     """Do what `rollback` asks for."""
     from training.jobs import rollback as job  # noqa: PLC0415 - see above
 
@@ -159,19 +147,19 @@ def rollback(config: RollbackConfig) -> int:
     return DONE
 
 
-def history(config: HistoryConfig) -> int:
+def history(config: configs.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
     from training.jobs import history as job  # noqa: PLC0415 - see above
 
     try:
         answer = job.answer(config)
     except LedgerBroken as error:
-        return failed(job_of(config), refusal(str(error), code=DISAGREES))
+        return failed(configs.job_of(config), refusal(str(error), code=DISAGREES))
     show(answer.shown)
     for note in answer.notes:
         say("warning", note)
     if answer.findings:
-        return max(failed(job_of(config), refusal(each, code=DISAGREES)) for each in answer.findings)
+        return max(failed(configs.job_of(config), refusal(each, code=DISAGREES)) for each in answer.findings)
     say(*answer.verdict)
     return DONE
 
@@ -187,15 +175,15 @@ def show(answer: Table | str) -> None:
     (terminal if terminal.is_terminal else Terminal(width=100)).print(answer)
 
 
-RUN: Mapping[type[Command], Callable[[Any], int]] = {
-    TrainConfig: train,
-    AdoptConfig: adopt,
-    PromoteConfig: promote,
-    CheckConfig: check,
-    RecalibrateConfig: recalibrate,
-    ReproduceConfig: reproduce,
-    RollbackConfig: rollback,
-    HistoryConfig: history,
+RUN: Mapping[type[configs.Command], Callable[[Any], int]] = {
+    configs.TrainConfig: train,
+    configs.AdoptConfig: adopt,
+    configs.PromoteConfig: promote,
+    configs.CheckConfig: check,
+    configs.RecalibrateConfig: recalibrate,
+    configs.ReproduceConfig: reproduce,
+    configs.RollbackConfig: rollback,
+    configs.HistoryConfig: history,
 }
 """What does each command."""
 

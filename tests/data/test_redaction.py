@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from data.errors import UnreadableSource
 from data.redaction import HARMLESS, RedactingFormatter, redact, redact_address
 from serving.errors import ModelNotFound, RegistryDown
-from training.commands.config import TrainConfig, refuse_masked
+from training.commands.configs import TrainConfig, refuse_masked
 from training.errors import TrackingUnavailable, UsageError
 
 NEEDLE = "Zq7"

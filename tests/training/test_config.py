@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.commands.config import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
+from training.commands.configs import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
 from training.commands.parser import parse
 from training.errors import UsageError
 

@@ -16,7 +16,7 @@ from data.sources.opening import Source, open_source
 from data.splits.splitting import Split, SplitRule, split_table
 from data.tables.kept_kinds import load_kept
 from data.tables.table import describe
-from training.commands.config import TrainConfig
+from training.commands.configs import TrainConfig
 from training.errors import SplitChanged, WrongFiles
 from training.records import model_registry, tag_names
 from training.rows.kept_split import load_split

@@ -12,7 +12,7 @@ import yaml
 from serving import batch
 from tests.conftest import ROOT
 from training.__main__ import RUN
-from training.commands.config import (
+from training.commands.configs import (
     COMMANDS,
     AdoptConfig,
     CheckConfig,

@@ -9,7 +9,7 @@ from mlflow.entities import Run, ViewType
 from serving.registry import given_run
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.commands.config import HistoryConfig, PromoteConfig, job_of
+from training.commands.configs import HistoryConfig, PromoteConfig, job_of
 from training.errors import ExperimentDeleted
 from training.records import tracking as module
 

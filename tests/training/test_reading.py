@@ -15,7 +15,7 @@ from serving import batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.commands.config import CheckConfig, PromoteConfig
+from training.commands.configs import CheckConfig, PromoteConfig
 from training.errors import UsageError
 from training.rows.opened_table import open_table
 

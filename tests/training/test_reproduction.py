@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT, Workspace
-from training.commands.config import TrainConfig
+from training.commands.configs import TrainConfig
 from training.commands.parser import parse
 from training.jobs.reproduce import packages_in_words
 

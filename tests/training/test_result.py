@@ -10,7 +10,7 @@ import pytest
 
 from training import __main__ as commands
 from training.challenger.registering import Outcome
-from training.commands.config import Policy
+from training.commands.configs import Policy
 from training.commands.parser import parse
 from training.errors import SearchFailed, UsageError
 from training.gate import deciding

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from data.errors import DataError
 from data.tables.table import Table
 from serving.registry import promotions
-from training.commands.config import Policy
+from training.commands import configs
 from training.errors import Superseded, TrainingError
 from training.gate import Trial, deciding
 from training.pages import evidence
@@ -27,7 +27,7 @@ def judge(
     version: model_registry.Version,
     table: Table,
     history: ledger.History,
-    policy: Policy,
+    policy: configs.Policy,
     *,
     run: tracking.Run | None = None,
 ) -> deciding.Decision:

@@ -1,7 +1,7 @@
 """The command line of `python -m training`: words in, a checked command out.
 
 MLflow hands every parameter on as text, checks none, and appends unknown ones as `--name value`: so a misspelt name is
-answered with the nearest known one. What the parameters are stands in `training.commands.config`.
+answered with the nearest known one. What the parameters are stands in `training.commands.configs`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from data.errors import nearest
-from training.commands.config import COMMANDS, Command
+from training.commands.configs import COMMANDS, Command
 from training.commands.parameters import declared, made
 from training.errors import UsageError
 

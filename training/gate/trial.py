@@ -17,7 +17,7 @@ from data.splits.weighting import counted
 from data.tables.fingerprint import row_digests
 from data.tables.table import Table
 from serving.scorer import Scorer
-from training.commands.config import Policy
+from training.commands import configs
 from training.compiling import row_microseconds
 from training.errors import WeightChanged
 from training.gate import deciding, proof
@@ -92,7 +92,7 @@ class Trial:
         """The target's unit, or nothing."""
         return self.version.schema.target_unit or ""
 
-    def decision(self, policy: Policy, history: ledger.History) -> deciding.Decision:
+    def decision(self, policy: configs.Policy, history: ledger.History) -> deciding.Decision:
         """Let the gate decide on everything that can be measured here."""
         ours, dummy = (
             score(self.actual, self.ours, self.weight),

@@ -23,7 +23,7 @@ from data.tables.fingerprint import fingerprint
 from data.tables.table import Table, load_table
 from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
-from training.commands.config import AdoptConfig, job_of
+from training.commands import configs
 from training.compiling import compile_verified, row_microseconds, write_scorer
 from training.measuring import Scores
 from training.pages import plain
@@ -33,7 +33,7 @@ from training.rows import PreparedTable, as_named, known_tables, open_table, sus
 from training.versions import flavor
 
 
-def adopt(config: AdoptConfig, say: Say) -> Outcome:
+def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
     """Register a fitted model, and promote it where its name has no champion.
 
     Raises
@@ -42,7 +42,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         The table, the file or a step of the model cannot be used; nothing is registered then.
     """
     known_tables.refuse_mistyped(config)
-    with tracking.open_run(config.name, job_of(config)) as run:
+    with tracking.open_run(config.name, configs.job_of(config)) as run:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)
@@ -62,7 +62,7 @@ def adopt(config: AdoptConfig, say: Say) -> Outcome:
         return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
 
 
-def check(config: AdoptConfig, say: Say) -> tuple[AdoptConfig, Table, Checked]:
+def check(config: configs.AdoptConfig, say: Say) -> tuple[configs.AdoptConfig, Table, Checked]:
     """Return what was asked, with the table's names, the table, and its rows with an outcome; no model is run."""
     table = load_table(open_table(config, say), config.asked)
     config = as_named(config, table.names)
@@ -75,7 +75,7 @@ def check(config: AdoptConfig, say: Say) -> tuple[AdoptConfig, Table, Checked]:
     return config, table, checked
 
 
-def log(job: Job, rows: PreparedTable, model: Any, config: AdoptConfig) -> flavor.Logged:
+def log(job: Job, rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> flavor.Logged:
     """Compile the model, and log it with its scorer; raises CompilingError."""
     table = rows.checked.table
     frame, target = table.frame[list(rows.schema.names)], table.numbers(config.target)
@@ -115,7 +115,7 @@ def record(job: Job, rows: PreparedTable, model: Any, errors: Scores, logged: fl
     job.run.log_dataset(table.frame, where=table.where, target=job.config.target, digest=rows.fingerprint)
 
 
-def summary(schema: Schema, model: Any, errors: Scores, config: AdoptConfig) -> str:
+def summary(schema: Schema, model: Any, errors: Scores, config: configs.AdoptConfig) -> str:
     """Say what was adopted and how it does, in one line."""
     count = len(schema.columns)
     return (

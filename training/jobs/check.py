@@ -18,12 +18,12 @@ from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
 from data.splits.splitting import SplitRule, repeats_in_words, split_table
 from data.splits.weighting import check_sides
 from data.tables.table import Table, load_table
-from training.commands.config import CheckConfig
+from training.commands import configs
 from training.errors import UsageError
 from training.rows import as_named, contracted, open_table, suspicions
 
 
-def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
+def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
     """Say all that looks wrong with a table; write its contract where there is none yet.
 
     Raises
@@ -63,7 +63,9 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     )
 
 
-def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
+def _checked(
+    table: Table, config: configs.CheckConfig, target: str
+) -> tuple[Checked | None, Sequence[object]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
         return None, [doubt for name, doubt in table.doubts.items() if name not in config.exclude]
@@ -84,7 +86,7 @@ def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | 
         return None, [error]
 
 
-def _suspected(table: Table, checked: Checked | None, config: CheckConfig, target: str) -> list[str]:
+def _suspected(table: Table, checked: Checked | None, config: configs.CheckConfig, target: str) -> list[str]:
     if checked is None:
         return [str(fault) for find in (faults, wild) for fault in find(table, ignored=config.exclude)]
     by_time = SplitRule("time", (config.time_column,))

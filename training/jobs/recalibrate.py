@@ -20,7 +20,7 @@ from data.tables.kept_kinds import load_kept
 from data.tables.table import Table
 from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
-from training.commands.config import RecalibrateConfig, asked_then
+from training.commands import configs
 from training.compiling import pack_frame
 from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
 from training.measuring import conformal
@@ -34,7 +34,7 @@ from training.weights import mean, relative
 FEWEST_ROWS = 20
 
 
-def recalibrate(config: RecalibrateConfig, say: Say) -> model_registry.Version:
+def recalibrate(config: configs.RecalibrateConfig, say: Say) -> model_registry.Version:
     """Register a version with the same model and a new table.
 
     Raises
@@ -78,7 +78,7 @@ def recalibrate(config: RecalibrateConfig, say: Say) -> model_registry.Version:
         return new
 
 
-def _old(config: RecalibrateConfig) -> model_registry.Version:
+def _old(config: configs.RecalibrateConfig) -> model_registry.Version:
     if config.version:
         return model_registry.version(config.name, config.version)
     champion = model_registry.champion(config.name)
@@ -87,10 +87,12 @@ def _old(config: RecalibrateConfig) -> model_registry.Version:
     return champion
 
 
-def _fresh_rows(config: RecalibrateConfig, old: model_registry.Version, say: Say) -> tuple[Table, str]:
+def _fresh_rows(
+    config: configs.RecalibrateConfig, old: model_registry.Version, say: Say
+) -> tuple[Table, str]:
     """Return the rows that count, and the column that says how much, where they have it."""
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
-    asked = replace(asked_then(recorded), known=old.schema.readings)
+    asked = replace(configs.asked_then(recorded), known=old.schema.readings)
     source = open_table(config, say, recorded)
     table = load_kept(source, kinds, asked)
     if fingerprint(table) == old.tags.get(tag_names.DATA):

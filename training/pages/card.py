@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from data.figures import figure, number, percent
 from data.schema import Column, Schema, Value
-from training.commands.config import TrainConfig
+from training.commands import configs
 from training.compiling import raw_row
 from training.gate import Decision
 from training.measuring import Assessment, Evaluation, Part, comparison
@@ -32,7 +32,7 @@ FIGURES = ("rmse", "mae", "bias")
 class Made:
     """Everything that a training came to."""
 
-    config: TrainConfig
+    config: configs.TrainConfig
     rows: PreparedTable
     choice: Choice
     evaluation: Evaluation

@@ -10,7 +10,7 @@ from data.cells.column_readings import Asked
 from data.checks import contract
 from data.errors import ContractError, FaultsFound
 from data.tables.table import Table
-from training.commands.config import TrainConfig
+from training.commands import configs
 from training.rows.named_columns import as_named
 
 
@@ -23,7 +23,7 @@ def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
     return replace(asked, known=known)
 
 
-def with_contract(config: TrainConfig) -> tuple[TrainConfig, contract.Contract | None]:
+def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, contract.Contract | None]:
     """Return the training with the contract's units, and the contract where there is one.
 
     Raises

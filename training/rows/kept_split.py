@@ -18,15 +18,15 @@ from data.tables.kept_kinds import Kinds, load_kept
 from data.tables.table import Table
 from data.text.column_names import why_no_feature
 from serving.errors import ServingError
-from training.commands.config import TrainConfig
+from training.commands import configs
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
 from training.rows.named_columns import as_named
 
 
 def load_split(
-    config: TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
-) -> tuple[TrainConfig, Table, SplitRule]:
+    config: configs.TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
+) -> tuple[configs.TrainConfig, Table, SplitRule]:
     """Read a table for a training of a name.
 
     Returns
@@ -68,7 +68,7 @@ def load_split(
     return config, table, _with_kinds(stored, table, kinds, values=stored.values)
 
 
-def asked_rule(config: TrainConfig, table: Table) -> SplitRule:
+def asked_rule(config: configs.TrainConfig, table: Table) -> SplitRule:
     """Return the rule that the parameters ask for."""
     others = (config.target, config.weight)
     everything = tuple(name for name in table.names if name not in others and not _is_index(table, name))
@@ -78,7 +78,9 @@ def asked_rule(config: TrainConfig, table: Table) -> SplitRule:
     return SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
 
 
-def _with_weight(config: TrainConfig, versions: Sequence[model_registry.Version]) -> TrainConfig:
+def _with_weight(
+    config: configs.TrainConfig, versions: Sequence[model_registry.Version]
+) -> configs.TrainConfig:
     """Return the training with the column that weighs the rows of earlier versions; none asked for is as before."""
     stored = versions[-1].weight
     if config.weight not in ("", stored):
@@ -92,11 +94,11 @@ def _split_versions(name: str) -> list[model_registry.Version]:
     return [version for version in made if not version.adopted]
 
 
-def _is_same(config: TrainConfig, asked: SplitRule, stored: SplitRule) -> bool:
+def _is_same(config: configs.TrainConfig, asked: SplitRule, stored: SplitRule) -> bool:
     """Return whether the stored rule is asked for; parameters at their defaults ask for nothing."""
     same_columns = asked.columns == stored.columns or not (config.split_by or config.key)
-    same_method = asked.method == stored.method or config.split == TrainConfig.split
-    same_share = asked.holdout == stored.holdout or config.holdout == TrainConfig.holdout
+    same_method = asked.method == stored.method or config.split == configs.TrainConfig.split
+    same_share = asked.holdout == stored.holdout or config.holdout == configs.TrainConfig.holdout
     return same_columns and same_method and same_share
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from training.commands.config import TrainConfig
+from training.commands import configs
 from training.records import model_registry, tracking
 from training.rows.opened_table import open_table
 
 
-def refuse_mistyped(config: TrainConfig) -> None:
+def refuse_mistyped(config: configs.TrainConfig) -> None:
     """Raise what is wrong with the place of the first table of a name, before an experiment is made for it."""
     tracking.check_tracking()
     if not model_registry.is_known(config.name):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from training.commands.config import CheckConfig, TrainConfig
-from training.commands.parameters import named_as
+from training.commands import configs, named_as
 
-Asked = TypeVar("Asked", bound=TrainConfig | CheckConfig)
+Asked = TypeVar("Asked", bound=configs.TrainConfig | configs.CheckConfig)
 
 
 def as_named(asked: Asked, names: Iterable[str]) -> Asked:

@@ -15,7 +15,7 @@ from data.splits.splitting import Side, Split, SplitRule, repeats_in_words, spli
 from data.splits.weighting import check_sides
 from data.tables.fingerprint import fingerprint
 from data.tables.table import Table, describe
-from training.commands.config import TrainConfig
+from training.commands import configs
 from training.errors import UsageError
 from training.progress import Say
 from training.rows import in_words
@@ -47,7 +47,7 @@ class PreparedTable:
         """Return (fit, validate) positions among the training rows."""
         return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
 
-    def seconds_of(self, config: TrainConfig) -> float:
+    def seconds_of(self, config: configs.TrainConfig) -> float:
         """Return the time budget for so many rows."""
         return config.seconds_for(len(self.checked.table))
 
@@ -71,7 +71,7 @@ class PreparedTable:
         )
 
 
-def arrange(table: Table, rule: SplitRule, config: TrainConfig, say: Say) -> PreparedTable:
+def arrange(table: Table, rule: SplitRule, config: configs.TrainConfig, say: Say) -> PreparedTable:
     """Check and split a table by a rule, and describe its training rows."""
     checked = check_table(
         table,
@@ -109,7 +109,9 @@ def split_of(checked: Checked, rule: SplitRule) -> Split:
     return split.of_counted(checked.counted)
 
 
-def _describe_training(checked: Checked, split: Split, config: TrainConfig) -> tuple[Schema, list[str]]:
+def _describe_training(
+    checked: Checked, split: Split, config: configs.TrainConfig
+) -> tuple[Schema, list[str]]:
     """Describe what the training rows hold; a column that they all lack is no feature."""
     training = checked.table.take(split.mask("train"))
     unseen = [name for name in checked.features if training.frame[name].isna().all()]
