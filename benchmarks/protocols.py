@@ -29,7 +29,7 @@ import psutil
 
 from benchmarks.models import build
 from benchmarks.server import ROOT, free_port
-from serving.front.rpc.messages import message
+from serving.protocols.v2_messages.messages import message
 
 SECONDS, TURNS, CALLERS = 1, 5, 32
 NUMBERS = ["dep_delay", "distance", "hour", "month", "weekday"]

@@ -24,27 +24,28 @@ import uvicorn
 
 from data.redaction import log_to
 from serving.errors import ServingError
-from serving.front import App, Loaded, load
+from serving.front import App, Backend
 from serving.front.connections import Admission, protocol_class
-from serving.runtimes import forbid_imports, within_limits
+from serving.runtimes import Runtime, forbid_imports, load, within_limits
 from serving.settings import Model, Settings
 
 logger = logging.getLogger("serving")
 
 
-def load_all(settings: Settings) -> list[Loaded]:
+def load_all(settings: Settings) -> list[Runtime]:
     """Load and replay what is served first, and tell the parent that it can be; raises ModelError."""
-    servings = []
+    runtimes = []
     for model in settings.models:
         with within_limits(model, settings):
-            servings.append(load(model, settings))
+            runtimes.append(load(model, settings))
     os.write(0, b'{"loaded": true}\n')
-    return servings
+    return runtimes
 
 
-def run(settings: Settings, servings: list[Loaded], listener: socket.socket) -> None:
+def run(settings: Settings, runtimes: list[Runtime], listener: socket.socket) -> None:
     """Serve until told to stop."""
-    app = App(servings, settings)
+    backend = Backend(runtimes, settings)
+    app = App(backend)
     admission = Admission(app, settings.limits)
     config = uvicorn.Config(
         app,
@@ -63,13 +64,13 @@ def run(settings: Settings, servings: list[Loaded], listener: socket.socket) -> 
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=settings.tls_key,
     )
-    server = _Server(config, app, admission)
+    server = _Server(config, backend, admission)
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: _reload(app))
+        signal.signal(signal.SIGHUP, lambda *_: _reload(backend))
     gc.freeze()  # what was loaded stays: the collector need not walk through it again
     gc.set_threshold(20_000)
     server.run(sockets=[listener])
-    app.telemetry.flush()
+    backend.telemetry.flush()
 
 
 class _Server(uvicorn.Server):
@@ -79,30 +80,30 @@ class _Server(uvicorn.Server):
     server: nobody else would take them, so it tells each until the end that the server stops.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App, admission: Admission) -> None:
+    def __init__(self, config: uvicorn.Config, backend: Backend, admission: Admission) -> None:
         super().__init__(config)
-        self._app = app
+        self._backend = backend
         self._admission = admission
-        self._prepared: dict[Model, Loaded] = {}
+        self._prepared: dict[Model, Runtime] = {}
         self._stop_grpc: Callable[[], Awaitable[None]] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._listen(sockets or [])
         self.started = True
-        if self._app.settings.grpc_port:
+        if self._backend.settings.grpc_port:
             os.environ.setdefault(
                 "GRPC_VERBOSITY", "NONE"
             )  # else a line for each client that does not get through
             from serving.front.rpc import start  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
 
-            self._stop_grpc = await start(self._app, self._app.settings)
+            self._stop_grpc = await start(self._backend)
         self._obeying = asyncio.create_task(self._obey())
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
         """Listen as uvicorn does, but with a limit on the time of a TLS handshake."""
         loop = asyncio.get_running_loop()
         tls = self.config.ssl
-        seconds = self._app.settings.limits.body_seconds if tls else None
+        seconds = self._backend.settings.limits.body_seconds if tls else None
         self.servers = [
             await loop.create_server(
                 self._connection, sock=each, ssl=tls, backlog=2048, ssl_handshake_timeout=seconds
@@ -123,11 +124,11 @@ class _Server(uvicorn.Server):
 
     async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
-        self._beating = asyncio.create_task(_beat(writer, self._app.settings.hung_seconds / 4))
+        self._beating = asyncio.create_task(_beat(writer, self._backend.settings.hung_seconds / 4))
         while line := await reader.readline():
             order = json.loads(line)
             if "status" in order:
-                self._app.status = order["status"]
+                self._backend.places = order["status"]
             else:
                 writer.write(
                     json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
@@ -144,22 +145,22 @@ class _Server(uvicorn.Server):
     async def _take(self, order: dict[str, Any]) -> str | None:
         """Load a version in a thread, and serve it where the order is to swap; return why not."""
         model = Model(**(order.get("prepare") or order["swap"]))
-        serving = self._app.warm(model) or self._prepared.get(model)
+        runtime = self._backend.versions.warm(model) or self._prepared.get(model)
         try:
-            if serving is None:
-                serving = await asyncio.to_thread(load, model, self._app.settings)
+            if runtime is None:
+                runtime = await asyncio.to_thread(load, model, self._backend.settings)
         except ServingError as error:
             return str(error)
         except Exception:
             logger.exception("a version cannot be loaded")
             return "the version cannot be loaded; the worker's log has the reason"
         for other in self._prepared.values():
-            if other is not serving:
+            if other is not runtime:
                 other.close()  # it was prepared, and never swapped in
-        self._prepared = {model: serving} if "prepare" in order else {}
+        self._prepared = {model: runtime} if "prepare" in order else {}
         if "swap" in order:
-            self._app.swap(serving)
-            self._app.trim_soon()  # of a version that was let go
+            self._backend.versions.swap(runtime)
+            self._backend.work.trim_soon()  # of a version that was let go
         return None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -173,7 +174,7 @@ class _Server(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's
         """Drain, however often it is told: a terminal and systemd signal all, and so does the parent."""
-        self._app.draining = self.should_exit = True
+        self._backend.draining = self.should_exit = True
         self._admission.draining = self._admission.draining or sig == signal.SIGINT
 
 
@@ -184,9 +185,9 @@ async def _beat(writer: asyncio.StreamWriter, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
-def _reload(app: App) -> None:
+def _reload(backend: Backend) -> None:
     try:
-        app.access.reload()
+        backend.access.reload()
         logger.info("key file read again")
     except ServingError as error:
         logger.error("%s; the old keys stay", error)  # noqa: TRY400 - the text says it all

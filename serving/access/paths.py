@@ -7,8 +7,12 @@ import re
 
 PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 """Where a server may stand. Two slashes at the start would be another machine's address."""
-V1_MODEL = re.compile(r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?(?P<rest>:predict)?")
-V2_MODEL = re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
+MODELS = {
+    "v1": re.compile(r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[^/:]+))?(?P<rest>:predict)?"),
+    "v2": re.compile(r"/v2/models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?"),
+}
+"""A model's paths in KServe's first protocol, which is TensorFlow Serving's too, and in the Open Inference Protocol."""
+_FIRST = re.compile(r"/(v[12])(?:/|$)")
 
 
 def prefix(given: str) -> str:
@@ -30,11 +34,11 @@ def plain(path: str, prefix: str = "") -> str:
     return path.rstrip("/") or "/"
 
 
-def is_v2(path: str) -> bool:
-    """Whether a path is the Open Inference Protocol's."""
-    return path == "/v2" or path.startswith("/v2/")
+def protocol_of(path: str) -> str:
+    """Return which of the two a path belongs to, v1 or v2, or nothing.
 
-
-def is_v1(path: str) -> bool:
-    """Whether a path is KServe's first protocol's, which is TensorFlow Serving's too."""
-    return path == "/v1" or path.startswith("/v1/")
+    >>> protocol_of("/v2"), protocol_of("/v1/models"), protocol_of("/v1x"), protocol_of("/ping")
+    ('v2', 'v1', '', '')
+    """
+    match = _FIRST.match(path)
+    return match[1] if match else ""

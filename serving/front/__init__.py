@@ -1,5 +1,6 @@
-"""A worker's doors: HTTP, gRPC, pages, limits, what is counted and logged."""
+"""A worker's doors, HTTP and gRPC, and what stands behind both."""
 
-from serving.front.app import App, Loaded, load
+from serving.front.app import App
+from serving.front.backend import Backend
 
-__all__ = ["App", "Loaded", "load"]
+__all__ = ["App", "Backend"]

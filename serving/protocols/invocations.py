@@ -6,8 +6,9 @@ from typing import Any
 
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
-from serving.protocols.responses import Answer
-from serving.protocols.responses import predictions as answer_predictions
+from serving.protocols.over_http import HttpProtocol
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.responses import Answer, MlflowErrors, predictions
 from serving.rows import Rows, budget, from_columns, from_records, from_split, from_table, media, read_json
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits
@@ -31,11 +32,6 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     if type(params) is not dict or not set(params) <= {"coverage"}:
         raise Malformed("params may hold coverage and nothing else")
     return _READERS[given[0]](request[given[0]], schema, limits).within(params.get("coverage"))
-
-
-def encode(values: Floats | Bounds, rows: Rows) -> Answer:
-    """Return `{"predictions": [...]}`, and the intervals where a coverage was asked for."""
-    return answer_predictions(values, rows)
 
 
 def _split(given: Any, schema: Schema, limits: Limits) -> Rows:
@@ -77,3 +73,33 @@ _READERS = {
     "instances": _columns_or_records,
     "inputs": _columns_or_records,
 }
+
+
+class Invocations(MlflowErrors, HttpProtocol[None]):
+    """MLflow's own protocol, with intervals where a coverage was asked for."""
+
+    name = "mlflow"
+
+    def read(self, body: bytes, kind: str, _call: Call[Answer], schema: Schema, /) -> tuple[Rows, None]:
+        """Return the rows of a body; raises RequestError."""
+        return decode(body, kind, schema, self.limits), None
+
+    def encode(self, values: Floats | Bounds, rows: Rows, _form: None, _call: Call[Answer], /) -> Answer:
+        """Return `{"predictions": [...]}`, and the intervals."""
+        return predictions(values, rows)
+
+    def translate(
+        self, body: bytes, kind: str, _call: Call[Answer], _inputs: Inputs, /
+    ) -> tuple[MlflowRequest, None]:
+        """Return the request as it is, once it is known to be one; raises RequestError."""
+        if kind not in (media.JSON, media.CSV, media.PARQUET):
+            raise media.wrong_type(kind, media.JSON, media.CSV, media.PARQUET)
+        if kind == media.JSON:
+            body = media.without_mark(body)
+        if kind == media.JSON and type(read_json(body, self.limits)) is not dict:
+            raise Malformed("the body must be an object")
+        return MlflowRequest(body, kind), None
+
+    def from_mlflow(self, reply: bytes, _form: None, _call: Call[Answer], /) -> Answer:
+        """Return the reply as it is."""
+        return Answer(reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -12,6 +13,7 @@ from serving.rows import Rows
 from serving.scorer import Bounds, Floats
 
 JSON_TYPE = (b"content-type", b"application/json")
+FAILED = "the server failed; its log has the reason under {}"
 
 
 class Answer(NamedTuple):
@@ -28,41 +30,59 @@ def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
     if isinstance(values, Bounds):
         found = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
         body = dump({"predictions": values.predictions, "intervals": found})
-        return Answer(body, headers=(JSON_TYPE, *noticed(rows)))
-    return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows)))
+        return Answer(body, headers=(JSON_TYPE, *noticed(rows.unseen)))
+    return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows.unseen)))
 
 
-def noticed(rows: Rows) -> Headers:
+def noticed(unseen: Mapping[str, int]) -> Headers:
     """Say which columns held categories that training did not see, and how many."""
-    if not rows.unseen:
+    if not unseen:
         return ()
-    listed = ", ".join(f"{quote(name)}={count}" for name, count in rows.unseen.items())
+    listed = ", ".join(f"{quote(name)}={count}" for name, count in unseen.items())
     return ((b"x-unseen-categories", listed[:4096].encode()),)
-
-
-def refused(error: RequestError, error_id: str) -> Answer:
-    """Answer with MLflow's keys, the faults, and an id instead of a traceback."""
-    body: dict[str, object] = {
-        "error_code": error.code,
-        "message": str(error),
-        "stack_trace": f"withheld; error id {error_id}",
-    }
-    if isinstance(error, UnusableValues):
-        faults = [vars(fault) for fault in error.faults]
-        body |= {"errors": faults, "error_count": error.count}
-    return Answer(dump(body), error.status, (JSON_TYPE, *error.headers), error_id)
-
-
-def failed(error_id: str) -> Answer:
-    """Answer for a mistake of ours: a fixed text and the id under which the log has the rest."""
-    body = {
-        "error_code": "INTERNAL_ERROR",
-        "message": f"the server failed; its log has the reason under {error_id}",
-        "stack_trace": f"withheld; error id {error_id}",
-    }
-    return Answer(dump(body), 500, error_id=error_id)
 
 
 def dump(body: Any) -> bytes:
     """Write JSON, numpy arrays included."""
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+class MlflowErrors:
+    """Errors with MLflow's keys, the faults, and an id instead of a traceback."""
+
+    name = "none"
+
+    def refused(self, error: RequestError, error_id: str) -> Answer:
+        """Answer for a mistake of the client's."""
+        body: dict[str, object] = {
+            "error_code": error.code,
+            "message": str(error),
+            "stack_trace": f"withheld; error id {error_id}",
+        }
+        if isinstance(error, UnusableValues):
+            faults = [vars(fault) for fault in error.faults]
+            body |= {"errors": faults, "error_count": error.count}
+        return Answer(dump(body), error.status, (JSON_TYPE, *error.headers), error_id)
+
+    def failed(self, error_id: str) -> Answer:
+        """Answer for a mistake of ours."""
+        body = {
+            "error_code": "INTERNAL_ERROR",
+            "message": FAILED.format(error_id),
+            "stack_trace": f"withheld; error id {error_id}",
+        }
+        return Answer(dump(body), 500, error_id=error_id)
+
+
+class OneTextErrors:
+    """Errors as one text, which is what the Open Inference Protocol and its predecessor say."""
+
+    name = "v2 page"
+
+    def refused(self, error: RequestError, error_id: str) -> Answer:
+        """Answer for a mistake of the client's."""
+        return Answer(dump({"error": str(error)}), error.status, (JSON_TYPE, *error.headers), error_id)
+
+    def failed(self, error_id: str) -> Answer:
+        """Answer for a mistake of ours."""
+        return Answer(dump({"error": FAILED.format(error_id)}), 500, error_id=error_id)

@@ -6,7 +6,10 @@ from typing import Any
 
 from data.schema import Schema
 from serving.errors import Malformed
-from serving.protocols.responses import JSON_TYPE, Answer, dump, noticed
+from serving.protocols import translation
+from serving.protocols.over_http import HttpProtocol
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.responses import JSON_TYPE, Answer, MlflowErrors, dump, noticed
 from serving.rows import Rows, from_columns, from_records, media, read_json
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits
@@ -40,10 +43,30 @@ def _read(x: Any, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
     return from_columns({schema.names[0]: [x] if single else x}, schema, limits), single
 
 
-def encode(values: Floats | Bounds, rows: Rows, *, single: bool) -> Answer:
-    """Return `{"y": ...}`, with `lower` and `upper` where a coverage was asked for."""
-    named = {"y": values}
-    if isinstance(values, Bounds):
-        named = {"y": values.predictions, "lower": values.lower, "upper": values.upper}
-    body = {name: found[0] if single else found for name, found in named.items()}  # type: ignore[index]
-    return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows)))
+class Simple(MlflowErrors, HttpProtocol[bool]):
+    """The protocol of one key; its form is whether one value is to be answered rather than a list."""
+
+    name = "simple"
+
+    def read(self, body: bytes, kind: str, _call: Call[Answer], schema: Schema, /) -> tuple[Rows, bool]:
+        """Return the rows of a body; raises RequestError."""
+        return decode(body, kind, schema, self.limits)
+
+    def encode(self, values: Floats | Bounds, rows: Rows, single: bool, _call: Call[Answer], /) -> Answer:
+        """Return `{"y": ...}`, with `lower` and `upper` where a coverage was asked for."""
+        named = {"y": values}
+        if isinstance(values, Bounds):
+            named = {"y": values.predictions, "lower": values.lower, "upper": values.upper}
+        body = {name: each[0] if single else each for name, each in named.items()}  # type: ignore[index]
+        return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows.unseen)))
+
+    def translate(
+        self, body: bytes, kind: str, _call: Call[Answer], _inputs: Inputs, /
+    ) -> tuple[MlflowRequest, bool]:
+        """Return an MLflow request that says the same; raises RequestError."""
+        request, single = translation.from_simple(body, kind, self.limits)
+        return MlflowRequest(request, media.JSON), single
+
+    def from_mlflow(self, reply: bytes, single: bool, _call: Call[Answer], /) -> Answer:
+        """Return `{"y": ...}`."""
+        return Answer(translation.to_simple(reply, single=single))

@@ -42,6 +42,9 @@ _ONE = [1]
 MANY = 64
 """From so many texts on, sorting them costs less than making each a Python object."""
 
+RAW_BYTES = 2
+"""Bytes of raw tensors, which are read at five times the rate of JSON, that count as one of it."""
+
 PREDICTION, LOWER, UPPER = "prediction", "lower", "upper"
 DEFAULT_COVERAGE = 0.9
 """Of `lower` and `upper` where a request names them and no coverage."""

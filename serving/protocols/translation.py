@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.errors import Malformed
-from serving.protocols.tensors import NUMPY, Tensor, check_date
-from serving.protocols.v1 import WIDTH
+from serving.errors import CoverageRefused, Malformed
+from serving.protocols.protocol import NO_INTERVALS, Inputs, MlflowRequest
+from serving.protocols.tensors import NUMPY, Asked, Tensor, check_date
 from serving.rows import media, read_json
 from serving.settings import Limits
 
+WIDTH = "an instance must be an object of columns, or a list of {} values in the model's order"
 _DATATYPES = {
     "double": "FP64",
     "float": "FP32",
@@ -46,7 +47,14 @@ def describe(written: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def from_tensors(tensors: Sequence[Tensor], inputs: Sequence[Mapping[str, Any]]) -> bytes:
+def request_for(tensors: Sequence[Tensor], wanted: Asked, inputs: Inputs) -> MlflowRequest:
+    """Return an MLflow request for tensors and what is asked of them; raises RequestError."""
+    if wanted.coverage is not None:
+        raise CoverageRefused(NO_INTERVALS)
+    return MlflowRequest(from_tensors(tensors, inputs), media.JSON)
+
+
+def from_tensors(tensors: Sequence[Tensor], inputs: Inputs) -> bytes:
     """Return an MLflow request that says the same as these tensors; raises Malformed.
 
     Parameters
@@ -149,7 +157,7 @@ def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:
     return _dump({"inputs": [x] if single else x}), single
 
 
-def from_instances(name: str, given: Any, inputs: Sequence[Mapping[str, Any]]) -> bytes:
+def from_instances(name: str, given: Any, inputs: Inputs) -> bytes:
     """Return an MLflow request for `instances` or `inputs`; a list of values gets the columns' names.
 
     Raises Malformed.

@@ -12,14 +12,16 @@ import orjson
 
 from data.schema import Schema
 from serving.errors import Malformed
-from serving.protocols.responses import JSON_TYPE, Answer, dump, predictions
+from serving.protocols import translation
+from serving.protocols.over_http import HttpProtocol
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.responses import JSON_TYPE, Answer, OneTextErrors, dump, predictions
 from serving.rows import Rows, from_columns, from_records, from_split, media, read_json
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 SIGNATURES = (None, "", "serving_default")
 """TensorFlow's names of the one function that a model has here."""
-WIDTH = "an instance must be an object of columns, or a list of {} values in the model's order"
 
 
 def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows, bool]:
@@ -27,17 +29,6 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows
     name, given = read(body, kind, limits)
     rows = _instances if name == "instances" else _inputs
     return rows(given, schema, limits), name == "inputs"
-
-
-def encode(values: Floats | Bounds, rows: Rows, *, columnar: bool) -> Answer:
-    """Return `{"predictions": [...]}`; columns get `outputs` too, which TensorFlow's clients read then."""
-    answer = predictions(values, rows)
-    return _with_outputs(answer) if columnar else answer
-
-
-def encode_reply(body: bytes, *, columnar: bool) -> Answer:
-    """Return MLflow's answer as this protocol has it."""
-    return _with_outputs(Answer(body)) if columnar else Answer(body)
 
 
 def state(name: str, version: str, *, ready: bool) -> Answer:
@@ -76,7 +67,7 @@ def _instances(given: list[Any], schema: Schema, limits: Limits) -> Rows:
         return from_records([_opened(row) for row in given], schema, limits)
     rows = [row if type(row) is list else [row] for row in given]
     if any(len(row) != len(schema.columns) for row in rows):
-        raise Malformed(WIDTH.format(len(schema.columns)))
+        raise Malformed(translation.WIDTH.format(len(schema.columns)))
     return from_split(list(schema.names), rows, schema, limits)
 
 
@@ -94,3 +85,30 @@ def _opened(row: dict[str, Any]) -> dict[str, Any]:
 
 def _value(value: Any) -> Any:
     return value[0] if type(value) is list and len(value) == 1 else value
+
+
+class FirstProtocol(OneTextErrors, HttpProtocol[bool]):
+    """KServe's first protocol; its form is whether the rows came as columns."""
+
+    name = "v1"
+
+    def read(self, body: bytes, kind: str, _call: Call[Answer], schema: Schema, /) -> tuple[Rows, bool]:
+        """Return the rows of a body; raises RequestError."""
+        return decode(body, kind, schema, self.limits)
+
+    def encode(self, values: Floats | Bounds, rows: Rows, columnar: bool, _call: Call[Answer], /) -> Answer:
+        """Return `{"predictions": [...]}`; columns get `outputs` too, which TensorFlow's clients read then."""
+        answer = predictions(values, rows)
+        return _with_outputs(answer) if columnar else answer
+
+    def translate(
+        self, body: bytes, kind: str, _call: Call[Answer], inputs: Inputs, /
+    ) -> tuple[MlflowRequest, bool]:
+        """Return an MLflow request that says the same; raises RequestError."""
+        name, given = read(body, kind, self.limits)
+        request = translation.from_instances(name, given, inputs)
+        return MlflowRequest(request, media.JSON), name == "inputs"
+
+    def from_mlflow(self, reply: bytes, columnar: bool, _call: Call[Answer], /) -> Answer:
+        """Return MLflow's answer as this protocol has it."""
+        return _with_outputs(Answer(reply)) if columnar else Answer(reply)

@@ -9,11 +9,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data.schema import Schema
-from serving.errors import Malformed, RequestError
-from serving.protocols.responses import JSON_TYPE, Answer, dump
+from serving.errors import Malformed
+from serving.protocols import translation
+from serving.protocols.over_http import HttpProtocol
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.responses import Answer, OneTextErrors, dump, noticed
 from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of, flag
-from serving.protocols.tensors import DATATYPES, NUMPY, Asked, Tensor, asked, chosen, pack, rows_of, unpack
+from serving.protocols.tensors import (
+    DATATYPES,
+    NUMPY,
+    Asked,
+    Tensor,
+    asked,
+    chosen,
+    outputs_of,
+    pack,
+    rows_of,
+    unpack,
+)
 from serving.rows import Rows, from_records, media, read_json
+from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 BINARY = "application/octet-stream"
@@ -194,10 +209,36 @@ def _is_raw(output: Mapping[str, Any], *, otherwise: bool) -> bool:
     return flag(parameters, "binary_data", otherwise=otherwise)
 
 
-def encode(
-    outputs: Sequence[Tensor], request: Request, *, name: str, version: str, coverage: float | None = None
+class OpenInference(OneTextErrors, HttpProtocol[Request]):
+    """The Open Inference Protocol over REST."""
+
+    name = "v2"
+
+    def read(self, body: bytes, kind: str, call: Call[Answer], schema: Schema, /) -> tuple[Rows, Request]:
+        """Return the rows of a body; raises RequestError."""
+        return decode_rows(body, kind, call.headers, schema, self.limits)
+
+    def encode(self, values: Floats | Bounds, rows: Rows, request: Request, call: Call[Answer], /) -> Answer:
+        """Return predictions as tensors; raises Malformed for outputs that nobody has."""
+        answer = _encode(outputs_of(values), request, call, coverage=rows.coverage)
+        return answer._replace(headers=answer.headers + noticed(rows.unseen)) if rows.unseen else answer
+
+    def translate(
+        self, body: bytes, kind: str, call: Call[Answer], inputs: Inputs, /
+    ) -> tuple[MlflowRequest, Request]:
+        """Return an MLflow request that says the same; raises RequestError."""
+        given, request = decode(body, kind, call.headers, self.limits)
+        return translation.request_for(given, request.asked, inputs), request
+
+    def from_mlflow(self, reply: bytes, request: Request, call: Call[Answer], /) -> Answer:
+        """Return what MLflow replied as tensors; raises Malformed for outputs that nobody has."""
+        return _encode(translation.to_tensors(reply), request, call)
+
+
+def _encode(
+    outputs: Sequence[Tensor], request: Request, call: Call[Answer], *, coverage: float | None = None
 ) -> Answer:
-    """Return the outputs, in JSON or raw as the request asked for each; raises Malformed for unknown ones."""
+    """Return the outputs, in JSON or raw as the request asked for each."""
     described, raw = [], []
     for output in chosen(outputs, request.asked):
         form: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
@@ -207,7 +248,7 @@ def encode(
         else:
             form["data"] = output.values
         described.append(form)
-    answer: dict[str, Any] = {"model_name": name, "model_version": version}
+    answer: dict[str, Any] = {"model_name": call.model, "model_version": call.version}
     if request.asked.id:
         answer["id"] = request.asked.id
     if coverage is not None:
@@ -217,14 +258,3 @@ def encode(
         return Answer(body)
     length = (HEADER_LENGTH, str(len(body)).encode())
     return Answer(b"".join([body, *raw]), headers=(BINARY_TYPE, length))
-
-
-def refused(error: RequestError, error_id: str) -> Answer:
-    """Answer as the protocol says: one text."""
-    return Answer(dump({"error": str(error)}), error.status, (JSON_TYPE, *error.headers), error_id)
-
-
-def failed(error_id: str) -> Answer:
-    """Answer for a mistake of ours."""
-    text = f"the server failed; its log has the reason under {error_id}"
-    return Answer(dump({"error": text}), 500, error_id=error_id)

@@ -1,27 +1,36 @@
-"""What answers rows: the compiled graph in this process, or MLflow's pyfunc in processes of its own.
+"""What answers rows, behind one `Runtime`: the compiled graph here, or MLflow's pyfunc in processes of its own.
 
-The runtimes are imported at their first use, for this package also holds the programs of two processes: the one
+What loads them is imported at its first use, for this package also holds the programs of two processes: the one
 that MLflow runs in needs no onnxruntime, and the one that tries a version imports it once it is nice.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.bounded import within_limits
 from serving.runtimes.forbidden import forbid_imports
+from serving.runtimes.runtime import Description, Runtime, Scored
 
 if TYPE_CHECKING:
-    from serving.runtimes.compiled import Local, predict
-    from serving.runtimes.pyfunc import Remote
+    from serving.runtimes.loading import load
 
-__all__ = ["Local", "Remote", "forbid_imports", "predict", "within_limits"]
-
-_MODULES = {"Local": "compiled", "predict": "compiled", "Remote": "pyfunc"}
+__all__ = [
+    "Background",
+    "Description",
+    "INLINE_BYTES",
+    "Runtime",
+    "Scored",
+    "forbid_imports",
+    "load",
+    "within_limits",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name != "load":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    from serving.runtimes import loading  # noqa: PLC0415 - see above
+
+    return loading.load

@@ -5,130 +5,107 @@ It knows neither HTTP nor the registry. Its counterpart is `serving.runtimes.pyf
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from serving import openapi
-from serving.errors import Headers, TooSlow
+from serving.errors import TooSlow
 from serving.openapi import of_scorer
-from serving.protocols import responses, tensors
-from serving.scorer import Floats, Scorer, Session
+from serving.protocols import Call, responses, tensors
+from serving.runtimes.background import INLINE_BYTES, Background
+from serving.runtimes.joining import Score, Together
+from serving.runtimes.runtime import Description, Scored
+from serving.scorer import Bounds, Floats, Scorer, Session
 from serving.settings import Model
 
 INLINE_SECONDS = 0.001
 """Longer work is done in a thread, so that the loop answers others meanwhile."""
-MOST_JOINED = 32
-"""Where so many requests wait, they are scored at once, and none waits for another turn. A request of more
-rows gains nothing by company."""
-IDLE_TURNS = 6
-"""After so many turns of the event loop without a request nobody is waited for: grpcio takes four to
-hand over its next call, HTTP one to hand over all. A turn takes about 2 us."""
+ANSWER_BYTES = 64
+"""That a row's answer takes while it is scored and written, at most."""
 
-Score = Callable[[Floats], Floats]
+A = TypeVar("A")
 
 
 @dataclass(frozen=True)
-class Local:
-    """One loaded version. A request takes it once, so that no answer mixes two."""
+class CompiledRuntime:
+    """One loaded version: its scorer, and who is scored together."""
 
     model: Model
     scorer: Scorer
     together: Together
     together_scaled: Together
     inline_rows: int
-    label: str
-    headers: Headers
-    described: bytes
+    description: Description
 
     @classmethod
-    def load(cls, model: Model, *, threads: int) -> Local:
+    def load(cls, model: Model, *, threads: int) -> CompiledRuntime:
         """Read, check, replay and warm a version; raises ModelError."""
         scorer = Scorer.load(Path(model.folder), threads=threads, digest=model.digest)
         scorer.replay_golden()
-        label = model.version or scorer.digest[:12]
-        forms = of_scorer(scorer.document)
-        described = openapi.document(forms, name=model.public_name, version=label)
-        servers = {"servers": [{"url": model.prefix}]} if model.key else {}
         return cls(
             model=model,
             scorer=scorer,
             together=Together(scorer.predict),
             together_scaled=Together(scorer.predict_with_scale),
             inline_rows=scorer.rows_within(INLINE_SECONDS),
-            label=label,
-            headers=((b"x-model-version", label.encode()),),
-            described=responses.dump(described | servers),
+            description=describe(model, scorer),
         )
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What the Open Inference Protocol says of it."""
-        document = self.scorer.document
-        return tensors.metadata(self.model.public_name, self.label, self.scorer.schema, document.intervals)
+    async def predict(self, call: Call[A], background: Background) -> Scored[A]:
+        """Decode a call, score its rows and encode the answer; raises RequestError. Flat: most are one row."""
+        protocol, schema = call.protocol, self.scorer.schema
+        if call.size <= INLINE_BYTES:
+            rows, form = protocol.decode(call, schema)
+        else:
+            read = partial(protocol.decode, call, schema)
+            rows, form = await background.sized(read, size=call.size, held=call.held)
+        matrix, coverage, is_small = rows.matrix, rows.coverage, len(rows.matrix) <= self.inline_rows
+        if call.held and not is_small:
+            call.held.set(call.kept + matrix.nbytes + ANSWER_BYTES * len(matrix))
+        if coverage is not None:
+            values: Floats | Bounds = await self._bounds(matrix, coverage, call.deadline, background)
+            answer = protocol.encode(values, rows, form, call)
+        elif is_small:
+            answer = protocol.encode(await self.together.predict(matrix, background.loop), rows, form, call)
+        else:
+            answer = await background.run(
+                lambda: protocol.encode(predict(self.scorer.predict, matrix, call.deadline), rows, form, call)
+            )
+        return Scored(answer, len(matrix), rows.extra, rows.unseen, rows.missing)
 
-    @property
-    def mlflow_version(self) -> str:
-        """What it was logged with."""
-        return self.scorer.document.versions.get("mlflow", "")
+    async def _bounds(
+        self, matrix: Floats, coverage: float, deadline: float, background: Background
+    ) -> Bounds:
+        """Return predictions with intervals; raises CoverageRefused before anything is scored."""
+        scorer = self.scorer
+        scorer.intervals.quantile_for(coverage)
+        if len(matrix) <= self.inline_rows:
+            return scorer.bounds(await self.together_scaled.predict(matrix, background.loop), coverage)
+        scaled = await background.run(partial(predict, scorer.predict_with_scale, matrix, deadline))
+        return scorer.bounds(scaled, coverage)
 
     def close(self) -> None:
         """Leave; there is nothing to end."""
 
-    @property
-    def facts(self) -> tuple[str, str, str]:
-        """Name, version and digest, for the metrics."""
-        return self.model.name, self.model.version, self.scorer.digest
 
-
-class Together:
-    """Scores the requests that come in one turn of the event loop after the other in one run of the graph.
-
-    A run costs 30 to 100 us however few its rows are, a turn a tenth of it or less. Nobody waits for a
-    clock: as soon as a few turns bring no request, those that are here are scored. The graph works row by
-    row, so neighbours don't mix; a matrix product may round its last digit differently for another
-    number of rows.
-    """
-
-    def __init__(self, score: Score) -> None:
-        self._score = score
-        self._waiting: list[tuple[Floats, asyncio.Future[Floats]]] = []
-
-    def predict(self, matrix: Floats, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Floats]:
-        """Return what these rows score, an array whose first axis is theirs."""
-        promised: asyncio.Future[Floats] = loop.create_future()
-        if len(matrix) > MOST_JOINED:
-            promised.set_result(self._score(matrix))
-            return promised
-        if not self._waiting:
-            loop.call_soon(self._run, loop, 0, 0)
-        self._waiting.append((matrix, promised))
-        return promised
-
-    def _run(self, loop: asyncio.AbstractEventLoop, before: int, idle: int) -> None:
-        idle = idle + 1 if before == len(self._waiting) else 0
-        if idle < IDLE_TURNS and len(self._waiting) < MOST_JOINED:
-            loop.call_soon(self._run, loop, len(self._waiting), idle)
-            return
-        waiting, self._waiting = self._waiting, []
-        try:
-            joined = waiting[0][0] if len(waiting) == 1 else np.concatenate([matrix for matrix, _ in waiting])
-            values = self._score(joined)
-        except Exception as error:  # each request reports it as its own
-            for _, promised in waiting:
-                if not promised.done():
-                    promised.set_exception(error)
-            return
-        start = 0
-        for matrix, promised in waiting:
-            if not promised.done():
-                promised.set_result(values[start : start + len(matrix)])
-            start += len(matrix)
+def describe(model: Model, scorer: Scorer) -> Description:
+    """Return what is said of a version: all that training knew of its columns."""
+    name, label, document = model.public_name, model.version or scorer.digest[:12], scorer.document
+    described = openapi.document(of_scorer(document), name=name, version=label)
+    servers = {"servers": [{"url": model.prefix}]} if model.key else {}
+    return Description(
+        name=name,
+        label=label,
+        digest=scorer.digest,
+        mlflow=document.versions.get("mlflow", ""),
+        metadata=tensors.metadata(name, label, scorer.schema, document.intervals),
+        openapi=responses.dump(described | servers),
+    )
 
 
 def predict(score: Score, matrix: Floats, deadline: float) -> Floats:

@@ -14,28 +14,31 @@ import socket
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from serving import openapi
 from serving.errors import Busy, ModelError, RequestError, TooSlow
 from serving.openapi import of_signature
-from serving.protocols import translation
+from serving.protocols import Call, translation
+from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.frames import LENGTH, frame, read_frame
+from serving.runtimes.joining import Closed, Queue, Waiting, settle
+from serving.runtimes.runtime import Description, Scored
 from serving.settings import Limits, Model
 
 LOAD_SECONDS = 300.0
 """How long a model may take to load; TensorFlow alone takes ten seconds."""
 
-MOST_JOINED = 64
-MOST_JOINED_BYTES = 8 * 2**20
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
 logger = logging.getLogger("serving")
+
+A = TypeVar("A")
 
 
 class ModelRefused(RequestError):
@@ -75,19 +78,6 @@ class _Failure(NamedTuple):
     text: str
 
 
-@dataclass
-class _Waiting:
-    """A request that is not answered yet."""
-
-    kind: str
-    body: bytes
-    promised: asyncio.Future[Reply | _Failure] = field(repr=False)
-
-
-class _Closed(Exception):
-    """Nothing waits, and nothing will."""
-
-
 def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
     """Start a process and wait until it has loaded the model; raises ModelError."""
     ours, theirs = socket.socketpair()
@@ -117,57 +107,40 @@ def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
     return _Process(process, ours, said["ready"])
 
 
-class Remote:
+class PyfuncRuntime:
     """One loaded version, as the front sees it."""
 
     def __init__(self, model: Model, limits: Limits, *, processes: int, joins: bool) -> None:
         self.model = model
-        self.label = model.version or "0"
-        self.headers = ((b"x-model-version", self.label.encode()),)
         self._limits, self._joins = limits, joins
         self._first = [start(model, limits, joins=joins) for _ in range(processes)]
         self.signature: dict[str, Any] = self._first[0].described
-        self.mlflow_version = str(self.signature["mlflow"])
-        self._waiting: deque[_Waiting] = deque()
-        self._came = asyncio.Event()
+        self.description = describe(model, self.signature)
+        self._queue: Queue[Reply | _Failure] = Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._alive = processes
-        self._closing = False
 
-    @property
-    def facts(self) -> tuple[str, str, str]:
-        """Name, version and digest, for the metrics."""
-        return self.model.name, self.model.version, ""
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What the Open Inference Protocol says of it, as far as the signature tells."""
-        described = {"name": self.model.public_name, "versions": [self.label], "platform": "mlflow_pyfunc"}
-        return described | {
-            side: [translation.describe(each) for each in self.signature[side]]
-            for side in ("inputs", "outputs")
-        }
-
-    @property
-    def described(self) -> bytes:
-        """The OpenAPI document, as far as the signature tells."""
-        forms = of_signature(self.signature)
-        document = openapi.document(forms, name=self.model.public_name, version=self.label)
-        servers = {"servers": [{"url": self.model.prefix}]} if self.model.prefix else {}
-        return orjson.dumps(document | servers | {"x-mlflow-signature": self.signature})
+    async def predict(self, call: Call[A], background: Background) -> Scored[A]:
+        """Have MLflow's process answer a call; raises RequestError."""
+        protocol, read = call.protocol, partial(call.protocol.to_mlflow, call, self.signature["inputs"])
+        request, form = await background.sized(read, size=call.size, held=call.held)
+        if call.held and call.size > INLINE_BYTES:
+            # It waits for a process, and is written to it.
+            call.held.set(max(call.kept, 2 * len(request.body)))
+        reply = await self.ask(request.body, request.kind)
+        write = partial(protocol.from_mlflow, reply.body, form, call)
+        return Scored(await background.sized(write, size=len(reply.body)), reply.rows)
 
     async def ask(self, body: bytes, kind: str) -> Reply:
         """Return what the process says to one of MLflow's requests; raises RequestError."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._serve(each)) for each in self._first]
-        if not self._alive or self._closing:
+        if not self._alive or self._queue.closing:
             raise Busy("the model's process is being replaced: try again")
-        waiting = _Waiting(kind, body, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._came.set()
+        promised = self._queue.put(kind, body)
         try:
             async with asyncio.timeout(self._limits.work_seconds):
-                reply = await waiting.promised
+                reply = await promised
         except TimeoutError as error:
             raise TooSlow("the model took too long: send fewer rows, or try again") from error
         if isinstance(reply, _Failure):
@@ -179,8 +152,7 @@ class Remote:
 
     def close(self) -> None:
         """End the processes once what waits is answered."""
-        self._closing = True
-        self._came.set()
+        self._queue.close()
         if not self._tasks:
             for each in self._first:
                 each.end()
@@ -192,7 +164,7 @@ class Remote:
             began = time.monotonic()
             try:
                 await self._feed(place)
-            except _Closed:
+            except Closed:
                 self._alive -= 1
                 await asyncio.to_thread(place.end)
                 return
@@ -214,30 +186,24 @@ class Remote:
                 return await asyncio.to_thread(start, self.model, self._limits, joins=self._joins)
             except (ModelError, OSError) as error:
                 logger.error("%s", error)  # noqa: TRY400 - the text says it all
-                self._fail_waiting(_Failure(Busy, "the model cannot be loaded again: try later"))
+                self._queue.settle_all(_Failure(Busy, "the model cannot be loaded again: try later"))
                 pause = min(pause * 2, LONGEST_PAUSE)
-
-    def _fail_waiting(self, failure: _Failure) -> None:
-        while self._waiting:
-            _settle([self._waiting.popleft()], failure)
 
     async def _feed(self, place: _Process) -> None:
         """Send batches and hand out their answers; raises where the process dies or hangs."""
         reader, writer = await asyncio.open_connection(sock=place.line.dup())
         try:
             while True:
-                batch = await self._batch()
+                batch = await self._queue.batch()
                 try:
                     async with asyncio.timeout(self._limits.work_seconds):
                         answers = await _exchange(reader, writer, batch)
                 except TimeoutError:
                     reason = "the model took too long and was stopped: send fewer rows at once"
-                    _settle(batch, _Failure(TooSlow, reason))
+                    settle(batch, _Failure(TooSlow, reason))
                     raise
                 except (OSError, EOFError):
-                    _settle(
-                        batch, _Failure(Busy, "the model's process ended while it scored this: try again")
-                    )
+                    settle(batch, _Failure(Busy, "the model's process ended while it scored this: try again"))
                     raise
                 for waiting, answer in zip(batch, answers, strict=True):
                     if not waiting.promised.done():
@@ -245,26 +211,27 @@ class Remote:
         finally:
             writer.close()
 
-    async def _batch(self) -> list[_Waiting]:
-        """Return what waits, as much as goes together; waits only where nothing does. Raises _Closed."""
-        batch: list[_Waiting] = []
-        size = 0
-        while not batch:
-            while self._waiting and len(batch) < MOST_JOINED and size <= MOST_JOINED_BYTES:
-                waiting = self._waiting.popleft()
-                if not waiting.promised.done():  # its client may have given up
-                    batch.append(waiting)
-                    size += len(waiting.body)
-            if not batch:
-                if self._closing:
-                    raise _Closed
-                self._came.clear()
-                await self._came.wait()
-        return batch
+
+def describe(model: Model, signature: Mapping[str, Any]) -> Description:
+    """Return what is said of a version, as far as its signature tells."""
+    name, label = model.public_name, model.version or "0"
+    servers = {"servers": [{"url": model.prefix}]} if model.prefix else {}
+    document = openapi.document(of_signature(signature), name=name, version=label) | servers
+    metadata = {"name": name, "versions": [label], "platform": "mlflow_pyfunc"} | {
+        side: [translation.describe(each) for each in signature[side]] for side in ("inputs", "outputs")
+    }
+    return Description(
+        name=name,
+        label=label,
+        digest="",
+        mlflow=str(signature["mlflow"]),
+        metadata=metadata,
+        openapi=orjson.dumps(document | {"x-mlflow-signature": signature}),
+    )
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, batch: Sequence[_Waiting]
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, batch: Sequence[Waiting[Reply | _Failure]]
 ) -> list[Reply]:
     writer.write(frame({"kinds": [each.kind for each in batch]}, [each.body for each in batch]))
     await writer.drain()
@@ -274,9 +241,3 @@ async def _exchange(
         Reply(status, rows, await reader.readexactly(size))
         for status, rows, size in zip(head["statuses"], head["rows"], head["sizes"], strict=True)
     ]
-
-
-def _settle(batch: Sequence[_Waiting], failure: _Failure) -> None:
-    for waiting in batch:
-        if not waiting.promised.done():
-            waiting.promised.set_result(failure)

@@ -28,12 +28,12 @@ NICENESS = 5
 
 def _refusal(order: dict[str, Any]) -> str | None:
     """Load a version; return why it cannot be served, if so."""
-    from serving.runtimes.compiled import Local  # noqa: PLC0415 - see main
+    from serving.runtimes.compiled import CompiledRuntime  # noqa: PLC0415 - see main
 
     model, settings = Model(**order["model"]), Settings.from_dict(order["settings"])
     try:
         with within_limits(model, settings):
-            Local.load(model, threads=settings.threads)
+            CompiledRuntime.load(model, threads=settings.threads)
     except ModelError as error:
         return str(error)
     return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from data.sources.opening import open_source
 from data.tables.table import describe, load_table
 from serving.batch import score_file
-from serving.front.rpc.messages import message
+from serving.protocols.v2_messages.messages import message
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace, free_port
 from tests.serving.conftest import serve

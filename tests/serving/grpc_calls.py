@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from serving.front.rpc.messages import message
+from serving.protocols.v2_messages.messages import message
 
 SERVICE = "/inference.GRPCInferenceService/"
 KEY = "a key of more than sixteen letters"

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from serving.front.app import TRIM_SECONDS
+from serving.front.work import TRIM_SECONDS
 from tests.serving.conftest import ROOT
 
 PARQUET = "application/vnd.apache.parquet"

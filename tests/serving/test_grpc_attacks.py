@@ -17,9 +17,9 @@ from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from serving.errors import Malformed, RequestError, SlowBody, TooLarge
-from serving.front.rpc.messages import message
-from serving.front.rpc.server import _message
-from serving.front.rpc.wire import check_fields
+from serving.front.rpc.exchange import take_message
+from serving.protocols.v2_messages.counting import check_fields
+from serving.protocols.v2_messages.messages import message
 from serving.settings import Limits
 from tests.conftest import free_port
 from tests.recorded import recorded
@@ -333,7 +333,7 @@ def test_a_message_that_does_not_come_is_waited_for_no_longer_than_may_be() -> N
 
     async def wait(*, cancelled: bool) -> None:
         task = asyncio.create_task(
-            _message(Silent(), 60.0 if cancelled else 0.01, asyncio.get_running_loop())
+            take_message(Silent(), 60.0 if cancelled else 0.01, asyncio.get_running_loop())
         )
         await asyncio.sleep(0)
         if cancelled:

@@ -7,7 +7,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from serving.runtimes.compiled import IDLE_TURNS, MOST_JOINED, Together
+from serving.runtimes.joining import IDLE_TURNS, MOST_JOINED, Together
 
 
 async def _one_after_the_other(count: int, *, turns: int = 1) -> list[int]:

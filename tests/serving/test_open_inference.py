@@ -29,11 +29,11 @@ from tritonclient.utils import InferenceServerException
 
 from data.schema import Column, Schema
 from serving.errors import RequestError, TooSlow
-from serving.front.app import App
-from serving.front.rpc.messages import CALLS, PACKAGE, POOL, SERVICE, message
-from serving.front.rpc.server import Calls
+from serving.front.backend import Backend
+from serving.front.rpc.calls import Calls
 from serving.protocols.tensors import Asked, Tensor, rows_of, unpack
-from serving.runtimes.compiled import Local
+from serving.protocols.v2_messages.messages import CALLS, PACKAGE, POOL, SERVICE, message
+from serving.runtimes.compiled import CompiledRuntime
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits, Model, Settings
 
@@ -405,8 +405,8 @@ def test_scoring_ends_where_the_clients_deadline_has_passed(left, slow, with_int
             return typed(rows * 2_000).SerializeToString()
 
     model = Model(str(with_intervals / "scorer"), name="flights")
-    app = App([Local.load(model, threads=1)], Settings(models=(model,)))
-    call = Calls(app).model_infer(None, Context())
+    backend = Backend([CompiledRuntime.load(model, threads=1)], Settings(models=(model,)))
+    call = Calls(backend).model_infer(None, Context())
     with pytest.raises(TooSlow) if slow else nullcontext():
         assert len(asyncio.run(call).outputs) == 1
 

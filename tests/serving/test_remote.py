@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from serving.errors import Busy, RequestError
-from serving.runtimes.pyfunc import Remote, _Waiting
+from serving.runtimes.joining import Waiting
+from serving.runtimes.pyfunc import PyfuncRuntime
 from serving.settings import Limits, Model
 from tests.serving.odd_models import saved_odd
 
@@ -28,7 +29,7 @@ def test_a_retired_version_finishes_what_it_was_asked(odd) -> None:
     """Two swaps later its processes end, after what waits there and not before."""
 
     async def scenario() -> None:
-        served = Remote(Model(odd, runtime="pyfunc"), Limits(), processes=1, joins=True)
+        served = PyfuncRuntime(Model(odd, runtime="pyfunc"), Limits(), processes=1, joins=True)
         bodies = [json.dumps({"dataframe_records": [{"x": x}]}).encode() for x in (-4.0, 1.0, 2.0)]
         asked = [asyncio.create_task(served.ask(body, "application/json")) for body in bodies]
         await asyncio.sleep(0.1)
@@ -55,12 +56,14 @@ def test_what_a_dead_or_hanging_process_had_in_work_is_let_go_at_once(odd, deadl
             return type(error).__name__
 
     async def scenario() -> int:
-        served = Remote(Model(odd, runtime="pyfunc"), Limits(work_seconds=1.0), processes=1, joins=True)
+        served = PyfuncRuntime(
+            Model(odd, runtime="pyfunc"), Limits(work_seconds=1.0), processes=1, joins=True
+        )
         bodies = [json.dumps({"dataframe_records": [{"x": x}]}).encode() for x in (1.0, deadly, 2.0)]
         found = await asyncio.gather(*(outcome(served.ask(body, "application/json")) for body in bodies))
         assert found == [{-3.0: "Busy", -2.0: "TooSlow"}[deadly]] * 3
         await asyncio.sleep(0.5)
-        kept = sum(isinstance(each, _Waiting) for each in gc.get_objects())
+        kept = sum(isinstance(each, Waiting) for each in gc.get_objects())
         served.close()
         await asyncio.wait_for(asyncio.gather(*served._tasks), 30)
         return kept

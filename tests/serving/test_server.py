@@ -432,13 +432,14 @@ def forbidden(*_, **__): raise SystemExit("unpickled")
 pickle.load = pickle.loads = numpy.load = forbidden
 from pathlib import Path
 from serving.front.app import App
-from serving.runtimes.compiled import Local
+from serving.front.backend import Backend
+from serving.runtimes.compiled import CompiledRuntime
 from serving.settings import Model, Settings
 import serving.worker
 assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)
 serving.worker.forbid_imports()
-serving = Local.load(Model(sys.argv[1]), threads=1)
-app = App([serving], Settings(models=(serving.model,)))
+serving = CompiledRuntime.load(Model(sys.argv[1]), threads=1)
+app = App(Backend([serving], Settings(models=(serving.model,))))
 async def ask(body, kind):
     sent = []
     async def receive(): return {"body": body}

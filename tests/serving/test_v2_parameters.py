@@ -15,12 +15,12 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from serving.errors import Malformed
-from serving.front.rpc.coding import decode
-from serving.front.rpc.messages import message
 from serving.protocols import v2
 from serving.protocols.tensor_parameters import as_meant
 from serving.protocols.tensors import Tensor, unpack
 from serving.protocols.translation import from_tensors
+from serving.protocols.v2_messages.coding import decode
+from serving.protocols.v2_messages.messages import message
 from serving.settings import Limits
 from tests.conftest import free_port
 from tests.serving.grpc_calls import Caller, fill

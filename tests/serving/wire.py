@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from serving.front.connections.admission import Admission
 from serving.front.connections.connection import protocol_class
-from serving.protocols.responses import refused
+from serving.protocols.responses import MlflowErrors
 from serving.settings import Limits
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
@@ -68,7 +68,7 @@ class Transport(asyncio.Transport):
 @lru_cache
 def admission_of(limits: Limits) -> Admission:
     """Return what admits the connections that have these limits."""
-    return Admission(SimpleNamespace(refuse_unread=lambda error: refused(error, "id")), limits)
+    return Admission(SimpleNamespace(refuse_unread=lambda error: MlflowErrors().refused(error, "id")), limits)
 
 
 @lru_cache

@@ -29,7 +29,7 @@ class _Form(NamedTuple):
 _PARAMETER = _Form({2: _Form({})})
 _TENSOR = _Form({4: _PARAMETER, 5: _Form({}, texts=8)})
 _REQUEST = _Form({4: _PARAMETER, 5: _TENSOR, 6: _Form({2: _PARAMETER})})
-"""Of ModelInferRequest; the numbers are those of `serving.front.rpc.messages`."""
+"""Of ModelInferRequest; the numbers are those of `serving.protocols.v2_messages.messages`."""
 
 
 def check_fields(raw: bytes, limits: Limits) -> None:

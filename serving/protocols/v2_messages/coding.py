@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from serving.errors import Malformed, TooLarge
-from serving.front.app import Loaded
-from serving.front.rpc.messages import message
-from serving.protocols import tensor_parameters, tensors
-from serving.rows import budget
+from data.schema import Schema
+from serving.errors import Malformed, RequestError, TooLarge
+from serving.protocols import responses, tensor_parameters, tensors, translation
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.v2_messages.messages import message
+from serving.rows import Rows, budget
+from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
 FIELDS = {
@@ -42,6 +44,13 @@ class Request(NamedTuple):
 
     asked: tensors.Asked
     is_raw: bool
+
+
+class Refusal(NamedTuple):
+    """Why a call is not answered: an HTTP status, for which gRPC has a code of its own, and a text."""
+
+    status: int
+    text: str
 
 
 def parse(kind: Any, raw: bytes) -> Any:
@@ -126,21 +135,54 @@ def _within(array: Any, kind: np.dtype[Any]) -> bool:
     return bool(array.min() >= span.min and array.max() <= span.max)
 
 
-def encode(
-    outputs: Sequence[tensors.Tensor], request: Request, serving: Loaded, *, coverage: float | None = None
+class OpenInferenceMessages:
+    """The Open Inference Protocol in protobuf's messages; a call's body is a ModelInferRequest."""
+
+    name = "grpc"
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def decode(self, call: Call[Any], schema: Schema, /) -> tuple[Rows, Request]:
+        """Return a call's rows; raises RequestError."""
+        given, request = decode(call.body, self._limits)
+        return tensors.rows_of(given, request.asked, schema, self._limits), request
+
+    def encode(self, values: Floats | Bounds, rows: Rows, request: Request, call: Call[Any], /) -> Any:
+        """Return predictions as tensors; raises Malformed for outputs that nobody has."""
+        return _encode(tensors.outputs_of(values), request, call, coverage=rows.coverage)
+
+    def to_mlflow(self, call: Call[Any], inputs: Inputs, /) -> tuple[MlflowRequest, Request]:
+        """Return an MLflow request that says the same; raises RequestError."""
+        given, request = decode(call.body, self._limits)
+        return translation.request_for(given, request.asked, inputs), request
+
+    def from_mlflow(self, reply: bytes, request: Request, call: Call[Any], /) -> Any:
+        """Return what MLflow replied as tensors; raises Malformed for outputs that nobody has."""
+        return _encode(translation.to_tensors(reply), request, call)
+
+    def refused(self, error: RequestError, _error_id: str) -> Refusal:
+        """Answer for a mistake of the client's."""
+        return Refusal(error.status, str(error))
+
+    def failed(self, error_id: str) -> Refusal:
+        """Answer for a mistake of ours."""
+        return Refusal(500, responses.FAILED.format(error_id))
+
+
+def _encode(
+    outputs: Sequence[tensors.Tensor], request: Request, call: Call[Any], *, coverage: float | None = None
 ) -> Any:
-    """Return the outputs that a request named, in the form that its inputs had; raises Malformed."""
+    """Return the outputs that a request named, in the form that its inputs had."""
     asked, is_raw = request
-    answer = InferResponse(model_name=serving.model.public_name, model_version=serving.label, id=asked.id)
-    for found in tensors.chosen(outputs, asked):
-        output = answer.outputs.add(name=found.name, datatype=found.datatype, shape=found.shape)
+    answer = InferResponse(model_name=call.model, model_version=call.version, id=asked.id)
+    for each in tensors.chosen(outputs, asked):
+        output = answer.outputs.add(name=each.name, datatype=each.datatype, shape=each.shape)
         if is_raw:
-            answer.raw_output_contents.append(tensors.pack(found))
+            answer.raw_output_contents.append(tensors.pack(each))
             continue
-        values = (
-            [text.encode() for text in found.values] if found.datatype == "BYTES" else found.values.tolist()
-        )
-        getattr(output.contents, FIELDS[found.datatype]).extend(values)
+        values = [text.encode() for text in each.values] if each.datatype == "BYTES" else each.values.tolist()
+        getattr(output.contents, FIELDS[each.datatype]).extend(values)
     if coverage is not None:
         answer.parameters["coverage"].double_param = coverage
     return answer

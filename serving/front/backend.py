@@ -1,0 +1,80 @@
+"""What stands behind one worker's doors, HTTP and gRPC alike: versions, rules, limits and counters."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from serving.access import Access
+from serving.errors import NotFound, RequestError
+from serving.front.telemetry import Telemetry
+from serving.front.versions import Versions
+from serving.front.work import Work
+from serving.protocols import Call, Errors
+from serving.runtimes import Background, Runtime, Scored
+from serving.settings import Settings
+
+logger = logging.getLogger("serving")
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class Backend:
+    """One worker's."""
+
+    def __init__(self, runtimes: Iterable[Runtime], settings: Settings) -> None:
+        self.settings = settings
+        self.access = Access(settings)
+        self.telemetry = Telemetry()
+        self.versions = Versions(runtimes, self.telemetry)
+        self.background = Background()
+        self.work = Work(settings.limits, self.background)
+        self.draining = False
+        self.places: dict[str, dict[str, Any]] = {}
+        """What the parent says of what is followed, by key."""
+
+    async def answer(self, call: Call[A], runtime: Runtime) -> Scored[A]:
+        """Have a call answered, and count it; raises RequestError."""
+        scored = await runtime.predict(call, self.background)
+        telemetry, of = self.telemetry, (runtime.model.name, call.version)
+        seconds = time.perf_counter() - call.began
+        telemetry.scored(call.protocol.name, scored.rows, seconds, extra=scored.extra, of=of)
+        if scored.unseen:
+            telemetry.noticed("unseen_categories", scored.unseen)
+        if scored.missing:
+            telemetry.noticed("unexpected_gaps", scored.missing)
+        return scored
+
+    def named(self, name: str, version: str, headers: Mapping[bytes, bytes] | None = None) -> Runtime:
+        """Return a model by its public name; raises NotFound.
+
+        What is served instead is said to those alone who may score: pass their headers.
+        """
+        if runtime := self.versions.named(name, version):
+            return runtime
+        served = self.versions.named(name)
+        what, instead = (
+            ("version", served.description.label) if served else ("model", ", ".join(self.versions.keys))
+        )
+        known = self.access.knows(headers or {})
+        raise NotFound(f"no such {what}: {instead} is served" if known else f"no such {what}")
+
+    def refuse(self, error: RequestError, errors: Errors[R]) -> R:
+        """Count a request that was refused; return its answer."""
+        self.telemetry.refused(errors.name, error.status, type(error).__name__)
+        return errors.refused(error, _new_id())
+
+    def fail(self, errors: Errors[R]) -> R:
+        """Count and log the exception at hand; return an answer that says nothing of it but an id."""
+        error_id = _new_id()
+        logger.exception("request failed, the client got an error with the id %s", error_id)
+        self.telemetry.refused(errors.name, 500, "Internal")
+        return errors.failed(error_id)
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex[:12]

@@ -1,0 +1,139 @@
+"""What HTTP answers beside predictions: probes, metrics, and what the server says of its models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from serving import openapi
+from serving.access import Browsers, paths
+from serving.errors import Draining, MethodNotAllowed, NotFound
+from serving.front.backend import Backend
+from serving.protocols import Answer, responses, tensors, v1
+from serving.runtimes import Description
+from serving.scorer import SLIPWAY
+
+TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+KEPT = frozenset({"/openapi.json", "/status", "/models"})
+"""How pages end that name models, or say more of them than a probe needs: with the key alone."""
+Match = re.Match[str]
+Headers = Mapping[bytes, bytes]
+
+GET, POST = "GET, HEAD, OPTIONS", "POST, OPTIONS"
+
+
+class Questions:
+    """The pages of one worker."""
+
+    def __init__(self, backend: Backend, browsers: Browsers) -> None:
+        self._backend, self._browsers = backend, browsers
+        self._say = {"v1": self._first_protocol, "v2": self._open_inference}
+        self.pages = self._probes() | self._at_root() | self._of_models()
+
+    def answer(self, scope: Mapping[str, Any], headers: Headers) -> Answer:
+        """Answer a request that brings no rows; raises RequestError."""
+        path = scope["path"]
+        page = self.pages.get(path)
+        if page is None and self._browsers.preflight(headers) and scope["method"] == "OPTIONS":
+            return self.options(scope, headers, POST)  # so that the page gets to read the 404
+        if page is None and (protocol := paths.protocol_of(path)):
+            return self._of_model(protocol, scope, headers)
+        if page is None:
+            raise NotFound(
+                "no such path: POST to /invocations or /predict (/models/NAME/... for several), or read /openapi.json"
+            )
+        if scope["method"] not in ("GET", "HEAD"):
+            return self.options(scope, headers, GET)
+        last = path[path.rindex("/") :]
+        if last in KEPT or (last == "/metrics" and self._backend.settings.metrics_need_key):
+            self._backend.access.check_key(headers)
+        return self._rooted(page(), headers) if last == "/openapi.json" else page()
+
+    def options(self, scope: Mapping[str, Any], headers: Headers, allowed: str) -> Answer:
+        """Say what a path allows, and what a browser may send there; raises MethodNotAllowed."""
+        if scope["method"] != "OPTIONS":
+            raise MethodNotAllowed(allowed=allowed)
+        return Answer(b"", headers=((b"allow", allowed.encode()), *self._browsers.preflight(headers)))
+
+    def _probes(self) -> dict[str, Callable[[], Answer]]:
+        return {
+            "/ping": lambda: Answer(b"\n"),
+            "/health": lambda: Answer(b"\n"),
+            "/livez": lambda: Answer(b'{"status":"alive"}'),
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+            "/status": lambda: Answer(responses.dump(self._status())),
+        }
+
+    def _at_root(self) -> dict[str, Callable[[], Answer]]:
+        names = list(self._backend.versions.keys)
+        return {
+            "/v2": lambda: Answer(responses.dump(tensors.server_metadata(SLIPWAY))),
+            "/": lambda: Answer(b'{"status":"alive"}'),  # KServe's first protocol asks so
+            "/v1/models": lambda: Answer(responses.dump({"models": names})),
+            "/v2/health/live": lambda: Answer(b'{"live":true}'),
+            "/v2/health/ready": lambda: self._readiness({"ready": not self._backend.draining}),
+        }
+
+    def _of_models(self) -> dict[str, Callable[[], Answer]]:
+        pages: dict[str, Callable[[], Answer]] = {}
+        for key, runtime in self._backend.versions.by_key.items():
+            prefix = runtime.model.prefix
+            pages |= {prefix + path: page for path, page in self._probes().items()}
+            pages[prefix + "/version"] = partial(self._mlflow_version, key)
+            pages[prefix + "/openapi.json"] = partial(self._described, key)
+        return pages
+
+    def _mlflow_version(self, key: str) -> Answer:
+        return Answer(self._backend.versions.by_key[key].description.mlflow.encode())
+
+    def _described(self, key: str) -> Answer:
+        return Answer(self._backend.versions.by_key[key].description.openapi)
+
+    def _of_model(self, protocol: str, scope: Mapping[str, Any], headers: Headers) -> Answer:
+        """Answer both protocols' questions about a model; raises NotFound for one that is not served."""
+        match = paths.MODELS[protocol].fullmatch(scope["path"])
+        if match is None:
+            raise NotFound("no such path: see /v2 and /v2/models/NAME, or /v1/models/NAME")
+        description = self._backend.named(match["name"], match["version"] or "", headers).description
+        if scope["method"] not in ("GET", "HEAD"):
+            return self.options(scope, headers, GET)
+        return self._say[protocol](match, description, headers)
+
+    def _first_protocol(self, match: Match, description: Description, _headers: Headers) -> Answer:
+        return v1.state(match["name"], description.label, ready=not self._backend.draining)
+
+    def _open_inference(self, match: Match, description: Description, headers: Headers) -> Answer:
+        if match["rest"] == "/ready":
+            return self._readiness({"name": match["name"], "ready": not self._backend.draining})
+        self._backend.access.check_key(headers)
+        return Answer(responses.dump(description.metadata))
+
+    def _rooted(self, described: Answer, headers: Headers) -> Answer:
+        """Return an OpenAPI document with the paths that clients see: a proxy's, or the server's own prefix."""
+        settings = self._backend.settings
+        given = headers.get(b"x-forwarded-prefix", b"").decode("latin-1").rstrip("/")
+        is_trusted = settings.trust_proxy and paths.PREFIX.fullmatch(given)
+        prefix = given if is_trusted else settings.prefix
+        return described._replace(body=openapi.under(described.body, prefix)) if prefix else described
+
+    def _ready(self) -> Answer:
+        return self._readiness({"status": "draining" if self._backend.draining else "ready"})
+
+    def _readiness(self, body: dict[str, Any]) -> Answer:
+        if self._backend.draining:
+            return Answer(responses.dump(body), 503, (responses.JSON_TYPE, *Draining.headers))
+        return Answer(responses.dump(body))
+
+    def _status(self) -> dict[str, Any]:
+        backend = self._backend
+        return backend.versions.status(backend.places, draining=backend.draining)
+
+    def _metrics(self) -> Answer:
+        telemetry = self._backend.telemetry
+        telemetry.in_flight.set(self._backend.work.in_flight)
+        telemetry.flush()
+        self._status()
+        return Answer(telemetry.exposition(), headers=(TEXT_TYPE,))
