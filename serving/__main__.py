@@ -154,8 +154,8 @@ def parser() -> argparse.ArgumentParser:
 
 def _said_of(limits: type) -> dict[str, str]:
     """Return what a class's docstring says of each attribute."""
-    found = re.findall(r"^(\w+) : \w+\n((?:    .+\n?)+)", inspect.getdoc(limits) or "", re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in found}
+    described = re.findall(r"^(\w+) : \w+\n((?:    .+\n?)+)", inspect.getdoc(limits) or "", re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in described}
 
 
 def _number(kind: type, low: float, high: float) -> Any:

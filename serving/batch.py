@@ -122,17 +122,17 @@ def _with_predictions(
 ) -> pa.RecordBatch:
     """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
     if coverage is None:
-        found = [scorer.predict(packed.matrix)]
+        outputs = [scorer.predict(packed.matrix)]
     else:
         bounds = scorer.predict_interval(packed.matrix, coverage)
-        found = [bounds.predictions, bounds.lower, bounds.upper]
+        outputs = [bounds.predictions, bounds.lower, bounds.upper]
     columns, names = list(batch.columns), list(batch.schema.names)
     if typed and packed.faulty is None:
-        for place, column in enumerate(scorer.schema.columns):
+        for index, column in enumerate(scorer.schema.columns):
             if column.kind == "number":
-                values = packed.matrix[:, place]
+                values = packed.matrix[:, index]
                 columns[names.index(column.name)] = pa.array(values, mask=np.isnan(values))
-    new = [pa.array(values, mask=packed.faulty) for values in found]
+    new = [pa.array(values, mask=packed.faulty) for values in outputs]
     return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *names_beside(names)[: len(new)]])
 
 

@@ -125,8 +125,8 @@ def free_port() -> int:
 def read_row(path: Path, number: int) -> dict[str, Any]:
     """Return one row of a CSV file, numbers as numbers and an empty field as null."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for place, row in enumerate(csv.DictReader(file), start=1):
-            if place == number:
+        for index, row in enumerate(csv.DictReader(file), start=1):
+            if index == number:
                 return {name: _value(text) for name, text in row.items()}
     raise SystemExit(f"slipway: {path} has no row {number}")
 

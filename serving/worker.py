@@ -128,7 +128,7 @@ class _Server(uvicorn.Server):
         while line := await reader.readline():
             order = json.loads(line)
             if "status" in order:
-                self._backend.places = order["status"]
+                self._backend.statuses = order["status"]
             else:
                 writer.write(
                     json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
@@ -145,7 +145,7 @@ class _Server(uvicorn.Server):
     async def _take(self, order: dict[str, Any]) -> str | None:
         """Load a version in a thread, and serve it where the order is to swap; return why not."""
         model = Model(**(order.get("prepare") or order["swap"]))
-        runtime = self._backend.versions.warm(model) or self._prepared.get(model)
+        runtime = self._backend.served.warm(model) or self._prepared.get(model)
         try:
             if runtime is None:
                 runtime = await asyncio.to_thread(load, model, self._backend.settings)
@@ -159,7 +159,7 @@ class _Server(uvicorn.Server):
                 other.close()  # it was prepared, and never swapped in
         self._prepared = {model: runtime} if "prepare" in order else {}
         if "swap" in order:
-            self._backend.versions.swap(runtime)
+            self._backend.served.swap(runtime)
             self._backend.work.trim_soon()  # of a version that was let go
         return None
 

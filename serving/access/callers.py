@@ -133,7 +133,7 @@ def read_hashes(path: Path) -> tuple[bytes, ...]:
     ]
     if not hashes:
         raise SettingsError(f"--api-key-file {path}: holds no hash; {_HOW}")
-    return tuple(found.encode() for found in hashes)
+    return tuple(digest.encode() for digest in hashes)
 
 
 _HOW = 'add one a line with: printf %s "$KEY" | sha256sum'
@@ -147,11 +147,11 @@ def _text(written: bytes) -> str:
 
 def _hash_in(path: Path, number: int, line: str) -> str:
     """Return a line's hash; the line itself may be a key, so no error quotes it."""
-    place = f"--api-key-file {path}, line {number}"
-    found = _HASH.fullmatch(line.strip()) or _HASH.fullmatch(line.partition("#")[0].strip())
-    if not found:
-        raise SettingsError(f"{place}: is no SHA-256 hash in hex; keys themselves don't belong there, {_HOW}")
-    digest = (found["hash"] or found["tagged"]).lower()
+    where = f"--api-key-file {path}, line {number}"
+    match = _HASH.fullmatch(line.strip()) or _HASH.fullmatch(line.partition("#")[0].strip())
+    if not match:
+        raise SettingsError(f"{where}: is no SHA-256 hash in hex; keys themselves don't belong there, {_HOW}")
+    digest = (match["hash"] or match["tagged"]).lower()
     if digest in _OF_NOTHING:
-        raise SettingsError(f"{place}: is the hash of an empty key, which anybody has; {_HOW}")
+        raise SettingsError(f"{where}: is the hash of an empty key, which anybody has; {_HOW}")
     return digest

@@ -296,8 +296,8 @@ class Crew:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        due = [place for place in self._due if place[0] <= now]
-        self._due = [place for place in self._due if place[0] > now]
+        due = [start for start in self._due if start[0] <= now]
+        self._due = [start for start in self._due if start[0] > now]
         for _, pause in due:
             if not self._stopping:
                 with self._lock:

@@ -30,7 +30,7 @@ from serving.errors import (
     RegistryDown,
     UnsafeCache,
 )
-from serving.registry import Cache, Found, is_remote, local, local_whole, resolve, vouched
+from serving.registry import Cache, ResolvedVersion, is_remote, local, local_whole, resolve, vouched
 from serving.settings import Model
 
 LONGEST_PAUSE = 30.0
@@ -64,11 +64,11 @@ class Rules:
     allow_unpromoted: bool = False
     runtime: str = "scorer"
 
-    def fetch(self, found: Found) -> Model:
+    def fetch(self, resolved: ResolvedVersion) -> Model:
         """Return a version's files; raises ModelError, ModelNotFound or RegistryDown."""
         if self.runtime == "pyfunc":
-            return self.cache.fetch_whole(found)
-        return self.cache.fetch(found, allow_unpromoted=self.allow_unpromoted)
+            return self.cache.fetch_whole(resolved)
+        return self.cache.fetch(resolved, allow_unpromoted=self.allow_unpromoted)
 
 
 @dataclass
@@ -105,9 +105,9 @@ class Followed:
 
     def __init__(self, key: str, uri: str, rules: Rules) -> None:
         self._rules = rules
-        self._refused: Found | None = None
-        self._served: Found | None = None
-        self._held: Found | None = None
+        self._refused: ResolvedVersion | None = None
+        self._served: ResolvedVersion | None = None
+        self._held: ResolvedVersion | None = None
         self._failures = 0
         self.status = Status(uri)
         self.model = replace(self._first(), key=key)
@@ -127,41 +127,41 @@ class Followed:
         if not is_remote(uri):
             return local_whole(uri) if self._rules.runtime == "pyfunc" else local(uri)
         try:
-            found = self._ask()
-            self._vouch(found)
-            model = self._rules.fetch(found)
-            self._rules.cache.remember(uri, model, found)
+            resolved = self._ask()
+            self._vouch(resolved)
+            model = self._rules.fetch(resolved)
+            self._rules.cache.remember(uri, model, resolved)
         except RegistryDown as error:
             known = self._rules.cache.recall(uri, self._rules.runtime)
             if known is None:
                 raise
-            model, found = known
+            model, resolved = known
             logger.warning("%s; starting with version %s from the cache", error, model.version)
             self.status.registry = str(error)
-        self._served = found
+        self._served = resolved
         return model
 
-    def _ask(self) -> Found:
-        found = resolve(self.status.uri)
+    def _ask(self) -> ResolvedVersion:
+        resolved = resolve(self.status.uri)
         self.status.registry = ""
-        if found.name:  # a run or a model's id points to one thing for ever: nobody was asked
+        if resolved.name:  # a run or a model's id points to one thing for ever: nobody was asked
             self.status.seen = time.time()
-        return found
+        return resolved
 
-    def _vouch(self, found: Found) -> None:
+    def _vouch(self, resolved: ResolvedVersion) -> None:
         """Hold the version to the ledger of its name; entries stay, so that is asked once for each version."""
-        moved = vouched(found, by_alias="@" in self.status.uri)
+        moved = vouched(resolved, by_alias="@" in self.status.uri)
         if moved and moved != self.status.ledger:
             logger.warning("%s", moved)
-        self.status.ledger, self._held = moved, found
+        self.status.ledger, self._held = moved, resolved
 
     def follow(self, workers: Workers, publish: Any) -> None:
         """Ask the registry once, and bring what it points to into service."""
         try:
-            found = self._ask()
-            if found == self._refused:
+            resolved = self._ask()
+            if resolved == self._refused:
                 return
-            self._take(found, workers, publish)
+            self._take(resolved, workers, publish)
             self._failures = 0
         except ModelNotFound as error:  # the alias or the version is gone
             self.status.seen = time.time()
@@ -181,39 +181,39 @@ class Followed:
                 logger.warning("%s: its files were lost and are put back", self.status.uri)
                 self._seen_files = _files(self.model)
 
-    def _take(self, found: Found, workers: Workers, publish: Any) -> None:
+    def _take(self, resolved: ResolvedVersion, workers: Workers, publish: Any) -> None:
         self._refused = None
         try:
-            if found != self._held or self.status.ledger:  # what was said may have been entered meanwhile
-                self._vouch(found)
-            if found == self._served and self._intact():
-                self._show("READY", found.version)
+            if resolved != self._held or self.status.ledger:  # what was said may have been entered meanwhile
+                self._vouch(resolved)
+            if resolved == self._served and self._intact():
+                self._show("READY", resolved.version)
                 return
-            model = self._fetch(found, publish)
+            model = self._fetch(resolved, publish)
             if reason := workers.prepare(model):
                 raise ModelError(reason)
         except (ModelError, ModelNotFound) as error:
             known = str(error) == self.status.reason
-            self._refused = None if isinstance(error, NotInLedger | LedgerUnreadable) else found
-            self._show("REFUSED", found.version, str(error))
+            self._refused = None if isinstance(error, NotInLedger | LedgerUnreadable) else resolved
+            self._show("REFUSED", resolved.version, str(error))
             if known:
                 return
-            logger.error("version %s is refused, %s stays: %s", found.version, self.model.version, error)  # noqa: TRY400
+            logger.error("version %s is refused, %s stays: %s", resolved.version, self.model.version, error)  # noqa: TRY400
             return
         workers.swap(model)
-        self.model, self._seen_files, self._served = model, _files(model), found
+        self.model, self._seen_files, self._served = model, _files(model), resolved
         self._open.close()
         self._open = _Open(model)
-        self._rules.cache.remember(self.status.uri, replace(model, key=""), found)
+        self._rules.cache.remember(self.status.uri, replace(model, key=""), resolved)
         self._show("READY", model.version)
         logger.info("%s: version %s is served", self.status.uri, model.version)
 
-    def _fetch(self, found: Found, publish: Any) -> Model:
-        here = bool(found.pinned and self._rules.cache.holds(found.pinned))
-        self._show("VERIFYING" if here else "DOWNLOADING", found.version)
+    def _fetch(self, resolved: ResolvedVersion, publish: Any) -> Model:
+        here = bool(resolved.pinned and self._rules.cache.holds(resolved.pinned))
+        self._show("VERIFYING" if here else "DOWNLOADING", resolved.version)
         publish()
-        model = self._rules.fetch(found)
-        self._show("WARMING", found.version)
+        model = self._rules.fetch(resolved)
+        self._show("WARMING", resolved.version)
         publish()
         return replace(model, key=self.model.key)
 
@@ -246,8 +246,8 @@ def _close_all(files: list[BinaryIO]) -> None:
 
 def _files(model: Model) -> list[tuple[str, int, int]]:
     try:
-        found = sorted(Path(model.folder).glob("*"))
-        return [(path.name, stat.st_size, stat.st_mtime_ns) for path in found for stat in [path.stat()]]
+        paths = sorted(Path(model.folder).glob("*"))
+        return [(path.name, stat.st_size, stat.st_mtime_ns) for path in paths for stat in [path.stat()]]
     except OSError:  # somebody deletes them just now
         return []
 

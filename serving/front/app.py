@@ -47,7 +47,7 @@ class App:
         self._access_log = AccessLog(settings.access_log)
         self._bodies = Bodies(settings.limits)
         self._questions = Questions(backend, self._browsers)
-        self._routes = Routes(backend.versions, settings, self._questions.pages)
+        self._routes = Routes(backend.served, settings, self._questions.pages)
 
     async def turn_away(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer probes as ever, and what would be scored with an error."""
@@ -70,7 +70,7 @@ class App:
         asked, route = scope, self._routes.known.get(scope["path"])
         if route is None:
             asked, route = self._routes.other(scope)
-        runtime = backend.versions.by_key.get(route.key)
+        runtime = backend.served.by_key.get(route.key)
         held = budget.Held(backend.work.budget)
         try:
             answer = await self._answer(Head(asked, route, runtime, began, held), receive)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from serving.access import Access
 from serving.errors import NotFound, RequestError
+from serving.front.served import Served
 from serving.front.telemetry import Telemetry
-from serving.front.versions import Versions
 from serving.front.work import Work
 from serving.protocols import Call, Errors
 from serving.runtimes import Background, Runtime, Scored
@@ -30,11 +30,11 @@ class Backend:
         self.settings = settings
         self.access = Access(settings)
         self.telemetry = Telemetry()
-        self.versions = Versions(runtimes, self.telemetry)
+        self.served = Served(runtimes, self.telemetry)
         self.background = Background()
         self.work = Work(settings.limits, self.background)
         self.draining = False
-        self.places: dict[str, dict[str, Any]] = {}
+        self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
 
     async def answer(self, call: Call[A], runtime: Runtime) -> Scored[A]:
@@ -54,11 +54,11 @@ class Backend:
 
         What is served instead is said to those alone who may score: pass their headers.
         """
-        if runtime := self.versions.named(name, version):
+        if runtime := self.served.named(name, version):
             return runtime
-        served = self.versions.named(name)
+        served = self.served.named(name)
         what, instead = (
-            ("version", served.description.label) if served else ("model", ", ".join(self.versions.keys))
+            ("version", served.description.label) if served else ("model", ", ".join(self.served.keys))
         )
         known = self.access.knows(headers or {})
         raise NotFound(f"no such {what}: {instead} is served" if known else f"no such {what}")

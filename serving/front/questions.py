@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from serving import openapi
-from serving.access import Browsers, paths
+from serving.access import Browsers, url_paths
 from serving.errors import Draining, MethodNotAllowed, NotFound
 from serving.front.backend import Backend
 from serving.protocols import Answer, responses, tensors, v1
@@ -38,7 +38,7 @@ class Questions:
         page = self.pages.get(path)
         if page is None and self._browsers.preflight(headers) and scope["method"] == "OPTIONS":
             return self.options(scope, headers, POST)  # so that the page gets to read the 404
-        if page is None and (protocol := paths.protocol_of(path)):
+        if page is None and (protocol := url_paths.protocol_of(path)):
             return self._of_model(protocol, scope, headers)
         if page is None:
             raise NotFound(
@@ -68,7 +68,7 @@ class Questions:
         }
 
     def _at_root(self) -> dict[str, Callable[[], Answer]]:
-        names = list(self._backend.versions.keys)
+        names = list(self._backend.served.keys)
         return {
             "/v2": lambda: Answer(responses.dump(tensors.server_metadata(SLIPWAY))),
             "/": lambda: Answer(b'{"status":"alive"}'),  # KServe's first protocol asks so
@@ -79,7 +79,7 @@ class Questions:
 
     def _of_models(self) -> dict[str, Callable[[], Answer]]:
         pages: dict[str, Callable[[], Answer]] = {}
-        for key, runtime in self._backend.versions.by_key.items():
+        for key, runtime in self._backend.served.by_key.items():
             prefix = runtime.model.prefix
             pages |= {prefix + path: page for path, page in self._probes().items()}
             pages[prefix + "/version"] = partial(self._mlflow_version, key)
@@ -87,14 +87,14 @@ class Questions:
         return pages
 
     def _mlflow_version(self, key: str) -> Answer:
-        return Answer(self._backend.versions.by_key[key].description.mlflow.encode())
+        return Answer(self._backend.served.by_key[key].description.mlflow.encode())
 
     def _described(self, key: str) -> Answer:
-        return Answer(self._backend.versions.by_key[key].description.openapi)
+        return Answer(self._backend.served.by_key[key].description.openapi)
 
     def _of_model(self, protocol: str, scope: Mapping[str, Any], headers: Headers) -> Answer:
         """Answer both protocols' questions about a model; raises NotFound for one that is not served."""
-        match = paths.MODELS[protocol].fullmatch(scope["path"])
+        match = url_paths.MODELS[protocol].fullmatch(scope["path"])
         if match is None:
             raise NotFound("no such path: see /v2 and /v2/models/NAME, or /v1/models/NAME")
         description = self._backend.named(match["name"], match["version"] or "", headers).description
@@ -115,7 +115,7 @@ class Questions:
         """Return an OpenAPI document with the paths that clients see: a proxy's, or the server's own prefix."""
         settings = self._backend.settings
         given = headers.get(b"x-forwarded-prefix", b"").decode("latin-1").rstrip("/")
-        is_trusted = settings.trust_proxy and paths.PREFIX.fullmatch(given)
+        is_trusted = settings.trust_proxy and url_paths.PREFIX.fullmatch(given)
         prefix = given if is_trusted else settings.prefix
         return described._replace(body=openapi.under(described.body, prefix)) if prefix else described
 
@@ -129,7 +129,7 @@ class Questions:
 
     def _status(self) -> dict[str, Any]:
         backend = self._backend
-        return backend.versions.status(backend.places, draining=backend.draining)
+        return backend.served.status(backend.statuses, draining=backend.draining)
 
     def _metrics(self) -> Answer:
         telemetry = self._backend.telemetry

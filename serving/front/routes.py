@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
-from serving.access import paths
-from serving.front.versions import Versions
+from serving.access import url_paths
+from serving.front.served import Served
 from serving.protocols import Answer, Errors, Protocol, http_protocols, responses
 from serving.settings import Settings
 
@@ -39,11 +39,11 @@ PAGES = {version: PageErrors(f"{version} page") for version in ("v1", "v2")}
 class Routes:
     """The paths of one server."""
 
-    def __init__(self, versions: Versions, settings: Settings, pages: Container[str]) -> None:
-        self._versions, self._prefix, self._pages = versions, settings.prefix, pages
+    def __init__(self, served: Served, settings: Settings, pages: Container[str]) -> None:
+        self._served, self._prefix, self._pages = served, settings.prefix, pages
         self._protocols = http_protocols(settings.limits)
         self.known: dict[str, Route] = {}
-        for key, runtime in versions.by_key.items():
+        for key, runtime in served.by_key.items():
             model = runtime.model
             for path, name in SCORING.items():
                 self.known[model.prefix + path] = self._route(key, name)
@@ -53,18 +53,18 @@ class Routes:
 
     def other(self, scope: Mapping[str, Any]) -> tuple[Mapping[str, Any], Route]:
         """Return a request as if it had asked for the path that the server knows, and what that means."""
-        path = paths.plain(scope["path"])
+        path = url_paths.plain(scope["path"])
         if path not in self._pages and path not in self.known:
-            path = paths.plain(path, self._prefix)
+            path = url_paths.plain(path, self._prefix)
         return {**scope, "path": path}, self.known.get(path) or self._rare(path)
 
     def _rare(self, path: str) -> Route:
         """Return what a path means that is none of the few exact ones."""
-        name = paths.protocol_of(path)
+        name = url_paths.protocol_of(path)
         if not name:
             return Route(_key_of(path), UNREAD)
-        match = paths.MODELS[name].fullmatch(path)
-        runtime = self._versions.named(match["name"], match["version"] or "") if match else None
+        match = url_paths.MODELS[name].fullmatch(path)
+        runtime = self._served.named(match["name"], match["version"] or "") if match else None
         if match is None or runtime is None:
             return Route("", PAGES[name])
         key = runtime.model.key

@@ -162,14 +162,14 @@ def _open_inference(name: str, label: str) -> dict[str, Any]:
         "/v2/health/ready": _question("server_ready", "ServerReady", draining),
     }
     version = {"name": "version", "in": "path", "required": True, "schema": _TEXT, "example": label}
-    for place, suffix, errors in (
+    for path, suffix, errors in (
         (model, "", {}),
         (model + "/versions/{version}", "_of_version", _NOT_SERVED),
     ):
         more = {"parameters": [version]} if suffix else {}
-        paths[place] = _question("model_metadata" + suffix, "ModelMetadata", errors) | more
-        paths[place + "/ready"] = _question("model_ready" + suffix, "ModelReady", errors) | more
-        paths[place + "/infer"] = {"post": _infer("infer" + suffix, errors)} | more
+        paths[path] = _question("model_metadata" + suffix, "ModelMetadata", errors) | more
+        paths[path + "/ready"] = _question("model_ready" + suffix, "ModelReady", errors) | more
+        paths[path + "/infer"] = {"post": _infer("infer" + suffix, errors)} | more
     return paths
 
 
@@ -193,7 +193,7 @@ def _first_protocol(name: str, label: str) -> dict[str, Any]:
     taken, given = _content("V1Request"), _content("V1Response")
     version = {"name": "version", "in": "path", "required": True, "schema": _TEXT, "example": label}
     paths: dict[str, Any] = {"/v1/models": _question("v1_models", "V1Models")}
-    for place, suffix, errors in (
+    for path, suffix, errors in (
         (model, "", {}),
         (model + "/versions/{version}", "_of_version", _NOT_SERVED),
     ):
@@ -202,8 +202,8 @@ def _first_protocol(name: str, label: str) -> dict[str, Any]:
         call["responses"] = _responses(given, _SCORED | errors, "V2Error")
         question = _question("v1_model" + suffix, "V1Model", draining | errors)
         question["get"]["responses"]["503"]["content"] = _content("V1Model")
-        paths[place] = question | more
-        paths[place + ":predict"] = {"post": call} | more
+        paths[path] = question | more
+        paths[path + ":predict"] = {"post": call} | more
     return paths
 
 

@@ -28,8 +28,8 @@ class Answer(NamedTuple):
 def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
     """Answer as MLflow does. A prediction that is no number becomes null: JSON has no NaN."""
     if isinstance(values, Bounds):
-        found = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
-        body = dump({"predictions": values.predictions, "intervals": found})
+        intervals = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
+        body = dump({"predictions": values.predictions, "intervals": intervals})
         return Answer(body, headers=(JSON_TYPE, *noticed(rows.unseen)))
     return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows.unseen)))
 

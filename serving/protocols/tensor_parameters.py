@@ -33,12 +33,12 @@ def coverage_of(parameters: Mapping[str, Any]) -> Any:
 
 def flag(parameters: Mapping[str, Any], name: str, *, otherwise: bool) -> bool:
     """Return a parameter that is true or false; raises Malformed."""
-    found = parameters.get(name)
-    if found is None:
+    value = parameters.get(name)
+    if value is None:
         return otherwise
-    if type(found) is not bool:
+    if type(value) is not bool:
         raise Malformed(f"{name} must be true or false")
-    return found
+    return value
 
 
 def check_output(parameters: Mapping[str, Any]) -> None:
@@ -71,7 +71,7 @@ def _refuse_elsewhere(parameters: Mapping[str, Any]) -> None:
 def _from_base64(values: Sequence[Any]) -> Sequence[Any]:
     try:
         if isinstance(values, coercion.Repeated):
-            return coercion.Repeated([_text(text) for text in values.distinct], values.places)
+            return coercion.Repeated([_text(text) for text in values.distinct], values.indices)
         return [None if text is None else _text(text) for text in values]
     except ValueError as error:  # also of characters beyond ASCII, and of bytes that are no UTF-8
         raise Malformed("content_type base64: each value must be base64 (RFC 4648) of UTF-8 text") from error

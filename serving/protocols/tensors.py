@@ -145,7 +145,7 @@ def _table(tensor: Tensor, schema: Schema) -> dict[str, Any]:
         raise Malformed("a packed tensor serves models of numbers alone: send one tensor for each column")
     if tensor.shape[1] != wide or tensor.datatype == "BYTES":
         raise Malformed(f"a packed tensor must have the shape [n, {wide}] and a datatype of numbers")
-    return {name: tensor.values[place::wide] for place, name in enumerate(schema.names)}
+    return {name: tensor.values[index::wide] for index, name in enumerate(schema.names)}
 
 
 def unpack(raw: bytes | memoryview, datatype: str, count: int) -> Any:
@@ -179,9 +179,9 @@ def _texts(raw: bytes, count: int) -> Sequence[str]:
 
 def _repeated(cells: NDArray[np.bytes_], length: int) -> coercion.Repeated:
     """Return texts of one length; numpy leaves zero bytes at their ends out, which are put back."""
-    distinct, places = np.unique(cells, return_inverse=True)
+    distinct, indices = np.unique(cells, return_inverse=True)
     return coercion.Repeated(
-        [text.ljust(length, b"\0").decode("utf-8") for text in distinct.tolist()], places
+        [text.ljust(length, b"\0").decode("utf-8") for text in distinct.tolist()], indices
     )
 
 
@@ -203,10 +203,10 @@ def _texts_one_by_one(raw: bytes, count: int) -> list[str]:
 def outputs_of(values: Floats | Bounds) -> list[Tensor]:
     """Return a scorer's outputs, the prediction first."""
     if isinstance(values, Bounds):
-        found = {PREDICTION: values.predictions, LOWER: values.lower, UPPER: values.upper}
+        named = {PREDICTION: values.predictions, LOWER: values.lower, UPPER: values.upper}
     else:
-        found = {PREDICTION: values}
-    return [Tensor(name, "FP64", [len(each)], each) for name, each in found.items()]
+        named = {PREDICTION: values}
+    return [Tensor(name, "FP64", [len(each)], each) for name, each in named.items()]
 
 
 def chosen(outputs: Sequence[Tensor], wanted: Asked) -> Sequence[Tensor]:

@@ -118,10 +118,10 @@ def _dump(request: dict[str, Any]) -> bytes:
 
 def to_tensors(answer: bytes) -> list[Tensor]:
     """Return the predictions as outputs: one for each column of a table, else one called `prediction`."""
-    found = orjson.loads(answer)["predictions"]
-    if type(found) is list and found and all(type(row) is dict for row in found):
-        found = {name: [row.get(name) for row in found] for name in found[0]}
-    named = found if type(found) is dict else {"prediction": found}
+    predictions = orjson.loads(answer)["predictions"]
+    if type(predictions) is list and predictions and all(type(row) is dict for row in predictions):
+        predictions = {name: [row.get(name) for row in predictions] for name in predictions[0]}
+    named = predictions if type(predictions) is dict else {"prediction": predictions}
     return [_output(name, values) for name, values in named.items()]
 
 
@@ -175,5 +175,7 @@ def from_instances(name: str, given: Any, inputs: Inputs) -> bytes:
 
 def to_simple(answer: bytes, *, single: bool) -> bytes:
     """Return `{"y": ...}`."""
-    found = orjson.loads(answer)["predictions"]
-    return orjson.dumps({"y": found[0] if single and type(found) is list and found else found})
+    predictions = orjson.loads(answer)["predictions"]
+    return orjson.dumps(
+        {"y": predictions[0] if single and type(predictions) is list and predictions else predictions}
+    )

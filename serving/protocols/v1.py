@@ -33,18 +33,18 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows
 
 def state(name: str, version: str, *, ready: bool) -> Answer:
     """Say whether a model is served: `ready` is for KServe, the rest for TensorFlow."""
-    told = {
+    status = {
         "version": version,
         "state": "AVAILABLE" if ready else "UNLOADING",
         "status": {"error_code": "OK", "error_message": ""},
     }
-    body = {"name": name, "ready": ready, "model_version_status": [told]}
+    body = {"name": name, "ready": ready, "model_version_status": [status]}
     return Answer(dump(body), 200 if ready else 503, (JSON_TYPE,))
 
 
 def _with_outputs(answer: Answer) -> Answer:
-    found = orjson.loads(answer.body)
-    return answer._replace(body=dump(found | {"outputs": found["predictions"]}))
+    body = orjson.loads(answer.body)
+    return answer._replace(body=dump(body | {"outputs": body["predictions"]}))
 
 
 def read(body: bytes, kind: str, limits: Limits) -> tuple[str, Any]:

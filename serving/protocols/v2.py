@@ -139,12 +139,12 @@ def _parted(body: bytes, kind: str, length: bytes | None) -> tuple[bytes, memory
 
 
 def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    found = given.get("parameters")
-    if found is None:
+    parameters = given.get("parameters")
+    if parameters is None:
         return {}
-    if type(found) is not dict:
+    if type(parameters) is not dict:
         raise Malformed("parameters must be an object")
-    return found
+    return parameters
 
 
 def _binary_size(parameters: Mapping[str, Any]) -> int | None:

@@ -3,7 +3,7 @@
 from serving.registry import given_run, promotions
 from serving.registry.store import (
     Cache,
-    Found,
+    ResolvedVersion,
     is_remote,
     local,
     local_whole,
@@ -14,7 +14,7 @@ from serving.registry.store import (
 
 __all__ = [
     "Cache",
-    "Found",
+    "ResolvedVersion",
     "given_run",
     "is_remote",
     "local",

@@ -173,12 +173,12 @@ def vouch(
         if pinned and entries:
             raise NotInLedger(name=name, version=version, fault="it is pinned, and no entry promotes it")
         return None
-    for tag, found, expected in (
+    for tag, value, expected in (
         ("pinned digest", pinned, said.digest),
         ("files' digest", files, said.files),
     ):
-        if expected and (found or "") != expected:
-            fault = f"its {tag} is {(found or 'gone')[:16]}, entry {said.entry} says {expected[:16]}"
+        if expected and (value or "") != expected:
+            fault = f"its {tag} is {(value or 'gone')[:16]}, entry {said.entry} says {expected[:16]}"
             raise NotInLedger(name=name, version=version, fault=fault)
     return said
 

@@ -61,7 +61,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedVersion:
     """What the registry says stands where --model points.
 
     `pinned` is the digest that was promoted, `recorded` the one that was registered, `files` that of all files;
@@ -109,35 +109,35 @@ def locate(uri: str, cache: Path) -> Model:
     """Return the version for a command that the user runs by hand, promoted or not; raises ServingError."""
     if not is_remote(uri):
         return local(uri)
-    found = resolve(uri)
-    if moved := vouched(found, by_alias="@" in uri):
+    resolved = resolve(uri)
+    if moved := vouched(resolved, by_alias="@" in uri):
         logger.warning("%s", moved)
-    return Cache(cache).fetch(found, allow_unpromoted=True)
+    return Cache(cache).fetch(resolved, allow_unpromoted=True)
 
 
-def resolve(uri: str) -> Found:
+def resolve(uri: str) -> ResolvedVersion:
     """Ask the registry; raises ModelNotFound for what it does not have, RegistryDown where it cannot be asked."""
     registered = REGISTERED.fullmatch(uri)
     if not registered and not LOGGED.fullmatch(uri) and not re.fullmatch("runs:/.+", uri):
-        places = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID, runs:/RUN/PATH or a folder"
-        raise ModelNotFound(uri=uri, reason=f"write {places}")
+        forms = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/m-ID, runs:/RUN/PATH or a folder"
+        raise ModelNotFound(uri=uri, reason=f"write {forms}")
     if not registered:
-        return Found(uri)
+        return ResolvedVersion(uri)
     return _asking(uri, lambda: _ask_registry(registered))
 
 
-def _ask_registry(place: re.Match[str]) -> Found:
+def _ask_registry(match: re.Match[str]) -> ResolvedVersion:
     import mlflow  # noqa: PLC0415 - 2 s that a local folder does not need
 
-    client, name = mlflow.MlflowClient(), place["name"]
+    client, name = mlflow.MlflowClient(), match["name"]
     version = (
-        client.get_model_version_by_alias(name, place["alias"])
-        if place["alias"]
-        else client.get_model_version(name, place["version"])
+        client.get_model_version_by_alias(name, match["alias"])
+        if match["alias"]
+        else client.get_model_version(name, match["version"])
     )
     number, tags = str(int(version.version)), version.tags
     made = (version.creation_timestamp, version.run_id, version.model_id, tags.get(version_files.DIGEST_TAG))
-    return Found(
+    return ResolvedVersion(
         f"models:/{name}/{number}",
         name,
         number,
@@ -160,8 +160,8 @@ def registry_address() -> str:
 
 def _database_file(uri: str) -> Path | None:
     """Return the file of a SQLite store; None for any other store."""
-    place = re.fullmatch(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)(?P<path>[^?]+)(?:\?.*)?", uri)
-    return Path(unquote(place["path"])) if place else None
+    match = re.fullmatch(r"sqlite(?:\+\w+)?:///(?!file:|:memory:)(?P<path>[^?]+)(?:\?.*)?", uri)
+    return Path(unquote(match["path"])) if match else None
 
 
 def _check_database() -> None:
@@ -176,7 +176,7 @@ def _check_database() -> None:
             )
 
 
-def vouched(found: Found, *, by_alias: bool = False) -> str:
+def vouched(resolved: ResolvedVersion, *, by_alias: bool = False) -> str:
     """Hold a version's tags to the ledger of its name; return what does not fit an alias's move, or nothing.
 
     Raises
@@ -186,11 +186,11 @@ def vouched(found: Found, *, by_alias: bool = False) -> str:
     RegistryDown
         It cannot be asked.
     """
-    if not found.name:
+    if not resolved.name:
         return ""
-    entries = _asking(found.uri, lambda: _ledger_of(found.name))
-    vouch(entries, name=found.name, version=found.version, pinned=found.pinned, files=found.files)
-    return moved_in_words(entries, found.name, found.version) if by_alias else ""
+    entries = _asking(resolved.uri, lambda: _ledger_of(resolved.name))
+    vouch(entries, name=resolved.name, version=resolved.version, pinned=resolved.pinned, files=resolved.files)
+    return moved_in_words(entries, resolved.name, resolved.version) if by_alias else ""
 
 
 def _ledger_of(name: str) -> tuple[Entry, ...]:
@@ -230,36 +230,36 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def fetch(self, found: Found, *, allow_unpromoted: bool) -> Model:
+    def fetch(self, resolved: ResolvedVersion, *, allow_unpromoted: bool) -> Model:
         """Return the version's files, downloaded unless they are here; raises ModelError or RegistryDown."""
-        if not allow_unpromoted and not DIGEST.fullmatch(found.pinned or ""):
-            raise NotPromoted(uri=found.uri)
-        expected = found.pinned or found.recorded
-        digest = expected if expected and self.holds(expected) else self._download(found)
+        if not allow_unpromoted and not DIGEST.fullmatch(resolved.pinned or ""):
+            raise NotPromoted(uri=resolved.uri)
+        expected = resolved.pinned or resolved.recorded
+        digest = expected if expected and self.holds(expected) else self._download(resolved)
         if expected and digest != expected:
             raise WrongDigest(expected=expected, found=digest)
-        if not found.pinned:
-            logger.warning("%s: no promotion vouches for it", found.uri)
-        return Model(str(self._root / digest), name=found.name, version=found.version, digest=digest)
+        if not resolved.pinned:
+            logger.warning("%s: no promotion vouches for it", resolved.uri)
+        return Model(str(self._root / digest), name=resolved.name, version=resolved.version, digest=digest)
 
-    def fetch_whole(self, found: Found) -> Model:
+    def fetch_whole(self, resolved: ResolvedVersion) -> Model:
         """Return all files of a version that MLflow runs itself; raises ModelError, RegistryDown or ModelNotFound.
 
         They are compared with the digest that Slipway recorded when it registered the version. Of a model that others
         registered there is none: its files are taken to stay what they were.
         """
-        place = self._place_of_whole(found)
-        if not (_is_ours(place) and _is_whole(place, found.files)):
-            with self._scratch(found.uri) as scratch:
-                came = _asking(found.uri, lambda: _download_whole(found, scratch))
-                shutil.rmtree(place, ignore_errors=True)
+        folder = self._place_of_whole(resolved)
+        if not (_is_ours(folder) and _is_whole(folder, resolved.files)):
+            with self._scratch(resolved.uri) as scratch:
+                came = _asking(resolved.uri, lambda: _download_whole(resolved, scratch))
+                shutil.rmtree(folder, ignore_errors=True)
                 came.chmod(0o700)
-                came.replace(place)
-        _touch(place)
-        return Model(str(place), name=found.name, version=found.version, runtime="pyfunc")
+                came.replace(folder)
+        _touch(folder)
+        return Model(str(folder), name=resolved.name, version=resolved.version, runtime="pyfunc")
 
-    def _place_of_whole(self, found: Found) -> Path:
-        return self._root / f"whole-{self._record(f'{found.uri} {found.source} {found.made}').stem}"
+    def _place_of_whole(self, resolved: ResolvedVersion) -> Path:
+        return self._root / f"whole-{self._record(f'{resolved.uri} {resolved.source} {resolved.made}').stem}"
 
     @contextmanager
     def _scratch(self, uri: str) -> Iterator[Path]:
@@ -274,14 +274,14 @@ class Cache:
     def check(self) -> None:
         """Make the folder unless it is there; raises OSError, or UnsafeCache where others can write to it."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = self._root.stat()
-        if found.st_uid != os.geteuid():
+        status = self._root.stat()
+        if status.st_uid != os.geteuid():
             raise UnsafeCache(
-                folder=self._root, reason=f"belongs to user {found.st_uid}, not to {os.geteuid()}"
+                folder=self._root, reason=f"belongs to user {status.st_uid}, not to {os.geteuid()}"
             )
-        if found.st_mode & 0o022:
+        if status.st_mode & 0o022:
             raise UnsafeCache(folder=self._root, reason="can be written by others")
-        if found.st_mode & 0o077:
+        if status.st_mode & 0o077:
             self._root.chmod(0o700)
 
     def holds(self, digest: str) -> bool:
@@ -298,40 +298,40 @@ class Cache:
         shutil.rmtree(entry, ignore_errors=True)
         return False
 
-    def remember(self, uri: str, model: Model, found: Found) -> None:
+    def remember(self, uri: str, model: Model, resolved: ResolvedVersion) -> None:
         """Record what a place pointed to, for a start without the registry."""
         written = self._record(uri).with_suffix(f".{os.getpid()}")
         try:
             written.touch(mode=0o600)
-            written.write_text(json.dumps({"model": asdict(model), "found": asdict(found)}))
+            written.write_text(json.dumps({"model": asdict(model), "found": asdict(resolved)}))
             written.replace(self._record(uri))
             self._prune()
         except OSError as error:
             logger.warning("the cache could not note %s: %s", uri, error.strerror)
 
-    def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, Found] | None:
+    def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, ResolvedVersion] | None:
         """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
         note = self._record(uri)
         try:
             self.check()
             written = json.loads(note.read_text()) if _is_ours(note) else {}
-            model, found = Model(**written["model"]), Found(**written["found"])
+            model, resolved = Model(**written["model"]), ResolvedVersion(**written["found"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
         if model.runtime != runtime:  # nobody asked for a model to run its own code here
             return None
         digest = str(model.digest)
-        place = self._place_of_whole(found) if runtime == "pyfunc" else self._root / digest
-        intact = _is_ours(place) if runtime == "pyfunc" else self.holds(digest)
-        return (replace(model, folder=str(place)), found) if intact else None
+        folder = self._place_of_whole(resolved) if runtime == "pyfunc" else self._root / digest
+        intact = _is_ours(folder) if runtime == "pyfunc" else self.holds(digest)
+        return (replace(model, folder=str(folder)), resolved) if intact else None
 
     def _record(self, uri: str) -> Path:
-        place = f"{registry_address()} {uri}"
-        return self._root / f"{hashlib.sha256(place.encode()).hexdigest()}.json"
+        asked = f"{registry_address()} {uri}"
+        return self._root / f"{hashlib.sha256(asked.encode()).hexdigest()}.json"
 
-    def _download(self, found: Found) -> str:
-        with self._scratch(found.uri) as scratch:
-            _asking(found.uri, lambda: _download_files(found, scratch))
+    def _download(self, resolved: ResolvedVersion) -> str:
+        with self._scratch(resolved.uri) as scratch:
+            _asking(resolved.uri, lambda: _download_files(resolved, scratch))
             return self._keep(scratch)
 
     def put_back(self, uri: str, files: Mapping[str, bytes], digest: str) -> bool:
@@ -365,10 +365,10 @@ class Cache:
 def _is_ours(path: Path) -> bool:
     """Return whether a folder or file is this user's own, and nobody else may write to it."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    return not stat.S_ISLNK(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022
+    return not stat.S_ISLNK(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 
 def _touch(entry: Path) -> None:
@@ -376,27 +376,28 @@ def _touch(entry: Path) -> None:
         os.utime(entry)
 
 
-def _download_files(found: Found, folder: Path) -> None:
+def _download_files(resolved: ResolvedVersion, folder: Path) -> None:
     import mlflow  # noqa: PLC0415 - as above
 
-    root = found.uri
+    root = resolved.uri
     if logged := LOGGED.fullmatch(root):  # MLflow's own resolver takes the id for a registered name here
         root = mlflow.MlflowClient().get_logged_model(logged["id"]).artifact_location
-    place = f"{root}/{SCORER_FOLDER}"
+    uri = f"{root}/{SCORER_FOLDER}"
     sizes = {
-        Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=place)
+        Path(item.path).name: item.file_size for item in mlflow.artifacts.list_artifacts(artifact_uri=uri)
     }
     if not sizes and not mlflow.artifacts.list_artifacts(artifact_uri=root):
         reason = "its files are gone from the artifact store: restore them, or go back with rollback"
-        raise ModelNotFound(uri=found.uri, reason=reason)
+        raise ModelNotFound(uri=resolved.uri, reason=reason)
     for file in (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE):
         if file not in sizes:
-            raise ModelNotFound(uri=found.uri, reason=_why_absent(root, file))
+            raise ModelNotFound(uri=resolved.uri, reason=_why_absent(root, file))
         if (sizes[file] or 0) > scorer_files.LARGEST_FILE:
             raise ModelNotFound(
-                uri=found.uri, reason=f"{file} has {sizes[file]} bytes, most are {scorer_files.LARGEST_FILE}"
+                uri=resolved.uri,
+                reason=f"{file} has {sizes[file]} bytes, most are {scorer_files.LARGEST_FILE}",
             )
-        came = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{place}/{file}", dst_path=str(folder)))
+        came = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{uri}/{file}", dst_path=str(folder)))
         size = came.stat().st_size
         if sizes[file] not in (None, size):
             raise OSError(f"{file} came with {size} of {sizes[file]} bytes")
@@ -415,25 +416,27 @@ def _why_absent(root: str, file: str) -> str:
     return "its files are gone: they were deleted after it was registered; point to another version"
 
 
-def _download_whole(found: Found, folder: Path) -> Path:
+def _download_whole(resolved: ResolvedVersion, folder: Path) -> Path:
     import mlflow  # noqa: PLC0415 - as above
 
-    came = Path(mlflow.artifacts.download_artifacts(artifact_uri=found.uri, dst_path=str(folder / "model")))
+    came = Path(
+        mlflow.artifacts.download_artifacts(artifact_uri=resolved.uri, dst_path=str(folder / "model"))
+    )
     if not (came / "MLmodel").is_file():
-        raise ModelNotFound(uri=found.uri, reason="it holds no MLflow model")
-    if found.files:
-        version_files.check_files(version_files.only_files(came), found.files)
+        raise ModelNotFound(uri=resolved.uri, reason="it holds no MLflow model")
+    if resolved.files:
+        version_files.check_files(version_files.only_files(came), resolved.files)
     return came
 
 
-def _is_whole(place: Path, files: str | None) -> bool:
+def _is_whole(folder: Path, files: str | None) -> bool:
     """Return whether a version's files are here, intact where that can be told; others are thrown away."""
-    if place.is_dir() and files:
+    if folder.is_dir() and files:
         try:
             version_files.check_files(
-                version_files.only_files(place), files
+                version_files.only_files(folder), files
             )  # a process that ran its code left bytecode there
         except (ModelError, OSError) as error:
-            logger.warning("cache entry %s is broken (%s), it is fetched again", place.name[:18], error)
-            shutil.rmtree(place, ignore_errors=True)
-    return place.is_dir()
+            logger.warning("cache entry %s is broken (%s), it is fetched again", folder.name[:18], error)
+            shutil.rmtree(folder, ignore_errors=True)
+    return folder.is_dir()

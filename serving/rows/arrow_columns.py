@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from data.cells.readings import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.rows import near_misses
-from serving.rows.cells import FIRST, LAST, NUMBER_PATTERN, WHOLE_PATTERN, Bools, instant
+from serving.rows.cell_forms import FIRST, LAST, NUMBER_PATTERN, WHOLE_PATTERN, Bools, instant
 from serving.scorer import Floats
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -88,12 +88,12 @@ def _is_utf8(cell: bytes) -> bool:
 def _pack_dictionary(array: Any, column: Column, is_text: bool) -> Result:
     """Pack each distinct value once: a small dictionary may stand for gigabytes of text."""
     floats, bad = _pack(array.dictionary, column, is_text=is_text)
-    places = np.asarray(pc.fill_null(array.indices.cast(pa.int64()), 0))
+    indices = np.asarray(pc.fill_null(array.indices.cast(pa.int64()), 0))
     nulls = _nulls(array)
     if not len(floats):
         return np.full(len(array), np.nan), np.zeros(len(array), dtype=np.bool_)
     known_null = _nulls(array.dictionary)
-    return np.where(nulls, np.nan, floats[places]), (bad & ~known_null)[places] & ~nulls
+    return np.where(nulls, np.nan, floats[indices]), (bad & ~known_null)[indices] & ~nulls
 
 
 def _pack(array: Any, column: Column, *, is_text: bool) -> Result:

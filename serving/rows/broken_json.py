@@ -62,8 +62,8 @@ def refusal(body: bytes, error: Exception, limits: Limits) -> RequestError:
     other = _other_format(body) or _other_encoding(body)
     if other or not isinstance(error, json.JSONDecodeError):
         return Malformed(f"the body is not valid JSON in UTF-8{other}")
-    place = f"line {error.lineno}, column {error.colno}"
-    return Malformed(f"the body is not valid JSON at {place}: {_reason(error)}")
+    where = f"line {error.lineno}, column {error.colno}"
+    return Malformed(f"the body is not valid JSON at {where}: {_reason(error)}")
 
 
 def _other_format(body: bytes) -> str:
@@ -72,9 +72,9 @@ def _other_format(body: bytes) -> str:
 
 def _other_encoding(body: bytes) -> str:
     """Name an encoding that shows in the first four bytes, or the place where UTF-8 ends."""
-    found = json.detect_encoding(body[:4]).upper()
-    if not found.startswith("UTF-8"):
-        return f" but {found[:6]}: send UTF-8"
+    encoding = json.detect_encoding(body[:4]).upper()
+    if not encoding.startswith("UTF-8"):
+        return f" but {encoding[:6]}: send UTF-8"
     try:
         body.decode()
     except UnicodeDecodeError as broken:

@@ -32,7 +32,7 @@ from data.cells.readings import Reading
 from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.errors import Fault
 from serving.rows import near_misses
-from serving.rows.cells import Bools, instant
+from serving.rows.cell_forms import Bools, instant
 from serving.scorer import Floats
 
 NO_COLUMN = "no such column"
@@ -81,17 +81,17 @@ class Packed(NamedTuple):
 class Repeated(Sequence[str]):
     """Texts as raw columns have them, few of them different: the different ones, and which stands where."""
 
-    def __init__(self, distinct: list[str], places: NDArray[np.intp]) -> None:
-        self.distinct, self.places = distinct, places
+    def __init__(self, distinct: list[str], indices: NDArray[np.intp]) -> None:
+        self.distinct, self.indices = distinct, indices
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.indices)
 
     def __iter__(self) -> Iterator[str]:
-        return map(self.distinct.__getitem__, self.places.tolist())
+        return map(self.distinct.__getitem__, self.indices.tolist())
 
-    def __getitem__(self, place: Any) -> Any:
-        return self.distinct[self.places[place]]
+    def __getitem__(self, key: Any) -> Any:
+        return self.distinct[self.indices[key]]
 
 
 def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema, sent: Iterable[str] = ()) -> Packed:
@@ -232,8 +232,8 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
 
 def _pack_repeated(values: Repeated, column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:
     floats, bad, describe = _pack_values(values.distinct, column)
-    places = values.places
-    return floats[places], None if bad is None else bad[places], lambda row: describe(int(places[row]))
+    indices = values.indices
+    return floats[indices], None if bad is None else bad[indices], lambda row: describe(int(indices[row]))
 
 
 def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | None, Callable[[int], str]]:

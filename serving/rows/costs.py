@@ -41,25 +41,25 @@ def before_json(body: bytes, limits: Limits) -> None:
     text = (
         2 if body.isascii() and b"\\" not in body else 6
     )  # a text with one odd letter takes four times its bytes
-    found = {mark: body.count(mark) for mark in COST}
+    counts = {mark: body.count(mark) for mark in COST}
     # A row is an object or a list, a tensor has two of each.
     most = limits.rows + 4 * limits.columns + SLACK
-    if max(found[b"{"], found[b"["]) > most or _cost(found) > COUNTED_TWICE:
-        found = _outside_texts(body)
-        if max(found[b"{"], found[b"["]) > most:
+    if max(counts[b"{"], counts[b"["]) > most or _cost(counts) > COUNTED_TWICE:
+        counts = _outside_texts(body)
+        if max(counts[b"{"], counts[b"["]) > most:
             raise TooLarge(what="rows", limit=limits.rows)
-    need(text * len(body) + _cost(found))
+    need(text * len(body) + _cost(counts))
 
 
-def _cost(found: Mapping[bytes, int]) -> int:
-    return sum(COST[mark] * count for mark, count in found.items())
+def _cost(counts: Mapping[bytes, int]) -> int:
+    return sum(COST[mark] * count for mark, count in counts.items())
 
 
 def _outside_texts(body: bytes) -> dict[bytes, int]:
     """Count what is structure, in steps that take little memory themselves."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"  ").replace(b'\\"', b"  ")
-    codes, found, inside = np.frombuffer(body, dtype=np.uint8), dict.fromkeys(COST, 0), 0
+    codes, counts, inside = np.frombuffer(body, dtype=np.uint8), dict.fromkeys(COST, 0), 0
     for start in range(0, len(codes), STEP):
         part = codes[start : start + STEP]
         is_quote = part == ord('"')
@@ -67,8 +67,8 @@ def _outside_texts(body: bytes) -> dict[bytes, int]:
         inside = int(texts[-1])
         outside = part[(texts == 0) | is_quote]
         for mark in COST:
-            found[mark] += int(np.count_nonzero(outside == ord(mark)))
-    return found
+            counts[mark] += int(np.count_nonzero(outside == ord(mark)))
+    return counts
 
 
 def before_gzip(body: bytes, limits: Limits) -> int:
@@ -89,9 +89,9 @@ def before_csv(body: bytes, limits: Limits) -> None:
 def _head_of(body: bytes) -> bytes:
     """Return the first line; a line break within quotes does not end it."""
     quotes = start = 0
-    for place in _BREAKS.finditer(body):
-        quotes += body.count(b'"', start, place.start())
-        start = place.start()
+    for match in _BREAKS.finditer(body):
+        quotes += body.count(b'"', start, match.start())
+        start = match.start()
         if quotes % 2 == 0:
             return body[:start]
     return body

@@ -114,10 +114,10 @@ def _count_keys(parsed: Any) -> int:
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    parsed = dict(pairs)
+    if len(parsed) != len(pairs):
         raise Malformed("an object has the same key twice")
-    return found
+    return parsed
 
 
 def _refuse_constant(_: str) -> NoReturn:

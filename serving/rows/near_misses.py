@@ -33,15 +33,15 @@ def _folded(name: str) -> str:
 
 def of_name(name: str, sent: Mapping[str, str]) -> str:
     """Say how a name that was sent differs from a column's, if one nearly is it; `sent` is from `folded`."""
-    found = sent.get(_folded(name))
-    if found is None or found == name:
+    near = sent.get(_folded(name))
+    if near is None or near == name:
         return ""
-    if unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", name):
+    if unicodedata.normalize("NFC", near) == unicodedata.normalize("NFC", name):
         form = next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, name)), "its own")
         how = f"has another Unicode form (this one is {form})"
-    elif found.strip(_BLANKS) == name.strip(_BLANKS):
+    elif near.strip(_BLANKS) == name.strip(_BLANKS):
         how = "has blanks around it"
-    elif found.casefold() == name.casefold():
+    elif near.casefold() == name.casefold():
         how = "differs in upper and lower case"
     else:
         how = "differs in case, blanks or Unicode form"

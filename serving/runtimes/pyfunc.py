@@ -157,26 +157,26 @@ class PyfuncRuntime:
             for each in self._first:
                 each.end()
 
-    async def _serve(self, place: _Process) -> None:
+    async def _serve(self, child: _Process) -> None:
         """Give one process batches for as long as there are any, and replace it when it fails."""
         pause = FIRST_PAUSE
         while True:
             began = time.monotonic()
             try:
-                await self._feed(place)
+                await self._feed(child)
             except Closed:
                 self._alive -= 1
-                await asyncio.to_thread(place.end)
+                await asyncio.to_thread(child.end)
                 return
             except asyncio.CancelledError:
-                place.end()
+                child.end()
                 raise
             except Exception:
                 self._alive -= 1
-                logger.exception("the model's process %d failed; another is started", place.process.pid)
-                await asyncio.to_thread(place.end)
+                logger.exception("the model's process %d failed; another is started", child.process.pid)
+                await asyncio.to_thread(child.end)
             pause = FIRST_PAUSE if time.monotonic() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
-            place = await self._replacement(pause)
+            child = await self._replacement(pause)
             self._alive += 1
 
     async def _replacement(self, pause: float) -> _Process:
@@ -189,9 +189,9 @@ class PyfuncRuntime:
                 self._queue.settle_all(_Failure(Busy, "the model cannot be loaded again: try later"))
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _feed(self, place: _Process) -> None:
+    async def _feed(self, child: _Process) -> None:
         """Send batches and hand out their answers; raises where the process dies or hangs."""
-        reader, writer = await asyncio.open_connection(sock=place.line.dup())
+        reader, writer = await asyncio.open_connection(sock=child.line.dup())
         try:
             while True:
                 batch = await self._queue.batch()

@@ -116,19 +116,19 @@ class Runner:
         responses: dict[int, Response] = {}
         groups: dict[tuple[Any, ...], list[int]] = {}
         parsed: dict[int, Parsed] = {}
-        for place, request in enumerate(requests):
+        for index, request in enumerate(requests):
             try:
                 if request.kind in (media.CSV, media.PARQUET):
-                    responses[place] = self._predicted(self._table(request), None)
+                    responses[index] = self._predicted(self._table(request), None)
                 else:
-                    parsed[place] = found = _parsed(request.body)
-                    joins = found.key is not None and len(found.rows) <= self._most_rows
-                    groups.setdefault(found.key if joins and found.key else (place,), []).append(place)
+                    parsed[index] = form = _parsed(request.body)
+                    joins = form.key is not None and len(form.rows) <= self._most_rows
+                    groups.setdefault(form.key if joins and form.key else (index,), []).append(index)
             except RefusedRequest as error:
-                responses[place] = _refusal(error)
+                responses[index] = _refusal(error)
         for members in groups.values():
-            responses |= zip(members, self._group([parsed[place] for place in members]), strict=True)
-        return [responses[place] for place in range(len(requests))]
+            responses |= zip(members, self._group([parsed[index] for index in members]), strict=True)
+        return [responses[index] for index in range(len(requests))]
 
     def _group(self, members: list[Parsed]) -> list[Response]:
         """Answer requests of one form, at once where that is allowed and works."""
@@ -146,8 +146,8 @@ class Runner:
     def _holds(self, members: list[Parsed], together: list[Response]) -> bool:
         """Return whether some of the requests get the same answer alone, and end joining where not."""
         step = -(-len(members) // CHECKED_AT_ONCE)
-        places = range(self._joint % step, len(members), step)
-        self.joins = _are_near([together[at] for at in places], [self._alone(members[at]) for at in places])
+        indices = range(self._joint % step, len(members), step)
+        self.joins = _are_near([together[at] for at in indices], [self._alone(members[at]) for at in indices])
         if not self.joins:
             logger.warning("predictions depend on the other rows of a call: requests are no longer joined")
         return self.joins
@@ -299,8 +299,8 @@ def _parts(whole: Any, sizes: Sequence[int]) -> list[Response] | None:
         return None
     parts = []
     for size, end in zip(sizes, ends, strict=True):
-        place = slice(end - size, end)
-        part = {name: whole[name][place] for name in whole} if type(whole) is dict else whole[place]
+        part_of = slice(end - size, end)
+        part = {name: whole[name][part_of] for name in whole} if type(whole) is dict else whole[part_of]
         parts.append(Response(200, orjson.dumps({"predictions": part}), size))
     return parts
 

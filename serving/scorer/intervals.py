@@ -59,14 +59,14 @@ class Intervals:
         """Return the quantile of the next coverage in the table; raises CoverageRefused."""
         if not self.LOWEST <= coverage <= self.HIGHEST:  # NaN too
             raise CoverageRefused(f"coverage must be between {self.LOWEST} and {self.HIGHEST}")
-        place = int(np.searchsorted(self.coverage, coverage - 1e-9))
-        if place == len(self.coverage):
+        index = int(np.searchsorted(self.coverage, coverage - 1e-9))
+        if index == len(self.coverage):
             needed = math.ceil(coverage / (1.0 - coverage))
             raise CoverageRefused(
                 f"coverage {coverage:g} needs at least {needed} calibration rows, this version has {self.rows}: "
                 f"ask for at most {self.coverage[-1]:g}"
             )
-        return self.quantile[place]
+        return self.quantile[index]
 
     def around(self, predictions: Floats, scale: Floats | float, coverage: float) -> Bounds:
         """Return the interval around each prediction."""
@@ -80,15 +80,20 @@ class Intervals:
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Intervals:
         """Read the JSON form; raises KeyError, TypeError or ValueError where it is not one."""
-        found = cls(
+        intervals = cls(
             method=str(written["method"]),
             rows=int(written["rows"]),
             adaptive=bool(written["adaptive"]),
             coverage=tuple(map(float, written["coverage"])),
             quantile=tuple(map(float, written["quantile"])),
         )
-        rising = all(np.all(np.diff(values) >= 0.0) for values in (found.coverage, found.quantile))
-        finite = np.isfinite([*found.coverage, *found.quantile]).all()
-        if len(found.coverage) != len(found.quantile) or not found.coverage or not rising or not finite:
+        rising = all(np.all(np.diff(values) >= 0.0) for values in (intervals.coverage, intervals.quantile))
+        finite = np.isfinite([*intervals.coverage, *intervals.quantile]).all()
+        if (
+            len(intervals.coverage) != len(intervals.quantile)
+            or not intervals.coverage
+            or not rising
+            or not finite
+        ):
             raise ValueError("has a table of intervals that does not rise")
-        return found
+        return intervals

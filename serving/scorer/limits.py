@@ -39,8 +39,8 @@ def check_written(written: Mapping[str, Any]) -> None:
 
 def _check_golden(golden: Any) -> None:
     if not isinstance(golden, list) or not 1 <= len(golden) <= MOST_GOLDEN_ROWS:
-        found = len(golden) if isinstance(golden, list) else "none"
-        raise ValueError(f"has {found} golden rows, must have 1 to {MOST_GOLDEN_ROWS}")
+        count = len(golden) if isinstance(golden, list) else "none"
+        raise ValueError(f"has {count} golden rows, must have 1 to {MOST_GOLDEN_ROWS}")
     _numbers("golden", [case["prediction"] for case in golden], low=-math.inf)
     if any(
         scale <= 0.0 for scale in _numbers("scale", [case["scale"] for case in golden if "scale" in case])
@@ -107,12 +107,12 @@ def _check_texts(name: str, texts: Any) -> None:
 
 def _numbers(name: str, values: Iterable[Any], *, low: float = 0.0) -> list[float]:
     """Return numbers that are finite and not below the lowest; raises ValueError or TypeError."""
-    found = list(values)
-    for value in found:
+    numbers = list(values)
+    for value in numbers:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} holds {str(value)[:50]!r}, which is no number")
         if not low <= value <= sys.float_info.max:
             raise ValueError(
                 f"{name} holds {str(value)[:20]}, must be {'0 or more and ' if low == 0.0 else ''}finite"
             )
-    return found
+    return numbers

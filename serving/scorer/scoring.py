@@ -84,10 +84,10 @@ class Scorer:
         """
         graph, content = scorer_files.read(Path(folder))
         document, canonical_content = read_document(content)
-        found = scorer_files.digest_of(graph, canonical_content)
-        if digest is not None and digest != found:
-            raise WrongDigest(expected=digest, found=found)
-        return cls(graph, document, digest=found, threads=threads)
+        actual = scorer_files.digest_of(graph, canonical_content)
+        if digest is not None and digest != actual:
+            raise WrongDigest(expected=digest, found=actual)
+        return cls(graph, document, digest=actual, threads=threads)
 
     def predict(self, matrix: Floats) -> Floats:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
@@ -102,19 +102,19 @@ class Scorer:
         """
         expected = self.golden.predictions
         scale = np.maximum(np.abs(expected), self.document.parity.target_sd)
-        for found in self._replayed(self.predict):
-            _compare(found, expected, scale)
+        for predictions in self._replayed(self.predict):
+            _compare(predictions, expected, scale)
         if self.document.golden_scales:
             expected = np.array(self.document.golden_scales)
-            for found in self._replayed(lambda rows: self.predict_with_scale(rows)[:, 1]):
-                _compare(found, expected, expected)
+            for predictions in self._replayed(lambda rows: self.predict_with_scale(rows)[:, 1]):
+                _compare(predictions, expected, expected)
 
     def _replayed(self, predict: Predict) -> Iterator[Floats]:
         rows = self.golden.matrix
         with failing_graph():
             yield predict(rows)
             yield predict(np.ascontiguousarray(rows[::-1]))[::-1]
-            yield np.concatenate([predict(rows[place : place + 1]) for place in range(len(rows))])
+            yield np.concatenate([predict(rows[index : index + 1]) for index in range(len(rows))])
 
     def predict_with_scale(self, matrix: Floats) -> Floats:
         """Return predictions and scales, shape (n_rows, 2)."""
@@ -122,12 +122,12 @@ class Scorer:
 
     def predict_interval(self, matrix: Floats, coverage: float) -> Bounds:
         """Return predictions with intervals that hold the given share of targets; raises CoverageRefused."""
-        found = self.predict_with_scale(matrix)
-        return self.bounds(found, coverage)
+        scaled = self.predict_with_scale(matrix)
+        return self.bounds(scaled, coverage)
 
-    def bounds(self, found: Floats, coverage: float) -> Bounds:
+    def bounds(self, scaled: Floats, coverage: float) -> Bounds:
         """Return intervals from predictions and scales of shape (n_rows, 2); raises CoverageRefused."""
-        predictions, scale = np.ascontiguousarray(found.T)
+        predictions, scale = np.ascontiguousarray(scaled.T)
         return self.intervals.around(predictions, scale, coverage)
 
     def rows_within(self, seconds: float) -> int:
@@ -158,11 +158,11 @@ def failing_graph() -> Iterator[None]:
         raise FailingGraph(reason=_first_line(error)) from error
 
 
-def _compare(found: Floats, expected: Floats, scale: Floats) -> None:
-    wrong = ~(np.abs(found - expected) <= Parity.TOLERANCE * scale)
+def _compare(predictions: Floats, expected: Floats, scale: Floats) -> None:
+    wrong = ~(np.abs(predictions - expected) <= Parity.TOLERANCE * scale)
     if wrong.any():
         row = int(np.argmax(wrong))
-        raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(found[row]))
+        raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(predictions[row]))
 
 
 class Session:
@@ -191,7 +191,7 @@ class Session:
             note = self._session.get_modelmeta().custom_metadata_map.get(self.SORT_BY, "")
             self._has_scale = any(output.name == self.SCALE for output in self._session.get_outputs())
             self._sort_by = [
-                range(self._session.get_inputs()[0].shape[1])[int(place)] for place in note.split()
+                range(self._session.get_inputs()[0].shape[1])[int(index)] for index in note.split()
             ]
         except Exception as error:  # onnxruntime raises a class of its own for each status code
             raise RefusedGraph(reason=f"onnxruntime cannot load it ({_first_line(error)})") from error

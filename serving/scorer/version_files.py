@@ -33,14 +33,14 @@ def only_files(folder: Path) -> Path:
 
 def paths_in(folder: Path) -> list[str]:
     """Return the version's files, relative to its folder, in order; raises NotAVersion for what is no plain file."""
-    found = []
+    paths = []
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()) or "\n" in name or "\\" in name:
             raise NotAVersion(file=name)
         if path.is_file() and name != ADDED_BY_MLFLOW and BYTECODE not in name.split("/"):
-            found.append(name)
-    return sorted(found)
+            paths.append(name)
+    return sorted(paths)
 
 
 def files_digest(folder: Path) -> str:
@@ -51,9 +51,9 @@ def files_digest(folder: Path) -> str:
 
 def check_files(folder: Path, expected: str) -> None:
     """Raise WrongDigest unless the files in a folder are those of a digest."""
-    found = files_digest(folder)
-    if found != expected:
-        raise WrongDigest(what="digest of all files", expected=expected, found=found)
+    digest = files_digest(folder)
+    if digest != expected:
+        raise WrongDigest(what="digest of all files", expected=expected, found=digest)
 
 
 def _sha256(path: Path) -> str:

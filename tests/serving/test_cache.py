@@ -10,7 +10,7 @@ import mlflow
 import pytest
 
 from serving.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
-from serving.registry.store import Cache, Found, registry_address, resolve
+from serving.registry.store import Cache, ResolvedVersion, registry_address, resolve
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 from serving.settings import Model
@@ -32,7 +32,7 @@ def held(cache, sources, tmp_path):  # noqa: F811
     digest = digest_in(sources[0] / "scorer")
     shutil.copytree(sources[0] / "scorer", tmp_path / "cache" / digest)
     (tmp_path / "cache").chmod(0o700)
-    found = Found("models:/line/1", "line", "1", digest, "somewhere", "1 run model digest")
+    found = ResolvedVersion("models:/line/1", "line", "1", digest, "somewhere", "1 run model digest")
     model = Model(str(tmp_path / "cache" / digest), name="line", version="1", digest=digest)
     cache.remember("models:/line@champion", model, found)
     return model, found

@@ -7,7 +7,7 @@ import argparse
 import pytest
 
 from serving.__main__ import main
-from serving.access.paths import plain, prefix
+from serving.access.url_paths import plain, prefix
 from tests.serving.test_browsers import ask
 
 

@@ -60,7 +60,7 @@ def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeyp
         if spec["family"] == "mean":
             yield from folds_of(spec, given)
         else:
-            yield FoldResult(0, np.empty(0), 0.0, "Found array with 0 sample(s)")
+            yield FoldResult(0, np.empty(0), 0.0, "ResolvedVersion array with 0 sample(s)")
 
     monkeypatch.setattr(cross_validation, "folds_of", failing)
     with pytest.raises(SearchFailed, match=r"no model but the mean could be fitted.*0 sample"):

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from serving.errors import Draining, Full, RequestError
 from serving.front.connections.body import Receive, Send, party_of
 from serving.front.connections.connection import Connection
-from serving.front.connections.writing import Writing
+from serving.front.connections.outgoing import Writing
 from serving.front.telemetry import Telemetry
 from serving.protocols import Answer
 from serving.settings import Limits

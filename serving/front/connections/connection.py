@@ -14,7 +14,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from serving.errors import HeadTooLarge, NotHttp, RequestError, UnknownCoding
-from serving.front.connections.writing import Deaf, OneWrite, SecureWrite, Waiting, Writing
+from serving.front.connections.outgoing import Deaf, OneWrite, SecureWrite, Waiting, Writing
 from serving.protocols import Answer
 from serving.settings import Limits
 

@@ -68,7 +68,7 @@ def decode(request: Any, limits: Limits) -> tuple[list[tensors.Tensor], Request]
         raise TooLarge(what="columns", limit=limits.columns)
     if not inputs or (raw and len(raw) != len(inputs)):
         raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
-    given = [_tensor(each, raw[place] if raw else None) for place, each in enumerate(inputs)]
+    given = [_tensor(each, raw[index] if raw else None) for index, each in enumerate(inputs)]
     return given, Request(_wanted(request), bool(raw))
 
 
@@ -111,7 +111,7 @@ def _as_meant(tensor: tensors.Tensor, parameters: Mapping[str, Any], raw: bytes 
 def _typed(contents: Any, datatype: str, shape: Sequence[int]) -> Any:
     """Return the values of the one field that may have some, for a datatype."""
     field = FIELDS[datatype]
-    others = [found.name for found, _ in contents.ListFields() if found.name != field]
+    others = [each.name for each, _ in contents.ListFields() if each.name != field]
     if others:
         raise Malformed(f"values of a tensor of {datatype} must be in {field}, found in {others[0]}")
     values = getattr(contents, field)

@@ -88,10 +88,10 @@ def _varint(raw: bytes, start: int) -> tuple[int, int]:
     if byte < 128:
         return byte, start + 1
     value, shift = byte & 127, 7
-    for place in range(start + 1, start + 10):
-        byte = raw[place]
+    for index in range(start + 1, start + 10):
+        byte = raw[index]
         value |= (byte & 127) << shift
         if byte < 128:
-            return value, place + 1
+            return value, index + 1
         shift += 7
     raise Malformed("the message has a number of more than ten bytes")

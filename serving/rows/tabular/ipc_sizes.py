@@ -57,20 +57,20 @@ def claimed_by_file(body: bytes) -> Claim:
 
 def _blocks(content: bytes) -> list[tuple[int, int]]:
     """Return where the dictionaries and batches of a footer begin, and how long they are."""
-    footer, found = _Flatbuffer(content), []
+    footer, blocks = _Flatbuffer(content), []
     try:
         for number in (2, 3):
             if not (field := footer.field(footer.follow(0), number)):
                 continue
             listed = footer.follow(field)
             stop = listed + 4 + _BLOCK.size * footer.read("<I", listed)
-            found += [
+            blocks += [
                 (offset, header + length)
                 for offset, header, length in _BLOCK.iter_unpack(content[listed + 4 : stop])
             ]
     except (struct.error, IndexError) as error:
         raise ValueError("the footer points outside itself") from error
-    return found
+    return blocks
 
 
 def _of_any(message: Any) -> Claim:
@@ -114,11 +114,11 @@ class _Flatbuffer:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def read(self, form: str, place: int) -> int:
-        return int(struct.unpack_from(form, self.content, place)[0])
+    def read(self, form: str, offset: int) -> int:
+        return int(struct.unpack_from(form, self.content, offset)[0])
 
-    def follow(self, place: int) -> int:
-        return place + self.read("<I", place)
+    def follow(self, offset: int) -> int:
+        return offset + self.read("<I", offset)
 
     def field(self, table: int, number: int) -> int:
         """Return where a table's field stands, 0 where it was left out."""

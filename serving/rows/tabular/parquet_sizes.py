@@ -29,24 +29,24 @@ def footer_cost(body: bytes) -> int:
     return FOOTER_WORST * min(len(body), int.from_bytes(body[-8:-4], "little"))
 
 
-def claimed(body: bytes, found: pq.FileMetaData, wanted: Sequence[str]) -> tuple[int, int]:
+def claimed(body: bytes, metadata: pq.FileMetaData, wanted: Sequence[str]) -> tuple[int, int]:
     """Return rows, and bytes of the wanted columns' pages once expanded; raises ValueError for odd claims."""
-    groups = [found.row_group(place) for place in range(found.num_row_groups)]
+    groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
     rows = sum(_natural(group.num_rows) for group in groups)
     expanded = 0
-    for place in _places(found, wanted):
+    for index in _places(metadata, wanted):
         for group in groups:
-            chunk = group.column(place)
+            chunk = group.column(index)
             if chunk.num_values > group.num_rows:
                 raise ValueError("a column has more values than rows")
             expanded += sum(_pages(body, chunk))
-    return max(rows, found.num_rows), expanded
+    return max(rows, metadata.num_rows), expanded
 
 
-def _places(found: pq.FileMetaData, wanted: Sequence[str]) -> list[int]:
+def _places(metadata: pq.FileMetaData, wanted: Sequence[str]) -> list[int]:
     """Return where the wanted columns stand, all of one value in a row."""
-    columns = [(place, found.schema.column(place)) for place in range(found.num_columns)]
-    known = [(place, column) for place, column in columns if column.path in wanted]
+    columns = [(index, metadata.schema.column(index)) for index in range(metadata.num_columns)]
+    known = [(index, column) for index, column in columns if column.path in wanted]
     for _, column in known:
         if column.max_repetition_level or column.max_definition_level > 1:
             raise ValueError("a column is nested")
@@ -54,7 +54,7 @@ def _places(found: pq.FileMetaData, wanted: Sequence[str]) -> list[int]:
             raise ValueError("a column's values are wider than any number")
         if column.physical_type == "BYTE_ARRAY" and column.logical_type.type == "DECIMAL":
             raise Malformed("Parquet's decimals of any length are not read: write them in a fixed length")
-    return [place for place, _ in known]
+    return [index for index, _ in known]
 
 
 def _natural(number: int) -> int:
@@ -79,21 +79,21 @@ def _pages(body: bytes, chunk: Any) -> Iterator[int]:
 class _Compact:
     """The steps through Thrift's compact form that are needed here; raises ValueError where it is none."""
 
-    def __init__(self, content: bytes, place: int) -> None:
-        self.content, self.place = content, place
+    def __init__(self, content: bytes, offset: int) -> None:
+        self.content, self.place = content, offset
 
     def numbers(self) -> dict[int, int]:
         """Read a struct's own numbers by their field; what else it has is passed over."""
-        found: dict[int, int] = {}
+        numbers: dict[int, int] = {}
         field = 0
         while head := self._byte():
             kind, step = head & 15, head >> 4
             field = field + step if step else self._zigzag()
             if kind in (4, 5, 6):
-                found[field] = self._zigzag()
+                numbers[field] = self._zigzag()
             else:
                 self._skip(kind, DEEPEST)
-        return found
+        return numbers
 
     def _byte(self) -> int:
         if self.place >= len(self.content):

@@ -83,11 +83,11 @@ def _followed(graph: Graph, columns: int) -> dict[str, Value]:
     known |= inputs
     work = 0
     for node in graph.nodes:
-        found, cost = _made(node, known, constants)
+        made, cost = _made(node, known, constants)
         work += cost
         if work > MOST_WORK:
             raise refuse(f"it takes more than {MOST_WORK:,} steps for each row")
-        for name, value in found.items():
+        for name, value in made.items():
             if name in known:
                 raise refuse(f"value {name!r} is made twice")
             known[name] = value

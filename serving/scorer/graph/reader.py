@@ -245,10 +245,10 @@ def _without_integers(content: bytes) -> tuple[bytes, NDArray[np.int64]]:
     count = min(int(np.argmin(keys)) if not keys.all() else len(keys), len(last) // 2)
     starts, ends = first[1 : 2 * count : 2], last[1 : 2 * count : 2]
     numbers = np.zeros(count, dtype=np.uint64)
-    for place in range(int((ends - starts).max(initial=0)) + 1):
-        inside = starts + place <= ends
-        part = (stream[starts[inside] + place] & 0x7F).astype(np.uint64)
-        numbers[inside] |= part << np.uint64(min(7 * place, 63))
+    for index in range(int((ends - starts).max(initial=0)) + 1):
+        inside = starts + index <= ends
+        part = (stream[starts[inside] + index] & 0x7F).astype(np.uint64)
+        numbers[inside] |= part << np.uint64(min(7 * index, 63))
     rest = at + int(ends[-1]) + 1 if count else at
     return content[:at] + content[rest:], numbers.view(np.int64)
 

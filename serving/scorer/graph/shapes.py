@@ -39,37 +39,37 @@ class Call:
     inputs: tuple[Value, ...]
     constants: dict[str, NDArray[np.generic]]
 
-    def value(self, place: int) -> Value:
+    def value(self, index: int) -> Value:
         """Return an input; raises RefusedGraph where it lacks."""
-        if place >= len(self.inputs):
+        if index >= len(self.inputs):
             raise refuse(f"{self.node.operator} lacks an input")
-        return self.inputs[place]
+        return self.inputs[index]
 
     def integer(self, name: str, default: int) -> int:
         """Return an attribute that is one whole number."""
-        found = self.node.attributes.get(name)
-        if found is not None and (found.ndim or found.dtype != INT64):
+        value = self.node.attributes.get(name)
+        if value is not None and (value.ndim or value.dtype != INT64):
             raise refuse(f"{self.node.operator} has no number in {name!r}")
-        return default if found is None else int(found)
+        return default if value is None else int(value)
 
     def flag(self, name: str, default: int) -> bool:
         """Return an attribute that is 0 or 1; onnxruntime reads any other number in its own way."""
-        found = self.integer(name, default)
-        if found not in (0, 1):
-            raise refuse(f"{self.node.operator} has {name} {found}")
-        return found == 1
+        value = self.integer(name, default)
+        if value not in (0, 1):
+            raise refuse(f"{self.node.operator} has {name} {value}")
+        return value == 1
 
-    def numbers(self, place: int) -> list[int]:
+    def numbers(self, index: int) -> list[int]:
         """Return the whole numbers of an input that must stand in the file; raises RefusedGraph."""
-        name = self.node.inputs[place] if place < len(self.node.inputs) else ""
-        found = self.constants.get(name)
-        if found is None or found.dtype != INT64 or found.ndim > 1 or found.size > 16:
+        name = self.node.inputs[index] if index < len(self.node.inputs) else ""
+        array = self.constants.get(name)
+        if array is None or array.dtype != INT64 or array.ndim > 1 or array.size > 16:
             raise refuse(f"{self.node.operator} takes a shape or axes that do not stand in the file")
-        return [int(number) for number in found.ravel()]
+        return [int(number) for number in array.ravel()]
 
-    def has(self, place: int) -> bool:
+    def has(self, index: int) -> bool:
         """Return whether an optional input is given."""
-        return place < len(self.node.inputs) and self.node.inputs[place] != ""
+        return index < len(self.node.inputs) and self.node.inputs[index] != ""
 
 
 Rule = Callable[[Call], Value]
@@ -189,23 +189,23 @@ def split_shapes(call: Call) -> list[Value]:
 
 def _gather(call: Call) -> Value:
     """Look up in a table by row, or pick columns."""
-    table, places = call.value(0), call.value(1)
+    table, indices = call.value(0), call.value(1)
     axis = _inner_axis(call, call.integer("axis", 0), table.shape)
-    if places.kind != INT64:
-        raise refuse("Gather has places that are no whole numbers")
-    return Value(table.kind, table.shape[:axis] + places.shape + table.shape[axis + 1 :])
+    if indices.kind != INT64:
+        raise refuse("Gather has indices that are no whole numbers")
+    return Value(table.kind, table.shape[:axis] + indices.shape + table.shape[axis + 1 :])
 
 
 def _gather_elements(call: Call) -> Value:
-    table, places = call.value(0), call.value(1)
+    table, indices = call.value(0), call.value(1)
     axis = _inner_axis(call, call.integer("axis", 0), table.shape)
-    fits = len(table.shape) == len(places.shape) and places.kind == INT64
+    fits = len(table.shape) == len(indices.shape) and indices.kind == INT64
     if not fits or any(
-        place != axis and size != found
-        for place, (size, found) in enumerate(zip(table.shape, places.shape, strict=True))
+        index != axis and size != length
+        for index, (size, length) in enumerate(zip(table.shape, indices.shape, strict=True))
     ):
-        raise refuse("GatherElements has places that do not fit its table")
-    return Value(table.kind, places.shape)
+        raise refuse("GatherElements has indices that do not fit its table")
+    return Value(table.kind, indices.shape)
 
 
 def _reduce(call: Call) -> Value:
@@ -260,22 +260,22 @@ def _reshape(call: Call) -> Value:
     value, asked = call.value(0), call.numbers(1)
     if min(asked, default=1) < -1 or asked.count(-1) > 1 or 0 in asked:
         raise refuse("Reshape has sizes that are no sizes")
-    place = asked.index(-1) if -1 in asked else None
+    index = asked.index(-1) if -1 in asked else None
     named = [axis for axis, size in enumerate(value.shape) if isinstance(size, str)]
     total = size_of(value.shape)
     others = math.prod(size for size in asked if size != -1)
     if not named:
-        return Value(value.kind, _filled(asked, place, total, others))
-    before = size_of(value.shape[: named[0]]), math.prod(asked[:place]) if place is not None else 0
-    if place is None or before != (1, 1) or total != others:
+        return Value(value.kind, _filled(asked, index, total, others))
+    before = size_of(value.shape[: named[0]]), math.prod(asked[:index]) if index is not None else 0
+    if index is None or before != (1, 1) or total != others:
         raise _mixed(call)
-    return Value(value.kind, (*asked[:place], value.shape[named[0]], *asked[place + 1 :]))
+    return Value(value.kind, (*asked[:index], value.shape[named[0]], *asked[index + 1 :]))
 
 
-def _filled(asked: list[int], place: int | None, total: int, others: int) -> Shape:
-    if others == 0 or total % others or (place is None and total != others):
+def _filled(asked: list[int], index: int | None, total: int, others: int) -> Shape:
+    if others == 0 or total % others or (index is None and total != others):
         raise refuse("Reshape makes another number of values")
-    return tuple(total // others if at == place else size for at, size in enumerate(asked))
+    return tuple(total // others if at == index else size for at, size in enumerate(asked))
 
 
 def _expand(call: Call) -> Value:
@@ -316,12 +316,16 @@ def _slice(call: Call) -> Value:
     starts, ends = call.numbers(1), call.numbers(2)
     axes = call.numbers(3) if call.has(3) else list(range(len(starts)))
     steps = call.numbers(4) if call.has(4) else [1] * len(starts)
-    places = [_inner_axis(call, axis, value.shape) for axis in axes]
-    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps or len(set(places)) < len(axes):
+    positions = [_inner_axis(call, axis, value.shape) for axis in axes]
+    if (
+        not len(starts) == len(ends) == len(axes) == len(steps)
+        or 0 in steps
+        or len(set(positions)) < len(axes)
+    ):
         raise refuse("Slice has bounds that do not fit")
     shape = list(value.shape)
-    for start, end, place, step in zip(starts, ends, places, steps, strict=True):
-        shape[place] = len(range(*slice(start, end, step).indices(size_of([shape[place]]))))
+    for start, end, position, step in zip(starts, ends, positions, steps, strict=True):
+        shape[position] = len(range(*slice(start, end, step).indices(size_of([shape[position]]))))
     return Value(value.kind, tuple(shape))
 
 

@@ -193,7 +193,7 @@ class Writing(HttpToolsProtocol):
     def taken_bytes(self) -> int:
         """Return a number that grows by what the client takes; the kernel counts what it acknowledged."""
         try:
-            told = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, 128)
-            return int(struct.unpack_from("Q", told, BYTES_ACKED)[0])
+            info = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, TCP_INFO, 128)
+            return int(struct.unpack_from("Q", info, BYTES_ACKED)[0])
         except (OSError, ValueError, AttributeError, struct.error):
             return -self.unsent_bytes()

@@ -11,7 +11,7 @@ from serving.runtimes import Runtime
 from serving.settings import Model
 
 
-class Versions:
+class Served:
     """The loaded versions by key. Which keys there are is settled at the start."""
 
     def __init__(self, runtimes: Iterable[Runtime], telemetry: Telemetry) -> None:
@@ -44,16 +44,16 @@ class Versions:
         runtime = self.by_key[key] if key is not None else None
         return runtime if runtime and version in ("", runtime.description.label) else None
 
-    def status(self, places: dict[str, dict[str, Any]], *, draining: bool) -> dict[str, Any]:
+    def status(self, statuses: dict[str, dict[str, Any]], *, draining: bool) -> dict[str, Any]:
         """Return what is served and what the parent said of its place; shows it in the metrics too."""
         models = {}
         for key, runtime in self.by_key.items():
-            place, name = places.get(key, {}), runtime.model.name
-            state = "DRAINING" if draining else place.get("state", "READY")
-            stale = round(max(0.0, time.time() - place["seen"]), 1) if place.get("seen") else None
-            self._telemetry.show_state(name, state, stale, agrees=not place.get("ledger"))
+            followed, name = statuses.get(key, {}), runtime.model.name
+            state = "DRAINING" if draining else followed.get("state", "READY")
+            stale = round(max(0.0, time.time() - followed["seen"]), 1) if followed.get("seen") else None
+            self._telemetry.show_state(name, state, stale, agrees=not followed.get("ledger"))
             label, digest = runtime.description.label, runtime.description.digest
-            models[key or name] = {field: value for field, value in place.items() if field != "seen"} | {
+            models[key or name] = {field: value for field, value in followed.items() if field != "seen"} | {
                 "state": state,
                 "registry_stale_seconds": stale,
                 "serving": {"name": name, "version": label, "digest": digest},

@@ -57,9 +57,9 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Se
         _refuse_quote(body)
     table = _in_one_block(body, schema)
     table = table.rename_columns(named(table.column_names))
-    if table.num_columns == 1 and (place := blank_line(body, quoted)) >= 0:
+    if table.num_columns == 1 and (index := blank_line(body, quoted)) >= 0:
         raise Malformed(
-            f"line {1 + line_breaks(body[:place])} is empty, and in a table of one column may be a missing value: "
+            f"line {1 + line_breaks(body[:index])} is empty, and in a table of one column may be a missing value: "
             'write "" for one'
         )
     sent = _check_names(table.column_names, limits)
@@ -86,8 +86,8 @@ def _in_one_block(body: bytes, schema: Schema) -> Any:
             ),
         )
     except pa.ArrowInvalid as error:
-        if found := _OTHER_WIDTH.search(str(error)):
-            record, expected, cells = found.groups()
+        if match := _OTHER_WIDTH.search(str(error)):
+            record, expected, cells = match.groups()
             raise Malformed(
                 f"record {record} (the header is the first): has {cells} fields, the header has {expected}"
             ) from error
@@ -98,28 +98,30 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     need(parquet_sizes.footer_cost(body))
     present = pq.read_schema(pa.BufferReader(body))
     refuse_types(present, schema)
-    found = pq.read_metadata(pa.BufferReader(body))
-    if is_joined(io.BytesIO(body), found):
+    metadata = pq.read_metadata(pa.BufferReader(body))
+    if is_joined(io.BytesIO(body), metadata):
         raise Malformed("the body is more than one Parquet file: send one")
-    _refuse_shared_prefixes(found)
-    if found.num_rows > limits.rows:
+    _refuse_shared_prefixes(metadata)
+    if metadata.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
     sent = _check_names(present.names, limits)
     wanted = [name for name in schema.names if name in set(present.names)]
-    _hold(*parquet_sizes.claimed(body, found, wanted), schema, limits)
-    return _row_groups(body, found, wanted), sent
+    _hold(*parquet_sizes.claimed(body, metadata, wanted), schema, limits)
+    return _row_groups(body, metadata, wanted), sent
 
 
-def _row_groups(body: bytes, found: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
+def _row_groups(body: bytes, metadata: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
     """Yield batches; text stays coded, whatever its column is for: one long text may stand in a million rows.
 
     Texts that each stand at their full length in the file cannot be read as codes, and need not be.
     """
-    kinds = found.schema.to_arrow_schema()
+    kinds = metadata.schema.to_arrow_schema()
     coded = {field.name for field in kinds if pa.types.is_string(field.type) or _is_binary(field.type)}
-    for plain, groups in itertools.groupby(range(found.num_row_groups), lambda group: _plain(found, group)):
+    for plain, groups in itertools.groupby(
+        range(metadata.num_row_groups), lambda group: _plain(metadata, group)
+    ):
         reader = pq.ParquetFile(
-            pa.BufferReader(body), metadata=found, read_dictionary=sorted(coded & set(wanted) - plain)
+            pa.BufferReader(body), metadata=metadata, read_dictionary=sorted(coded & set(wanted) - plain)
         )
         read = partial(reader.iter_batches, BATCH_ROWS, row_groups=list(groups), use_threads=False)
         try:
@@ -140,9 +142,9 @@ def _unreadable(read: Callable[..., Iterator[Any]], names: list[str]) -> str:
     return "the body is no readable Parquet file"
 
 
-def _plain(found: pq.FileMetaData, group: int) -> frozenset[str]:
+def _plain(metadata: pq.FileMetaData, group: int) -> frozenset[str]:
     """Return the columns of a row group whose texts all stand at full length, as DuckDB writes them."""
-    chunks = _chunks(found, group)
+    chunks = _chunks(metadata, group)
     lengths = [chunk for chunk in chunks if "DELTA_LENGTH_BYTE_ARRAY" in chunk.encodings]
     if any("RLE_DICTIONARY" in chunk.encodings or "PLAIN_DICTIONARY" in chunk.encodings for chunk in lengths):
         raise Malformed(
@@ -152,9 +154,9 @@ def _plain(found: pq.FileMetaData, group: int) -> frozenset[str]:
     return frozenset(chunk.path_in_schema for chunk in lengths)
 
 
-def _chunks(found: pq.FileMetaData, group: int) -> list[Any]:
-    described = found.row_group(group)
-    return [described.column(place) for place in range(described.num_columns)]
+def _chunks(metadata: pq.FileMetaData, group: int) -> list[Any]:
+    described = metadata.row_group(group)
+    return [described.column(index) for index in range(described.num_columns)]
 
 
 def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Sequence[str]]:
@@ -169,7 +171,7 @@ def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], 
     _hold(claim.rows, claim.expanded, schema, limits)
     if claim.schemas > 1 or claim.end < len(body):
         raise Malformed("more follows the end of the Arrow data: send one stream, or one file")
-    known = [place for place, name in enumerate(present) if name in schema.names]
+    known = [index for index, name in enumerate(present) if name in schema.names]
     wanted = pa.ipc.IpcReadOptions(included_fields=known, use_threads=False)
     # With no field wanted pyarrow takes all; the answer is the columns that are lacking.
     reader = opened(pa.BufferReader(body), options=wanted)
@@ -219,9 +221,9 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
 
 
-def _refuse_shared_prefixes(found: pq.FileMetaData) -> None:
+def _refuse_shared_prefixes(metadata: pq.FileMetaData) -> None:
     """Refuse an encoding whose expanded size stands nowhere: each text as a change to the one before."""
-    chunks = (chunk for group in range(found.num_row_groups) for chunk in _chunks(found, group))
+    chunks = (chunk for group in range(metadata.num_row_groups) for chunk in _chunks(metadata, group))
     if any("DELTA_BYTE_ARRAY" in chunk.encodings for chunk in chunks):
         raise Malformed(
             "Parquet's DELTA_BYTE_ARRAY encoding is not read: write text plainly or by dictionary"
