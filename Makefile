@@ -1,7 +1,7 @@
-# `make help` lists what there is. Everything works from a bare Python 3.11: .venv is made when it is needed.
-PYTHON ?= python3.11
-BIN := .venv/bin
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+# `make help` lists what there is. Everything works from a bare Python 3.11, 3.12 or 3.13: the newest that this machine
+# has, or PYTHON=/path/to/python3.12. The environment VENV is made when it is needed, and keeps its Python.
+VENV ?= .venv
+export PATH := $(abspath $(VENV))/bin:$(PATH)
 # MLflow must not go online to count its users, nor pick an environment by a stray lock file.
 export MLFLOW_DISABLE_TELEMETRY ?= true
 export MLFLOW_UV_AUTO_DETECT ?= false
@@ -18,15 +18,8 @@ FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/installed ## make .venv and install the pinned requirements
-
-.venv/installed: pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-		{ echo "slipway needs Python 3.11 as $(PYTHON): install it, or name it with make PYTHON=/path/to/python3.11"; exit 1; }
-	@echo "  install   .venv with MLflow, scikit-learn and the rest (a minute or two, once)"
-	@$(PYTHON) -m venv .venv
-	@PYTHONPATH=. $(PYTHON) .ci/install.py .venv $(EXTRAS)
-	@touch $@
+install: ## make .venv and install the pinned requirements
+	@.ci/environment "$(VENV)" "$(EXTRAS)" "$(PYTHON)"
 
 run: install ## train on the flights sample, register, promote, serve with stock MLflow, score one row
 	@echo "slipway: from data/samples/flights.csv to an endpoint"
@@ -42,6 +35,9 @@ run: install ## train on the flights sample, register, promote, serve with stock
 
 test: install ## set up, then run the tests, apart from the long ones
 	@python -m pytest -q -m "not soak" -n 2 --dist loadfile
+
+unit: install ## the tests that start no processes: what CI runs on each other Python
+	@python -m pytest -q -m "not soak and not starts" -n 2 --dist loadfile
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
@@ -60,7 +56,7 @@ format: install ## format the code
 	@ruff format .
 
 bench: install ## side-by-side measurements
-	@PYTHONPATH=. $(PYTHON) .ci/install.py .venv dev,bench
+	@PYTHONPATH=. python .ci/install.py "$(VENV)" dev,bench
 	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
 	@python -m benchmarks
 
@@ -74,6 +70,6 @@ serve: install ## serve the champion of NAME (flights) on PORT (5002)
 	@python -m serving --model models:/$(NAME)@champion --port $(PORT)
 
 clean: ## remove the environment, the runs and what tools left behind
-	rm -rf .venv mlflow.db mlflow.db-* slipway.log slipway-mlflow.log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-* mlflow.db mlflow.db-* slipway.log slipway-mlflow.log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find mlruns -mindepth 1 -not -name README.md -delete
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """Install this project with its extras into a virtual environment, and tell how far that is.
 
-    PYTHONPATH=. python3.11 .ci/install.py .venv dev,bench
+    PYTHONPATH=. .venv/bin/python .ci/install.py .venv dev,bench
 
 What pip says is kept in `pip.log` of the environment, and its end is shown where pip fails.
 """

@@ -26,6 +26,17 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 ROOT = Path(__file__).parent.parent
 
 
+STARTERS = {"subprocess", "Workspace", "workspace", "server", "start", "postgres_server", "environment_of"}
+"""What a test's module imports, or which fixtures it takes, where it starts processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Mark what starts processes: `make unit` leaves it out."""
+    for item in items:
+        if STARTERS & {*vars(item.module), *item.fixturenames}:
+            item.add_marker("starts")
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store with its tables made: three seconds that only the first test pays."""
@@ -193,19 +204,19 @@ def missing_part(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Make environments for packages whose pins are not ours; each call returns the folder of its commands."""
+    """Make environments for packages or a Python that are not ours; each call returns the folder of its commands."""
 
-    def make(*requirements: str) -> Path:
+    def make(*requirements: str, python: str = sys.executable) -> Path:
         folder = tmp_path_factory.mktemp("environment") / "venv"
-        python = folder / "bin" / "python"
+        made = folder / "bin" / "python"
         for words in (
-            ["venv", "--python", sys.executable, folder],
-            ["pip", "install", "--python", python, *requirements],
+            ["venv", "--python", python, folder],
+            ["pip", "install", "--python", made, *requirements],
         ):
             done = subprocess.run(["uv", *words], capture_output=True, text=True, timeout=240, check=False)
             if done.returncode:
                 missing_part(f"an environment with {', '.join(requirements)} ({done.stderr.strip()[-300:]})")
-        return python.parent
+        return made.parent
 
     return make
 

@@ -254,7 +254,6 @@ def test_every_help_text_is_printed_quickly_and_without_mlflow(command: tuple[st
     assert "| mlflow\n" not in done.stderr
 
 
-@pytest.mark.filterwarnings("ignore:pkg_resources is deprecated:DeprecationWarning")
 def test_the_samples_are_what_their_makers_write(tmp_path: Path) -> None:
     """Byte for byte: the README's claim."""
     from data import samples

