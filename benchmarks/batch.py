@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmarks.models import build
 from data.samples import write
-from data.sources.opening import open_source
+from data.sources import open_source
 from serving.batch import score_file
 from serving.scorer.scoring import Scorer
 

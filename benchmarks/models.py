@@ -11,8 +11,8 @@ import joblib
 import pandas as pd
 
 from data.schema import Schema
-from data.sources.opening import open_source
-from data.tables.table import describe, load_table
+from data.sources import open_source
+from data.tables import describe, load_table
 from training.compiling import compile_verified, write_scorer
 from training.models import build as build_pipeline
 from training.versions import flavor

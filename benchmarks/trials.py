@@ -14,8 +14,8 @@ import mlflow
 from sklearn.datasets import make_friedman1
 
 from benchmarks.accuracy import friedman
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table, describe
+from data.splits import SplitRule, split_table
+from data.tables import Table, describe
 from training.records import tracking
 from training.search import Candidate, choosing, race
 

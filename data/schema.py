@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-from data.cells.readings import Reading
+from data.cells import Reading
 
 Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -37,7 +37,11 @@ MISSING_WORDS = (
     *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN"),
     *("N/A", "NA", "NULL", "NaN", "n/a", "nan", "null", "None", "<NA>"),
 )
-"""What a missing value is in a text file, as in pandas; see `data.missing`."""
+"""What a missing value is in a text file, as in pandas.
+
+Of numbers, dates and booleans the whole list is; of a category the list less its own categories, since what a model
+learned as a value is one.
+"""
 
 UNSEEN = -1.0
 """The packed code of a category that training did not see."""
@@ -146,6 +150,28 @@ class Schema:
     def known_words(self) -> frozenset[str]:
         """The words for a missing value that are a category of some column."""
         return frozenset(word for column in self.columns for word in MISSING_WORDS if word in column.codes)
+
+    @cached_property
+    def missing_words(self) -> tuple[str, ...]:
+        """The words for a missing value that are a category of no column: what the reader of a text file is told."""
+        return tuple(word for word in MISSING_WORDS if word not in self.known_words)
+
+    def without_missing_words(self, texts: Any, name: str) -> Any:
+        """Return a column as the reader of a text file left it, without the words that are missing in it alone.
+
+        Parameters
+        ----------
+        texts : pyarrow.Array or pyarrow.ChunkedArray
+            Of another type than text it comes back as it is, and mostly anyway.
+        """
+        import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
+        import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+        column = self._by_name.get(name)
+        words = self.known_words.difference(column.categories if column else ())
+        if not words or not pa.types.is_string(texts.type):
+            return texts
+        return pc.if_else(pc.is_in(texts, value_set=pa.array(sorted(words))), None, texts)
 
     @cached_property
     def has_readings(self) -> bool:

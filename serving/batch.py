@@ -23,12 +23,11 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
+from data.column_names import are_numbered
 from data.errors import DataError, nearest
 from data.redaction import addresses_around, redact, redact_address
-from data.sources.opening import Source, open_source
-from data.sources.source import HEADERS, Layout
+from data.sources import HEADERS, Layout, Source, open_source
 from data.temporary import own_folder
-from data.text.headers import are_numbered
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
 from serving.rows import coercion

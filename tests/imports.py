@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 
@@ -18,6 +19,7 @@ class Import:
     target: str
 
 
+@cache
 def imports_of(root: Path, package: str, *, into: str) -> list[Import]:
     """Return each import of one package's modules that reaches a module of another, or of the same."""
     return [
@@ -35,6 +37,15 @@ def names_of(root: Path, package: str) -> list[str]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
     return []
+
+
+def late_names_of(root: Path, package: str) -> dict[str, str]:
+    """Return what a folder imports at its first use (`data.faces`), and from which of its modules."""
+    tree = ast.parse((root / package.replace(".", "/") / "__init__.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "at_first_use":
+            return dict(ast.literal_eval(node.args[1]))
+    return {}
 
 
 def cycle_in(imports: list[Import]) -> list[str]:

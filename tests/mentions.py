@@ -135,6 +135,8 @@ def _defined(node: ast.stmt) -> set[str]:
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {each.asname or each.name for each in node.names}
+    if isinstance(node, ast.If):  # what a face imports at its first use stands under TYPE_CHECKING
+        return set().union(*map(_defined, node.body))
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 

@@ -28,11 +28,10 @@ def build(folder: Path) -> None:
     from sklearn.linear_model import Ridge
     from sklearn.pipeline import make_pipeline
 
-    from data.checks.trainable import check_table
-    from data.sources.opening import open_source
-    from data.splits.splitting import SplitRule, split_table
-    from data.tables.fingerprint import fingerprint
-    from data.tables.table import describe, load_table
+    from data.checks import check_table
+    from data.sources import open_source
+    from data.splits import SplitRule, split_table
+    from data.tables import describe, fingerprint, load_table
     from training.compiling import compile_verified, write_scorer
     from training.records import ledger, model_registry
     from training.versions import flavor

@@ -1,6 +1,6 @@
 """Which reading each column of a table has: what was asked for, what is certain, and where there is doubt.
 
-Looks at columns of text (`data.cells` does, one by one), lets the columns of a file decide together where
+Has each column of text looked at (`data.cells.inference`, one by one), lets the columns of a file decide together where
 one of them leaves it open, and returns their cells in plain text. A column that nobody uses may be in doubt:
 the doubts are kept with the table, and whoever wants such a column is told.
 """
@@ -15,78 +15,28 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.cells.inference import LOOKED_AT, is_worth_a_look, look, word_of
-from data.cells.looks import NO_WISH, Look, Wish, wish_of
-from data.cells.readings import SPACES, Form, Reading, is_currency, number_of, plain_texts
-from data.errors import MissingColumn, UnusableColumn
-
-SHOWN = 3
-"""Cells that a line names."""
-
-MOST_NAMES = 8
-"""Columns of one reading that a line names."""
+from data.cells.arrow_cells import plain_texts
+from data.cells.doubts import dirty, either, made_missing
+from data.cells.fitting import Inference
+from data.cells.hints import Hint
+from data.cells.inference import LOOKED_AT, infer, is_worth_inferring
+from data.cells.options import ReadOptions
+from data.cells.readings import SPACES, Form, Reading, number_of
+from data.errors import UnusableColumn
 
 MOST_WORDS = 100
 """Different cells of one column that `read=column:number` makes missing."""
 
 MANY = 3 * LOOKED_AT
-"""Different cells of one column."""
+"""Different cells of one column, of which some are looked at first."""
 
 _GROUPED = r"^[+-]?\d{1,3}(\.\d{3})*$"
 _WITH_POINT = r"^[+-]?\d*\.(\d{1,2}|\d{4,})$"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How the user wants texts to be read.
-
-    Attributes
-    ----------
-    read : pairs of column and words
-        See `data.cells.looks.WISHES`.
-    missing : tuple of str
-        Words and numbers that mean a missing value, in all columns or as `column:word` in one.
-    decimal : str
-        The decimal mark of all columns, or nothing.
-    known : mapping of column to Reading
-        What a contract promises; these columns are read so and not otherwise.
-    """
-
-    read: tuple[tuple[str, str], ...] = ()
-    missing: tuple[str, ...] = ()
-    decimal: str = ""
-    known: Mapping[str, Reading] = field(default_factory=dict)
-
-    def wish(self, column: str) -> Wish:
-        """Return what was said of a column."""
-        wish = wish_of(words) if (words := dict(self.read).get(column)) else NO_WISH
-        return wish if wish.decimal or not self.decimal else replace(wish, decimal=self.decimal)
-
-    def words(self, column: str, columns: Iterable[str]) -> tuple[str, ...]:
-        """Return what is missing in a column."""
-        known, found = set(columns), []
-        for word in self.missing:
-            owner = next(
-                (word[:at] for at, mark in enumerate(word) if mark == ":" and word[:at] in known), None
-            )
-            if owner in (None, column):
-                found.append(word if owner is None else word[len(owner) + 1 :])
-        return tuple(found)
-
-    def check(self, where: str, columns: Iterable[str]) -> None:
-        """Raise MissingColumn where a column is named that the table does not have."""
-        names = list(columns)
-        for column, _ in self.read:
-            if column not in names:
-                raise MissingColumn(where=where, role="read", column=column, columns=names)
-
-
-NOTHING_ASKED = Asked()
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What came of it.
+class ColumnReadings:
+    """How the columns of a table are read, and which of them cannot be used.
 
     Attributes
     ----------
@@ -113,7 +63,7 @@ class _Column:
     name: str
     kind: str | None
     cells: pa.ChunkedArray | None
-    wish: Wish
+    hint: Hint
     is_named: bool
     words: tuple[str, ...]
 
@@ -125,20 +75,24 @@ class _Column:
         present = set(pc.unique(trimmed).to_pylist()) if any(map(number_of, self.words)) else set()
         return tuple(word for word in self.words if word in present or number_of(word) is None)
 
-    def look(self) -> Look:
-        """Look at all cells; at some of very many first, for words among which nothing else stands."""
+    def infer(self) -> Inference:
+        """Infer from all cells; from some of very many first, for words among which nothing else stands."""
         counts = _counted(self.cells, self.words)
         if len(counts) > MANY and not self.is_named:
             some = Counter(text for text in _some(self.cells) if text in counts)
-            if not look(some, self.wish).readings:
-                return Look(cells=counts)
-        return look(counts, self.wish)
+            if not infer(some, self.hint).readings:
+                return Inference(cells=counts)
+        return infer(counts, self.hint)
 
 
-def settle(
-    texts: Mapping[str, pa.ChunkedArray], kinds: Mapping[str, str | None], asked: Asked, *, is_text: bool
-) -> Settled:
-    """Settle the readings of a table's columns.
+def settle_readings(
+    texts: Mapping[str, pa.ChunkedArray],
+    kinds: Mapping[str, str | None],
+    options: ReadOptions,
+    *,
+    is_text: bool,
+) -> ColumnReadings:
+    """Find the reading of each column of a table.
 
     Parameters
     ----------
@@ -149,24 +103,24 @@ def settle(
     is_text : bool
         Whether the table is a text file: only there a text may be anything but text unasked.
     """
-    settled, named = Settled(), dict(asked.read)
+    settled, named = ColumnReadings(), dict(options.read)
     columns = [
-        _Column(name, kind, texts.get(name), asked.wish(name), name in named, asked.words(name, kinds))
+        _Column(name, kind, texts.get(name), options.hint(name), name in named, options.words(name, kinds))
         for name, kind in kinds.items()
     ]
-    looks = {
-        column.name: column.look()
+    inferences = {
+        column.name: column.infer()
         for column in columns
-        if column.name not in asked.known and _is_open(column, is_text=is_text)
+        if column.name not in options.known and _is_open(column, is_text=is_text)
     }
-    decimal = _decimal_of(looks, columns) if is_text else ""
+    decimal = _decimal_of(inferences, columns) if is_text else ""
     for column in columns:
-        if column.name in asked.known:
-            known = asked.known[column.name]
+        if column.name in options.known:
+            known = options.known[column.name]
             words = tuple(dict.fromkeys([*known.missing, *column.words]))
             _keep(settled, column, replace(known, missing=words))
-        elif column.name in looks:
-            _settle(settled, column, looks[column.name].by(decimal))
+        elif column.name in inferences:
+            _settle(settled, column, inferences[column.name].by(decimal))
         elif column.words and column.kind:
             form = _form_of(column.kind)
             _keep(settled, column, Reading(form, missing=column.words_for(form)))
@@ -182,8 +136,8 @@ def _is_open(column: _Column, *, is_text: bool) -> bool:
     if not is_text or column.kind not in ("category", "number"):
         return False
     if column.kind == "number":
-        return _has_points(column.cells) and (column.wish.decimal == "," or _is_grouped(column.cells))
-    return is_worth_a_look(_some(column.cells))
+        return _has_points(column.cells) and (column.hint.decimal == "," or _is_grouped(column.cells))
+    return is_worth_inferring(_some(column.cells))
 
 
 def _has_points(column: pa.ChunkedArray) -> bool:
@@ -199,8 +153,8 @@ def _is_grouped(column: pa.ChunkedArray) -> bool:
 def _some(column: pa.ChunkedArray) -> list[str]:
     """Return cells spread over a column."""
     present = column.drop_null()
-    places = np.linspace(0, len(present) - 1, min(len(present), LOOKED_AT)).astype(np.int64)
-    return [text.strip(SPACES + "\r\n") for text in present.take(pa.array(places)).to_pylist()]
+    rows = np.linspace(0, len(present) - 1, min(len(present), LOOKED_AT)).astype(np.int64)
+    return [text.strip(SPACES + "\r\n") for text in present.take(pa.array(rows)).to_pylist()]
 
 
 def _counted(column: pa.ChunkedArray, without: Iterable[str]) -> dict[str, int]:
@@ -212,11 +166,11 @@ def _counted(column: pa.ChunkedArray, without: Iterable[str]) -> dict[str, int]:
     }
 
 
-def _decimal_of(looks: Mapping[str, Look], columns: Iterable[_Column]) -> str:
+def _decimal_of(inferences: Mapping[str, Inference], columns: Iterable[_Column]) -> str:
     """Return the decimal mark that the columns without doubt agree on, or nothing."""
-    shown = {found.decimal for found in looks.values() if found.decimal and len(found.readings) == 1}
+    shown = {each.decimal for each in inferences.values() if each.decimal and len(each.readings) == 1}
     for column in columns:
-        if column.kind == "number" and column.name not in looks and column.cells is not None:
+        if column.kind == "number" and column.name not in inferences and column.cells is not None:
             points = pc.match_substring_regex(pc.utf8_trim(column.cells[:LOOKED_AT], SPACES), _WITH_POINT)
             shown |= {"."} if pc.any(points).as_py() else set()
     return shown.pop() if len(shown) == 1 else ""
@@ -227,7 +181,7 @@ def _form_of(kind: str | None) -> Form:
     return forms.get(kind, "text")
 
 
-def _keep(settled: Settled, column: _Column, reading: Reading) -> None:
+def _keep(settled: ColumnReadings, column: _Column, reading: Reading) -> None:
     """Read a column as is known; a cell that does not fit is a doubt."""
     if reading == Reading(_form_of(column.kind)):
         return
@@ -246,105 +200,35 @@ def _keep(settled: Settled, column: _Column, reading: Reading) -> None:
     settled.readings[column.name], settled.plain[column.name] = reading, plain
 
 
-def _settle(settled: Settled, column: _Column, found: Look) -> None:
+def _settle(settled: ColumnReadings, column: _Column, inference: Inference) -> None:
     """Take the reading that is certain, or note what is in doubt."""
-    name, is_asked = column.name, column.is_named or bool(column.wish.decimal)
-    if len(found.readings) == 2:
-        if column.kind != "number" or is_asked:  # else 1.234 alone is 1.234
-            settled.doubts[name] = _either(name, found)
+    name, is_hinted = column.name, column.is_named or bool(column.hint.decimal)
+    if len(inference.readings) == 2:
+        if column.kind != "number" or is_hinted:  # else 1.234 alone is 1.234
+            settled.doubts[name] = either(name, inference)
         return
-    if not found.readings:
+    if not inference.readings:
         _settle_text(settled, column)
         return
-    words = column.words_for(found.readings[0].form)
-    reading = replace(found.readings[0], missing=tuple(dict.fromkeys([*words, *found.gaps])))
-    if found.misfits:
-        if not column.wish.others_missing or len(found.misfits) > MOST_WORDS:
-            settled.doubts[name] = _dirty(column, found)
+    words = column.words_for(inference.readings[0].form)
+    reading = replace(inference.readings[0], missing=tuple(dict.fromkeys([*words, *inference.gaps])))
+    if inference.misfits:
+        if not column.hint.others_missing or len(inference.misfits) > MOST_WORDS:
+            settled.doubts[name] = dirty(name, column.cells, inference)
             return
-        settled.warnings.append(_made_missing(column, found))
-        reading = replace(reading, missing=(*reading.missing, *found.misfits))
+        settled.warnings.append(made_missing(name, column.cells, inference))
+        reading = replace(reading, missing=(*reading.missing, *inference.misfits))
     _keep(settled, column, reading)
 
 
-def _settle_text(settled: Settled, column: _Column) -> None:
+def _settle_text(settled: ColumnReadings, column: _Column) -> None:
     """Leave a column as text, unless the user says that it is something else."""
-    name, wish = column.name, column.wish
-    if (wish.form or "text") != "text" or (wish.decimal and column.kind == "number"):
+    name, hint = column.name, column.hint
+    if (hint.form or "text") != "text" or (hint.decimal and column.kind == "number"):
         cell = next((text for text in _some(column.cells) if text not in column.words), "")
-        found = f"{cell[:40]!r} and others are not read as {wish.form or 'number'}"
-        found += f" with a decimal {'comma' if wish.decimal == ',' else 'point'}" if wish.decimal else ""
+        found = f"{cell[:40]!r} and others are not read as {hint.form or 'number'}"
+        found += f" with a decimal {'comma' if hint.decimal == ',' else 'point'}" if hint.decimal else ""
         repair = f"say something else, such as read={name}:text or read={name}:decimal-point"
         settled.doubts[name] = UnusableColumn(column=name, found=found, repair=repair)
-    elif column.words or wish.form:
+    elif column.words or hint.form:
         _keep(settled, column, Reading("text", missing=column.words_for("text")))
-
-
-def way_out(name: str, cells: Iterable[object]) -> str:
-    """Return what makes numbers of a column that has none, in words."""
-    counts = Counter(cell.strip(SPACES) for cell in cells if isinstance(cell, str))
-    found = look(counts).readings
-    if found and found[0].kind == "number":
-        return f"pass read={name}:{'currency' if is_currency(found[0].mark) else 'number'}"
-    return (
-        "name a column of numbers, or say which cells are missing (missing=...) and how the others are read "
-        f"(read={name}:number)"
-    )
-
-
-def in_words(readings: Mapping[str, Reading]) -> list[str]:
-    """Return one line for each reading, with the columns that have it."""
-    columns: dict[str, list[str]] = {}
-    for name, reading in readings.items():
-        columns.setdefault(str(reading), []).append(name)
-    lines = []
-    for said, names in columns.items():
-        more = f" and {len(names) - MOST_NAMES} more columns" if len(names) > MOST_NAMES else ""
-        lines.append(f"{', '.join(names[:MOST_NAMES])}{more}: {said}")
-    return lines
-
-
-def _either(name: str, found: Look) -> UnusableColumn:
-    cell, first, second = found.example()
-    one, other = found.readings
-    ways = [f"read={name}:{word_of(one, other)}", f"read={name}:{word_of(other, one)}"]
-    meant = [f"{first} ({_said(word_of(one, other))})", f"{second} ({_said(word_of(other, one))})"]
-    return UnusableColumn(
-        column=name, found=f"{cell!r} may be {meant[0]} or {meant[1]}", repair=f"pass {ways[0]} or {ways[1]}"
-    )
-
-
-def _said(word: str) -> str:
-    return {"date-dmy": "day first", "date-mdy": "month first"}.get(word, word.replace("-", " "))
-
-
-def _dirty(column: _Column, found: Look) -> UnusableColumn:
-    name, cells, reading = column.name, found.cells or {}, found.readings[0]
-    rows, misfits = _rows(column.cells, found.misfits)
-    total = sum(cells.values()) + sum(1 for each in found.misfits if each not in cells)
-    is_bare = reading.form == "number" and not reading.mark
-    what = "numbers" if is_bare else f"read as {reading}"
-    ways = f"mend {'it' if rows == 1 else 'them'}, pass missing=..."
-    if reading.kind == "number":
-        ways += f", or read={name}:number, which makes {'it' if rows == 1 else 'them'} missing"
-    return UnusableColumn(
-        column=name,
-        found=f"{max(total - rows, 0):,} cells are {what}, {rows:,} {'is' if rows == 1 else 'are'} not ({misfits})",
-        repair=f"{ways}, or read={name}:text",
-    )
-
-
-def _made_missing(column: _Column, found: Look) -> str:
-    rows, misfits = _rows(column.cells, found.misfits)
-    return f"column {column.name!r}: {rows:,} cell{'s' * (rows > 1)} that are no numbers are missing now ({misfits})"
-
-
-def _rows(column: pa.ChunkedArray, misfits: Iterable[str]) -> tuple[int, str]:
-    """Return how many cells hold one of some texts, and the first rows and texts in words."""
-    trimmed = pc.utf8_trim(column, SPACES + "\r\n")
-    places = np.flatnonzero(np.asarray(pc.is_in(trimmed, pa.array(list(misfits), trimmed.type))))
-    shown = places[:SHOWN]
-    cells = ", ".join(repr(trimmed[int(place)].as_py()[:40]) for place in shown)
-    more = ", ..." if len(places) > SHOWN else ""
-    rows = ", ".join(f"{place + 1:,}" for place in shown.tolist())
-    return len(places), f"row{'s' * (len(shown) > 1)} {rows}{more}: {cells}{more}"

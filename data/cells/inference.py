@@ -9,7 +9,8 @@ gap fits one reading and no other, the column has it. `1,234` may be 1234 or 1.2
     the file       one file has one decimal mark: that of its columns that leave no doubt, where they agree
     the user       `read=`, `decimal=`
 
-and where nothing does, both readings are named. It reads no table: `data.tables` asks it.
+and where nothing does, both readings are named. It knows one column at a time: `data.cells.column_readings` knows the
+file and the user.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from data.cells.looks import GAPS, MEANT, NO_WISH, Look, Wish, best, likely
-from data.cells.number_cells import look_at_numbers
-from data.cells.readings import ORDERS, Reading
+from data.cells.dates import ORDERS
+from data.cells.fitting import GAPS, MEANT, Inference, best, likely
+from data.cells.hints import NO_HINT, Hint
+from data.cells.number_cells import infer_number
+from data.cells.readings import Reading
 
 LOOKED_AT = 2_000
 """Cells of a column that say whether a closer look is worth while."""
@@ -32,31 +35,30 @@ PAIRS: tuple[tuple[str, str], ...] = (
 """Words for true and false, in small letters."""
 
 
-def look(texts: Mapping[str, int], wish: Wish = NO_WISH) -> Look:
+def infer(texts: Mapping[str, int], hint: Hint = NO_HINT) -> Inference:
     """Find what a column's texts, and how often each stands there, may be."""
     gaps = tuple(text for text in texts if text in GAPS)
     cells = {text: count for text, count in texts.items() if text not in GAPS}
-    if not cells or wish.form == "text":
-        return Look(cells=cells)
-    finders: dict[str, Callable[[], Look]] = {
-        "number": lambda: look_at_numbers(cells, gaps, wish),
+    if not cells or hint.form == "text":
+        return Inference(cells=cells)
+    finders: dict[str, Callable[[], Inference]] = {
+        "number": lambda: infer_number(cells, gaps, hint),
         "duration": lambda: _duration(cells),
-        "date": lambda: _dated(cells, wish),
-        "boolean": lambda: _boolean(cells, asked=bool(wish.form)),
+        "date": lambda: _dated(cells, hint),
+        "boolean": lambda: _boolean(cells, is_hinted=bool(hint.form)),
     }
-    wanted = [wish.form] if wish.form else list(finders)
-    found: list[Look] = []
-    for form in wanted:
-        found += [each for each in [finders[form]()] if each.readings]
-        if found and not found[-1].misfits:
+    results: list[Inference] = []
+    for form in [hint.form] if hint.form else finders:
+        results += [result for result in [finders[form]()] if result.readings]
+        if results and not results[-1].misfits:
             break
-    whole = [each for each in found if not each.misfits]
-    chosen = (whole or found or [Look()])[0]
+    whole = [result for result in results if not result.misfits]
+    chosen = (whole or results or [Inference()])[0]
     kept = chosen.gaps if chosen.readings and chosen.readings[0].form == "number" else gaps
     return replace(chosen, cells=cells, gaps=kept if chosen.readings else ())
 
 
-def is_worth_a_look(texts: Iterable[str]) -> bool:
+def is_worth_inferring(texts: Iterable[str]) -> bool:
     """Return whether enough of some cells have digits, or are a word for yes or no, to be anything but text."""
     cells = [text for text in texts if text not in GAPS]
     words = {word for pair in PAIRS for word in pair}
@@ -66,17 +68,17 @@ def is_worth_a_look(texts: Iterable[str]) -> bool:
     return hopeful >= (2 * MEANT - 1) * len(cells)
 
 
-def _dated(cells: Mapping[str, int], wish: Wish) -> Look:
-    orders = [wish.order] if wish.order else list(ORDERS)
+def _dated(cells: Mapping[str, int], hint: Hint) -> Inference:
+    orders = [hint.order] if hint.order else list(ORDERS)
     good = likely(cells, [best(cells, [Reading("date", order=order)]) for order in orders])
     good = [fit for fit in good if fit.fitting == good[0].fitting]
-    if not good or (good[0].reading.order == "ym" and not wish.order and _are_seasons(cells)):
-        return Look()
+    if not good or (good[0].reading.order == "ym" and not hint.order and _are_seasons(cells)):
+        return Inference()
     first, *others = good
     for fit in others:
         if any(fit.reading.plain(text) != first.reading.plain(text) for text in cells):
-            return Look((first.reading, fit.reading), misfits=first.misfits)
-    return Look((first.reading,), misfits=first.misfits)
+            return Inference((first.reading, fit.reading), misfits=first.misfits)
+    return Inference((first.reading,), misfits=first.misfits)
 
 
 def _are_seasons(cells: Iterable[str]) -> bool:
@@ -86,20 +88,20 @@ def _are_seasons(cells: Iterable[str]) -> bool:
     )
 
 
-def _duration(cells: Mapping[str, int]) -> Look:
+def _duration(cells: Mapping[str, int]) -> Inference:
     """Two of days, hours, minutes and seconds stand in the column: one alone is a unit beside a number."""
     letters = {letter.lower() for text in cells for letter in re.findall(r"\d ?([dhmsDHMS])", text)}
     if len(letters) < 2:
-        return Look()
+        return Inference()
     good = likely(cells, [best(cells, [Reading("duration", unit=unit) for unit in ("minutes", "seconds")])])
-    return Look((good[0].reading,), misfits=good[0].misfits) if good else Look()
+    return Inference((good[0].reading,), misfits=good[0].misfits) if good else Inference()
 
 
-def _boolean(cells: Iterable[str], *, asked: bool) -> Look:
+def _boolean(cells: Iterable[str], *, is_hinted: bool) -> Inference:
     """Both words of a pair, and nothing else; one of them is enough where the user says so."""
     folded = {text.casefold() for text in cells}
-    pairs = [pair for pair in PAIRS if folded == set(pair) or (asked and folded <= set(pair))]
-    return Look(tuple(Reading("boolean", true=yes, false=no) for yes, no in pairs[:1]))
+    pairs = [pair for pair in PAIRS if folded == set(pair) or (is_hinted and folded <= set(pair))]
+    return Inference(tuple(Reading("boolean", true=yes, false=no) for yes, no in pairs[:1]))
 
 
 def word_of(reading: Reading, other: Reading) -> str:

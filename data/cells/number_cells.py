@@ -1,6 +1,6 @@
 """Columns of numbers as people write them: which marks, units and currencies stand in the cells, and what they mean.
 
-The part of `data.cells` that is about numbers; its rules for what is certain are explained there.
+What is certain, and what decides where it is not, is explained in `data.cells.inference`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from data.cells.looks import Fit, Look, Wish, best, likely
-from data.cells.readings import GROUPS, MINUS, SPACES, Reading, is_currency
+from data.cells.currencies import POINTED, is_currency
+from data.cells.fitting import Fit, Inference, best, likely
+from data.cells.hints import Hint
+from data.cells.readings import GROUPS, MINUS, SPACES, Reading
 
 FEWEST_MARKED = 10
 """Different cells with a mark that show how a column is written."""
 
 DASHES = frozenset({"-", "--", "\u2013", "\u2014"})
 """What accountants write for nought, so in a column of money they are not certain."""
-
-POINTED = frozenset(("$", "US$", "USD", "£", "GBP", "₹", "Rs", "Rs.", "INR", "¥", "JPY", "CNY", "CAD", "AUD"))
-"""Currencies of countries that write a decimal point, or no three digits behind a comma."""
 
 _WORDS = (
     "mm cm m km mi ft yd in nm m2 m² km2 km² sqft ha l L ml cl cc CC m3 m³ g mg kg lb lbs oz t s ms sec min mins "
@@ -40,17 +39,17 @@ _LOOSE = re.compile(
 _UNIT = re.compile(r"[^\W\d_°%‰\"][^\W_\d]{0,11}|[^\W\d_°‰µ\"'²³][^\d]{0,19}[23]?|[°‰µ%\"'].{0,6}")
 
 
-def look_at_numbers(cells: Mapping[str, int], gaps: tuple[str, ...], wish: Wish) -> Look:
-    """Dashes in a column of money, which may be noughts, are misfits."""
-    pieces = {text: found for text in cells if (found := _LOOSE.fullmatch(text))}
-    if not pieces or any(_is_code(found["body"]) for found in pieces.values()):
-        return Look()
-    shape = _shape(cells, pieces)
+def infer_number(cells: Mapping[str, int], gaps: tuple[str, ...], hint: Hint) -> Inference:
+    """Find how the numbers of a column are written; dashes in one of money, which may be noughts, are misfits."""
+    matches = {text: match for text in cells if (match := _LOOSE.fullmatch(text))}
+    if not matches or any(_is_code(match["body"]) for match in matches.values()):
+        return Inference()
+    shape = _shape(cells, matches)
     is_money = is_currency(shape.mark) or shape.brackets
     noughts = tuple(gap for gap in gaps if is_money and gap in DASHES)
-    marks = {mark for found in pieces.values() for mark in GROUPS.findall(found["body"])}
-    fits = [best(cells, _styles(shape, each, marks)) for each in (wish.decimal or ".,")]
-    decided = _decided(cells, fits, wish)
+    marks = {mark for match in matches.values() for mark in GROUPS.findall(match["body"])}
+    fits = [best(cells, _styles(shape, each, marks)) for each in (hint.decimal or ".,")]
+    decided = _decided(cells, fits, hint)
     if not decided.readings:
         return decided
     gaps = tuple(gap for gap in gaps if gap not in noughts)
@@ -64,36 +63,36 @@ def _is_code(body: str) -> bool:
     return (len(whole) > 1 and whole[0] == "0") or (body.isdigit() and int(digits) >= 2**53)
 
 
-def _shape(cells: Mapping[str, int], pieces: Mapping[str, re.Match[str]]) -> Reading:
+def _shape(cells: Mapping[str, int], matches: Mapping[str, re.Match[str]]) -> Reading:
     """Return the mark, factors and brackets that most cells have."""
     marks: Counter[str] = Counter()
-    for text, found in pieces.items():
-        marks[_mark(found)] += cells[text]
+    for text, match in matches.items():
+        marks[_mark(match)] += cells[text]
     named = [mark for mark, _ in marks.most_common() if mark]
-    enough = named and 2 * marks[named[0]] >= sum(marks.values()) and _is_mark(named[0], pieces.values())
-    factored = [found for found in pieces.values() if found["factor"]]
-    plain = [found["body"] for found in pieces.values() if not found["factor"]]
+    enough = named and 2 * marks[named[0]] >= sum(marks.values()) and _is_mark(named[0], matches.values())
+    factored = [match for match in matches.values() if match["factor"]]
+    plain = [match["body"] for match in matches.values() if not match["factor"]]
     small = all(len(re.split(r"[.,]", body)[0]) <= 3 and not re.search(r"[.,]\d{3}", body) for body in plain)
-    letters = {found["factor"] for found in factored}
+    letters = {match["factor"] for match in factored}
     mark = named[0] if enough else ""
     factors = bool(factored) and small and (letters != {"B"} or is_currency(mark))
-    brackets = [bool(found["open"] and found["close"]) for found in pieces.values()]
+    brackets = [bool(match["open"] and match["close"]) for match in matches.values()]
     return Reading("number", mark=mark, factors=factors, brackets=any(brackets) and not all(brackets))
 
 
-def _mark(found: re.Match[str]) -> str:
-    before, after = (found["before"] or "").strip(), (found["after"] or "").strip()
+def _mark(match: re.Match[str]) -> str:
+    before, after = (match["before"] or "").strip(), (match["after"] or "").strip()
     return before or after if not (before and after) else f"{before} {after}"
 
 
-def _is_mark(mark: str, pieces: Iterable[re.Match[str]]) -> bool:
+def _is_mark(mark: str, matches: Iterable[re.Match[str]]) -> bool:
     """Return whether a mark is a currency, a percent sign or a unit; no unit stands before a number."""
     if mark == "%" or is_currency(mark):
         return True
-    with_it = [found for found in pieces if _mark(found) == mark]
-    if any(found["before"] for found in with_it) or not _UNIT.fullmatch(mark):
+    with_it = [match for match in matches if _mark(match) == mark]
+    if any(match["before"] for match in with_it) or not _UNIT.fullmatch(mark):
         return False
-    return mark.rstrip(".") in UNITS or all(found["gap"] for found in with_it)
+    return mark.rstrip(".") in UNITS or all(match["gap"] for match in with_it)
 
 
 def _styles(shape: Reading, decimal: str, marks: set[str]) -> Iterator[Reading]:
@@ -105,35 +104,41 @@ def _styles(shape: Reading, decimal: str, marks: set[str]) -> Iterator[Reading]:
             yield replace(shape, decimal=decimal, thousands=thousands)
 
 
-def _decided(cells: Mapping[str, int], fits: list[Fit], wish: Wish) -> Look:
+def _decided(cells: Mapping[str, int], fits: list[Fit], hint: Hint) -> Inference:
     """Choose between a decimal point and a decimal comma, or neither."""
     good = likely(cells, fits)
     if not good:
-        return _lenient(fits, wish)
+        return _lenient(fits, hint)
     first, total = good[0], sum(cells.values())
     if len(good) == 1 or (first.fitting == total > good[1].fitting):
-        return Look((first.reading,), misfits=first.misfits, decimal=_shown_decimal(cells, first.reading))
+        return Inference(
+            (first.reading,), misfits=first.misfits, decimal=_shown_decimal(cells, first.reading)
+        )
     second = good[1]
     if all(first.reading.plain(text) == second.reading.plain(text) for text in cells):
-        return Look((first.reading,), misfits=first.misfits)
+        return Inference((first.reading,), misfits=first.misfits)
     parting = [fit for fit in good if fit.reading.thousands in (",", ".")]
-    if parting and (wish.prefers_thousands or _parts_thousands(cells, parting[0].reading)):
-        return Look((parting[0].reading,), misfits=parting[0].misfits, decimal=parting[0].reading.decimal)
-    return Look((first.reading, second.reading), misfits=first.misfits, is_mixed=_are_mixed(cells))
+    if parting and (hint.prefers_thousands or _parts_thousands(cells, parting[0].reading)):
+        return Inference(
+            (parting[0].reading,), misfits=parting[0].misfits, decimal=parting[0].reading.decimal
+        )
+    return Inference((first.reading, second.reading), misfits=first.misfits, is_mixed=_are_mixed(cells))
 
 
 def _are_mixed(cells: Iterable[str]) -> bool:
     """Return whether some cells have marks that three digits follow and more have four digits in a row."""
-    bodies = [found["body"] for text in cells if (found := _LOOSE.fullmatch(text))]
+    bodies = [match["body"] for text in cells if (match := _LOOSE.fullmatch(text))]
     marked = sum(1 for body in bodies if re.fullmatch(r"\d{1,3}([.,]\d{3})+", body))
     return marked < sum(1 for body in bodies if re.match(r"\d{4}", body))
 
 
-def _lenient(fits: list[Fit], wish: Wish) -> Look:
+def _lenient(fits: list[Fit], hint: Hint) -> Inference:
     """Return the reading of the cells that fit one, where the user says that they are numbers."""
-    found = max(fits, key=lambda fit: fit.fitting)
+    fit = max(fits, key=lambda fit: fit.fitting)
     return (
-        Look((found.reading,), misfits=found.misfits) if found.fitting and wish.form == "number" else Look()
+        Inference((fit.reading,), misfits=fit.misfits)
+        if fit.fitting and hint.form == "number"
+        else Inference()
     )
 
 
@@ -144,8 +149,8 @@ def _shown_decimal(cells: Mapping[str, int], reading: Reading) -> str:
 
 
 def _parts_thousands(cells: Iterable[str], reading: Reading) -> bool:
-    """Return whether marks that three digits follow can only part thousands; see the module."""
-    bodies = [found["body"] for text in cells if (found := _LOOSE.fullmatch(text))]
+    """Return whether marks that three digits follow can only part thousands; see `data.cells.inference`."""
+    bodies = [match["body"] for text in cells if (match := _LOOSE.fullmatch(text))]
     marked = [body for body in bodies if re.fullmatch(r"\d{1,3}([.,]\d{3})+", body)]
     bare = [body for body in bodies if re.fullmatch(r"\d{1,3}", body)]
     if len(marked) < FEWEST_MARKED or len(marked) + len(bare) < len(bodies):

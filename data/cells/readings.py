@@ -17,13 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
+from data.cells.currencies import is_currency
+from data.cells.dates import ORDERS, duration, iso_date
 
 Form = Literal["number", "date", "duration", "boolean", "text"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -33,40 +32,9 @@ SPACES = " \t\u00a0\u2009\u202f"
 """Plain, tab, and those that typography puts between digits."""
 
 MOST_MISSING, LONGEST_MARK = 1_000, 40
-FACTORS = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
-ORDERS = {"iso": "2024-12-31", "dmy": "31.12.2024", "mdy": "12/31/2024", "ymd": "2024/12/31", "ym": "2024-12"}
-"""Orders of a date, with an example of each; months may stand as English words, too (`31 Dec 2024`)."""
+"""Of a reading that is read back from a file: words for a missing value, and characters of a mark or a word."""
 
-_CLOCK = r"(?:[ T,]+(?P<H>\d{1,2}):(?P<M>\d{2})(?::(?P<S>\d{2})(?P<f>\.\d{1,9})?)?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?)?"
-_MONTHS = (
-    *("january", "february", "march", "april", "may", "june"),
-    *("july", "august", "september", "october", "november", "december"),
-)
-_WORD = r"(?P<m>[A-Za-z]{3,9})\.?"
-_DATES = {
-    "iso": (r"(?P<iso>\d{4}-\d{2}-\d{2}(?:[T ].*)?)",),
-    "dmy": (
-        r"(?P<d>\d{1,2})(?P<mark>[./-])(?P<m>\d{1,2})(?P=mark)(?P<y>\d{4})" + _CLOCK,
-        r"(?P<d>\d{1,2})(?:st|nd|rd|th)?[ -]" + _WORD + r"[ -](?P<y>\d{4})" + _CLOCK,
-    ),
-    "mdy": (
-        r"(?P<m>\d{1,2})(?P<mark>[/-])(?P<d>\d{1,2})(?P=mark)(?P<y>\d{4})" + _CLOCK,
-        _WORD + r" (?P<d>\d{1,2})(?:st|nd|rd|th)?,? (?P<y>\d{4})" + _CLOCK,
-    ),
-    "ymd": (
-        r"(?P<y>\d{4})(?P<mark>[/.])(?P<m>\d{1,2})(?P=mark)(?P<d>\d{1,2})" + _CLOCK,
-        r"(?P<y>\d{4})(?P<m>\d{2})(?P<d>\d{2})(?:T(?P<H>\d{2})(?P<M>\d{2})(?:(?P<S>\d{2})(?P<f>\.\d{1,9})?)?Z?)?",
-    ),
-    "ym": (r"(?P<y>\d{4})[-/](?P<m>\d{2})",),
-}
-_DATE_PATTERNS = {
-    order: tuple(re.compile(pattern, re.ASCII) for pattern in patterns) for order, patterns in _DATES.items()
-}
-_DURATION = re.compile(
-    r"(?:(?P<d>\d+) ?(?:d|days?))?,? ?(?:(?P<h>\d+) ?(?:h|hrs?|hours?))?,? ?"
-    r"(?:(?P<m>\d+) ?(?:m|mins?|minutes?))?,? ?(?:(?P<s>\d+) ?(?:s|secs?|seconds?))?",
-    re.ASCII | re.IGNORECASE,
-)
+FACTORS = {"k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9}
 _GROUPED = {
     ",": r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}",  # 12,34,567 in India
     ".": r"\d{1,3}(?:\.\d{3})+",
@@ -117,8 +85,8 @@ class Reading:
     @cached_property
     def sentinels(self) -> tuple[float, ...]:
         """The numbers among the missing values of a column of numbers."""
-        found = map(number_of, self.missing) if self.form in ("number", "duration") else ()
-        return tuple(value for value in found if value is not None)
+        numbers = map(number_of, self.missing) if self.form in ("number", "duration") else ()
+        return tuple(value for value in numbers if value is not None)
 
     @cached_property
     def words(self) -> frozenset[str]:
@@ -163,9 +131,9 @@ class Reading:
         if self.form == "number":
             return self._number(text)
         if self.form == "date":
-            return _date(text, self.order)
+            return iso_date(text, self.order)
         if self.form == "duration":
-            return _duration(text, self.unit)
+            return duration(text, self.unit)
         return self._boolean(text) if self.form == "boolean" else text
 
     def _boolean(self, text: str) -> str | None:
@@ -175,19 +143,19 @@ class Reading:
         return folded if folded in ("true", "false", "1", "0") else None
 
     def _number(self, text: str) -> str | None:
-        found = self._pattern.fullmatch(text)
-        if not found or (found["open"] is None) is not (found["close"] is None):
+        match = self._pattern.fullmatch(text)
+        if not match or (match["open"] is None) is not (match["close"] is None):
             return None
-        signs = [sign for sign in (found["sign"], found["inner"], found["open"]) if sign]
-        marks = [mark for mark in (found["before"], found["after"]) if mark]
+        signs = [sign for sign in (match["sign"], match["inner"], match["open"]) if sign]
+        marks = [mark for mark in (match["before"], match["after"]) if mark]
         if len(signs) > 1 or len(marks) > 1 or (self.mark == "%" and not marks):
             return None
-        whole = GROUPS.sub("", found["whole"] or "0")
+        whole = GROUPS.sub("", match["whole"] or "0")
         if len(whole) > 1 and whole[0] == "0":
             return None  # a code
-        digits = whole + ("." + found["rest"] if found["rest"] else "") + (found["exponent"] or "")
-        if found["factor"]:
-            digits = format(Decimal(digits) * FACTORS[found["factor"]], "f")
+        digits = whole + ("." + match["rest"] if match["rest"] else "") + (match["exponent"] or "")
+        if match["factor"]:
+            digits = format(Decimal(digits) * FACTORS[match["factor"]], "f")
         return ("-" if signs and signs[0] != "+" else "") + digits
 
     @cached_property
@@ -267,23 +235,6 @@ class Reading:
         )
 
 
-def plain_texts(array: Any, reading: Reading) -> tuple[Any, NDArray[np.bool_]]:
-    """Return a text array or column of Arrow with its cells in plain text, and which of them cannot be used.
-
-    Each different text is looked at once. A cell that cannot be used is null.
-    """
-    import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
-
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    coded = array if pa.types.is_dictionary(array.type) else array.cast(pa.large_string()).dictionary_encode()
-    read = [None if text is None else reading.plain(text) for text in coded.dictionary.to_pylist()]
-    plain = pa.array([text or None for text in read], pa.string()).take(coded.indices)
-    refused = np.array([text is None for text in read] + [False], dtype=np.bool_)
-    places = np.asarray(coded.indices.cast(pa.int64()).fill_null(len(read)))
-    return plain, refused[places]
-
-
 def number_of(text: str) -> float | None:
     """Return the number that a plain text says, None for another text."""
     try:
@@ -292,99 +243,10 @@ def number_of(text: str) -> float | None:
         return None
 
 
-def _date(text: str, order: str) -> str | None:
-    for kind in dict.fromkeys(("iso", order)):
-        for pattern in _DATE_PATTERNS[kind]:
-            if found := pattern.fullmatch(text):
-                return _iso(found.groupdict())
-    return None
-
-
-def _iso(parts: Mapping[str, str | None]) -> str | None:
-    """Return the parts of a date as ISO 8601, None where there is no such day or time."""
-    try:
-        if parts.get("iso"):
-            return parts["iso"] if datetime.fromisoformat(str(parts["iso"])) else None
-        word = str(parts["m"])
-        month = int(word) if word.isdigit() else _month(word)
-        day = date(int(parts["y"] or 0), month, int(parts.get("d") or 1)).isoformat()
-        return f"{day}T{_clock(parts)}" if parts.get("H") else day
-    except ValueError:
-        return None
-
-
-def _month(word: str) -> int:
-    """Return the number of an English month's name or of its first three letters, 0 for another word."""
-    word = "sep" if word.lower() == "sept" else word.lower()
-    fits = [number for number, name in enumerate(_MONTHS, 1) if name.startswith(word)]
-    return fits[0] if fits else 0
-
-
-def _clock(parts: Mapping[str, str | None]) -> str:
-    hour, half = int(parts["H"] or 0), (parts.get("half") or "").lower()
-    if half and not 1 <= hour <= 12:
-        raise ValueError(f"no hour {hour} before or after noon")
-    if half:
-        hour = hour % 12 + 12 * (half == "p")
-    return time(hour, int(parts["M"] or 0), int(parts.get("S") or 0)).isoformat() + (parts.get("f") or "")
-
-
-def _duration(text: str, unit: str) -> str | None:
-    found = _DURATION.fullmatch(text)
-    if not found or not any(found.groups()) or (found["s"] and unit != "seconds"):
-        return None
-    days, hours, minutes, rest = (int(found[part] or 0) for part in ("d", "h", "m", "s"))
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    return str(total if unit == "seconds" else total // 60)
-
-
 def _mark_in_words(mark: str) -> str:
     if not mark:
         return ""
     return "percent (12% is 12)" if mark == "%" else f"{'currency' if is_currency(mark) else 'unit'} {mark}"
-
-
-CURRENCIES = (
-    "US$",
-    "R$",
-    "€",
-    "$",
-    "£",
-    "¥",
-    "₹",
-    "₽",
-    "₺",
-    "₩",
-    "zł",
-    "Kč",
-    "Rs.",
-    "Rs",
-    "kr.",
-    "kr",
-    "Fr.",
-)
-CODES = (
-    "EUR",
-    "USD",
-    "GBP",
-    "CHF",
-    "JPY",
-    "INR",
-    "CAD",
-    "AUD",
-    "CNY",
-    "SEK",
-    "NOK",
-    "DKK",
-    "PLN",
-    "CZK",
-    "BRL",
-)
-
-
-def is_currency(mark: str) -> bool:
-    """Return whether a mark beside numbers is a currency."""
-    return mark in CURRENCIES or mark.upper() in CODES
 
 
 def _shown(mark: str) -> str:

@@ -35,12 +35,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from data.cells.readings import Reading
+from data.cells import Reading
 from data.checks.faults import Fault, at
 from data.errors import ContractError, UnusableColumn, nearest
 from data.figures import number
 from data.schema import KINDS, Kind
-from data.tables.table import Table, seconds
+from data.tables import Table, seconds
 
 MOST_VALUES = 50
 """Categories that a proposal lists; more are taken as open."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from data.figures import number
 from data.schema import DATE_PATTERN
-from data.tables.table import Table
+from data.tables import Table
 
 MEANT = 0.5
 """Share of a column's texts that must be numbers, or dates, for the others to be strays."""
@@ -98,7 +98,7 @@ def _place(rows: Sequence[int], count: int) -> str:
     return f", row{'s' if count > 1 else ''} {', '.join(map(str, rows))}{more}"
 
 
-def faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
+def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
     """Return what looks wrong, column by column in the table's order.
 
     Parameters

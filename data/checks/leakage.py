@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.splits.splitting import Split
-from data.tables.fingerprint import row_digests
-from data.tables.table import Table
+from data.splits import Split
+from data.tables import Table, row_digests
 
 PERFECT = 0.98
 """Share of the target's variance beyond which a column is suspected."""

@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from data.cells import column_readings
+from data.cells import way_to_numbers
+from data.column_names import why_no_feature
 from data.errors import (
     FaultsFound,
     MissingColumn,
@@ -24,9 +25,8 @@ from data.errors import (
     UnusableTarget,
 )
 from data.figures import number
-from data.splits.weighting import counted, faults_of_weight
-from data.tables.table import Table
-from data.text.column_names import why_no_feature
+from data.splits import weighting
+from data.tables import Table
 
 FEWEST_ROWS = 50
 LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
@@ -63,7 +63,7 @@ class Checked:
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """Which rows count: those of a weight above 0, bool of shape (n_rows,)."""
-        return counted(self.table, self.weight)
+        return weighting.counted(self.table, self.weight)
 
 
 def check_table(
@@ -120,7 +120,7 @@ def check_table(
                 else ()
             ),
             *(
-                faults_of_weight(table, weight, target)
+                weighting.faults_of_weight(table, weight, target)
                 if {weight, target} <= {*table.names} - {*table.doubts}
                 else ()
             ),
@@ -151,9 +151,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
         return
     if kind != "number":
         found = _strange_target(table, target, kind)
-        yield UnusableTarget(
-            target=target, found=found, repair=column_readings.way_out(target, table.frame[target])
-        )
+        yield UnusableTarget(target=target, found=found, repair=way_to_numbers(target, table.frame[target]))
         return
     yield from _infinite(table, [target])
     values = table.numbers(target)
@@ -165,7 +163,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
 
 def _faults_of_counted(labelled: Table, target: str, weight: str) -> Iterator[TableError]:
     """Yield what keeps the rows of a weight above 0 from being learned from."""
-    values = labelled.numbers(target)[counted(labelled, weight)]
+    values = labelled.numbers(target)[weighting.counted(labelled, weight)]
     if len(values) < FEWEST_ROWS:
         what = f"a target and a {weight} above 0"
         yield TooFewRows(where=labelled.where, rows=len(values), needed=FEWEST_ROWS, what=what)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+__all__ = ["MAKERS", "flights", "line", "write"]
+
 HERE = Path(__file__).parent
 
 FLIGHTS_STEP = 10

@@ -1,1 +1,17 @@
 """Where rows come from: files of many formats, workbooks and databases, as batches of Arrow rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.faces import at_first_use
+from data.sources.joined import is_joined
+from data.sources.layout import HEADERS, Header, Layout
+
+if TYPE_CHECKING:
+    from data.sources.opening import open_source
+    from data.sources.source import Source
+
+__all__ = ["HEADERS", "Header", "Layout", "Source", "is_joined", "open_source"]
+
+__getattr__ = at_first_use(__name__, {"Source": "source", "open_source": "opening"})

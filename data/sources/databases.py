@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from data.column_names import named
 from data.errors import EmptySource, UnreadableSource
 from data.redaction import redact, redact_address
 from data.sources import read_only
 from data.sources.source import BATCH_ROWS, Source, refuse_duplicates
-from data.text.column_names import named
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ from data.sources import packed, spreadsheets
 from data.sources.databases import open_database
 from data.sources.globs import base_of, matching, partitions
 from data.sources.json_rows import open_json
-from data.sources.source import Layout, Source
+from data.sources.layout import Layout
+from data.sources.source import Source
 from data.sources.text_files import open_texts
 from data.sources.typed_files import open_typed
-
-__all__ = ["Layout", "Source", "open_source"]
 
 FORMATS = {
     ".csv": "csv",

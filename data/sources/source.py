@@ -5,33 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pyarrow as pa
 
-from data.errors import DuplicateColumns, EmptySource, UnreadableSource
+from data.errors import DuplicateColumns, EmptySource, UnreadableSource, nearest
 from data.schema import Schema
 
 BATCH_ROWS = 65_536
-
-Header = Literal["auto", "first", "none"]
-HEADERS: tuple[Header, ...] = ("auto", "first", "none")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What the user says of how text files are laid out, where the files leave it open.
-
-    Attributes
-    ----------
-    header : {"auto", "first", "none"}
-        Whether the first line is a header; "auto" refuses one that looks like data.
-    encoding : str
-        Python's name of the encoding, or nothing: UTF-8, or what the bytes are certain to be.
-    """
-
-    header: Header = "auto"
-    encoding: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,3 +61,16 @@ def refuse_duplicates(where: str, names: Sequence[str]) -> None:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise DuplicateColumns(where=where, columns=twice)
+
+
+def other_columns(path: str, header: Sequence[str], first: str, expected: Sequence[str]) -> UnreadableSource:
+    """Return what to say of a file whose columns are not those of the first one, with the near miss."""
+    other = next((name for name in header if name not in expected), None)
+    lacking = [name for name in expected if name not in header]
+    if other is None:
+        found = f"lacks the column {lacking[0]!r} that {first} has"
+    else:
+        near = nearest(other, lacking)
+        found = f"has a column {other!r} that {first} does not have"
+        found += f", which has {near!r}" if near else ""
+    return UnreadableSource(where=path, reason=found, repair="write the same header into each file")

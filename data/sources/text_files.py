@@ -17,19 +17,24 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from data import missing
+from data.column_names import named
 from data.errors import BrokenLine, EmptySource, SourceError, UnreadableSource
-from data.schema import Schema
+from data.schema import MISSING_WORDS, Schema
 from data.sources import packed, spreadsheets
 from data.sources.globs import with_constants
-from data.sources.source import BATCH_ROWS, Layout, Source, refuse_duplicates, unreadable
+from data.sources.layout import Layout
+from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
 from data.sources.spreadsheets import is_workbook
-from data.text.column_names import named
-from data.text.delimited import RecordBlocks, line_breaks
-from data.text.dialects import Dialect, dialect_of
-from data.text.encodings import Encoding, as_utf8, encoding_of
-from data.text.foreign import refuse_foreign
-from data.text.headers import other_columns
+from data.text import (
+    Dialect,
+    Encoding,
+    RecordBlocks,
+    as_utf8,
+    dialect_of,
+    encoding_of,
+    line_breaks,
+    refuse_foreign,
+)
 
 BLOCK_BYTES = 2**20
 
@@ -61,7 +66,7 @@ class TextSource(Source):
 
     files: tuple[TextFile, ...] = ()
     partitions: tuple[Mapping[str, pa.Scalar], ...] = ()
-    known_words: frozenset[str] = frozenset()
+    missing_words: tuple[str, ...] = MISSING_WORDS
 
     @property
     def notes(self) -> Sequence[str]:
@@ -77,13 +82,13 @@ class TextSource(Source):
 
     def knowing(self, schema: Schema) -> Source:
         """Return the same for a model that exists: words that are its categories stay words."""
-        return replace(self, known_words=schema.known_words)
+        return replace(self, missing_words=schema.missing_words)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises BrokenLine, BrokenQuote or UnreadableSource."""
         expected = self.files[0].columns
         for file, added in zip(self.files, self.partitions, strict=True):
-            for batch in _records(file, self.known_words):
+            for batch in _records(file, self.missing_words):
                 ordered = batch.rename_columns(file.columns).select(expected)
                 yield from _in_parts(with_constants(ordered, added), rows)
 
@@ -164,7 +169,7 @@ def _text_of(path: str, sheet: str, encoding: Encoding) -> Iterator[BinaryIO]:
         yield text
 
 
-def _records(file: TextFile, known_words: frozenset[str]) -> Iterator[pa.RecordBatch]:
+def _records(file: TextFile, missing_words: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows, a block at a time; columns are numbered."""
     dialect, numbered = file.dialect, [str(place) for place in range(len(file.dialect.names))]
     if dialect.start == dialect.stop:
@@ -184,7 +189,7 @@ def _records(file: TextFile, known_words: frozenset[str]) -> Iterator[pa.RecordB
                 parse_options=pa_csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
                 convert_options=pa_csv.ConvertOptions(
                     strings_can_be_null=True,
-                    null_values=missing.for_all(known_words),
+                    null_values=missing_words,
                     column_types=dict.fromkeys(numbered, pa.string()),
                 ),
             )

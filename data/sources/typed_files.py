@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pa_parquet
 
+from data.column_names import named
 from data.errors import UnreadableSource
 from data.sources import packed
 from data.sources.joined import is_joined
-from data.sources.source import BATCH_ROWS, Source, refuse_duplicates, unreadable
-from data.text.column_names import named
-from data.text.headers import other_columns
+from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
 
 
 @dataclass(frozen=True)

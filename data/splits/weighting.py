@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.errors import TableError, UnusableWeight
-from data.splits.splitting import SIDES, Split
-from data.tables.table import Table
+from data.splits.sides import SIDES, Split
+from data.tables import Table
 
 HEAVY = 0.1
 """A row with more than this share of all weight is named: a slip of the pen looks like that."""

@@ -27,12 +27,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.cells.column_readings import NOTHING_ASKED, Asked
-from data.cells.readings import Reading
+from data.cells import NO_OPTIONS, Reading, ReadOptions
 from data.errors import OtherKind
 from data.schema import DATE_PATTERN, LARGEST_EXACT, Kind
-from data.sources.opening import Source
-from data.tables.table import INEXACT_PATTERN, Table, table_of
+from data.sources import Source
+from data.tables.arrow_kinds import INEXACT_PATTERN
+from data.tables.table import Table, table_of
 
 Kinds = Mapping[str, Kind | None]
 
@@ -41,8 +41,8 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 
 
-def load_kept(source: Source, kinds: Kinds, asked: Asked = NOTHING_ASKED) -> Table:
-    """Read all rows of a source, the columns of known kinds as those, the others as is asked.
+def load_kept(source: Source, kinds: Kinds, options: ReadOptions = NO_OPTIONS) -> Table:
+    """Read all rows of a source, the columns of known kinds as those, the others as the options say.
 
     Raises
     ------
@@ -53,15 +53,15 @@ def load_kept(source: Source, kinds: Kinds, asked: Asked = NOTHING_ASKED) -> Tab
     OtherKind
         A cell cannot be of the column's kind.
     """
-    return kept_of(source.where, source.read(), kinds, asked, is_text=source.is_text)
+    return kept_of(source.where, source.read(), kinds, options, is_text=source.is_text)
 
 
-def kept_of(where: str, arrow: pa.Table, kinds: Kinds, asked: Asked, *, is_text: bool) -> Table:
+def kept_of(where: str, arrow: pa.Table, kinds: Kinds, options: ReadOptions, *, is_text: bool) -> Table:
     """Find each column's kind, and keep the known ones: what was a category is looked at no further."""
-    named = {column for column, _ in asked.read}
+    named = {column for column, _ in options.read}
     categories = {name for name, kind in kinds.items() if kind == "category"} - named
-    known = dict.fromkeys(categories, Reading("text")) | dict(asked.known)
-    return hold(table_of(where, arrow, is_text=is_text, asked=replace(asked, known=known)), arrow, kinds)
+    known = dict.fromkeys(categories, Reading("text")) | dict(options.known)
+    return hold(table_of(where, arrow, is_text=is_text, options=replace(options, known=known)), arrow, kinds)
 
 
 def hold(table: Table, arrow: pa.Table, kinds: Kinds) -> Table:

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
+from data.column_names import are_numbered
 from data.errors import BrokenQuote, UnreadableSource
-from data.text.delimited import BOM, line_breaks, quote_fault, quotes
-from data.text.first_lines import HEAD_BYTES, HEAD_LINES, Reading, Record, best_reading, head
-from data.text.headers import are_numbered, decimal_mark, has_name_for_each, is_number, looks_like_data
+from data.text.first_lines import HEAD_BYTES, HEAD_LINES, Guess, Record, best_guess, head
+from data.text.headers import decimal_mark, has_name_for_each, is_number, looks_like_data
+from data.text.quotes import broken_quote, line_breaks, quotes
+from data.text.records import BOM
 
 SEPARATOR_WORDS = {"\t": "tab"}
 FEWEST_EVEN = 2
@@ -99,10 +101,10 @@ def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") 
     text, is_whole = head(file)
     top = _above(text)
     separator = separator or top.separator
-    best = best_reading(text, top.end, separator, is_whole=is_whole)
+    best = best_guess(text, top.end, separator, is_whole=is_whole)
     above = top.lines
     if top.comment >= 0 and header != "none":
-        other = best_reading(text, top.comment, separator, is_whole=is_whole)
+        other = best_guess(text, top.comment, separator, is_whole=is_whole)
         if _is_header(other, best, where):
             best, above = other, above - 1
     _refuse_blanks(text[top.end :], best, where)
@@ -115,19 +117,19 @@ def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") 
     return _described(file, best, above, header=header)
 
 
-def _described(file: BinaryIO, found: Reading, above: int, *, header: str) -> Dialect:
-    first, rows = found.records[found.titles], found.records[found.titles + 1 :]
+def _described(file: BinaryIO, guess: Guess, above: int, *, header: str) -> Dialect:
+    first, rows = guess.records[guess.titles], guess.records[guess.titles + 1 :]
     doubt = "the first line looks like data" if looks_like_data(first.cells, [r.cells for r in rows]) else ""
-    numbered = tuple(f"column_{place}" for place in range(1, found.width + 1))
+    numbered = tuple(f"column_{place}" for place in range(1, guess.width + 1))
     has_header = header != "none" or are_numbered(first.cells)
-    names = tuple(found.header) if has_header else numbered
+    names = tuple(guess.header) if has_header else numbered
     start = first.end if has_header else first.start
-    stop, bare = _end_of_rows(file, start, found.separator) if len(names) > 1 else (_size(file), 0)
+    stop, bare = _end_of_rows(file, start, guess.separator) if len(names) > 1 else (_size(file), 0)
     return Dialect(
-        found.separator,
+        guess.separator,
         names,
         has_header=has_header,
-        above=above + found.titles,
+        above=above + guess.titles,
         start=start,
         stop=max(start, stop),
         bare=bare,
@@ -161,7 +163,7 @@ def _above(text: bytes) -> _Top:
     return _Top(place, separator, lines, comment)
 
 
-def _is_header(comment: Reading, below: Reading, where: str) -> bool:
+def _is_header(comment: Guess, below: Guess, where: str) -> bool:
     """Return whether the last line that begins with # is the header; raises UnreadableSource where it may be."""
     if not comment.records or comment.titles or comment.agreeing < 1 or comment.width < below.width:
         return False
@@ -180,32 +182,32 @@ def _is_header(comment: Reading, below: Reading, where: str) -> bool:
 
 
 def _check_quotes(text: bytes, start: int, separator: str, where: str, *, is_whole: bool) -> None:
-    found = quotes(text[start:], separator)
-    if found.bad < 0 and not (found.is_open and is_whole):
+    quoted = quotes(text[start:], separator)
+    if quoted.bad < 0 and not (quoted.is_open and is_whole):
         return
-    if fault := quote_fault(text[start:], separator):
-        line = line_breaks(text[: start + fault[0]]) + 1
-        raise BrokenQuote(where=where, line=line, reason=fault[1], repair=fault[2])
+    if flaw := broken_quote(text[start:], separator):
+        line = line_breaks(text[: start + flaw.offset]) + 1
+        raise BrokenQuote(where=where, line=line, reason=flaw.reason, repair=flaw.repair)
 
 
-def _refuse_uneven(found: Reading, where: str) -> None:
+def _refuse_uneven(guess: Guess, where: str) -> None:
     """Raise UnreadableSource where each row has more cells than the header, in a way that has a name."""
-    counts = [len(record.cells) for record in found.records[found.titles :]]
+    counts = [len(record.cells) for record in guess.records[guess.titles :]]
     width = counts[-1]
     above = len(counts) - next((n for n, each in enumerate(reversed(counts)) if each != width), len(counts))
-    if width <= found.width or not above or len(counts) - above < max(FEWEST_EVEN, above):
+    if width <= guess.width or not above or len(counts) - above < max(FEWEST_EVEN, above):
         return
-    rows = [record.cells for record in found.records[found.titles + above :]]
-    if above == 1 and found.separator == "," and all(map(_has_split_number, rows)):
+    rows = [record.cells for record in guess.records[guess.titles + above :]]
+    if above == 1 and guess.separator == "," and all(map(_has_split_number, rows)):
         raise UnreadableSource(
             where=where,
-            reason=f"each row has {width} fields, the header {found.width}, as if a decimal comma were a separator",
+            reason=f"each row has {width} fields, the header {guess.width}, as if a decimal comma were a separator",
             repair="write the table with ; between its columns, give each column a name, or take out what stands above",
         )
     lines = "1 line above the others has" if above == 1 else f"{above} lines above the others have"
     raise UnreadableSource(
         where=where,
-        reason=f"{lines} {found.width} field{'s' if found.width > 1 else ''}, the others {width}",
+        reason=f"{lines} {guess.width} field{'s' if guess.width > 1 else ''}, the others {width}",
         repair="take out what stands above the header, or give each column a name",
     )
 
@@ -215,13 +217,13 @@ def _has_split_number(cells: Sequence[str]) -> bool:
     return any(a.strip().lstrip("+-").isdigit() and b.strip().isdigit() for a, b in pairwise(cells))
 
 
-def _refuse_blanks(text: bytes, found: Reading, where: str) -> None:
+def _refuse_blanks(text: bytes, guess: Guess, where: str) -> None:
     """Raise UnreadableSource where blanks stand between the columns, mostly of numbers, and nothing else does."""
-    if found.width > 2 or (found.width == 2 and found.separator != "\t"):
+    if guess.width > 2 or (guess.width == 2 and guess.separator != "\t"):
         return
     lines = [line for line in text.splitlines()[:HEAD_LINES] if line.strip()]
     words = [_BLANK_WORD.findall(line.decode("utf-8", errors="replace")) for line in lines]
-    if len(words) < 2 or min(map(len, words)) < found.width + 1:
+    if len(words) < 2 or min(map(len, words)) < guess.width + 1:
         return
     rows = words[1:]
     numbers = sum(is_number(word) for row in rows for word in row)

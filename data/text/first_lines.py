@@ -1,7 +1,7 @@
 """The first lines of a file of delimited text, split by each separator that there may be: which split is a table.
 
 A header may have a title above it, or have fewer or more separators at its end than its rows; R's write.table names its
-rows and gives that column no name. It refuses nothing: what no reading explains is for `data.text.dialects`.
+rows and gives that column no name. It refuses nothing: what no guess explains is for `data.text.dialects`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.text.delimited import LONGEST_RECORD, line_breaks, quotes, records_end
 from data.text.headers import has_name_for_each, is_number, looks_like_data
+from data.text.quotes import line_breaks, quotes
+from data.text.records import LONGEST_RECORD, records_end
 
 SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 2**18
@@ -40,7 +41,7 @@ class Record(NamedTuple):
         return not any(cell.strip() for cell in self.cells[1:])
 
 
-class Reading(NamedTuple):
+class Guess(NamedTuple):
     """What the first lines are with one separator."""
 
     separator: str
@@ -52,7 +53,7 @@ class Reading(NamedTuple):
 
     @property
     def rank(self) -> tuple[float, bool, int, int]:
-        """Compare readings: whole tables first, then those without titles, of more columns, of more numbers."""
+        """Compare guesses: whole tables first, then those without titles, of more columns, of more numbers."""
         looked_at = self.records[self.titles : self.titles + HEAD_LINES]
         numbers = sum(is_number(cell) for record in looked_at for cell in record.cells)
         return (self.agreeing if self.width > 1 else 0.0), not self.titles, self.width, numbers
@@ -71,34 +72,34 @@ def head(file: BinaryIO) -> tuple[bytes, bool]:
         size *= 4
 
 
-def best_reading(text: bytes, start: int, separator: str, *, is_whole: bool) -> Reading:
+def best_guess(text: bytes, start: int, separator: str, *, is_whole: bool) -> Guess:
     """Return what the lines from a place on are, by the separator that is named or by the one that suits them best."""
-    found = [each for each in SEPARATORS if each.encode() in text] or SEPARATORS[:1]
-    candidates = [separator] if separator else found
-    readings = [_reading(text, start, each, is_whole=is_whole) for each in candidates]
-    return max(readings, key=lambda reading: reading.rank)
+    present = [each for each in SEPARATORS if each.encode() in text] or SEPARATORS[:1]
+    candidates = [separator] if separator else present
+    guesses = [_guess(text, start, each, is_whole=is_whole) for each in candidates]
+    return max(guesses, key=lambda guess: guess.rank)
 
 
-def _reading(text: bytes, start: int, separator: str, *, is_whole: bool) -> Reading:
+def _guess(text: bytes, start: int, separator: str, *, is_whole: bool) -> Guess:
     """Return what the first lines are, split by one separator."""
     records = _records(text, start, separator, is_whole=is_whole)
     if not records:
-        return Reading(separator, 0, 0, 0.0, [], [])
+        return Guess(separator, 0, 0, 0.0, [], [])
     titles = _titles(records)
     below = [len(record.cells) for record in records[titles + 1 :]]
     header = _fitted(records[titles], records[titles + 1 :], text)
     agreeing = sum(width == len(header) for width in below) / len(below) if below else 1.0
-    return Reading(separator, titles, len(header), agreeing, header, records)
+    return Guess(separator, titles, len(header), agreeing, header, records)
 
 
 def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list[Record]:
     """Return the first records that are not empty lines."""
     text = text[start:]
-    found = quotes(text, separator)
+    quoted = quotes(text, separator)
     if not is_whole:
-        text = text[: records_end(text, found)]
+        text = text[: records_end(text, quoted)]
     codes = np.frombuffer(text, np.uint8)
-    outside = np.ones(len(text), bool) if found.inside is None else found.inside[: len(text)] == 0
+    outside = np.ones(len(text), bool) if quoted.inside is None else quoted.inside[: len(text)] == 0
     ends = np.flatnonzero(((codes == 10) | (codes == 13)) & outside)
     records, place = [], 0
     for end in [*ends[: 9 * SAMPLE].tolist(), *([len(text)] if len(ends) <= 9 * SAMPLE else [])]:

@@ -1,4 +1,4 @@
-"""Whether a first line is a header or data, and whether the headers of several files are one table's.
+"""Whether a first line is a header or data.
 
 A line is taken for data where each column of numbers, or of dates, has one in it too, and most are of the size of those
 below; where there are none, where each of its words stands in its column again. A header of years above other figures
@@ -11,12 +11,12 @@ import math
 import re
 from collections.abc import Callable, Sequence
 
-from data.errors import UnreadableSource, nearest
+from data.schema import MISSING_WORDS
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d+)?|[.,]\d+)([eE][+-]?\d+)?")
 _DATE = re.compile(r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}([,.]\d{3})+")
-_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})
+_MISSING = frozenset({*map(str.lower, MISSING_WORDS), "?", "-"})
 
 
 def is_number(cell: str) -> bool:
@@ -92,21 +92,3 @@ def decimal_mark(cells: Sequence[str]) -> str:
     plain = [cell.strip() for cell in cells if not _THOUSANDS.fullmatch(cell.strip())]
     marks = {mark for mark in ",." if any(mark in cell for cell in plain)}
     return marks.pop() if len(marks) == 1 else ""
-
-
-def other_columns(path: str, header: Sequence[str], first: str, expected: Sequence[str]) -> UnreadableSource:
-    """Return what to say of a file whose columns are not those of the first one, with the near miss."""
-    other = next((name for name in header if name not in expected), None)
-    lacking = [name for name in expected if name not in header]
-    if other is None:
-        found = f"lacks the column {lacking[0]!r} that {first} has"
-    else:
-        near = nearest(other, lacking)
-        found = f"has a column {other!r} that {first} does not have"
-        found += f", which has {near!r}" if near else ""
-    return UnreadableSource(where=path, reason=found, repair="write the same header into each file")
-
-
-def are_numbered(names: Sequence[str]) -> bool:
-    """Return whether columns are called by their places, as those of a table without a header are."""
-    return all(re.fullmatch(r"column_\d+", name) for name in names)

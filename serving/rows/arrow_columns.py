@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data.cells.readings import plain_texts
+from data.cells import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.rows import near_misses
 from serving.rows.cell_forms import FIRST, LAST, NUMBER_PATTERN, WHOLE_PATTERN, Bools, instant

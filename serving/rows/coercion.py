@@ -27,8 +27,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data import missing
-from data.cells.readings import Reading
+from data.cells import Reading
 from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.errors import Fault
 from serving.rows import near_misses
@@ -140,7 +139,7 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Itera
     for column in schema.columns:
         if column.name in present:
             values = batch.column(column.name)
-            values = missing.without(values, column, schema) if is_text and schema.known_words else values
+            values = schema.without_missing_words(values, column.name) if is_text else values
             collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
         else:
             collected.lack(column)

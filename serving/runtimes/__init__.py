@@ -6,8 +6,9 @@ that MLflow runs in needs no onnxruntime, and the one that tries a version impor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from data.faces import at_first_use
 from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.bounded import within_limits
 from serving.runtimes.forbidden import forbid_imports
@@ -27,10 +28,4 @@ __all__ = [
     "within_limits",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "load":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from serving.runtimes import loading  # noqa: PLC0415 - see above
-
-    return loading.load
+__getattr__ = at_first_use(__name__, {"load": "loading"})

@@ -5,8 +5,9 @@ What runs a graph is imported at its first use: onnxruntime takes 30 MB that the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from data.faces import at_first_use
 from serving.scorer import scorer_files, version_files
 from serving.scorer.document import SLIPWAY, Document, Parity
 from serving.scorer.intervals import Bounds, Floats, Intervals
@@ -27,10 +28,4 @@ __all__ = [
     "version_files",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in ("Scorer", "Session"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from serving.scorer import scoring  # noqa: PLC0415 - see above
-
-    return getattr(scoring, name)
+__getattr__ = at_first_use(__name__, {"Scorer": "scoring", "Session": "scoring"})

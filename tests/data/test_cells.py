@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.cells.inference import look
-from data.cells.looks import NO_WISH, wish_of
-from data.cells.readings import SPACES, Reading, plain_texts
+from data.cells import Reading, plain_texts
+from data.cells.hints import NO_HINT, hint_of
+from data.cells.inference import infer
+from data.cells.readings import SPACES
 
 
 def found(*texts: str, wish: str = "", decimal: str = "") -> list[str]:
     """The readings of a column that holds these texts, in words."""
-    looked = look(Counter(texts), wish_of(wish) if wish else NO_WISH).by(decimal)
+    looked = infer(Counter(texts), hint_of(wish) if wish else NO_HINT).by(decimal)
     return [str(reading) for reading in looked.readings]
 
 
@@ -65,7 +66,7 @@ MANY = [f"{row},{row * 37 % 900 + 10:03d}" for row in range(1, 30)]
 )
 def test_what_is_certain_is_read(texts: tuple[str, ...], reading: str, first: str) -> None:
     """Each kind of the world's ways to write a number, a date, a duration or a truth."""
-    looked = look(Counter(texts))
+    looked = infer(Counter(texts))
     assert [str(each) for each in looked.readings] == [reading]
     assert looked.readings[0].plain(texts[0]) == first
     assert not looked.misfits
@@ -130,15 +131,15 @@ def test_what_is_no_number_stays_text(texts: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("gap", ["?", "-", ".", "#DIV/0!", "n.a."])
 def test_a_word_among_numbers_is_a_gap(gap: str) -> None:
     """It can be nothing else; among categories it may be one."""
-    looked = look(Counter(["1.5", gap, "2"]))
+    looked = infer(Counter(["1.5", gap, "2"]))
     assert looked.gaps == (gap,)
     assert [str(each) for each in looked.readings] == ["number"]
-    assert look(Counter(["a", gap, "b"])).gaps == ()
+    assert infer(Counter(["a", gap, "b"])).gaps == ()
 
 
 def test_a_dash_among_amounts_may_be_nought() -> None:
     """Accountants write 0 so; it is not made missing without a word."""
-    looked = look(Counter(["$5", "-", "$6"]))
+    looked = infer(Counter(["$5", "-", "$6"]))
     assert looked.misfits == ("-",)
 
 
@@ -181,7 +182,7 @@ def _written(number: Decimal, *how: object) -> str:
 def test_a_number_is_read_as_it_was_meant_or_not_at_all(written: tuple[list[Decimal], list[str]]) -> None:
     """Against Python's own decimals: one of the readings gives each number, and a single one none other."""
     numbers, texts = written
-    looked = look(Counter(texts))
+    looked = infer(Counter(texts))
     if len(looked.readings) == 1 and not looked.misfits:
         read = [Decimal(looked.readings[0].plain(text) or "NaN") for text in texts]
         assert read == numbers

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from data.errors import FaultsFound, MissingColumn, NoFeatures, TooFewRows, UnusableColumn, UnusableTarget
-from data.tables.table import Table
+from data.tables import Table
 
 
 def table(rows: int = 60, **columns: object) -> Table:

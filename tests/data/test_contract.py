@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from data.checks.contract import propose, read, violations, write
 from data.errors import ContractError
-from data.tables.table import Table
+from data.tables import Table
 
 ROWS = 60
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import SplitError
+from data.splits import Split, SplitRule, split_table
 from data.splits.dealing import cuts_of
-from data.splits.splitting import Split, SplitRule, repeats_in_words, split_table
-from data.tables.table import Table
+from data.tables import Table
 
 SHARES = (0.7, 0.15, 0.15)
 
@@ -83,8 +83,8 @@ def test_four_doses_of_a_hundred_rows_are_dealt(salt: str) -> None:
     doses = table(x=np.repeat([1.0, 2.0, 5.0, 10.0], 100), y=np.random.default_rng(1).normal(size=400))
     split = split_table(doses, SplitRule("hash", ("x",), salt=salt))
     assert split.counts == {"train": 200, "calibration": 100, "holdout": 100} or split.counts["train"] == 300
-    assert "400 rows are 4 different ones in x" in repeats_in_words(split)
-    assert "split=repeat" in repeats_in_words(split)
+    assert "400 rows are 4 different ones in x" in split.repeats_in_words
+    assert "split=repeat" in split.repeats_in_words
 
 
 def test_repeats_can_be_dealt_one_by_one_in_any_order() -> None:
@@ -95,7 +95,7 @@ def test_repeats_can_be_dealt_one_by_one_in_any_order() -> None:
     split = split_table(doses, rule)
     assert split.counts["holdout"] == pytest.approx(60, abs=4 * np.sqrt(400 * 0.15 * 0.85))
     assert pd.Series(split.sides).groupby(x).nunique().min() == 3
-    assert repeats_in_words(split) == ""
+    assert split.repeats_in_words == ""
     more = Table("more", pd.concat([doses.frame, doses.frame.head(50)], ignore_index=True)[::-1], doses.kinds)
     before = pd.DataFrame(doses.frame).assign(side=split.sides).value_counts()
     after = pd.DataFrame(more.frame).assign(side=split_table(more, split.rule).sides).value_counts()

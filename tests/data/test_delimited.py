@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.checks.faults import faults
+from data.checks import column_faults
 from data.errors import BrokenQuote, LongRecord, SourceError, UnreadableSource
-from data.sources.opening import open_source
-from data.tables.table import load_table
-from data.text.delimited import RecordBlocks, quote_fault, quotes, records_end
+from data.sources import open_source
+from data.tables import load_table
+from data.text import RecordBlocks
+from data.text.quotes import broken_quote, quotes
+from data.text.records import records_end
 
 TEXTS = st.text(st.sampled_from('",\r\nab'), max_size=40)
 
@@ -95,7 +97,7 @@ def test_any_text_is_one_that_pyarrow_reads_alike_or_a_fault(text: bytes) -> Non
             if bad:
                 break
             state = "plain"
-    fault = quote_fault(text) if b'"' in text else None
+    fault = broken_quote(text) if b'"' in text else None
     found = quotes(text)
     assert (found.bad >= 0) == bad
     assert (fault is not None) == (bad or state == "quoted")
@@ -127,7 +129,7 @@ def test_a_header_and_a_row_longer_than_a_block_are_read(tmp_path: Path) -> None
 
 def test_a_record_without_an_end_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Not a file of gigabytes in memory."""
-    monkeypatch.setattr("data.text.delimited.LONGEST_RECORD", 2**21)
+    monkeypatch.setattr("data.text.records.LONGEST_RECORD", 2**21)
     path = tmp_path / "rows.csv"
     path.write_text(f"x,c\n1,a\n2,{'z' * 9_000_000}\n")
     with pytest.raises(LongRecord, match=r"line 3: begins a row of more than 2 MB"):
@@ -180,11 +182,11 @@ def test_a_cell_of_hundreds_of_lines_is_suspected(tmp_path: Path) -> None:
     table = load_table(open_source(str(path)))
     assert len(table) == 300
     for ignored in ([], ["note"]):
-        (fault,) = [fault for fault in faults(table, ignored=ignored) if "line breaks" in fault.found]
+        (fault,) = [fault for fault in column_faults(table, ignored=ignored) if "line breaks" in fault.found]
         assert (fault.column, fault.rows, fault.count) == ("note", (101,), 1)
         assert "a text has 500 line breaks" in fault.found
     path.write_text('x,y,note\n1,2,"a\nfew\nlines"\n')
-    assert not any("line breaks" in each.found for each in faults(load_table(open_source(str(path)))))
+    assert not any("line breaks" in each.found for each in column_faults(load_table(open_source(str(path)))))
 
 
 def test_what_a_spreadsheet_writes_is_read(tmp_path: Path) -> None:

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import BrokenLine, BrokenQuote, EmptySource, UnreadableSource
-from data.sources.opening import Source, open_source
-from data.sources.source import Layout
+from data.sources import Layout, Source, open_source
 
 
 def opened(

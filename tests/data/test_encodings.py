@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import UnreadableSource
-from data.sources.opening import open_source
-from data.sources.source import Layout
+from data.sources import Layout, open_source
 
 
 def town(folder: Path, name: str, encoding: str, *, asked: str = "", more: bytes = b"") -> tuple[str, str]:

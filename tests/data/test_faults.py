@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data.checks.faults import Fault, faults
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.checks import column_faults
+from data.checks.faults import Fault
+from data.sources import open_source
+from data.tables import load_table
 
 ROWS = 40
 
@@ -21,7 +22,7 @@ def found(folder: Path, **columns: list[str]) -> list[Fault]:
         for row in zip(*columns.values(), strict=True)
     ]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return faults(load_table(open_source(str(path))))
+    return column_faults(load_table(open_source(str(path))))
 
 
 def cells(*, at: dict[int, str] | None = None, form: str = "{0}.25") -> list[str]:

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import EmptySource, SourceError
-from data.sources import json_rows
-from data.sources.opening import Source, open_source
-from data.tables.table import load_table
+from data.sources import Source, json_rows, open_source
+from data.tables import load_table
 
 ROWS = [{"x": 1, "town": "Ulm, a[1]"}, {"x": 2.5, "town": None}, {"x": None, "town": '}"{'}]
 

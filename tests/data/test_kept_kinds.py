@@ -16,10 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.errors import OtherKind, SplitError
-from data.sources.opening import open_source
-from data.splits.splitting import SplitRule, split_table
-from data.tables.kept_kinds import Kinds, load_kept
-from data.tables.table import Table
+from data.sources import open_source
+from data.splits import SplitRule, split_table
+from data.tables import Kinds, Table, load_kept
 
 NUMBERS = [str(number / 4) for number in range(200)]
 

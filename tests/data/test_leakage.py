@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from data.checks.leakage import as_minutes, explained_alone, leaks
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table
+from data.checks import leaks
+from data.checks.leakage import as_minutes, explained_alone
+from data.splits import SplitRule, split_table
+from data.tables import Table
 
 
 def found(frame: pd.DataFrame, target: str = "y", *, by_time: str = "") -> list[str]:

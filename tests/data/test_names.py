@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.checks.trainable import check_table
-from data.sources.opening import open_source
-from data.tables.table import load_table
-from data.text.column_names import named
+from data.checks import check_table
+from data.column_names import named
+from data.sources import open_source
+from data.tables import load_table
 
 
 def rows(count: int = 60) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from data.errors import EmptySource, SourceError, UnreadableSource
-from data.sources.opening import open_source
+from data.sources import open_source
 from tests.data.spreadsheets import write
 
 CSV = b"x;y\n1;2\n3;4\n"

@@ -11,8 +11,7 @@ import pytest
 import sqlalchemy
 
 from data.errors import UnreadableSource
-from data.sources import read_only
-from data.sources.opening import open_source
+from data.sources import open_source, read_only
 from data.sources.read_only import fault_of
 from tests.recorded import recorded
 

@@ -9,25 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.cells.column_readings import Asked, in_words
-from data.checks import contract
-from data.checks.trainable import check_table
+from data.cells import ReadOptions, readings_in_words
+from data.checks import check_table, contract
 from data.errors import FaultsFound, MissingColumn, UnusableColumn, UnusableTarget
 from data.schema import Schema
-from data.sources.opening import open_source
-from data.tables.table import Table, describe, load_table
+from data.sources import open_source
+from data.tables import Table, describe, load_table
 
 ROWS = 60
 
 
-def load(folder: Path, asked: Asked | None = None, **columns: list[str]) -> Table:
+def load(folder: Path, asked: ReadOptions | None = None, **columns: list[str]) -> Table:
     """A CSV file of these columns, its rows repeated."""
     path = folder / "t.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows([[cells[row % len(cells)] for cells in columns.values()] for row in range(ROWS)])
-    return load_table(open_source(str(path)), asked or Asked())
+    return load_table(open_source(str(path)), asked or ReadOptions())
 
 
 def check(table: Table, target: str = "y") -> None:
@@ -76,13 +75,13 @@ def test_a_point_and_three_digits_stay_a_number(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "value"),
     [
-        (Asked(read=(("a", "thousands"),)), 1234.0),
-        (Asked(read=(("a", "decimal-comma"),)), 1.234),
-        (Asked(decimal=","), 1.234),
-        (Asked(decimal="."), 1234.0),
+        (ReadOptions(read=(("a", "thousands"),)), 1234.0),
+        (ReadOptions(read=(("a", "decimal-comma"),)), 1.234),
+        (ReadOptions(decimal=","), 1.234),
+        (ReadOptions(decimal="."), 1234.0),
     ],
 )
-def test_the_user_decides(tmp_path: Path, asked: Asked, value: float) -> None:
+def test_the_user_decides(tmp_path: Path, asked: ReadOptions, value: float) -> None:
     """By the column, or for all of them."""
     table = load(tmp_path, asked, y=[str(row) for row in range(ROWS)], a=["1,234", "12"])
     assert table.numbers("a")[0] == value
@@ -90,7 +89,7 @@ def test_the_user_decides(tmp_path: Path, asked: Asked, value: float) -> None:
 
 def test_a_decimal_comma_that_cannot_be_is_refused(tmp_path: Path) -> None:
     """`decimal=,` makes no number of 1.5, and 1.234 is 1234 then."""
-    table = load(tmp_path, Asked(decimal=","), y=["1,5", "2"], a=["1.5", "2.25"], b=["1.234", "7"])
+    table = load(tmp_path, ReadOptions(decimal=","), y=["1,5", "2"], a=["1.5", "2.25"], b=["1.234", "7"])
     assert table.numbers("b")[0] == 1234.0
     with pytest.raises(
         UnusableColumn, match=r"'1\.5' and others are not read as number with a decimal comma"
@@ -100,12 +99,12 @@ def test_a_decimal_comma_that_cannot_be_is_refused(tmp_path: Path) -> None:
 
 def test_digits_stay_text_where_the_user_says_so(tmp_path: Path) -> None:
     """Zip codes without a leading nought."""
-    table = load(tmp_path, Asked(read=(("zip", "text"),)), y=Y, zip=["10115", "80331"])
+    table = load(tmp_path, ReadOptions(read=(("zip", "text"),)), y=Y, zip=["10115", "80331"])
     assert table.kinds["zip"] == "category"
     assert describe(table, ["zip"], target="y").columns[0].categories == ("10115", "80331")
 
 
-def dirty(folder: Path, asked: Asked | None = None) -> Table:
+def dirty(folder: Path, asked: ReadOptions | None = None) -> Table:
     """60 areas of which three are no plain numbers."""
     cells = [str(row * 7 % 60) for row in range(ROWS)]
     cells[6], cells[8], cells[10] = "120 m2", "n/a?", "1200 qm"
@@ -124,22 +123,22 @@ def test_dirty_cells_in_a_column_of_numbers_stop_a_training(tmp_path: Path) -> N
 
 def test_dirty_cells_are_missing_where_the_user_says_so(tmp_path: Path) -> None:
     """With a warning that names them, and the same texts are missing when they are served."""
-    table = dirty(tmp_path, Asked(read=(("area", "number"),)))
+    table = dirty(tmp_path, ReadOptions(read=(("area", "number"),)))
     assert np.flatnonzero(np.isnan(table.numbers("area"))).tolist() == [6, 8, 10]
     assert "rows 7, 9, 11: '120 m2', 'n/a?', '1200 qm'" in table.noticed[0]
     column = describe(table, ["area"], target="y").columns[0]
     assert column.reading is not None
     assert column.reading.plain("120 m2") == ""
     assert column.reading.plain("130 m2") is None
-    assert dirty(tmp_path, Asked(missing=("120 m2", "n/a?", "1200 qm"))).kinds["area"] == "number"
-    assert dirty(tmp_path, Asked(read=(("area", "text"),))).kinds["area"] == "category"
+    assert dirty(tmp_path, ReadOptions(missing=("120 m2", "n/a?", "1200 qm"))).kinds["area"] == "number"
+    assert dirty(tmp_path, ReadOptions(read=(("area", "text"),))).kinds["area"] == "category"
 
 
 def test_a_dash_among_amounts_is_not_made_missing_silently(tmp_path: Path) -> None:
     """It may be nought; also where another column decides about the marks."""
     cells = {"y": Y, "p": ["€1,234", "-", "€5"]}
     assert "'-'" in str(load(tmp_path, **cells).doubts["p"])
-    table = load(tmp_path, Asked(missing=("p:-",)), **cells)
+    table = load(tmp_path, ReadOptions(missing=("p:-",)), **cells)
     assert np.isnan(table.numbers("p")[:3]).tolist() == [False, True, False]
 
 
@@ -161,24 +160,26 @@ def test_words_are_missing_in_all_columns_or_in_one(tmp_path: Path) -> None:
     plain = load(tmp_path, **columns)
     assert plain.frame["c"][1] == "?"
     assert plain.numbers("x")[2] == -200
-    asked = load(tmp_path, Asked(missing=("?", "-200")), **columns)
+    asked = load(tmp_path, ReadOptions(missing=("?", "-200")), **columns)
     assert asked.frame["c"][1] is None
     assert np.isnan(asked.numbers("x")[:3]).tolist() == [False, True, True]
-    one = load(tmp_path, Asked(missing=("x:-200", "c:b")), **columns)
+    one = load(tmp_path, ReadOptions(missing=("x:-200", "c:b")), **columns)
     assert one.frame["c"][:3].tolist() == ["a", "?", None]
     assert np.isnan(one.numbers("x")[2])
 
 
 def test_a_number_is_missing_only_where_numbers_are(tmp_path: Path) -> None:
     """A column of dates or words has nothing to do with -200, and is not said to."""
-    table = load(tmp_path, Asked(missing=("-200", "?")), y=Y, c=["a", "b"], d=["31.12.2024"], e=["-200", "a"])
+    table = load(
+        tmp_path, ReadOptions(missing=("-200", "?")), y=Y, c=["a", "b"], d=["31.12.2024"], e=["-200", "a"]
+    )
     said = {name: reading.missing for name, reading in table.readings.items()}
     assert said == {"y": ("-200", "?"), "c": ("?",), "d": ("?",), "e": ("-200", "?")}
 
 
 def test_a_number_that_is_missing_may_be_written_in_any_way(tmp_path: Path) -> None:
     """UCI's AirQuality has -200 and -200,0."""
-    table = load(tmp_path, Asked(missing=("-200",)), y=Y, x=["1,5", "-200,0", "-200", "2"])
+    table = load(tmp_path, ReadOptions(missing=("-200",)), y=Y, x=["1,5", "-200,0", "-200", "2"])
     assert np.isnan(table.numbers("x")[:4]).tolist() == [False, True, True, False]
 
 
@@ -186,7 +187,7 @@ def test_numbers_of_a_typed_file_may_be_missing_too(tmp_path: Path) -> None:
     """Parquet has no words, but sentinels; its text is read where the user asks for it."""
     path = tmp_path / "t.parquet"
     pd.DataFrame({"x": [1.0, -200.0], "n": [1, -200], "p": ["$5", "$1,000"], "z": [1, 2]}).to_parquet(path)
-    asked = Asked(read=(("p", "currency"), ("z", "text")), missing=("-200",))
+    asked = ReadOptions(read=(("p", "currency"), ("z", "text")), missing=("-200",))
     table = load_table(open_source(str(path)), asked)
     assert np.isnan(table.numbers("x")).tolist() == np.isnan(table.numbers("n")).tolist() == [False, True]
     assert table.numbers("p").tolist() == [5.0, 1000.0]
@@ -199,7 +200,9 @@ def test_a_target_of_text_is_read_or_says_what_to_write(tmp_path: Path) -> None:
     cells = [f"{row % 9 + 1}32,271 €" for row in range(ROWS)]
     with pytest.raises(UnusableColumn, match="read=y:thousands or read=y:decimal-comma"):
         check(load(tmp_path, x=["1", "2"], y=cells))
-    assert load(tmp_path, Asked(read=(("y", "currency"),)), x=["1"], y=cells).numbers("y")[0] == 132271.0
+    assert (
+        load(tmp_path, ReadOptions(read=(("y", "currency"),)), x=["1"], y=cells).numbers("y")[0] == 132271.0
+    )
     path = tmp_path / "t.parquet"
     pd.DataFrame({"y": ["$5", "$6"] * 30, "x": range(60)}).to_parquet(path)
     with pytest.raises(UnusableTarget, match="pass read=y:currency"):
@@ -209,13 +212,13 @@ def test_a_target_of_text_is_read_or_says_what_to_write(tmp_path: Path) -> None:
 def test_a_column_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the nearest that is."""
     with pytest.raises(MissingColumn, match="did you mean 'area'"):
-        load(tmp_path, Asked(read=(("aera", "text"),)), area=["1"])
+        load(tmp_path, ReadOptions(read=(("aera", "text"),)), area=["1"])
 
 
 def test_a_reading_is_said_on_one_line_and_kept_in_the_schema(tmp_path: Path) -> None:
     """The unit comes with it."""
     table = load(tmp_path, y=["$1,234.50", "$3"], km=["12 km", "7 km"], far=["1 km", "9 km"])
-    assert in_words(table.readings) == ["y: currency $, thousands ,", "km, far: unit km"]
+    assert readings_in_words(table.readings) == ["y: currency $, thousands ,", "km, far: unit km"]
     schema = describe(table, ["km"], target="y")
     assert (schema.columns[0].unit, schema.target_unit) == ("km", "$")
     assert Schema.from_dict(schema.as_dict()) == schema
@@ -228,10 +231,10 @@ def test_a_contract_keeps_readings_and_tables_are_held_to_them(tmp_path: Path) -
     contract.write(path, contract.propose(table, target="y"))
     promised = contract.read(path)
     assert promised.readings["y"] == table.readings["y"]
-    good = load(tmp_path, Asked(known=promised.readings), y=["1.234 €", "5 €"], c=["7", "7"])
+    good = load(tmp_path, ReadOptions(known=promised.readings), y=["1.234 €", "5 €"], c=["7", "7"])
     assert contract.violations(promised, good) == []
     assert good.numbers("y")[0] == 1234.0
-    bad = load(tmp_path, Asked(known=promised.readings), y=["3 €", "1,234.50 €"], c=["7", "A"])
+    bad = load(tmp_path, ReadOptions(known=promised.readings), y=["3 €", "1,234.50 €"], c=["7", "A"])
     (fault,) = contract.violations(promised, bad)
     assert str(fault).startswith("column 'y', row 2: '1,234.50 €' is not read as currency €")
 

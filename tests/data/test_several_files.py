@@ -13,8 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from data.errors import UnreadableSource
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.sources import open_source
+from data.tables import load_table
 
 Files = dict[str, str | bytes]
 

@@ -12,8 +12,8 @@ import pyarrow.parquet
 import pytest
 
 from data.errors import BrokenLine, DuplicateColumns, EmptySource, SourceNotFound, UnreadableSource
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.sources import open_source
+from data.tables import load_table
 
 FRAME = pd.DataFrame({"x": [1.0, 2.5, None], "city": ["Ulm", None, "Bonn"], "y": [3.0, 4.0, 5.0]})
 

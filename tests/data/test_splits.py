@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import MissingColumn, SplitError
-from data.splits.splitting import SplitRule, split_table
-from data.tables.fingerprint import fingerprint, row_digests
-from data.tables.table import Table
+from data.splits import SplitRule, split_table
+from data.tables import Table, fingerprint, row_digests
 
 KNOWN_DIGESTS = ["0x8fb4e59c100210aa", "0xc70bbaba36668085", "0x1f378be6e5585474"]
 KNOWN_FINGERPRINT = "5ee6f64e690a49ecce2b43524c2a05a1"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from data.errors import EmptySource, UnreadableSource
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.sources import open_source
+from data.tables import load_table
 from tests.data.spreadsheets import Cell, write
 
 ROWS: list[list[Cell]] = [

@@ -11,8 +11,8 @@ import pytest
 
 from data.errors import UnusableColumn
 from data.schema import Schema
-from data.sources.opening import Source
-from data.tables.table import Table, describe, load_table, seconds
+from data.sources import Source
+from data.tables import Table, describe, load_table, seconds
 from training import transformers
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from data.errors import MissingColumn, TableError, TooFewRows, UnusableTarget, UnusableWeight
-from data.splits.splitting import SIDES, SplitRule, split_table
+from data.splits import SIDES, SplitRule, split_table
 from data.splits.weighting import check_sides, heavy_in_words
-from data.tables.table import Table
+from data.tables import Table
 
 RANDOM = np.random.default_rng(0)
 

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from data.sources.opening import open_source
-from data.tables.table import describe, load_table
+from data.sources import open_source
+from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.protocols.v2_messages.messages import message
 from serving.scorer.scoring import Scorer

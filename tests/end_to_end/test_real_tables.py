@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from data.errors import DataError
-from data.sources.opening import open_source
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import load_table
+from data.sources import open_source
+from data.splits import SplitRule, split_table
+from data.tables import load_table
 from serving.batch import main as score
 from tests.conftest import Workspace
 from tests.serving.conftest import serve

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.sources.opening import open_source
+from data.sources import open_source
 from serving.batch import check_output, main, score_file
 from serving.errors import BadOutput, FaultyRows
 from serving.rows.coercion import pack_columns

@@ -19,8 +19,8 @@ import pytest
 
 from data.errors import UnreadableSource, UnusableColumn
 from data.schema import Column, Schema
-from data.sources.opening import Source, open_source
-from data.tables.table import describe, load_table
+from data.sources import Source, open_source
+from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.errors import BadOutput, FaultyRows, Malformed, TooLarge, UnusableValues
 from serving.rows.decoding import Rows, from_table

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data.errors import BrokenQuote
 from data.schema import Column, Schema
-from data.sources.opening import open_source
+from data.sources import open_source
 from serving.batch import score_file
 from serving.errors import Malformed
 from serving.rows.decoding import Rows, from_table
@@ -59,7 +59,7 @@ def test_inch_marks_within_a_cell_are_text() -> None:
 @pytest.mark.parametrize("body", ["x\n1\n\n3\n", "x\r\n1\r\n\r\n3", "x\r1\r\r3", "x\n1\n2\n\n"])
 def test_an_empty_line_of_one_column_is_refused(body: str) -> None:
     """It was skipped, and so one answer less than rows; polars writes a missing value so."""
-    with pytest.raises(Malformed, match=r"line [34] is empty.*write \"\" for one"):
+    with pytest.raises(Malformed, match=r"line [34]: is empty.*write \"\" for a missing value"):
         read(body, ONE)
     assert len(read('x\n1\n""\n3', ONE).matrix) == 3
 

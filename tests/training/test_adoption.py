@@ -27,8 +27,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVR
 
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.sources import open_source
+from data.tables import load_table
 from tests.conftest import Workspace
 from training.__main__ import main
 from training.records import model_registry

@@ -10,8 +10,8 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table
+from data.splits import SplitRule, split_table
+from data.tables import Table
 from training.measuring.comparison import Interval, draws_of, estimate
 from training.measuring.learning_curve import Curve, measure
 from training.measuring.scores import score

@@ -10,7 +10,7 @@ from scipy.stats import binom
 
 from benchmarks.accuracy import heteroscedastic
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from serving.errors import CoverageRefused
 from serving.scorer.scoring import Session
 from training.compiling import compile_verified, with_scale

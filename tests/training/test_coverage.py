@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import betabinom, binom
 
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from training.measuring.conformal import Residuals, calibrate, one_width
 from training.measuring.coverage import Reached, chance, crowding
 

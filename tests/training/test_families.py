@@ -8,7 +8,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from data.tables.table import describe
+from data.tables import describe
 from tests.training.test_models import FEATURES, table
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from tests.training.test_search import rows_of
 from training.compiling import compile_verified
 from training.measuring.importance import importance

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from sklearn.inspection import permutation_importance
 
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from training.compiling import compile_verified
 from training.measuring.importance import importance
 from training.models.families import build

@@ -12,10 +12,9 @@ import pytest
 
 from data.errors import LacksSplitColumn, OtherKind
 from data.schema import Schema
-from data.sources.opening import Source, open_source
-from data.splits.splitting import Split, SplitRule, split_table
-from data.tables.kept_kinds import load_kept
-from data.tables.table import describe
+from data.sources import Source, open_source
+from data.splits import Split, SplitRule, split_table
+from data.tables import describe, load_kept
 from training.commands.configs import TrainConfig
 from training.errors import SplitChanged, WrongFiles
 from training.records import model_registry, tag_names

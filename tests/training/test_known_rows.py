@@ -15,11 +15,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from data.cells.readings import Reading
+from data.cells import Reading
 from data.errors import OtherKind, UnusableColumn
 from data.schema import MISSING_WORDS, Column, Schema
-from data.sources.opening import open_source
-from data.tables.table import load_table
+from data.sources import open_source
+from data.tables import load_table
 from serving.batch import score_file
 from serving.errors import FaultyRows, UnusableValues
 from serving.rows.coercion import pack_columns, pack_row

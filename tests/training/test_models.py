@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table, describe
+from data.splits import SplitRule, split_table
+from data.tables import Table, describe
 from training.models.families import FAMILIES, build
 from training.search.choosing import Told, choose
 from training.search.race import Budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data.text.column_names import matching
+from data.column_names import matching
 from training.commands.configs import CheckConfig, TrainConfig
 from training.commands.parser import parse
 from training.commands.words import columns, joined

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from data.schema import Column, Schema
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table
+from data.splits import SplitRule, split_table
+from data.tables import Table
 from training.errors import NotOurs
 from training.records import model_registry, tag_names
 

@@ -14,7 +14,7 @@ from scipy.optimize import nnls
 
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from training.models import portfolio
 from training.search import choosing
 from training.search.candidates import Candidate, blend_weights

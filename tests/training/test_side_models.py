@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from serving.scorer.scoring import Scorer
 from tests.training.test_calibration import residuals_on
 from training.challenger import making

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from tests.training.test_search import chosen, rows_of
 from training.errors import SearchFailed
 from training.models import portfolio

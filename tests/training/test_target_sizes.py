@@ -10,10 +10,10 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LinearRegression
 from sklearn.preprocessing import StandardScaler
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from data.errors import UnusableTarget
 from data.schema import Schema
-from data.tables.table import Table, describe
+from data.tables import Table, describe
 from training.compiling import compile_verified
 from training.models.families import Spec, build
 from training.models.portfolio import Task, first, shaped

@@ -9,8 +9,8 @@ from scipy.special import stdtrit
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from data.splits.splitting import Split, SplitRule
-from data.tables.table import Table
+from data.splits import Split, SplitRule
+from data.tables import Table
 from training.measuring import comparison, conformal, coverage
 from training.measuring.conformal import Residuals, quantile, table_of, worth
 from training.measuring.scores import score
@@ -248,7 +248,7 @@ def test_the_range_of_as_many_unweighted_rows_would_be_too_narrow() -> None:
 
 def test_calibrated_intervals_cover_the_weighted_rows() -> None:
     """With a scale model fitted by weight: noise that grows with x, and heavy rows where it is wild."""
-    from data.tables.table import describe
+    from data.tables import describe
 
     random = np.random.default_rng(0)
     x = random.uniform(0.0, 1.0, 12_000)

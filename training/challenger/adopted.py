@@ -15,11 +15,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from data.checks.trainable import Checked
+from data.checks import Checked
 from data.errors import MissingColumn, UnusableColumn
 from data.schema import Column
-from data.splits.splitting import SplitRule, split_table
-from data.tables.table import Table, describe
+from data.splits import SplitRule, split_table
+from data.tables import Table, describe
 from training.commands import configs
 from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from data.errors import DataError
-from data.tables.table import Table
+from data.tables import Table
 from serving.registry import promotions
 from training.commands import configs
 from training.errors import Superseded, TrainingError

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from data.splits.splitting import Side
+from data.splits import Side
 from data.temporary import own_folder
 from serving.scorer import Scorer
 from training.compiling import (

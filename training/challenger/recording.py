@@ -7,7 +7,7 @@ import time
 from matplotlib.figure import Figure
 
 from data.figures import figure
-from data.splits.splitting import Side
+from data.splits import Side
 from training.challenger.searching import MODEL_SPEC
 from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import report

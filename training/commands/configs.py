@@ -13,9 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from data.cells.column_readings import Asked
+from data.cells import ReadOptions
 from data.redaction import MASK, redact_address
-from data.splits.splitting import METHODS, Method
+from data.splits import METHODS, Method
 from training.commands import kinds
 from training.commands.kinds import one_of
 from training.commands.parameters import Parameter, written
@@ -75,9 +75,9 @@ class ReadsTexts:
     decimal: str
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> ReadOptions:
         """How the table's texts are to be read."""
-        return Asked(self.read, self.missing, self.decimal)
+        return ReadOptions(self.read, self.missing, self.decimal)
 
 
 @dataclass(frozen=True)
@@ -362,11 +362,13 @@ def _name_from(file: str) -> str:
     return stem
 
 
-def asked_then(recorded: Mapping[str, str]) -> Asked:
+def asked_then(recorded: Mapping[str, str]) -> ReadOptions:
     """Return how a version's run read its table, by the parameters that it recorded."""
     read, missing = (columns(recorded.get(name, "")) for name in ("read", "missing"))
     pairs = [pair.rpartition(":") for pair in read]
-    return Asked(tuple((column, words) for column, _, words in pairs), missing, recorded.get("decimal", ""))
+    return ReadOptions(
+        tuple((column, words) for column, _, words in pairs), missing, recorded.get("decimal", "")
+    )
 
 
 def refuse_masked(*recorded: str) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from data.column_names import matching
 from data.redaction import redact, redact_address
-from data.text.column_names import matching
 from training.commands import words
 
 Pairs = Sequence[tuple[str, Any]]

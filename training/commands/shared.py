@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from data.cells.looks import WISHES
-from data.sources.source import HEADERS, Header
+from data.cells import HINTS
+from data.sources import HEADERS, Header
 from training.commands import kinds
 from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
@@ -23,7 +23,7 @@ Encoding = Annotated[str, Parameter(help="of text files, such as cp1251; default
 Units = tuple[tuple[str, str], ...]
 Read = Annotated[
     tuple[tuple[str, str], ...],
-    Parameter(kinds.READINGS, f"such as price:currency,when:date-dmy; {', '.join(WISHES)}"),
+    Parameter(kinds.READINGS, f"such as price:currency,when:date-dmy; {', '.join(HINTS)}"),
 ]
 Missing = Annotated[
     tuple[str, ...],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from data.cells.looks import WISHES
+from data.cells import HINTS
 from data.errors import nearest
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
@@ -142,7 +142,7 @@ def readings(word: str) -> tuple[tuple[str, str], ...]:
         if not (column and colon and said):
             raise argparse.ArgumentTypeError(f"{word!r} must be column:word pairs, such as price:currency")
         for each in said.split("+"):
-            one_of(tuple(WISHES))(each)
+            one_of(tuple(HINTS))(each)
     return tuple((column.strip(), said) for column, _, said in pairs)
 
 

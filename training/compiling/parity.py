@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from data.schema import UNSEEN, Column, Schema
-from data.tables.table import seconds
+from data.tables import seconds
 from serving.scorer import Parity
 from training.compiling.errors import ParityFailed
 from training.compiling.features import UNSEEN_TEXT

@@ -24,7 +24,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.cells.readings import Reading
+from data.cells import Reading
 from data.temporary import own_folder
 from training.errors import ServerSilent
 from training.versions import bare_environment

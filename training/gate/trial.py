@@ -12,10 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.figures import figure
-from data.splits.splitting import split_table
-from data.splits.weighting import counted
-from data.tables.fingerprint import row_digests
-from data.tables.table import Table
+from data.splits import split_table, weighting
+from data.tables import Table, row_digests
 from serving.scorer import Scorer
 from training.commands import configs
 from training.compiling import row_microseconds
@@ -62,7 +60,7 @@ class Trial:
     ) -> Trial:
         """Score the shared held-out rows of a table; raises TrainingError or DataError where that cannot be done."""
         check_same_weight(version, champion)
-        split, counts = split_table(table, version.split), counted(table, version.weight)
+        split, counts = split_table(table, version.split), weighting.counted(table, version.weight)
         shared = version.held_out(table) & counts
         if champion is not None:
             shared &= champion.held_out(table)

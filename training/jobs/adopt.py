@@ -16,11 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.checks.trainable import Checked, check_table
+from data.checks import Checked, check_table
 from data.figures import figure
 from data.schema import Schema
-from data.tables.fingerprint import fingerprint
-from data.tables.table import Table, load_table
+from data.tables import Table, fingerprint, load_table
 from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import configs

@@ -10,14 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.checks import contract
-from data.checks.faults import faults
-from data.checks.trainable import Checked, check_table
-from data.checks.wild import wild, years
+from data.checks import Checked, check_table, column_faults, contract, suspect_numbers, years_in_words
 from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
-from data.splits.splitting import SplitRule, repeats_in_words, split_table
-from data.splits.weighting import check_sides
-from data.tables.table import Table, load_table
+from data.splits import SplitRule, split_table, weighting
+from data.tables import Table, load_table
 from training.commands import configs
 from training.errors import UsageError
 from training.rows import as_named, contracted, open_table, suspicions
@@ -47,7 +43,7 @@ def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
     suspected = [] if errors else _suspected(table, checked, config, target)
     for each in suspected:
         say("warning", each)
-    for each in years(table, ignored=[*config.exclude, target, config.time_column]):
+    for each in years_in_words(table, ignored=[*config.exclude, target, config.time_column]):
         say("note", each)
     fatal = [*errors, *broken, *(suspected if config.strict else ())]
     if fatal:
@@ -88,17 +84,21 @@ def _checked(
 
 def _suspected(table: Table, checked: Checked | None, config: configs.CheckConfig, target: str) -> list[str]:
     if checked is None:
-        return [str(fault) for find in (faults, wild) for fault in find(table, ignored=config.exclude)]
+        return [
+            str(fault)
+            for find in (column_faults, suspect_numbers)
+            for fault in find(table, ignored=config.exclude)
+        ]
     by_time = SplitRule("time", (config.time_column,))
     columns = tuple(name for name in table.names if name not in (target, config.weight))
     rule = by_time if config.time_column else SplitRule("hash", columns)
     try:
         split = split_table(checked.table, rule)
-        check_sides(split, checked.counted, checked.weight)
+        weighting.check_sides(split, checked.counted, checked.weight)
     except (SplitError, UnusableWeight) as error:
         return [*checked.warnings, str(error)]
     split = split.of_counted(checked.counted)
     found = suspicions.suspicions(
         table, checked, split, checked.features, target=target, ignored=config.exclude
     )
-    return [*checked.warnings, *filter(None, [repeats_in_words(split)]), *found]
+    return [*checked.warnings, *filter(None, [split.repeats_in_words]), *found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from training.challenger import Outcome, enter, judge, registering
 from training.commands import configs
 from training.errors import UsageError

@@ -13,11 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.checks.trainable import check_table
+from data.checks import check_table
 from data.figures import figure
-from data.tables.fingerprint import fingerprint, row_digests
-from data.tables.kept_kinds import load_kept
-from data.tables.table import Table
+from data.tables import Table, fingerprint, load_kept, row_digests
 from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import configs

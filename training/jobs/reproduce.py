@@ -15,8 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.tables.fingerprint import fingerprint
-from data.tables.kept_kinds import load_kept
+from data.tables import fingerprint, load_kept
 from data.temporary import own_folder
 from serving.scorer import scorer_files
 from training.challenger import MODEL_SPEC, write_version

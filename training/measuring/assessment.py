@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data.tables.fingerprint import row_digests
+from data.tables import row_digests
 from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Change, Interval
 from training.measuring.scores import Evaluation

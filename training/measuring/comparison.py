@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from data.splits.splitting import Split
+from data.splits import Split
 from training.weights import Weight, effective, of
 
 CONFIDENCE = 0.95

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import betabinom
 
 from data.figures import figure
-from data.splits.splitting import Split
+from data.splits import Split
 from serving.scorer import Intervals, Scorer
 from training.measuring.comparison import Draws, draws_of
 from training.measuring.conformal import rank

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 
 from data.redaction import redact_address
 from data.schema import Schema
-from data.splits.splitting import Split, SplitRule, split_table
-from data.tables.table import Table
+from data.splits import Split, SplitRule, split_table
+from data.tables import Table
 from data.temporary import own_folder
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files

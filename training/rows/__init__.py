@@ -5,9 +5,9 @@ What needs scikit-learn or MLflow is imported at its first use: `check` starts w
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from data.faces import at_first_use
 from training.rows import contracted, in_words, suspicions
 from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
@@ -31,15 +31,12 @@ __all__ = [
     "suspicions",
 ]
 
-_LATER = {
-    "PreparedTable": "prepared",
-    "arrange": "prepared",
-    "load_known": "known_rows",
-    "load_split": "kept_split",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "PreparedTable": "prepared",
+        "arrange": "prepared",
+        "load_known": "known_rows",
+        "load_split": "kept_split",
+    },
+)

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from data.cells.column_readings import Asked
+from data.cells import ReadOptions
 from data.checks import contract
 from data.errors import ContractError, FaultsFound
-from data.tables.table import Table
+from data.tables import Table
 from training.commands import configs
 from training.rows.named_columns import as_named
 
 
-def asked_of(asked: Asked, promised: contract.Contract | None) -> Asked:
+def asked_of(asked: ReadOptions, promised: contract.Contract | None) -> ReadOptions:
     """Return how texts are read: as a contract promises, and as the user says of the other columns."""
     if promised is None:
         return asked

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from data.checks.trainable import Checked
+from data.checks import Checked
 from data.figures import figure
 from data.schema import Schema
-from data.splits.splitting import SIDES, Split
+from data.splits import SIDES, Split
 from training.weights import effective
 
 

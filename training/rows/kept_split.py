@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
-from data.cells.column_readings import NOTHING_ASKED, Asked
+from data.cells import NO_OPTIONS, ReadOptions
+from data.column_names import why_no_feature
 from data.errors import DataError, LacksSplitColumn
-from data.sources.opening import Source
-from data.splits.splitting import SplitRule
-from data.tables.kept_kinds import Kinds, load_kept
-from data.tables.table import Table
-from data.text.column_names import why_no_feature
+from data.sources import Source
+from data.splits import SplitRule
+from data.tables import Kinds, Table, load_kept
 from serving.errors import ServingError
 from training.commands import configs
 from training.errors import SplitChanged, TrainingError, WeightChanged
@@ -25,7 +24,7 @@ from training.rows.named_columns import as_named
 
 
 def load_split(
-    config: configs.TrainConfig, source: Source, asked: Asked = NOTHING_ASKED
+    config: configs.TrainConfig, source: Source, asked: ReadOptions = NO_OPTIONS
 ) -> tuple[configs.TrainConfig, Table, SplitRule]:
     """Read a table for a training of a name.
 
@@ -102,7 +101,7 @@ def _is_same(config: configs.TrainConfig, asked: SplitRule, stored: SplitRule) -
     return same_columns and same_method and same_share
 
 
-def _as_before(asked: Asked, version: model_registry.Version) -> Asked:
+def _as_before(asked: ReadOptions, version: model_registry.Version) -> ReadOptions:
     """Read the columns as the version did, unless the user or a contract says otherwise."""
     try:
         before = version.schema.readings

@@ -17,19 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from data import missing
-from data.cells.column_readings import NOTHING_ASKED, Asked
-from data.cells.readings import plain_texts
+from data.cells import NO_OPTIONS, ReadOptions, plain_texts
 from data.errors import UnusableColumn
 from data.schema import Column, Schema
-from data.sources.opening import Source
-from data.tables.kept_kinds import Kinds, kept_of, load_kept
-from data.tables.table import Table, texts
+from data.sources import Source
+from data.tables import Kinds, Table, kept_of, load_kept, texts
 from serving.rows import coercion
 
 
 def load_known(
-    source: Source, schema: Schema, kinds: Kinds | None = None, asked: Asked = NOTHING_ASKED
+    source: Source, schema: Schema, kinds: Kinds | None = None, asked: ReadOptions = NO_OPTIONS
 ) -> Table:
     """Read all rows of a source by a version's schema, other columns by the kinds that its split keeps.
 
@@ -53,7 +50,7 @@ def load_known(
     packed = coercion.pack_arrow(arrow.select(names), known, is_text=True)
     if packed.faults:
         raise _unusable(packed)
-    columns = [missing.without(arrow[name], _column(schema, name), schema) for name in arrow.column_names]
+    columns = [schema.without_missing_words(arrow[name], name) for name in arrow.column_names]
     arrow = pa.table(columns, names=arrow.column_names)
     rest = arrow.drop_columns(names)
     read = tuple((column, words) for column, words in asked.read if column in rest.column_names)
@@ -78,10 +75,6 @@ def _unusable(packed: coercion.Packed) -> UnusableColumn:
         found=f"expected {fault.expected}, found {fault.found}",
         repair=f"mend it, and {more:,} more" if more else "mend it",
     )
-
-
-def _column(schema: Schema, name: str) -> Column | None:
-    return schema[name] if name in schema.names else None
 
 
 def _values(column: pa.ChunkedArray, known: Column, packed: NDArray[np.float64]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The columns that a command names, as the table writes them: see `data.text.column_names.matching`."""
+"""The columns that a command names, as the table writes them: see `data.column_names.matching`."""
 
 from __future__ import annotations
 

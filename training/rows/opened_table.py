@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
-from data.sources.opening import Source, open_source
-from data.sources.source import Header, Layout
+from data.sources import Header, Layout, Source, open_source
 from training.errors import UsageError
 
 

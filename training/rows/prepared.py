@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.checks.trainable import Checked, check_table
+from data.checks import Checked, check_table
 from data.errors import FaultsFound
 from data.schema import Schema
-from data.splits.splitting import Side, Split, SplitRule, repeats_in_words, split_table
-from data.splits.weighting import check_sides
-from data.tables.fingerprint import fingerprint
-from data.tables.table import Table, describe
+from data.splits import Side, Split, SplitRule, split_table, weighting
+from data.tables import Table, describe, fingerprint
 from training.commands import configs
 from training.errors import UsageError
 from training.progress import Say
@@ -89,7 +87,7 @@ def arrange(table: Table, rule: SplitRule, config: configs.TrainConfig, say: Say
     suspected = suspicions(table, checked, split, schema.names, target=config.target, ignored=config.exclude)
     if suspected and config.strict:
         raise FaultsFound(where=table.where, faults=suspected, repair=STRICT)
-    for warning in filter(None, (*checked.warnings, *dropped, *suspected, repeats_in_words(split))):
+    for warning in filter(None, (*checked.warnings, *dropped, *suspected, split.repeats_in_words)):
         say("warning", warning)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
@@ -105,7 +103,7 @@ def split_of(checked: Checked, rule: SplitRule) -> Split:
     if checked.weight and checked.weight in rule.columns:
         raise UsageError(message=f"weight {checked.weight!r} decides the split too: {NO_SPLIT_BY_WEIGHT}")
     split = split_table(checked.table, rule)
-    check_sides(split, checked.counted, checked.weight)
+    weighting.check_sides(split, checked.counted, checked.weight)
     return split.of_counted(checked.counted)
 
 

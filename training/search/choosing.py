@@ -103,7 +103,7 @@ def choose(
     target : float64 array of shape (n_train,)
         In the target's unit.
     folds : list of (fit, validate) positions
-        From `data.splits.splitting.Split.folds`.
+        From `data.splits.sides.Split.folds`.
     warm : mapping
         The champion's specification, tried first.
     monotonic : mapping of column to 1 or -1

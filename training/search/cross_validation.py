@@ -40,7 +40,7 @@ class TrainingRows:
     target : float64 array of shape (n_train,)
         In the target's unit.
     folds : list of (fit, validate) positions
-        From `data.splits.splitting.Split.folds`.
+        From `data.splits.sides.Split.folds`.
     weight : float64 array of shape (n_train,), or None
         How much each row counts.
     """

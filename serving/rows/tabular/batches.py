@@ -16,11 +16,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.ipc
 import pyarrow.parquet as pq
 
-from data import missing
+from data.column_names import named
 from data.schema import Schema
-from data.sources.joined import is_joined
-from data.text.column_names import named
-from data.text.delimited import BOM, blank_line, line_breaks, quote_fault, quotes
+from data.sources import is_joined
+from data.text import WholeText
 from serving.errors import Malformed, TooLarge
 from serving.rows.budget import before_rows, need
 from serving.rows.costs import before_csv
@@ -51,25 +50,15 @@ def _csv(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], Se
     if not body.strip():
         raise Malformed("the CSV body is empty: send a header and at least one row")
     before_csv(body, limits)
-    body = body.removeprefix(BOM)
-    quoted = quotes(body)
-    if quoted.bad >= 0 or quoted.is_open:
-        _refuse_quote(body)
-    table = _in_one_block(body, schema)
+    whole = WholeText(body)
+    if flaw := whole.broken_quote():
+        raise Malformed(flaw)
+    table = _in_one_block(whole.text, schema)
     table = table.rename_columns(named(table.column_names))
-    if table.num_columns == 1 and (index := blank_line(body, quoted)) >= 0:
-        raise Malformed(
-            f"line {1 + line_breaks(body[:index])} is empty, and in a table of one column may be a missing value: "
-            'write "" for one'
-        )
+    if table.num_columns == 1 and (flaw := whole.blank_line()):
+        raise Malformed(flaw)
     sent = _check_names(table.column_names, limits)
     return iter(table.to_batches()), sent
-
-
-def _refuse_quote(body: bytes) -> None:
-    if fault := quote_fault(body):
-        offset, reason, repair = fault
-        raise Malformed(f"line {1 + line_breaks(body[:offset])}: {reason}: {repair}")
 
 
 def _in_one_block(body: bytes, schema: Schema) -> Any:
@@ -81,7 +70,7 @@ def _in_one_block(body: bytes, schema: Schema) -> Any:
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(
                 strings_can_be_null=True,
-                null_values=missing.for_all(schema.known_words),
+                null_values=schema.missing_words,
                 column_types=dict.fromkeys(schema.names, pa.string()),
             ),
         )

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from data.schema import Column, Schema
-from data.sources.opening import open_source
-from data.tables.table import describe, load_table
+from data.sources import open_source
+from data.tables import describe, load_table
 from tests.conftest import ROOT
 
 COLUMNS = ["month", "hour", "dep_delay", "distance", "late"]

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from data.tables.table import Table
+from data.tables import Table
 from serving.scorer.document import Parity, read_document
 from tests.conftest import ROOT
 from tests.serving.conftest import serve

@@ -22,10 +22,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.schema import MISSING_WORDS, Kind
-from data.tables.table import Table, seconds
+from data.tables.moments import seconds
+from data.tables.table import Table
 
 VERSION = 1
-Counted = Kind | Literal["as written"] | None
+Values = Literal["alike", "as written"]
+"""Whether a value counts alike in every format, or a date and a text as they stand."""
+
 _MISSING, _NUMBER, _TEXT, _MOMENT = 0, 1, 2, 3
 
 
@@ -44,13 +47,31 @@ def fingerprint(table: Table) -> str:
 
 
 def row_digests(
-    table: Table, columns: Sequence[str], *, salt: str = "", kinds: Mapping[str, Counted] | None = None
+    table: Table,
+    columns: Sequence[str],
+    *,
+    salt: str = "",
+    kinds: Mapping[str, Kind | None] | None = None,
+    values: Values = "as written",
 ) -> NDArray[np.uint64]:
     """Return one 64-bit number for each row's values in these columns, uint64 of shape (n_rows,).
 
-    The columns' order matters, the salt too (its first 64 bytes), and the kinds where they are given.
+    The columns' order matters, and the salt too (its first 64 bytes).
+
+    Parameters
+    ----------
+    kinds : mapping of str to Kind or None
+        What the columns are, where that is settled: each cell of a column of no kind counts the same.
+    values : {"alike", "as written"}
+        Whether a value of a known kind counts alike in every format.
     """
-    cells = [_encoded_as(table.frame[name], kinds[name] if kinds else "as written") for name in columns]
+    known = {} if values == "as written" else kinds or {}
+    cells = [
+        _nothing(len(table))
+        if kinds and kinds[name] is None
+        else _encoded_as(table.frame[name], known.get(name))
+        for name in columns
+    ]
     rows = np.hstack(cells) if cells else np.zeros((len(table), 0), dtype=np.uint8)
     width, raw, key = rows.shape[1], rows.tobytes(), salt.encode()[:64]
     digests = b"".join(
@@ -60,10 +81,12 @@ def row_digests(
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
-def _encoded_as(values: pd.Series, kind: Counted) -> NDArray[np.uint8]:
-    """Return the cells as bytes, uint8 of shape (n_rows, 9), alike whatever format they came in."""
-    if kind is None:
-        return np.zeros((len(values), 9), dtype=np.uint8)
+def _nothing(rows: int) -> NDArray[np.uint8]:
+    return np.zeros((rows, 9), dtype=np.uint8)
+
+
+def _encoded_as(values: pd.Series, kind: Kind | None) -> NDArray[np.uint8]:
+    """Return the cells as bytes, uint8 of shape (n_rows, 9), alike in every format where the kind is known."""
     if kind == "datetime":
         encoded = _encoded(pd.Series(seconds(values)))
         encoded[encoded[:, 0] == _NUMBER, 0] = _MOMENT
@@ -75,7 +98,7 @@ def _encoded_as(values: pd.Series, kind: Counted) -> NDArray[np.uint8]:
 
 def _encoded(values: pd.Series) -> NDArray[np.uint8]:
     """Return the cells as bytes, uint8 of shape (n_rows, 9)."""
-    encoded = np.zeros((len(values), 9), dtype=np.uint8)
+    encoded = _nothing(len(values))
     missing = values.isna().to_numpy()
     if values.dtype == np.float64:
         numbers = np.where(missing, 0.0, values.to_numpy()) + 0.0  # -0.0 + 0.0 is 0.0

@@ -1,4 +1,4 @@
-"""What is found out about the texts of a column: words of the user's, and what a look at them came to."""
+"""What a column of text may be, and how well a reading fits its cells."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from data.cells.readings import ORDERS, Reading
+from data.cells.readings import Reading
 
 MEANT = 0.95
 """Share of a column's cells that must fit a reading for the others to be dirt, and to be mended."""
@@ -20,47 +20,7 @@ GAPS = frozenset(_GAPS.split())
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What the user says of a column's reading; nothing where it is to be found out."""
-
-    form: str = ""
-    decimal: str = ""
-    order: str = ""
-    prefers_thousands: bool = False
-    others_missing: bool = False
-
-
-NO_WISH = Wish()
-
-WISHES = {
-    "text": Wish("text"),
-    "number": Wish("number", others_missing=True),
-    "thousands": Wish("number", prefers_thousands=True),
-    "currency": Wish("number", prefers_thousands=True),
-    "decimal-comma": Wish("number", decimal=","),
-    "decimal-point": Wish("number", decimal="."),
-    "percent": Wish("number"),
-    "unit": Wish("number"),
-    "duration": Wish("duration"),
-    "boolean": Wish("boolean"),
-    "yes-no": Wish("boolean"),
-    "date": Wish("date"),
-    **{f"date-{order}": Wish("date", order=order) for order in ORDERS if order != "iso"},
-}
-"""What `read=column:word` may say; words are joined by a plus sign."""
-
-
-def wish_of(words: str) -> Wish:
-    """Return what words such as `currency+decimal-comma` say together; raises KeyError at an unknown one."""
-    wish = Wish()
-    for word in words.split("+"):
-        said = {name: value for name, value in vars(WISHES[word]).items() if value}
-        wish = replace(wish, **said)
-    return wish
-
-
-@dataclass(frozen=True)
-class Look:
+class Inference:
     """What a column may be.
 
     Attributes
@@ -86,7 +46,7 @@ class Look:
     decimal: str = ""
     is_mixed: bool = False
 
-    def by(self, decimal: str) -> Look:
+    def by(self, decimal: str) -> Inference:
         """Return the same with the decimal mark of the file's other columns, where that decides."""
         fitting = [
             reading for reading in self.readings if reading.decimal == decimal and reading.form == "number"
@@ -101,9 +61,9 @@ class Look:
         """Return a text that two readings read differently, and what each makes of it."""
         first, second = self.readings
         for text in self.cells or ():
-            found = first.plain(text), second.plain(text)
-            if found[0] != found[1] and None not in found:
-                return text, str(found[0]), str(found[1])
+            one, other = first.plain(text), second.plain(text)
+            if one != other and None not in (one, other):
+                return text, str(one), str(other)
         raise AssertionError("two readings of a column differ in a cell")
 
 

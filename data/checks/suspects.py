@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data.checks.faults import Fault, at, counts_rows
 from data.checks.trainable import names_rows
 from data.figures import number
-from data.tables.table import Table
+from data.tables import Table
 
 FEWEST = 50
 FEWEST_DISTINCT, FEWEST_LEVELS = 10, 3
@@ -48,7 +48,7 @@ YEARS = (1850.0, 2100.0)
 Floats = NDArray[np.float64]
 
 
-def wild(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list[Fault]:
+def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list[Fault]:
     """Return what looks like no amount among the columns of numbers, in the table's order; the target may be named so.
 
     Parameters
@@ -73,7 +73,7 @@ def wild(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list
     return found
 
 
-def years(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
+def years_in_words(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
     """Return a sentence for each column of years: nothing is wrong with it, but a model knows no later one."""
     found = []
     for name in table.names:

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from data.checks.wild import wild, years
-from data.tables.table import Table
+from data.checks import suspect_numbers, years_in_words
+from data.tables import Table
 
 Floats = NDArray[np.float64]
 ROWS = 400
@@ -39,7 +39,7 @@ def test_one_wild_target_is_named_with_its_row() -> None:
     """One 1e12 among 200s makes every figure of the training that of one row."""
     target = random().normal(200.0, 20.0, ROWS)
     target[16] = 1e12
-    (found,) = wild(table_of(y=target, x=random().normal(size=ROWS)), target="y")
+    (found,) = suspect_numbers(table_of(y=target, x=random().normal(size=ROWS)), target="y")
     assert str(found).startswith("column 'y', row 17: 1e12, all others lie between ")
 
 
@@ -47,7 +47,7 @@ def test_a_few_wild_values_are_named_together() -> None:
     """A slip is made more than once."""
     values = random().normal(10.0, 5.0, ROWS)
     values[[3, 40]] = -999.0, 4_000.0
-    (found,) = wild(table_of(x=values))
+    (found,) = suspect_numbers(table_of(x=values))
     assert found.rows == (4, 41)
 
 
@@ -66,7 +66,7 @@ def test_a_few_wild_values_are_named_together() -> None:
 )
 def test_a_spike_far_from_the_others_may_mean_missing(values: Floats, cell: float) -> None:
     """-999, 9999 and AirQuality's -200 were learned from as amounts."""
-    (found,) = wild(table_of(x=with_cells(values.astype(float), cell, rows=20)))
+    (found,) = suspect_numbers(table_of(x=with_cells(values.astype(float), cell, rows=20)))
     assert found.count == 20
     assert found.found.startswith(f"{cell:.15g} is far from all others")
 
@@ -85,11 +85,11 @@ def test_a_spike_far_from_the_others_may_mean_missing(values: Floats, cell: floa
 )
 def test_numbers_that_name_things_are_named(name: str, values: Floats, says: str) -> None:
     """Half of an id is no half of anything."""
-    (found,) = wild(table_of(**{name: values}))
+    (found,) = suspect_numbers(table_of(**{name: values}))
     assert says in found.found
     assert f"exclude={quote(name)}" in found.repair
-    assert not wild(table_of(**{name: values}), target=name)
-    assert not wild(table_of(**{name: values}), ignored=[name])
+    assert not suspect_numbers(table_of(**{name: values}), target=name)
+    assert not suspect_numbers(table_of(**{name: values}), ignored=[name])
 
 
 ORDINARY: dict[str, Callable[[np.random.Generator, int], Floats]] = {
@@ -113,7 +113,7 @@ ORDINARY: dict[str, Callable[[np.random.Generator, int], Floats]] = {
 def test_ordinary_columns_are_left_in_peace(name: str) -> None:
     """A warning that is mostly wrong is not read. Of 60 tables of each kind one may raise one."""
     random = np.random.default_rng(4)
-    alarms = sum(len(wild(table_of(**{name: ORDINARY[name](random, 300)}))) for _ in range(60))
+    alarms = sum(len(suspect_numbers(table_of(**{name: ORDINARY[name](random, 300)}))) for _ in range(60))
     assert alarms <= 1
 
 
@@ -121,24 +121,26 @@ def test_what_a_wild_value_is_measured_by_may_be_missing_or_constant() -> None:
     """No column is too odd to be looked at."""
     gap = np.full(ROWS, np.nan)
     half = np.where(np.arange(ROWS) % 2, np.nan, random().normal(size=ROWS))
-    assert not wild(table_of(empty=gap, constant=np.ones(ROWS), two=np.arange(ROWS) % 2, half=half))
-    assert not wild(table_of(huge=np.where(np.arange(ROWS) < 3, np.inf, 1.0)))
-    assert not wild(table_of(few=np.arange(9.0)))
+    assert not suspect_numbers(
+        table_of(empty=gap, constant=np.ones(ROWS), two=np.arange(ROWS) % 2, half=half)
+    )
+    assert not suspect_numbers(table_of(huge=np.where(np.arange(ROWS) < 3, np.inf, 1.0)))
+    assert not suspect_numbers(table_of(few=np.arange(9.0)))
 
 
 def test_names_that_would_be_too_many_categories_are_only_left_out() -> None:
     """Advice that ends in another warning is none."""
     few, many = random().integers(10_000, 10_099, ROWS), random().integers(10_000, 99_999, ROWS)
-    assert "read=zip:text" in wild(table_of(zip=few))[0].repair
-    assert wild(table_of(zip=many))[0].repair == "pass exclude=zip"
+    assert "read=zip:text" in suspect_numbers(table_of(zip=few))[0].repair
+    assert suspect_numbers(table_of(zip=many))[0].repair == "pass exclude=zip"
 
 
 def test_years_are_told_and_no_fault() -> None:
     """A model year is a good column; that a model knows no later one is worth a line."""
     made = random().integers(1998, 2025, ROWS)
-    assert not wild(table_of(model_year=made))
-    (note,) = years(table_of(model_year=made, price=random().integers(1_900, 2_000, ROWS)))
+    assert not suspect_numbers(table_of(model_year=made))
+    (note,) = years_in_words(table_of(model_year=made, price=random().integers(1_900, 2_000, ROWS)))
     assert "'model_year' holds years up to 2024" in note
     assert "time_column=model_year" in note
-    assert not years(table_of(model_year=made), ignored=["model_year"])
-    assert not years(table_of(years_at_work=random().integers(0, 40, ROWS)))
+    assert not years_in_words(table_of(model_year=made), ignored=["model_year"])
+    assert not years_in_words(table_of(years_at_work=random().integers(0, 40, ROWS)))

@@ -53,6 +53,11 @@ def matching(word: str, names: Iterable[str]) -> str:
     return found[0] if len(found) == 1 else word
 
 
+def are_numbered(names: Sequence[str]) -> bool:
+    """Return whether columns are called by their places, as those of a table without a header are."""
+    return all(re.fullmatch(r"column_\d+", name) for name in names)
+
+
 def why_no_feature(name: str, numbers: NDArray[np.float64] | None) -> str:
     """Return why a column describes no row, by its name and its numbers; nothing where it may.
 

@@ -1,0 +1,58 @@
+"""How the user wants the texts of a table to be read: one value that travels with a command and with its contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from data.cells.hints import NO_HINT, Hint, hint_of
+from data.cells.readings import Reading
+from data.errors import MissingColumn
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What was said of the columns of a table; what was not is found out.
+
+    Attributes
+    ----------
+    read : pairs of column and words
+        See `data.cells.HINTS`.
+    missing : tuple of str
+        Words and numbers that mean a missing value, in all columns or as `column:word` in one.
+    decimal : str
+        The decimal mark of all columns, or nothing.
+    known : mapping of column to Reading
+        What a contract promises; these columns are read so and not otherwise.
+    """
+
+    read: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    decimal: str = ""
+    known: Mapping[str, Reading] = field(default_factory=dict)
+
+    def hint(self, column: str) -> Hint:
+        """Return what was said of a column."""
+        hint = hint_of(words) if (words := dict(self.read).get(column)) else NO_HINT
+        return hint if hint.decimal or not self.decimal else replace(hint, decimal=self.decimal)
+
+    def words(self, column: str, columns: Iterable[str]) -> tuple[str, ...]:
+        """Return the words that are missing in one of the table's columns."""
+        known, words = set(columns), []
+        for word in self.missing:
+            owner = next(
+                (word[:at] for at, mark in enumerate(word) if mark == ":" and word[:at] in known), None
+            )
+            if owner in (None, column):
+                words.append(word if owner is None else word[len(owner) + 1 :])
+        return tuple(words)
+
+    def check(self, where: str, columns: Iterable[str]) -> None:
+        """Raise MissingColumn where a column is named that the table does not have."""
+        names = list(columns)
+        for column, _ in self.read:
+            if column not in names:
+                raise MissingColumn(where=where, role="read", column=column, columns=names)
+
+
+NO_OPTIONS = ReadOptions()
