@@ -24,7 +24,7 @@ HARMLESS = frozenset(
     application_name autocommit cache charset client_encoding connect_timeout database dbname driver encoding
     encrypt experimentids host hostaddr immutable mode nolock path port schema search searchfilter server
     ssl_mode sslmode target_session_attrs timeout timezone trusted_connection trustservercertificate uri
-    warehouse workflowtype
+    viewstatesharekey warehouse workflowtype
     """.split()  # noqa: SIM905 - thirty lines of quotes otherwise
 )
 """Keys of a query whose values are shown, as far as they are plain words."""

@@ -22,6 +22,7 @@ MLFLOW_MODULES = {
     "training/records/experiments.py",
     "training/records/model_registry.py",
     "training/records/ledger.py",
+    "training/records/views.py",
     "training/versions/flavor.py",
     "training/versions/stock.py",
     "serving/registry/given_run.py",

@@ -101,7 +101,10 @@ def test_a_password_in_the_tracking_address_is_printed_nowhere(
     assert_no_secret(workspace, *gone)
     monkeypatch.setattr("mlflow.get_tracking_uri", lambda: f"http://bob:{SECRET}@tracking:5000")
     page = Run("r", "7").page
-    assert page == "http://tracking:5000/#/experiments/7?workflowType=machine_learning"
+    assert (
+        page
+        == "http://tracking:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=slipway"
+    )
     recorded(
         "security",
         "A password in MLFLOW_TRACKING_URI, before the host or as `?token=`, and the tracking server is gone",

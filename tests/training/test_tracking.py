@@ -8,7 +8,7 @@ from threading import Barrier
 import mlflow
 
 from tests.conftest import Workspace
-from training.records.tracking import EXPERIMENT_KIND, _open_on_runs
+from training.records import views
 
 
 def test_first_trainings_that_begin_at_once_all_get_their_run(tracking: Workspace) -> None:
@@ -17,10 +17,10 @@ def test_first_trainings_that_begin_at_once_all_get_their_run(tracking: Workspac
 
     def begin(place: str) -> None:
         together.wait()
-        _open_on_runs(place)
+        views.write(place)
 
     for number in range(20):  # without the second try, one experiment in fifteen meets it
         place = mlflow.create_experiment(f"first {number}")
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(begin, [place] * 8))
-        assert mlflow.get_experiment(place).tags[EXPERIMENT_KIND] == "custom_model_development"
+        assert mlflow.get_experiment(place).tags[views.EXPERIMENT_KIND] == "custom_model_development"

@@ -28,7 +28,7 @@ def search(job: Job, rows: PreparedTable) -> Choice:
         job.run.log_nested(
             candidate.family,
             metrics=candidate.as_metrics(),
-            params={"spec": json.dumps(candidate.spec)[:6000]},
+            params={"family": candidate.family, "spec": json.dumps(candidate.spec)[:6000]},
         )
 
     fits = 1 if conformal.has_calibration_rows(rows) else 1 + len(rows.folds())

@@ -29,7 +29,7 @@ from mlflow.exceptions import MlflowException
 from serving.errors import LedgerUnreadable, NotInLedger
 from serving.registry import promotions
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
-from training.records import model_registry, tag_names, tracking
+from training.records import model_registry, tag_names, tracking, views
 
 UNEVEN = timedelta(minutes=5)
 """How far two writers' clocks may be apart: beyond it one of them is wrong, and each writes its own time."""
@@ -269,7 +269,7 @@ def _create(name: str) -> str:
     and takes the ledger's name when it is whole.
     """
     client, about = mlflow.MlflowClient(), ABOUT.format(name=name)
-    tags = {"mlflow.note.content": about, tracking.EXPERIMENT_KIND: "custom_model_development"}
+    tags = {"mlflow.note.content": about, views.EXPERIMENT_KIND: "custom_model_development"}
     place = client.create_experiment(f"{promotions.home(name)} (starting {uuid4().hex})", tags=tags)
     run_id = str(
         client.create_run(

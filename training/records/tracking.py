@@ -28,14 +28,11 @@ from mlflow.utils.time import get_current_time_millis
 
 from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
-from training.records import experiments, tag_names
+from training.records import experiments, tag_names, views
 from training.records.processes import is_gone, this_process
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-EXPERIMENT_KIND = "mlflow.experimentKind"
-"""What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `Run.page`."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -54,14 +51,10 @@ class Run:
 
     @property
     def page(self) -> str:
-        """The training runs in MLflow's UI.
-
-        The word at the end is needed: 3.17 opens each experiment on its GenAI overview, whatever
-        the experiment's kind, until a person has switched to "Model training".
-        """
+        """The training runs in MLflow's UI."""
         uri = redact_address(mlflow.get_tracking_uri()).replace(f"{MASK}@", "")
         server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{server}/#/experiments/{self.experiment_id}?workflowType=machine_learning"
+        return f"{server}/{views.page_of(self.experiment_id)}"
 
     def log(
         self,
@@ -169,7 +162,7 @@ def open_run(model: str, job: str) -> Iterator[Run]:
     run = Run(begun.run_id, begun.experiment_id, begun.has_params)
     try:
         run.log(tags={tag_names.PROCESS: this_process()})
-        _open_on_runs(run.experiment_id)
+        views.write(run.experiment_id)
         _close_abandoned(run)
         yield run
     except BaseException as error:
@@ -289,18 +282,6 @@ def _git(*words: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _open_on_runs(experiment_id: str) -> None:
-    """Say that the experiment holds training runs, unless somebody said otherwise."""
-    client = mlflow.MlflowClient()
-    if EXPERIMENT_KIND in client.get_experiment(experiment_id).tags:
-        return
-    words = (experiment_id, EXPERIMENT_KIND, "custom_model_development")
-    try:
-        client.set_experiment_tag(*words)
-    except MlflowException:  # it looks, then inserts, and fails where another first training did so meanwhile
-        client.set_experiment_tag(*words)
 
 
 def _first_line(error: Exception) -> str:
