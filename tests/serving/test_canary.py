@@ -20,8 +20,15 @@ KIND = "serving.runtimes.rehearsal"
 
 def running(parent):
     """Return the processes below one that try versions."""
-    found = psutil.Process(parent).children(recursive=True)
-    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and KIND in each.cmdline()]
+    return [each for each in psutil.Process(parent).children(recursive=True) if tries(each)]
+
+
+def tries(process):
+    """Return whether a process is alive and tries versions."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and KIND in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 @pytest.fixture
@@ -49,7 +56,8 @@ def canary(environment):
     """One that ends with the test."""
     canary = Canary(environment)
     yield canary
-    canary._process.end()
+    if canary._process:
+        canary._process.end()
 
 
 def test_one_process_tries_many_versions(canary, version):
@@ -74,7 +82,7 @@ def test_one_process_tries_many_versions(canary, version):
     assert spent / 20 < 0.1
     assert process.num_threads() == 1
     process.kill()
-    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not tries(process))
     assert canary.refusal(sound, settings) is None
 
 
@@ -91,4 +99,4 @@ def test_a_try_ends_with_the_server(environment, version):
         until(lambda: len(running(server.pid)) == 2)
         left = running(server.pid)
         server.send_signal(signal.SIGKILL)
-    until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left))
+    until(lambda: not any(map(tries, left)))
