@@ -62,6 +62,10 @@ class OneWrite:
         self.is_closing = lambda: True
         self._transport.write_eof()
 
+    def part(self) -> None:
+        """Forget the connection, which is lost."""
+        self._may_close = _at_once
+
     def _flush(self) -> None:
         if self._head:
             head, self._head = self._head, b""
@@ -83,6 +87,19 @@ class SecureWrite(OneWrite):
         super().write(data)
         if len(data) > HIGH_WATER_LIMIT:
             self._watch(len(data))
+
+    def part(self) -> None:
+        """Forget it, and what watched over its answers."""
+        super().part()
+        self._watch = _unwatched
+
+
+def _at_once() -> bool:
+    return True
+
+
+def _unwatched(_size: int) -> None:
+    pass
 
 
 class Deaf:
