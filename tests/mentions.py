@@ -26,6 +26,7 @@ A_FILE = re.compile(r"(?<![\w./*-])[A-Za-z_][\w-]*\.(?:py|md|proto)\b")
 A_MODULE = re.compile(rf"(?<![\w./)\]-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+\b(?!/)")
 A_SCRIPT = re.compile(rf"python (?:{'|'.join(PACKAGES)})/\S+\.py")
 A_NAME = re.compile(r"`([A-Za-z]\w*_\w+|[A-Z][a-z]+[A-Z]\w+)`")
+A_PLACE = re.compile(r"`(\w+)` (?:in|of) `([\w./-]+\.py)`")
 NOT_A_MODULE = re.compile(r"\.(py|md|csv|txt|json|parquet|xlsx)$")
 
 OF_OTHERS = frozenset(
@@ -73,6 +74,12 @@ def unknown_files(said: str) -> list[str]:
 def unknown_code(said: str) -> list[str]:
     """Return the names in backticks that stand nowhere in the code."""
     return [name for name in A_NAME.findall(said) if not _code().issuperset(name.split("__"))]
+
+
+def misplaced(said: str) -> list[str]:
+    """Return what a text says to be defined in a file, as in "`decide` in `gate.py`", that the file does not define."""
+    told = A_PLACE.findall(said)
+    return [f"{name} in {file}" for name, file in told if not _defines(ROOT / file, [name])]
 
 
 def started_as_files(said: str) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.mentions import Text, pages, prose, started_as_files, unknown_code, unknown_files
+from tests.mentions import Text, misplaced, pages, prose, started_as_files, unknown_code, unknown_files
 
 PAGES, PROSE = list(pages()), list(prose())
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -27,6 +27,12 @@ def test_each_file_and_module_that_is_named_exists() -> None:
 def test_each_name_of_code_in_a_docstring_exists() -> None:
     """A parameter that was renamed must not live on in what is said of it."""
     assert all_of(unknown_code, PROSE) == []
+
+
+def test_what_is_said_to_be_in_a_file_is_in_it() -> None:
+    """CONTRIBUTING answers where things are by a name and its file, and functions move."""
+    assert all_of(misplaced, PAGES + PROSE) == []
+    assert len(misplaced((ROOT / "CONTRIBUTING.md").read_text().replace("`decide`", "`decided`"))) == 1
 
 
 def test_no_module_is_started_by_its_file() -> None:
