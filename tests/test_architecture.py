@@ -33,7 +33,7 @@ MLFLOW_MODULES = {
 FLOORS = {
     "data": (
         *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
-        *("text", "sources", "tables", "splits", "checks", "samples", "__main__"),
+        *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
     "serving": (
         *("errors", "settings", "scorer", "rows", "protocols", "openapi", "runtimes", "access", "front"),

@@ -3,7 +3,7 @@
 A fault says where (column, row numbers), what was found and what to do. It is a suspicion about how the
 table was written: none of these stops a training by itself, since a column of text stays usable as
 text; `strict` makes them errors. Whether a column knows the answer is for `data.checks.leakage`, and whether
-it keeps what a user promised for `data.checks.contract`.
+it keeps what a user promised for `data.contracts`.
 
 Texts are looked at value by value, not row by row, so that a million rows of twenty airports cost
 twenty looks. A share decides what a column was meant to be: where half of its texts or more are numbers,
@@ -57,7 +57,7 @@ MISSING_WORDS = frozenset(
 
 
 @dataclass(frozen=True)
-class Fault:
+class TableFault:
     """One thing that looks wrong.
 
     Attributes
@@ -85,7 +85,7 @@ class Fault:
         return f"column {self.column!r}{_place(self.rows, self.count)}: {self.found}: {self.repair}"
 
 
-def at(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
+def rows_of(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
     """Return the first rows of a mask as people count them, and how many there are."""
     rows = np.flatnonzero(mask) + 1
     return tuple(rows[:SHOWN_ROWS].tolist()), len(rows)
@@ -98,7 +98,7 @@ def _place(rows: Sequence[int], count: int) -> str:
     return f", row{'s' if count > 1 else ''} {', '.join(map(str, rows))}{more}"
 
 
-def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
+def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[TableFault]:
     """Return what looks wrong, column by column in the table's order.
 
     Parameters
@@ -108,7 +108,7 @@ def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
     ignored : sequence of str
         Columns that are not used.
     """
-    found: list[Fault] = []
+    found: list[TableFault] = []
     names = [name for name in table.names if name not in set(ignored)]
     for name in table.names:
         found += _swallowed(table, name)  # rows are lost in a column that is not used, too
@@ -116,30 +116,30 @@ def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[Fault]:
     return found + list(_duplicates(table, names))
 
 
-def _swallowed(table: Table, name: str) -> Iterator[Fault]:
+def _swallowed(table: Table, name: str) -> Iterator[TableFault]:
     """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
     if table.kinds[name] != "category":
         return
     breaks = table.frame[name].map(lambda text: 0 if text is None else text.count("\n") + text.count("\r"))
     rows = breaks.to_numpy() >= MANY_LINE_BREAKS
     if rows.any():
-        yield Fault(
+        yield TableFault(
             name,
             f"a text has {int(breaks.max()):,} line breaks, as if a stray quote had made one cell of many rows",
             "look there for a quote that should be written twice",
-            *at(rows),
+            *rows_of(rows),
         )
 
 
-def _of_column(table: Table, name: str) -> Iterator[Fault]:
+def _of_column(table: Table, name: str) -> Iterator[TableFault]:
     values, kind = table.frame[name], table.kinds[name]
     if GARBLED.search(name):
-        yield Fault(name, "its name is garbled", "save the table as UTF-8 and load it again")
+        yield TableFault(name, "its name is garbled", "save the table as UTF-8 and load it again")
     if kind is None:
         return
     missing = values.isna().to_numpy()
     if missing.mean() > MOSTLY_MISSING:
-        yield Fault(
+        yield TableFault(
             name,
             f"{missing.mean():.0%} of the rows are missing",
             "exclude it, unless a missing value means something",
@@ -147,9 +147,9 @@ def _of_column(table: Table, name: str) -> Iterator[Fault]:
     codes, uniques = pd.factorize(values)
     if len(uniques) == 1 and not missing.any():
         value = uniques[0] if kind in ("category", "datetime") else number(uniques[0], 6)
-        yield Fault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
+        yield TableFault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
     elif kind == "number" and counts_rows(table.numbers(name)):
-        yield Fault(name, "counts the rows", "exclude it: a row's number is not known when you predict")
+        yield TableFault(name, "counts the rows", "exclude it: a row's number is not known when you predict")
     elif kind == "category":
         texts = _Texts(name, codes, [str(text) for text in uniques])
         yield from texts.garbled()
@@ -165,7 +165,7 @@ def counts_rows(values: NDArray[np.float64]) -> bool:
     )
 
 
-def _duplicates(table: Table, names: Sequence[str]) -> Iterator[Fault]:
+def _duplicates(table: Table, names: Sequence[str]) -> Iterator[TableFault]:
     seen: dict[int, str] = {}
     for name in names:
         if table.kinds[name] is None:
@@ -173,7 +173,7 @@ def _duplicates(table: Table, names: Sequence[str]) -> Iterator[Fault]:
         digest = hash(pd.util.hash_pandas_object(table.frame[name], index=False).to_numpy().tobytes())
         first = seen.setdefault(digest, name)
         if first != name and table.frame[name].equals(table.frame[first]):
-            yield Fault(name, f"is the same as {first!r} in every row", "exclude one of them")
+            yield TableFault(name, f"is the same as {first!r} in every row", "exclude one of them")
 
 
 @dataclass(frozen=True)
@@ -193,18 +193,18 @@ class _Texts:
         """Return the text of the first of the rows, quoted and no longer than a line takes."""
         return repr(self.texts[self.codes[int(rows.argmax())]][:40])
 
-    def garbled(self) -> Iterator[Fault]:
+    def garbled(self) -> Iterator[TableFault]:
         """Yield texts that were read in another encoding than they were written in."""
         rows = self.matching(GARBLED.search)
         if rows.any():
-            yield Fault(
+            yield TableFault(
                 self.name,
                 f"{self.example(rows)} is garbled",
                 "save the table as UTF-8 and load it again",
-                *at(rows),
+                *rows_of(rows),
             )
 
-    def dates(self) -> list[Fault]:
+    def dates(self) -> list[TableFault]:
         """Return what keeps dates from being read as dates."""
         forms = {form: self.matching(pattern.fullmatch) for form, pattern in DATES.items()}
         forms = {form: rows for form, rows in forms.items() if rows.any()}
@@ -217,25 +217,29 @@ class _Texts:
         found = []
         if usual != "2024-01-31":
             found.append(
-                Fault(self.name, f"dates such as {self.example(forms[usual])} are taken as text", repair)
+                TableFault(self.name, f"dates such as {self.example(forms[usual])} are taken as text", repair)
             )
         strays = dated & ~forms[usual]
         if strays.any():
             others = ", ".join(form for form in forms if form != usual)
             found.append(
-                Fault(self.name, f"most dates are like {usual}, these like {others}", repair, *at(strays))
+                TableFault(
+                    self.name, f"most dates are like {usual}, these like {others}", repair, *rows_of(strays)
+                )
             )
         words = known & ~dated
         if words.any():
             found.append(
-                Fault(self.name, f"{self.example(words)} among dates", _repair(self, words), *at(words))
+                TableFault(
+                    self.name, f"{self.example(words)} among dates", _repair(self, words), *rows_of(words)
+                )
             )
         wrong = known & ~self.matching(_is_date)
         if not found and wrong.any():
-            found.append(Fault(self.name, f"{self.example(wrong)} is no date", repair, *at(wrong)))
+            found.append(TableFault(self.name, f"{self.example(wrong)} is no date", repair, *rows_of(wrong)))
         return found
 
-    def numbers(self) -> list[Fault]:
+    def numbers(self) -> list[TableFault]:
         """Return what keeps numbers from being read as numbers."""
         plain, marked = self.matching(PLAIN.fullmatch), self.matching(MARKED.fullmatch)
         known, written = self.codes >= 0, plain | marked
@@ -245,21 +249,23 @@ class _Texts:
         only_marked = marked & ~plain
         if only_marked.any():
             found.append(
-                Fault(
+                TableFault(
                     self.name,
                     f"numbers have currency, percent or thousands marks, such as {self.example(only_marked)}",
                     "write digits and a point, as in 1234.5",
-                    *at(only_marked),
+                    *rows_of(only_marked),
                 )
             )
         words = known & ~written
         if words.any():
             found.append(
-                Fault(self.name, f"{self.example(words)} among numbers", _repair(self, words), *at(words))
+                TableFault(
+                    self.name, f"{self.example(words)} among numbers", _repair(self, words), *rows_of(words)
+                )
             )
         return found
 
-    def spellings(self) -> list[Fault]:
+    def spellings(self) -> list[TableFault]:
         """Return categories that differ in blanks or capitals only."""
         by_word: dict[str, list[str]] = {}
         for text in self.texts:
@@ -271,8 +277,11 @@ class _Texts:
         shown = " and ".join(repr(text[:40]) for text in double[0][:3])
         rows = self.matching(others.__contains__)
         return [
-            Fault(
-                self.name, f"{shown} are taken for different categories", "write each in one way", *at(rows)
+            TableFault(
+                self.name,
+                f"{shown} are taken for different categories",
+                "write each in one way",
+                *rows_of(rows),
             )
         ]
 

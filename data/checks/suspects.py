@@ -14,7 +14,7 @@ from shlex import quote
 import numpy as np
 from numpy.typing import NDArray
 
-from data.checks.faults import Fault, at, counts_rows
+from data.checks.faults import TableFault, counts_rows, rows_of
 from data.checks.trainable import names_rows
 from data.figures import number
 from data.tables import Table
@@ -48,7 +48,7 @@ YEARS = (1850.0, 2100.0)
 Floats = NDArray[np.float64]
 
 
-def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list[Fault]:
+def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = "") -> list[TableFault]:
     """Return what looks like no amount among the columns of numbers, in the table's order; the target may be named so.
 
     Parameters
@@ -60,7 +60,7 @@ def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = 
     target : str
         The column to predict; it is looked at for values only.
     """
-    found: list[Fault] = []
+    found: list[TableFault] = []
     for name in table.names:
         if name in ignored or table.kinds[name] != "number":
             continue
@@ -93,7 +93,7 @@ def years_in_words(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
     return found
 
 
-def _spikes(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
+def _spikes(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
     """Yield a value at an end that several rows have, far from all others."""
     low, high = ordered[0], ordered[-1]
     above, below = ordered[ordered.searchsorted(low, "right") :], ordered[: ordered.searchsorted(high)]
@@ -106,11 +106,11 @@ def _spikes(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
         times = NEGATIVE if value < 0.0 <= others[0] else NINES if nines else PLAIN
         middle, width = others[len(others) // 2], others[-1] - others[0]
         if abs(value - others[end]) >= times * max(abs(middle - others[end]), LEAST_REACH * width):
-            yield Fault(
+            yield TableFault(
                 name,
                 f"{value:.15g} is far from all others, {number(others[0])} to {number(others[-1])}",
                 f"pass {quote(f'missing={name}:{value:.15g}')} if it means missing",
-                *at(values == value),
+                *rows_of(values == value),
             )
 
 
@@ -118,7 +118,7 @@ def _is_nines(value: float) -> bool:
     return bool(re.fullmatch(r"-?99+(\.9+)?(\.0)?", f"{value:.15g}"))
 
 
-def _far(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
+def _far(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
     """Yield the few values that lie so far from the middle that nothing lies between them and the others."""
     middle = ordered[len(ordered) // 2]
     ends = np.concatenate([ordered[: MOST_WILD + 1], ordered[-MOST_WILD - 1 :]])
@@ -132,11 +132,11 @@ def _far(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
         if _has(rest, FEWEST_DISTINCT):
             rows = np.isin(values, ends[:count])
             shown = ", ".join(number(value) for value in values[rows])
-            yield Fault(
+            yield TableFault(
                 name,
                 f"{shown}, all others lie between {number(rest[0])} and {number(rest[-1])}",
                 "mend the table where that is a slip: one such row outweighs all others",
-                *at(rows),
+                *rows_of(rows),
             )
         return
 
@@ -149,26 +149,26 @@ def _distinct(ordered: Floats) -> int:
     return 1 + int(np.count_nonzero(np.diff(ordered)))
 
 
-def _names(name: str, values: Floats, ordered: Floats) -> Iterator[Fault]:
+def _names(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
     """Yield a column whose numbers name things."""
     if not _whole(ordered) or not _has(ordered, FEWEST_DISTINCT):
         return
     if counts_rows(_known(values)):  # that is said elsewhere
         return
     if ZIP.fullmatch(name):
-        yield Fault(
+        yield TableFault(
             name,
             "holds postal codes, which are names and no amounts",
             _ways(name, ordered),
         )
     elif _all_differ(ordered):
-        yield Fault(
+        yield TableFault(
             name,
             "holds whole numbers of which no two are equal, as ids do",
             f"pass exclude={quote(name)}, unless it is an amount",
         )
     elif CODE.fullmatch(name):
-        yield Fault(
+        yield TableFault(
             name,
             "holds the numbers of things, by its name",
             _ways(name, ordered),

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.checks.contract import propose, read, violations, write
+from data.contracts import propose, read, violations, write
 from data.errors import ContractError
 from data.tables import Table
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from data.checks import column_faults
-from data.checks.faults import Fault
+from data.checks.faults import TableFault
 from data.sources import open_source
 from data.tables import load_table
 
 ROWS = 40
 
 
-def found(folder: Path, **columns: list[str]) -> list[Fault]:
+def found(folder: Path, **columns: list[str]) -> list[TableFault]:
     """The faults of a CSV file with these cells."""
     path = folder / "t.csv"
     lines = [",".join(columns)] + [

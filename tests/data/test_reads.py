@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from data import contracts
 from data.cells import ReadOptions, readings_in_words
-from data.checks import check_table, contract
+from data.checks import check_table
 from data.errors import FaultsFound, MissingColumn, UnusableColumn, UnusableTarget
 from data.schema import Schema
 from data.sources import open_source
@@ -228,21 +229,21 @@ def test_a_contract_keeps_readings_and_tables_are_held_to_them(tmp_path: Path) -
     """Next month's cells are read as promised, or the first that is not is named."""
     table = load(tmp_path, y=["1.234,50 €", "3 €"], c=["7", "A"])
     path = tmp_path / "kept.yaml"
-    contract.write(path, contract.propose(table, target="y"))
-    promised = contract.read(path)
+    contracts.write(path, contracts.propose(table, target="y"))
+    promised = contracts.read(path)
     assert promised.readings["y"] == table.readings["y"]
     good = load(tmp_path, ReadOptions(known=promised.readings), y=["1.234 €", "5 €"], c=["7", "7"])
-    assert contract.violations(promised, good) == []
+    assert contracts.violations(promised, good) == []
     assert good.numbers("y")[0] == 1234.0
     bad = load(tmp_path, ReadOptions(known=promised.readings), y=["3 €", "1,234.50 €"], c=["7", "A"])
-    (fault,) = contract.violations(promised, bad)
+    (fault,) = contracts.violations(promised, bad)
     assert str(fault).startswith("column 'y', row 2: '1,234.50 €' is not read as currency €")
 
 
 def test_a_contract_of_plain_numbers_is_not_kept_by_amounts(tmp_path: Path) -> None:
     """A percent sign that appears may mean another scale."""
     path = tmp_path / "kept.yaml"
-    contract.write(path, contract.propose(load(tmp_path, y=Y, share=["0.5", "0.25"]), target="y"))
+    contracts.write(path, contracts.propose(load(tmp_path, y=Y, share=["0.5", "0.25"]), target="y"))
     table = load(tmp_path, y=Y, share=["50%", "25%"])
-    (fault,) = contract.violations(contract.read(path), table)
+    (fault,) = contracts.violations(contracts.read(path), table)
     assert "is read as percent (12% is 12), plain cells are promised" in str(fault)

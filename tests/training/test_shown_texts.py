@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.checks.contract import read
+from data.contracts import read
 from data.errors import ContractError
 from tests.conftest import Workspace
 from tests.recorded import recorded

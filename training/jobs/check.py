@@ -2,7 +2,7 @@
 
 Puts together what `data` finds: what keeps a training from starting (`data.checks`), how cells are
 written (`data.checks.faults`), columns that know the answer (`data.checks.leakage`) and broken promises
-(`data.checks.contract`). It fits nothing and imports neither scikit-learn nor MLflow.
+(`data.contracts`). It fits nothing and imports neither scikit-learn nor MLflow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from data.checks import Checked, check_table, column_faults, contract, suspect_numbers, years_in_words
+from data import contracts
+from data.checks import Checked, check_table, column_faults, suspect_numbers, years_in_words
 from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
 from data.splits import SplitRule, split_table, weighting
 from data.tables import Table, load_table
@@ -28,7 +29,7 @@ def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
         A training could not start, the contract is not kept, or anything at all with `strict`.
     """
     path = Path(config.contract) if config.contract else None
-    promised = contract.read(path) if path and path.exists() else None
+    promised = contracts.read(path) if path and path.exists() else None
     table = load_table(open_table(config, say), contracted.asked_of(config.asked, promised))
     config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
@@ -39,7 +40,7 @@ def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
             message=f"weight={config.weight} goes with target=..., which says what rows it weighs"
         )
     checked, errors = _checked(table, config, target)
-    broken = contract.violations(promised, table, ignored=config.exclude) if promised else []
+    broken = contracts.violations(promised, table, ignored=config.exclude) if promised else []
     suspected = [] if errors else _suspected(table, checked, config, target)
     for each in suspected:
         say("warning", each)
@@ -49,7 +50,7 @@ def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
     if fatal:
         raise FaultsFound(where=table.where, faults=fatal)
     if path and not promised:
-        contract.write(path, contract.propose(table, target=target, units=dict(config.units)))
+        contracts.write(path, contracts.propose(table, target=target, units=dict(config.units)))
         say("contract", f"{path}: written from this table; edit its limits, later tables are held to them")
     elif promised:
         say("contract", f"{promised.where}: kept")

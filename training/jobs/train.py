@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from data.checks import Contract
+from data.contracts import Contract
 from training.challenger import Outcome, judge, log_model, record, registering, search
 from training.commands import configs
 from training.gate import deciding

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data import contracts
 from data.cells import ReadOptions
-from data.checks import contract
 from data.errors import ContractError, FaultsFound
 from data.tables import Table
 from training.commands import configs
 from training.rows.named_columns import as_named
 
 
-def asked_of(asked: ReadOptions, promised: contract.Contract | None) -> ReadOptions:
+def asked_of(asked: ReadOptions, promised: contracts.Contract | None) -> ReadOptions:
     """Return how texts are read: as a contract promises, and as the user says of the other columns."""
     if promised is None:
         return asked
@@ -23,7 +23,7 @@ def asked_of(asked: ReadOptions, promised: contract.Contract | None) -> ReadOpti
     return replace(asked, known=known)
 
 
-def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, contract.Contract | None]:
+def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, contracts.Contract | None]:
     """Return the training with the contract's units, and the contract where there is one.
 
     Raises
@@ -41,7 +41,7 @@ def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, con
             repair="write one with `mlflow run . --env-manager local -e check -P data=... -P contract="
             f"{config.contract}`",
         )
-    promised = contract.read(path)
+    promised = contracts.read(path)
     config = as_named(config, promised.columns)
     if promised.target not in ("", config.target):
         raise ContractError(
@@ -54,8 +54,8 @@ def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, con
     return replace(config, units=tuple(units.items())), promised
 
 
-def hold(promised: contract.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
+def hold(promised: contracts.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
     """Raise FaultsFound with every promise that a table does not keep."""
-    broken = contract.violations(promised, table, ignored=tuple(ignored))
+    broken = contracts.violations(promised, table, ignored=tuple(ignored))
     if broken:
         raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")

@@ -1,0 +1,133 @@
+"""Which promises of a contract a table does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.cells import Reading
+from data.checks import TableFault, rows_of
+from data.contracts.contract import Contract, Promise
+from data.errors import UnusableColumn, nearest
+from data.figures import number
+from data.schema import Kind
+from data.tables import Table, seconds
+
+
+def violations(contract: Contract, table: Table, *, ignored: tuple[str, ...] = ()) -> list[TableFault]:
+    """Return every promise that the table does not keep, in the contract's order."""
+    found = []
+    if len(table) < contract.rows:
+        found.append(
+            TableFault(
+                "*", f"{len(table)} rows, at least {contract.rows} are promised", "pass the whole table"
+            )
+        )
+    for name, promise in contract.columns.items():
+        if name in ignored:
+            continue
+        if name in table.frame:
+            found += _broken_by(table, name, promise)
+        elif not promise.optional:
+            near = nearest(name, [each for each in table.names if each not in contract.columns])
+            found.append(
+                TableFault(
+                    name, "is missing", f"is it {near!r} now?" if near else "add it, or mark it optional"
+                )
+            )
+    for name in table.names:
+        if name not in contract.columns and name not in ignored:
+            found.append(TableFault(name, "is not in the contract", "add it there, or exclude it"))
+    return found
+
+
+def _broken_by(table: Table, name: str, promise: Promise) -> Iterator[TableFault]:
+    kind, unit = table.kinds[name], f" {promise.unit}" if promise.unit else ""
+    missing = table.frame[name].isna().to_numpy()
+    if missing.mean() > promise.missing:
+        allowed = f"{promise.missing:.4g} of all may be" if promise.missing else "none may be"
+        rows, count = rows_of(missing)
+        yield TableFault(
+            name, f"{count:,} of {len(table):,} cells are empty, {allowed}", "fill them in", rows, count
+        )
+    if kind is None:
+        return
+    if name in table.doubts:
+        yield TableFault(
+            name, table.doubts[name].found, table.doubts[name].repair, *_row_of(table.doubts[name])
+        )
+        return
+    if _is_read_otherwise(table.readings.get(name), promise.reading):
+        yield TableFault(
+            name,
+            f"is read as {table.readings[name]}, plain cells are promised",
+            "add its reading, or mend the cells",
+        )
+        return
+    if kind != promise.kind:
+        yield TableFault(
+            name, f"holds {kind} values, {promise.kind} is promised", _strays(table, name, promise.kind)
+        )
+        return
+    values = seconds(table.frame[name]) if kind == "datetime" else table.frame[name].to_numpy()
+    cells = pd.Series(values, index=pd.RangeIndex(len(table)))
+    for what, places in _failures(cells, _checks(promise), unique=promise.unique):
+        first = table.frame[name].iloc[places[0]]
+        shown = f"{number(first, 6)}{unit}" if isinstance(first, float) else repr(str(first)[:40])
+        broken = np.isin(np.arange(len(table)), places)
+        yield TableFault(name, f"{shown} is {what}", "mend the rows, or the contract", *rows_of(broken))
+
+
+def _row_of(doubt: UnusableColumn) -> tuple[tuple[int, ...], int]:
+    return ((doubt.row,), 1) if doubt.row else ((), 0)
+
+
+def _is_read_otherwise(reading: Reading | None, promised: Reading | None) -> bool:
+    """Return whether a column has a reading that nobody promised; words for a gap alone are none."""
+    return promised is None and reading is not None and not reading.is_plain
+
+
+def _checks(promise: Promise) -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield a pandera check's name, its arguments, and the end of the sentence about a cell that fails it."""
+    unit = f" {promise.unit}" if promise.unit else ""
+    low, high = promise.number("minimum"), promise.number("maximum")
+    if low is not None:
+        yield "ge", {"min_value": low}, f"below {promise.minimum}{unit}"
+    if high is not None:
+        yield "le", {"max_value": high}, f"above {promise.maximum}{unit}"
+    if promise.values:
+        yield "isin", {"allowed_values": promise.values}, "not among the values allowed"
+
+
+def _failures(
+    cells: pd.Series, checks: Iterable[tuple[str, dict[str, Any], str]], *, unique: bool
+) -> list[tuple[str, list[int]]]:
+    """Return each failed check's sentence and the positions that failed it; empty cells fail none."""
+    import pandera.pandas as pandera  # noqa: PLC0415 - 0.5 s that only a contract needs
+
+    made = [getattr(pandera.Check, name)(**arguments, error=what) for name, arguments, what in checks]
+    if unique:
+        made.append(pandera.Check(lambda cells: ~cells.duplicated(), error="there before"))
+    try:
+        pandera.SeriesSchema(checks=made, nullable=True).validate(cells, lazy=True)
+    except pandera.errors.SchemaErrors as error:
+        cases = error.failure_cases
+        return [
+            (str(what), sorted(group["index"].astype(int)))
+            for what, group in cases.groupby("check", sort=False)
+        ]
+    return []
+
+
+def _strays(table: Table, name: str, promised: Kind) -> str:
+    """Say which text keeps a column from being of its kind."""
+    if promised != "number":
+        return f"write {promised} values"
+    texts = table.frame[name].dropna().astype(str)
+    strays = texts[pd.to_numeric(texts, errors="coerce").isna()]
+    if strays.empty:
+        return "write numbers without leading zeros"
+    return f"row {int(strays.index[0]) + 1} is {strays.iloc[0][:40]!r}"
