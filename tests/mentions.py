@@ -77,7 +77,7 @@ def unknown_code(said: str) -> list[str]:
 
 
 def misplaced(said: str) -> list[str]:
-    """Return what a text says to be defined in a file, as in "`decide` in `gate.py`", that the file does not define."""
+    """Return the names that a text says to be in a file, both in backticks, and that the file does not define."""
     told = A_PLACE.findall(said)
     return [f"{name} in {file}" for name, file in told if not _defines(ROOT / file, [name])]
 
