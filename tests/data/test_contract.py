@@ -106,6 +106,15 @@ def test_dates_repetition_and_absence_can_be_promised(path: Path) -> None:
     assert "lift" not in said
 
 
+def test_empty_cells_break_no_promise_but_their_own(path: Path) -> None:
+    """Three of them repeat nothing, are below no limit and are no value that is not allowed."""
+    gaps = {"area": [np.nan] * 3 + [50.0 + row for row in range(57)], "town": [None] * 3 + ["Bonn"] * 57}
+    limits = {"minimum": 50, "maximum": 106, "missing": 0.05}
+    edited(path, area={**limits, "unique": True}, town={"missing": 0.05, "values": ["Bonn"]})
+    faults = violations(read(path), homes(**gaps))
+    assert [str(fault) for fault in faults if fault.column in gaps] == []
+
+
 def test_a_column_of_another_kind_is_answered_with_the_first_stray(path: Path) -> None:
     """Text among numbers makes the column text."""
     area = pd.Series(["12.5"] * 7 + ["12 m²"] + ["3"] * (ROWS - 8), dtype=object)
