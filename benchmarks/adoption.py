@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.protocols import CALLERS, rate
-from benchmarks.server import ENVIRONMENT, PYTHON, ROOT, free_port
-from tests.conftest import wait_for_port
+from benchmarks.server import ENVIRONMENT, PYTHON, ROOT
+from serving.running import await_port, free_port, started
 
 ROUNDS = 5
 
@@ -20,13 +20,9 @@ ROUNDS = 5
 @contextmanager
 def running(words: list[str], port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """Start a server, wait until it listens, and stop it by its pid."""
-    process = subprocess.Popen(words, cwd=folder, env=environment, stdout=-3, stderr=-3)
-    try:
-        wait_for_port(port)
+    with started(words, cwd=folder, env=environment, stdout=-3, stderr=-3):
+        await_port(port)
         yield
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy import heteroscedastic
-from benchmarks.server import ROOT, commands, free_port, running, wrk
+from benchmarks.server import ROOT, commands, running, wrk
+from serving.running import free_port
 
 ROUNDS, SECONDS = 3, 3
 TARGET = 0.7

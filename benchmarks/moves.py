@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import build
+from serving.running import served
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 
@@ -42,14 +40,11 @@ def main() -> None:
         client.set_registered_model_alias("flights", "champion", "1")
         size = (source / "scorer" / "model.onnx").stat().st_size / 1e6
         seconds = {"new": [], "back": []}
-        with_server = serve(folder)
-        try:
+        follow = ["--model", "models:/flights@champion", "--poll-seconds", str(POLL)]
+        with served(*follow, "--cache", str(folder / "cache"), stderr=subprocess.DEVNULL) as server:
             for number in range(2, MOVES + 2):
-                seconds["new"].append(moved(client, with_server[1], number))
-                seconds["back"].append(moved(client, with_server[1], number - 1))
-        finally:
-            with_server[0].send_signal(signal.SIGTERM)
-            with_server[0].wait()
+                seconds["new"].append(moved(client, server.address, number))
+                seconds["back"].append(moved(client, server.address, number - 1))
     for kind, target in (("new", 1.0), ("back", 0.1)):
         worst = max(seconds[kind]) - POLL
         print(
@@ -66,19 +61,6 @@ def register(client: Any, source: Path, number: int) -> None:
     kept = source.parent / f"version{number}"
     subprocess.run(["cp", "-r", str(source), str(kept)], check=True)
     client.create_model_version("flights", str(kept), tags={PINNED_TAG: digest_in(kept / "scorer")})
-
-
-def serve(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start a server that follows the alias; return it and its address."""
-    words = ["--model", "models:/flights@champion", "--port", "0", "--poll-seconds", str(POLL)]
-    command = [sys.executable, "-m", "serving", *words, "--cache", str(folder / "cache")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    assert process.stdout is not None
-    found = re.search(r"http://\S+", process.stdout.readline())
-    assert found is not None
-    while version(found[0]) != "1":
-        time.sleep(0.05)
-    return process, found[0]
 
 
 def version(address: str) -> str:

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.server import commands, free_port, prepare, running
+from benchmarks.server import commands, prepare, running
+from serving.running import free_port
 
 CONNECTIONS = 1500
 

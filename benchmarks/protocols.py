@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,8 +27,9 @@ import numpy as np
 import psutil
 
 from benchmarks.models import build
-from benchmarks.server import ROOT, free_port
+from benchmarks.server import ROOT
 from serving.protocols.v2_messages.messages import message
+from serving.running import await_port, free_port, served, started
 
 SECONDS, TURNS, CALLERS = 1, 5, 32
 NUMBERS = ["dep_delay", "distance", "hour", "month", "weekday"]
@@ -78,28 +78,23 @@ def main() -> None:
             folder.mkdir()
             build(folder, sample="flights", target="arr_delay", family="ridge", features=features)
         os.sched_setaffinity(0, {max(cores)})  # the servers inherit it
-        port, grpc_port, echo_port = free_port(), free_port(), free_port()
+        grpc_port, echo_port = free_port(), free_port()
         words = ["--model", f"mixed={mixed / 'version'}", "--model", f"numbers={numbers / 'version'}"]
-        words += ["--port", str(port), "--grpc-port", str(grpc_port)]
-        ours = subprocess.Popen(
-            [sys.executable, "-m", "serving", *words], cwd=ROOT, stdout=subprocess.DEVNULL
-        )
-        echo = subprocess.Popen([sys.executable, "-c", ECHO, str(echo_port)])
-        os.sched_setaffinity(0, cores)
-        try:
-            time.sleep(4)
+        with (
+            served(*words, "--grpc-port", str(grpc_port), cwd=ROOT) as ours,
+            started([sys.executable, "-c", ECHO, str(echo_port)]) as echo,
+        ):
+            os.sched_setaffinity(0, cores)
+            await_port(echo_port)
+            port = int(ours.address.rpartition(":")[2])
             doors = _doors(
                 {"mixed": rows_of(mixed), "numbers": rows_of(numbers)},
-                Servers(ours.pid, port, grpc_port, echo.pid, echo_port),
+                Servers(ours.process.pid, port, grpc_port, echo.pid, echo_port),
                 scratch,
             )
             for _ in range(TURNS):
                 for door in doors.values():
                     door.take_turn()
-        finally:
-            for process in (ours, echo):
-                process.send_signal(signal.SIGTERM)
-                process.wait()
     show(doors)
 
 

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from benchmarks.server import ENVIRONMENT, PYTHON, ROOT, commands, free_port, running, wrk
+from benchmarks.server import ENVIRONMENT, PYTHON, ROOT, commands, running, wrk
+from serving.running import free_port
 
 SECONDS, TURNS, TARGET = 4, 3, 3.0
 FLOWER = {

@@ -13,8 +13,6 @@ import json
 import os
 import platform
 import re
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +21,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from serving.running import await_answer, free_port, started
 
 ROOT = Path(__file__).parent.parent
 PYTHON = sys.executable
@@ -97,38 +97,25 @@ def running(command: list[str], port: int, folder: Path) -> Iterator[tuple[subpr
     """Start a server alone, wait for its first answer; yield it and the seconds that took."""
     began = time.perf_counter()
     model = {"__pyfunc_model_path__": str(folder / "version"), "JOBLIB": str(folder / "model.joblib")}
-    process = subprocess.Popen(
-        command, env=ENVIRONMENT | model, cwd=folder, stdout=-3, stderr=-3, start_new_session=True
-    )
-    try:
-        _first_answer(process, port, (folder / "one.json").read_bytes())
+    opened = {
+        "env": ENVIRONMENT | model,
+        "cwd": folder,
+        "stdout": -3,
+        "stderr": -3,
+        "start_new_session": True,
+    }
+    with started(command, **opened) as process:
+        await_answer(_request(port, (folder / "one.json").read_bytes()), process)
         yield process, time.perf_counter() - began
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
-def _first_answer(process: subprocess.Popen[bytes], port: int, body: bytes) -> None:
-    for _ in range(3000):
-        try:
-            post(port, body)
-        except OSError as error:
-            if process.poll() is not None:
-                raise SystemExit(f"a server ended at its start: {process.args}") from error
-            time.sleep(0.01)
-        else:
-            return
-    raise SystemExit(f"no answer from {process.args}")
+def _request(port: int, body: bytes, kind: str = "application/json") -> urllib.request.Request:
+    return urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
 
 
 def post(port: int, body: bytes, kind: str = "application/json") -> bytes:
     """Send one request."""
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": kind})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(_request(port, body, kind), timeout=60) as answer:
         return answer.read()
 
 
@@ -167,12 +154,6 @@ def worker_memory(process: subprocess.Popen[bytes]) -> float:
     listed = subprocess.run(["ps", "-eo", "pgid,rss"], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in listed.splitlines()[1:]]
     return max(int(rss) for group, rss in rows if int(group) == process.pid) / 1024
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def measure(name: str, folder: Path, seconds: int) -> dict[str, float]:

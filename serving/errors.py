@@ -14,6 +14,7 @@ ServingError
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
 ├── NotReady               a worker did not get to load a version; it is offered again
+├── ServerFailed           a server that was started for a purpose of ours does not get ready
 ├── SettingsError          the server was asked to start in a way that it refuses
 │   ├── UnsafeCache        others can write to the folder where versions are kept
 │   └── ModelNotFound      no version stands where --model points
@@ -185,6 +186,14 @@ class NotReady(ServingError):
     template = "worker {pid} {what} while it loaded the version"
     pid: int
     what: str
+
+
+class ServerFailed(ServingError):
+    """A server that was started for a purpose of ours does not get ready."""
+
+    template = "{what} did not start: {said}"
+    what: str
+    said: str
 
 
 class SettingsError(ServingError):

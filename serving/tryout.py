@@ -1,7 +1,7 @@
 """Start a real `mlflow models serve`, score one row over HTTP, print the answer, stop the server.
 
 What `make run` ends with: the proof that stock MLflow answers for what was registered. It uses
-nothing of ours: a subprocess, a socket and JSON.
+nothing of ours that scores: a subprocess and JSON.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import argparse
 import csv
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from data.redaction import addresses_around, redact
+from serving.errors import ServerFailed
+from serving.running import await_answer, free_port, started
 
 PATIENCE = 240.0
 """Seconds that the server has to start; five are usual, twenty where an environment is made first."""
@@ -55,10 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-class ServerFailed(Exception):
-    """The server did not start; the text is the end of what it printed."""
-
-
 @contextmanager
 def stock_server(model: str, *, env_manager: str = "local") -> Iterator[str]:
     """Run `mlflow models serve` on a free loopback port and yield its address; raises ServerFailed.
@@ -66,60 +62,25 @@ def stock_server(model: str, *, env_manager: str = "local") -> Iterator[str]:
     With `env_manager="uv"` MLflow first makes an environment of the model's own requirements.
     """
     port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", env_manager]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    with tempfile.TemporaryFile("w+") as output:
+        streams = {"stdout": output, "stderr": subprocess.STDOUT}
+        with started(command, env=_environment(), start_new_session=True, **streams) as server:
+            try:
+                await_answer(f"{address}/ping", server, PATIENCE)
+            except ServerFailed as error:
+                output.seek(0)
+                raise ServerFailed(what="mlflow models serve", said=output.read()[-2000:].strip()) from error
+            yield address
+
+
+def _environment() -> dict[str, str]:
     # Stock MLflow starts `uvicorn` through a shell: it must be found beside our own interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", model, "--env-manager", env_manager]
-    with tempfile.TemporaryFile("w+") as output:
-        server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env={
-                "MLFLOW_DISABLE_TELEMETRY": "true",
-                "MLFLOW_UV_AUTO_DETECT": "false",
-                **os.environ,
-                "PATH": path,
-            },
-            start_new_session=True,
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until_up(f"{address}/ping", server, output)
-            yield address
-        finally:
-            stop(server)
-
-
-def wait_until_up(url: str, server: subprocess.Popen[Any], output: IO[str]) -> None:
-    """Return once the URL answers; raises ServerFailed when the process ends or `PATIENCE` runs out."""
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except OSError:
-            time.sleep(0.1)
-    output.seek(0)
-    raise ServerFailed(f"mlflow models serve did not start: {output.read()[-2000:].strip()}")
-
-
-def stop(server: subprocess.Popen[Any]) -> None:
-    """End the server and the workers that it started, which form a process group of their own."""
-    try:
-        os.killpg(server.pid, 15)
-        server.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        os.killpg(server.pid, 9)
-        server.wait()
-    except ProcessLookupError:
-        server.wait()
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_UV_AUTO_DETECT": "false"}
+    return {**quiet, **os.environ, "PATH": path}
 
 
 def read_row(path: Path, number: int) -> dict[str, Any]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from serving.running import await_port, free_port
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before scikit-learn is imported, as training does
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -173,7 +173,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
         cwd="/",
     )
-    wait_for_port(port)
+    await_port(port)
     yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
     server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: SIGTERM waits for open connections
     server.wait(timeout=20)
@@ -219,21 +219,3 @@ def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         return made.parent
 
     return make
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def wait_for_port(port: int, seconds: float = 30.0) -> None:
-    """Return once something listens there."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError(f"nothing listens on port {port} after {seconds} s")

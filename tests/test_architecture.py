@@ -36,7 +36,18 @@ FLOORS = {
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
     "serving": (
-        *("errors", "settings", "scorer", "rows", "protocols", "openapi", "runtimes", "access", "front"),
+        *(
+            "errors",
+            "settings",
+            "running",
+            "scorer",
+            "rows",
+            "protocols",
+            "openapi",
+            "runtimes",
+            "access",
+            "front",
+        ),
         *("registry", "fleet", "batch", "tryout", "worker", "__main__"),
     ),
     "training": (
@@ -62,7 +73,7 @@ FACED = ("data", "serving", "training")
 
 DOORLESS = (
     *("data.redaction", "data.temporary", "data.faces", "data.facts", "data.errors", "data.figures"),
-    *("data.column_names", "data.schema", "serving.errors", "serving.settings"),
+    *("data.column_names", "data.schema", "serving.errors", "serving.settings", "serving.running"),
 )
 """Single modules at the bottom, which everyone may import."""
 
@@ -82,6 +93,8 @@ ALSO_FOR_TRAINING = {
         "training.records.ledger",
         "serving.errors",
     ): "says in training's words what the registry's reader raised",
+    ("training.gate.proof", "serving.running"): "starts a real server",
+    ("training.gate.proof", "serving.errors"): "says in training's words that it did not get ready",
     ("training.rows.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
     ("training.records.model_registry", "serving.errors"): "catches what reading a registered scorer raises",
     ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",

@@ -4,11 +4,8 @@ import csv
 import io
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 from urllib.error import HTTPError
@@ -18,6 +15,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from serving.running import await_answer, free_port, served, started
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +32,6 @@ def ask(port, body, kind="application/json"):
             return error.code, error.read().decode()
 
 
-def free_port():
-    """Return a port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):
     """Ports of stock MLflow's scoring server and of ours, on one model; and its golden rows."""
@@ -47,40 +40,19 @@ def both(tmp_path_factory):
     version = build(
         tmp_path_factory.mktemp("differential"), sample="flights", target="arr_delay", family="ridge"
     )
-    stock, ours = free_port(), free_port()
-    uvicorn = [sys.executable, "-m", "uvicorn", "--log-level", "error", "--port", str(stock)]
-    commands = [
-        [*uvicorn, "mlflow.pyfunc.scoring_server.app:app"],
-        [sys.executable, "-m", "serving", "--model", str(version), "--port", str(ours)],
-    ]
+    port = free_port()
+    stock = [sys.executable, "-m", "uvicorn", "--log-level", "error", "mlflow.pyfunc.scoring_server.app:app"]
     quiet = {"__pyfunc_model_path__": str(version), "MLFLOW_DISABLE_TELEMETRY": "true"}
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, env=os.environ | quiet, **streams) for command in commands
-    ]
-    try:
-        for port in (stock, ours):
-            wait_for(port)
+    with (
+        started([*stock, "--port", str(port)], cwd=ROOT, env=os.environ | quiet, **streams) as process,
+        served("--model", str(version), cwd=ROOT, stderr=subprocess.DEVNULL) as ours,
+    ):
+        await_answer(f"http://127.0.0.1:{port}/ping", process)
         rows = [
             case["row"] for case in json.loads((version / "scorer" / "scorer.json").read_text())["golden"]
         ]
-        yield stock, ours, rows
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(20)
-
-
-def wait_for(port):
-    """Return once /ping answers."""
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("no server")
+        yield port, int(ours.address.rpartition(":")[2]), rows
 
 
 NUMBERS = st.one_of(

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, free_port, missing_part
+from serving.running import await_answer, free_port, started
+from tests.conftest import ROOT, Workspace, missing_part
 
 EXAMPLES = ROOT / "docs" / "examples"
 LISTED = set(re.findall(r"\]\((\w+\.md)\)", (EXAMPLES / "README.md").read_text()))
@@ -72,33 +69,11 @@ def test_every_page_is_listed_and_has_what_is_run(name) -> None:
 def served(page: Page, workspace: Workspace) -> Iterator[int]:
     """Run a page's first bash block, which trains and then serves; yield its port, and stop it by its pid."""
     port = free_port()
-    process = subprocess.Popen(
-        ["bash", "-ec", page.serve.replace("5002", str(port))],
-        cwd=workspace.folder,
-        env=workspace.environment | {"XDG_CACHE_HOME": str(workspace.folder / "cache")},
-        start_new_session=True,
-    )
-    try:
-        wait_until_ready(process, port)
+    words = ["bash", "-ec", page.serve.replace("5002", str(port))]
+    environment = workspace.environment | {"XDG_CACHE_HOME": str(workspace.folder / "cache")}
+    with started(words, cwd=workspace.folder, env=environment, start_new_session=True) as process:
+        await_answer(f"http://127.0.0.1:{port}/readyz", process, 120)
         yield port
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], port: int, seconds: float = 120) -> None:
-    """Return once the server answers /readyz."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        assert process.poll() is None, "the page's commands ended"
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the page's server did not get ready")
 
 
 def stock(page: Page, workspace: Workspace) -> Any:

@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT, Workspace, free_port, wait_for_port
+from serving.running import await_port, free_port, started
+from tests.conftest import ROOT, Workspace
 
 PAGE = (ROOT / "docs" / "from-flask.md").read_text()
 FIT, APP = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -35,18 +37,14 @@ def answer(port: int, x: Any) -> Any:
 @pytest.fixture
 def start(workspace: Workspace):
     """Start a server by its words in the workspace, and stop it by its pid."""
-    running = []
+    with ExitStack() as running:
 
-    def begin(*words: str, port: int) -> int:
-        process = subprocess.Popen(words, cwd=workspace.folder, env=workspace.environment)
-        running.append(process)
-        wait_for_port(port)
-        return port
+        def begin(*words: str, port: int) -> int:
+            running.enter_context(started(words, cwd=workspace.folder, env=workspace.environment))
+            await_port(port)
+            return port
 
-    yield begin
-    for process in running:
-        process.terminate()
-        process.wait(20)
+        yield begin
 
 
 def test_the_two_commands_answer_the_old_clients(workspace: Workspace, start) -> None:

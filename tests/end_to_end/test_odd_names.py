@@ -15,8 +15,9 @@ from data.sources import open_source
 from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.protocols.v2_messages.messages import message
+from serving.running import free_port
 from serving.scorer.scoring import Scorer
-from tests.conftest import Workspace, free_port
+from tests.conftest import Workspace
 from tests.serving.conftest import serve
 from tests.serving.grpc_calls import Caller
 from training.compiling import compile_verified, write_scorer

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +19,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, free_port, wait_for_port
+from serving.running import await_port, free_port, started
+from tests.conftest import ROOT
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx) |KEY=")
@@ -88,7 +90,7 @@ class Desk:
     folder: Path
     environment: dict[str, str]
     port: int = field(default_factory=free_port)
-    server: subprocess.Popen[bytes] | None = None
+    server: ExitStack = field(default_factory=ExitStack)
 
     def run(self, command: str) -> None:
         """Run one command, a server until the next one comes."""
@@ -126,20 +128,16 @@ class Desk:
         words = shlex.split(self.here(command), comments=True)
         if "--port" not in words:
             words += ["--port", str(self.port)]
-        self.server = subprocess.Popen(words, cwd=self.folder, env=self.environment)
-        wait_for_port(self.port, 60)
-        assert self.server.poll() is None, command
+        process = self.server.enter_context(started(words, cwd=self.folder, env=self.environment))
+        await_port(self.port)
+        assert process.poll() is None, command
         if "--tls-cert" not in words:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/ping", timeout=20) as answer:
                 assert answer.status == 200
 
     def stop(self) -> None:
         """End the server that runs."""
-        if self.server is None:
-            return
-        self.server.terminate()
-        self.server.wait(30)
-        self.server = None
+        self.server.close()
 
 
 @pytest.fixture(scope="module")

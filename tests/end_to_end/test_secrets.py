@@ -11,7 +11,8 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, Workspace, free_port
+from serving.running import free_port
+from tests.conftest import ROOT, Workspace
 from tests.recorded import recorded
 from training.records.tracking import Run
 

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import urllib.request
@@ -18,8 +17,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from serving.running import await_port, free_port, started
 from serving.tryout import stock_server
-from tests.conftest import ROOT, Workspace, free_port, wait_for_port
+from tests.conftest import ROOT, Workspace
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 README = (ROOT / "README.md").read_text()
@@ -122,22 +122,14 @@ def test_mlflow_run_serves_the_champion_until_it_is_told_to_stop(champion: Works
     """Entry point `serve`: our own server, ended by SIGTERM to the project's processes."""
     port = free_port()
     words = ["run", str(ROOT), "-e", "serve", "--env-manager", "local", "-P", f"port={port}"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", *words],
-        cwd=champion.folder,
-        env=champion.environment | {"XDG_CACHE_HOME": str(champion.folder / "cache")},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        wait_for_port(port, 60)
+    command = [sys.executable, "-m", "mlflow", *words]
+    environment = champion.environment | {"XDG_CACHE_HOME": str(champion.folder / "cache")}
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with started(command, cwd=champion.folder, env=environment, start_new_session=True, **streams):
+        await_port(port)
         frame = rows(5)
         body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
         answer = predictions(f"http://127.0.0.1:{port}", body)
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
     np.testing.assert_allclose(answer, scored(champion, "served.csv", frame)["prediction"], rtol=1e-9)
 
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import signal
 import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +14,8 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+
+from serving import running
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -53,35 +51,10 @@ def _parsed(content: bytes) -> Any:
 
 
 @contextmanager
-def serve(*options: str) -> Iterator[Served]:
-    """Start a server on a free port, wait until it is ready, and stop it by its pid."""
-    command = [sys.executable, "-m", "serving", "--port", "0", *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        found = re.search(r"https?://\S+", process.stdout.readline())
-        served = Served(found[0], process)
-        if not served.url.startswith("https"):
-            wait_ready(served)
-        yield served
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
-
-
-def wait_ready(served: Served) -> None:
-    """Return once /readyz says 200."""
-    for _ in range(100):
-        try:
-            if served.call("/readyz")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the server did not get ready")
+def serve(*options: str, **opened: Any) -> Iterator[Served]:
+    """Start a server on a free port, wait until it is ready, and stop it."""
+    with running.served(*options, **({"cwd": ROOT} | opened)) as started:
+        yield Served(started.address, started.process)
 
 
 @pytest.fixture(scope="session")

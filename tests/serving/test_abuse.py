@@ -5,7 +5,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import time
 import zlib
 from contextlib import closing
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serving.front.work import TRIM_SECONDS
-from tests.serving.conftest import ROOT
+from tests.serving.conftest import serve
 
 PARQUET = "application/vnd.apache.parquet"
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -216,20 +215,14 @@ def refused_at_once(served, count):
 
 def test_refusals_are_logged_under_the_clients_id_at_a_bounded_rate(line):
     """Each line is JSON; a flood is counted, not written."""
-    command = [sys.executable, "-m", "serving", "--model", str(line), "--port", "0", "--access-log", "1"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        from tests.serving.conftest import Served, wait_ready
-
-        served = Served(re.search(r"http://\S+", process.stdout.readline())[0], process)
-        wait_ready(served)
+    with serve("--model", str(line), "--access-log", "1", stderr=subprocess.PIPE) as served:
         ids = refused_at_once(served, 300)
         time.sleep(1.1)
         last = served.call("/predict", {"x": "three"})[1]
         assert served.call("/predict", {"x": 3})[0] == 200
-        process.terminate()
-        lines = [json.loads(line) for line in process.stderr.read().splitlines() if line.startswith("{")]
+        served.process.terminate()
+        said = served.process.stderr.read().splitlines()
+    lines = [json.loads(line) for line in said if line.startswith("{")]
     logged = {line["error_id"]: line for line in lines if "error_id" in line}
     assert ids[0] in logged
     assert len(ids) == 300

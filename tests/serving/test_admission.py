@@ -4,7 +4,6 @@ import json
 import re
 import socket
 import subprocess
-import sys
 import time
 from contextlib import ExitStack, closing
 
@@ -12,7 +11,7 @@ import psutil
 import pytest
 
 from tests.recorded import recorded
-from tests.serving.conftest import ROOT, Served, wait_ready
+from tests.serving.conftest import serve
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -42,19 +41,9 @@ def cpu_of(served):
 @pytest.fixture(scope="module")
 def narrow(line):
     """A server that may open few files, and asked for fewer yet."""
-    command = [
-        "bash",
-        "-c",
-        f"ulimit -Sn 60; ulimit -Hn 100; exec {sys.executable} -m serving --model {line} --port 0",
-    ]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        served = Served(re.search(r"http://\S+", process.stdout.readline())[0], process)
-        try:
-            wait_ready(served)
-            yield served
-        finally:
-            process.terminate()
-            process.wait(20)
+    before = ["bash", "-c", 'ulimit -Sn 60; ulimit -Hn 100; exec "$@"', "bash"]
+    with serve("--model", str(line), before=before) as served:
+        yield served
 
 
 def test_idle_connections_make_room_at_a_low_limit_of_files(narrow):
@@ -181,28 +170,17 @@ def test_both_families_are_answered_on_the_unspecified_address(line):
     """As gRPC does; and what is printed is an address that a client takes."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this machine has no IPv6")
-    command = [sys.executable, "-m", "serving", "--model", str(line), "--port", "0", "--no-auth", "--host"]
     for host, others in (("::", ("127.0.0.1", "::1")), ("::1", ())):
-        with subprocess.Popen([*command, host], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            said = process.stdout.readline()
-            served = Served(re.search(r"http://\S+", said)[0], process)
+        with serve("--model", str(line), "--no-auth", "--host", host) as served:
             assert served.url.startswith(f"http://[{host}]:")
-            if others:
-                wait_ready(served)
             for address in others:
                 with connect(served, address) as connection:
                     assert answered(connection) == 200
-            process.terminate()
 
 
 def test_garbage_logs_ten_lines_a_second_and_is_counted(line):
     """Scanners and TLS on the plain port: each connection is refused, and the log does not fill the disk."""
-    command = [sys.executable, "-m", "serving", "--model", str(line), "--port", "0"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        served = Served(re.search(r"http://\S+", process.stdout.readline())[0], process)
-        wait_ready(served)
+    with serve("--model", str(line), stderr=subprocess.PIPE) as served:
         began = time.monotonic()
         for place in range(200):
             with connect(served) as connection:
@@ -212,8 +190,8 @@ def test_garbage_logs_ten_lines_a_second_and_is_counted(line):
                 assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
         seconds = time.monotonic() - began
         counted = re.search(r'slipway_errors_total\{kind="NotHttp"\} (\S+)', served.call("/metrics")[1])[1]
-        process.terminate()
-        lines = process.stderr.read().splitlines()
+        served.process.terminate()
+        lines = served.process.stderr.read().splitlines()
     refusals = [json.loads(each) for each in lines if each.startswith("{")]
     assert float(counted) == 200
     assert 1 <= len(refusals) <= 10 * (seconds + 2)

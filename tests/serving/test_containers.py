@@ -1,19 +1,18 @@
 """Where a server finds itself in a container: no home, no user, nothing to write to, no room."""
 
 import os
-import re
 import shutil
-import signal
 import subprocess
-import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from serving.errors import ServerFailed
 from tests.conftest import ROOT, missing_part
 from tests.recorded import recorded
-from tests.serving.conftest import Served, wait_ready
+from tests.serving.conftest import serve
 from tests.serving.processes import processes_of, until
 from tests.serving.test_follow import answered, registry, sources  # noqa: F401 - two fixtures
 
@@ -30,23 +29,16 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs a mount or another
 @contextmanager
 def serve_in(words, options, environment):
     """Start a server behind other words, such as `unshare`; what it says goes to a list."""
-    command = [*words, sys.executable, "-m", "serving", "--port", "0", *options]
     environment = {name: value for name, value in environment.items() if value is not None}
-    process = subprocess.Popen(
-        command, cwd="/", env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
     said = []
-    try:
-        found = re.search(r"https?://\S+", process.stdout.readline())
-        if found:
-            served = Served(found[0], process)
-            wait_ready(served)
-            yield served, said
-        else:
+    with tempfile.TemporaryFile("w+") as log:
+        try:
+            with serve(*options, before=words, cwd="/", env=environment, stderr=log) as served:
+                yield served, said
+        except ServerFailed:
             yield None, said
-    finally:
-        process.send_signal(signal.SIGTERM)
-        said += process.communicate(timeout=30)[1].splitlines()
+        log.seek(0)
+        said += log.read().splitlines()
 
 
 BOX = """

@@ -17,9 +17,10 @@ from multiprocessing import get_context
 import psutil
 import pytest
 
+from serving.running import await_port, free_port, started
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
-from tests.conftest import ROOT, free_port, wait_for_port
+from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.broken_wire import Wire
 from tests.serving.paced_load import STEP, paced
@@ -381,10 +382,11 @@ def wired(empty_store, tmp_path_factory, sources):
         str(folder / "files"),
     ]
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *words]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for_port(port, 200)
+    with (
+        (folder / "log").open("w") as log,
+        started(command, cwd=folder, stdout=log, stderr=log, start_new_session=True),
+    ):
+        await_port(port, 200)
         client = mlflow.MlflowClient(f"http://127.0.0.1:{port}")
         client.create_registered_model("line")
         # experiment 0 keeps its files where the empty store was made
@@ -398,9 +400,6 @@ def wired(empty_store, tmp_path_factory, sources):
         wire.client = client
         yield wire
         wire.close()
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from serving.errors import Malformed, RequestError, SlowBody, TooLarge
 from serving.front.rpc.exchange import take_message
 from serving.protocols.v2_messages.counting import check_fields
 from serving.protocols.v2_messages.messages import message
+from serving.running import free_port
 from serving.settings import Limits
-from tests.conftest import free_port
 from tests.recorded import recorded
 from tests.serving.grpc_calls import KEY, KNOWN, SERVICE, Caller, compressed_at_once, one_row
 

@@ -12,7 +12,8 @@ import pytest
 
 from serving.errors import SettingsError
 from serving.fleet.grpc_port import Reserved, reserve
-from tests.conftest import ROOT, free_port
+from serving.running import free_port
+from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.grpc_calls import Caller, one_row
 

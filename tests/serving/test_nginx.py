@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import ROOT, free_port, missing_part, wait_for_port
+from serving.running import await_port, free_port
+from tests.conftest import ROOT, missing_part
 from tests.serving.conftest import Served
 
 PAGE = (ROOT / "docs" / "proxies.md").read_text()
@@ -57,7 +58,7 @@ def site(behind, tmp_path_factory):
     command = ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for_port(port)
+        await_port(port)
         yield Served(f"http://127.0.0.1:{port}/models/flights", process)
     finally:
         process.terminate()

@@ -21,8 +21,8 @@ from serving.protocols.tensors import Tensor, unpack
 from serving.protocols.translation import from_tensors
 from serving.protocols.v2_messages.coding import decode
 from serving.protocols.v2_messages.messages import message
+from serving.running import free_port
 from serving.settings import Limits
-from tests.conftest import free_port
 from tests.serving.grpc_calls import Caller, fill
 
 TEXTS = ("date", "carrier", "origin", "dest")

@@ -7,16 +7,13 @@ real server in a process of its own, over HTTP, in every format. Nothing here de
 from __future__ import annotations
 
 import io
-import re
-import shutil
 import subprocess
-import sys
 import tempfile
-import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -26,6 +23,8 @@ from numpy.typing import NDArray
 
 from data.cells import Reading
 from data.temporary import own_folder
+from serving.errors import ServerFailed
+from serving.running import served
 from training.errors import ServerSilent
 from training.versions import bare_environment
 
@@ -101,38 +100,12 @@ def _ask(url: str, body: bytes, kind: str) -> Floats:
 
 @contextmanager
 def _server(folder: Path) -> Iterator[str]:
-    """Start the server on the version's folder, on a free loopback port, and stop it by its pid."""
-    command = [sys.executable, "-m", "serving", "--model", str(folder), "--port", "0"]
-    root, scratch = str(Path(__file__).parents[2]), tempfile.mkdtemp(dir=own_folder())
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=root,
-        env=bare_environment(scratch),
-    )
-    assert process.stdout is not None
-    try:
-        said = process.stdout.readline()
-        found = re.search(r"http://\S+", said)
-        if not found:
-            raise ServerSilent(reason=said.strip())
-        _wait(f"{found[0]}/readyz", process)
-        yield found[0]
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _wait(url: str, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + PATIENCE
-    while time.monotonic() < until and process.poll() is None:
+    """Start the server on the version's folder, without our credentials; raises ServerSilent."""
+    root = Path(__file__).parents[2]
+    with tempfile.TemporaryDirectory(dir=own_folder(), ignore_cleanup_errors=True) as scratch:
+        opened: dict[str, Any] = {"cwd": root, "env": bare_environment(scratch), "stderr": subprocess.STDOUT}
         try:
-            with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own loopback address
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise ServerSilent(reason="it did not get ready")
+            with served("--model", str(folder), **opened) as server:
+                yield server.address
+        except ServerFailed as error:
+            raise ServerSilent(reason=error.said) from error
