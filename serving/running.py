@@ -82,7 +82,7 @@ def started(command: Sequence[str], **opened: Any) -> Iterator[Process]:
         _stop(
             process, partial(killpg, process.pid) if opened.get("start_new_session") else process.send_signal
         )
-        for stream in filter(None, (process.stdout, process.stderr)):
+        for stream in filter(None, (process.stdin, process.stdout, process.stderr)):
             stream.close()
 
 

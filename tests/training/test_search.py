@@ -15,8 +15,8 @@ from scipy.optimize import nnls
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
 from data.tables import Table, describe
+from training.compiling import cost
 from training.models import portfolio
-from training.search import choosing
 from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Choice, Told, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
@@ -81,7 +81,7 @@ def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
 ) -> None:
     """The budget of a scorer is kept by the search, not found out by the server."""
     assert chosen(curved).best.family == "boosting"
-    monkeypatch.setattr(choosing, "MOST_BYTES", 20_000)
+    monkeypatch.setattr(cost, "MOST_BYTES", 20_000)
     refused: list[tuple[Candidate, Exception]] = []
     choice = chosen(curved, told=Told(refusal=lambda *words: refused.append(words)))
     assert choice.best.family in ("ridge", "mean")

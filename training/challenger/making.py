@@ -15,8 +15,8 @@ from data.temporary import own_folder
 from serving.scorer import Scorer
 from training.compiling import (
     Verified,
+    cost,
     pack_frame,
-    row_microseconds,
     with_scale,
     write_scorer,
 )
@@ -43,7 +43,7 @@ def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Log
         logged = flavor.log_version(
             choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
         )
-    row_us = row_microseconds(scorer)
+    row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = choice.compiled.parity
     job.run.log(
         metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},

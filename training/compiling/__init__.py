@@ -13,14 +13,15 @@
     targets        the way back from a transformed target
     parity         the graph against the pipeline, on real and hard rows
     verified       both steps in one, as training takes them
+    cost           the size of a graph and the time of a row, and how much is allowed
     writing        model.onnx and scorer.json
     errors         what is refused
 
 Nothing here knows MLflow.
 """
 
+from training.compiling import cost
 from training.compiling.compiler import compile_pipeline
-from training.compiling.cost import row_microseconds
 from training.compiling.parity import pack_frame
 from training.compiling.verified import Verified, compile_verified, with_scale
 from training.compiling.writing import raw_row, versions, write_scorer
@@ -29,9 +30,9 @@ __all__ = [
     "Verified",
     "compile_pipeline",
     "compile_verified",
+    "cost",
     "pack_frame",
     "raw_row",
-    "row_microseconds",
     "versions",
     "with_scale",
     "write_scorer",

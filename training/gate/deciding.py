@@ -16,6 +16,7 @@ from data.figures import figure, number, percent
 from data.schema import Schema
 from serving.scorer import Parity
 from training.commands import MOST_MARGIN, configs
+from training.compiling import cost
 from training.measuring import Scores, comparison
 
 FEWEST_ROWS = 5
@@ -25,8 +26,6 @@ BESIDE_MEAN = "RMSE beside that of the training mean"
 DUMMY_MARGIN = 0.01
 """A model must beat the training mean by this share of its RMSE: below it, a constant is the better service."""
 
-MOST_ROW_MICROSECONDS = 200.0
-MOST_MEGABYTES = 50.0
 SLICE_LIMIT = 0.05
 """No part of the rows may surely get worse than this; about what a person would notice."""
 
@@ -215,15 +214,15 @@ def fits_budgets(row_microseconds: float, megabytes: float) -> list[Check]:
     return [
         Check(
             "time for one row",
-            row_microseconds <= MOST_ROW_MICROSECONDS,
+            row_microseconds <= cost.MOST_MICROSECONDS,
             f"{row_microseconds:.0f} µs",
-            f"at most {MOST_ROW_MICROSECONDS:.0f} µs",
+            f"at most {cost.MOST_MICROSECONDS:.0f} µs",
         ),
         Check(
             "size",
-            megabytes <= MOST_MEGABYTES,
+            1e6 * megabytes <= cost.MOST_BYTES,
             f"{number(megabytes, 2)} MB",
-            f"at most {MOST_MEGABYTES:.0f} MB",
+            f"at most {cost.MOST_BYTES / 1e6:.0f} MB",
         ),
     ]
 

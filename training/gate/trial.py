@@ -16,7 +16,7 @@ from data.splits import split_table, weighting
 from data.tables import Table, row_digests
 from serving.scorer import Scorer
 from training.commands import configs
-from training.compiling import row_microseconds
+from training.compiling import cost
 from training.errors import WeightChanged
 from training.gate import deciding, proof
 from training.measuring import comparison, score
@@ -146,7 +146,9 @@ class Trial:
         return [
             deciding.agrees("scorer and stock MLflow", apart, tolerance),
             deciding.agrees(formats, furthest, tolerance),
-            *deciding.fits_budgets(row_microseconds(scorer), megabytes),
+            *deciding.fits_budgets(
+                cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1]), megabytes
+            ),
         ]
 
     def twins_in_words(self) -> list[str]:

@@ -23,7 +23,7 @@ from data.tables import Table, fingerprint, load_table
 from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import configs
-from training.compiling import compile_verified, row_microseconds, write_scorer
+from training.compiling import compile_verified, cost, write_scorer
 from training.measuring import Scores
 from training.pages import plain
 from training.progress import Say
@@ -94,9 +94,10 @@ def log(job: Job, rows: PreparedTable, model: Any, config: configs.AdoptConfig) 
         )
         logged = flavor.log_version(model, schema=schema, scorer_folder=folder, input_example=frame.head(5))
     job.run.log(metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel})
+    row_us = cost.row_microseconds(made.predict, made.golden.matrix[:1])
     job.say(
         "model",
-        f"{type(model).__name__} as one graph, {row_microseconds(made):.0f} µs a row, "
+        f"{type(model).__name__} as one graph, {row_us:.0f} µs a row, "
         f"within {parity.max_rel:.0e} of the original on {parity.rows:,} rows",
     )
     return logged

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from data.schema import Schema
-from serving.scorer import Session
-from training.compiling import Verified, compile_verified
-from training.compiling.errors import CompilingError, TooCostly
+from training.compiling import Verified, compile_verified, cost
+from training.compiling.errors import CompilingError
 from training.errors import Terminated
 from training.models import Spec, build, fit, portfolio
 from training.search.candidates import Candidate, best_of_families
@@ -29,9 +28,6 @@ from training.search.cross_validation import Folds, TrainingRows
 from training.search.interrupts import remembered_signals
 from training.search.race import Budget, Race, Standing
 from training.weights import Weight
-
-MOST_BYTES = 50_000_000
-MOST_ROW_MICROSECONDS = 200.0
 
 
 @dataclass(frozen=True)
@@ -145,7 +141,7 @@ def choose(
             fitted = _fitted(candidate.spec, race.all_rows)
             fit_seconds = time.perf_counter() - began
             compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
-            _check_cost(compiled, len(schema.columns))
+            cost.require_cheap(compiled.graph, len(schema.columns))
             storable(fitted)
         except CompilingError as error:
             told.refusal(candidate, error)
@@ -162,16 +158,3 @@ def _fitted(spec: Spec, rows: TrainingRows) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
         return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)
-
-
-def _check_cost(compiled: Verified, columns: int) -> None:
-    """Raise TooCostly for a graph beyond the size and time that a scorer may take."""
-    if len(compiled.graph) > MOST_BYTES:
-        raise TooCostly(what="bytes", found=len(compiled.graph), limit=MOST_BYTES)
-    session, row, times = Session(compiled.graph), np.zeros((1, columns)), []
-    for _ in range(50):
-        began = time.perf_counter()
-        session.predict(row)
-        times.append(time.perf_counter() - began)
-    if (microseconds := float(np.median(times)) * 1e6) > MOST_ROW_MICROSECONDS:
-        raise TooCostly(what="µs a row", found=microseconds, limit=MOST_ROW_MICROSECONDS)
