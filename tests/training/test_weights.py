@@ -54,7 +54,7 @@ def test_the_standard_errors_are_those_of_rows_drawn_with_their_weights(figure: 
     assert heavy is not None
     draws = RANDOM.integers(0, ROWS, (2000, ROWS))
     redrawn = [getattr(score(ACTUAL[rows], PREDICTED[rows], heavy[rows]), figure) for rows in draws]
-    found = getattr(score(ACTUAL, PREDICTED, heavy), f"{figure}_se")
+    found = comparison.estimate(ACTUAL, PREDICTED, None, heavy)[figure].standard_error
     assert found == pytest.approx(np.std(redrawn), rel=0.1)
 
 

@@ -23,7 +23,7 @@ from data.tables import Table, describe
 from training.commands import configs
 from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError
-from training.measuring import Scores, score
+from training.measuring import comparison
 from training.progress import Say
 from training.rows import PreparedTable
 from training.transformers import CategoryText
@@ -128,7 +128,7 @@ def with_gaps_as_nan(model: Any, rows: PreparedTable) -> Any:
     return make_pipeline(CategoryText().fit(frame), model)
 
 
-def errors_on(rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> Scores:
+def errors_on(rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> comparison.Figures:
     """Return the model's errors on the rows at hand; raises CannotAdopt where it fails on them."""
     table = rows.checked.table
     fault, repair = f"fails on the rows of {table.where}", "pass rows like those it was fitted on"
@@ -143,7 +143,8 @@ def errors_on(rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> S
     if lacking:
         fault = f"gives no finite number for {lacking:,} of the {len(table):,} rows of {table.where}"
         raise CannotAdopt(model=config.path.name, fault=fault, repair="pass rows that it can predict")
-    return score(table.numbers(config.target), predicted)
+    draws = comparison.draws_of(rows.split, np.ones(len(table), dtype=np.bool_))
+    return comparison.estimate(table.numbers(config.target), predicted, draws)
 
 
 @contextmanager

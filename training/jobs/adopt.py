@@ -18,13 +18,12 @@ from typing import Any
 
 from data.checks import Checked, check_table
 from data.figures import figure
-from data.schema import Schema
 from data.tables import Table, fingerprint, load_table
 from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import configs
 from training.compiling import compile_verified, cost, write_scorer
-from training.measuring import Scores
+from training.measuring import comparison
 from training.pages import plain
 from training.progress import Say
 from training.records import Job, ledger, tag_names, tracking
@@ -52,13 +51,15 @@ def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
         rows = adopted.describe_rows(config, checked, model, fingerprint(table))
         model = adopted.with_gaps_as_nan(model, rows)
         errors = adopted.errors_on(rows, model, config)
+        metrics = {f"adopted_{name}": found.value for name, found in errors.items()}
+        metrics |= comparison.standard_errors("adopted", errors)
         logged = log(job, rows, model, config)
-        record(job, rows, model, errors, logged)
-        words = summary(rows.schema, model, errors, config)
+        record(job, rows, model, metrics, logged)
+        words = summary(rows, model, metrics["adopted_rmse"], config)
         version = registering.register(job, rows, logged, summary=words, tags={tag_names.ADOPTED: digest})
         decide = lambda history: judge(version, checked.table, history, config.policy, run=run)  # noqa: E731
         outcome = registering.conclude(job, version, decide, summary=plain(words))
-        return replace(outcome, figures=errors.as_metrics("adopted", standard_errors=True))
+        return replace(outcome, figures=metrics)
 
 
 def check(config: configs.AdoptConfig, say: Say) -> tuple[configs.AdoptConfig, Table, Checked]:
@@ -103,11 +104,13 @@ def log(job: Job, rows: PreparedTable, model: Any, config: configs.AdoptConfig) 
     return logged
 
 
-def record(job: Job, rows: PreparedTable, model: Any, errors: Scores, logged: flavor.Logged) -> None:
+def record(
+    job: Job, rows: PreparedTable, model: Any, metrics: dict[str, float], logged: flavor.Logged
+) -> None:
     """Log figures and lineage."""
     table, names = rows.checked.table, rows.schema.names
     job.run.log(
-        metrics=errors.as_metrics("adopted", standard_errors=True),
+        metrics=metrics,
         params={"family": type(model).__name__, "features": ",".join(names)[:6000]},
         tags={tag_names.DIGEST: logged.digest, tag_names.DATA: rows.fingerprint},
     )
@@ -115,10 +118,10 @@ def record(job: Job, rows: PreparedTable, model: Any, errors: Scores, logged: fl
     job.run.log_dataset(table.frame, where=table.where, target=job.config.target, digest=rows.fingerprint)
 
 
-def summary(schema: Schema, model: Any, errors: Scores, config: configs.AdoptConfig) -> str:
+def summary(rows: PreparedTable, model: Any, rmse: float, config: configs.AdoptConfig) -> str:
     """Say what was adopted and how it does, in one line."""
-    count = len(schema.columns)
+    count = len(rows.schema.columns)
     return (
         f"{type(model).__name__} adopted from {config.path.name}, {count} column{'s' * (count != 1)}; "
-        f"RMSE {figure(errors.rmse, config.unit)} on {errors.rows:,} rows that it may have learned from"
+        f"RMSE {figure(rmse, config.unit)} on {len(rows.checked.table):,} rows that it may have learned from"
     )

@@ -6,7 +6,6 @@ figure: of forty slices two lie outside theirs by chance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,7 @@ import pandas as pd
 
 from data.tables import row_digests
 from training.measuring import comparison, learning_curve
-from training.measuring.comparison import Change, Interval
+from training.measuring.comparison import Change, Figures
 from training.measuring.scores import Evaluation
 from training.rows import PreparedTable
 from training.search import Choice
@@ -33,7 +32,7 @@ class Part:
 
     name: str
     rows: int
-    figures: Mapping[str, Interval]
+    figures: Figures
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Assessment:
 
     def as_metrics(self) -> dict[str, float]:
         """Return the figures under their MLflow names."""
-        metrics: dict[str, float] = {}
+        metrics = comparison.standard_errors("holdout", self.holdout.figures)
         for name in ("rmse", "mae"):
             found = self.holdout.figures[name]
             if np.isfinite(found.half):

@@ -30,7 +30,7 @@ CONFIDENCE = 0.95
 POWER = 0.8
 RESAMPLES = 2_000
 MOST_DRAWS = 5_000
-"""More rows are first put together at random: the standard error is the same, and it takes no longer."""
+"""More draws are first put together at random: the standard error is the same, and it takes no longer."""
 
 STRETCHES = 40
 """Of time, each with as many rows; errors that last longer than one make the interval too narrow."""
@@ -85,16 +85,21 @@ class Change:
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its interval at `CONFIDENCE`."""
+    """A figure, its interval at `CONFIDENCE`, and its standard error; infinite ones where rows cannot tell."""
 
     value: float
     low: float
     high: float
+    standard_error: float = np.inf
 
     @property
     def half(self) -> float:
         """How far it reaches to either side; infinite where rows cannot tell."""
         return self.high - self.value
+
+
+Figures = Mapping[str, Interval]
+"""rmse, mae, r2 and bias."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ def estimate(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
-) -> dict[str, Interval]:
+) -> Figures:
     """Return rmse, mae, r2 and bias of one model, each with its interval, by the bootstrap of `compare`.
 
     Those of rmse and mae are made on the scale of their logarithm, with the standard error that the delta method
@@ -183,23 +188,30 @@ def estimate(
     random = np.random.default_rng(seed)
     error, target = predicted - actual, actual - actual.mean()
     sums = _summed(draws, random, weight, error**2, np.abs(error), error, target, target**2)
-    values = _figures(sums.sum(axis=0)[None])
-    redrawn = _figures(_redrawn(sums, random, resamples))
+    values = {name: float(value) for name, (value,) in _figures(sums.sum(axis=0)[None]).items()}
     count = _independent(sums, weight)
-    tell = count >= FEWEST_DRAWS
-    reach = stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0) if tell else np.inf
-    found = {}
-    for name, (value,) in values.items():
-        half = reach * float(np.nanstd(redrawn[name], ddof=1)) if tell else np.inf
-        found[name] = _interval(name, float(value), half)
-    return found
+    if count < FEWEST_DRAWS:
+        return {name: Interval(value, -np.inf, np.inf) for name, value in values.items()}
+    redrawn = _figures(_redrawn(sums, random, resamples))
+    reach = float(stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0))
+    return {
+        name: _interval(name, value, reach, float(np.nanstd(redrawn[name], ddof=1)))
+        for name, value in values.items()
+    }
 
 
-def _interval(name: str, value: float, half: float) -> Interval:
-    if name in POSITIVE and value > 0.0 and np.isfinite(half):
-        reach = float(np.exp(half / value))
-        return Interval(value, value / reach, value * reach)
-    return Interval(value, value - half, value + half)
+def standard_errors(side: str, figures: Figures) -> dict[str, float]:
+    """Return the standard errors under their MLflow names, `<side>_<figure>_se`, where rows can tell them."""
+    found = {f"{side}_{name}_se": figure.standard_error for name, figure in figures.items()}
+    return {name: error for name, error in found.items() if np.isfinite(error)}
+
+
+def _interval(name: str, value: float, reach: float, error: float) -> Interval:
+    half = reach * error
+    if name in POSITIVE and value > 0.0:
+        factor = float(np.exp(half / value))
+        return Interval(value, value / factor, value * factor, error)
+    return Interval(value, value - half, value + half, error)
 
 
 def _figures(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -227,8 +239,8 @@ def _summed(
     count = len(columns[0])
     weight = np.ones(count) if weight is None else weight
     labels = np.arange(count) if draws is None else np.unique(draws, return_inverse=True)[1]
-    if draws is None and count > MOST_DRAWS:
-        labels = random.permutation(count) % MOST_DRAWS
+    if (drawn := int(labels.max(initial=0)) + 1) > MOST_DRAWS:
+        labels = (random.permutation(drawn) % MOST_DRAWS)[labels]
     weighted = (weight, *(weight * column for column in columns))
     return np.column_stack([np.bincount(labels, column) for column in weighted]).astype(np.float64)
 
