@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import ROOT, Workspace, free_port, wait_for_port
+from serving.running import await_port, free_port, started
+from tests.conftest import ROOT, Workspace
 
 VERSIONS = ["3.13", "3.12", "3.11"]
 ROWS = 400
@@ -58,20 +59,15 @@ def served(python: Path, workspace: Workspace, frame: pd.DataFrame) -> list[floa
     """Ask a server under a Python for predictions."""
     port = free_port()
     words = ["-m", "serving", "--model", "models:/curve@champion", "--port", str(port)]
-    server = subprocess.Popen(
-        [str(python), *words], cwd=workspace.folder, env=workspace.environment, stdout=subprocess.DEVNULL
-    )
-    try:
-        wait_for_port(port)
+    opened = {"cwd": workspace.folder, "env": workspace.environment, "stdout": subprocess.DEVNULL}
+    with started([str(python), *words], **opened):
+        await_port(port)
         body = json.dumps({"dataframe_split": frame.to_dict(orient="split", index=False)}).encode()
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)["predictions"]
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 @pytest.mark.parametrize("registered_here", [True, False])
