@@ -47,6 +47,19 @@ def test_readings_come_through_the_shell_and_back(words: list[str]) -> None:
         assert parse(["train", *again]).asked == asked.asked  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("empty", [True, False])
+def test_what_was_not_said_is_told_apart_from_the_default(empty: bool) -> None:
+    """MLproject passes an empty text for it; only what is said can be another split than the name's."""
+    names = ("split", "holdout", "header")
+    unsaid = parse([*GOOD, *(f"--{name}=" for name in names if empty)])
+    assert isinstance(unsaid, TrainConfig)
+    assert not set(names) & set(unsaid.said_params())
+    said = parse([*GOOD, "--split=hash", "--holdout=0.15", "--header=auto"])
+    assert isinstance(said, TrainConfig)
+    assert (said.split, said.holdout, said.header) == ("hash", 0.15, "auto")
+    assert set(names) <= set(said.said_params())
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

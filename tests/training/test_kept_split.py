@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +109,57 @@ def test_a_retrain_without_a_column_of_the_split_names_the_way_out(
     said = r"lacks the column 'area', one of 3 .* of houses .*is it 'Area' now.* name=.*key="
     with pytest.raises(LacksSplitColumn, match=said):
         load_split(CONFIG, open_source(str(path)))
+
+
+FIRST = replace(CONFIG, holdout=0.3)
+BY_TIME = replace(CONFIG, split="time", time_column="day")
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    ("first", "said", "asked"),
+    [
+        (FIRST, {"holdout": 0.15}, "by a hash of 3 columns, 15% held out"),
+        (BY_TIME, {"split": "hash"}, "by a hash of 3 columns, 15% held out"),
+        (replace(CONFIG, split="repeat"), {"split": "hash"}, "by a hash of 3 columns, 15% held out"),
+        (replace(BY_TIME, holdout=0.3), {"key": ("id",)}, "by a hash of id, 30% held out"),
+        (BY_TIME, {"split": "time", "time_column": "id"}, "by time id, 15% held out"),
+        (replace(CONFIG, key=("id",)), {"split": "group", "group_column": "id"}, "by group id, 15% held out"),
+    ],
+)
+def test_what_is_said_of_the_split_is_asked_for_the_default_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: TrainConfig, said: dict[str, Any], asked: str
+) -> None:
+    """`holdout=0.15` on a name that holds out 0.30 was taken for nothing said, and 0.30 held out."""
+    opened = source(tmp_path, AREAS)
+    registered(monkeypatch, load_split(first, opened)[2].as_dict())
+    with pytest.raises(SplitChanged, match=f"asked was {asked}"):
+        load_split(replace(CONFIG, **said), opened)
+
+
+@pytest.mark.usefixtures("nobody")
+@pytest.mark.parametrize(
+    "first",
+    [
+        CONFIG,
+        FIRST,
+        BY_TIME,
+        replace(CONFIG, split="repeat"),
+        replace(CONFIG, split="group", group_column="id"),
+        replace(CONFIG, key=("id",), holdout=0.2),
+    ],
+)
+def test_what_was_decided_may_be_said_again_or_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: TrainConfig
+) -> None:
+    """Both record the split as it is, so that the recorded command asks for the same."""
+    opened = source(tmp_path, AREAS)
+    begun, _, rule = load_split(first, opened)
+    registered(monkeypatch, rule.as_dict())
+    for config in (CONFIG, first, begun):
+        assert load_split(config, opened)[0] == begun
+    assert begun.as_params()["holdout"] == str(first.holdout or 0.15)
+    assert begun.as_params()["split"] == first.first_split
 
 
 @pytest.mark.usefixtures("nobody")

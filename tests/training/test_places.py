@@ -192,6 +192,15 @@ def test_recorded_parameters_are_read_back(path: str, quoted: bool) -> None:
     assert module.recorded_params(run.run_id)["data"] == path
 
 
+@pytest.mark.usefixtures("tracking")
+def test_what_a_name_had_decided_is_read_from_the_recorded_command() -> None:
+    """In an experiment that somebody named MLflow logs that nothing was said, and no parameter changes."""
+    with module.open_run("houses", "train houses") as run:
+        run.log_config({"header": "", "data": "h.csv"})
+        run.log(tags=module.source_tags({"data": "h.csv", "header": "none", "split": "hash"}))
+    assert module.recorded_params(run.run_id) == {"data": "h.csv", "header": "none"}
+
+
 def test_jobs_in_words() -> None:
     """As a run is named."""
     assert job_of(HistoryConfig("houses")) == "history houses"

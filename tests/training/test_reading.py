@@ -15,8 +15,9 @@ from serving import batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.commands.configs import CheckConfig, PromoteConfig
+from training.commands.configs import CheckConfig, PromoteConfig, TrainConfig
 from training.errors import UsageError
+from training.rows import known_tables
 from training.rows.opened_table import open_table
 
 ROWS = "".join(f"{'abc'[row % 3]};{row % 17 + 0.5};{row % 17 * 3 + row % 3}\n" for row in range(120))
@@ -50,6 +51,26 @@ def test_a_recorded_header_stands_and_an_encoding_for_its_own_table(tmp_path: Pa
         assert source.read()["column_1"].to_pylist() == ["Омск", "Тула"]
     with pytest.raises(UnreadableSource, match="the first line looks like data"):
         open_table(PromoteConfig("name", "1", data=now), lambda *_: None)
+
+
+def test_a_header_that_is_said_to_be_found_out_is_found_out(tmp_path: Path) -> None:
+    """`header=auto` aloud was taken for nothing said, and next month's header for a row."""
+    (tmp_path / "now.csv").write_text("city,price\nUlm,1.5\nBonn,2.5\n")
+    asked = PromoteConfig("name", "1", data=str(tmp_path / "now.csv"), header="auto")
+    source = open_table(asked, lambda *_: None, {"header": "none"})
+    assert source.read().column_names == ["city", "price"]
+
+
+def test_a_third_training_knows_the_header_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one recorded what it was told, which was nothing."""
+    (tmp_path / "plain.csv").write_text("1.5;2\n2.5;3\n")
+    config = TrainConfig(str(tmp_path / "plain.csv"), "column_2", "plain")
+    monkeypatch.setattr(known_tables, "_last_params", lambda _: {"header": "none"})
+    config, source = known_tables.open_again(config, lambda *_: None)
+    assert source.read().column_names == ["column_1", "column_2"]
+    assert config.as_params()["header"] == "none"
 
 
 def test_columns_that_are_called_by_their_places_are_scored_without_a_header(

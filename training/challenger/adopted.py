@@ -72,7 +72,7 @@ def describe_rows(config: configs.AdoptConfig, checked: Checked, model: Any, dig
     schema = describe(table, names, target=config.target, units=dict(config.units))
     known = dict(known_categories(model, names))
     columns = tuple(_with_known(column, known.get(column.name, set())) for column in schema.columns)
-    split = split_table(table, SplitRule("hash", tuple(names), config.holdout, salt=config.name))
+    split = split_table(table, SplitRule("hash", tuple(names), salt=config.name))
     return PreparedTable(checked, split, replace(schema, columns=columns), digest)
 
 

@@ -17,7 +17,7 @@ from data.cells import ReadOptions
 from data.redaction import MASK, redact_address
 from data.splits import METHODS, Method
 from training.commands import kinds
-from training.commands.kinds import one_of
+from training.commands.kinds import one_of, one_of_or_unsaid
 from training.commands.parameters import Parameter, written
 from training.commands.shared import (
     Decimal,
@@ -43,6 +43,12 @@ from training.errors import UsageError
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")
+
+SPLIT_COLUMNS = {"time": "time_column", "group": "group_column", "column": "split_column"}
+"""The parameter that names the column of a split's method."""
+
+OF_THE_NAME = frozenset({"split", "holdout", "key", "weight", "header"})
+"""Parameters of a training that the versions of its name decide, where nothing is said."""
 
 AUTO_BUDGETS = ((1_000, 10.0), (10_000, 30.0), (math.inf, 60.0))
 """Below so many rows, so many seconds: 200 rows gave the same ridge after 5 s as after 60."""
@@ -116,6 +122,8 @@ class TrainConfig(ReadsTexts, Command):
 
     Attributes
     ----------
+    split, holdout, header
+        Empty where nothing was said: then the name's versions decide, and only the first one by the default.
     time_budget : float or None
         None for what the number of rows asks for.
     monotonic : pairs of column and 1 or -1
@@ -130,15 +138,17 @@ class TrainConfig(ReadsTexts, Command):
     target: Annotated[str, Parameter(kinds.COLUMN, "the column to predict")]
     name: Annotated[str, Parameter(kinds.NAME_OR_FILES, "registered model; default: the file's")] = ""
     query: Query = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
     exclude: Excluded = ()
     key: Annotated[tuple[str, ...], Parameter(kinds.COLUMNS, "columns that identify a row, by comma")] = ()
-    split: Annotated[Method, Parameter(one_of(METHODS), f"one of {', '.join(METHODS)}")] = "hash"
+    split: Annotated[
+        Method | Literal[""], Parameter(one_of_or_unsaid(METHODS), f"one of {', '.join(METHODS)}")
+    ] = ""
     time_column: Annotated[str, column("for split=time")] = ""
     group_column: Annotated[str, column("for split=group")] = ""
     split_column: Annotated[str, column("for split=column")] = ""
-    holdout: Annotated[float, Parameter(kinds.SHARE, "share of the rows to judge by")] = 0.15
+    holdout: Annotated[float | None, Parameter(kinds.SHARE_OR_UNSAID, "share of the rows to judge by")] = None
     seed: Annotated[int, Parameter(kinds.SEED)] = 0
     promote: Annotated[Literal["auto", "never"], Parameter(one_of(("auto", "never")))] = "auto"
     policy: Policy = Policy()
@@ -166,6 +176,11 @@ class TrainConfig(ReadsTexts, Command):
         return self._split_columns().get(self.split, "")
 
     @property
+    def first_split(self) -> Method:
+        """The method of the first split of a name."""
+        return self.split or "hash"
+
+    @property
     def unit(self) -> str:
         """The target's unit, or nothing."""
         return dict(self.units).get(self.target, "")
@@ -180,30 +195,29 @@ class TrainConfig(ReadsTexts, Command):
         """Return it with the name of its file, where none was given."""
         for method, name in self._split_columns().items():
             if name and self.split != method:
-                flag = f"{method_flag(method)}={name}"
-                raise UsageError(message=f"{flag} goes with split={method}, found split={self.split}")
+                flag = f"{SPLIT_COLUMNS[method]}={name}"
+                raise UsageError(message=f"{flag} goes with split={method}, found split={self.first_split}")
             if self.split == method and not name:
-                raise UsageError(message=f"split={method} needs {method_flag(method)}")
-        if self.key and self.split != "hash":
-            raise UsageError(message=f"key goes with split=hash, found split={self.split}")
+                raise UsageError(message=f"split={method} needs {SPLIT_COLUMNS[method]}")
+        if self.key and self.first_split != "hash":
+            raise UsageError(message=f"key goes with split=hash, found split={self.first_split}")
         if self.fail_if_kept and self.promote == "never":
             raise UsageError(
                 message="fail_if_kept=true goes with promote=auto: promote=never promotes nothing"
             )
         return replace(self, name=self.name or _name_from(self.data))
 
+    def said_params(self) -> dict[str, str]:
+        """Return those that are known before the versions of the name are."""
+        return {name: word for name, word in self.as_params().items() if word or name not in OF_THE_NAME}
+
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them; of the columns of a split only the one that is used."""
-        unused = {method_flag(method) for method, name in self._split_columns().items() if not name}
+        unused = {SPLIT_COLUMNS[method] for method, name in self._split_columns().items() if not name}
         return {name: word for name, word in super().as_params().items() if name not in unused}
 
     def _split_columns(self) -> dict[str, str]:
-        return {"time": self.time_column, "group": self.group_column, "column": self.split_column}
-
-
-def method_flag(method: str) -> str:
-    """Return the parameter that names the column of a split's method."""
-    return "split_column" if method == "column" else f"{method}_column"
+        return {method: getattr(self, name) for method, name in SPLIT_COLUMNS.items()}
 
 
 @dataclass(frozen=True)
@@ -246,7 +260,7 @@ class CheckConfig(ReadsTexts, Command):
         Parameter(kinds.COLUMN_OR_NONE, "also look for columns that know it; default: the contract's"),
     ] = ""
     query: Query = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
     exclude: Annotated[
         tuple[str, ...], Parameter(kinds.COLUMNS, "columns that are not looked at, by comma")
@@ -273,7 +287,7 @@ class PromoteConfig(Command):
         Parameter(kinds.TABLE_OF_THEN, "rows to judge by; default: those it was trained from"),
     ] = ""
     query: QueryAgain = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
     policy: Policy = Policy()
     dry_run: Annotated[bool, Parameter(kinds.YES_OR_NO, "say what would be decided, change nothing")] = False
@@ -303,7 +317,7 @@ class RecalibrateConfig(Command):
     data: Table
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
     query: QueryAgain = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
 
 
@@ -317,7 +331,7 @@ class ReproduceConfig(Command):
     version: Version
     data: Annotated[str, Parameter(kinds.TABLE_OF_THEN, "where the table is now; default: where it was")] = ""
     query: QueryAgain = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
 
 

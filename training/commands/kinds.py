@@ -45,6 +45,11 @@ def one_of(choices: Sequence[str]) -> Kind:
     return Kind(words.one_of(choices))
 
 
+def one_of_or_unsaid(choices: Sequence[str]) -> Kind:
+    """Return the same for a parameter that is told apart from its default: the empty text where nothing was said."""
+    return Kind(words.optional(words.one_of(choices)))
+
+
 def _one(column: str, columns: Sequence[str]) -> str:
     return matching(column, columns) if column else column
 
@@ -89,7 +94,7 @@ READINGS = Kind(words.readings, _joined_by(":"))
 MISSING_WORDS = Kind(words.columns, words.joined)
 DECIMAL = Kind(words.optional(words.decimal))
 
-SHARE = Kind(words.share)
+SHARE_OR_UNSAID = Kind(words.unless_empty(words.share), lambda share: "" if share is None else str(share))
 MARGIN = Kind(words.margin)
 SEED = Kind(words.whole_number)
 COUNT = Kind(words.positive)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from data.cells import HINTS
 from data.sources import HEADERS, Header
 from training.commands import kinds
-from training.commands.kinds import one_of
+from training.commands.kinds import one_of_or_unsaid
 from training.commands.parameters import Parameter
 
 Table = Annotated[str, Parameter(kinds.TABLE)]
 Query = Annotated[str, Parameter(kinds.QUERY, "SQL, where data is a database")]
 QueryAgain = Annotated[str, Parameter(kinds.QUERY)]
 HeaderAsked = Annotated[
-    Header,
+    Header | Literal[""],
     Parameter(
-        one_of(HEADERS), f"whether text files begin with the columns' names: one of {', '.join(HEADERS)}"
+        one_of_or_unsaid(HEADERS),
+        f"whether text files begin with the columns' names: one of {', '.join(HEADERS)}",
     ),
 ]
 Encoding = Annotated[str, Parameter(help="of text files, such as cp1251; default: UTF-8, or found")]

@@ -69,7 +69,7 @@ def _rows_of_then(
         asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
     )
     said = {name: getattr(config, name) for name in ("header", "encoding")}
-    asked = replace(asked, **{name: word for name, word in said.items() if word not in ("auto", "")})
+    asked = replace(asked, **{name: word for name, word in said.items() if word})
     then, now = tags.get(tag_names.COMMIT, ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")

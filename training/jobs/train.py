@@ -17,7 +17,7 @@ from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.progress import Say, Watch, silent
 from training.records import Job, ledger, model_registry, tracking
-from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, open_table, suspicions
+from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
 from training.search import Choice, cross_validation
 
 
@@ -52,12 +52,12 @@ def train(config: configs.TrainConfig, say: Say, watch: Watch = silent) -> Outco
 def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
     """Load, check and split the table, and describe its training rows; the job's columns are named as there."""
     config, say = job.config, job.say
-    job.run.log_config(config.as_params())
+    said = config.said_params()
+    job.run.log_config(said)
     started = time.perf_counter()
-    asked = contracted.asked_of(config.asked, agreed)
-    config, table, rule = load_split(
-        config, open_table(config, say, known_tables.last_params(config.name)), asked
-    )
+    config, source = known_tables.open_again(config, say)
+    config, table, rule = load_split(config, source, contracted.asked_of(config.asked, agreed))
+    job.run.log_config({name: word for name, word in config.as_params().items() if name not in said})
     say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
     suspicions.say_readings(table, say)
     if agreed:

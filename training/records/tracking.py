@@ -226,9 +226,20 @@ READINGS = ("read", "missing", "decimal")
 
 
 def recorded_params(run_id: str) -> dict[str, str]:
-    """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted."""
-    params = mlflow.MlflowClient().get_run(run_id).data.params
-    return {name: _unquoted(value) for name, value in params.items() if name in ADDRESS + READINGS}
+    """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted.
+
+    Where `mlflow run` logged the parameters nobody could add to them what the versions of the name decided; the
+    command that was recorded at the end has it.
+    """
+    data = mlflow.MlflowClient().get_run(run_id).data
+    params = {name: _unquoted(value) for name, value in data.params.items()}
+    decided = {name: word for name, word in _command_of(data.tags).items() if not params.get(name)}
+    return {name: word for name, word in (params | decided).items() if name in ADDRESS + READINGS}
+
+
+def _command_of(tags: Mapping[str, str]) -> dict[str, str]:
+    words = shlex.split(tags.get(tag_names.COMMAND, ""))[4:]
+    return {name.removeprefix("--"): word for name, word in zip(words[::2], words[1::2], strict=False)}
 
 
 def _unquoted(value: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from data.cells import NO_OPTIONS, ReadOptions
 from data.column_names import why_no_feature
@@ -45,7 +45,8 @@ def load_split(
     if not versions:
         table = load_kept(source, {}, asked)
         config = as_named(config, table.names)
-        return config, table, _with_kinds(asked_rule(config, table), table, {}, values="alike")
+        rule = asked_rule(config, table)
+        return as_kept(config, rule), table, _with_kinds(rule, table, {}, values="alike")
     stored = versions[-1].split
     kinds = stored.kinds or _kinds_of(versions[-1])
     table = load_kept(source, kinds, _as_before(asked, versions[-1]))
@@ -59,12 +60,11 @@ def load_split(
             columns=table.names,
         )
     config = _with_weight(as_named(config, table.names), versions)
-    wanted = asked_rule(config, table)
-    if not _is_same(config, wanted, stored):
-        raise SplitChanged(
-            name=config.name, version=versions[0].number, stored=str(stored), asked=str(wanted)
-        )
-    return config, table, _with_kinds(stored, table, kinds, values=stored.values)
+    kept = as_kept(config, stored)
+    if changed := _changes(config, kept):
+        wanted = str(asked_rule(replace(kept, **changed), table))
+        raise SplitChanged(name=config.name, version=versions[0].number, stored=str(stored), asked=wanted)
+    return kept, table, _with_kinds(stored, table, kinds, values=stored.values)
 
 
 def asked_rule(config: configs.TrainConfig, table: Table) -> SplitRule:
@@ -74,7 +74,25 @@ def asked_rule(config: configs.TrainConfig, table: Table) -> SplitRule:
     if config.split == "repeat":
         everything += (config.target,)
     columns = (config.split_by,) if config.split_by else config.key or everything
-    return SplitRule(config.split, columns, config.holdout, salt=config.name, keyed=bool(config.key))
+    share = SplitRule.holdout if config.holdout is None else config.holdout
+    return SplitRule(config.first_split, columns, share, salt=config.name, keyed=bool(config.key))
+
+
+def as_kept(config: configs.TrainConfig, rule: SplitRule) -> configs.TrainConfig:
+    """Return the training as if it had asked for a rule; versions from before keys were told apart have them, too."""
+    columns: dict[str, Any] = dict.fromkeys(configs.SPLIT_COLUMNS.values(), "")
+    if rule.method in configs.SPLIT_COLUMNS:
+        columns[configs.SPLIT_COLUMNS[rule.method]] = rule.columns[0]
+    key = rule.columns if rule.keyed or config.key == rule.columns else ()
+    return replace(config, split=rule.method, holdout=rule.holdout, key=key, **columns)
+
+
+def _changes(config: configs.TrainConfig, kept: configs.TrainConfig) -> dict[str, Any]:
+    """Return what is said of the split and is not so; what is not said asks for nothing, a key for a hash."""
+    names = ("split", "holdout", "key", *configs.SPLIT_COLUMNS.values())
+    said = {name: value for name in names if (value := getattr(config, name)) not in ("", None, ())}
+    said |= {"split": "hash"} if config.key else {}
+    return {name: value for name, value in said.items() if value != getattr(kept, name)}
 
 
 def _with_weight(
@@ -91,14 +109,6 @@ def _split_versions(name: str) -> list[model_registry.Version]:
     """Return the versions whose rows are known, oldest first; any may be those of an adopted one."""
     made = [version for version in model_registry.versions(name) if tag_names.SPLIT in version.tags]
     return [version for version in made if not version.adopted]
-
-
-def _is_same(config: configs.TrainConfig, asked: SplitRule, stored: SplitRule) -> bool:
-    """Return whether the stored rule is asked for; parameters at their defaults ask for nothing."""
-    same_columns = asked.columns == stored.columns or not (config.split_by or config.key)
-    same_method = asked.method == stored.method or config.split == configs.TrainConfig.split
-    same_share = asked.holdout == stored.holdout or config.holdout == configs.TrainConfig.holdout
-    return same_columns and same_method and same_share
 
 
 def _as_before(asked: ReadOptions, version: model_registry.Version) -> ReadOptions:

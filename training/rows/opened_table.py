@@ -7,7 +7,7 @@ encoding is kept for the same table only, since another may be in another one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from data.sources import Header, Layout, Source, open_source
 from training.errors import UsageError
@@ -25,8 +25,8 @@ class Asked(Protocol):
         """The question to a database."""
 
     @property
-    def header(self) -> Header:
-        """Whether text files have one."""
+    def header(self) -> Header | Literal[""]:
+        """Whether text files have one, "" where nothing was said."""
 
     @property
     def encoding(self) -> str:
@@ -46,7 +46,7 @@ def open_table(
     known = recorded or {}
     where, query = asked.data or known.get("data", ""), asked.query or known.get("query", "")
     source = open_source(where, query=query, layout=_layout(asked, known, where))
-    if asked.header != "auto" and not source.is_text:
+    if asked.header not in ("", "auto") and not source.is_text:
         raise UsageError(
             message=f"header={asked.header} goes with delimited text: {source.where} says its columns' names itself"
         )
@@ -56,6 +56,10 @@ def open_table(
 
 
 def _layout(asked: Asked, known: Mapping[str, str], where: str) -> Layout:
-    header = asked.header if asked.header != "auto" else known.get("header", "auto")
     encoding = known.get("encoding", "") if where == known.get("data") else ""
-    return Layout(cast("Header", header), asked.encoding or encoding)
+    return Layout(header_of(asked, known), asked.encoding or encoding)
+
+
+def header_of(asked: Asked, recorded: Mapping[str, str]) -> Header:
+    """Return whether text files have a header: as is said, else as the last time."""
+    return cast("Header", asked.header or recorded.get("header") or "auto")
