@@ -8,6 +8,7 @@ whether they hold anything is for `data.checks`. The names that people write are
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -38,7 +39,9 @@ def named(header: Sequence[str]) -> list[str]:
 
 
 def matching(word: str, names: Iterable[str]) -> str:
-    """Return the column that a person means: quotes and blanks at the ends do not count where one name is left.
+    """Return the column that a person means, where one name is left.
+
+    Quotes and blanks at the ends do not count, nor the Unicode form: some programs write é as two characters.
 
     >>> matching("'Sale Price'", ["Lot", "Sale Price "]), matching("lot", ["Lot"]), matching("a", ["a ", " a"])
     ('Sale Price ', 'lot', 'a')
@@ -49,8 +52,24 @@ def matching(word: str, names: Iterable[str]) -> str:
     for meant in (word, word.strip(), bare):
         if meant in known:
             return meant
-    found = [name for name in known if name.strip() == bare.strip()]
+    found = [name for name in known if _bare(name) == _bare(bare)]
     return found[0] if len(found) == 1 else word
+
+
+def _bare(name: str) -> str:
+    return unicodedata.normalize("NFC", name.strip())
+
+
+def matching_owner(word: str, names: Sequence[str]) -> str:
+    """Return what means a missing value, `column:word` with the column's name as the table writes it.
+
+    >>> matching_owner("speed:none", ["speed "]), matching_owner("-200", ["speed "])
+    ('speed :none', '-200')
+    """
+    for at, mark in enumerate(word):
+        if mark == ":" and (owner := matching(word[:at], names)) in names:
+            return owner + word[at:]
+    return word
 
 
 def are_numbered(names: Sequence[str]) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from data.cells.hints import NO_HINT, Hint, hint_of
 from data.cells.readings import Reading
+from data.column_names import matching, matching_owner
 from data.errors import MissingColumn
 
 
@@ -30,6 +31,23 @@ class ReadOptions:
     missing: tuple[str, ...] = ()
     decimal: str = ""
     known: Mapping[str, Reading] = field(default_factory=dict)
+
+    def named(self, columns: Sequence[str]) -> ReadOptions:
+        """Return the same with the columns' names as a table writes them."""
+        read = tuple((matching(column, columns), words) for column, words in self.read)
+        return replace(self, read=read, missing=tuple(matching_owner(word, columns) for word in self.missing))
+
+    def with_known(self, known: Mapping[str, Reading]) -> ReadOptions:
+        """Return the same with known readings, but for what the user says of columns or of the decimal mark."""
+        named = {matching(column, known) for column, _ in self.read}
+        kept = {
+            name: known[name] for name in known if name not in named and not self._contradicts(known[name])
+        }
+        return replace(self, known=kept | dict(self.known))
+
+    def _contradicts(self, reading: Reading) -> bool:
+        is_of_digits = reading.form in ("number", "duration")
+        return bool(self.decimal) and is_of_digits and reading.decimal != self.decimal
 
     def hint(self, column: str) -> Hint:
         """Return what was said of a column."""

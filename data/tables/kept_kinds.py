@@ -58,7 +58,7 @@ def load_kept(source: Source, kinds: Kinds, options: ReadOptions = NO_OPTIONS) -
 
 def kept_of(where: str, arrow: pa.Table, kinds: Kinds, options: ReadOptions, *, is_text: bool) -> Table:
     """Find each column's kind, and keep the known ones: what was a category is looked at no further."""
-    named = {column for column, _ in options.read}
+    named = {column for column, _ in options.named(arrow.column_names).read}
     categories = {name for name, kind in kinds.items() if kind == "category"} - named
     known = dict.fromkeys(categories, Reading("text")) | dict(options.known)
     return hold(table_of(where, arrow, is_text=is_text, options=replace(options, known=known)), arrow, kinds)

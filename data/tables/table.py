@@ -88,6 +88,7 @@ def load_table(source: Source, options: ReadOptions = NO_OPTIONS) -> Table:
 
 def table_of(where: str, arrow: pa.Table, *, is_text: bool, options: ReadOptions = NO_OPTIONS) -> Table:
     """Find each column's kind, and how its texts are read; raises MissingColumn or UnusableColumn."""
+    options = options.named(arrow.column_names)
     options.check(where, arrow.column_names)
     columns = {name: typed(arrow[name], name, is_text=is_text) for name in arrow.column_names}
     kinds = {name: kind for name, (kind, _) in columns.items()}

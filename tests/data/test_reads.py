@@ -247,3 +247,22 @@ def test_a_contract_of_plain_numbers_is_not_kept_by_amounts(tmp_path: Path) -> N
     table = load(tmp_path, y=Y, share=["50%", "25%"])
     (fault,) = contracts.violations(contracts.read(path), table)
     assert "is read as percent (12% is 12), plain cells are promised" in str(fault)
+
+
+@pytest.mark.parametrize("said", ["Sale Price", "'Sale Price'", "Sale Price "])
+def test_a_reading_is_heard_however_its_columns_name_is_written(tmp_path: Path, said: str) -> None:
+    """A blank at the end, as Excel leaves it, or quotes; it was "has no read column"."""
+    table = load(
+        tmp_path,
+        ReadOptions(((said, "text"),), (f"{said}:7",)),
+        **{"Sale Price ": ["5", "6", "7"]},
+        y=[*Y[:-1], "7"],
+    )
+    assert table.frame["Sale Price "][:3].tolist() == ["5", "6", None]
+    assert table.numbers("y")[-1] == 7.0
+
+
+def test_a_name_in_another_unicode_form_is_the_columns(tmp_path: Path) -> None:
+    """Programs write é as one character or as two, and nobody sees which."""
+    table = load(tmp_path, ReadOptions((("caf\u00e9", "text"),)), **{"cafe\u0301": ["5", "6"]})
+    assert table.kinds["cafe\u0301"] == "category"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from data.column_names import matching
+from data.column_names import matching, matching_owner
 from data.redaction import redact, redact_address
 from training.commands import words
 
@@ -62,6 +62,10 @@ def _first_of_pairs(pairs: Pairs, columns: Sequence[str]) -> tuple[tuple[str, An
     return tuple((matching(column, columns), word) for column, word in pairs)
 
 
+def _owners(missing: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(matching_owner(word, columns) for word in missing)
+
+
 def _joined_by(mark: str) -> Callable[[Pairs], str]:
     return lambda pairs: words.joined([f"{column}{mark}{word}" for column, word in pairs])
 
@@ -90,8 +94,8 @@ COLUMN_OR_NONE = Kind(str, named=_one)
 COLUMNS = Kind(words.columns, words.joined, _each)
 UNITS = Kind(words.units, _joined_by("="), _first_of_pairs)
 DIRECTIONS = Kind(words.directions, _write_directions, _first_of_pairs)
-READINGS = Kind(words.readings, _joined_by(":"))
-MISSING_WORDS = Kind(words.columns, words.joined)
+READINGS = Kind(words.readings, _joined_by(":"), _first_of_pairs)
+MISSING_WORDS = Kind(words.columns, words.joined, _owners)
 DECIMAL = Kind(words.optional(words.decimal))
 
 SHARE_OR_UNSAID = Kind(words.unless_empty(words.share), lambda share: "" if share is None else str(share))

@@ -18,9 +18,7 @@ def asked_of(asked: ReadOptions, promised: contracts.Contract | None) -> ReadOpt
     """Return how texts are read: as a contract promises, and as the user says of the other columns."""
     if promised is None:
         return asked
-    named = {column for column, _ in asked.read}
-    known = {name: reading for name, reading in promised.readings.items() if name not in named}
-    return replace(asked, known=known)
+    return asked.with_known(promised.readings)
 
 
 def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, contracts.Contract | None]:

@@ -117,9 +117,7 @@ def _as_before(asked: ReadOptions, version: model_registry.Version) -> ReadOptio
         before = version.schema.readings
     except (DataError, TrainingError, ServingError):
         return asked
-    named = {column for column, _ in asked.read}
-    kept = {name: reading for name, reading in before.items() if name not in named}
-    return replace(asked, known=kept | dict(asked.known))
+    return asked.with_known(before)
 
 
 def _kinds_of(version: model_registry.Version) -> Kinds:

@@ -52,7 +52,7 @@ def load_known(
         raise _unusable(packed)
     columns = [schema.without_missing_words(arrow[name], name) for name in arrow.column_names]
     arrow = pa.table(columns, names=arrow.column_names)
-    rest = arrow.drop_columns(names)
+    rest, asked = arrow.drop_columns(names), asked.named(arrow.column_names)
     read = tuple((column, words) for column, words in asked.read if column in rest.column_names)
     others = kept_of(source.where, rest, kinds, replace(asked, read=read), is_text=True)
     values = {
