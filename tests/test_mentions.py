@@ -95,3 +95,13 @@ def test_each_link_leads_somewhere(text: Text) -> None:
         page = (ROOT / text.where).parent / name if name else ROOT / text.where
         assert page.is_file(), link
         assert not anchor or anchor in headings(page), link
+
+
+@pytest.mark.parametrize("package", ["data", "serving", "training"])
+def test_the_readmes_tree_has_each_folder(package: str) -> None:
+    """Who reads the tree must find what is there, and nothing else."""
+    tree = (ROOT / "README.md").read_text().partition("## The tree")[2].split("```")[1]
+    (below,) = re.findall(rf"^{package}/.*\n((?:  .*\n)+)", tree, flags=re.MULTILINE)
+    listed = re.findall(r"(\w+)/", "\n".join(line[:24] for line in below.splitlines()))
+    there = [path.parent.name for path in (ROOT / package).glob("*/__init__.py")]
+    assert sorted(listed) == sorted(there)
