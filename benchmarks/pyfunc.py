@@ -55,7 +55,9 @@ def prepare(folder: Path, name: str) -> None:
 def rate(folder: Path, server: str) -> float:
     """Return a server's requests a second, warm."""
     port = free_port()
-    command = commands(folder, port)[server] + (["--runtime", "pyfunc"] if server == "ours" else [])
+    command = commands(folder, port)[server] + (
+        ["--runtime", "pyfunc", "--joining"] if server == "ours" else []
+    )
     with running(command, port, folder):
         wrk(port, folder, "one.json", connections=32, seconds=2)
         return wrk(port, folder, "one.json", connections=32, seconds=SECONDS)[0]

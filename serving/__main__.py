@@ -72,7 +72,11 @@ def parser() -> argparse.ArgumentParser:
         help="pyfunc: MLflow loads the model, which may run code of its own, in processes beside each worker",
     )
     line.add_argument("--processes", type=_number(int, 1, 256), default=1, help="with pyfunc, of each worker")
-    line.add_argument("--no-joining", action="store_true", help="with pyfunc, one request in each call")
+    line.add_argument(
+        "--joining",
+        action=argparse.BooleanOptionalAction,
+        help="with pyfunc, requests that wait go into one call; for models that look at each row for itself",
+    )
     line.add_argument("--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 or :: for all")
     line.add_argument("--port", type=_number(int, 0, 65535), default=5002, help="0 for any free port")
     line.add_argument("--grpc-port", type=_number(int, 0, 65535), help="also serve gRPC; 0 for any free port")
@@ -222,15 +226,15 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         read_hashes(Path(given.api_key_file))
     if given.metrics_need_key and not given.api_key_file:
         raise SettingsError("--metrics-need-key goes with --api-key-file")
-    if given.runtime == "scorer" and (given.processes != 1 or given.no_joining):
-        raise SettingsError("--processes and --no-joining go with --runtime pyfunc")
+    if given.runtime == "scorer" and (given.processes != 1 or given.joining is not None):
+        raise SettingsError("--processes and --joining go with --runtime pyfunc")
     return Settings(
         models=models,
         host=given.host,
         grpc_compression=given.grpc_compression,
         workers=given.workers,
         processes=given.processes,
-        joins=not given.no_joining,
+        joins=bool(given.joining),
         threads=given.threads,
         key_file=given.api_key_file,
         metrics_need_key=given.metrics_need_key,

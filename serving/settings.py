@@ -110,7 +110,7 @@ class Settings:
     grpc_compression: bool = False
     workers: int = 1
     processes: int = 1
-    joins: bool = True
+    joins: bool = False
     threads: int = 1
     key_file: str | None = None
     metrics_need_key: bool = False

@@ -4,10 +4,8 @@ Started as `python -m serving.runtimes.pyfunc_process FD`. It loads the model wi
 `pyfunc.load_model`, which may run code of the model's: that is the operator's choice. Requests come
 in batches, in MLflow's own formats, and are read by MLflow's own parser under the model's signature.
 
-Requests of one form (the same columns, the same types in each) are joined into one `predict`, where
-the model works row by row: of the first joint calls, and of one in a hundred later, up to four requests
-are answered alone too, and joining ends for good where the two differ by more than `NEAR`. A joint call
-that fails is done again request by request, so that a bad one spoils no other.
+Where the operator says that the model works row by row, requests of one form go into one `predict`. A joint
+call that fails is done again request by request, so that a bad one spoils no other.
 """
 
 from __future__ import annotations
@@ -20,9 +18,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from io import BytesIO, StringIO
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,14 +27,8 @@ import orjson
 from data.redaction import addresses_around, log_to, redact
 from serving.rows import media
 from serving.runtimes.frames import frame, read_frame
+from serving.runtimes.joint_calls import Parsed, RefusedRequest, joined, parse, parts
 
-FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
-FIRST_CHECKED, THEN_EVERY, CHECKED_AT_ONCE = 10, 100, 4
-"""Joint answers that are held against single ones: the first few, and one in so many later. At most so many
-requests of each: a call of a Keras network takes 40 ms, and 32 of them would be felt as a stall.
-"""
-
-NEAR = 1e-6
 QUOTED = re.compile(r" of (?:data )?([`']).*\1 with", re.DOTALL)
 """What a request held, in MLflow's words about it."""
 
@@ -60,36 +50,10 @@ class Response(NamedTuple):
     rows: int = 0
 
 
-@dataclass
-class Parsed:
-    """A request's JSON, and what has to be the same for it to be joined with others.
-
-    Attributes
-    ----------
-    key : tuple or None
-        None where it stays alone.
-    rows : list
-        In the form's own way.
-    """
-
-    form: str
-    content: dict[str, Any]
-    key: tuple[Any, ...] | None = None
-    rows: Sequence[Any] = ()
-
-
-class RefusedRequest(Exception):
-    """A request that the model, or MLflow's parser, does not take."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 class Runner:
     """The loaded model."""
 
-    def __init__(self, folder: str, *, most_rows: int) -> None:
+    def __init__(self, folder: str, *, most_rows: int, joins: bool = False) -> None:
         import mlflow  # noqa: PLC0415 - of this process alone
         from mlflow.pyfunc import scoring_server  # noqa: PLC0415
 
@@ -101,8 +65,7 @@ class Runner:
         if keras := sys.modules.get("keras"):
             keras.utils.disable_interactive_logging()  # no progress bar for each call
         self._most_rows = most_rows
-        self._joint = 0
-        self.joins = True
+        self._joins = joins
         outputs = self._model.metadata.get_output_schema()
         self.described = {
             "mlflow": mlflow.__version__,
@@ -121,9 +84,9 @@ class Runner:
                 if request.kind in (media.CSV, media.PARQUET):
                     responses[index] = self._predicted(self._table(request), None)
                 else:
-                    parsed[index] = form = _parsed(request.body)
-                    joins = form.key is not None and len(form.rows) <= self._most_rows
-                    groups.setdefault(form.key if joins and form.key else (index,), []).append(index)
+                    parsed[index] = each = parse(request.body)
+                    joins = each.key is not None and len(each.rows) <= self._most_rows
+                    groups.setdefault(each.key if joins and each.key else (index,), []).append(index)
             except RefusedRequest as error:
                 responses[index] = _refusal(error)
         for members in groups.values():
@@ -132,40 +95,16 @@ class Runner:
 
     def _group(self, members: list[Parsed]) -> list[Response]:
         """Answer requests of one form, at once where that is allowed and works."""
-        if len(members) == 1 or not self.joins:
-            return [self._alone(each) for each in members]
-        together = self._together(members)
-        self._joint += 1
-        if together is not None and (self._is_unchecked() or self._holds(members, together)):
-            return together
-        return [self._alone(each) for each in members]
-
-    def _is_unchecked(self) -> bool:
-        return self._joint > FIRST_CHECKED and self._joint % THEN_EVERY != 0
-
-    def _holds(self, members: list[Parsed], together: list[Response]) -> bool:
-        """Return whether some of the requests get the same answer alone, and end joining where not."""
-        step = -(-len(members) // CHECKED_AT_ONCE)
-        indices = range(self._joint % step, len(members), step)
-        self.joins = _are_near([together[at] for at in indices], [self._alone(members[at]) for at in indices])
-        if not self.joins:
-            logger.warning("predictions depend on the other rows of a call: requests are no longer joined")
-        return self.joins
+        together = self._together(members) if self._joins and len(members) > 1 else None
+        return together or [self._alone(each) for each in members]
 
     def _together(self, members: list[Parsed]) -> list[Response] | None:
         """Answer all in one call; None where that does not work out."""
-        rows = [row for each in members for row in each.rows]
-        first = members[0]
-        content: Any = rows
-        if first.form == "dataframe_split":
-            content = {"columns": first.content[first.form]["columns"], "data": rows}
-        elif type(first.content[first.form]) is dict:
-            names = list(first.content[first.form])
-            content = {name: [row[at] for row in rows] for at, name in enumerate(names)}
+        form, content, rows = joined(members)
         try:
-            answered = self._predict({first.form: content}, None, most=len(rows))
-            whole = _loads(answered.body)["predictions"]
-            return _parts(whole, [len(each.rows) for each in members])
+            answered = self._predict({form: content}, None, most=rows)
+            whole, sizes = _loads(answered.body)["predictions"], [len(each.rows) for each in members]
+            return [Response(200, *part) for part in zip(parts(whole, sizes), sizes, strict=True)]
         except Exception:  # whatever one of them did: each is tried alone
             return None
 
@@ -232,96 +171,6 @@ def _loads(text: str | bytes) -> Any:
     return json.loads(text, parse_constant=lambda _: None)
 
 
-def _parsed(body: bytes) -> Parsed:
-    try:
-        content = orjson.loads(body)
-    except ValueError as error:
-        raise RefusedRequest(400, "the body is not valid JSON, or holds a number beyond float64") from error
-    given = [form for form in FORMS if form in content]
-    if len(given) != 1:
-        raise RefusedRequest(
-            400, f"the body must have exactly one of {', '.join(FORMS)}; it has {len(given)} of them"
-        )
-    parsed = Parsed(given[0], content)
-    if not content.get("params"):
-        parsed.key, parsed.rows = _form_of(given[0], content[given[0]])
-    return parsed
-
-
-def _form_of(form: str, data: Any) -> tuple[tuple[Any, ...] | None, Sequence[Any]]:
-    """Return what must be equal for two requests to be joined, and the rows; None for what stays alone."""
-    if form == "dataframe_split":
-        known = type(data) is dict and set(data) <= {"columns", "data", "index"}
-        return _columns_key(form, data.get("columns"), data.get("data")) if known else (None, ())
-    if type(data) is dict:
-        lists = list(data.values())
-        even = all(type(each) is list and len(each) == len(lists[0]) for each in lists)
-        return _columns_key(form, list(data), list(zip(*lists, strict=True)) if even else None)
-    if type(data) is not list or not data or type(data[0]) is not dict:
-        return _array_key(form, data), data if type(data) is list else ()
-    names = list(data[0])
-    even = all(type(row) is dict and list(row) == names for row in data)
-    return _columns_key(form, names, [tuple(row.values()) for row in data] if even else None)[0], data
-
-
-def _columns_key(form: str, names: Any, rows: Any) -> tuple[tuple[Any, ...] | None, Sequence[Any]]:
-    if type(names) is not list or type(rows) is not list or not set(map(type, rows)) <= {list, tuple}:
-        return None, ()
-    if not rows or set(map(len, rows)) != {len(names)} or set(map(type, names)) != {str}:
-        return None, rows
-    columns = list(zip(*rows, strict=True))
-    types = tuple(frozenset(map(type, column)) for column in columns)
-    if any(kind & {list, dict} for kind in types) or any(map(_holds_large, columns, types)):
-        return None, rows
-    return (form, *names, *types), rows
-
-
-def _holds_large(column: Sequence[Any], types: frozenset[type]) -> bool:
-    """Return whether a column has integers that pandas keeps in another type than it keeps smaller ones."""
-    return int in types and max(cell for cell in column if type(cell) is int) >= 2**63
-
-
-def _array_key(form: str, data: Any) -> tuple[Any, ...] | None:
-    if type(data) is not list or not data:
-        return None
-    try:
-        array = np.asarray(data)
-    except ValueError:  # of uneven lengths
-        return None
-    return None if array.dtype == object else (form, array.dtype.kind, array.shape[1:])
-
-
-def _parts(whole: Any, sizes: Sequence[int]) -> list[Response] | None:
-    """Return each request's part of the predictions, or None where they are not one for each row."""
-    ends = list(accumulate(sizes))
-    columns = whole.values() if type(whole) is dict else [whole]
-    if any(type(values) is not list or len(values) != ends[-1] for values in columns):
-        return None
-    parts = []
-    for size, end in zip(sizes, ends, strict=True):
-        part_of = slice(end - size, end)
-        part = {name: whole[name][part_of] for name in whole} if type(whole) is dict else whole[part_of]
-        parts.append(Response(200, orjson.dumps({"predictions": part}), size))
-    return parts
-
-
-def _are_near(some: list[Response], others: list[Response]) -> bool:
-    return all(
-        one.status == other.status and _is_near(_loads(one.body), _loads(other.body))
-        for one, other in zip(some, others, strict=True)
-    )
-
-
-def _is_near(one: Any, other: Any) -> bool:
-    if type(one) is dict and type(other) is dict:
-        return one.keys() == other.keys() and all(_is_near(one[name], other[name]) for name in one)
-    if type(one) is list and type(other) is list:
-        return len(one) == len(other) and all(map(_is_near, one, other))
-    if type(one) in (int, float) and type(other) in (int, float):
-        return bool(abs(one - other) <= NEAR * max(1.0, abs(one), abs(other)))
-    return bool(one == other)
-
-
 def _plain(error: Any) -> str:
     """Return an MLflow error's last sentence, without the data that it quotes."""
     said = QUOTED.sub(" with", str(error.message).rpartition("Error: ")[2]).partition(", invalid elements")[0]
@@ -345,13 +194,12 @@ def main() -> int:
     if asked is None:
         return 0
     try:
-        runner = Runner(asked[0]["folder"], most_rows=asked[0]["rows"])
+        runner = Runner(asked[0]["folder"], most_rows=asked[0]["rows"], joins=asked[0]["joins"])
     except Exception as error:
         logger.exception("the model cannot be loaded")
         reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
         line.sendall(frame({"failed": redact(reason, *addresses_around())[:300]}))
         return 3
-    runner.joins = bool(asked[0]["joins"])
     line.sendall(frame({"ready": runner.described}))
     while (batch := read_frame(stream)) is not None:
         head, bodies = batch

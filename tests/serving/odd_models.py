@@ -36,7 +36,7 @@ class Odd(mlflow.pyfunc.PythonModel):
 
 
 class Nosy(mlflow.pyfunc.PythonModel):
-    """Ranks the rows of one call: no request may be joined with another."""
+    """Ranks the rows of one call, so requests must not be joined."""
 
     def predict(self, context, model_input, params=None):
         """Return each row's place among all."""

@@ -59,7 +59,7 @@ def clusters(start, kmeans):
 @pytest.fixture(scope="module")
 def oddly(start, odd):
     """The odd model, served with little patience."""
-    with start("--model", odd, "--runtime", "pyfunc", "--work-seconds", "3") as served:
+    with start("--model", odd, "--runtime", "pyfunc", "--joining", "--work-seconds", "3") as served:
         yield served
 
 
@@ -210,7 +210,7 @@ def wait_until_it_answers(served: Any) -> None:
 
 def test_memory_does_not_grow_with_processes_that_die_or_hang(start, odd) -> None:
     """Six times eight bodies of 1 MB at once, one of them deadly: after the first round nothing is kept."""
-    with start("--model", odd, "--runtime", "pyfunc", "--work-seconds", "3") as served:
+    with start("--model", odd, "--runtime", "pyfunc", "--joining", "--work-seconds", "3") as served:
         (worker,) = (
             each
             for each in psutil.Process(served.process.pid).children(recursive=True)
@@ -330,7 +330,7 @@ def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
     import subprocess
     import sys
 
-    for words in (["--processes", "2"], ["--no-joining"]):
+    for words in (["--processes", "2"], ["--joining"], ["--no-joining"]):
         command = [sys.executable, "-m", "serving", "--model", str(flights), "--port", "0", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert (done.returncode, "go with --runtime pyfunc" in done.stderr) == (2, True)

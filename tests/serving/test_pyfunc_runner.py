@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from serving.runtimes.pyfunc_process import FIRST_CHECKED, Request, Runner
+from serving.runtimes.pyfunc_process import Request, Runner
 from tests.conftest import missing_part
 from tests.serving.odd_models import Hinted, Kinds, Nosy, Strange, saved
 
@@ -30,7 +30,8 @@ def linear(tmp_path_factory) -> Runner:
     x = pd.DataFrame(random.normal(size=(200, 6)), columns=list("abcdef"))
     model = LinearRegression().fit(x, x.to_numpy() @ np.arange(6.0))
     folder = tmp_path_factory.mktemp("linear") / "m"
-    return Runner(saved(folder, model, signature=infer_signature(x, model.predict(x))), most_rows=100)
+    version = saved(folder, model, signature=infer_signature(x, model.predict(x)))
+    return Runner(version, most_rows=100, joins=True)
 
 
 def split_of(rows: np.ndarray) -> bytes:
@@ -69,9 +70,7 @@ def test_joined_answers_equal_single_ones(linear, sizes, faults, seed) -> None:
     ]
     for place, fault in faults:
         bodies.insert(place, fault)
-    before = linear._joint = FIRST_CHECKED + 1  # beyond those that are compared and answered alone
     together = answers(linear, bodies)
-    assert linear._joint > before or len({form for form, _ in sizes}) > 1
     for body, (status, predictions) in zip(bodies, together, strict=True):
         ((alone_status, alone),) = answers(linear, [body])
         assert status == alone_status == (400 if body in FAULTS else 200)
@@ -79,7 +78,6 @@ def test_joined_answers_equal_single_ones(linear, sizes, faults, seed) -> None:
             np.testing.assert_allclose(predictions, alone, rtol=1e-6)
         else:
             assert predictions == alone
-    assert linear.joins
 
 
 def test_a_bad_request_does_not_touch_its_neighbours(linear) -> None:
@@ -99,17 +97,16 @@ def test_a_bad_request_does_not_touch_its_neighbours(linear) -> None:
 
 
 @pytest.mark.parametrize("requests", [3, 10])
-def test_a_model_that_looks_at_its_neighbours_is_never_joined(requests, tmp_path, monkeypatch) -> None:
-    """The first joint answers are compared with single ones, which are what the clients get."""
+def test_requests_are_joined_only_where_the_operator_says_so(requests, tmp_path, monkeypatch) -> None:
+    """A model that looks at its neighbours would answer one client by what another sent."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     runner = Runner(saved(tmp_path / "nosy", Nosy()), most_rows=100)
     bodies = [json.dumps({"dataframe_records": [{"x": float(-x)}]}).encode() for x in range(requests)]
     assert answers(runner, bodies) == [(200, [0.0])] * requests
-    assert not runner.joins
 
 
-def test_a_joint_call_is_checked_at_a_small_price(linear) -> None:
-    """Thirty requests that wait make at most five calls, while the first ones are compared."""
+def test_requests_of_one_form_are_one_call(linear) -> None:
+    """Thirty that wait cost what one does: the gain of joining."""
     calls = 0
 
     def counted(data: Any, params: Any = None) -> Any:
@@ -118,14 +115,9 @@ def test_a_joint_call_is_checked_at_a_small_price(linear) -> None:
         return predict(data, params=params)
 
     predict, linear._model.predict = linear._model.predict, counted
-    linear._joint = 0
-    bodies = [split_of(np.ones((1, 6)))] * 30
-    for _ in range(FIRST_CHECKED):
-        answers(linear, bodies)
-    assert FIRST_CHECKED < calls <= 5 * FIRST_CHECKED
-    answers(linear, bodies)
-    assert calls <= 5 * FIRST_CHECKED + 1
+    answers(linear, [split_of(np.ones((1, 6)))] * 30)
     linear._model.predict = predict
+    assert calls == 1
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -142,7 +134,7 @@ def test_a_keras_network_answers_joined_requests_as_single_ones(tmp_path) -> Non
     x = random.normal(size=(200, 6))
     signature = infer_signature(x, network.predict(x, verbose=0))
     mlflow.tensorflow.save_model(network, tmp_path / "net", signature=signature, pip_requirements=[])
-    runner = Runner(str(tmp_path / "net"), most_rows=100)
+    runner = Runner(str(tmp_path / "net"), most_rows=100, joins=True)
     assert not keras.utils.is_interactive_logging_enabled()
     for requests in (2, 3, 7, 20, 64):
         bodies = [
@@ -150,19 +142,16 @@ def test_a_keras_network_answers_joined_requests_as_single_ones(tmp_path) -> Non
             for size in random.integers(1, 4, requests)
         ]
         alone = [np.array(answers(runner, [body])[0][1]) for body in bodies]
-        before = runner._joint = FIRST_CHECKED + 1
         for one, (status, other) in zip(alone, answers(runner, bodies), strict=True):
             assert status == 200
             assert np.abs(np.array(other) - one).max() <= 1e-6 * max(1, np.abs(one).max())
-        assert runner._joint == before + 1
-        assert runner.joins
 
 
 @pytest.fixture(scope="module")
 def strange(tmp_path_factory) -> Runner:
     """A model whose answers break libraries."""
     folder = tmp_path_factory.mktemp("strange") / "m"
-    return Runner(saved(folder, Strange(), infer_code_paths=False), most_rows=100)
+    return Runner(saved(folder, Strange(), infer_code_paths=False), most_rows=100, joins=True)
 
 
 @pytest.mark.parametrize(("x", "status"), [(-1.0, 200), (-2.0, 400), (-3.0, 400), (-4.0, 400)])
@@ -179,7 +168,7 @@ def test_what_a_model_answers_to_one_does_not_end_the_process(x, status, strange
 def kinds(tmp_path_factory) -> Runner:
     """A model that tells the type of what it gets, without a signature."""
     folder = tmp_path_factory.mktemp("kinds") / "m"
-    return Runner(saved(folder, Kinds(), infer_code_paths=False), most_rows=100)
+    return Runner(saved(folder, Kinds(), infer_code_paths=False), most_rows=100, joins=True)
 
 
 CELLS = st.one_of(
@@ -201,10 +190,8 @@ CELLS = st.one_of(
 def test_no_request_changes_the_type_of_its_neighbours(kinds, form, plain, requests) -> None:
     """A column of integers becomes another beside one of halves, gaps or texts: only equal kinds go together."""
     bodies = [json.dumps(_cells(form, cells, plain=plain)).encode() for cells in requests]
-    kinds._joint = FIRST_CHECKED + 1
     alone = [answers(kinds, [body])[0] for body in bodies]
     assert answers(kinds, bodies) == alone
-    assert kinds.joins
 
 
 def _cells(form: str, cells: list[Any], *, plain: bool) -> dict[str, Any]:
@@ -217,7 +204,7 @@ def _cells(form: str, cells: list[Any], *, plain: bool) -> dict[str, Any]:
 
 def test_a_model_with_type_hints_gets_what_was_sent(tmp_path) -> None:
     """As stock MLflow: inputs alone, as plain Python, joined or not; a refusal quotes no data."""
-    runner = Runner(saved(tmp_path / "hinted", Hinted()), most_rows=100)
+    runner = Runner(saved(tmp_path / "hinted", Hinted()), most_rows=100, joins=True)
     bodies = [json.dumps({"inputs": texts}).encode() for texts in (["a", "bc"], ["d"], [7])]
     found = answers(runner, bodies)
     assert found[:2] == [(200, ["str a", "str bc"]), (200, ["str d"])]

@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def write(path: str, outcome: Outcome) -> None:
 def as_dict(outcome: Outcome) -> dict[str, Any]:
     """Return the JSON form; a figure that is no finite number is null."""
     version, decision = outcome.version, outcome.decision
-    change = {} if decision.change is None else decision.change.as_dict()
+    change = {} if decision.change is None else asdict(decision.change)
     return {
         "name": version.name,
         "version": version.number,

@@ -12,7 +12,7 @@ holdout that has judged ten retrains has had ten chances to be wrong.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from statistics import NormalDist
 
@@ -73,10 +73,6 @@ class Change:
     detectable: float
     rows: int
     draws: int
-
-    def as_dict(self) -> dict[str, float | int]:
-        """Return the JSON form."""
-        return asdict(self)
 
     def rows_to_see(self, change: float) -> int:
         """Return how many rows of this kind would show a change `POWER` of the time."""
