@@ -12,7 +12,7 @@ PORT ?= 5002
 UI_PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
-.PHONY: help install run test recorded soak check format bench bench-accuracy ui serve clean
+.PHONY: help install run test recorded soak check format proto bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +54,11 @@ check: install ## ruff and mypy, as CI runs them
 format: install ## format the code
 	@ruff check --fix-only --quiet .
 	@ruff format .
+
+MESSAGES := serving/protocols/v2_messages
+
+proto: install ## write the descriptors of gRPC's messages anew, after a change of open_inference.proto
+	@python -m grpc_tools.protoc -I$(MESSAGES) --descriptor_set_out=$(MESSAGES)/open_inference.pb open_inference.proto
 
 bench: install ## side-by-side measurements
 	@PYTHONPATH=. python .ci/install.py "$(VENV)" dev,bench

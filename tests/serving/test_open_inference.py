@@ -21,6 +21,7 @@ import psutil
 import pytest
 import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from tritonclient.grpc import service_pb2 as triton_messages
@@ -32,7 +33,7 @@ from serving.errors import RequestError, TooSlow
 from serving.front.backend import Backend
 from serving.front.rpc.calls import Calls
 from serving.protocols.tensors import Asked, Tensor, rows_of, unpack
-from serving.protocols.v2_messages.messages import CALLS, PACKAGE, POOL, SERVICE, message
+from serving.protocols.v2_messages.messages import CALLS, DESCRIPTORS, PACKAGE, POOL, SERVICE, message
 from serving.runtimes.compiled import CompiledRuntime
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits, Model, Settings
@@ -277,6 +278,15 @@ def of_messages(described: Any) -> dict[str, tuple]:
         if inner and inner.full_name not in found:
             found |= of_messages(inner)
     return found
+
+
+def test_the_descriptors_are_those_of_the_proto_file(tmp_path) -> None:
+    """The server reads the one, people the other; `make proto` writes the one from the other."""
+    here, written = DESCRIPTORS.parent, tmp_path / "now.pb"
+    command = [f"-I{here}", f"--descriptor_set_out={written}", "open_inference.proto"]
+    subprocess.run([sys.executable, "-m", "grpc_tools.protoc", *command], check=True, timeout=60)
+    now, kept = (FileDescriptorSet.FromString(path.read_bytes()) for path in (written, DESCRIPTORS))
+    assert now == kept
 
 
 @pytest.mark.parametrize("call", CALLS)
