@@ -24,7 +24,7 @@ from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
 from serving.settings import LOOPBACK, Limits, Model, Settings
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__package__)
 
 MEMORY = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
 """Where a container with a read-only root can still write, though nobody sets TMPDIR."""
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     raise_file_limit()
-    logging.getLogger("serving").setLevel(logging.INFO)
+    logger.setLevel(logging.INFO)
     with scratch(otherwise=MEMORY) as folder:
         if folder is None:
             logger.warning("no temporary folder can be made: /metrics is off; set TMPDIR to have it")

@@ -24,12 +24,12 @@ import uvicorn
 
 from data.redaction import log_to
 from serving.errors import ServingError
-from serving.front import App, Backend
+from serving.front import App, Backend, access_logger
 from serving.front.connections import Admission, protocol_class
 from serving.runtimes import Runtime, forbid_imports, load, within_limits
 from serving.settings import Model, Settings
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__package__)
 
 
 def load_all(settings: Settings) -> list[Runtime]:
@@ -205,7 +205,7 @@ def main() -> int:
     forbid_imports()
     sys.setswitchinterval(0.0005)  # a thread that loads the next version gives way sooner than after 5 ms
     log_to(logging.StreamHandler(), level=logging.INFO, form="%(asctime)s %(levelname)s %(message)s")
-    _log_as_json_lines(logging.getLogger("serving.access"))
+    _log_as_json_lines(access_logger)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with open(0, "rb", buffering=0, closefd=False) as line:
         settings = Settings.from_dict(json.loads(line.readline()))

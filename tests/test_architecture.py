@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -193,6 +194,12 @@ def test_training_enters_serving_by_the_face_of_the_scorer() -> None:
     entered = imports_of(ROOT, "training", into="serving")
     others = {(each.by, each.source) for each in entered if each.source != "serving.scorer"}
     assert others == set(ALSO_FOR_TRAINING)
+
+
+def test_no_module_of_serving_has_another_modules_name() -> None:
+    """Who reads `paths` or `reading` would have to look which of them is meant."""
+    names = Counter(path.stem for path in modules() if path.stem not in ("__init__", "__main__", "errors"))
+    assert [path.stem for path in (ROOT / "serving").rglob("*.py") if names[path.stem] > 1] == []
 
 
 @pytest.mark.parametrize("room", [room for package in FACED for room in rooms(package)])

@@ -30,7 +30,7 @@ _PORT = re.compile(rb"(?<=[^:]):\d*$")
 _OF_NOTHING = {hashlib.sha256(nothing).hexdigest() for nothing in (b"", b"\n", b"\r\n")}
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 
 class Access:

@@ -67,7 +67,7 @@ ENVIRONMENT = (
 )
 """How the names of variables begin that a worker gets."""
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 
 @dataclass

@@ -39,7 +39,7 @@ LONGEST_PAUSE = 30.0
 NICENESS = 10
 """Of the follower's thread: on a small machine it would take the workers' time."""
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 
 class Workers(Protocol):

@@ -17,7 +17,7 @@ from serving.protocols import Answer
 
 MOST_REFUSALS_A_SECOND = 10
 
-logger = logging.getLogger("serving.access")
+logger = logging.getLogger(__name__)
 
 
 class AccessLog:

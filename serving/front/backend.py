@@ -17,7 +17,7 @@ from serving.protocols import Call, Errors
 from serving.runtimes import Background, Runtime, Scored
 from serving.settings import Settings
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 A = TypeVar("A")
 R = TypeVar("R")

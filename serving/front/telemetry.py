@@ -32,7 +32,7 @@ KINDS = ("counter", "histogram", "gauge_livesum", "gauge_livemostrecent")
 FILE_BYTES = 2**16
 """prometheus-client's own first size of each file."""
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 
 class _Roomy(MmapedDict):

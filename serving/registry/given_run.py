@@ -31,7 +31,7 @@ PATIENCE_MS = 60_000
 BEGINS_WITHIN_MS = 3_600_000
 """The longest that `mlflow run` may take for an environment; a run whose command has not begun by then never will."""
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 
 def run_id() -> str:

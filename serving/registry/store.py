@@ -56,7 +56,7 @@ os.environ.setdefault(
 )  # before mlflow is imported: it counts its users online
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # and picks an environment by a stray lock file
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 

@@ -36,7 +36,7 @@ LOAD_SECONDS = 300.0
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 
-logger = logging.getLogger("serving")
+logger = logging.getLogger(__name__)
 
 A = TypeVar("A")
 

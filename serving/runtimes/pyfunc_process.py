@@ -32,7 +32,7 @@ from serving.runtimes.joint_calls import Parsed, RefusedRequest, joined, parse, 
 QUOTED = re.compile(r" of (?:data )?([`']).*\1 with", re.DOTALL)
 """What a request held, in MLflow's words about it."""
 
-logger = logging.getLogger("serving.pyfunc")
+logger = logging.getLogger(__package__)
 
 
 class Request(NamedTuple):

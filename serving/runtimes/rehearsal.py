@@ -44,7 +44,7 @@ def _try(written: bytes, verdict: int) -> NoReturn:
     try:
         os.write(verdict, json.dumps({"refused": _refusal(json.loads(written))}).encode())
     except BaseException:
-        logging.getLogger("serving").exception("a version cannot be tried")
+        logging.getLogger(__name__).exception("a version cannot be tried")
         os._exit(1)
     os._exit(0)
 

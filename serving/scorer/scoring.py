@@ -31,7 +31,7 @@ from serving.errors import (
 )
 from serving.scorer import scorer_files
 from serving.scorer.document import Document, Parity, read_document
-from serving.scorer.graph import check_graph
+from serving.scorer.graph_checks import check_graph
 from serving.scorer.intervals import Bounds, Floats, Intervals
 
 SORTED_ROWS = 250

@@ -19,9 +19,9 @@ from sklearn.linear_model import LinearRegression
 from data.schema import Column, Schema
 from serving.errors import FailingGraph, GoldenMismatch, NotAScorer, RefusedGraph
 from serving.scorer import Parity
-from serving.scorer.graph.guard import check_graph
-from serving.scorer.graph.reader import OPERATORS, read_graph
-from serving.scorer.graph.shapes import RULES
+from serving.scorer.graph_checks.guard import check_graph
+from serving.scorer.graph_checks.reader import OPERATORS, read_graph
+from serving.scorer.graph_checks.shapes import RULES
 from serving.scorer.scoring import Scorer, Session
 from tests.conftest import ROOT
 from tests.recorded import recorded

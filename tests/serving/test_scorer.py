@@ -24,7 +24,7 @@ from data.schema import Column, Schema
 from serving.errors import GoldenMismatch, ModelError, NotAScorer, RefusedGraph, WrongDigest
 from serving.scorer import Parity
 from serving.scorer.document import SLIPWAY, pack
-from serving.scorer.graph.guard import check_graph
+from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.scoring import SORTED_ROWS, Scorer, Session
 from training.compiling import compile_pipeline, write_scorer
 

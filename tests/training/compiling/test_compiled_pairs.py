@@ -21,7 +21,7 @@ from sklearn.preprocessing import OrdinalEncoder, QuantileTransformer, StandardS
 from sklearn.svm import SVR
 
 from serving.scorer import Parity
-from serving.scorer.graph.guard import check_graph
+from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.scoring import Session
 from training.compiling import compile_pipeline, pack_frame
 from training.compiling.errors import RefusedPair, UncompilableStep

@@ -10,7 +10,7 @@ import pytest
 
 from data.schema import Column, Schema
 from serving.scorer.document import Parity
-from serving.scorer.graph.guard import check_graph
+from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.scoring import Session
 from tests.training.compiling.network_rows import COLUMNS, FRAME, SCHEMA, TARGET
 from training.compiling import compile_pipeline, compile_verified, pack_frame

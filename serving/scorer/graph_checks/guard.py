@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scorer.graph.reader import Graph, Node, read_graph, refuse
-from serving.scorer.graph.shapes import (
+from serving.scorer.graph_checks.reader import Graph, Node, read_graph, refuse
+from serving.scorer.graph_checks.shapes import (
     ATTRIBUTES,
     FLOAT64,
     ROWS,

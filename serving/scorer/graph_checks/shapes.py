@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scorer.graph.reader import TYPES, Node, refuse
+from serving.scorer.graph_checks.reader import TYPES, Node, refuse
 
 ROWS, SCALE_ROWS = "rows", "scale_rows"
 FLOAT64, FLOAT32, INT64, BOOLEAN = np.dtype("<f8"), np.dtype("<f4"), np.dtype("<i8"), np.dtype("?")
