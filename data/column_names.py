@@ -1,7 +1,7 @@
 """What a column is called that has no name, and which columns only count the rows.
 
 A table that pandas, R or Excel wrote may begin with the rows' numbers under an empty header, or end in separators, and
-MLflow scores no column without a name. Such columns get a name by their place, so that they can be talked about;
+MLflow scores no column without a name. Such columns get a name by their position, so that they can be talked about;
 whether they hold anything is for `data.checks`. The names that people write are found here, too.
 """
 
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 QUOTES = "'\"`"
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
-NAMED_BY_PLACE = re.compile(r"column \d+_*|Unnamed: \d+(_level_\d+)?|\.\.\.\d+|X\.?\d*")
-"""Names that we, pandas and R give to columns that had none."""
+NUMBERED = re.compile(r"column \d+_*|Unnamed: \d+(_level_\d+)?|\.\.\.\d+|X\.?\d*")
+"""Names that Slipway, pandas and R give to columns that had none, by their position."""
 
 
 def named(header: Sequence[str]) -> list[str]:
@@ -28,9 +28,9 @@ def named(header: Sequence[str]) -> list[str]:
     ['column 1', 'x', 'column 3']
     """
     taken, names = set(header), []
-    for place, name in enumerate(header, start=1):
+    for position, name in enumerate(header, start=1):
         if not name.strip():
-            name = f"column {place}"  # noqa: PLW2901 - it has none of its own
+            name = f"column {position}"  # noqa: PLW2901 - it has none of its own
             while name in taken:
                 name += "_"  # noqa: PLW2901
             taken.add(name)
@@ -52,8 +52,8 @@ def matching(word: str, names: Iterable[str]) -> str:
     for meant in (word, word.strip(), bare):
         if meant in known:
             return meant
-    found = [name for name in known if _bare(name) == _bare(bare)]
-    return found[0] if len(found) == 1 else word
+    matches = [name for name in known if _bare(name) == _bare(bare)]
+    return matches[0] if len(matches) == 1 else word
 
 
 def _bare(name: str) -> str:
@@ -87,7 +87,7 @@ def why_no_feature(name: str, numbers: NDArray[np.float64] | None) -> str:
     """
     if PANDAS_INDEX.fullmatch(name):
         return "it is the index that pandas wrote; give it a name to use it"
-    if NAMED_BY_PLACE.fullmatch(name) and numbers is not None and _counts(numbers):
+    if NUMBERED.fullmatch(name) and numbers is not None and _counts(numbers):
         return "it has no name and counts the rows; give it one to use it"
     return ""
 

@@ -34,7 +34,7 @@ from collections.abc import Iterable, Sequence
 from data.facts import FactError
 
 PLURALS = {"number": "numbers", "boolean": "true and false", "category": "texts", "datetime": "dates"}
-"""The kinds of a column as people speak of them."""
+"""What a column of each kind holds, in words."""
 
 
 class DataError(FactError):

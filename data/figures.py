@@ -11,10 +11,11 @@ import math
 
 MOST_PLAIN = 1e12
 LEAST_PLAIN = 1e-4
-"""Between the two a number is written out."""
+"""Numbers of a size between these two are written out, others as a power of ten."""
 
 DIGITS = 4
 MOST_DIGITS = 7
+"""Digits of a number as it is said, and of one whose doubt is small."""
 
 
 def number(value: float, digits: int = DIGITS) -> str:

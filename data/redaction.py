@@ -43,12 +43,12 @@ ASSIGNED = re.compile(
     r"""(?ix) ((?:\b|_)(?:\w*(?:password|passwd|passphrase|secret|token|api_?key|access_?key)|pwd)\s*=\s*)(?!\*)
     ( \{[^}]*\} | "[^"]*" | '[^']*' | [^\s&;,'")]+ )"""
 )
-"""`PWD=...` or `password = "..."`, wherever it stands."""
+"""A secret where it is given a name, as in `PWD=...` or `password = "..."`."""
 
 QUERY = re.compile(r"(?<=[\w/])\?[\w.%\-]+=\S*")
 ENDING = re.compile(r"[:;,.)\]'\"]*$")
 SHORTEST, SHORT = 4, 8
-"""Secrets of fewer letters are not looked for in a driver's words; short ones only as whole words."""
+"""A secret of fewer than 4 letters is not looked for in a driver's words; one of fewer than 8 only as a whole word."""
 
 
 def redact_address(address: str) -> str:
@@ -103,21 +103,21 @@ def log_to(handler: logging.Handler, *, level: int, form: str) -> None:
 
 def _parted(address: str) -> tuple[str, str, str]:
     """Return what stands before an address, its scheme and its rest; no scheme where there is none."""
-    found = ADDRESS.search(address)
-    if not found:
+    match = ADDRESS.search(address)
+    if not match:
         return address, "", ""
-    return address[: found.start()], found[1], address[found.start(2) :]
+    return address[: match.start()], match[1], address[match.start(2) :]
 
 
 def _redacted_rest(scheme: str, rest: str) -> str:
-    place, query = _split(rest)
+    location, query = _split(rest)
     if "@" in query and not rest.startswith(
         "/"
     ):  # it ends a password with a `?` in it, or stands in a value: nobody can tell
         return MASK
-    user, at, where = place.rpartition("@")
+    user, at, where = location.rpartition("@")
     if rest.startswith("/") and ":" not in user:  # a file
-        user, at, where = "", "", place
+        user, at, where = "", "", location
     # A port that is no number is a password whose host was forgotten.
     where = re.sub(r"^(\[[^\]]*\]|[^:/\[]*):(?!\d*(?:/|$))[^/]*", rf"\1:{MASK}", where)
     return _shown_user(scheme, user) + at + where + _masked_query(query)
@@ -125,8 +125,8 @@ def _redacted_rest(scheme: str, rest: str) -> str:
 
 def _split(rest: str) -> tuple[str, str]:
     """Split where the query, the fragment, or JDBC's list of settings begins."""
-    found = re.search("[?#;]", rest)
-    return (rest[: found.start()], rest[found.start() :]) if found else (rest, "")
+    match = re.search("[?#;]", rest)
+    return (rest[: match.start()], rest[match.start() :]) if match else (rest, "")
 
 
 def _shown_user(scheme: str, user: str) -> str:
@@ -141,8 +141,8 @@ def _shown_user(scheme: str, user: str) -> str:
 def _masked_query(query: str) -> str:
     parts = re.split("([?&#;])", query)
     return "".join(
-        part if place % 2 else _masked_setting(part, parts[place - 1] if place else "")
-        for place, part in enumerate(parts)
+        part if index % 2 else _masked_setting(part, parts[index - 1] if index else "")
+        for index, part in enumerate(parts)
     )
 
 
@@ -155,15 +155,15 @@ def _masked_setting(setting: str, mark: str) -> str:
     return f"{key}={MASK}" if equals and key.lower() in HARMLESS | NAMED else MASK
 
 
-def _shown_address(found: re.Match[str]) -> str:
-    whole = found[0]
+def _shown_address(match: re.Match[str]) -> str:
+    whole = match[0]
     ending = ENDING.search(whole)
     end = ending.start() if ending else len(whole)
     return redact_address(whole[:end]) + whole[end:]
 
 
-def _shown_query(found: re.Match[str]) -> str:
-    whole = found[0]
+def _shown_query(match: re.Match[str]) -> str:
+    whole = match[0]
     ending = ENDING.search(whole)
     end = ending.start() if ending else len(whole)
     return _masked_query(whole[:end]) + whole[end:]
@@ -171,8 +171,8 @@ def _shown_query(found: re.Match[str]) -> str:
 
 def _secrets_of(address: str) -> set[str]:
     """Return what must not be said of an address, as it stands there, decoded, and in the parts a driver may see."""
-    found = {form for value in _values_of(address) for form in _forms(value)}
-    return {form for form in found if len(form) >= SHORTEST and form.lower() not in ("true", "false")}
+    forms = {form for value in _values_of(address) for form in _forms(value)}
+    return {form for form in forms if len(form) >= SHORTEST and form.lower() not in ("true", "false")}
 
 
 def _values_of(address: str) -> Iterator[str]:
@@ -194,7 +194,7 @@ def _forms(value: str) -> Iterator[str]:
     plain = unquote_plus(value)
     yield from (value, plain, unquote(value), quote(unquote(value), safe=""), quote_plus(plain))
     if "=" in plain and ";" in plain:  # a list of settings, most of them harmless
-        yield from (found[2].strip("{}\"'") for found in ASSIGNED.finditer(plain))
+        yield from (match[2].strip("{}\"'") for match in ASSIGNED.finditer(plain))
     else:
         yield from re.split(r"[@/?#:;&=\s]", plain)
 

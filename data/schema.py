@@ -25,10 +25,10 @@ Kind = Literal["number", "boolean", "category", "datetime"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Value = float | bool | str | None
-"""A cell as JSON writes it."""
+"""A value of a column as JSON writes it."""
 
 LARGEST_EXACT = 2**53
-"""Beyond this, float64 skips whole numbers."""
+"""The largest whole number up to which float64 has all; beyond it some are skipped."""
 
 DATE_PATTERN = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?$"
 """The ISO 8601 text that counts as a date, with or without a time and an offset."""

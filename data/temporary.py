@@ -47,9 +47,9 @@ def own_folder() -> str:
 
 
 def _make(otherwise: str | None) -> tuple[Path, int] | None:
-    for place in (None, otherwise) if otherwise else (None,):
+    for parent in (None, otherwise) if otherwise else (None,):
         try:
-            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+            folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         except OSError:  # no folder at all, a read-only root, no room
             continue
         try:

@@ -22,5 +22,5 @@ def plain_texts(array: Any, reading: Reading) -> tuple[Any, NDArray[np.bool_]]:
     read = [None if text is None else reading.plain(text) for text in coded.dictionary.to_pylist()]
     plain = pa.array([text or None for text in read], pa.string()).take(coded.indices)
     refused = np.array([text is None for text in read] + [False], dtype=np.bool_)
-    places = np.asarray(coded.indices.cast(pa.int64()).fill_null(len(read)))
-    return plain, refused[places]
+    codes = np.asarray(coded.indices.cast(pa.int64()).fill_null(len(read)))
+    return plain, refused[codes]

@@ -19,18 +19,18 @@ from data.cells.arrow_cells import plain_texts
 from data.cells.doubts import dirty, either, made_missing
 from data.cells.fitting import Inference
 from data.cells.hints import Hint
-from data.cells.inference import LOOKED_AT, infer, is_worth_inferring
+from data.cells.inference import SAMPLE_CELLS, infer, is_worth_inferring
 from data.cells.options import ReadOptions
 from data.cells.readings import SPACES, Form, Reading, number_of
 from data.errors import UnusableColumn
 
 MOST_WORDS = 100
-"""Different cells of one column that `read=column:number` makes missing."""
+"""The most different cells of a column that `read=column:number` makes missing."""
 
-MANY = 3 * LOOKED_AT
-"""Different cells of one column, of which some are looked at first."""
+MANY = 3 * SAMPLE_CELLS
+"""A column of more different cells is judged by some of them first."""
 
-_GROUPED = r"^[+-]?\d{1,3}(\.\d{3})*$"
+_IN_THREES = r"^[+-]?\d{1,3}(\.\d{3})*$"
 _WITH_POINT = r"^[+-]?\d*\.(\d{1,2}|\d{4,})$"
 
 
@@ -146,14 +146,14 @@ def _has_points(column: pa.ChunkedArray) -> bool:
 
 def _is_grouped(column: pa.ChunkedArray) -> bool:
     trimmed = pc.utf8_trim(column, SPACES)
-    few = trimmed[:LOOKED_AT]
-    return all(pc.all(pc.match_substring_regex(cells, _GROUPED)).as_py() for cells in (few, trimmed))
+    few = trimmed[:SAMPLE_CELLS]
+    return all(pc.all(pc.match_substring_regex(cells, _IN_THREES)).as_py() for cells in (few, trimmed))
 
 
 def _some(column: pa.ChunkedArray) -> list[str]:
     """Return cells spread over a column."""
     present = column.drop_null()
-    rows = np.linspace(0, len(present) - 1, min(len(present), LOOKED_AT)).astype(np.int64)
+    rows = np.linspace(0, len(present) - 1, min(len(present), SAMPLE_CELLS)).astype(np.int64)
     return [text.strip(SPACES + "\r\n") for text in present.take(pa.array(rows)).to_pylist()]
 
 
@@ -171,7 +171,7 @@ def _decimal_of(inferences: Mapping[str, Inference], columns: Iterable[_Column])
     shown = {each.decimal for each in inferences.values() if each.decimal and len(each.readings) == 1}
     for column in columns:
         if column.kind == "number" and column.name not in inferences and column.cells is not None:
-            points = pc.match_substring_regex(pc.utf8_trim(column.cells[:LOOKED_AT], SPACES), _WITH_POINT)
+            points = pc.match_substring_regex(pc.utf8_trim(column.cells[:SAMPLE_CELLS], SPACES), _WITH_POINT)
             shown |= {"."} if pc.any(points).as_py() else set()
     return shown.pop() if len(shown) == 1 else ""
 

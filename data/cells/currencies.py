@@ -11,10 +11,10 @@ CODES = frozenset(
         *("CNY", "SEK", "NOK", "DKK", "PLN", "CZK", "BRL"),
     )
 )
-"""Of ISO 4217; they count in small letters too."""
+"""Codes of currencies by ISO 4217; in small letters they count, too."""
 
 POINTED = frozenset(["$", "US$", "USD", "£", "GBP", "₹", "Rs", "Rs.", "INR", "¥", "JPY", "CNY", "CAD", "AUD"])
-"""Of countries that write a decimal point, or no three digits behind a comma."""
+"""Currencies of countries that write a decimal point, or no three digits behind a comma."""
 
 
 def is_currency(mark: str) -> bool:

@@ -16,10 +16,10 @@ from data.cells.readings import SPACES, Reading
 from data.errors import UnusableColumn
 
 SHOWN = 3
-"""Cells that a line names."""
+"""Cells that the line of a doubt names at most."""
 
 MOST_NAMES = 8
-"""Columns of one reading that a line names."""
+"""Columns that the line of a reading names at most."""
 
 
 def readings_in_words(readings: Mapping[str, Reading]) -> list[str]:

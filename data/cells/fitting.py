@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from data.cells.readings import Reading
 
-MEANT = 0.95
+FITTING_SHARE = 0.95
 """Share of a column's cells that must fit a reading for the others to be dirt, and to be mended."""
 
 _GAPS = (
@@ -87,7 +87,7 @@ def best(cells: Mapping[str, int], readings: Iterable[Reading]) -> Fit:
 
 def likely(cells: Mapping[str, int], fits: Iterable[Fit]) -> list[Fit]:
     """Return those that fit nearly all cells, the best first."""
-    needed = MEANT * sum(cells.values())
+    needed = FITTING_SHARE * sum(cells.values())
     return sorted((fit for fit in fits if fit.fitting >= needed), key=lambda fit: -fit.fitting)
 
 

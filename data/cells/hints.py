@@ -35,7 +35,7 @@ HINTS = {
     "date": Hint("date"),
     **{f"date-{order}": Hint("date", order=order) for order in ORDERS if order != "iso"},
 }
-"""What `read=column:word` may say; words are joined by a plus sign."""
+"""What a user may write behind `read=column:`; words are joined by a plus sign."""
 
 
 def hint_of(words: str) -> Hint:

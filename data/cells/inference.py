@@ -20,19 +20,19 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from data.cells.dates import ORDERS
-from data.cells.fitting import GAPS, MEANT, Inference, best, likely
+from data.cells.fitting import FITTING_SHARE, GAPS, Inference, best, likely
 from data.cells.hints import NO_HINT, Hint
 from data.cells.number_cells import infer_number
 from data.cells.readings import Reading
 
-LOOKED_AT = 2_000
-"""Cells of a column that say whether a closer look is worth while."""
+SAMPLE_CELLS = 2_000
+"""Cells of a column that show whether all of them are worth a look."""
 
-PAIRS: tuple[tuple[str, str], ...] = (
+BOOLEAN_WORDS: tuple[tuple[str, str], ...] = (
     *(("yes", "no"), ("y", "n"), ("ja", "nein"), ("j", "n"), ("oui", "non"), ("sí", "no"), ("si", "no")),
     *(("sì", "no"), ("sim", "não"), ("t", "f"), ("wahr", "falsch"), ("vrai", "faux"), ("true", "false")),
 )
-"""Words for true and false, in small letters."""
+"""Pairs of words for true and false, in small letters."""
 
 
 def infer(texts: Mapping[str, int], hint: Hint = NO_HINT) -> Inference:
@@ -61,11 +61,11 @@ def infer(texts: Mapping[str, int], hint: Hint = NO_HINT) -> Inference:
 def is_worth_inferring(texts: Iterable[str]) -> bool:
     """Return whether enough of some cells have digits, or are a word for yes or no, to be anything but text."""
     cells = [text for text in texts if text not in GAPS]
-    words = {word for pair in PAIRS for word in pair}
+    words = {word for pair in BOOLEAN_WORDS for word in pair}
     hopeful = sum(
         1 for text in cells if (any(map(str.isdigit, text)) and len(text) < 60) or text.casefold() in words
     )
-    return hopeful >= (2 * MEANT - 1) * len(cells)
+    return hopeful >= (2 * FITTING_SHARE - 1) * len(cells)
 
 
 def _dated(cells: Mapping[str, int], hint: Hint) -> Inference:
@@ -100,7 +100,7 @@ def _duration(cells: Mapping[str, int]) -> Inference:
 def _boolean(cells: Iterable[str], *, is_hinted: bool) -> Inference:
     """Both words of a pair, and nothing else; one of them is enough where the user says so."""
     folded = {text.casefold() for text in cells}
-    pairs = [pair for pair in PAIRS if folded == set(pair) or (is_hinted and folded <= set(pair))]
+    pairs = [pair for pair in BOOLEAN_WORDS if folded == set(pair) or (is_hinted and folded <= set(pair))]
     return Inference(tuple(Reading("boolean", true=yes, false=no) for yes, no in pairs[:1]))
 
 

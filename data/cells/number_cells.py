@@ -16,10 +16,10 @@ from data.cells.hints import Hint
 from data.cells.readings import GROUPS, MINUS, SPACES, Reading
 
 FEWEST_MARKED = 10
-"""Different cells with a mark that show how a column is written."""
+"""Different cells with a mark between their digits that show, at least, how a column is written."""
 
 DASHES = frozenset({"-", "--", "\u2013", "\u2014"})
-"""What accountants write for nought, so in a column of money they are not certain."""
+"""What accountants write for nought: in a column of money such a cell may be 0 or missing."""
 
 _WORDS = (
     "mm cm m km mi ft yd in nm m2 m² km2 km² sqft ha l L ml cl cc CC m3 m³ g mg kg lb lbs oz t s ms sec min mins "
@@ -27,7 +27,7 @@ _WORDS = (
     'kmh mph m/s mpg kmpl Nm GB MB TB kB px pt ppm ppb cal kcal kJ ‰ "'
 )
 UNITS = frozenset(_WORDS.split())
-"""Units that may follow digits without a blank; behind a blank any word may, if all cells have the same."""
+"""Units that may follow digits without a blank; behind a blank any word may be one, if all cells have the same."""
 
 _BLANK, _SIGN = rf"[{SPACES}]*", rf"[+{MINUS}-]"
 _LOOSE = re.compile(

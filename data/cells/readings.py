@@ -28,8 +28,10 @@ Form = Literal["number", "date", "duration", "boolean", "text"]
 FORMS: tuple[Form, ...] = get_args(Form)
 
 MINUS = "\u2212"
+"""The minus sign of typography."""
+
 SPACES = " \t\u00a0\u2009\u202f"
-"""Plain, tab, and those that typography puts between digits."""
+"""The blanks that may stand in a number: plain, tab, and those that typography puts between digits."""
 
 MOST_MISSING, LONGEST_MARK = 1_000, 40
 """Of a reading that is read back from a file: words for a missing value, and characters of a mark or a word."""

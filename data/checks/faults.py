@@ -25,13 +25,17 @@ from data.figures import number
 from data.schema import DATE_PATTERN
 from data.tables import Table
 
-MEANT = 0.5
+MEANT_SHARE = 0.5
 """Share of a column's texts that must be numbers, or dates, for the others to be strays."""
 
 MOSTLY_MISSING = 0.5
+"""Share of missing cells beyond which a column is a fault."""
+
 SHOWN_ROWS = 5
+"""Rows that the line of a fault names at most."""
+
 MANY_LINE_BREAKS = 100
-"""In one text; a review or an address has fewer."""
+"""Line breaks in one text that look like rows joined by a stray quote; a review or an address has fewer."""
 
 PLAIN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 MARKED = re.compile(
@@ -51,9 +55,8 @@ DATES = {
 GARBLED = re.compile(r"\ufffd|[\x00-\x08\x0b\x0c\x0e-\x1f]|[ÃÂ][\u0080-\u00bf]|â(€|\u0080)")
 """A replacement character, a control character, or UTF-8 that was read as Latin-1 or CP-1252."""
 
-MISSING_WORDS = frozenset(
-    {"", "-", "--", "?", ".", "n/a", "na", "nan", "none", "null", "nil", "missing", "#n/a"}
-)
+GAP_WORDS = frozenset({"", "-", "--", "?", ".", "n/a", "na", "nan", "none", "null", "nil", "missing", "#n/a"})
+"""Words, in small letters, by which people say that a cell is missing."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ class TableFault:
 
     def __str__(self) -> str:
         """Say where, what and the repair in one line."""
-        return f"column {self.column!r}{_place(self.rows, self.count)}: {self.found}: {self.repair}"
+        return f"column {self.column!r}{_rows_in_words(self.rows, self.count)}: {self.found}: {self.repair}"
 
 
 def rows_of(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
@@ -91,7 +94,7 @@ def rows_of(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
     return tuple(rows[:SHOWN_ROWS].tolist()), len(rows)
 
 
-def _place(rows: Sequence[int], count: int) -> str:
+def _rows_in_words(rows: Sequence[int], count: int) -> str:
     if not rows:
         return ""
     more = f" and {count - len(rows):,} more" if count > len(rows) else ""
@@ -108,12 +111,12 @@ def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[TableFau
     ignored : sequence of str
         Columns that are not used.
     """
-    found: list[TableFault] = []
+    faults: list[TableFault] = []
     names = [name for name in table.names if name not in set(ignored)]
     for name in table.names:
-        found += _swallowed(table, name)  # rows are lost in a column that is not used, too
-        found += _of_column(table, name) if name in names else ()
-    return found + list(_duplicates(table, names))
+        faults += _swallowed(table, name)  # rows are lost in a column that is not used, too
+        faults += _of_column(table, name) if name in names else ()
+    return faults + list(_duplicates(table, names))
 
 
 def _swallowed(table: Table, name: str) -> Iterator[TableFault]:
@@ -210,45 +213,49 @@ class _Texts:
         forms = {form: rows for form, rows in forms.items() if rows.any()}
         known = self.codes >= 0
         dated = np.logical_or.reduce([*forms.values(), np.zeros(len(self.codes), dtype=bool)])
-        if not forms or dated.sum() < MEANT * known.sum():
+        if not forms or dated.sum() < MEANT_SHARE * known.sum():
             return []
         usual = max(forms, key=lambda form: int(forms[form].sum()))
         repair = "write every date as 2024-01-31 or 2024-01-31T08:15:00"
-        found = []
+        faults = []
         if usual != "2024-01-31":
-            found.append(
+            faults.append(
                 TableFault(self.name, f"dates such as {self.example(forms[usual])} are taken as text", repair)
             )
         strays = dated & ~forms[usual]
         if strays.any():
             others = ", ".join(form for form in forms if form != usual)
-            found.append(
+            faults.append(
                 TableFault(
                     self.name, f"most dates are like {usual}, these like {others}", repair, *rows_of(strays)
                 )
             )
         words = known & ~dated
         if words.any():
-            found.append(
+            faults.append(
                 TableFault(
                     self.name, f"{self.example(words)} among dates", _repair(self, words), *rows_of(words)
                 )
             )
         wrong = known & ~self.matching(_is_date)
-        if not found and wrong.any():
-            found.append(TableFault(self.name, f"{self.example(wrong)} is no date", repair, *rows_of(wrong)))
-        return found
+        if not faults and wrong.any():
+            faults.append(TableFault(self.name, f"{self.example(wrong)} is no date", repair, *rows_of(wrong)))
+        return faults
 
     def numbers(self) -> list[TableFault]:
         """Return what keeps numbers from being read as numbers."""
         plain, marked = self.matching(PLAIN.fullmatch), self.matching(MARKED.fullmatch)
         known, written = self.codes >= 0, plain | marked
-        if not written.any() or written.sum() < MEANT * known.sum() or (plain & known).sum() == known.sum():
+        if (
+            not written.any()
+            or written.sum() < MEANT_SHARE * known.sum()
+            or (plain & known).sum() == known.sum()
+        ):
             return []  # all plain: digits that stay text, such as postal codes
-        found = []
+        faults = []
         only_marked = marked & ~plain
         if only_marked.any():
-            found.append(
+            faults.append(
                 TableFault(
                     self.name,
                     f"numbers have currency, percent or thousands marks, such as {self.example(only_marked)}",
@@ -258,12 +265,12 @@ class _Texts:
             )
         words = known & ~written
         if words.any():
-            found.append(
+            faults.append(
                 TableFault(
                     self.name, f"{self.example(words)} among numbers", _repair(self, words), *rows_of(words)
                 )
             )
-        return found
+        return faults
 
     def spellings(self) -> list[TableFault]:
         """Return categories that differ in blanks or capitals only."""
@@ -299,6 +306,4 @@ def _is_date(text: str) -> bool:
 
 def _repair(texts: _Texts, strays: NDArray[np.bool_]) -> str:
     words = {texts.texts[code].strip().casefold() for code in np.unique(texts.codes[strays])}
-    return (
-        "leave missing values empty" if words <= MISSING_WORDS else "mend or leave it empty; now all are text"
-    )
+    return "leave missing values empty" if words <= GAP_WORDS else "mend or leave it empty; now all are text"

@@ -23,11 +23,17 @@ PERFECT = 0.98
 """Share of the target's variance beyond which a column is suspected."""
 
 MOST_ROWS = 20_000
+"""Rows of the sample on which columns are judged."""
+
 MOST_PAIRED = 40
-"""Columns of numbers of which all pairs are looked at."""
+"""Columns of numbers, the first, of which all pairs are looked at."""
 
 BINS = 100
+"""Ranges into which a number is cut, each with a mean of the target."""
+
 LAGS = (1, 2, 3, 7)
+"""How many rows before, in the order of time, a column may have the target from."""
+
 SAME = 0.95
 """Share of rows in which a column is an earlier row's target."""
 
@@ -38,12 +44,13 @@ CORRECTED = 0.3
 """Difference in the share of variance explained between older rows and the newest tenth."""
 
 GROUP_ROWS = (2.0, 200.0)
-"""Mean rows of a group: what a person, a shop or a machine has in a table."""
+"""How many rows a group has on average, at least and at most: a person, a shop or a machine in a table."""
 
 ALIKE = 0.5
 """Share of the target's variance between groups beyond which the rows of one group look alike."""
 
 MINUTES = 1440.0
+"""Of a day."""
 
 Floats = NDArray[np.float64]
 
@@ -63,20 +70,20 @@ def leaks(table: Table, features: Sequence[str], *, target: str, split: Split) -
     sample = _sample(table)
     y = sample.numbers(target)
     alone = {name: explained_alone(sample, name, y) for name in features}
-    found = [
+    sentences = [
         f"column {name!r} alone explains {share:.1%} of {target}: is it known when you predict?"
         for name, share in alone.items()
         if share >= PERFECT
     ]
     suspected = [name for name, share in alone.items() if share >= PERFECT]
-    found += _pairs(sample, [name for name in features if name not in suspected], y, target)
-    found += _twins(table, features, target, split)
-    found += _groups(table, target, split)
+    sentences += _pairs(sample, [name for name in features if name not in suspected], y, target)
+    sentences += _twins(table, features, target, split)
+    sentences += _groups(table, target, split)
     if split.moments is not None:
-        found += _lags(table, features, table.numbers(target), split.moments, target)
-        found += _late(table, features, split.moments)
-        found += _corrected(table, features, table.numbers(target), split.moments, target)
-    return found
+        sentences += _lags(table, features, table.numbers(target), split.moments, target)
+        sentences += _late(table, features, split.moments)
+        sentences += _corrected(table, features, table.numbers(target), split.moments, target)
+    return sentences
 
 
 def explained_alone(table: Table, name: str, y: Floats) -> float:

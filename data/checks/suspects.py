@@ -20,10 +20,13 @@ from data.figures import number
 from data.tables import Table
 
 FEWEST = 50
-FEWEST_DISTINCT, FEWEST_LEVELS = 10, 3
+"""Values of a column, at least, for any of them to be suspected."""
 
-MOST_WILD, GAP = 3, 20.0
-"""So many rows at most, each so many times as far from the middle as all others."""
+FEWEST_DISTINCT, FEWEST_LEVELS = 10, 3
+"""Different values that must stand beside a suspected one, and beside one of nines alone."""
+
+MOST_OUTLIERS, GAP = 3, 20.0
+"""Outliers are so few rows at most, each so many times as far from the middle as all others."""
 
 FEWEST_ALIKE = 3
 """Rows with the same value at an end that make a spike."""
@@ -33,10 +36,10 @@ NEGATIVE, NINES, PLAIN = 0.4, 1.0, 3.0
 nines alone, any other."""
 
 LEAST_REACH = 0.05
-"""Of the others' width, where their middle is their end."""
+"""How far the other values reach where their middle is their end, as a share of their width."""
 
 EXPECTED_TWINS = 10.0
-"""Equal pairs that chance would make among amounts; where there is none, they are no amounts: once in 20,000 times."""
+"""Equal pairs that chance would make among amounts this close; a column without one holds names, but once in 20,000."""
 
 ZIP = re.compile(
     r"(.*[\W_])?(zip|plz|postleitzahl|(zip|post|postal|pin)[\W_]?code)s?([\W_].*)?", re.IGNORECASE
@@ -44,6 +47,7 @@ ZIP = re.compile(
 CODE = re.compile(r"(.*[\W_])?(id|code|uuid|key)|.*[a-z](Id|ID|Code)")
 YEAR = re.compile(r".*(year|jahr|yr|annee|année).*", re.IGNORECASE)
 YEARS = (1850.0, 2100.0)
+"""The first and the last year that a column of years may hold."""
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +64,7 @@ def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = 
     target : str
         The column to predict; it is looked at for values only.
     """
-    found: list[TableFault] = []
+    faults: list[TableFault] = []
     for name in table.names:
         if name in ignored or table.kinds[name] != "number":
             continue
@@ -69,13 +73,13 @@ def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = 
         if len(ordered) < FEWEST:
             continue
         odd = [*_spikes(name, values, ordered)] or [*_far(name, values, ordered)]
-        found += odd or ([*_names(name, values, ordered)] if name != target else [])
-    return found
+        faults += odd or ([*_names(name, values, ordered)] if name != target else [])
+    return faults
 
 
 def years_in_words(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
     """Return a sentence for each column of years: nothing is wrong with it, but a model knows no later one."""
-    found = []
+    sentences = []
     for name in table.names:
         if name in ignored or table.kinds[name] != "number" or not YEAR.fullmatch(name):
             continue
@@ -86,11 +90,11 @@ def years_in_words(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
             and YEARS[0] <= known.min()
             and known.max() <= YEARS[1]
         ):
-            found.append(
+            sentences.append(
                 f"column {name!r} holds years up to {known.max():.0f}, later ones are beyond what a model learns: "
                 f"split=time and time_column={name} judge it on the newest"
             )
-    return found
+    return sentences
 
 
 def _spikes(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
@@ -121,10 +125,10 @@ def _is_nines(value: float) -> bool:
 def _far(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
     """Yield the few values that lie so far from the middle that nothing lies between them and the others."""
     middle = ordered[len(ordered) // 2]
-    ends = np.concatenate([ordered[: MOST_WILD + 1], ordered[-MOST_WILD - 1 :]])
+    ends = np.concatenate([ordered[: MOST_OUTLIERS + 1], ordered[-MOST_OUTLIERS - 1 :]])
     ends = ends[np.argsort(-np.abs(ends - middle), kind="stable")]
     distance = np.abs(ends - middle)
-    for count in range(1, MOST_WILD + 1):
+    for count in range(1, MOST_OUTLIERS + 1):
         if not distance[count - 1] > GAP * distance[count] > 0.0:
             continue
         below = int((ends[:count] < middle).sum())

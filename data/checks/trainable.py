@@ -29,8 +29,10 @@ from data.splits import weighting
 from data.tables import Table
 
 FEWEST_ROWS = 50
+"""Rows with a target that a training needs."""
+
 LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
-"""Of a target: below, onnxruntime takes its constants for zero; above, squares are infinite."""
+"""The width of a target's values: below, onnxruntime takes its constants for zero; above, squares are infinite."""
 
 IDENTIFIER_SHARE = 0.5
 """A text column with more distinct values than this share of its rows names rows; it does not describe them."""

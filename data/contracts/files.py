@@ -88,76 +88,76 @@ def read(path: Path) -> Contract:
 
 
 def _promise(path: Path, name: str, written: Any) -> Promise:
-    place = f"column {name!r}"
+    column = f"column {name!r}"
     if not isinstance(written, dict) or written.get("kind") not in KINDS:
         found = written.get("kind") if isinstance(written, dict) else written
         raise ContractError(
-            where=str(path), found=f"{place} has kind {found!r}", repair=f"write one of {', '.join(KINDS)}"
+            where=str(path), found=f"{column} has kind {found!r}", repair=f"write one of {', '.join(KINDS)}"
         )
-    _known_only(path, f"{place}: ", written, tuple(each.name for each in fields(Promise)))
+    _known_only(path, f"{column}: ", written, tuple(each.name for each in fields(Promise)))
     values = written.get("values", [])
     if not isinstance(values, list):
-        raise ContractError(where=str(path), found=f"{place}: values is {values!r}", repair="write a list")
+        raise ContractError(where=str(path), found=f"{column}: values is {values!r}", repair="write a list")
     for key in ("unique", "optional"):
         if type(written.get(key, False)) is not bool:
             raise ContractError(
-                where=str(path), found=f"{place}: {key} is {written[key]!r}", repair="write true or false"
+                where=str(path), found=f"{column}: {key} is {written[key]!r}", repair="write true or false"
             )
     for key, kinds in (("values", ["category"]), ("minimum", RANGED), ("maximum", RANGED)):
         if key in written and written["kind"] not in kinds:
             raise ContractError(
                 where=str(path),
-                found=f"{place} is a {written['kind']} and has {key}",
+                found=f"{column} is a {written['kind']} and has {key}",
                 repair=f"leave it out: {key} goes with {' and '.join(kinds)}",
             )
     unit = None if written.get("unit") is None else str(written["unit"])
-    reading = _reading(path, place, written)
+    reading = _reading(path, column, written)
     promise = Promise(**{**written, "values": tuple(map(str, values)), "unit": unit, "reading": reading})
     for key in ("minimum", "maximum", "missing"):
-        _refuse_other_than_number(path, place, promise, key)
+        _refuse_other_than_number(path, column, promise, key)
     if not 0.0 <= promise.missing <= 1.0:
         raise ContractError(
             where=str(path),
-            found=f"{place}: missing is {promise.missing}",
+            found=f"{column}: missing is {promise.missing}",
             repair="write a share from 0 to 1",
         )
     return promise
 
 
-def _reading(path: Path, place: str, written: Mapping[str, Any]) -> Reading | None:
+def _reading(path: Path, column: str, written: Mapping[str, Any]) -> Reading | None:
     if "reading" not in written:
         return None
     try:
         reading = Reading.from_dict(written["reading"])
     except (KeyError, TypeError, ValueError) as error:
-        found = f"{place}: its reading cannot be used ({error})"
+        found = f"{column}: its reading cannot be used ({error})"
         raise ContractError(
             where=str(path), found=found, repair="leave it out and run check for a new one"
         ) from None
     if reading.kind == written["kind"]:
         return reading
-    found = f"{place}: its reading makes a {reading.kind} of it, promised is {written['kind']}"
+    found = f"{column}: its reading makes a {reading.kind} of it, promised is {written['kind']}"
     raise ContractError(where=str(path), found=found, repair="write the same")
 
 
-def _refuse_other_than_number(path: Path, place: str, promise: Promise, key: str) -> None:
+def _refuse_other_than_number(path: Path, column: str, promise: Promise, key: str) -> None:
     try:
         promise.number(key)
     except (TypeError, ValueError):
         is_date = promise.kind == "datetime" and key != "missing"
         raise ContractError(
             where=str(path),
-            found=f"{place}: {key} is {getattr(promise, key)!r}",
+            found=f"{column}: {key} is {getattr(promise, key)!r}",
             repair=f"write {'a date such as 2013-01-31' if is_date else 'a number'}",
         ) from None
 
 
-def _known_only(path: Path, place: str, written: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def _known_only(path: Path, prefix: str, written: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for key in written:
         if key not in known:
             near = nearest(str(key), known)
             raise ContractError(
                 where=str(path),
-                found=f"{place}unknown key {key!r}",
+                found=f"{prefix}unknown key {key!r}",
                 repair=f"did you mean {near!r}?" if near else f"known are {', '.join(known)}",
             )

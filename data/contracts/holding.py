@@ -19,9 +19,9 @@ from data.tables import Table, seconds
 
 def violations(contract: Contract, table: Table, *, ignored: tuple[str, ...] = ()) -> list[TableFault]:
     """Return every promise that the table does not keep, in the contract's order."""
-    found = []
+    faults = []
     if len(table) < contract.rows:
-        found.append(
+        faults.append(
             TableFault(
                 "*", f"{len(table)} rows, at least {contract.rows} are promised", "pass the whole table"
             )
@@ -30,18 +30,18 @@ def violations(contract: Contract, table: Table, *, ignored: tuple[str, ...] = (
         if name in ignored:
             continue
         if name in table.frame:
-            found += _broken_by(table, name, promise)
+            faults += _broken_by(table, name, promise)
         elif not promise.optional:
             near = nearest(name, [each for each in table.names if each not in contract.columns])
-            found.append(
+            faults.append(
                 TableFault(
                     name, "is missing", f"is it {near!r} now?" if near else "add it, or mark it optional"
                 )
             )
     for name in table.names:
         if name not in contract.columns and name not in ignored:
-            found.append(TableFault(name, "is not in the contract", "add it there, or exclude it"))
-    return found
+            faults.append(TableFault(name, "is not in the contract", "add it there, or exclude it"))
+    return faults
 
 
 def _broken_by(table: Table, name: str, promise: Promise) -> Iterator[TableFault]:

@@ -75,8 +75,8 @@ def open_database(url: str, query: str) -> Source:
             reason="a database needs a query",
             repair='pass one, such as query="SELECT * FROM houses"',
         )
-    if found := read_only.fault_of(query):
+    if fault := read_only.fault_of(query):
         raise UnreadableSource(
-            where=redact_address(url), reason=f"the query {found}", repair=read_only.REPAIR
+            where=redact_address(url), reason=f"the query {fault}", repair=read_only.REPAIR
         )
     return SqlSource(where=redact_address(url), url=url, query=query)

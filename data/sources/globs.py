@@ -19,8 +19,10 @@ def matching(where: str) -> list[str]:
     if path.is_file():
         return [str(path)]
     # Path.glob takes no absolute pattern.
-    found = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))  # noqa: PTH207
-    files = sorted(str(file) for file in found if file.is_file() and not file.name.startswith((".", "_")))
+    candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))  # noqa: PTH207
+    files = sorted(
+        str(file) for file in candidates if file.is_file() and not file.name.startswith((".", "_"))
+    )
     if not files:
         raise SourceNotFound(where=where, searched=str(Path.cwd()))
     return files
@@ -33,7 +35,7 @@ def base_of(where: str) -> str:
     if Path(where).is_file():
         return str(Path(where).parent)
     parts = Path(where).parts
-    first = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    first = next((index for index, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     return str(Path(*parts[:first]))
 
 
@@ -45,11 +47,11 @@ def partitions(paths: Sequence[str], base: str) -> list[Mapping[str, pa.Scalar]]
     layout = pa_dataset.CsvFileFormat()
     factory = pa_dataset.FileSystemDatasetFactory(pa_fs.LocalFileSystem(), list(paths), layout, options)
     kinds = factory.inspect(fragments=0)
-    said = [
+    keys_by_file = [
         pa_dataset.get_partition_keys(fragment.partition_expression)
         for fragment in factory.finish(kinds).get_fragments()
     ]
-    return [{kind.name: pa.scalar(keys.get(kind.name), kind.type) for kind in kinds} for keys in said]
+    return [{kind.name: pa.scalar(keys.get(kind.name), kind.type) for kind in kinds} for keys in keys_by_file]
 
 
 def with_constants(batch: pa.RecordBatch, added: Mapping[str, pa.Scalar]) -> pa.RecordBatch:

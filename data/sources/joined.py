@@ -18,7 +18,7 @@ def is_joined(file: BinaryIO, described: Any) -> bool:
     file.seek(-8, 2)
     footer = file.tell() - int.from_bytes(file.read(4), "little")
     group = described.row_group(described.num_row_groups - 1)
-    chunks = [group.column(place) for place in range(group.num_columns)]
+    chunks = [group.column(index) for index in range(group.num_columns)]
     ends = [
         (chunk.dictionary_page_offset or chunk.data_page_offset) + chunk.total_compressed_size
         for chunk in chunks

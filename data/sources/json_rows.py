@@ -63,9 +63,9 @@ def open_json(
     for path, added in zip(paths, partitions, strict=True):
         with packed.opened(path) as file:
             encoding = encoding_of(file, path, layout.encoding)
-        found = _schema_of(path, encoding)
-        if found is not None:
-            schemas[path] = found
+        columns = _schema_of(path, encoding)
+        if columns is not None:
+            schemas[path] = columns
             files.append((path, encoding))
             kept.append(added)
     if not schemas:
@@ -77,15 +77,15 @@ def open_json(
 
 def _schema_of(path: str, encoding: Encoding) -> pa.Schema | None:
     """Return the columns of a file, each of a type that all its rows have; None where there are no rows."""
-    found: pa.Schema | None = None
+    known: pa.Schema | None = None
     for table in _tables(path, encoding, None):
-        if found is None:
-            found = table.schema
-        extra = [field for field in table.schema if field.name not in found.names]
-        absent = [field for field in found if field.name not in table.schema.names]
+        if known is None:
+            known = table.schema
+        extra = [field for field in table.schema if field.name not in known.names]
+        absent = [field for field in known if field.name not in table.schema.names]
         late = pa.schema([*table.schema, *absent])
-        found = unified(_as_written({path: pa.schema([*found, *extra]), f"{path} (further down)": late}))
-    return found
+        known = unified(_as_written({path: pa.schema([*known, *extra]), f"{path} (further down)": late}))
+    return known
 
 
 def _as_written(schemas: Mapping[str, pa.Schema]) -> Mapping[str, pa.Schema]:

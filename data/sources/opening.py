@@ -87,10 +87,10 @@ def _open_files(where: str, layout: Layout) -> Source:
     kind, base = _format_of(where, paths), base_of(path)
     if kind not in ("csv", "json"):
         return open_typed(where, paths, kind, base)
-    said: Sequence[Mapping[str, pa.Scalar]] = partitions(paths, base)
+    keys_by_file: Sequence[Mapping[str, pa.Scalar]] = partitions(paths, base)
     if kind == "json":
-        return open_json(where, paths, layout, said)
-    return open_texts(where, paths, layout, said, sheet=sheet)
+        return open_json(where, paths, layout, keys_by_file)
+    return open_texts(where, paths, layout, keys_by_file, sheet=sheet)
 
 
 def _format_of(where: str, paths: list[str]) -> str:

@@ -29,6 +29,8 @@ MAGIC = {
 FOREIGN = {b"7z\xbc\xaf\x27\x1c": "7z", b"Rar!": "RAR", b"\xfd7zXZ\x00": "xz"}
 ENDINGS = (".gz", ".zst", ".bz2", ".lz4", ".zip")
 LARGEST = 16 * 2**30
+"""Bytes that a file may unpack to."""
+
 _PART = 2**20
 
 

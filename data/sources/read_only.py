@@ -29,7 +29,7 @@ SQL_QUOTED = re.compile(
 """Texts, quoted names and comments, in which a semicolon ends no statement."""
 
 WRITES = re.compile(r"(?i)\b(INSERT\s+INTO|UPDATE\s+\S+\s+SET|DELETE\s+FROM|MERGE\s+INTO)\b")
-"""What may stand behind WITH."""
+"""Statements that begin with WITH and write all the same."""
 
 REFUSED = re.compile("readonly|read-only|data-modifying", re.IGNORECASE)
 """What SQLite and PostgreSQL say to a statement that would write."""
@@ -73,9 +73,9 @@ def _reading(url: sqlalchemy.URL) -> sqlalchemy.URL:
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return url
     mode = {} if url.query.get("mode") == "memory" else {"mode": "ro"}
-    place = (
+    database = (
         url.database
         if url.database.startswith("file:")
         else f"file:{quote(str(Path(url.database).absolute()))}"
     )
-    return url.set(database=place).update_query_dict({"uri": "true", **mode})
+    return url.set(database=database).update_query_dict({"uri": "true", **mode})

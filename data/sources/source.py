@@ -12,6 +12,7 @@ from data.errors import DuplicateColumns, EmptySource, UnreadableSource, nearest
 from data.schema import Schema
 
 BATCH_ROWS = 65_536
+"""Rows that are read at a time where nobody asks for another number."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ def other_columns(path: str, header: Sequence[str], first: str, expected: Sequen
     other = next((name for name in header if name not in expected), None)
     lacking = [name for name in expected if name not in header]
     if other is None:
-        found = f"lacks the column {lacking[0]!r} that {first} has"
+        reason = f"lacks the column {lacking[0]!r} that {first} has"
     else:
         near = nearest(other, lacking)
-        found = f"has a column {other!r} that {first} does not have"
-        found += f", which has {near!r}" if near else ""
-    return UnreadableSource(where=path, reason=found, repair="write the same header into each file")
+        reason = f"has a column {other!r} that {first} does not have"
+        reason += f", which has {near!r}" if near else ""
+    return UnreadableSource(where=path, reason=reason, repair="write the same header into each file")

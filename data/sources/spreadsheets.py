@@ -54,7 +54,7 @@ def opened(path: str, sheet: str) -> Iterator[BinaryIO]:
         text.detach()
 
 
-def _rows(path: str, asked: str) -> Iterator[list[Any]]:
+def _rows(path: str, wanted: str) -> Iterator[list[Any]]:
     """Yield the cells of the sheet that is asked for, or the only one that has any."""
     try:
         import python_calamine  # noqa: PLC0415 - an extra, for workbooks only
@@ -67,7 +67,7 @@ def _rows(path: str, asked: str) -> Iterator[list[Any]]:
         with python_calamine.load_workbook(path) as book:
             sheets = {name: book.get_sheet_by_name(name) for name in book.sheet_names}
             yield from sheets[
-                _chosen(path, asked, {n: sheet.height for n, sheet in sheets.items()})
+                _chosen(path, wanted, {n: sheet.height for n, sheet in sheets.items()})
             ].to_python()
     except (python_calamine.CalamineError, OSError) as error:
         raise UnreadableSource(
@@ -75,15 +75,15 @@ def _rows(path: str, asked: str) -> Iterator[list[Any]]:
         ) from error
 
 
-def _chosen(path: str, asked: str, heights: dict[str, int]) -> str:
-    if asked in heights:
-        return asked
+def _chosen(path: str, wanted: str, heights: dict[str, int]) -> str:
+    if wanted in heights:
+        return wanted
     filled = [name for name, height in heights.items() if height]
-    if len(filled) == 1 and not asked:
+    if len(filled) == 1 and not wanted:
         return filled[0]
-    shown = ", ".join(map(repr, heights if asked else filled))
-    if asked:
-        raise UnreadableSource(where=path, reason=f"has no sheet {asked!r}", repair=f"it has {shown}")
+    shown = ", ".join(map(repr, heights if wanted else filled))
+    if wanted:
+        raise UnreadableSource(where=path, reason=f"has no sheet {wanted!r}", repair=f"it has {shown}")
     if not filled:
         raise UnreadableSource(where=path, reason="has no sheet with a cell", repair="pass one that has")
     raise UnreadableSource(

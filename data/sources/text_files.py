@@ -150,12 +150,12 @@ def _described(path: str, sheet: str, layout: Layout) -> TextFile | None:
     return TextFile(path, sheet, encoding, dialect)
 
 
-def _encoding_of(path: str, asked: str) -> Encoding:
+def _encoding_of(path: str, name: str) -> Encoding:
     if is_workbook(path):
         return Encoding()
     with packed.opened(path) as file:
         refuse_foreign(file, path)
-        return encoding_of(file, path, asked)
+        return encoding_of(file, path, name)
 
 
 @contextmanager
@@ -171,7 +171,7 @@ def _text_of(path: str, sheet: str, encoding: Encoding) -> Iterator[BinaryIO]:
 
 def _records(file: TextFile, missing_words: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows, a block at a time; columns are numbered."""
-    dialect, numbered = file.dialect, [str(place) for place in range(len(file.dialect.names))]
+    dialect, numbered = file.dialect, [str(index) for index in range(len(file.dialect.names))]
     if dialect.start == dialect.stop:
         return
     with _text_of(file.path, file.sheet, file.encoding) as text:

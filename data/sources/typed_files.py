@@ -32,9 +32,9 @@ class FileSource(Source):
             for batch in self.dataset.to_batches(batch_size=rows, batch_readahead=1, fragment_readahead=1):
                 yield batch.rename_columns(named(batch.schema.names))
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self._place(), error) from error
+            raise unreadable(self._where_broken(), error) from error
 
-    def _place(self) -> str:
+    def _where_broken(self) -> str:
         """Return where, with the first column that cannot be read."""
         assert self.dataset is not None
         for name in self.dataset.schema.names:
@@ -53,9 +53,9 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
     options = {"format": kind, "partitioning": "hive", "partition_base_dir": base}
     try:
         dataset = pa_dataset.dataset(list(paths), **options)
-        found = {fragment.path: fragment.physical_schema for fragment in dataset.get_fragments()}
-        partitions = [field for field in dataset.schema if field.name not in found[paths[0]].names]
-        schema = unified(found)
+        schemas = {fragment.path: fragment.physical_schema for fragment in dataset.get_fragments()}
+        partitions = [field for field in dataset.schema if field.name not in schemas[paths[0]].names]
+        schema = unified(schemas)
         for field in partitions:
             schema = schema.append(field)
         refuse_duplicates(where, schema.names)

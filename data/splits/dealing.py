@@ -40,9 +40,9 @@ class Cuts(NamedTuple):
 
 def are_served(parts: NDArray[np.intp], shares: tuple[float, float, float]) -> bool:
     """Return whether each side has about its share of the rows."""
-    found = np.bincount(parts, minlength=3) / max(len(parts), 1)
+    reached = np.bincount(parts, minlength=3) / max(len(parts), 1)
     low, high = NEAR
-    return all(low * share <= got <= high * share for got, share in zip(found, shares, strict=True))
+    return all(low * share <= got <= high * share for got, share in zip(reached, shares, strict=True))
 
 
 def cuts_of(places: Floats, shares: tuple[float, float, float]) -> Cuts | None:

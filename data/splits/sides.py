@@ -113,8 +113,8 @@ def _slices(moments: NDArray[np.float64], count: int) -> NDArray[np.intp]:
     slices = (ranks(moments) * count).astype(np.intp)
     if len(np.unique(slices)) == count:
         return slices
-    distinct, place = np.unique(moments, return_inverse=True)
-    return np.asarray(place * min(count, len(distinct)) // len(distinct), dtype=np.intp)
+    distinct, order = np.unique(moments, return_inverse=True)
+    return np.asarray(order * min(count, len(distinct)) // len(distinct), dtype=np.intp)
 
 
 def _are_even(assigned: NDArray[np.intp], count: int) -> bool:

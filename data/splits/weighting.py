@@ -38,10 +38,10 @@ def faults_of_weight(table: Table, column: str, target: str) -> Iterator[TableEr
         (values < 0, "negative"),
     ):
         if wrong.any():
-            place, more = int(wrong.argmax()), int(wrong.sum()) - 1
-            found = "is missing" if word == "missing" else f"is {values[place]:g}"
+            first, more = int(wrong.argmax()), int(wrong.sum()) - 1
+            found = "is missing" if word == "missing" else f"is {values[first]:g}"
             found += f", and {more:,} more are {word}" if more else ""
-            yield UnusableWeight(column=column, row=int(with_target[place]) + 1, found=found, repair=MEND)
+            yield UnusableWeight(column=column, row=int(with_target[first]) + 1, found=found, repair=MEND)
             return
     if len(values) and not values.any():
         found = f"is 0 in all {len(values):,} rows with a target"

@@ -101,7 +101,7 @@ def _values(where: str, name: str, kind: Kind, cells: list[Any]) -> NDArray[Any]
     """Return cells as a table holds a kind; raises OtherKind."""
     convert = _CONVERTERS[kind]
     converted = {cell: convert(cell) for cell in set(cells) if not _is_missing(cell)}
-    unfit = [place for place, cell in enumerate(cells) if cell in converted and converted[cell] is None]
+    unfit = [index for index, cell in enumerate(cells) if cell in converted and converted[cell] is None]
     if unfit:
         raise OtherKind(
             where=where, column=name, kind=kind, row=unfit[0] + 1, cell=cells[unfit[0]], count=len(unfit)

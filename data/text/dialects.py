@@ -25,7 +25,7 @@ from data.text.records import BOM
 
 SEPARATOR_WORDS = {"\t": "tab"}
 FEWEST_EVEN = 2
-"""Lines of as many fields as the last, for those above to be no rows."""
+"""Lines at the end with equally many fields, at least, before those above them are taken for no rows."""
 
 _BLANK_WORD = re.compile(r'"[^"]*"|[^\s"]+')
 _LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|\Z)")
@@ -120,7 +120,7 @@ def dialect_of(file: BinaryIO, where: str, *, header: str, separator: str = "") 
 def _described(file: BinaryIO, guess: Guess, above: int, *, header: str) -> Dialect:
     first, rows = guess.records[guess.titles], guess.records[guess.titles + 1 :]
     doubt = "the first line looks like data" if looks_like_data(first.cells, [r.cells for r in rows]) else ""
-    numbered = tuple(f"column_{place}" for place in range(1, guess.width + 1))
+    numbered = tuple(f"column_{position}" for position in range(1, guess.width + 1))
     has_header = header != "none" or are_numbered(first.cells)
     names = tuple(guess.header) if has_header else numbered
     start = first.end if has_header else first.start
@@ -148,19 +148,19 @@ def _size(file: BinaryIO) -> int:
 
 def _above(text: bytes) -> _Top:
     """Return what stands above the table that is no title."""
-    place, separator, lines, comment = len(BOM) if text.startswith(BOM) else 0, "", 0, -1
-    while place < len(text):
-        line = _LINE.match(text, place)
+    offset, separator, lines, comment = len(BOM) if text.startswith(BOM) else 0, "", 0, -1
+    while offset < len(text):
+        line = _LINE.match(text, offset)
         assert line is not None
         named = _SEPARATOR_LINE.fullmatch(line[1].strip(b" ")) if not lines else None
         if named and named[1].isascii():
             separator, lines = named[1].decode(), lines + 1
         elif line[1].startswith(b"#"):
-            comment, lines = place, lines + 1
+            comment, lines = offset, lines + 1
         elif line[1].strip():
             break
-        place = line.end()
-    return _Top(place, separator, lines, comment)
+        offset = line.end()
+    return _Top(offset, separator, lines, comment)
 
 
 def _is_header(comment: Guess, below: Guess, where: str) -> bool:

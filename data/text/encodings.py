@@ -32,7 +32,7 @@ _STRANGE = re.compile(
     rb"|[A-Za-z][\x80\x82-\x84\x86-\x89\x8b\x93\x94\x98\x9b\xa1-\xa9\xab\xac\xaf\xb1-\xb3\xb6\xb8\xb9\xbb-\xbf\xf7][A-Za-z]"
 )
 _CLOSING = re.compile(rb"[A-Za-z]\x94")
-"""A quotation mark behind a word, where none stands before one."""
+"""A closing quotation mark of Windows-1252: strange behind a word where none opens before it."""
 
 _WORD = re.compile(rb"[A-Za-z\x80-\xff]*[\x80-\xff][A-Za-z\x80-\xff]*")
 
@@ -48,14 +48,14 @@ class Encoding(NamedTuple):
         return f"{self.name} (as in {self.example!r})" if self.example else self.name
 
 
-def encoding_of(file: BinaryIO, where: str, asked: str = "") -> Encoding:
+def encoding_of(file: BinaryIO, where: str, given: str = "") -> Encoding:
     """Return the encoding of a file that is at its start; raises UnreadableSource where that is not certain."""
-    if asked:
-        return Encoding(_known(asked))
+    if given:
+        return Encoding(_known(given))
     start = file.read(2**12)
-    for mark, name in _MARKS.items():
+    for mark, encoding in _MARKS.items():
         if start.startswith(mark):
-            return Encoding(name)
+            return Encoding(encoding)
     if start.count(b"\0") > len(start) // 4:
         raise UnreadableSource(
             where=where,
@@ -65,18 +65,18 @@ def encoding_of(file: BinaryIO, where: str, asked: str = "") -> Encoding:
     return Encoding() if _is_utf8(file) else _western(file, where)
 
 
-def _known(asked: str) -> str:
+def _known(name: str) -> str:
     try:
-        found = codecs.lookup(asked)
+        codec = codecs.lookup(name)
     except LookupError:
-        found = None
-    if found is None or not found._is_text_encoding:
+        codec = None
+    if codec is None or not codec._is_text_encoding:
         raise UnreadableSource(
-            where=f"encoding={asked}",
+            where=f"encoding={name}",
             reason="is no encoding that Python knows",
             repair="pass one such as cp1252",
         )
-    return found.name
+    return codec.name
 
 
 def _is_utf8(file: BinaryIO) -> bool:
@@ -126,8 +126,8 @@ def _refuse_strange(file: BinaryIO, where: str) -> None:
         has_utf8 = has_utf8 or not line.decode("utf-8", errors="ignore").isascii()
         start = _not_utf8(line)
         odd = next((at for at, byte in enumerate(line) if byte in _ABSENT), -1)
-        if found := _STRANGE.search(line) or (_CLOSING.search(line) if b"\x93" not in line else None):
-            odd = found.start()
+        if match := _STRANGE.search(line) or (_CLOSING.search(line) if b"\x93" not in line else None):
+            odd = match.start()
         if start >= 0 and odd >= 0:
             raise _uncertain(f"{where}, line {number}", line, odd, "and Windows-1252 makes no word of it")
         wrong = wrong if wrong[0] or start < 0 else (number, line)
@@ -145,10 +145,10 @@ def _not_utf8(line: bytes) -> int:
     return -1
 
 
-def _uncertain(where: str, line: bytes, place: int, why: str) -> UnreadableSource:
+def _uncertain(where: str, line: bytes, offset: int, why: str) -> UnreadableSource:
     return UnreadableSource(
         where=where,
-        reason=f"{_word(line, place)!r} is not UTF-8, {why}",
+        reason=f"{_word(line, offset)!r} is not UTF-8, {why}",
         repair=f"pass encoding=cp1252 if it reads well so, or such as {_OTHERS}, or save it as UTF-8",
     )
 
@@ -156,8 +156,8 @@ def _uncertain(where: str, line: bytes, place: int, why: str) -> UnreadableSourc
 def _word(line: bytes, start: int) -> str:
     """Return the word with a letter beyond ASCII at or after a place, as Windows-1252 has it."""
     first = max((each.start() for each in _WORD.finditer(line) if each.start() <= start), default=start)
-    found = _WORD.search(line, first)
-    shown = found.group() if found else line[max(start - 10, 0) : start + 10]
+    match = _WORD.search(line, first)
+    shown = match.group() if match else line[max(start - 10, 0) : start + 10]
     return shown[:30].decode("cp1252", errors="replace")
 
 

@@ -22,10 +22,10 @@ SEPARATORS = (",", ";", "\t", "|")
 HEAD_BYTES = 2**18
 HEAD_LINES = 30
 SAMPLE = 100
-"""Records that are looked at."""
+"""Records at the start of a file by which a separator is judged."""
 
 MOST_TITLES = 20
-"""Lines above a header."""
+"""Lines of a title above a header, at most."""
 
 
 class Record(NamedTuple):
@@ -101,13 +101,13 @@ def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list
     codes = np.frombuffer(text, np.uint8)
     outside = np.ones(len(text), bool) if quoted.inside is None else quoted.inside[: len(text)] == 0
     ends = np.flatnonzero(((codes == 10) | (codes == 13)) & outside)
-    records, place = [], 0
+    records, begin = [], 0
     for end in [*ends[: 9 * SAMPLE].tolist(), *([len(text)] if len(ends) <= 9 * SAMPLE else [])]:
-        if end > place:
+        if end > begin:
             behind = end + (2 if text[end : end + 2] == b"\r\n" else 1)
-            cells = _cells(text[place:end], outside[place:end], separator)
-            records.append(Record(start + place, start + min(behind, len(text)), cells))
-        place = max(place, end + 1)
+            cells = _cells(text[begin:end], outside[begin:end], separator)
+            records.append(Record(start + begin, start + min(behind, len(text)), cells))
+        begin = max(begin, end + 1)
         if len(records) > SAMPLE:
             break
     records = [record for record in records if record.cells != [""]]

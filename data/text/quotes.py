@@ -102,9 +102,9 @@ def _cells(codes: NDArray[np.uint8], separator: str) -> tuple[NDArray[np.intp], 
     A run of an odd number of quotes opens, or closes, where it begins a cell, and closes where it does not.
     An even run changes nothing; at the start of a cell it is all of it.
     """
-    places = np.flatnonzero(codes == QUOTE)
-    parted = np.diff(places) > 1
-    first, last = places[np.r_[True, parted]], places[np.r_[parted, True]]
+    offsets = np.flatnonzero(codes == QUOTE)
+    parted = np.diff(offsets) > 1
+    first, last = offsets[np.r_[True, parted]], offsets[np.r_[parted, True]]
     borders = np.zeros(256, np.bool_)
     borders[[CR, LF, ord(separator)]] = True
     starts = borders[codes[first - 1]] | (first == 0)
@@ -139,8 +139,8 @@ def broken_quote(text: bytes, separator: str = ",") -> Flaw | None:
     if bad >= 0:
         opened = int(opens[np.searchsorted(opens, bad, side="right") - 1])
         further = line_breaks(text[opened:bad])
-        place = f"{further} lines further down" if further else "later in the line"
-        return Flaw(opened, f"the quote that opens here closes {place} and text follows it", _REPAIR)
+        distance = f"{further} line{'s' * (further > 1)} further down" if further else "later in the line"
+        return Flaw(opened, f"the quote that opens here closes {distance} and text follows it", _REPAIR)
     if len(opens) > len(closes):
         reason = "the quote that opens here never closes, and all rows behind it would be one cell"
         return Flaw(int(opens[-1]), reason, f"close it, or {_REPAIR}")

@@ -16,6 +16,7 @@ from data.text.quotes import CR, LF, Flaw, Quotes, broken_quote, line_breaks, pa
 
 BOM = b"\xef\xbb\xbf"
 LONGEST_RECORD = 64 * 2**20
+"""Bytes of one row or header; a file without line ends would be read whole otherwise."""
 
 
 def blank_line(text: bytes, quoted: Quotes) -> Flaw | None:

@@ -39,7 +39,7 @@ def read(body: str | bytes, schema: Schema = SCHEMA) -> Rows:
             'x,c\n1,"5" inch\n4,b',
             "line 2: the quote that opens here closes later in the line and text follows",
         ),
-        ('x,c\n1,"5 inch\n4,"6 inch\n', "line 2: the quote that opens here closes 1 lines further down"),
+        ('x,c\n1,"5 inch\n4,"6 inch\n', "line 2: the quote that opens here closes 1 line further down"),
         ("x,c\n1,a\n2\n", "record 3 .*has 1 fields, the header has 2"),
         ("x,c\n1,a\n2,b,3\n", "record 3 .*has 3 fields, the header has 2"),
     ],
