@@ -62,7 +62,7 @@ def test_columns_that_disagree_decide_nothing(tmp_path: Path) -> None:
 def test_a_doubt_stops_only_who_wants_the_column(tmp_path: Path) -> None:
     """What is excluded need not be mended."""
     table = load(tmp_path, y=[str(row) for row in range(ROWS)], x=["1", "2"], a=["1,234", "12"])
-    check_table(table, target="y", exclude=["a"])
+    assert check_table(table, target="y", exclude=["a"]).features == ("x",)
 
 
 def test_a_point_and_three_digits_stay_a_number(tmp_path: Path) -> None:

@@ -149,7 +149,6 @@ def test_a_process_that_dies_is_replaced_and_its_trial_given_up(curved: Training
 
 
 @pytest.mark.soak
-@pytest.mark.soak
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_error_comes_near_the_noise(name: str) -> None:
     """The optimum is known; `python -m benchmarks.accuracy` says how near a whole budget comes."""

@@ -98,4 +98,4 @@ def test_a_scaler_that_takes_no_mean_gives_none_back(scaler: StandardScaler) -> 
     """It knows its mean all the same, which the graph of an adopted model added to each prediction."""
     target = NEAR + 100.0
     model = TransformedTargetRegressor(LinearRegression(), transformer=scaler).fit(FRAME, target)
-    compile_verified(model, schema=described(target), frame=FRAME, target=target)
+    assert compile_verified(model, schema=described(target), frame=FRAME, target=target).parity.holds

@@ -19,7 +19,17 @@ from sklearn.ensemble import (
 from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import ElasticNet, HuberRegressor, Lasso, LinearRegression, Ridge, RidgeCV
+from sklearn.linear_model import (
+    BayesianRidge,
+    ElasticNet,
+    ElasticNetCV,
+    HuberRegressor,
+    Lasso,
+    LassoCV,
+    LinearRegression,
+    Ridge,
+    RidgeCV,
+)  # fmt: skip
 from sklearn.model_selection import KFold
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
@@ -36,8 +46,8 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )  # fmt: skip
-from sklearn.svm import SVR
-from sklearn.tree import DecisionTreeRegressor
+from sklearn.svm import SVR, NuSVR
+from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from data.schema import Column, Schema
 from training.transformers import CalendarFeatures, CategoryText
@@ -208,11 +218,21 @@ TREES: dict[str, Any] = {
     ),
 }  # fmt: skip
 
+ALIKE: dict[str, Any] = {
+    "bayesian_ridge": BayesianRidge,
+    "lasso_cv": lambda: LassoCV(cv=2),
+    "elastic_net_cv": lambda: ElasticNetCV(cv=2),
+    "nu_svr": lambda: make_pipeline(StandardScaler(), NuSVR(C=10.0)),
+    "extra_tree": lambda: ExtraTreeRegressor(max_depth=6, random_state=0),
+}
+"""Models that compile as one of those above does: each is tried behind one step alone."""
+
 PAIRS = [(step, model) for step in PREPARED for model in SMOOTH | TREES] + [
     (step, model) for step in ROUNDING for model in SMOOTH
 ]
+PAIRS += [("standard", model) for model in ALIKE]
 
 
 def pair(step: str, model: str) -> Any:
     """Return the unfitted pipeline of a feature step and a model."""
-    return make_pipeline((PREPARED | ROUNDING)[step](), (SMOOTH | TREES)[model]())
+    return make_pipeline((PREPARED | ROUNDING)[step](), (SMOOTH | TREES | ALIKE)[model]())

@@ -24,12 +24,14 @@ from serving.scorer import Parity
 from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.scoring import Session
 from training.compiling import compile_pipeline, pack_frame
+from training.compiling.compiler import PIECES
 from training.compiling.errors import RefusedPair, UncompilableStep
+from training.compiling.estimators import ensembles
 from training.compiling.parity import measure_parity
 from training.transformers import CategoryText
 
 sys.path.insert(0, str(Path(__file__).parent))
-from pipelines import CATEGORIES, NUMBERS, PAIRS, ROUNDING, TREES, numbers, pair, table
+from pipelines import CATEGORIES, NUMBERS, PAIRS, ROUNDING, numbers, pair, table
 
 FRAME, TARGET, SCHEMA = table()
 
@@ -176,6 +178,10 @@ def test_a_gaussian_process_needs_some_noise() -> None:
         compile_pipeline(pipeline.fit(FRAME.head(50), TARGET[:50]), SCHEMA)
 
 
-def test_the_names_of_the_trees_are_those_that_refuse() -> None:
-    """The pairs above leave no tree out."""
-    assert set(TREES) >= {"tree", "forest", "extra_trees", "gradient_boosting", "hist"}
+def test_each_step_and_model_that_compiles_is_among_the_pairs() -> None:
+    """A converter that no pair tries can give wrong numbers unseen."""
+    tried: set[type] = set()
+    for step, model in PAIRS:
+        whole = pair(step, model)
+        tried |= {type(whole), *map(type, whole.get_params(deep=True).values())}
+    assert {*PIECES, *ensembles.STEPS} - tried == set()
