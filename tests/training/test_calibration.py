@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,7 +15,7 @@ from data.schema import Schema
 from data.tables import Table, describe
 from serving.errors import CoverageRefused
 from serving.scorer.scoring import Session
-from training.compiling import compile_verified, with_scale
+from training.compiling import compile_pipeline, compile_verified, compiler, with_scale
 from training.measuring.conformal import COVERAGES, Calibrated, Residuals, calibrate, quantile, table_of
 from training.models.families import build
 
@@ -130,8 +132,22 @@ def test_the_scale_is_a_second_output_that_costs_nothing_unasked() -> None:
     scale = build({"family": "boosting", "params": {"max_iter": 20, "target": "natural_log"}}, schema, seed=0)
     scale.fit(frame, np.abs(y - model.predict(frame)) + 0.1)
     plain = compile_verified(model, schema=schema, frame=frame, target=y)
-    both = with_scale(plain, model, scale, schema=schema, frame=frame)
+    both = with_scale(plain, scale, frame=frame)
     matrix = frame.to_numpy()
     np.testing.assert_array_equal(Session(both.graph).predict(matrix), Session(plain.graph).predict(matrix))
     found = Session(both.graph).predict_with_scale(matrix)[:, 1]
     np.testing.assert_allclose(found, scale.predict(frame), rtol=1e-9)
+
+
+def test_a_pipeline_is_compiled_once_for_both_of_its_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The winner of each search was compiled a second time for its intervals; the bytes, and so digests, stay."""
+    frame, y, schema, model = fitted()
+    scale = build({"family": "boosting", "params": {"max_iter": 5}}, schema, seed=0).fit(frame, np.abs(y))
+    anew = compile_pipeline(model, schema, scale=scale)
+    compiled: list[Any] = []
+    whole = compiler._whole
+    monkeypatch.setattr(compiler, "_whole", lambda step, *words: compiled.append(step) or whole(step, *words))
+    plain = compile_verified(model, schema=schema, frame=frame, target=y)
+    assert with_scale(plain, scale, frame=frame).graph == anew
+    assert compiled == [model, scale]
+    assert plain.draft.written() == plain.graph, "what was written in between leaves nothing behind"

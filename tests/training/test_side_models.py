@@ -43,7 +43,7 @@ def test_categories_that_only_calibration_rows_have_do_not_end_a_training(shops)
     assert found.scale is not None
     assert found.table.rows == 1_500, "the rows with unseen shops count for the promise"
     compiled = compile_verified(model, schema=schema, frame=train, target=y[:1_500])
-    with_scale(compiled, model, found.scale, schema=schema, frame=train)
+    with_scale(compiled, found.scale, frame=train)
 
 
 def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeypatch, tmp_path) -> None:

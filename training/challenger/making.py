@@ -64,7 +64,7 @@ def write_version(
     residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
     found = None
     if residuals:
-        found, compiled = _with_intervals(residuals, fitted, compiled, rows, seed=seed, say=say)
+        found, compiled = _with_intervals(residuals, compiled, rows, seed=seed, say=say)
     return write_scorer(
         folder,
         graph=compiled.graph,
@@ -78,7 +78,6 @@ def write_version(
 
 def _with_intervals(
     residuals: conformal.Residuals,
-    fitted: Any,
     compiled: Verified,
     rows: PreparedTable,
     *,
@@ -89,8 +88,7 @@ def _with_intervals(
     try:
         found = conformal.calibrate(residuals, rows.schema, seed=seed)
         if found and found.scale is not None:
-            frame = rows.frame("train")
-            compiled = with_scale(compiled, fitted, found.scale, schema=rows.schema, frame=frame)
+            compiled = with_scale(compiled, found.scale, frame=rows.frame("train"))
     except (CompilingError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         say(
             "warning",

@@ -6,6 +6,7 @@ prediction in the module of its family, and name the step in that module's table
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,29 @@ def compile_pipeline(pipeline: Any, schema: Schema, *, scale: Any = None) -> byt
     RefusedPair
         Trees stand behind a step that rounds differently on other machines.
     """
-    graph = Graph(len(schema.columns))
-    prediction = _whole(pipeline, schema, graph)
-    return graph.finish(prediction, None if scale is None else _whole(scale, schema, graph.beside()))
+    return Draft.of(pipeline, schema).written(scale)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A pipeline's nodes, from which its model is written without and with a scale: the pipeline is compiled once."""
+
+    schema: Schema
+    graph: Graph
+    prediction: Tensor
+
+    @classmethod
+    def of(cls, pipeline: Any, schema: Schema) -> Draft:
+        """Compile a fitted pipeline; raises as `compile_pipeline` does."""
+        graph = Graph(len(schema.columns))
+        return cls(schema, graph, _whole(pipeline, schema, graph))
+
+    def written(self, scale: Any = None) -> bytes:
+        """Return the model; the draft stays as it is, so that the bytes are the same whatever was written before."""
+        with self.graph.kept():
+            return self.graph.finish(
+                self.prediction, None if scale is None else _whole(scale, self.schema, self.graph.beside())
+            )
 
 
 def _whole(pipeline: Any, schema: Schema, graph: Graph) -> Tensor:

@@ -7,6 +7,8 @@ once each, so that building the same graph twice gives the same bytes.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,6 +146,17 @@ class Graph:
         other.rows = Tensor(other, Session.SCALE_INPUT)
         other._nodes, other._constants, other._known = self._nodes, self._constants, self._known
         return other
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Take back, at the end, all nodes and constants that were added meanwhile."""
+        nodes, constants, known = len(self._nodes), len(self._constants), set(self._known)
+        try:
+            yield
+        finally:
+            del self._nodes[nodes:], self._constants[constants:]
+            for key in self._known.keys() - known:
+                del self._known[key]
 
     def finish(self, prediction: Tensor, scale: Tensor | None = None) -> bytes:
         """Return the model whose outputs are these values of shape (n_rows, 1)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.scorer import Parity, Session
-from training.compiling.compiler import compile_pipeline
+from training.compiling.compiler import Draft
 from training.compiling.errors import ParityFailed
 from training.compiling.keras import FLOAT32_TOLERANCE, Network, adapted, packages
 from training.compiling.parity import measure_parity, pack_frame, require
@@ -25,6 +25,7 @@ class Verified:
 
     graph: bytes
     parity: Parity
+    draft: Draft = field(repr=False)
     packages: tuple[str, ...] = ()
 
 
@@ -46,7 +47,8 @@ def compile_verified(
         A step is unknown, or the two differ.
     """
     pipeline = adapted(pipeline)
-    graph = compile_pipeline(pipeline, schema)
+    draft = Draft.of(pipeline, schema)
+    graph = draft.written()
     session, spread = Session(graph), float(np.std(target))
     exact = pipeline.in_float64 if isinstance(pipeline, Network) else pipeline
     parity = measure_parity(exact, session, schema, frame, spread, graph=graph)
@@ -54,12 +56,10 @@ def compile_verified(
     if exact is not pipeline:
         parity = measure_parity(pipeline, session, schema, frame, spread, tolerance=FLOAT32_TOLERANCE)
         require(parity)
-    return Verified(graph, parity, packages(pipeline))
+    return Verified(graph, parity, draft, packages(pipeline))
 
 
-def with_scale(
-    compiled: Verified, pipeline: Any, scale: Any, *, schema: Schema, frame: pd.DataFrame
-) -> Verified:
+def with_scale(compiled: Verified, scale: Any, *, frame: pd.DataFrame) -> Verified:
     """Return the graph with a second output for intervals, its predictions unchanged to the bit.
 
     Raises
@@ -67,12 +67,12 @@ def with_scale(
     CompilingError
         The scale is unknown to the compiler, differs from its model, or disturbs the prediction.
     """
-    graph = compile_pipeline(pipeline, schema, scale=scale)
-    matrix = pack_frame(frame, schema)
+    graph = compiled.draft.written(scale)
+    matrix = pack_frame(frame, compiled.draft.schema)
     found = Session(graph).predict_with_scale(matrix)
     expected = scale.predict(frame)
     apart = float(np.max(np.abs(found[:, 1] / expected - 1.0)))
     before = Session(compiled.graph).predict_with_scale(matrix)[:, 0]
     if not apart <= SCALE_TOLERANCE or not np.array_equal(found[:, 0], before, equal_nan=True):
         raise ParityFailed(max_rel=apart, rows=len(frame))
-    return Verified(graph, compiled.parity, compiled.packages)
+    return replace(compiled, graph=graph)

@@ -124,7 +124,8 @@ import sys
 sys.path.insert(0, {folder!r})
 from pathlib import Path
 from pipelines import table, pair
-from training.compiling import compile_pipeline, write_scorer, Parity
+from serving.scorer import Parity
+from training.compiling import compile_pipeline, write_scorer
 frame, target, schema = table()
 digests = []
 for step, model in (("one_hot", "forest"), ("target", "ridge"), ("ordinal", "hist")):
