@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.training.test_search import chosen, rows_of
+from tests.training.search.test_search import chosen, rows_of
 from training.pages.report import standing_in_words
 from training.progress import Console
 from training.search.choosing import Told

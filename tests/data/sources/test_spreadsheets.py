@@ -11,7 +11,7 @@ import pytest
 from data.errors import EmptySource, UnreadableSource
 from data.sources import open_source
 from data.tables import load_table
-from tests.data.spreadsheets import Cell, write
+from tests.data.sources.spreadsheets import Cell, write
 
 ROWS: list[list[Cell]] = [
     ["x", "when", "town", "old", "zip"],

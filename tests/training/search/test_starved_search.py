@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from data.tables import Table, describe
-from tests.training.test_search import chosen, rows_of
+from tests.training.search.test_search import chosen, rows_of
 from training.errors import SearchFailed
 from training.models import portfolio
 from training.models.families import build, fewer_bins
