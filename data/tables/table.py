@@ -7,7 +7,7 @@ is for `data.checks`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,6 +42,9 @@ class Table:
         What stands in the way of using a column.
     noticed : tuple of str
         What was done to cells because the user said so.
+    digests : dict
+        Of the rows, by what was asked of them: `data.tables.fingerprints` fills it. Made of other rows, a table begins
+        with none.
     """
 
     where: str
@@ -50,6 +53,9 @@ class Table:
     readings: Mapping[str, Reading] = field(default_factory=dict)
     doubts: Mapping[str, UnusableColumn] = field(default_factory=dict)
     noticed: tuple[str, ...] = ()
+    digests: dict[Hashable, NDArray[np.uint64]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __len__(self) -> int:
         return len(self.frame)
