@@ -34,6 +34,7 @@ MLFLOW_MODULES = {
 FLOORS = {
     "data": (
         *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
+        "cell_values",
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
     "serving": (
@@ -74,7 +75,14 @@ FACED = ("data", "serving", "training")
 
 DOORLESS = (
     *("data.redaction", "data.temporary", "data.faces", "data.facts", "data.errors", "data.figures"),
-    *("data.column_names", "data.schema", "serving.errors", "serving.settings", "serving.running"),
+    *(
+        "data.column_names",
+        "data.schema",
+        "data.cell_values",
+        "serving.errors",
+        "serving.settings",
+        "serving.running",
+    ),
 )
 """Single modules at the bottom, which everyone may import."""
 

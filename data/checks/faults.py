@@ -15,14 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data.cell_values import instant
 from data.figures import number
-from data.schema import DATE_PATTERN
 from data.tables import Table
 
 MEANT_SHARE = 0.5
@@ -294,14 +293,8 @@ class _Texts:
 
 
 def _is_date(text: str) -> bool:
-    """Return whether a text is a date that `data.tables` reads as one, and that exists."""
-    if not re.match(DATE_PATTERN, text.strip()):
-        return False
-    try:
-        datetime.fromisoformat(text.strip())
-    except ValueError:
-        return False
-    return True
+    """Return whether a text is a date that is read as one, and that exists."""
+    return instant(text) is not None
 
 
 def _repair(texts: _Texts, strays: NDArray[np.bool_]) -> str:

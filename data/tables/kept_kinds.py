@@ -18,7 +18,6 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -27,9 +26,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data.cell_values import instant
 from data.cells import NO_OPTIONS, Reading, ReadOptions
 from data.errors import OtherKind
-from data.schema import DATE_PATTERN, LARGEST_EXACT, Kind
+from data.schema import LARGEST_EXACT, Kind
 from data.sources import Source
 from data.tables.arrow_kinds import INEXACT_PATTERN
 from data.tables.table import Table, table_of
@@ -145,13 +145,7 @@ def _text(cell: Any) -> str | None:
 
 def _date(cell: Any) -> str | None:
     text = cell.strip(" \t\r\n") if isinstance(cell, str) else ""
-    if not re.match(DATE_PATTERN, text):
-        return None
-    try:
-        datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return text
+    return None if instant(text) is None else text
 
 
 _CONVERTERS: dict[Kind, Callable[[Any], float | str | None]] = {

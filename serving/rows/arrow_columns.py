@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from data.cell_values import FIRST, LAST, instant
 from data.cells import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
 from serving.rows import near_misses
-from serving.rows.cell_forms import FIRST, LAST, NUMBER_PATTERN, WHOLE_PATTERN, Bools, instant
+from serving.rows.cell_forms import NUMBER_PATTERN, WHOLE_PATTERN, Bools
 from serving.scorer import Floats
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

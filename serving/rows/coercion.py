@@ -20,18 +20,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.cells import Reading
+from data.cell_values import converter, gaps, instant
 from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.errors import Fault
 from serving.rows import near_misses
-from serving.rows.cell_forms import Bools, instant
+from serving.rows.cell_forms import Bools
 from serving.scorer import Floats
 
 NO_COLUMN = "no such column"
@@ -222,7 +221,7 @@ def _pack_values(values: Sequence[Any], column: Column) -> tuple[Floats, Bools |
     quick = _quick(values, column)
     if quick is not None:
         return quick, None, str
-    convert = _converter(column)
+    convert = converter(column)
     cells = [convert(value) for value in values]
     bad = np.array([cell is None for cell in cells], dtype=np.bool_)
     floats = np.array([math.nan if cell is None else cell for cell in cells], dtype=np.float64)
@@ -250,7 +249,7 @@ def _pack_array(values: NDArray[Any], column: Column) -> tuple[Floats, Bools | N
 def _quick(values: Sequence[Any], column: Column) -> Floats | None:
     """Return whole columns of the kinds that most requests hold, or None where cells must be looked at."""
     if column.kind == "category":
-        codes = column.codes | {None: math.nan} | _gaps(column)
+        codes = column.codes | {None: math.nan} | gaps(column)
         try:
             return np.fromiter(map(codes.__getitem__, values), dtype=np.float64, count=len(values))
         except (KeyError, TypeError):  # unseen, or no text
@@ -286,65 +285,7 @@ def _quick_converters(schema: Schema) -> Quick:
 
 def _quick_converter(column: Column) -> Callable[[Any], float | None]:
     """Return a cell function that may say None of any cell that is not an ordinary one."""
-    return column.codes.get if column.kind == "category" else _converter(column)
-
-
-def _converter(column: Column) -> Callable[[Any], float | None]:
-    """Return what turns one cell into its float, or None where it cannot be used."""
-    if column.reading is not None and column.kind != "category":
-        return partial(_read, column, column.reading)
-    if column.kind == "category":
-        codes = column.codes | _gaps(column)
-        return lambda value: (
-            math.nan if value is None else codes.get(value, UNSEEN) if type(value) is str else None
-        )
-    return _PLAIN[column.kind]
-
-
-def _gaps(column: Column) -> dict[str, float]:
-    """Return the texts of a category that are missing values."""
-    return dict.fromkeys(("", *column.reading.words), math.nan) if column.reading is not None else {}
-
-
-def _read(column: Column, reading: Reading, value: Any) -> float | None:
-    """Return a value of a column whose texts have a reading; a text is made plain first."""
-    if type(value) is str:
-        plain = reading.plain(value)
-        if not plain:
-            return None if plain is None else math.nan
-        value = plain if column.kind == "datetime" else _of_plain(plain)
-    cell = _PLAIN[column.kind](value)
-    return math.nan if cell in reading.sentinels else cell
-
-
-def _of_plain(plain: str) -> bool | float:
-    if plain in ("true", "false"):
-        return plain == "true"
-    return int(plain) if plain.lstrip("+-").isdigit() else float(plain)
-
-
-def _number(value: Any) -> float | None:
-    kind = type(value)
-    if kind is float:
-        return value if abs(value) != math.inf else None
-    if kind is int:
-        return float(value) if -LARGEST_EXACT <= value <= LARGEST_EXACT else None
-    return math.nan if value is None else None
-
-
-def _boolean(value: Any) -> float | None:
-    if value is None:
-        return math.nan
-    if type(value) in (bool, int, float) and (value in (0, 1) or math.isnan(value)):
-        return float(value)
-    return None
-
-
-_PLAIN: dict[str, Callable[[Any], float | None]] = {
-    "number": _number,
-    "boolean": _boolean,
-    "datetime": instant,
-}
+    return column.codes.get if column.kind == "category" else converter(column)
 
 
 def expected(column: Column) -> str:

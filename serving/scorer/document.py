@@ -9,16 +9,15 @@ field.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data.schema import UNSEEN, Column, Schema, Value
+from data.cell_values import converter
+from data.schema import Column, Schema, Value
 from serving.errors import NotAScorer
 from serving.scorer.intervals import Intervals
 from serving.scorer.limits import check_written
@@ -153,21 +152,15 @@ class Document:
 
 
 def pack(value: Value, column: Column) -> float:
-    """Return one raw value as the packed matrix holds it; raises TypeError or ValueError on another kind.
+    """Return one raw value as the packed matrix holds it; raises TypeError on another kind.
 
     >>> pack("b", Column("letter", "category", categories=("a", "b")))
     1.0
     """
-    if value is None:
-        return math.nan
-    if column.kind == "category":
-        return column.codes.get(_text(value, column), UNSEEN)
-    if column.kind == "datetime":
-        moment = datetime.fromisoformat(_text(value, column))
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, str) or isinstance(value, bool) is not (column.kind == "boolean"):
+    cell = converter(column)(value)
+    if cell is None:
         raise TypeError(f"column {column.name!r} holds {value!r}, which is no {column.kind}")
-    return float(value)
+    return cell
 
 
 def canonical(written: Mapping[str, Any]) -> bytes:
@@ -190,12 +183,6 @@ def read_document(content: bytes) -> tuple[Document, bytes]:
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else f"cannot be read: {error}"
         raise NotAScorer(file=DOCUMENT_FILE, reason=reason) from error
-
-
-def _text(value: Value, column: Column) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"column {column.name!r} holds {value!r}, which is no text")
-    return value
 
 
 def _refused_constant(name: str) -> float:
