@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data.figures import figure
 from data.redaction import addresses_around, redact
 from serving.errors import ServerFailed
 from serving.running import await_answer, free_port, started
@@ -50,8 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"  serve     mlflow models serve -m {asked.model} --env-manager local")
     print(f"  request   POST /invocations {json.dumps({'dataframe_records': [row]})}")
     print(f"  answer    {json.dumps(answer)}")
-    unit = f" {asked.unit}" if asked.unit else ""
-    print(f"  meaning   {asked.target} {answer['predictions'][0]:.1f}{unit} (it was {actual}{unit})")
+    said = figure(answer["predictions"][0], asked.unit)
+    was = figure(actual, asked.unit) if isinstance(actual, float) else actual or "missing"
+    print(f"  meaning   {asked.target} {said} (it was {was})")
     return 0
 
 

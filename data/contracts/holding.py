@@ -48,7 +48,7 @@ def _broken_by(table: Table, name: str, promise: Promise) -> Iterator[TableFault
     kind, unit = table.kinds[name], f" {promise.unit}" if promise.unit else ""
     missing = table.frame[name].isna().to_numpy()
     if missing.mean() > promise.missing:
-        allowed = f"{promise.missing:.4g} of all may be" if promise.missing else "none may be"
+        allowed = f"{number(promise.missing)} of all may be" if promise.missing else "none may be"
         rows, count = rows_of(missing)
         yield TableFault(
             name, f"{count:,} of {len(table):,} cells are empty, {allowed}", "fill them in", rows, count

@@ -17,6 +17,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 
 from data.errors import UnreadableSource
+from data.figures import number
 
 MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -88,7 +89,7 @@ def _copy(path: str, packed: BinaryIO, plain: BinaryIO) -> None:
         if plain.tell() + len(part) > LARGEST:
             raise UnreadableSource(
                 where=path,
-                reason=f"unpacks to more than {LARGEST / 2**30:,.3g} GB",
+                reason=f"unpacks to more than {number(LARGEST / 2**30, 3)} GB",
                 repair="unpack it, and pass what comes out",
             )
         if plain.tell() % (64 * _PART) == 0 and shutil.disk_usage(tempfile.gettempdir()).free < 65 * _PART:

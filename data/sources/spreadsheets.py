@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from data.errors import UnreadableSource
+from data.figures import number
 
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 LARGEST = 2**30
@@ -101,7 +102,7 @@ def _refuse_large(path: str) -> None:
     if size > LARGEST:
         raise UnreadableSource(
             where=path,
-            reason=f"unpacks to {size / 2**30:,.3g} GB, at most {LARGEST / 2**30:.3g} is read",
+            reason=f"unpacks to {number(size / 2**30, 3)} GB, at most {number(LARGEST / 2**30, 3)} is read",
             repair="save the sheet as CSV",
         )
 

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.errors import TableError, UnusableWeight
+from data.figures import number
 from data.splits.sides import SIDES, Split
 from data.tables import Table
 
@@ -39,7 +40,7 @@ def faults_of_weight(table: Table, column: str, target: str) -> Iterator[TableEr
     ):
         if wrong.any():
             first, more = int(wrong.argmax()), int(wrong.sum()) - 1
-            found = "is missing" if word == "missing" else f"is {values[first]:g}"
+            found = "is missing" if word == "missing" else f"is {number(values[first])}"
             found += f", and {more:,} more are {word}" if more else ""
             yield UnusableWeight(column=column, row=int(with_target[first]) + 1, found=found, repair=MEND)
             return
@@ -71,7 +72,7 @@ def heavy_in_words(table: Table, column: str, target: str) -> str:
     share = 1.0 / float((values / values[row]).sum())
     if share <= HEAVY:
         return ""
-    return f"row {row + 1} has {share:.0%} of all weight ({column} is {values[row]:g}): is it right?"
+    return f"row {row + 1} has {share:.0%} of all weight ({column} is {number(values[row])}): is it right?"
 
 
 def _no_number(table: Table, column: str) -> UnusableWeight:

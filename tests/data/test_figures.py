@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -9,6 +13,27 @@ from hypothesis import strategies as st
 from data.figures import alike, figure, number, percent
 
 FINITE = st.floats(-1e300, 1e300)
+
+
+SAY_OTHERWISE = {
+    "data/figures.py": "it is the one way",
+    "data/contracts/proposing.py": "a file that the next training reads",
+    "data/checks/suspects.py": "the value as it is passed back in a parameter",
+}
+
+
+def test_data_and_pages_have_no_second_way_to_say_a_number() -> None:
+    """`4.213e+04 EUR` stood beside `42,131 EUR` in one run."""
+    root = Path(__file__).parents[2]
+    found = {
+        path
+        for folder in ("data", "training/pages", "training/measuring")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FormattedValue) and node.format_spec
+        if re.search("[eEgG]'$", ast.unparse(node.format_spec))
+    }
+    assert {str(path.relative_to(root)) for path in found} == set(SAY_OTHERWISE)
 
 
 @pytest.mark.parametrize(

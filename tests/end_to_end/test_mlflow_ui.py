@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace, free_port, wait_for_port
+from serving.running import await_port, free_port, started
+from tests.conftest import Workspace
 from training.records import views
 from training.records.tracking import open_run
 
@@ -41,13 +42,10 @@ def ui(tracking: Workspace) -> Iterator[str]:
         run.log(metrics=figures, params={"family": "ridge"}, tags={"slipway.decision": "promoted"})
     port = free_port()
     words = ["server", "--backend-store-uri", tracking.uri, "--port", str(port), "--workers", "1"]
-    server = subprocess.Popen([sys.executable, "-m", "mlflow", *words], cwd=tracking.folder)
-    try:
-        wait_for_port(port, 180)
+    command = [sys.executable, "-m", "mlflow", *words]
+    with started(command, cwd=tracking.folder, start_new_session=True):
+        await_port(port, 180)
         yield f"http://127.0.0.1:{port}/{views.page_of(run.experiment_id)}"
-    finally:
-        server.terminate()
-        server.wait(120)
 
 
 def texts_at(address: str, folder: Path) -> list[str]:

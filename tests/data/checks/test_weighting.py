@@ -125,7 +125,7 @@ def test_a_side_on_which_no_row_counts_is_refused(side: str) -> None:
 def test_a_row_with_much_of_the_weight_is_named() -> None:
     """A slip of the pen (1e6 for 1.6) would decide the model alone."""
     assert heavy_in_words(table(w=weights((9, 1e6))), "w", "y").startswith(
-        "row 10 has 100% of all weight (w is 1e+06)"
+        "row 10 has 100% of all weight (w is 1,000,000)"
     )
     assert heavy_in_words(table(), "w", "y") == ""
     assert heavy_in_words(table(w=weights((9, 1e308), (8, 1e308))), "w", "y").startswith("row 9 has 50%")
