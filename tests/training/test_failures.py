@@ -1,0 +1,55 @@
+"""How a command ends that fails: one line, a reason for its run, an exit code, and a traceback only where it helps."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from data.errors import EmptySource
+from training.errors import Terminated, UsageError
+from training.failures import failure_of
+
+LOG = "the details are in slipway.log"
+
+
+def caused_by(cause: Exception) -> Exception:
+    """MLflow's own error, with what its database said behind it."""
+    error = RuntimeError("(sqlite3.OperationalError) and three lines of SQL")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says", "is_for_log"),
+    [
+        (EmptySource(where="h.csv"), 2, "slipway: h.csv: has no rows", False),
+        (UsageError(message="key goes with split=hash"), 2, "slipway: key goes with split=hash", False),
+        (PermissionError(13, "Permission denied", "r.json"), 2, "slipway: r.json cannot be used: Per", False),
+        (OSError("no space"), 2, "slipway: a file cannot be used: no space", False),
+        (
+            caused_by(sqlite3.OperationalError("database is locked\nSELECT 1")),
+            2,
+            f"slipway: tracking or registry cannot be used: database is locked: {LOG}",
+            True,
+        ),
+        (ZeroDivisionError("x"), 1, f"internal error (ZeroDivisionError): {LOG}", True),
+        (KeyboardInterrupt(), 130, "interrupted: nothing was registered", False),
+        (Terminated(), 130, "interrupted: nothing was registered", False),
+    ],
+)
+def test_each_error_has_its_line_and_its_code(
+    error: BaseException, code: int, says: str, is_for_log: bool
+) -> None:
+    """Who is sent to the log finds something there, and nobody else is."""
+    failure = failure_of(error)
+    assert (failure.code, failure.is_for_log) == (code, is_for_log)
+    assert failure.line.startswith(says)
+    assert failure.line.count("\n") == 0
+    assert is_for_log == (LOG in failure.line)
+
+
+def test_a_password_is_in_neither_line_nor_reason() -> None:
+    """A driver quotes the address that it was given."""
+    failure = failure_of(OSError("cannot reach postgresql://me:secret@host/db"))
+    assert "secret" not in failure.line + failure.reason
