@@ -72,6 +72,8 @@ def redact(text: str, *addresses: str) -> str:
     "GET /health?token=***: no host '***@host'"
     """
     for address in addresses:
+        # Whole before its parts: masking the end of a password would leave its beginning as a host.
+        text = text.replace(address, redact_address(address)) if "://" in address else text
         for secret in sorted(_secrets_of(address), key=len, reverse=True):
             text = _without(text, secret)
     if "=" not in text and "://" not in text:
@@ -141,14 +143,20 @@ def _shown_user(scheme: str, user: str) -> str:
 def _masked_query(query: str) -> str:
     parts = re.split("([?&#;])", query)
     return "".join(
-        part if index % 2 else _masked_setting(part, parts[index - 1] if index else "")
+        part if index % 2 or (index == 2 and _is_page(parts)) else _masked_setting(part)
         for index, part in enumerate(parts)
     )
 
 
-def _masked_setting(setting: str, mark: str) -> str:
+def _is_page(parts: list[str]) -> bool:
+    """Return whether it is a page of MLflow's UI: behind a query, `#/` may be the middle of a password."""
+    _, mark, setting, *_ = parts
+    return mark == "#" and setting.startswith("/") and "=" not in setting
+
+
+def _masked_setting(setting: str) -> str:
     key, equals, value = setting.partition("=")
-    if not setting or (mark == "#" and not equals and setting.startswith("/")):  # a page of MLflow's UI
+    if not setting:
         return setting
     if equals and key.lower() in HARMLESS and PLAIN.fullmatch(value):
         return setting

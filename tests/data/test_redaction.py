@@ -6,7 +6,7 @@ import logging
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from data.errors import UnreadableSource
@@ -50,6 +50,7 @@ def addresses(draw: st.DrawFn) -> str:
 
 
 @given(addresses())
+@example("http://host/db?key=#/Zq7")
 def test_a_secret_anywhere_in_an_address_is_not_shown(address: str) -> None:
     """Not even its middle, and what is shown once may be shown again."""
     shown = redact_address(address)
@@ -62,6 +63,7 @@ def test_a_secret_anywhere_in_an_address_is_not_shown(address: str) -> None:
     addresses(),
     st.sampled_from(["{}", "cannot use {}", "'{}': no such host", 'at "{}", says the driver: {}']),
 )
+@example("http://bob:@Zq7;=9@host:5432/db?sslmode=require", "cannot use {}")
 def test_nor_in_a_text_that_quotes_the_address(address: str, text: str) -> None:
     """A driver's own words; it was handed the address."""
     assert NEEDLE not in redact(text.replace("{}", address), address)
