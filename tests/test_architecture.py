@@ -197,6 +197,19 @@ def test_a_folder_is_entered_by_its_face(package: str) -> None:
     assert not [each for each in entered if not by_the_door(each)]
 
 
+def test_neither_door_of_a_worker_knows_the_other() -> None:
+    """HTTP and gRPC share what stands behind both: either can be read, or left out, without the other."""
+    http = ("serving.front.app", "serving.front.routes", "serving.front.questions")
+    doors = ("serving.front.rpc", http)
+    crossing = [
+        each
+        for one, other in (doors, doors[::-1])
+        for each in within("serving")
+        if each.by.startswith(one) and each.target.startswith(other)
+    ]
+    assert not crossing
+
+
 def test_training_enters_serving_by_the_face_of_the_scorer() -> None:
     """Each exception has its reason, and none is left over."""
     entered = imports_of(ROOT, "training", into="serving")
