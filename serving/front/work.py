@@ -18,7 +18,7 @@ class Work:
     """What is in work, whichever door it came by."""
 
     def __init__(self, limits: Limits, background: Background) -> None:
-        self.budget = budget.Budget(limits.memory_bytes)
+        self.budget = budget.MemoryBudget(limits.memory_bytes)
         self.in_flight = 0
         self._most = limits.in_flight
         self._background = background

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving.errors import Malformed
-from serving.protocols.tensors import Tensor
+from serving.protocols.tensors import NamedTensor
 from serving.rows import coercion
 
 OF_TABLES = ("pd", "np", "str")
@@ -50,7 +50,7 @@ def check_output(parameters: Mapping[str, Any]) -> None:
         raise Malformed(f"an output's content_type must be {' or '.join(OF_TABLES)}, or left out")
 
 
-def as_meant(tensor: Tensor, parameters: Mapping[str, Any]) -> Tensor:
+def as_meant(tensor: NamedTensor, parameters: Mapping[str, Any]) -> NamedTensor:
     """Return a tensor as its parameters say that it is to be read; raises Malformed."""
     _refuse_elsewhere(parameters)
     content = parameters.get("content_type")

@@ -50,7 +50,7 @@ DEFAULT_COVERAGE = 0.9
 """Of `lower` and `upper` where a request names them and no coverage."""
 
 
-class Tensor(NamedTuple):
+class NamedTensor(NamedTuple):
     """One input as it came: values are a flat list, or a numpy array of the shape [n].
 
     `is_date` where its sender says that its texts are dates.
@@ -63,7 +63,7 @@ class Tensor(NamedTuple):
     is_date: bool = False
 
 
-class Asked(NamedTuple):
+class WantedOutputs(NamedTuple):
     """What the answer repeats, and what it should hold.
 
     Attributes
@@ -81,17 +81,17 @@ class Asked(NamedTuple):
     coverage: Any = None
 
 
-def asked(identity: Any, outputs: Iterable[Any], coverage: Any) -> Asked:
+def asked(identity: Any, outputs: Iterable[Any], coverage: Any) -> WantedOutputs:
     """Check what a request wants back; raises Malformed."""
     names = tuple(outputs)
     if type(identity) is not str and identity is not None:
         raise Malformed("id must be text")
     if coverage is None and (LOWER in names or UPPER in names):
         coverage = DEFAULT_COVERAGE
-    return Asked(identity or "", names, coverage)
+    return WantedOutputs(identity or "", names, coverage)
 
 
-def rows_of(tensors: Sequence[Tensor], wanted: Asked, schema: Schema, limits: Limits) -> Rows:
+def rows_of(tensors: Sequence[NamedTensor], wanted: WantedOutputs, schema: Schema, limits: Limits) -> Rows:
     """Return the rows that the tensors hold; raises RequestError."""
     if len(tensors) > limits.columns:
         raise TooLarge(what="columns", limit=limits.columns)
@@ -120,7 +120,9 @@ def check_date(name: str, dates: Collection[str]) -> None:
         raise Malformed("content_type datetime: the column holds no dates, leave content_type out")
 
 
-def _of_two_dimensions(tensors: Sequence[Tensor], columns: dict[str, Any], schema: Schema) -> dict[str, Any]:
+def _of_two_dimensions(
+    tensors: Sequence[NamedTensor], columns: dict[str, Any], schema: Schema
+) -> dict[str, Any]:
     """Return columns where some tensors have two dimensions: a packed table, or columns of one."""
     if len(tensors) == 1 and tensors[0].name not in schema.names:
         return _table(tensors[0], schema)
@@ -138,7 +140,7 @@ def _check_shape(shape: Sequence[int], values: int) -> None:
         raise Malformed("a tensor's shape must be [n] or [n, columns], with as many values as it says")
 
 
-def _table(tensor: Tensor, schema: Schema) -> dict[str, Any]:
+def _table(tensor: NamedTensor, schema: Schema) -> dict[str, Any]:
     """Return the columns of one packed tensor, in the order of the schema."""
     wide = len(schema.columns)
     if not {column.kind for column in schema.columns} <= {"number", "boolean"}:
@@ -200,16 +202,16 @@ def _texts_one_by_one(raw: bytes, count: int) -> list[str]:
     return texts
 
 
-def outputs_of(values: Floats | Bounds) -> list[Tensor]:
+def outputs_of(values: Floats | Bounds) -> list[NamedTensor]:
     """Return a scorer's outputs, the prediction first."""
     if isinstance(values, Bounds):
         named = {PREDICTION: values.predictions, LOWER: values.lower, UPPER: values.upper}
     else:
         named = {PREDICTION: values}
-    return [Tensor(name, "FP64", [len(each)], each) for name, each in named.items()]
+    return [NamedTensor(name, "FP64", [len(each)], each) for name, each in named.items()]
 
 
-def chosen(outputs: Sequence[Tensor], wanted: Asked) -> Sequence[Tensor]:
+def chosen(outputs: Sequence[NamedTensor], wanted: WantedOutputs) -> Sequence[NamedTensor]:
     """Return the outputs that a request named, in its order, or all; raises Malformed."""
     if not wanted.outputs:
         return outputs
@@ -219,7 +221,7 @@ def chosen(outputs: Sequence[Tensor], wanted: Asked) -> Sequence[Tensor]:
     return [named[name] for name in wanted.outputs]
 
 
-def pack(tensor: Tensor) -> bytes:
+def pack(tensor: NamedTensor) -> bytes:
     """Return a tensor's raw form."""
     if tensor.datatype == "BYTES":
         texts = [text.encode() for text in tensor.values]

@@ -16,7 +16,7 @@ import orjson
 
 from serving.errors import CoverageRefused, Malformed
 from serving.protocols.protocol import NO_INTERVALS, Inputs, MlflowRequest
-from serving.protocols.tensors import NUMPY, Asked, Tensor, check_date
+from serving.protocols.tensors import NUMPY, NamedTensor, WantedOutputs, check_date
 from serving.rows import media, read_json
 from serving.settings import Limits
 
@@ -47,14 +47,14 @@ def describe(written: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def request_for(tensors: Sequence[Tensor], wanted: Asked, inputs: Inputs) -> MlflowRequest:
+def request_for(tensors: Sequence[NamedTensor], wanted: WantedOutputs, inputs: Inputs) -> MlflowRequest:
     """Return an MLflow request for tensors and what is asked of them; raises RequestError."""
     if wanted.coverage is not None:
         raise CoverageRefused(NO_INTERVALS)
     return MlflowRequest(from_tensors(tensors, inputs), media.JSON)
 
 
-def from_tensors(tensors: Sequence[Tensor], inputs: Inputs) -> bytes:
+def from_tensors(tensors: Sequence[NamedTensor], inputs: Inputs) -> bytes:
     """Return an MLflow request that says the same as these tensors; raises Malformed.
 
     Parameters
@@ -85,7 +85,7 @@ def from_tensors(tensors: Sequence[Tensor], inputs: Inputs) -> bytes:
     return _dump({"inputs": {tensor.name: _nested(tensor) for tensor in tensors}})
 
 
-def _packed(tensors: Sequence[Tensor], names: Sequence[Any]) -> bytes:
+def _packed(tensors: Sequence[NamedTensor], names: Sequence[Any]) -> bytes:
     """Return the request for one tensor of shape [rows, columns]."""
     wide = len(names)
     if len(tensors) > 1 or len(tensors[0].shape) != 2 or tensors[0].shape[1] != wide:
@@ -93,7 +93,7 @@ def _packed(tensors: Sequence[Tensor], names: Sequence[Any]) -> bytes:
     return _dump({"dataframe_split": {"columns": names, "data": _nested(tensors[0])}})
 
 
-def _cells(tensor: Tensor) -> list[Any]:
+def _cells(tensor: NamedTensor) -> list[Any]:
     """Return the values in their datatype as plain ones; a missing number stays missing."""
     kind = NUMPY.get(tensor.datatype)
     if kind is not None and kind.kind == "f":
@@ -101,7 +101,7 @@ def _cells(tensor: Tensor) -> list[Any]:
     return list(tensor.values.tolist() if isinstance(tensor.values, np.ndarray) else tensor.values)
 
 
-def _nested(tensor: Tensor) -> Any:
+def _nested(tensor: NamedTensor) -> Any:
     """Return the values as lists within lists, of the tensor's shape."""
     cells = _cells(tensor)
     for size in reversed(tensor.shape[1:]):
@@ -116,7 +116,7 @@ def _dump(request: dict[str, Any]) -> bytes:
         raise Malformed("the body has a whole number beyond 64 bits") from error
 
 
-def to_tensors(answer: bytes) -> list[Tensor]:
+def to_tensors(answer: bytes) -> list[NamedTensor]:
     """Return the predictions as outputs: one for each column of a table, else one called `prediction`."""
     predictions = orjson.loads(answer)["predictions"]
     if type(predictions) is list and predictions and all(type(row) is dict for row in predictions):
@@ -125,7 +125,7 @@ def to_tensors(answer: bytes) -> list[Tensor]:
     return [_output(name, values) for name, values in named.items()]
 
 
-def _output(name: str, values: Any) -> Tensor:
+def _output(name: str, values: Any) -> NamedTensor:
     """Return one output; what is neither a number, a boolean nor text is written as JSON text."""
     try:
         array = np.asarray(values)
@@ -134,11 +134,13 @@ def _output(name: str, values: Any) -> Tensor:
     shape = list(array.shape) or [1]
     if array.dtype.kind in "fiub":
         datatype = {"f": "FP64", "i": "INT64", "u": "UINT64", "b": "BOOL"}[array.dtype.kind]
-        return Tensor(name, datatype, shape, array.reshape(-1))
+        return NamedTensor(name, datatype, shape, array.reshape(-1))
     if all(value is None or type(value) in (int, float) for value in array.flat):
-        return Tensor(name, "FP64", shape, array.astype(np.float64).reshape(-1))
+        return NamedTensor(name, "FP64", shape, array.astype(np.float64).reshape(-1))
     cells = array.reshape(-1).tolist()
-    return Tensor(name, "BYTES", shape, [cell if type(cell) is str else json.dumps(cell) for cell in cells])
+    return NamedTensor(
+        name, "BYTES", shape, [cell if type(cell) is str else json.dumps(cell) for cell in cells]
+    )
 
 
 def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:

@@ -18,8 +18,8 @@ from serving.protocols.tensor_parameters import as_meant, check_output, coverage
 from serving.protocols.tensors import (
     DATATYPES,
     NUMPY,
-    Asked,
-    Tensor,
+    NamedTensor,
+    WantedOutputs,
     asked,
     chosen,
     outputs_of,
@@ -52,16 +52,16 @@ _TYPES: dict[str, set[type]] = {
 _PLAIN = {datatype: kinds - {type(None)} for datatype, kinds in _TYPES.items()}
 
 
-class Request(NamedTuple):
+class AnswerForm(NamedTuple):
     """What the answer needs to know; `binary` are the outputs to send raw."""
 
-    asked: Asked
+    asked: WantedOutputs
     binary: frozenset[str] | None = frozenset()
 
 
 def decode(
     body: bytes, kind: str, headers: Mapping[bytes, bytes], limits: Limits
-) -> tuple[list[Tensor], Request]:
+) -> tuple[list[NamedTensor], AnswerForm]:
     """Return a request's tensors; raises RequestError."""
     request, raw = _read(body, kind, headers, limits)
     return _tensors(request, raw), _wanted(request)
@@ -69,7 +69,7 @@ def decode(
 
 def decode_rows(
     body: bytes, kind: str, headers: Mapping[bytes, bytes], schema: Schema, limits: Limits
-) -> tuple[Rows, Request]:
+) -> tuple[Rows, AnswerForm]:
     """Return a request's rows; raises RequestError."""
     request, raw = _read(body, kind, headers, limits)
     wanted = _wanted(request)
@@ -108,7 +108,7 @@ def _one_row(inputs: list[Any]) -> dict[str, Any] | None:
     return row if len(row) == len(inputs) and set(map(type, row)) == {str} else None
 
 
-def _tensors(request: Mapping[str, Any], raw: memoryview) -> list[Tensor]:
+def _tensors(request: Mapping[str, Any], raw: memoryview) -> list[NamedTensor]:
     tensors, start = [], 0
     for given in request["inputs"]:
         if type(given) is not dict:
@@ -154,7 +154,7 @@ def _binary_size(parameters: Mapping[str, Any]) -> int | None:
     return size
 
 
-def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
+def _tensor(given: dict[str, Any], raw: memoryview | None) -> NamedTensor:
     name, shape, datatype, values = (given.get(key) for key in ("name", "shape", "datatype", "data"))
     if type(name) is not str or type(datatype) is not str or type(shape) is not list:
         raise Malformed("a tensor must have a name, a shape and a datatype")
@@ -165,7 +165,7 @@ def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
     if raw is not None:
         if values is not None:
             raise Malformed("a tensor must have either data or binary_data_size")
-        return Tensor(name, datatype, shape, unpack(raw, datatype, prod(shape)))
+        return NamedTensor(name, datatype, shape, unpack(raw, datatype, prod(shape)))
     if type(values) is not list:
         raise Malformed("a tensor's data must be a list")
     for size in shape[1:]:
@@ -173,7 +173,7 @@ def _tensor(given: dict[str, Any], raw: memoryview | None) -> Tensor:
             values = _flat(values, size)
     if not _fits(values, datatype):
         raise Malformed(f"a tensor's data must be of its datatype, {datatype}")
-    return Tensor(name, datatype, shape, values)
+    return NamedTensor(name, datatype, shape, values)
 
 
 def _flat(values: list[Any], wide: int) -> list[Any]:
@@ -189,18 +189,18 @@ def _fits(values: list[Any], datatype: str) -> bool:
     return set(map(type, values)) <= _TYPES[datatype]
 
 
-def _wanted(request: Mapping[str, Any]) -> Request:
+def _wanted(request: Mapping[str, Any]) -> AnswerForm:
     parameters, outputs = _parameters(request), request.get("outputs")
     coverage = coverage_of(parameters) if parameters else None
     everything = flag(parameters, "binary_data_output", otherwise=False) if parameters else False
     if outputs is None or outputs == []:
-        return Request(asked(request.get("id"), (), coverage), None if everything else frozenset())
+        return AnswerForm(asked(request.get("id"), (), coverage), None if everything else frozenset())
     if type(outputs) is not list or not all(
         type(each) is dict and type(each.get("name")) is str for each in outputs
     ):
         raise Malformed("outputs must be a list of objects with a name")
     raw = {each["name"] for each in outputs if _is_raw(each, otherwise=everything)}
-    return Request(asked(request.get("id"), [each["name"] for each in outputs], coverage), frozenset(raw))
+    return AnswerForm(asked(request.get("id"), [each["name"] for each in outputs], coverage), frozenset(raw))
 
 
 def _is_raw(output: Mapping[str, Any], *, otherwise: bool) -> bool:
@@ -209,34 +209,36 @@ def _is_raw(output: Mapping[str, Any], *, otherwise: bool) -> bool:
     return flag(parameters, "binary_data", otherwise=otherwise)
 
 
-class OpenInference(OneTextErrors, HttpProtocol[Request]):
+class OpenInference(OneTextErrors, HttpProtocol[AnswerForm]):
     """The Open Inference Protocol over REST."""
 
     name = "v2"
 
-    def read(self, body: bytes, kind: str, call: Call[Answer], schema: Schema, /) -> tuple[Rows, Request]:
+    def read(self, body: bytes, kind: str, call: Call[Answer], schema: Schema, /) -> tuple[Rows, AnswerForm]:
         """Return the rows of a body; raises RequestError."""
         return decode_rows(body, kind, call.headers, schema, self.limits)
 
-    def encode(self, values: Floats | Bounds, rows: Rows, request: Request, call: Call[Answer], /) -> Answer:
+    def encode(
+        self, values: Floats | Bounds, rows: Rows, request: AnswerForm, call: Call[Answer], /
+    ) -> Answer:
         """Return predictions as tensors; raises Malformed for outputs that nobody has."""
         answer = _encode(outputs_of(values), request, call, coverage=rows.coverage)
         return answer._replace(headers=answer.headers + noticed(rows.unseen)) if rows.unseen else answer
 
     def translate(
         self, body: bytes, kind: str, call: Call[Answer], inputs: Inputs, /
-    ) -> tuple[MlflowRequest, Request]:
+    ) -> tuple[MlflowRequest, AnswerForm]:
         """Return an MLflow request that says the same; raises RequestError."""
         given, request = decode(body, kind, call.headers, self.limits)
         return translation.request_for(given, request.asked, inputs), request
 
-    def from_mlflow(self, reply: bytes, request: Request, call: Call[Answer], /) -> Answer:
+    def from_mlflow(self, reply: bytes, request: AnswerForm, call: Call[Answer], /) -> Answer:
         """Return what MLflow replied as tensors; raises Malformed for outputs that nobody has."""
         return _encode(translation.to_tensors(reply), request, call)
 
 
 def _encode(
-    outputs: Sequence[Tensor], request: Request, call: Call[Answer], *, coverage: float | None = None
+    outputs: Sequence[NamedTensor], request: AnswerForm, call: Call[Answer], *, coverage: float | None = None
 ) -> Answer:
     """Return the outputs, in JSON or raw as the request asked for each."""
     described, raw = [], []

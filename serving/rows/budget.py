@@ -24,7 +24,7 @@ T = TypeVar("T")
 _current = threading.local()
 
 
-class Budget:
+class MemoryBudget:
     """How much of its memory a worker has promised; asked from any thread."""
 
     def __init__(self, most: int) -> None:
@@ -44,7 +44,7 @@ class Held:
 
     __slots__ = ("_budget", "peak", "size")
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self.size = self.peak = 0
 

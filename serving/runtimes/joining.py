@@ -74,7 +74,7 @@ class Together:
 
 
 @dataclass
-class Waiting(Generic[Reply]):
+class WaitingRequest(Generic[Reply]):
     """A request that is not answered yet."""
 
     kind: str
@@ -91,19 +91,21 @@ class Queue(Generic[Reply]):
 
     def __init__(self) -> None:
         self.closing = False
-        self._waiting: deque[Waiting[Reply]] = deque()
+        self._waiting: deque[WaitingRequest[Reply]] = deque()
         self._came = asyncio.Event()
 
     def put(self, kind: str, body: bytes) -> asyncio.Future[Reply]:
         """Have a request wait; return what its answer will be."""
-        waiting: Waiting[Reply] = Waiting(kind, body, asyncio.get_running_loop().create_future())
+        waiting: WaitingRequest[Reply] = WaitingRequest(
+            kind, body, asyncio.get_running_loop().create_future()
+        )
         self._waiting.append(waiting)
         self._came.set()
         return waiting.promised
 
-    async def batch(self) -> list[Waiting[Reply]]:
+    async def batch(self) -> list[WaitingRequest[Reply]]:
         """Return what waits, as much as goes together; waits only where nothing does. Raises Closed."""
-        batch: list[Waiting[Reply]] = []
+        batch: list[WaitingRequest[Reply]] = []
         size = 0
         while not batch:
             while self._waiting and len(batch) < MOST_IN_A_BATCH and size <= BATCH_BYTES:
@@ -129,7 +131,7 @@ class Queue(Generic[Reply]):
         self._waiting.clear()
 
 
-def settle(batch: Sequence[Waiting[Reply]], reply: Reply) -> None:
+def settle(batch: Sequence[WaitingRequest[Reply]], reply: Reply) -> None:
     """Give one answer to requests that have none."""
     for waiting in batch:
         if not waiting.promised.done():

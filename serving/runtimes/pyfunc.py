@@ -27,7 +27,7 @@ from serving.openapi import of_signature
 from serving.protocols import Call, translation
 from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.frames import LENGTH, frame, read_frame
-from serving.runtimes.joining import Closed, Queue, Waiting, settle
+from serving.runtimes.joining import Closed, Queue, WaitingRequest, settle
 from serving.runtimes.runtime import Description, Scored
 from serving.settings import Limits, Model
 
@@ -48,7 +48,7 @@ class ModelRefused(RequestError):
 
 
 @dataclass
-class _Process:
+class _ModelProcess:
     """One process that runs the model."""
 
     process: subprocess.Popen[bytes]
@@ -78,7 +78,7 @@ class _Failure(NamedTuple):
     text: str
 
 
-def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
+def start(model: Model, limits: Limits, *, joins: bool) -> _ModelProcess:
     """Start a process and wait until it has loaded the model; raises ModelError."""
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
@@ -104,7 +104,7 @@ def start(model: Model, limits: Limits, *, joins: bool) -> _Process:
         ours.close()
         raise ModelError(f"the model cannot be loaded: {said['failed']}")
     ours.settimeout(None)
-    return _Process(process, ours, said["ready"])
+    return _ModelProcess(process, ours, said["ready"])
 
 
 class PyfuncRuntime:
@@ -157,7 +157,7 @@ class PyfuncRuntime:
             for each in self._first:
                 each.end()
 
-    async def _serve(self, child: _Process) -> None:
+    async def _serve(self, child: _ModelProcess) -> None:
         """Give one process batches for as long as there are any, and replace it when it fails."""
         pause = FIRST_PAUSE
         while True:
@@ -179,7 +179,7 @@ class PyfuncRuntime:
             child = await self._replacement(pause)
             self._alive += 1
 
-    async def _replacement(self, pause: float) -> _Process:
+    async def _replacement(self, pause: float) -> _ModelProcess:
         while True:
             await asyncio.sleep(pause)
             try:
@@ -189,7 +189,7 @@ class PyfuncRuntime:
                 self._queue.settle_all(_Failure(Busy, "the model cannot be loaded again: try later"))
                 pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _feed(self, child: _Process) -> None:
+    async def _feed(self, child: _ModelProcess) -> None:
         """Send batches and hand out their answers; raises where the process dies or hangs."""
         reader, writer = await asyncio.open_connection(sock=child.line.dup())
         try:
@@ -231,7 +231,9 @@ def describe(model: Model, signature: Mapping[str, Any]) -> Description:
 
 
 async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, batch: Sequence[Waiting[Reply | _Failure]]
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    batch: Sequence[WaitingRequest[Reply | _Failure]],
 ) -> list[Reply]:
     writer.write(frame({"kinds": [each.kind for each in batch]}, [each.body for each in batch]))
     await writer.drain()

@@ -15,7 +15,7 @@ import pytest
 
 from data.schema import Column, Schema
 from serving.errors import Busy, RequestError, TooLarge, UnusableValues
-from serving.rows.budget import Budget, Held, need
+from serving.rows.budget import Held, MemoryBudget, need
 from serving.rows.costs import before_json
 from serving.rows.decoding import from_table
 from serving.rows.media import ARROW, CSV, PARQUET
@@ -253,7 +253,7 @@ def test_views_that_share_a_text_are_counted_as_often_as_they_show_it():
 def test_what_parsing_takes_is_held_before(piece, unit):
     """At least the bytes that were measured for each of the body."""
     body = b"[" + b",".join([piece] * (3 * 2**20 // len(piece))) + b"]"
-    held = Held(Budget(2**40))
+    held = Held(MemoryBudget(2**40))
     held.run(lambda: before_json(body, Limits(rows=10**8)))
     assert unit * len(body) <= held.size <= 120 * len(body)
 
@@ -269,7 +269,7 @@ def test_brackets_within_texts_are_not_rows():
 
 def test_a_budget_says_come_again_or_never():
     """503 where it is taken, 413 where it could never be; what was held is free again."""
-    budget = Budget(100)
+    budget = MemoryBudget(100)
     one, two = Held(budget), Held(budget)
     one.set(70)
     two.set(30)

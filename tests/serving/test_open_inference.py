@@ -32,7 +32,7 @@ from data.schema import Column, Schema
 from serving.errors import RequestError, TooSlow
 from serving.front.backend import Backend
 from serving.front.rpc.calls import Calls
-from serving.protocols.tensors import Asked, Tensor, rows_of, unpack
+from serving.protocols.tensors import NamedTensor, WantedOutputs, rows_of, unpack
 from serving.protocols.v2_messages.messages import CALLS, DESCRIPTORS, PACKAGE, POOL, SERVICE, message
 from serving.runtimes.compiled import CompiledRuntime
 from serving.scorer.scoring import Scorer
@@ -482,7 +482,7 @@ def test_one_packed_tensor_serves_a_model_of_numbers(numeric) -> None:
     """Row by row in the columns' order, whatever the tensor is called; nested in JSON, flat in raw."""
     flat = [1.0, 2.0, 1.0, 3.0, 4.0, 0.0]
     for values in (flat, np.array(flat, dtype=np.float32)):
-        packed = rows_of([Tensor("input-0", "FP32", [2, 3], values)], Asked(), numeric, Limits())
+        packed = rows_of([NamedTensor("input-0", "FP32", [2, 3], values)], WantedOutputs(), numeric, Limits())
         assert packed.matrix.tolist() == [[1.0, 2.0, 1.0], [3.0, 4.0, 0.0]]
 
 
@@ -494,13 +494,16 @@ def test_raw_numbers_of_each_datatype_are_exact(datatype, numeric) -> None:
     )
     raw = np.array([1, 100], dtype=kind.newbyteorder("<")).tobytes()
     values = unpack(raw, datatype, 2)
-    row = [Tensor(name, datatype, [2], values) for name in "ab"]
-    flags = Tensor("c", "BOOL", [2], unpack(b"\x01\x00", "BOOL", 2))
-    assert rows_of([*row, flags], Asked(), numeric, Limits()).matrix.tolist() == [[1, 1, 1], [100, 100, 0]]
+    row = [NamedTensor(name, datatype, [2], values) for name in "ab"]
+    flags = NamedTensor("c", "BOOL", [2], unpack(b"\x01\x00", "BOOL", 2))
+    assert rows_of([*row, flags], WantedOutputs(), numeric, Limits()).matrix.tolist() == [
+        [1, 1, 1],
+        [100, 100, 0],
+    ]
     if datatype == "INT64":
-        beyond = [Tensor(name, datatype, [2], np.array([2**53 + 1, 0])) for name in "ab"]
+        beyond = [NamedTensor(name, datatype, [2], np.array([2**53 + 1, 0])) for name in "ab"]
         with pytest.raises(RequestError, match="beyond"):
-            rows_of([*beyond, flags], Asked(), numeric, Limits())
+            rows_of([*beyond, flags], WantedOutputs(), numeric, Limits())
 
 
 @pytest.mark.parametrize(
@@ -553,8 +556,8 @@ def test_the_scorer_is_the_reference(with_intervals, expected, rows) -> None:
     """The numbers above are those of the scorer in this process."""
     scorer = Scorer.load(with_intervals / "scorer")
     wanted = rows_of(
-        [Tensor(each["name"], each["datatype"], each["shape"], each["data"]) for each in tensors(rows)],
-        Asked(),
+        [NamedTensor(each["name"], each["datatype"], each["shape"], each["data"]) for each in tensors(rows)],
+        WantedOutputs(),
         scorer.schema,
         Limits(),
     )

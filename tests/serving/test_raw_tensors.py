@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.schema import Column, Schema
 from serving.errors import Malformed, RequestError
 from serving.protocols import v2
-from serving.protocols.tensors import MANY, Asked, Tensor, rows_of, unpack
+from serving.protocols.tensors import MANY, NamedTensor, WantedOutputs, rows_of, unpack
 from serving.rows.coercion import pack_columns
 from serving.settings import Limits
 
@@ -41,7 +41,7 @@ def test_many_raw_texts_are_taken_and_refused_as_each_of_them(kind, cells, count
 
     def outcome(texts: Callable[[], Any]) -> str:
         try:
-            found = rows_of([Tensor("c", "BYTES", [count], texts())], Asked(), schema, Limits())
+            found = rows_of([NamedTensor("c", "BYTES", [count], texts())], WantedOutputs(), schema, Limits())
         except UnicodeDecodeError:
             return "BYTES must be text in UTF-8"
         except RequestError as error:
@@ -88,7 +88,7 @@ def test_keys_that_come_twice_beside_binary_data_are_refused(place) -> None:
         "size": f'{{{tensor}, "parameters": {{{size}, {size}}}}}',
     }
 
-    def tensors(inputs: str) -> list[Tensor]:
+    def tensors(inputs: str) -> list[NamedTensor]:
         head = f'{{"inputs": [{inputs}]}}'.encode()
         return v2.decode(head + bytes(8), v2.BINARY, {v2.HEADER_LENGTH: b"%d" % len(head)}, Limits())[0]
 

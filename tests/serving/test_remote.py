@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from serving.errors import Busy, RequestError
-from serving.runtimes.joining import Waiting
+from serving.runtimes.joining import WaitingRequest
 from serving.runtimes.pyfunc import PyfuncRuntime
 from serving.settings import Limits, Model
 from tests.serving.odd_models import saved_odd
@@ -63,7 +63,7 @@ def test_what_a_dead_or_hanging_process_had_in_work_is_let_go_at_once(odd, deadl
         found = await asyncio.gather(*(outcome(served.ask(body, "application/json")) for body in bodies))
         assert found == [{-3.0: "Busy", -2.0: "TooSlow"}[deadly]] * 3
         await asyncio.sleep(0.5)
-        kept = sum(isinstance(each, Waiting) for each in gc.get_objects())
+        kept = sum(isinstance(each, WaitingRequest) for each in gc.get_objects())
         served.close()
         await asyncio.wait_for(asyncio.gather(*served._tasks), 30)
         return kept

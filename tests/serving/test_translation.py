@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.errors import Malformed
-from serving.protocols.tensors import Tensor
+from serving.protocols.tensors import NamedTensor
 from serving.protocols.translation import describe, from_simple, from_tensors, to_simple, to_tensors
 from serving.settings import Limits
 
@@ -16,14 +16,14 @@ COLUMNS = [{"name": "a", "type": "double"}, {"name": "b", "type": "string"}]
 IMAGE = [{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2, 2]}}]
 
 
-def asked(tensors: list[Tensor], inputs: list[dict]) -> dict:
+def asked(tensors: list[NamedTensor], inputs: list[dict]) -> dict:
     """MLflow's request, parsed."""
     return json.loads(from_tensors(tensors, inputs))
 
 
 def test_columns_become_a_table_in_their_datatypes() -> None:
     """1 in an FP64 tensor is a double, or MLflow's signature refuses it; null stays missing."""
-    tensors = [Tensor("a", "FP64", [2], [1, None]), Tensor("b", "BYTES", [2, 1], ["x", None])]
+    tensors = [NamedTensor("a", "FP64", [2], [1, None]), NamedTensor("b", "BYTES", [2, 1], ["x", None])]
     assert from_tensors(tensors, COLUMNS) == (
         b'{"dataframe_split":{"columns":["a","b"],"data":[[1.0,"x"],[null,null]]}}'
     )
@@ -32,13 +32,13 @@ def test_columns_become_a_table_in_their_datatypes() -> None:
 def test_one_tensor_of_all_columns_becomes_a_table() -> None:
     """In the signature's order."""
     numbers = [{"name": name, "type": "double"} for name in "ab"]
-    packed = Tensor("input-0", "FP32", [2, 2], np.array([1, 2, 3, 4], dtype=np.float32))
+    packed = NamedTensor("input-0", "FP32", [2, 2], np.array([1, 2, 3, 4], dtype=np.float32))
     assert asked([packed], numbers) == {"dataframe_split": {"columns": ["a", "b"], "data": [[1, 2], [3, 4]]}}
 
 
 def test_arrays_keep_their_shape() -> None:
     """Two images of two by two, under a signature of tensors and without any."""
-    image = Tensor("image", "FP64", [2, 2, 2], list(range(8)))
+    image = NamedTensor("image", "FP64", [2, 2, 2], list(range(8)))
     expected = np.arange(8.0).reshape(2, 2, 2).tolist()
     assert asked([image], IMAGE) == asked([image], []) == {"inputs": expected}
     named = [IMAGE[0] | {"name": "image"}]
@@ -49,15 +49,15 @@ def test_arrays_keep_their_shape() -> None:
 @pytest.mark.parametrize(
     ("tensors", "inputs"),
     [
-        ([Tensor("a", "FP64", [3], [1.0])], COLUMNS),
-        ([Tensor("a", "FP64", [-1], [])], COLUMNS),
-        ([Tensor("a", "FP64", [1, 3], [1.0, 2.0, 3.0])], COLUMNS),
-        ([Tensor("a", "FP64", [1, 2], [1.0, 2.0]), Tensor("b", "BYTES", [1], ["x"])], COLUMNS),
-        ([Tensor("a", "FP64", [1], [1.0]), Tensor("b", "BYTES", [2], ["x", "y"])], COLUMNS),
-        ([Tensor("a", "FP64", [1], [1.0]), Tensor("a", "FP64", [1], [1.0])], []),
+        ([NamedTensor("a", "FP64", [3], [1.0])], COLUMNS),
+        ([NamedTensor("a", "FP64", [-1], [])], COLUMNS),
+        ([NamedTensor("a", "FP64", [1, 3], [1.0, 2.0, 3.0])], COLUMNS),
+        ([NamedTensor("a", "FP64", [1, 2], [1.0, 2.0]), NamedTensor("b", "BYTES", [1], ["x"])], COLUMNS),
+        ([NamedTensor("a", "FP64", [1], [1.0]), NamedTensor("b", "BYTES", [2], ["x", "y"])], COLUMNS),
+        ([NamedTensor("a", "FP64", [1], [1.0]), NamedTensor("a", "FP64", [1], [1.0])], []),
     ],
 )
-def test_tensors_that_do_not_fit_are_refused(tensors: list[Tensor], inputs: list[dict]) -> None:
+def test_tensors_that_do_not_fit_are_refused(tensors: list[NamedTensor], inputs: list[dict]) -> None:
     """400, not a failure of ours."""
     with pytest.raises(Malformed):
         from_tensors(tensors, inputs)

@@ -17,7 +17,7 @@ import tritonclient.http as triton_http
 from serving.errors import Malformed
 from serving.protocols import v2
 from serving.protocols.tensor_parameters import as_meant
-from serving.protocols.tensors import Tensor, unpack
+from serving.protocols.tensors import NamedTensor, unpack
 from serving.protocols.translation import from_tensors
 from serving.protocols.v2_messages.coding import decode
 from serving.protocols.v2_messages.messages import message
@@ -214,27 +214,27 @@ def test_a_tensor_that_means_something_else_is_refused(given, doors) -> None:
 def test_dates_may_be_said_to_be_dates() -> None:
     """In a column of dates, over each door to a model."""
     from data.schema import Column, Schema
-    from serving.protocols.tensors import Asked, rows_of
+    from serving.protocols.tensors import WantedOutputs, rows_of
 
     schema = Schema((Column("when", "datetime"),), target="y")
-    day = as_meant(Tensor("when", "BYTES", [1], ["2023-05-01"]), {"content_type": "datetime"})
-    plain = rows_of([Tensor("when", "BYTES", [1], ["2023-05-01"])], Asked(), schema, Limits())
-    assert rows_of([day], Asked(), schema, Limits()).matrix.tolist() == plain.matrix.tolist()
+    day = as_meant(NamedTensor("when", "BYTES", [1], ["2023-05-01"]), {"content_type": "datetime"})
+    plain = rows_of([NamedTensor("when", "BYTES", [1], ["2023-05-01"])], WantedOutputs(), schema, Limits())
+    assert rows_of([day], WantedOutputs(), schema, Limits()).matrix.tolist() == plain.matrix.tolist()
     assert b"2023-05-01" in from_tensors([day], [{"name": "when", "type": "datetime"}])
     with pytest.raises(Malformed, match="no dates"):
         from_tensors([day], [{"name": "when", "type": "string"}])
     for content in ("datetime", "base64", "str"):
         with pytest.raises(Malformed, match="BYTES alone"):
-            as_meant(Tensor("when", "FP64", [1], [1.0]), {"content_type": content})
+            as_meant(NamedTensor("when", "FP64", [1], [1.0]), {"content_type": content})
 
 
 def test_base64_is_read_in_raw_tensors_and_beside_nulls() -> None:
     """A million codes of one length are decoded once for each different one."""
     codes = [b"VUE=", b"QUE="] * 50
     raw = b"".join(len(code).to_bytes(4, "little") + code for code in codes)
-    packed = Tensor("c", "BYTES", [100], unpack(raw, "BYTES", 100))
+    packed = NamedTensor("c", "BYTES", [100], unpack(raw, "BYTES", 100))
     assert list(as_meant(packed, {"content_type": "base64"}).values) == ["UA", "AA"] * 50
-    gaps = Tensor("c", "BYTES", [3], ["VUE=", None, ""])
+    gaps = NamedTensor("c", "BYTES", [3], ["VUE=", None, ""])
     assert as_meant(gaps, {"content_type": "base64"}).values == ["UA", None, ""]
 
 

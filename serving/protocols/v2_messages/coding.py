@@ -39,10 +39,10 @@ TEXT_BYTES = 80
 InferResponse = message("ModelInferResponse")
 
 
-class Request(NamedTuple):
+class MessageForm(NamedTuple):
     """What the answer needs to know."""
 
-    asked: tensors.Asked
+    asked: tensors.WantedOutputs
     is_raw: bool
 
 
@@ -61,7 +61,7 @@ def parse(kind: Any, raw: bytes) -> Any:
         raise Malformed(f"the message is no {kind.DESCRIPTOR.name} in protobuf's form") from error
 
 
-def decode(request: Any, limits: Limits) -> tuple[list[tensors.Tensor], Request]:
+def decode(request: Any, limits: Limits) -> tuple[list[tensors.NamedTensor], MessageForm]:
     """Return a request's tensors, and what it wants back; raises RequestError."""
     raw, inputs = request.raw_input_contents, request.inputs
     if len(inputs) > limits.columns:
@@ -69,10 +69,10 @@ def decode(request: Any, limits: Limits) -> tuple[list[tensors.Tensor], Request]
     if not inputs or (raw and len(raw) != len(inputs)):
         raise Malformed("a request must have inputs, and raw_input_contents for each of them or none")
     given = [_tensor(each, raw[index] if raw else None) for index, each in enumerate(inputs)]
-    return given, Request(_wanted(request), bool(raw))
+    return given, MessageForm(_wanted(request), bool(raw))
 
 
-def _wanted(request: Any) -> tensors.Asked:
+def _wanted(request: Any) -> tensors.WantedOutputs:
     coverage = tensor_parameters.coverage_of(_plain(request.parameters)) if request.parameters else None
     for output in request.outputs:
         if output.parameters:
@@ -86,22 +86,24 @@ def _plain(parameters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: choice and getattr(parameters[name], choice) for name, choice in chosen.items()}
 
 
-def _tensor(given: Any, raw: bytes | None) -> tensors.Tensor:
+def _tensor(given: Any, raw: bytes | None) -> tensors.NamedTensor:
     shape, datatype = list(given.shape), given.datatype
     if datatype not in FIELDS:
         raise Malformed(f"a tensor's datatype must be one of {', '.join(tensors.DATATYPES)}")
     if not shape or min(shape) < 0:
         raise Malformed("a tensor's shape must be whole numbers, none below 0")
     if raw is None:
-        tensor = tensors.Tensor(given.name, datatype, shape, _typed(given.contents, datatype, shape))
+        tensor = tensors.NamedTensor(given.name, datatype, shape, _typed(given.contents, datatype, shape))
     else:
         if given.HasField("contents") and given.contents.ListFields():
             raise Malformed("a tensor must have either contents or raw_input_contents")
-        tensor = tensors.Tensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
+        tensor = tensors.NamedTensor(given.name, datatype, shape, tensors.unpack(raw, datatype, prod(shape)))
     return _as_meant(tensor, _plain(given.parameters), raw) if given.parameters else tensor
 
 
-def _as_meant(tensor: tensors.Tensor, parameters: Mapping[str, Any], raw: bytes | None) -> tensors.Tensor:
+def _as_meant(
+    tensor: tensors.NamedTensor, parameters: Mapping[str, Any], raw: bytes | None
+) -> tensors.NamedTensor:
     size = parameters.get("binary_data_size")
     if size is not None and (raw is None or size != len(raw)):
         raise Malformed("binary_data_size must be the length of the tensor's raw_input_contents")
@@ -143,21 +145,21 @@ class OpenInferenceMessages:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
-    def decode(self, call: Call[Any], schema: Schema, /) -> tuple[Rows, Request]:
+    def decode(self, call: Call[Any], schema: Schema, /) -> tuple[Rows, MessageForm]:
         """Return a call's rows; raises RequestError."""
         given, request = decode(call.body, self._limits)
         return tensors.rows_of(given, request.asked, schema, self._limits), request
 
-    def encode(self, values: Floats | Bounds, rows: Rows, request: Request, call: Call[Any], /) -> Any:
+    def encode(self, values: Floats | Bounds, rows: Rows, request: MessageForm, call: Call[Any], /) -> Any:
         """Return predictions as tensors; raises Malformed for outputs that nobody has."""
         return _encode(tensors.outputs_of(values), request, call, coverage=rows.coverage)
 
-    def to_mlflow(self, call: Call[Any], inputs: Inputs, /) -> tuple[MlflowRequest, Request]:
+    def to_mlflow(self, call: Call[Any], inputs: Inputs, /) -> tuple[MlflowRequest, MessageForm]:
         """Return an MLflow request that says the same; raises RequestError."""
         given, request = decode(call.body, self._limits)
         return translation.request_for(given, request.asked, inputs), request
 
-    def from_mlflow(self, reply: bytes, request: Request, call: Call[Any], /) -> Any:
+    def from_mlflow(self, reply: bytes, request: MessageForm, call: Call[Any], /) -> Any:
         """Return what MLflow replied as tensors; raises Malformed for outputs that nobody has."""
         return _encode(translation.to_tensors(reply), request, call)
 
@@ -171,7 +173,11 @@ class OpenInferenceMessages:
 
 
 def _encode(
-    outputs: Sequence[tensors.Tensor], request: Request, call: Call[Any], *, coverage: float | None = None
+    outputs: Sequence[tensors.NamedTensor],
+    request: MessageForm,
+    call: Call[Any],
+    *,
+    coverage: float | None = None,
 ) -> Any:
     """Return the outputs that a request named, in the form that its inputs had."""
     asked, is_raw = request

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scorer.graph_checks.reader import Graph, Node, read_graph, refuse
+from serving.scorer.graph_checks.reader import Node, ReadGraph, read_graph, refuse
 from serving.scorer.graph_checks.shapes import (
     ATTRIBUTES,
     FLOAT64,
     ROWS,
     RULES,
     SCALE_ROWS,
-    Call,
+    NodeCall,
     Value,
     size_of,
     split_shapes,
@@ -56,7 +56,7 @@ def check_graph(content: bytes, *, columns: int) -> None:
             _check_trees(node, int(values[node.inputs[0]].shape[1]))
 
 
-def _check_ends(graph: Graph, columns: int) -> None:
+def _check_ends(graph: ReadGraph, columns: int) -> None:
     inputs = [(name, shape[1:]) for name, shape in graph.inputs]
     if inputs not in ([(ROWS, [columns])], [(ROWS, [columns]), (SCALE_ROWS, [columns])]):
         raise refuse(f"its inputs are {graph.inputs}, scorer.json has {columns} columns")
@@ -66,7 +66,7 @@ def _check_ends(graph: Graph, columns: int) -> None:
         raise refuse(f"its first output is {graph.outputs[0][0]!r}, must be 'prediction'")
 
 
-def _check_outputs(graph: Graph, values: dict[str, Value]) -> None:
+def _check_outputs(graph: ReadGraph, values: dict[str, Value]) -> None:
     """Refuse outputs but the prediction of each row, and a scale of each row of the scales' input."""
     expected = {PREDICTION: ROWS, SCALE: SCALE_ROWS}
     for name, _ in graph.outputs:
@@ -75,7 +75,7 @@ def _check_outputs(graph: Graph, values: dict[str, Value]) -> None:
             raise refuse(f"its output {name!r} is not one float64 number for each row")
 
 
-def _followed(graph: Graph, columns: int) -> dict[str, Value]:
+def _followed(graph: ReadGraph, columns: int) -> dict[str, Value]:
     """Return every value of the graph by name; raises RefusedGraph where rows mix or a size is too large."""
     known = {name: Value(values.dtype, values.shape) for name, values in graph.constants.items()}
     inputs = {name: Value(FLOAT64, (name, columns)) for name, _ in graph.inputs}
@@ -103,7 +103,7 @@ def _made(
     lacks = [name for name in node.inputs if name and name not in known]
     if lacks:
         raise refuse(f"value {lacks[0]!r} is used before it is made")
-    call = Call(node, tuple(known[name] for name in node.inputs if name), constants)
+    call = NodeCall(node, tuple(known[name] for name in node.inputs if name), constants)
     made = split_shapes(call) if node.operator == "Split" else [RULES[node.operator](call)]
     if len(made) != len(node.outputs):
         raise refuse(f"{node.operator} has {len(node.outputs)} outputs, must have {len(made)}")
@@ -122,7 +122,7 @@ def _check_size(node: Node, value: Value) -> None:
         raise refuse(f"{node.operator} makes {size_of(value.shape):,} numbers, at most {most:,} are allowed")
 
 
-def _depth(call: Call) -> int:
+def _depth(call: NodeCall) -> int:
     """Return how many products are added up for each number of the result."""
     if call.node.operator not in ("MatMul", "Gemm"):
         return 1

@@ -66,7 +66,7 @@ class Node:
 
 
 @dataclass
-class Graph:
+class ReadGraph:
     """What a file holds; inputs and outputs are float64 tensors, each with its name and shape."""
 
     nodes: list[Node] = field(default_factory=list)
@@ -75,7 +75,7 @@ class Graph:
     outputs: list[tuple[str, list[int | str]]] = field(default_factory=list)
 
 
-def read_graph(content: bytes) -> Graph:
+def read_graph(content: bytes) -> ReadGraph:
     """Return the graph in these bytes; raises RefusedGraph."""
     try:
         return _model(content)
@@ -144,8 +144,8 @@ def _text(value: int | bytes) -> str:
 # --- the messages ------------------------------------------------------------------------------
 
 
-def _model(content: bytes) -> Graph:
-    graphs: list[Graph] = []
+def _model(content: bytes) -> ReadGraph:
+    graphs: list[ReadGraph] = []
     domains: dict[str, int] = {}
     for number, _, value in _fields(content, "1 2 3 4 5 6 7 8 14", "the model"):
         if number == 7:
@@ -175,8 +175,8 @@ def _opset(content: bytes) -> tuple[str, int]:
     return domain, version
 
 
-def _graph(content: bytes) -> Graph:
-    graph = Graph()
+def _graph(content: bytes) -> ReadGraph:
+    graph = ReadGraph()
     for number, _, value in _fields(content, "1 2 5 10 11 12", "the graph"):
         if number == 1:
             graph.nodes.append(_node(_bytes(value)))

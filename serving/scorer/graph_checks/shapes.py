@@ -32,7 +32,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Call:
+class NodeCall:
     """One node with the values that go in."""
 
     node: Node
@@ -72,7 +72,7 @@ class Call:
         return index < len(self.node.inputs) and self.node.inputs[index] != ""
 
 
-Rule = Callable[[Call], Value]
+Rule = Callable[[NodeCall], Value]
 
 
 def size_of(shape: Sequence[int | str]) -> int:
@@ -80,47 +80,47 @@ def size_of(shape: Sequence[int | str]) -> int:
     return math.prod(size for size in shape if isinstance(size, int))
 
 
-def _mixed(call: Call) -> Exception:
+def _mixed(call: NodeCall) -> Exception:
     return refuse(f"{call.node.operator} looks across rows, so one client's rows could move another's answer")
 
 
 # --- one rule for each operator ----------------------------------------------------------------
 
 
-def _same(call: Call) -> Value:
+def _same(call: NodeCall) -> Value:
     return call.value(0)
 
 
-def _boolean(call: Call) -> Value:
+def _boolean(call: NodeCall) -> Value:
     return Value(BOOLEAN, _broadcast(call, [value.shape for value in call.inputs]))
 
 
-def _arithmetic(call: Call) -> Value:
+def _arithmetic(call: NodeCall) -> Value:
     if any(value.kind != call.value(0).kind for value in call.inputs):
         raise refuse(f"{call.node.operator} takes values of two types")
     return Value(call.value(0).kind, _broadcast(call, [value.shape for value in call.inputs]))
 
 
-def _float_arithmetic(call: Call) -> Value:
+def _float_arithmetic(call: NodeCall) -> Value:
     """Whole numbers are left out: one divided by zero, or the smallest by -1, ends the process."""
     if any(value.kind not in (FLOAT64, FLOAT32) for value in call.inputs):
         raise refuse(f"{call.node.operator} is used on whole numbers")
     return _arithmetic(call)
 
 
-def _clip(call: Call) -> Value:
+def _clip(call: NodeCall) -> Value:
     if any(size_of(value.shape) != 1 for value in call.inputs[1:]):
         raise refuse("Clip has bounds that are no single numbers")
-    return _arithmetic(Call(call.node, call.inputs[:1], call.constants))
+    return _arithmetic(NodeCall(call.node, call.inputs[:1], call.constants))
 
 
-def _where(call: Call) -> Value:
+def _where(call: NodeCall) -> Value:
     if call.value(0).kind != BOOLEAN or call.value(1).kind != call.value(2).kind:
         raise refuse("Where takes values of two types")
     return Value(call.value(1).kind, _broadcast(call, [value.shape for value in call.inputs]))
 
 
-def _broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
+def _broadcast(call: NodeCall, shapes: Sequence[Shape]) -> Shape:
     if not shapes:
         raise refuse(f"{call.node.operator} lacks an input")
     rank = max(map(len, shapes))
@@ -128,30 +128,30 @@ def _broadcast(call: Call, shapes: Sequence[Shape]) -> Shape:
     return tuple(_joined(call, sizes) for sizes in zip(*padded, strict=True))
 
 
-def _joined(call: Call, sizes: Sequence[int | str]) -> int | str:
+def _joined(call: NodeCall, sizes: Sequence[int | str]) -> int | str:
     larger = {size for size in sizes if size != 1}
     if len(larger) > 1:
         raise refuse(f"{call.node.operator} takes values whose shapes do not fit")
     return larger.pop() if larger else 1
 
 
-def _cast(call: Call) -> Value:
+def _cast(call: NodeCall) -> Value:
     if call.integer("to", 0) not in TYPES:
         raise refuse("Cast makes a type that no graph of ours has")
     return Value(TYPES[call.integer("to", 0)], call.value(0).shape)
 
 
-def _cast_like(call: Call) -> Value:
+def _cast_like(call: NodeCall) -> Value:
     return Value(call.value(1).kind, call.value(0).shape)
 
 
-def _axis(call: Call, axis: int, rank: int) -> int:
+def _axis(call: NodeCall, axis: int, rank: int) -> int:
     if not -rank <= axis < rank:
         raise refuse(f"{call.node.operator} has an axis beyond its input")
     return axis % rank
 
 
-def _inner_axis(call: Call, axis: int, shape: Shape) -> int:
+def _inner_axis(call: NodeCall, axis: int, shape: Shape) -> int:
     """Return an axis counted from the front; raises RefusedGraph where it is the rows'."""
     axis = _axis(call, axis, len(shape))
     if isinstance(shape[axis], str):
@@ -159,7 +159,7 @@ def _inner_axis(call: Call, axis: int, shape: Shape) -> int:
     return axis
 
 
-def _concat(call: Call) -> Value:
+def _concat(call: NodeCall) -> Value:
     first = call.value(0)
     axis = _inner_axis(call, call.integer("axis", 0), first.shape)
     others = [value.shape[:axis] + value.shape[axis + 1 :] for value in call.inputs]
@@ -177,7 +177,7 @@ def size_sum(parts: Sequence[int | str]) -> int:
     return sum(part for part in parts if isinstance(part, int))
 
 
-def split_shapes(call: Call) -> list[Value]:
+def split_shapes(call: NodeCall) -> list[Value]:
     """Return what Split gives, the only operator with more than one result."""
     value = call.value(0)
     axis = _inner_axis(call, call.integer("axis", 0), value.shape)
@@ -187,7 +187,7 @@ def split_shapes(call: Call) -> list[Value]:
     return [Value(value.kind, (*value.shape[:axis], size, *value.shape[axis + 1 :])) for size in sizes]
 
 
-def _gather(call: Call) -> Value:
+def _gather(call: NodeCall) -> Value:
     """Look up in a table by row, or pick columns."""
     table, indices = call.value(0), call.value(1)
     axis = _inner_axis(call, call.integer("axis", 0), table.shape)
@@ -196,7 +196,7 @@ def _gather(call: Call) -> Value:
     return Value(table.kind, table.shape[:axis] + indices.shape + table.shape[axis + 1 :])
 
 
-def _gather_elements(call: Call) -> Value:
+def _gather_elements(call: NodeCall) -> Value:
     table, indices = call.value(0), call.value(1)
     axis = _inner_axis(call, call.integer("axis", 0), table.shape)
     fits = len(table.shape) == len(indices.shape) and indices.kind == INT64
@@ -208,7 +208,7 @@ def _gather_elements(call: Call) -> Value:
     return Value(table.kind, indices.shape)
 
 
-def _reduce(call: Call) -> Value:
+def _reduce(call: NodeCall) -> Value:
     value = call.value(0)
     if value.kind not in (FLOAT64, FLOAT32):
         raise refuse(f"{call.node.operator} is used on whole numbers")
@@ -227,14 +227,14 @@ def _reduce(call: Call) -> Value:
     return Value(value.kind, shape)
 
 
-def _matmul(call: Call) -> Value:
+def _matmul(call: NodeCall) -> Value:
     left, right = call.value(0), call.value(1)
     if len(left.shape) < 2 or len(right.shape) < 2:
         raise refuse("MatMul takes a value that is no matrix")
     return _product(call, left, right.shape)
 
 
-def _product(call: Call, left: Value, right: Shape) -> Value:
+def _product(call: NodeCall, left: Value, right: Shape) -> Value:
     if isinstance(left.shape[-1], str) or isinstance(right[-1], str) or isinstance(right[-2], str):
         raise _mixed(call)
     if left.kind != call.value(1).kind or left.kind not in (FLOAT64, FLOAT32) or left.shape[-1] != right[-2]:
@@ -243,7 +243,7 @@ def _product(call: Call, left: Value, right: Shape) -> Value:
     return Value(left.kind, (*batch, left.shape[-2], right[-1]))
 
 
-def _gemm(call: Call) -> Value:
+def _gemm(call: NodeCall) -> Value:
     left, right = call.value(0), call.value(1).shape
     if len(left.shape) != 2 or len(right) != 2 or call.flag("transA", 0):
         raise refuse("Gemm takes a value that is no matrix, or a transposed one")
@@ -255,7 +255,7 @@ def _gemm(call: Call) -> Value:
     return made
 
 
-def _reshape(call: Call) -> Value:
+def _reshape(call: NodeCall) -> Value:
     """Shapes stand in the file. With rows, -1 stands for them, and each row keeps all of its own numbers."""
     value, asked = call.value(0), call.numbers(1)
     if min(asked, default=1) < -1 or asked.count(-1) > 1 or 0 in asked:
@@ -278,14 +278,14 @@ def _filled(asked: list[int], index: int | None, total: int, others: int) -> Sha
     return tuple(total // others if at == index else size for at, size in enumerate(asked))
 
 
-def _expand(call: Call) -> Value:
+def _expand(call: NodeCall) -> Value:
     asked = call.numbers(1)
     if min(asked, default=1) < 1:
         raise refuse("Expand has sizes that are no sizes")
     return Value(call.value(0).kind, _broadcast(call, [call.value(0).shape, tuple(asked)]))
 
 
-def _squeeze(call: Call) -> Value:
+def _squeeze(call: NodeCall) -> Value:
     shape = call.value(0).shape
     axes = {_inner_axis(call, axis, shape) for axis in call.numbers(1)}
     if not axes or len(axes) != len(call.numbers(1)) or any(shape[axis] != 1 for axis in axes):
@@ -293,7 +293,7 @@ def _squeeze(call: Call) -> Value:
     return Value(call.value(0).kind, tuple(size for axis, size in enumerate(shape) if axis not in axes))
 
 
-def _unsqueeze(call: Call) -> Value:
+def _unsqueeze(call: NodeCall) -> Value:
     value, asked = call.value(0), call.numbers(1)
     rank = len(value.shape) + len(asked)
     axes = {_axis(call, axis, rank) for axis in asked}
@@ -303,7 +303,7 @@ def _unsqueeze(call: Call) -> Value:
     return Value(value.kind, tuple(1 if axis in axes else next(sizes) for axis in range(rank)))
 
 
-def _transpose(call: Call) -> Value:
+def _transpose(call: NodeCall) -> Value:
     value = call.value(0)
     asked = call.node.attribute("perm").ravel().tolist() or list(range(len(value.shape)))[::-1]
     if sorted(asked) != list(range(len(value.shape))):
@@ -311,7 +311,7 @@ def _transpose(call: Call) -> Value:
     return Value(value.kind, tuple(value.shape[axis] for axis in asked))
 
 
-def _slice(call: Call) -> Value:
+def _slice(call: NodeCall) -> Value:
     value = call.value(0)
     starts, ends = call.numbers(1), call.numbers(2)
     axes = call.numbers(3) if call.has(3) else list(range(len(starts)))
@@ -329,7 +329,7 @@ def _slice(call: Call) -> Value:
     return Value(value.kind, tuple(shape))
 
 
-def _trees(call: Call) -> Value:
+def _trees(call: NodeCall) -> Value:
     value = call.value(0)
     if value.kind != FLOAT64 or len(value.shape) != 2 or not isinstance(value.shape[0], str):
         raise refuse("a tree looks at a value that is no matrix of rows")
