@@ -23,6 +23,7 @@ MLFLOW_MODULES = {
     "training/records/experiments.py",
     "training/records/model_registry.py",
     "training/records/ledger.py",
+    "training/records/watch_run.py",
     "training/records/views.py",
     "training/versions/flavor.py",
     "training/versions/stock.py",
@@ -65,7 +66,18 @@ FLOORS = {
             "models",
             "search",
         ),
-        *("versions", "records", "rows", "measuring", "gate", "pages", "challenger", "jobs", "__main__"),
+        *(
+            "versions",
+            "records",
+            "rows",
+            "measuring",
+            "monitoring",
+            "gate",
+            "pages",
+            "challenger",
+            "jobs",
+            "__main__",
+        ),
     ),
 }
 """Of a package's modules and folders: each imports from those before it alone."""

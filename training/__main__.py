@@ -130,6 +130,16 @@ def recalibrate(config: configs.RecalibrateConfig) -> int:
     return DONE
 
 
+def monitor(config: configs.MonitorConfig) -> int:
+    """Do what `monitor` asks for; 3 where an alarm stands."""
+    say_loading()
+    from training.jobs import monitor as job  # noqa: PLC0415 - see above
+
+    stands = job.monitor(config, say)
+    say_done()
+    return DISAGREES if stands else DONE
+
+
 def reproduce(config: configs.ReproduceConfig) -> int:
     """Do what `reproduce` asks for."""
     say_loading()
@@ -181,6 +191,7 @@ RUN: Mapping[type[configs.Command], Callable[[Any], int]] = {
     configs.PromoteConfig: promote,
     configs.CheckConfig: check,
     configs.RecalibrateConfig: recalibrate,
+    configs.MonitorConfig: monitor,
     configs.ReproduceConfig: reproduce,
     configs.RollbackConfig: rollback,
     configs.HistoryConfig: history,

@@ -117,6 +117,15 @@ class NoSuchVersion(RegistryError):
         return f"it has {', '.join(self.known)}" if self.known else lacks_all
 
 
+class CannotWatch(RegistryError):
+    """A version does not say what its rows looked like."""
+
+    template = "{name} version {version} cannot be watched: {why}: train a new version"
+    name: str
+    version: str
+    why: str
+
+
 class CannotScore(RegistryError):
     """A version needs a column that the rows at hand lack."""
 

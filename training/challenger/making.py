@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from data.splits import Side
 from data.temporary import own_folder
@@ -23,6 +25,7 @@ from training.compiling import (
 from training.compiling.errors import CompilingError
 from training.measuring import comparison, conformal, coverage
 from training.models import Spec
+from training.monitoring import Known, Reference, reference_of
 from training.pages import plots
 from training.progress import Say
 from training.records import Job, tag_names
@@ -35,13 +38,18 @@ def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Log
     """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-        scorer = write_version(
+        written = write_version(
             Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed, say=job.say
         )
+        scorer = written.scorer
         promised = promise(job, rows, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
-            choice.fitted, schema=rows.schema, scorer_folder=Path(folder), input_example=example
+            choice.fitted,
+            schema=rows.schema,
+            scorer_folder=Path(folder),
+            input_example=example,
+            reference=reference(written, rows, seed=job.config.seed).as_dict(),
         )
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = choice.compiled.parity
@@ -57,15 +65,23 @@ def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Log
     return logged, promised
 
 
+@dataclass(frozen=True)
+class Written:
+    """A scorer that was written, and the scores, |residual| / scale, that its intervals were made from, if any."""
+
+    scorer: Scorer
+    scores: NDArray[np.float64] | None
+
+
 def write_version(
     folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: PreparedTable, *, seed: int, say: Say
-) -> Scorer:
+) -> Written:
     """Write the scorer of a fitted model, with intervals where the rows can promise any."""
     residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
     found = None
     if residuals:
         found, compiled = _with_intervals(residuals, compiled, rows, seed=seed, say=say)
-    return write_scorer(
+    scorer = write_scorer(
         folder,
         graph=compiled.graph,
         schema=rows.schema,
@@ -74,6 +90,22 @@ def write_version(
         parity=compiled.parity,
         intervals=found.table if found else None,
     )
+    return Written(scorer, found.scores if found else None)
+
+
+def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
+    """Return what a monitor will compare later rows with: weighted scores have no exact ranks, and are left out."""
+    held_out = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
+    answers = written.scorer.predict_with_scale(held_out)
+    absolute = np.abs(rows.target("holdout") - answers[-rows.split.counts["holdout"] :, 0])
+    known = Known(
+        training=pack_frame(rows.frame("train"), rows.schema),
+        held_out=held_out,
+        answers=answers,
+        absolute=absolute[np.isfinite(absolute)],
+        scores=None if rows.checked.weight else written.scores,
+    )
+    return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
 
 
 def _with_intervals(

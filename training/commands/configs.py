@@ -322,6 +322,21 @@ class RecalibrateConfig(Command):
 
 
 @dataclass(frozen=True)
+class MonitorConfig(Command):
+    """Later days of rows, for the watch over a version."""
+
+    SUMMARY: ClassVar[str] = "watch a version on later days of rows"
+
+    name: Name
+    data: Table
+    time_column: Annotated[str, Parameter(kinds.COLUMN, "the column that says when each row was")]
+    version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+
+
+@dataclass(frozen=True)
 class ReproduceConfig(Command):
     """One rebuilding of a version."""
 
@@ -361,6 +376,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CheckConfig,
     PromoteConfig,
     RecalibrateConfig,
+    MonitorConfig,
     ReproduceConfig,
     RollbackConfig,
     HistoryConfig,

@@ -7,11 +7,14 @@ better, so the gate lets it pass as `policy=not-worse`, and that is a decision o
 
 from __future__ import annotations
 
+import json
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.checks import check_table
 from data.figures import figure
@@ -20,8 +23,9 @@ from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import configs
 from training.compiling import pack_frame
-from training.errors import CannotScore, NoSuchVersion, NotFresh, TooFewToCalibrate
+from training.errors import CannotScore, NotFresh, TooFewToCalibrate
 from training.measuring import conformal
+from training.monitoring import Reference, with_scores
 from training.pages import plain
 from training.progress import Say
 from training.records import ledger, model_registry, tag_names, tracking
@@ -45,16 +49,17 @@ def recalibrate(config: configs.RecalibrateConfig, say: Say) -> model_registry.V
         Fewer than `FEWEST_ROWS` rows have a target and can be scored.
     """
     tracking.check_tracking(must_exist=True)
-    old = _old(config)
+    old = model_registry.chosen(config.name, config.version)
     ledger.read(old.name).check(old)
     with tracking.open_run(config.name, f"recalibrate {old.name} {old.number}") as run:
         table, weight = _fresh_rows(config, old, say)
         scorer = Scorer.load(
             old.folder / model_registry.SCORER_FOLDER
         )  # all files are compared before the work
-        made, scale = _new_table(old, table, weight, scorer)
-        reach = figure(made.quantile[-1] * scale, old.schema.target_unit)
-        logged = _log(old, scorer, made)
+        fresh = _new_table(old, table, weight, scorer)
+        made = fresh.intervals
+        reach = figure(made.quantile[-1] * fresh.scale, old.schema.target_unit)
+        logged = _log(old, scorer, fresh)
         tags = {name: value for name, value in old.tags.items() if name in tag_names.INHERITED}
         summary = (
             f"version {old.number} with intervals from {made.rows:,} rows{weight and ' of equal weight'} of "
@@ -76,15 +81,6 @@ def recalibrate(config: configs.RecalibrateConfig, say: Say) -> model_registry.V
         return new
 
 
-def _old(config: configs.RecalibrateConfig) -> model_registry.Version:
-    if config.version:
-        return model_registry.version(config.name, config.version)
-    champion = model_registry.champion(config.name)
-    if champion is None:
-        raise NoSuchVersion(name=config.name, version="@champion", known=[], where=model_registry.address())
-    return champion
-
-
 def _fresh_rows(
     config: configs.RecalibrateConfig, old: model_registry.Version, say: Say
 ) -> tuple[Table, str]:
@@ -103,10 +99,23 @@ def _fresh_rows(
     return checked.table.take(checked.counted), weight
 
 
-def _new_table(
-    old: model_registry.Version, table: Table, weight: str, scorer: Scorer
-) -> tuple[Intervals, float]:
-    """Return the quantiles on rows that have a target and a prediction, and the mean scale of those."""
+@dataclass(frozen=True)
+class Fresh:
+    """The quantiles on rows that have a target and a prediction, with the mean scale and the scores of those.
+
+    Attributes
+    ----------
+    scores : float64 array of shape (n_rows,), or None
+        None with weights: ranks would not be exact.
+    """
+
+    intervals: Intervals
+    scale: float
+    scores: NDArray[np.float64] | None
+
+
+def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: Scorer) -> Fresh:
+    """Return the new table; raises CannotScore or TooFewToCalibrate."""
     absent = [name for name in scorer.schema.names if name not in table.frame]
     if absent:
         raise CannotScore(name=old.name, version=old.number, column=absent[0])
@@ -123,12 +132,22 @@ def _new_table(
     before = scorer.document.intervals
     made = conformal.table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
-    return made, mean(found[known, 1], by)
+    scores = None if weight else absolute[known] / found[known, 1]
+    return Fresh(made, mean(found[known, 1], by), scores)
 
 
-def _log(old: model_registry.Version, scorer: Scorer, made: Intervals) -> flavor.Logged:
+def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Logged:
     """Log the same files with the new table; the model itself is not loaded."""
     graph, _ = scorer_files.read(old.scorer_folder)
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-        scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=made))
-        return flavor.log_copy(old.folder, Path(folder))
+        scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=fresh.intervals))
+        return flavor.log_copy(old.folder, Path(folder), reference=_reference(old, fresh))
+
+
+def _reference(old: model_registry.Version, fresh: Fresh) -> dict[str, Any] | None:
+    """Return what a monitor compares with, its scores made anew; nothing where the version has none."""
+    path = old.folder / flavor.REFERENCE
+    if not path.is_file():
+        return None
+    known = Reference.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    return with_scores(known, fresh.scores, fresh.intervals, seed=int(old.number)).as_dict()

@@ -18,7 +18,7 @@ newest half's quantiles, which follows a spread that grows and does not shrink w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -89,10 +89,11 @@ class Residuals:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The table, and the scale model that goes with it, if any."""
+    """The table, the scale model that goes with it, if any, and the scores |residual| / scale it was made from."""
 
     table: Intervals
     scale: Any = None
+    scores: Floats | None = field(default=None, repr=False)
 
 
 def has_calibration_rows(rows: PreparedTable) -> bool:
@@ -133,7 +134,7 @@ def residuals_of(fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int) -> 
 def one_width(residuals: Residuals) -> Calibrated | None:
     """Return the table of one width for all rows; None for too few rows."""
     plain = table_of(residuals, np.ones(len(residuals.absolute)), adaptive=False)
-    return None if plain is None else Calibrated(plain)
+    return None if plain is None else Calibrated(plain, scores=residuals.absolute)
 
 
 def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated | None:
@@ -150,7 +151,8 @@ def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated 
     if adaptive.quantile[place] * mean(scale, residuals.weight) > (1.0 - GAIN) * plain.quantile[place]:
         return constant
     everything = np.ones(len(absolute), dtype=np.bool_)
-    return Calibrated(adaptive, _fitted_scale(residuals, everything, schema, seed=seed))
+    model = _fitted_scale(residuals, everything, schema, seed=seed)
+    return Calibrated(adaptive, model, residuals.absolute / scale)
 
 
 def table_of(residuals: Residuals, scale: Floats, *, adaptive: bool) -> Intervals | None:

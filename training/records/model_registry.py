@@ -215,6 +215,16 @@ def champion(name: str) -> Version | None:
     return _found(lambda client: client.get_model_version_by_alias(name, CHAMPION))
 
 
+def chosen(name: str, number: str) -> Version:
+    """Return a version by its number, the champion without one; raises NoSuchVersion."""
+    if number:
+        return version(name, number)
+    current = champion(name)
+    if current is None:
+        raise NoSuchVersion(name=name, version="@champion", known=[], where=address())
+    return current
+
+
 def version(name: str, number: str) -> Version:
     """Return a version by its number; raises NoSuchVersion."""
     found = find_version(name, number)

@@ -51,3 +51,6 @@ RUN = "slipway.run"
 
 INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA)
 """What a version has in common with the one whose model it is."""
+
+ALARM = "slipway.alarm"
+"""Of a monitor's run: the alarms that stand, since when, and what moved; `none` otherwise."""

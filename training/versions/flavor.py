@@ -8,6 +8,7 @@ not waved through there. It knows no registry.
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,8 @@ from training.versions.loadable import SHIPPED_CODE, TRUSTED
 
 FLAVOR_NAME = "slipway"
 SCORER_FOLDER = "scorer"
+REFERENCE = "monitor/reference.json"
+"""What a monitor compares later rows with, within a version's folder."""
 
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
 """What stock MLflow needs to run a pipeline."""
@@ -65,6 +68,7 @@ def log_version(
     schema: Schema,
     scorer_folder: Path,
     input_example: pd.DataFrame,
+    reference: Mapping[str, Any] | None = None,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
 ) -> Logged:
@@ -80,6 +84,8 @@ def log_version(
         As `training.compiling.write_scorer` left it.
     input_example : pandas.DataFrame
         A few training rows, shown in the UI and tried by MLflow's own tools.
+    reference : dict, optional
+        What a monitor compares later rows with, as `training.monitoring.Reference.as_dict` gives it.
 
     Raises
     ------
@@ -94,16 +100,25 @@ def log_version(
         schema=schema,
         scorer_folder=scorer_folder,
         input_example=input_example[list(schema.names)],
+        reference=reference,
         metadata=dict(metadata or {}) or None,
     )
 
 
-def log_copy(version: Path, scorer_folder: Path, *, name: str = "model") -> Logged:
-    """Log the model of a version's folder with another scorer; nothing of the version is loaded.
+def log_copy(
+    version: Path, scorer_folder: Path, *, reference: Mapping[str, Any] | None = None, name: str = "model"
+) -> Logged:
+    """Log the model of a version's folder with another scorer and reference; nothing of the version is loaded.
 
     The folder is taken to be checked: `training.records.model_registry.Version.folder`.
     """
-    return _log(name=name, fitted=version, scorer_folder=scorer_folder, validate_serving_input=False)
+    return _log(
+        name=name,
+        fitted=version,
+        scorer_folder=scorer_folder,
+        reference=reference,
+        validate_serving_input=False,
+    )
 
 
 def _log(**options: Any) -> Logged:
@@ -118,6 +133,7 @@ def save_model(
     path: str | Path,
     *,
     scorer_folder: Path,
+    reference: Mapping[str, Any] | None = None,
     mlflow_model: Model | None = None,
     on_saved: Callable[[str], None] = lambda _: None,
     validate_serving_input: bool = True,  # noqa: ARG001 - for `Model.log`, which hands on all that it gets
@@ -137,6 +153,9 @@ def save_model(
     save_stock = _copy_stock if isinstance(fitted, Path) else _save_stock
     save_stock(fitted, Path(path), written, **options)
     shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
+    if reference is not None:
+        (Path(path) / REFERENCE).parent.mkdir()
+        (Path(path) / REFERENCE).write_text(json.dumps(reference, allow_nan=False), encoding="utf-8")
     written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=Document.FORMAT, digest=digest)
     written.save(str(Path(path) / MLMODEL_FILE_NAME))
     on_saved(version_files.files_digest(version_files.only_files(Path(path))))
@@ -165,7 +184,7 @@ def _save_stock(
 
 def _copy_stock(version: Path, path: Path, written: Model) -> None:
     """Copy all but the scorer, and say in MLmodel what the version's says."""
-    shutil.copytree(version, path, ignore=shutil.ignore_patterns(SCORER_FOLDER))
+    shutil.copytree(version, path, ignore=shutil.ignore_patterns(SCORER_FOLDER, "monitor"))
     old = Model.load(str(version))
     written.flavors = dict(old.flavors)
     written.signature, written.metadata = old.signature, old.metadata

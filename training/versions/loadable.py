@@ -70,6 +70,7 @@ COMMON_FILES = frozenset(
         "serving_input_example.json",
         "scorer/model.onnx",
         "scorer/scorer.json",
+        "monitor/reference.json",
     ]
 )
 FILES = {

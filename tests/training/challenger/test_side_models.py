@@ -73,7 +73,7 @@ def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeyp
     rows.schema = schema
     scorer = making.write_version(
         tmp_path, model, {}, compiled, rows, seed=0, say=lambda *words: said.append(words)
-    )
+    ).scorer
     assert isinstance(scorer, Scorer)
     assert scorer.document.intervals is not None
     assert not scorer.document.intervals.adaptive

@@ -1,0 +1,216 @@
+"""The command `monitor`, in a real store: days as they come, alarms, what cannot be watched, bad tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from data.splits import SplitRule, split_table
+from data.tables import Table, describe
+from serving.scorer import Intervals
+from tests.conftest import Workspace
+from training.__main__ import main
+from training.compiling import compile_verified, pack_frame, write_scorer
+from training.measuring.conformal import COVERAGES, quantile
+from training.monitoring import Known, reference_of
+from training.records import ledger, model_registry, tag_names
+from training.versions import flavor
+
+NAMES = ["area", "rooms", "town"]
+KINDS = {"sold": "datetime", "area": "number", "rooms": "number", "town": "category", "price": "number"}
+
+
+def houses(n: int, start: str, days: int, *, seed: int, noise: float = 20.0) -> pd.DataFrame:
+    """Sales with a date each."""
+    random = np.random.default_rng(seed)
+    sold = pd.Timestamp(start) + pd.to_timedelta(np.sort(random.uniform(0, days, n)), unit="D")
+    area, rooms = random.uniform(40, 200, n), random.integers(1, 7, n).astype(float)
+    town = random.choice(["Aa", "Bee", "Cee"], n)
+    price = 2.0 * area + 15.0 * rooms + (town == "Cee") * 60 + noise * random.normal(size=n)
+    when = sold.strftime("%Y-%m-%dT%H:%M:%S").astype(object)
+    return pd.DataFrame({"sold": when, "area": area, "rooms": rooms, "town": town, "price": price})
+
+
+def register(folder: Path, *, watched: bool) -> None:
+    """Register and promote a version of half a year of houses, with what a monitor needs or without."""
+    frame = houses(1_500, "2026-01-01", 180, seed=0)
+    table = Table("houses", frame, KINDS)
+    schema, target = describe(table, NAMES, target="price"), table.numbers("price")
+    towns = ColumnTransformer([("towns", OneHotEncoder(), ["town"])], remainder="passthrough")
+    model = make_pipeline(towns, Ridge()).fit(frame[NAMES][:500], target[:500])
+    compiled = compile_verified(model, schema=schema, frame=frame[NAMES], target=target)
+    scores = np.abs(target - model.predict(frame[NAMES]))[500:1_000]
+    intervals = Intervals("calibration", 500, False, COVERAGES, tuple(quantile(scores, c) for c in COVERAGES))
+    scorer = write_scorer(
+        folder / "scorer",
+        graph=compiled.graph,
+        schema=schema,
+        frame=frame[NAMES],
+        fingerprint="0" * 32,
+        parity=compiled.parity,
+        intervals=intervals,
+    )
+    packed = pack_frame(frame[NAMES], schema)
+    answers = scorer.predict_with_scale(packed)
+    absolute = np.abs(target - answers[:, 0])[1_000:]
+    known = Known(packed[:500], packed[500:], answers[500:], absolute, scores)
+    reference = reference_of(known, schema, intervals, seed=0).as_dict() if watched else None
+    with mlflow.start_run() as run:
+        logged = flavor.log_version(
+            model,
+            schema=schema,
+            scorer_folder=folder / "scorer",
+            input_example=frame[NAMES].head(3),
+            reference=reference,
+        )
+    split = split_table(table, SplitRule("hash", tuple(NAMES), 0.15, salt="houses"))
+    tags = model_registry.describe_rows(split, schema, "0" * 32) | {tag_names.DIGEST: logged.digest}
+    model_registry.register("houses", logged, run_id=run.info.run_id, tags=tags, description="")
+    version = model_registry.version("houses", "1")
+    ledger.record(ledger.settle("houses"), version, kind="promotion", reason="the first")
+
+
+Watch = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def watch(tracking: Workspace, capfd: pytest.CaptureFixture[str]) -> Watch:
+    """Run the command on a table; return its exit code and what it said."""
+
+    def run(frame: pd.DataFrame, *words: str) -> tuple[int, str]:
+        frame.to_csv("later.csv", index=False)
+        capfd.readouterr()
+        code = main(["monitor", "--name", "houses", "--data", "later.csv", "--time_column", "sold", *words])
+        return code, "".join(capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def version(tracking: Workspace) -> None:
+    """The registered houses, which can be watched."""
+    register(tracking.folder, watched=True)
+
+
+def monitor_run() -> mlflow.entities.Run:
+    """The one run of the monitor."""
+    experiment = mlflow.MlflowClient().get_experiment_by_name("slipway monitor: houses")
+    (run,) = mlflow.MlflowClient().search_runs([experiment.experiment_id])
+    return run
+
+
+@pytest.mark.usefixtures("version")
+def test_days_are_taken_once_and_the_next_call_goes_on(watch: Watch) -> None:
+    """What the monitor knows is on its run, not on this machine."""
+    july = houses(900, "2026-07-01", 30, seed=1)
+    code, said = watch(july)
+    assert (code, "30 new days" in said, "no alarm stands" in said) == (0, True, True), said
+    code, said = watch(july)
+    assert (code, "0 new days after 2026-07-30" in said) == (0, True), said
+    run = monitor_run()
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "rmse")
+    assert len(history) == 30
+    assert np.mean([each.value for each in history]) == pytest.approx(20.0, rel=0.1)
+    assert run.data.tags[tag_names.ALARM] == "none"
+
+
+@pytest.mark.usefixtures("version")
+def test_an_alarm_stands_with_its_cause_and_an_exit_code_of_its_own(watch: Watch) -> None:
+    """Cron and CI act on the code, people on the sentence: square feet where there were square metres."""
+    changed = houses(900, "2026-07-01", 30, seed=1).assign(area=lambda frame: frame["area"] * 10.76)
+    code, said = watch(changed)
+    assert code == 3
+    assert "inputs since 2026-07-01: " in said
+    assert "area: " in said
+    assert "at most 1 %" in said
+    assert monitor_run().data.tags[tag_names.ALARM].startswith("inputs since 2026-07-0")
+    code, said = watch(houses(300, "2026-08-01", 10, seed=2))
+    assert (code, "alarms" in said) == (3, True), "an alarm stands until a new version takes its place"
+
+
+@pytest.mark.usefixtures("version")
+def test_rows_without_outcomes_are_watched_too(watch: Watch) -> None:
+    """Labels come late, or never."""
+    code, said = watch(houses(300, "2026-07-01", 10, seed=1).drop(columns="price"))
+    assert code == 0, said
+    assert monitor_run().data.metrics["labelled_share"] == 0.0
+
+
+@pytest.mark.usefixtures("version")
+@pytest.mark.parametrize(
+    ("mend", "words", "said"),
+    [
+        (lambda frame: frame.drop(columns="sold"), (), "has no time column 'sold'"),
+        (lambda frame: frame.assign(sold=7), (), "'sold'"),
+        (lambda frame: frame.assign(sold=frame["sold"].where(frame.index != 2)), (), "is missing"),
+        (lambda frame: frame.drop(columns="rooms"), (), "needs the column 'rooms'"),
+        (lambda frame: frame.assign(rooms="many"), (), "rooms"),
+        (lambda frame: frame, ("--version", "9"), "has no houses version 9"),
+        (lambda frame: frame.head(0), (), "later.csv"),
+    ],
+    ids=["no time", "no dates", "a row without", "no column", "no number", "no version", "no rows"],
+)
+def test_what_cannot_be_watched_is_one_line(
+    mend: Callable[[pd.DataFrame], pd.DataFrame], words: tuple[str, ...], said: str, watch: Watch
+) -> None:
+    """And nothing is kept of it."""
+    code, text = watch(mend(houses(60, "2026-07-01", 2, seed=1)), *words)
+    assert code == 2, text
+    (line,) = [line for line in text.splitlines() if line.startswith("slipway: ")]
+    assert said in line
+
+
+def test_a_version_without_a_reference_says_why(tracking: Workspace, watch: Watch) -> None:
+    """Older ones, and adopted ones."""
+    register(tracking.folder, watched=False)
+    code, text = watch(houses(60, "2026-07-01", 2, seed=1))
+    assert code == 2
+    assert (
+        "houses version 1 cannot be watched: it was made before versions had one: train a new version" in text
+    )
+
+
+@pytest.mark.usefixtures("version")
+def test_a_monitor_that_was_killed_before_its_state_writes_the_same_again(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures first, then the state that covers them: the second call repeats the days, to the last bit."""
+    from training.records.watch_run import MonitorRun
+
+    july = houses(300, "2026-07-01", 10, seed=1)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(MonitorRun, "keep", killed)
+        assert watch(july)[0] == 130
+    assert watch(july)[0] == 0
+    client, run = mlflow.MlflowClient(), monitor_run().info.run_id
+    twice = [each.value for each in client.get_metric_history(run, "evidence_inputs")]
+    assert len(set(twice)) == 10
+
+
+@pytest.mark.usefixtures("version")
+def test_fresh_intervals_bring_a_reference_of_their_own(watch: Watch, tmp_path: Path) -> None:
+    """After `recalibrate` the errors are compared with those of the fresh rows."""
+    houses(400, "2026-07-01", 30, seed=5, noise=40.0).to_csv("fresh.csv", index=False)
+    assert main(["recalibrate", "--name", "houses", "--data", "fresh.csv"]) == 0
+    versions = [model_registry.version("houses", number) for number in ("1", "2")]
+    old, new = (json.loads((each.folder / flavor.REFERENCE).read_text()) for each in versions)
+    assert new["columns"] == old["columns"]
+    assert sum(new["scores"]["gaps"]) == 401
+    assert sum(old["scores"]["gaps"]) == 501
+    code, said = watch(houses(300, "2026-09-01", 10, seed=6, noise=40.0), "--version", "2")
+    assert code in (0, 3), said
+    assert "coverage since" not in said

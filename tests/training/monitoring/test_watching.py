@@ -1,0 +1,149 @@
+"""The watch over a version: quiet where nothing changed, and what it says where something did."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from data.schema import UNSEEN, Column, Schema
+from serving.scorer import Intervals
+from training.measuring.conformal import COVERAGES, quantile
+from training.monitoring import Known, Reference, Watch, reference_of
+from training.monitoring.watching import WORSENING, stability_index
+
+SCHEMA = Schema(
+    (
+        Column("size", "number"),
+        Column("rooms", "number"),
+        Column("town", "category", categories=tuple("abcdefghijklm")),
+        Column("garden", "boolean", missing=True),
+    ),
+    target="price",
+)
+
+
+def rows(n: int, random: np.random.Generator) -> np.ndarray:
+    """Packed rows: a number, one with ties, a category of thirteen towns, and a boolean with gaps."""
+    garden = np.where(random.random(n) < 0.1, np.nan, (random.random(n) < 0.4).astype(float))
+    towns = random.choice(13, n, p=np.arange(1.0, 14.0) / 91.0).astype(float)
+    return np.column_stack([random.normal(size=n), random.poisson(3, n).astype(float), towns, garden])
+
+
+def answers(matrix: np.ndarray) -> np.ndarray:
+    """Predictions and scales of a model."""
+    return np.column_stack([2.0 * matrix[:, 0] + matrix[:, 1], np.where(matrix[:, 0] > 0, 2.0, 1.0)])
+
+
+def actual(matrix: np.ndarray, random: np.random.Generator, noise: float = 1.0) -> np.ndarray:
+    """What came of the rows."""
+    found = answers(matrix)
+    return found[:, 0] + noise * found[:, 1] * random.normal(size=len(matrix))
+
+
+def made(seed: int = 0, n: int = 2_000) -> Reference:
+    """The reference of that model, as read back from its file."""
+    random = np.random.default_rng(seed)
+    training, held_out, calibration = (rows(n, random) for _ in range(3))
+    scores = np.abs(actual(calibration, random) - answers(calibration)[:, 0]) / answers(calibration)[:, 1]
+    table = Intervals("calibration", n, True, COVERAGES, tuple(quantile(scores, each) for each in COVERAGES))
+    absolute = np.abs(actual(held_out, random) - answers(held_out)[:, 0])
+    known = Known(training, held_out, answers(held_out), absolute, scores)
+    return Reference.from_dict(json.loads(json.dumps(reference_of(known, SCHEMA, table, seed=0).as_dict())))
+
+
+def watched(days: int, change: object = None, *, noise: float = 1.0, first: int = 1, seed: int = 1) -> Watch:
+    """A watch over some days of 120 rows, which `change` alters."""
+    random, watch = np.random.default_rng(seed), Watch(made(), seed=0)
+    for day in range(first, first + days):
+        matrix = rows(120, random)
+        truth = actual(matrix, random, noise)
+        matrix = matrix if change is None else change(matrix)
+        watch.see(f"2026-0{1 + day // 28}-{1 + day % 28:02d}", matrix, answers(matrix), truth)
+    return watch
+
+
+def with_column(index: int, value: object) -> object:
+    """A change of one column."""
+
+    def change(matrix: np.ndarray) -> np.ndarray:
+        matrix = matrix.copy()
+        matrix[:, index] = value(matrix[:, index]) if callable(value) else value
+        return matrix
+
+    return change
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_days_like_the_training_rows_raise_nothing(seed: int) -> None:
+    """Numbers, ties, categories and gaps together, for two months."""
+    assert watched(60, seed=seed).alarms == []
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (with_column(0, lambda size: size * 2.54), "size: "),
+        (with_column(1, lambda rooms: rooms + 1.0), "rooms: "),
+        (with_column(2, UNSEEN), "town: never seen in training was 0.05 % of the rows, on this day 100 %"),
+        (with_column(3, np.nan), "garden: missing was 1"),
+        (with_column(2, 12.0), "town: m was 14 % of the rows, on this day 100 %"),
+    ],
+    ids=["other units", "one more", "unseen", "gone", "one town"],
+)
+def test_a_column_that_changed_is_named(change: object, named: str) -> None:
+    """Within ten days, with what moved: a person knows where to look."""
+    watch = watched(10, change)
+    cause = next(alarm.cause for alarm in watch.alarms if alarm.kind == "inputs")
+    assert any(part.startswith(named) for part in cause.split("; ")), cause
+
+
+def test_errors_that_grew_raise_errors_and_coverage_and_harm_but_not_inputs() -> None:
+    """The rows are as ever; what became of them is not."""
+    watch = watched(60, noise=1.6)
+    kinds = {alarm.kind for alarm in watch.alarms}
+    assert kinds == {"errors", "coverage", "harm"}
+    assert f"{100 * WORSENING:.0f} %" in next(alarm.cause for alarm in watch.alarms if alarm.kind == "harm")
+
+
+def test_without_outcomes_only_the_inputs_are_watched() -> None:
+    """No label is no error of zero."""
+    random, watch = np.random.default_rng(0), Watch(made(), seed=0)
+    matrix = rows(100, random)
+    day = watch.see("2026-01-01", matrix, answers(matrix), np.full(100, np.nan))
+    assert day.figures["labelled_share"] == 0.0
+    assert {name for name in day.figures if name.startswith("evidence")} == {"evidence_inputs"}
+    assert "rmse" not in day.figures
+
+
+def test_a_watch_that_was_stopped_goes_on_with_the_same_numbers() -> None:
+    """Its state is a file; the draw of a day's rows follows from the day."""
+    random, whole, first = np.random.default_rng(4), Watch(made(), seed=0), Watch(made(), seed=0)
+    days = [(f"2026-03-{number:02d}", rows(1_500, random)) for number in range(1, 7)]
+    noise = [actual(matrix, random) for _, matrix in days]
+    for (day, matrix), truth in zip(days, noise, strict=True):
+        whole.see(day, matrix, answers(matrix), truth)
+    for (day, matrix), truth in zip(days[:3], noise[:3], strict=True):
+        first.see(day, matrix, answers(matrix), truth)
+    second = Watch(made(), seed=0)
+    second.restore(json.loads(json.dumps(first.as_dict())))
+    for (day, matrix), truth in zip(days[3:], noise[3:], strict=True):
+        second.see(day, matrix, answers(matrix), truth)
+    assert second.as_dict() == whole.as_dict()
+
+
+def test_the_state_of_another_version_is_refused() -> None:
+    """Its bins are others."""
+    state = watched(1).as_dict()
+    state["inputs"]["counts"][0] = [1.0]
+    with pytest.raises(ValueError, match="other bins"):
+        Watch(made(), seed=0).restore(state)
+
+
+def test_the_stability_index_is_the_sum_of_both_divergences() -> None:
+    """PSI = KL(now, before) + KL(before, now), by scipy."""
+    from scipy.stats import entropy
+
+    before, now = np.array([0.2, 0.3, 0.5]), np.array([0.25, 0.35, 0.4])
+    assert stability_index(before, now) == pytest.approx(entropy(now, before) + entropy(before, now))

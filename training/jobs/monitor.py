@@ -1,0 +1,148 @@
+"""A version is watched: rows of later days, with outcomes or without, against what it was made from.
+
+The table is scored here by the version's own files, so that rows need not have been served by us. Each day is taken
+once, when it is over; what the monitor knows is kept on its run in MLflow, and the next call goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.column_names import matching
+from data.errors import MissingColumn, UnusableColumn
+from data.tables import Table, seconds
+from serving.scorer import Scorer
+from training.commands import configs
+from training.compiling import pack_frame
+from training.errors import CannotScore, CannotWatch
+from training.monitoring import NO_DRIFT, Reference, Watch
+from training.progress import Say
+from training.records import MonitorRun, model_registry, monitor_run, tracking
+from training.rows import load_known, open_table
+from training.versions import flavor
+
+Floats = NDArray[np.float64]
+
+NEXT = {
+    "inputs": "look at the columns above: are they measured as before?",
+    "errors": "train again, on rows of these days",
+    "harm": "train again, on rows of these days",
+    "coverage": "mlflow run . --env-manager local -e recalibrate -P name={name} -P data=ROWS",
+}
+"""What helps against an alarm."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One day's rows: packed, answered, and with their outcomes where these are known."""
+
+    day: str
+    matrix: Floats
+    answers: Floats
+    actual: Floats
+
+
+def monitor(config: configs.MonitorConfig, say: Say) -> bool:
+    """Take the days of a table that were not taken yet, and return whether an alarm stands.
+
+    Raises
+    ------
+    NoSuchVersion, CannotWatch
+        There is no version to watch, or it has no reference.
+    DataError
+        The table cannot be read, or a row has no time.
+    """
+    tracking.check_tracking(must_exist=True)
+    version = model_registry.chosen(config.name, config.version)
+    reference = _reference(version)
+    table = _table(config, version, say)
+    run = monitor_run(version.name)
+    watch = Watch(reference, seed=int(version.number))
+    if state := run.state(version.number):
+        watch.restore(state)
+    days = [rows for rows in _days(config, version, table) if rows.day > watch.until]
+    say("watch", f"{version.name} version {version.number}: {len(days)} new days{_until(watch)}")
+    for rows in days:
+        day = watch.see(rows.day, rows.matrix, rows.answers, rows.actual)
+        run.log_day(day.day, day.figures)
+        for alarm in day.raised:
+            say("alarm", f"{alarm.kind} since {alarm.since}: {alarm.cause}")
+    run.keep(version.number, watch.as_dict())
+    _conclude(run, watch, version, say)
+    return bool(watch.alarms)
+
+
+def _reference(version: model_registry.Version) -> Reference:
+    path = version.folder / flavor.REFERENCE
+    if not path.is_file():
+        why = "it was adopted from a file" if version.adopted else "it was made before versions had one"
+        raise CannotWatch(name=version.name, version=version.number, why=why)
+    try:
+        return Reference.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CannotWatch(name=version.name, version=version.number, why=f"its reference {error}") from error
+
+
+def _table(config: configs.MonitorConfig, version: model_registry.Version, say: Say) -> Table:
+    recorded = tracking.recorded_params(version.run_id)
+    source = open_table(config, say, recorded)
+    table = load_known(source, version.schema, version.split.kinds, configs.asked_then(recorded))
+    say("read", f"{len(table):,} rows from {table.where}")
+    return table
+
+
+def _days(config: configs.MonitorConfig, version: model_registry.Version, table: Table) -> Iterator[Rows]:
+    """Yield the rows day by day, in UTC, oldest first."""
+    moments = _moments(config, table)
+    lacking = [name for name in version.schema.names if name not in table.frame]
+    if lacking:
+        raise CannotScore(name=version.name, version=version.number, column=lacking[0])
+    matrix = pack_frame(table.frame, version.schema)
+    answers = Scorer.load(version.scorer_folder).predict_with_scale(matrix)
+    known = version.target in table.frame
+    actual = table.numbers(version.target) if known else np.full(len(table), np.nan)
+    day = np.floor(moments / 86_400.0).astype(np.int64)
+    for number in np.unique(day):
+        rows = day == number
+        label = datetime.fromtimestamp(int(number) * 86_400, tz=UTC).date().isoformat()
+        yield Rows(label, matrix[rows], answers[rows], actual[rows])
+
+
+def _moments(config: configs.MonitorConfig, table: Table) -> Floats:
+    """Return when each row was, in seconds since 1970; raises MissingColumn or UnusableColumn."""
+    column = matching(config.time_column, table.names)
+    if column not in table.frame:
+        raise MissingColumn(where=table.where, role="time", column=column, columns=table.names)
+    if table.kinds[column] != "datetime":
+        found = "holds no dates"
+        raise UnusableColumn(column=column, row=1, found=found, repair="name the column of the rows' dates")
+    moments = seconds(table.frame[column])
+    if np.isnan(moments).any():
+        row = int(np.flatnonzero(np.isnan(moments))[0]) + 1
+        raise UnusableColumn(column=column, row=row, found="is missing", repair="leave such rows out")
+    return moments
+
+
+def _until(watch: Watch) -> str:
+    return f" after {watch.until}" if watch.until else ""
+
+
+def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, say: Say) -> None:
+    """Say which alarms stand, on the run and to the caller."""
+    sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in watch.alarms]
+    run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
+    run.close()
+    if not watch.alarms:
+        say("quiet", f"no alarm stands; {NO_DRIFT}")
+        return
+    say(
+        "alarms", f"{', '.join(alarm.kind for alarm in watch.alarms)} of version {version.number}; {NO_DRIFT}"
+    )
+    for kind in dict.fromkeys(alarm.kind for alarm in watch.alarms):
+        say("next", NEXT[kind].format(name=version.name))

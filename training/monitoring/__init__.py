@@ -1,0 +1,14 @@
+"""Whether a version still does what it was promoted for: evidence with a known rate of false alarms.
+
+    ranks       is a stream like its reference: columns, predictions, errors, misses of intervals
+    harm        has the mean error risen
+    reference   what a version's rows looked like when it was made, kept with it
+    watching    the state: days of rows in, evidence and alarms out
+
+It sees arrays and tables; it knows neither MLflow nor the server.
+"""
+
+from training.monitoring.reference import Known, Reference, reference_of, with_scores
+from training.monitoring.watching import NO_DRIFT, Alarm, Day, Watch
+
+__all__ = ["Alarm", "Day", "Known", "NO_DRIFT", "Reference", "Watch", "reference_of", "with_scores"]

@@ -1,0 +1,98 @@
+"""Has the error risen: a bet that the mean loss is above what the holdout promises, with any dependence allowed.
+
+The loss of a row is min(|actual - predicted|, clip) / clip, between 0 and 1. For a limit tau, wealth multiplied by
+1 + lambda (loss - tau) with 0 <= lambda <= 1 / tau stays above zero. It does not grow on average as long as the mean
+loss, given the past, is at most tau
+(Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting", JRSS B 86(1)).
+Nothing is assumed of the losses' distribution, nor that they are independent. Ville's inequality gives the rate of
+false alarms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Shares of the largest bet, 1 / tau, over which the capital is spread."""
+
+CLIP = 0.995
+"""The quantile of the known absolute errors at which a loss ends: one wild row is one loss."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the mean loss may be.
+
+    Attributes
+    ----------
+    clip : float
+        In the target's unit.
+    upper : float
+        The bound on the mean loss that the held-out rows leave, in [0, 1].
+    rows : int
+        How many there were.
+    """
+
+    clip: float
+    upper: float
+    rows: int
+
+    def losses(self, absolute: Floats) -> Floats:
+        """Return the losses of absolute errors, shape (n_rows,)."""
+        return np.minimum(absolute, self.clip) / self.clip
+
+    def tau(self, worsening: float) -> float:
+        """Return the limit with a tolerated worsening, a share."""
+        return min(self.upper * (1.0 + worsening), 1.0)
+
+
+def limit_of(absolute: Floats, *, risk: float) -> Limit | None:
+    """Return the limit that held-out errors leave; None where there are too few, or no errors.
+
+    Notes
+    -----
+    The empirical Bernstein bound (Maurer & Pontil 2009, COLT, theorem 4): with n losses of mean m and variance v, the
+    mean is below ``m + sqrt(2 v ln(2 / risk) / n) + 7 ln(2 / risk) / (3 (n - 1))`` with chance 1 - risk.
+    """
+    if len(absolute) < 2 or not (clip := float(np.quantile(absolute, CLIP))):
+        return None
+    losses, log = np.minimum(absolute, clip) / clip, np.log(2.0 / risk)
+    n = len(losses)
+    upper = losses.mean() + np.sqrt(2.0 * losses.var(ddof=1) * log / n) + 7.0 * log / (3.0 * (n - 1))
+    return Limit(clip, float(min(upper, 1.0)), n)
+
+
+class HarmEvidence:
+    """The wealth of the bettors against one limit; capital by days, as in `training.monitoring.ranks`."""
+
+    def __init__(self, tau: float) -> None:
+        self.tau = tau
+        self.days = 0
+        self.log_wealth = np.full(len(BETS), -np.inf)
+
+    def see_day(self, loss: float) -> None:
+        """Bet on one day's mean loss: rows of a day may err together, days are taken one by one."""
+        self.days += 1
+        self.log_wealth = np.logaddexp(self.log_wealth, -np.log(self.days * (self.days + 1.0)))
+        self.log_wealth = self.log_wealth + np.log1p(np.array(BETS) / self.tau * (loss - self.tau))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON."""
+        return {
+            "days": self.days,
+            "log_wealth": [None if np.isinf(each) else each for each in self.log_wealth.tolist()],
+        }
+
+    def restore(self, written: Mapping[str, Any]) -> None:
+        """Take up a state that `as_dict` wrote."""
+        self.days = int(written["days"])
+        self.log_wealth = np.array(
+            [-np.inf if each is None else float(each) for each in written["log_wealth"]]
+        )

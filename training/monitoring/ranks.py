@@ -1,0 +1,254 @@
+"""Does a stream look like its reference: evidence from the ranks of new values among known ones.
+
+The reference's n values leave n + 1 gaps. If the next value of the stream is exchangeable with the reference and the
+stream so far, it falls into a gap with a chance that grows with those that fell there before: a Pólya urn. Whoever bets
+on bins of gaps at these odds wins nothing on average, so a large wealth is evidence against exchangeability
+(Vovk, Gammerman & Shafer 2005, "Algorithmic Learning in a Random World", chapter 7; the urn follows from the ranks'
+uniformity). By Ville's inequality the wealth ever reaches 1 / alpha with a chance of at most alpha, however often
+one looks.
+
+A stream may drift late, so a new account is opened each day: the one of day j gets 1 / (j (j + 1)) of the capital.
+Rows of one day may come in any order of their own (rush hours): they are to be shuffled by the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indexes = NDArray[np.int64]
+
+MOST_BINS = 10
+"""Of numbers; also the number of values up to which each has a bin of its own."""
+
+PRIOR, MEMORY = 10.0, 500.0
+"""What the adaptive bettor sets on the reference's shares, in rows; and in how many rows it forgets the stream."""
+
+BEYOND, UNSEEN = "missing, or beyond what was seen", "never seen in training"
+"""The last bin, of numbers and of categories."""
+
+
+@dataclass(frozen=True)
+class Bins:
+    """One view of a row, cut into bins by ranks in the reference.
+
+    Attributes
+    ----------
+    name : str
+        The column's, or what is seen of the whole row.
+    edges : float64 array of shape (n_bins - 1, 2)
+        Values of the reference with the number that breaks their ties, rising.
+    gaps : int array of shape (n_bins,)
+        How many of the reference's n + 1 gaps each bin has.
+    mean, sd : float
+        Of the reference's values that are not missing; NaN for categories.
+    """
+
+    name: str
+    edges: Floats
+    gaps: Indexes
+    labels: tuple[str, ...]
+    mean: float = float("nan")
+    sd: float = float("nan")
+
+    def of(self, values: Floats, ties: Floats) -> Indexes:
+        """Return the bin of each value, shape (n_rows,); NaN is missing.
+
+        Parameters
+        ----------
+        values, ties : float64 arrays of shape (n_rows,)
+            `ties` are uniform on [0, 1) and independent of everything: a tie that is broken by a rule is no rank.
+        """
+        keys = _keys(values)
+        index = np.zeros(len(keys), dtype=np.int64)
+        for value, tie in self.edges:
+            index += (keys > value) | ((keys == value) & (ties > tie))
+        return index
+
+    @property
+    def shares(self) -> Floats:
+        """The reference's share of each bin, shape (n_bins,)."""
+        return np.asarray(self.gaps / self.gaps.sum(), dtype=np.float64)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "edges": [[_written(value), tie] for value, tie in self.edges.tolist()],
+            "gaps": self.gaps.tolist(),
+            "labels": list(self.labels),
+            "mean": _written(self.mean),
+            "sd": _written(self.sd),
+        }
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Bins:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        edges = [[_read(value), float(tie)] for value, tie in written["edges"]]
+        gaps = np.array(written["gaps"], dtype=np.int64)
+        if len(gaps) != len(edges) + 1 or len(written["labels"]) != len(gaps) or (gaps < 1).any():
+            raise ValueError(f"has bins of {written['name']!r} that do not fit each other")
+        return cls(
+            name=str(written["name"]),
+            edges=np.array(edges, dtype=np.float64).reshape(-1, 2),
+            gaps=gaps,
+            labels=tuple(map(str, written["labels"])),
+            mean=_read(written["mean"]),
+            sd=_read(written["sd"]),
+        )
+
+
+def bins_of(name: str, values: Floats, ties: Floats, labels: Mapping[float, str] | None = None) -> Bins:
+    """Cut a reference into bins: ten of numbers, one a value where there are few, and one for what is beyond.
+
+    Parameters
+    ----------
+    values, ties : float64 arrays of shape (n_reference,)
+        NaN is missing.
+    labels : mapping of value to text, optional
+        For categories by their code; each has a bin then.
+    """
+    order = np.lexsort((ties, _keys(values)))
+    keys, sorted_ties = _keys(values)[order], ties[order]
+    present = int(np.isfinite(keys).sum())
+    ends = _ends(keys[:present], every=labels is not None)
+    last = (
+        [] if present == len(keys) else [len(keys) - 1]
+    )  # a missing value that was seen has a bin of its own
+    indexes = np.array([*ends, *last], dtype=np.int64)
+    gaps = np.diff(np.concatenate([[-1], indexes, [len(keys)]]))
+    seen = keys[:present]
+    words = [
+        *_labels(seen, ends, labels),
+        *(["missing"] if last else []),
+        BEYOND if labels is None else UNSEEN,
+    ]
+    known = seen if labels is None and present else np.array([np.nan])
+    return Bins(
+        name=name,
+        edges=np.column_stack([keys[indexes], sorted_ties[indexes]]).reshape(-1, 2),
+        gaps=gaps,
+        labels=tuple(words),
+        mean=float(known.mean()),
+        sd=float(known.std()),
+    )
+
+
+def _keys(values: Floats) -> Floats:
+    return np.where(np.isnan(values), np.inf, values)
+
+
+def _ends(keys: Floats, *, every: bool) -> list[int]:
+    """Return where the bins of sorted values end: the last row of each value, or of each tenth."""
+    if not len(keys):
+        return []
+    changes = np.flatnonzero(np.diff(keys)).tolist()
+    if every or len(changes) < MOST_BINS:
+        return [*changes, len(keys) - 1]
+    tenths = np.round(np.arange(1, MOST_BINS + 1) * len(keys) / MOST_BINS).astype(int) - 1
+    return [int(each) for each in np.unique(tenths[tenths >= 0])]
+
+
+def _labels(keys: Floats, ends: Sequence[int], labels: Mapping[float, str] | None) -> list[str]:
+    if labels is not None:
+        return [labels[keys[end]] for end in ends]
+    starts = [end + 1 for end in (-1, *ends)][: len(ends)]
+    return [
+        f"{keys[start]:.4g}" if keys[start] == keys[end] else f"{keys[start]:.4g} to {keys[end]:.4g}"
+        for start, end in zip(starts, ends, strict=True)
+    ]
+
+
+def _written(value: float) -> float | str | None:
+    if np.isnan(value):
+        return None
+    return "inf" if np.isinf(value) else value
+
+
+def _read(value: float | str | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+class RankEvidence:
+    """The wealth of bettors on the bins of several views; each begins with nothing and is given its capital by days.
+
+    Parameters
+    ----------
+    gaps : sequence of int arrays
+        Each bettor's bins, as `Bins.gaps`.
+    bets : sequence of float arrays, or None for each
+        The shares that a bettor always sets; None for one that learns from the stream.
+    """
+
+    def __init__(self, gaps: Sequence[Indexes], bets: Sequence[Floats | None] | None = None) -> None:
+        self.widths = [len(each) for each in gaps]
+        shape = (len(gaps), max(self.widths))
+        self._gaps = np.zeros(shape)
+        self._fixed = np.zeros(shape)
+        self._learns = np.ones(len(gaps), dtype=np.bool_)
+        for index, each in enumerate(gaps):
+            self._gaps[index, : len(each)] = each
+        for index, bet in enumerate(bets or ()):
+            if bet is not None:
+                self._fixed[index, : len(bet)] = bet
+                self._learns[index] = False
+        self.counts = np.zeros(shape)
+        self._recent = np.zeros(shape)
+        self.last_day = np.zeros(shape)
+        self.days = 0
+        self.log_wealth = np.full(len(gaps), -np.inf)
+
+    def see_day(self, bins: Indexes) -> None:
+        """Bet on the rows of one day, one after the other.
+
+        Parameters
+        ----------
+        bins : int array of shape (n_rows, n_bettors)
+            In an order that does not depend on what the rows hold.
+        """
+        self.days += 1
+        self.log_wealth = np.logaddexp(self.log_wealth, -np.log(self.days * (self.days + 1.0)))
+        before = self.counts.copy()
+        every, total = np.arange(len(self.widths)), self._gaps.sum(axis=1)
+        seen, memory = self.counts.sum(axis=1), self._recent.sum(axis=1)
+        for row in bins:
+            odds = (self._gaps[every, row] + self.counts[every, row]) / (total + seen)
+            learned = (PRIOR * self._gaps[every, row] / total + self._recent[every, row]) / (PRIOR + memory)
+            bet = np.where(self._learns, learned, self._fixed[every, row])
+            self.log_wealth = self.log_wealth + np.log(bet / odds)
+            self.counts[every, row] += 1.0
+            self._recent *= 1.0 - 1.0 / MEMORY
+            self._recent[every, row] += 1.0
+            seen, memory = seen + 1.0, memory * (1.0 - 1.0 / MEMORY) + 1.0
+        self.last_day = self.counts - before
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON: what bettors saw, and what they own."""
+        return {
+            "days": self.days,
+            "log_wealth": [None if np.isinf(each) else each for each in self.log_wealth.tolist()],
+            "counts": [row[:width].tolist() for row, width in zip(self.counts, self.widths, strict=True)],
+            "recent": [row[:width].tolist() for row, width in zip(self._recent, self.widths, strict=True)],
+        }
+
+    def restore(self, written: Mapping[str, Any]) -> None:
+        """Take up a state that `as_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
+        if [len(row) for row in written["counts"]] != self.widths:
+            raise ValueError("is the state of other bins")
+        self.days = int(written["days"])
+        self.log_wealth = np.array(
+            [-np.inf if each is None else float(each) for each in written["log_wealth"]]
+        )
+        for index, width in enumerate(self.widths):
+            self.counts[index, :width] = written["counts"][index]
+            self._recent[index, :width] = written["recent"][index]
+
+
+def log_mean(log_wealth: Floats) -> float:
+    """Return the logarithm of the mean wealth: what who splits the capital evenly owns, whatever depends on what."""
+    return float(np.logaddexp.reduce(log_wealth) - np.log(len(log_wealth)))

@@ -1,0 +1,233 @@
+"""What a version's rows looked like when it was made: what a monitor compares later rows with.
+
+Columns are those of the training rows. Predictions, their scale and the number of gaps in a row are taken on rows that
+the model was not fitted on, for on its own training rows it predicts otherwise. Scores, |residual| / scale, are the
+ones that the intervals were made from. A season that these rows do not have looks like a drift: it is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.schema import UNSEEN, Column, Schema
+from serving.scorer import Intervals
+from training.monitoring.harm import Limit, limit_of
+from training.monitoring.ranks import Bins, bins_of
+
+Floats = NDArray[np.float64]
+
+FORMAT = 1
+FILE = "reference.json"
+LARGEST_CATEGORIES = 9
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""The coverages that are watched, where the version's table has them."""
+
+RISK = 0.01
+"""The chance that a kind of alarm is ever raised although nothing changed."""
+
+OF_TIES = 0x7135
+"""A stream of its own: a table that was simulated from the same seed would break its own ties."""
+
+OTHERS, GAP, NEVER_SEEN = 1e9, 2e9, 3e9
+"""The places of the smaller categories, of a missing one, and of one that training never saw, behind the largest."""
+
+WHOLE_ROW = ("prediction", "scale", "gaps")
+"""What is watched of a row as a whole: the last is its number of missing and unseen values."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A coverage of the version's table.
+
+    Attributes
+    ----------
+    quantile : float
+        Of the score: a larger one is a miss.
+    above, rows : int
+        How many of the known scores are larger, and how many there are.
+    """
+
+    coverage: float
+    quantile: float
+    above: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A version's rows as a monitor needs them.
+
+    Attributes
+    ----------
+    columns : tuple of Bins
+        In the order of the schema.
+    whole : tuple of Bins
+        Of `WHOLE_ROW`.
+    places : mapping of column to mapping of code to place
+        Where a category stands in its bins; those not named stand at `OTHERS`.
+    scores : Bins or None
+        None without intervals, and where rows were weighted: no rank is exact there.
+    levels : tuple of Level
+    limit : Limit or None
+        Of the mean loss.
+    """
+
+    columns: tuple[Bins, ...]
+    whole: tuple[Bins, ...]
+    places: Mapping[str, Mapping[int, int]]
+    scores: Bins | None
+    levels: tuple[Level, ...]
+    limit: Limit | None
+
+    def views(self, matrix: Floats, answers: Floats, random: np.random.Generator) -> NDArray[np.int64]:
+        """Return the bin of each row in each view, shape (n_rows, n_columns + 3).
+
+        Parameters
+        ----------
+        matrix : float64 array of shape (n_rows, n_columns)
+            Packed rows.
+        answers : float64 array of shape (n_rows, 2)
+            Predictions and scales.
+        """
+        seen = [self._seen(bins, matrix[:, index]) for index, bins in enumerate(self.columns)]
+        coded = np.array([bins.name in self.places for bins in self.columns])
+        values = [*seen, *_whole(matrix, answers, coded)]
+        every = [*self.columns, *self.whole]
+        return np.column_stack(
+            [bins.of(column, random.random(len(column))) for bins, column in zip(every, values, strict=True)]
+        )
+
+    def _seen(self, bins: Bins, codes: Floats) -> Floats:
+        places = self.places.get(bins.name)
+        return codes if places is None else _placed(codes, places)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "format": FORMAT,
+            "columns": [each.as_dict() for each in self.columns],
+            "whole": [each.as_dict() for each in self.whole],
+            "places": {
+                name: {str(code): place for code, place in places.items()}
+                for name, places in self.places.items()
+            },
+            "scores": self.scores and self.scores.as_dict(),
+            "levels": [asdict(each) for each in self.levels],
+            "limit": self.limit and asdict(self.limit),
+        }
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Reference:
+        """Read the JSON form back; raises KeyError, TypeError or ValueError where it is not one."""
+        if written["format"] != FORMAT:
+            raise ValueError(f"has the format {written['format']!r}, this code reads {FORMAT}")
+        return cls(
+            columns=tuple(map(Bins.from_dict, written["columns"])),
+            whole=tuple(map(Bins.from_dict, written["whole"])),
+            places={
+                name: {int(code): int(place) for code, place in places.items()}
+                for name, places in written["places"].items()
+            },
+            scores=Bins.from_dict(written["scores"]) if written["scores"] else None,
+            levels=tuple(Level(**each) for each in written["levels"]),
+            limit=Limit(**written["limit"]) if written["limit"] else None,
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """The rows that a reference is made of.
+
+    Attributes
+    ----------
+    training : float64 array of shape (n_train, n_columns)
+        Packed.
+    held_out : float64 array of shape (n_held_out, n_columns)
+        Packed rows that the model was not fitted on.
+    answers : float64 array of shape (n_held_out, 2)
+        Predictions and scales on these.
+    absolute : float64 array of shape (n_errors,)
+        Absolute errors on rows that neither the model nor the intervals were made from.
+    scores : float64 array of shape (n_scores,), or None
+        Those that the intervals were made from.
+    """
+
+    training: Floats
+    held_out: Floats
+    answers: Floats
+    absolute: Floats
+    scores: Floats | None
+
+
+def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, seed: int) -> Reference:
+    """Return the reference of a version."""
+    random = np.random.default_rng([seed, OF_TIES])
+    places = {
+        column.name: _places(known.training[:, index])
+        for index, column in enumerate(schema.columns)
+        if column.kind == "category"
+    }
+    columns = tuple(
+        _column_bins(column, known.training[:, index], places.get(column.name), random)
+        for index, column in enumerate(schema.columns)
+    )
+    coded = np.array([column.kind == "category" for column in schema.columns])
+    whole = tuple(
+        bins_of(name, values, random.random(len(values)))
+        for name, values in zip(WHOLE_ROW, _whole(known.held_out, known.answers, coded), strict=True)
+    )
+    made = Reference(columns, whole, places, None, (), limit_of(known.absolute, risk=RISK / 2))
+    return made if intervals is None else with_scores(made, known.scores, intervals, seed=seed)
+
+
+def with_scores(reference: Reference, scores: Floats | None, intervals: Intervals, *, seed: int) -> Reference:
+    """Return a reference with the scores that intervals were made from, or with none."""
+    if scores is None:
+        return replace(reference, scores=None, levels=())
+    ties = np.random.default_rng([seed, OF_TIES, len(scores)]).random(len(scores))
+    return replace(reference, scores=bins_of("error", scores, ties), levels=_levels(scores, intervals))
+
+
+def _column_bins(
+    column: Column, values: Floats, places: Mapping[int, int] | None, random: np.random.Generator
+) -> Bins:
+    ties = random.random(len(values))
+    if places is None:
+        return bins_of(column.name, values, ties)
+    labels = {float(place): column.categories[code] for code, place in places.items()}
+    return bins_of(column.name, _placed(values, places), ties, labels | {OTHERS: "others", GAP: "missing"})
+
+
+def _places(codes: Floats) -> dict[int, int]:
+    """Return the places of the largest categories, the largest first."""
+    known = codes[codes >= 0.0].astype(np.int64)
+    values, counts = np.unique(known, return_counts=True)
+    largest = np.lexsort((values, -counts))[:LARGEST_CATEGORIES]
+    return {int(values[index]): place for place, index in enumerate(largest)}
+
+
+def _placed(codes: Floats, places: Mapping[int, int]) -> Floats:
+    found = np.where(np.isnan(codes), GAP, OTHERS)
+    found = np.where(codes == UNSEEN, NEVER_SEEN, found)
+    for code, place in places.items():
+        found = np.where(codes == code, float(place), found)
+    return found
+
+
+def _whole(matrix: Floats, answers: Floats, coded: NDArray[np.bool_]) -> list[Floats]:
+    gaps = (np.isnan(matrix) | ((matrix == UNSEEN) & coded)).sum(axis=1)
+    return [answers[:, 0], answers[:, 1], gaps.astype(np.float64)]
+
+
+def _levels(scores: Floats, intervals: Intervals) -> tuple[Level, ...]:
+    quantiles = dict(zip(intervals.coverage, intervals.quantile, strict=True))
+    return tuple(
+        Level(coverage, quantiles[coverage], int((scores > quantiles[coverage]).sum()), len(scores))
+        for coverage in LEVELS
+        if coverage in quantiles
+    )

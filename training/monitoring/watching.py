@@ -1,0 +1,275 @@
+"""Days of rows in, evidence and alarms out: the state of one version's watch.
+
+Four questions are asked, each with a chance of at most `RISK` that it ever alarms although nothing changed: are the
+inputs and predictions like the training rows, are the errors like those the intervals were made from, has the mean
+error risen, and do the intervals hold their share. Inputs need no labels and only warn. A day is given once, when it
+is over; at most `MOST_ROWS` of its rows are drawn, in an order of their own, so that rush hours are no drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.figures import percent
+from training.monitoring.harm import HarmEvidence
+from training.monitoring.ranks import Bins, RankEvidence, log_mean
+from training.monitoring.reference import OF_TIES, RISK, Level, Reference
+
+Floats = NDArray[np.float64]
+
+MOST_ROWS = 1_000
+"""A day: with all rows of a busy service every triviality would be a drift."""
+
+WORSENING = 0.1
+"""How much the mean error may rise before it is harm: a share."""
+
+TILTS = (0.5, 1.0, 2.0)
+"""How strongly the bettors on errors lean to the largest ones."""
+
+TIMES = (1.15, 1.3, 1.5, 2.0, 3.0)
+"""How many times the promised misses the bettors on coverage expect."""
+
+CERTAIN = 0.95
+"""A bettor who expects more misses than this would lose all to one hit."""
+
+NO_DRIFT = "if nothing changed, the chance that this version ever raises this alarm is at most 1 %"
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """What is no longer as it was.
+
+    Attributes
+    ----------
+    kind : {"inputs", "errors", "harm", "coverage"}
+    since : str
+        The day on which it was raised.
+    cause : str
+        What moved, with figures.
+    """
+
+    kind: str
+    since: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Day:
+    """What one day came to.
+
+    Attributes
+    ----------
+    figures : mapping of str to float
+        By their MLflow names; evidence as the base-10 logarithm of wealth.
+    raised : tuple of Alarm
+        On this day, for the first time.
+    """
+
+    day: str
+    figures: Mapping[str, float]
+    raised: tuple[Alarm, ...]
+
+
+@dataclass
+class Watch:
+    """The watch over one version, beginning where its state ends."""
+
+    reference: Reference
+    seed: int
+    until: str = ""
+    alarms: list[Alarm] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._inputs = RankEvidence([bins.gaps for bins in self.views])
+        self._errors = _on_errors(self.reference.scores)
+        self._coverage = [_on_misses(level) for level in self.reference.levels]
+        limit = self.reference.limit
+        self._harm = HarmEvidence(limit.tau(WORSENING)) if limit else None
+
+    @property
+    def views(self) -> tuple[Bins, ...]:
+        """The columns, and what is seen of the whole row."""
+        return (*self.reference.columns, *self.reference.whole)
+
+    def see(self, day: str, matrix: Floats, answers: Floats, actual: Floats) -> Day:
+        """Take one day's rows.
+
+        Parameters
+        ----------
+        day : str
+            An ISO date, later than all before.
+        matrix : float64 array of shape (n_rows, n_columns)
+            Packed rows.
+        answers : float64 array of shape (n_rows, 2)
+            Predictions and scales.
+        actual : float64 array of shape (n_rows,)
+            NaN where nobody knows yet.
+        """
+        random = np.random.default_rng([self.seed, OF_TIES, date.fromisoformat(day).toordinal()])
+        drawn = random.permutation(len(matrix))[:MOST_ROWS]
+        self._inputs.see_day(self.reference.views(matrix[drawn], answers[drawn], random))
+        known = drawn[np.isfinite(actual[drawn]) & np.isfinite(answers[drawn]).all(axis=1)]
+        absolute = np.abs(actual[known] - answers[known, 0])
+        if len(known):
+            self._see_errors(absolute, absolute / answers[known, 1], random)
+        self.until = day
+        raised = self._raised(day)
+        self.alarms += raised
+        figures = self._figures(actual, answers) | self._evidence()
+        return Day(day, figures | {"alarms": float(len(self.alarms))}, tuple(raised))
+
+    def _see_errors(self, absolute: Floats, scores: Floats, random: np.random.Generator) -> None:
+        bins = self.reference.scores
+        if self._errors is not None and bins is not None:
+            index = bins.of(scores, random.random(len(scores)))
+            self._errors.see_day(np.repeat(index[:, None], len(self._errors.widths), axis=1))
+        for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
+            missed = (scores > level.quantile).astype(np.int64)
+            evidence.see_day(np.repeat(missed[:, None], len(evidence.widths), axis=1))
+        if self._harm is not None and self.reference.limit is not None:
+            self._harm.see_day(float(self.reference.limit.losses(absolute).mean()))
+
+    def _figures(self, actual: Floats, answers: Floats) -> dict[str, float]:
+        known = np.isfinite(actual) & np.isfinite(answers).all(axis=1)
+        figures = {"rows": float(len(actual)), "labelled_share": float(known.mean()) if len(known) else 0.0}
+        if not known.any():
+            return figures
+        error = np.abs(actual - answers[:, 0])[known]
+        scores = error / answers[known, 1]
+        held = {
+            f"interval_coverage_{round(100 * level.coverage)}": float((scores <= level.quantile).mean())
+            for level in self.reference.levels
+        }
+        return figures | {"rmse": float(np.sqrt((error**2).mean())), "mae": float(error.mean())} | held
+
+    def _evidence(self) -> dict[str, float]:
+        """Return the base-10 logarithm of the wealth of each question's bettors, at least -99."""
+        found = {"inputs": self._inputs.log_wealth}
+        if self._errors is not None and self._errors.days:
+            found["errors"] = self._errors.log_wealth
+        if self._harm is not None and self._harm.days:
+            found["harm"] = self._harm.log_wealth
+        for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
+            if evidence.days:
+                found[f"coverage_{round(100 * level.coverage)}"] = evidence.log_wealth
+        return {
+            f"evidence_{name}": max(log_mean(wealth) / np.log(10.0), -99.0) for name, wealth in found.items()
+        }
+
+    def _raised(self, day: str) -> list[Alarm]:
+        standing = {alarm.kind for alarm in self.alarms}
+        found = {
+            "inputs": self._inputs_alarm(),
+            "errors": self._errors_alarm(),
+            "harm": self._harm_alarm(),
+            "coverage": self._coverage_alarm(),
+        }
+        return [Alarm(kind, day, cause) for kind, cause in found.items() if cause and kind not in standing]
+
+    def _inputs_alarm(self) -> str:
+        wealth = self._inputs.log_wealth
+        if log_mean(wealth) < -np.log(RISK):
+            return ""
+        certain = [index for index in np.argsort(-wealth) if wealth[index] >= np.log(len(wealth) / RISK)] or [
+            int(np.argmax(wealth))
+        ]
+        return "; ".join(self._moved(int(index)) for index in certain[:5])
+
+    def _moved(self, index: int) -> str:
+        """Say how a view's shares moved on the last day: the bin that moved most, and the stability index."""
+        bins, counts = self.views[index], self._inputs.last_day[index][: len(self.views[index].gaps)]
+        before, now = bins.shares, counts / counts.sum()
+        smooth = (counts + 0.5) / (counts + 0.5).sum()  # an empty bin has no logarithm
+        most = int(np.argmax(np.abs(now - before)))
+        return (
+            f"{bins.name}: {bins.labels[most]} was {share(float(before[most]))} of the rows, "
+            f"on this day {share(float(now[most]))} (PSI {stability_index(before, smooth):.2g})"
+        )
+
+    def _errors_alarm(self) -> str:
+        if self._errors is None or not self._errors.days or log_mean(self._errors.log_wealth) < -np.log(RISK):
+            return ""
+        bins, counts = self.reference.scores, self._errors.last_day[0]
+        assert bins is not None
+        largest, were = float(counts[-3:].sum() / counts.sum()), float(bins.shares[-3:].sum())
+        return f"{share(largest)} of this day's errors are as large as {share(were)} were"
+
+    def _harm_alarm(self) -> str:
+        if self._harm is None or not self._harm.days or log_mean(self._harm.log_wealth) < -np.log(RISK / 2.0):
+            return ""
+        return f"the mean error is more than {share(WORSENING)} above what the held-out rows allow"
+
+    def _coverage_alarm(self) -> str:
+        causes = [
+            f"of the {share(level.coverage)} intervals {share(_missed(evidence))} miss on this day"
+            for level, evidence in zip(self.reference.levels, self._coverage, strict=True)
+            if evidence.days and log_mean(evidence.log_wealth) >= np.log(len(self._coverage) / RISK)
+        ]
+        return "; ".join(causes)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the state as JSON."""
+        parts = {"inputs": self._inputs, "errors": self._errors, "harm": self._harm}
+        return {
+            "until": self.until,
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+            "coverage": [each.as_dict() for each in self._coverage],
+        } | {name: part.as_dict() for name, part in parts.items() if part is not None}
+
+    def restore(self, written: Mapping[str, Any]) -> None:
+        """Take up a state that `as_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
+        self.until = date.fromisoformat(written["until"]).isoformat()
+        self.alarms = [Alarm(**each) for each in written["alarms"]]
+        self._inputs.restore(written["inputs"])
+        if self._errors is not None:
+            self._errors.restore(written["errors"])
+        if self._harm is not None:
+            self._harm.restore(written["harm"])
+        for evidence, each in zip(self._coverage, written["coverage"], strict=True):
+            evidence.restore(each)
+
+
+def stability_index(before: Floats, now: Floats) -> float:
+    """Return the population stability index of two shares, both above zero: the sum of (b - a) ln(b / a).
+
+    >>> round(stability_index(np.array([0.5, 0.5]), np.array([0.6, 0.4])), 4)
+    0.0405
+    """
+    return float(((now - before) * np.log(now / before)).sum())
+
+
+def _on_errors(scores: Bins | None) -> RankEvidence | None:
+    """Return bettors who lean to the largest errors, more or less."""
+    if scores is None:
+        return None
+    height = np.linspace(0.0, 1.0, len(scores.gaps))
+    bets = [_normal(scores.gaps * np.exp(tilt * height)) for tilt in TILTS]
+    return RankEvidence([scores.gaps] * len(bets), bets)
+
+
+def _on_misses(level: Level) -> RankEvidence:
+    """Return bettors who expect some times the promised misses: an urn of hits and misses."""
+    misses = level.above + 1
+    gaps = np.array([level.rows + 1 - misses, misses])
+    promised = misses / (level.rows + 1)
+    expected: Sequence[float] = [times * promised for times in TIMES if times * promised < CERTAIN]
+    return RankEvidence([gaps] * len(expected), [np.array([1.0 - miss, miss]) for miss in expected])
+
+
+def _missed(evidence: RankEvidence) -> float:
+    return float(evidence.last_day[0, 1] / evidence.last_day[0].sum())
+
+
+def share(part: float) -> str:
+    """Say a share in percent, without a sign."""
+    return percent(part, sign=False)
+
+
+def _normal(weights: NDArray[Any]) -> Floats:
+    return np.asarray(weights / weights.sum(), dtype=np.float64)

@@ -1,0 +1,77 @@
+"""The one run in which a model's monitor keeps its figures, its alarms and its state.
+
+It lives in an experiment of its own, so that MLflow's charts show one line a figure over the days, across versions.
+The state is written after the figures that it covers: whoever is killed between the two writes them again, the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import mlflow
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from training.records import tag_names, tracking
+
+
+@dataclass(frozen=True)
+class MonitorRun:
+    """A model's run."""
+
+    run_id: str
+
+    def state(self, version: str) -> dict[str, Any] | None:
+        """Return the state of the watch over a version, or None before its first day."""
+        return tracking.recorded_json(self.run_id, _file(version))
+
+    def keep(self, version: str, state: Mapping[str, Any]) -> None:
+        """Keep the state of the watch over a version."""
+        mlflow.MlflowClient().log_dict(self.run_id, dict(state), _file(version))
+
+    def log_day(self, day: str, figures: Mapping[str, float]) -> None:
+        """Log one day's figures; the step is the day's number since 1970."""
+        on = date.fromisoformat(day)
+        moment = int(datetime(on.year, on.month, on.day, tzinfo=UTC).timestamp() * 1000)
+        step = on.toordinal() - date(1970, 1, 1).toordinal()
+        metrics = [Metric(name, value, moment, step) for name, value in figures.items()]
+        mlflow.MlflowClient().log_batch(self.run_id, metrics=metrics)
+
+    def say_alarms(self, text: str) -> None:
+        """Say which alarms stand, or none, as a tag and as the run's note."""
+        client = mlflow.MlflowClient()
+        client.set_tag(self.run_id, tag_names.ALARM, text or "none")
+        client.set_tag(self.run_id, "mlflow.note.content", text or "No alarm stands.")
+
+    def close(self) -> None:
+        """Say that nobody writes on it at the moment."""
+        mlflow.MlflowClient().set_terminated(self.run_id)
+
+
+def monitor_run(name: str) -> MonitorRun:
+    """Return a model's run, which is made at its first day."""
+    client = mlflow.MlflowClient()
+    place = _experiment(client, f"slipway monitor: {name}")
+    found = client.search_runs([place], order_by=["attributes.start_time ASC"], max_results=1)
+    if found:
+        return MonitorRun(found[0].info.run_id)
+    return MonitorRun(client.create_run(place, run_name=f"monitor {name}").info.run_id)
+
+
+def _experiment(client: mlflow.MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:  # another monitor was first
+            found = client.get_experiment_by_name(name)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _file(version: str) -> str:
+    return f"state/version_{version}.json"
