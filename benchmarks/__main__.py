@@ -6,8 +6,11 @@ Each prints a table with ratios from one run on one machine; numbers of differen
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+
+from benchmarks.sizes import TINY
 
 BENCHMARKS = {
     "main_job": "where the time of `mlflow run` goes",
@@ -23,17 +26,28 @@ BENCHMARKS = {
     "swaps": "a hundred swaps of versions under load",
     "server": "our server beside stock MLflow, Flask, FastAPI and a constant answer",
 }
+LONGER = {
+    "accuracy": "how near the search comes to the noise, or to published figures",
+    "steps": "where a training's seconds go on tables that stretch it",
+    "tables": "the search beside the obvious model, on tables of yours",
+}
+"""Those that take tables or hours of yours: run by name alone."""
 
 
 def main() -> int:
     """Run the benchmarks asked for, one after another, each in a process of its own."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__, allow_abbrev=False)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="default: all")
-    asked = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *BENCHMARKS, *LONGER], help="default: all but the last three"
+    )
+    parser.add_argument("--tiny", action="store_true", help="measure next to nothing: do they still run?")
+    asked = parser.parse_args()
+    environment = os.environ | ({TINY: "1"} if asked.tiny else {})
     failed = []
-    for name in asked:
-        print(f"== {name}: {BENCHMARKS[name]}", flush=True)
-        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], check=False).returncode:
+    for name in asked.names or list(BENCHMARKS):
+        print(f"== {name}: {(BENCHMARKS | LONGER)[name]}", flush=True)
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        if subprocess.run(command, env=environment, check=False).returncode:
             failed.append(name)
         print(flush=True)
     if failed:

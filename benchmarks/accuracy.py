@@ -28,6 +28,8 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import make_friedman1, make_friedman2, make_friedman3
 
+from benchmarks.sizes import sized
+
 ROOT = Path(__file__).parent.parent
 PUBLISHED = {
     "concrete": 4.81,
@@ -68,7 +70,7 @@ def heteroscedastic(rows: int) -> tuple[pd.DataFrame, float]:
     return pd.DataFrame(x, columns=["x0", "x1", "x2", "x3"]).assign(y=y), float(np.sqrt(np.mean(spread**2)))
 
 
-TRAINED, GENERATED, NEAR = 20_000, 40_000, 1.05
+TRAINED, GENERATED, NEAR = *sized((20_000, 40_000), tiny=(300, 600)), 1.05
 """Rows to learn from and in all, and how near to the noise the error must come."""
 
 GENERATORS: dict[str, Callable[[int], tuple[pd.DataFrame, float]]] = {
@@ -85,7 +87,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with a folder for each set")
     parser.add_argument("--sets", nargs="*", default=list(PUBLISHED), choices=list(PUBLISHED))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=sized(60.0, tiny=1.0))
     asked = parser.parse_args()
     if asked.data is None:
         beside_noise(asked.seconds)
@@ -96,7 +98,7 @@ def main() -> None:
 def beside_noise(seconds: float) -> None:
     """Print how near each generator's holdout error comes to its noise."""
     print(f"{'generator':<18}{'RMSE':>10}{'noise':>10}  ratio, target {NEAR}")
-    for name, make in GENERATORS.items():
+    for name, make in list(GENERATORS.items())[: sized(None, tiny=1)]:
         frame, noise = make(GENERATED)
         side = np.where(np.arange(len(frame)) < TRAINED, "train", "holdout")
         metrics, family = trained(frame.assign(side=side), 0, seconds)

@@ -12,9 +12,10 @@ from statistics import median
 
 from benchmarks.protocols import CALLERS, rate
 from benchmarks.server import ENVIRONMENT, PYTHON, ROOT
+from benchmarks.sizes import sized
 from serving.running import await_port, free_port, started
 
-ROUNDS = 5
+ROUNDS = sized(5, tiny=1)
 
 
 @contextmanager

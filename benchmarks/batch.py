@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.models import build
+from benchmarks.sizes import sized
 from data.samples import write
 from data.sources import open_source
 from serving.batch import score_file
@@ -33,7 +34,7 @@ def main() -> None:
         folder = Path(name)
         table, rows = folder / "flights.csv", write_flights(folder)
         print(f"{rows:,} flights as CSV; seconds from opening the input to closing the output")
-        for family in ("ridge", "boosting"):
+        for family in sized(("ridge", "boosting"), tiny=("ridge",)):
             version = build(
                 folder / family, sample="flights", target="arr_delay", family=family, features=FEATURES
             )
@@ -50,7 +51,7 @@ def main() -> None:
 
 def write_flights(folder: Path) -> int:
     """Write all flights as a CSV file; return how many."""
-    write("flights", everything=True, output=folder / "flights.parquet")
+    write("flights", everything=sized(True, tiny=False), output=folder / "flights.parquet")
     numbers = [name for name in FEATURES if name not in ("carrier", "origin", "dest")]
     # Stock refuses whole numbers where it expects doubles: each number gets its decimal point.
     frame = pd.read_parquet(folder / "flights.parquet")[FEATURES].astype(dict.fromkeys(numbers, float))

@@ -19,22 +19,24 @@ import pandas as pd
 
 from benchmarks.accuracy import heteroscedastic
 from benchmarks.server import ROOT, commands, running, wrk
+from benchmarks.sizes import sized
 from serving.running import free_port
 
-ROUNDS, SECONDS = 3, 3
+ROUNDS, SECONDS, ROWS = sized((3, 3, 4_000), tiny=(1, 1, 400))
 TARGET = 0.7
 
 
 def main() -> None:
     """Print the ratios for one row and for a thousand."""
     random = np.random.default_rng(0)
-    even = pd.DataFrame(random.normal(size=(4_000, 4)), columns=["x0", "x1", "x2", "x3"])
-    even["y"] = even["x0"] + even["x1"] * even["x2"] + random.normal(size=4_000)
-    for title, table in (("one width", even), ("a scale for each row", heteroscedastic(4_000)[0])):
+    even = pd.DataFrame(random.normal(size=(ROWS, 4)), columns=["x0", "x1", "x2", "x3"])
+    even["y"] = even["x0"] + even["x1"] * even["x2"] + random.normal(size=ROWS)
+    tables = {"one width": even, "a scale for each row": heteroscedastic(ROWS)[0]}
+    for title, table in list(tables.items())[: sized(None, tiny=1)]:
         with tempfile.TemporaryDirectory() as scratch:
             folder = version(table, Path(scratch))
             kind = json.loads((folder / "version" / "scorer" / "scorer.json").read_text())["intervals"]
-            for rows, connections in ((1, 32), (1000, 2)):
+            for rows, connections in ((1, 32), (min(1_000, ROWS), 2)):
                 ratio, rate = measured(folder, table.drop(columns="y"), rows, connections)
                 print(
                     f"{title} (adaptive: {kind['adaptive']}), {rows} rows, {connections} connections: {rate:,.0f} "

@@ -14,14 +14,20 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.sizes import sized
+
 ROOT = Path(__file__).parent.parent
 TARGET_SECONDS = 15.0
+PARAMETERS = sized(
+    ("exclude=date", "time_budget=20"),
+    tiny=(f"data={ROOT}/data/samples/line.csv", "target=y", "trials=1"),
+)
 
 
 def main() -> None:
     """Print a table of seconds for each of the two runs."""
     with tempfile.TemporaryDirectory() as folder:
-        for title in ("first run", "retrain"):
+        for title in sized(("first run", "retrain"), tiny=("first run",)):
             total, lines = timed_run(Path(folder))
             fitting = figures(folder)
             rest = total - fitting
@@ -48,10 +54,7 @@ def timed_run(folder: Path) -> tuple[float, list[tuple[float, str]]]:
         str(ROOT),
         "--env-manager",
         "local",
-        "-P",
-        "exclude=date",
-        "-P",
-        "time_budget=20",
+        *(word for parameter in PARAMETERS for word in ("-P", parameter)),
     ]
     started = time.perf_counter()
     job = subprocess.Popen(

@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.models import build
+from benchmarks.sizes import sized
 from serving.running import served
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 
-POLL, MOVES = 0.5, 10
-TREES = 3_400
+POLL, MOVES = 0.5, sized(10, tiny=1)
+TREES = sized(3_400, tiny=20)
 """About 5 MB of graph."""
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.server import commands, prepare, running
+from benchmarks.sizes import sized
 from serving.running import free_port
 
 CONNECTIONS = 1500
@@ -99,7 +100,7 @@ def probe(port: int, waits: multiprocessing.Queue[list[float]], seconds: float) 
 def main() -> None:
     """Print the peak, the goodput at twice the peak, and the waits."""
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=sized(6.0, tiny=1.0))
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as scratch:
         folder, port = Path(scratch, "boosting"), free_port()

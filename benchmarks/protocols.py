@@ -28,10 +28,11 @@ import psutil
 
 from benchmarks.models import build
 from benchmarks.server import ROOT
+from benchmarks.sizes import sized
 from serving.protocols.v2_messages.messages import message
 from serving.running import await_port, free_port, served, started
 
-SECONDS, TURNS, CALLERS = 1, 5, 32
+SECONDS, TURNS, CALLERS = 1, sized(5, tiny=1), 32
 NUMBERS = ["dep_delay", "distance", "hour", "month", "weekday"]
 ECHO = """
 import asyncio, sys, grpc

@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SIZES = (1, 1_000, 20_000, 336_776)
-FIT_ROWS = 30_000
+from benchmarks.sizes import sized
+
+SIZES = sized((1, 1_000, 20_000, 336_776), tiny=(1, 100))
+FIT_ROWS, TURN = sized((30_000, 0.5), tiny=(300, 0.0))
+"""How many rows are fitted, and the seconds of calls of which the best counts."""
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def _flights() -> tuple[pd.DataFrame, np.ndarray, Any]:
     from data.samples import flights
     from data.schema import Column, Schema
 
-    table = flights(everything=True).sample(frac=1.0, random_state=0)
+    table = flights(everything=sized(True, tiny=False)).sample(frac=1.0, random_state=0)
     numbers, texts = ["month", "weekday", "hour", "dep_delay", "distance"], ["carrier", "origin", "dest"]
     frame = table[numbers].astype(float).join(table[texts].astype(object)).reset_index(drop=True)
     target = table["arr_delay"].astype(float).fillna(0.0).to_numpy()
@@ -69,14 +72,14 @@ def _families(schema: Any) -> dict[str, Any]:
         )
 
     perceptron = MLPRegressor(hidden_layer_sizes=(64, 32), max_iter=8, early_stopping=True, random_state=0)
-    boosting = families.boosting(schema, 0).set_params(model__early_stopping=False)  # all its 200 trees
+    boosting = families.boosting(schema, 0, {}).set_params(model__early_stopping=False)  # all its 200 trees
     members = [
-        ("ridge", families.ridge(schema, 0)),
+        ("ridge", families.ridge(schema, 0, {})),
         ("boosting", boosting),
         ("mlp", linear(perceptron)),
     ]
     return {
-        "ridge": families.ridge(schema, 0),
+        "ridge": families.ridge(schema, 0, {}),
         "boosting": boosting,
         "forest": forest(RandomForestRegressor),
         "extra trees": forest(ExtraTreesRegressor),
@@ -110,7 +113,7 @@ def _measured(name: str, pipeline: Any, frame: pd.DataFrame, schema: Any, thread
 def _seconds(call: Callable[[], Any], size: int) -> float:
     """Return the best time of a call, over enough calls to be seen."""
     call()
-    best, stop = np.inf, time.perf_counter() + (0.5 if size < 100_000 else 0.0)
+    best, stop = np.inf, time.perf_counter() + (TURN if size < 100_000 else 0.0)
     while True:
         start = time.perf_counter()
         call()

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.sizes import sized
 from serving.running import await_answer, free_port, started
 
 ROOT = Path(__file__).parent.parent
@@ -224,9 +225,9 @@ def prepare(folder: Path, sample: str, target: str, family: str) -> None:
 def main() -> None:
     """Measure all servers on all models and print a table for each."""
     line = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    line.add_argument("--seconds", type=int, default=4)
+    line.add_argument("--seconds", type=int, default=sized(4, tiny=1))
     line.add_argument("--only", default="", help="names of servers, comma separated")
-    line.add_argument("--models", default="ridge,boosting,line")
+    line.add_argument("--models", default=sized("ridge,boosting,line", tiny="line"))
     given = line.parse_args()
     print(f"{time.strftime('%Y-%m-%d')}, Python {platform.python_version()}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory() as scratch:

@@ -23,18 +23,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.sizes import sized
+
 ROOT = Path(__file__).parent.parent
 
 STEPS = {
-    "training.jobs.train": "search evaluate assess record log_model register decide card.card",
+    "training.jobs.train": "search evaluate assess record log_model registering.register decide card.card",
     "training.rows.kept_split": "load_split",
     "training.rows.prepared": "split_table describe suspicions fingerprint",
-    "training.challenger.recording": "importance report.figures",
+    "training.challenger.recording": "importance.importance report.figures",
     "training.challenger.making": "write_version promise flavor.log_version",
-    "training.search.choosing": "Race.run _fitted compile_verified storable",
+    "training.search.choosing": "Race.run _fitted compile_verified",
     "training.measuring.assessment": "_curve",
     "training.measuring.conformal": "residuals_of calibrate",
-    "training.gate.trial": "Trial.decision proof.proof",
+    "training.gate.trial": "Trial.decision Trial.proofs",
 }
 """The functions that are timed, by module; those of a module within others are parts of theirs."""
 
@@ -87,8 +89,8 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {"wide": wide, "tiny": tiny, "sh
 def main() -> None:
     """Train on each table in a process of its own, which prints its seconds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", allow_abbrev=False)
-    parser.add_argument("--only", nargs="*", choices=list(TABLES), default=list(TABLES))
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--only", nargs="*", choices=list(TABLES), default=sized(list(TABLES), tiny=["tiny"]))
+    parser.add_argument("--seconds", type=float, default=sized(5.0, tiny=1.0))
     parser.add_argument("--promote", default="auto")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -135,7 +137,7 @@ def _clock(module: str, step: str, found: dict[str, tuple[float, float]]) -> Non
     for part in path:
         place = getattr(place, part)
     if not (function := getattr(place, name, None)):
-        return
+        raise SystemExit(f"{module} has no {step}: correct STEPS in benchmarks/steps.py")
 
     @wraps(function)
     def clocked(*words: Any, **named: Any) -> Any:

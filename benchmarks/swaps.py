@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.sizes import sized
+
 TEST = "tests/serving/test_follow.py::test_a_hundred_swaps_under_load_lose_nothing"
 
 
 def main() -> int:
     """Run the test with its log shown."""
     root = Path(__file__).parent.parent
-    return int(
-        pytest.main([str(root / TEST), "-q", "-m", "soak", "-o", "log_cli=true", "--log-cli-level=WARNING"])
-    )
+    shown = ["-o", "log_cli=true", "--log-cli-level=WARNING"]
+    words = sized(shown, tiny=["--collect-only"])  # `make soak` runs the test itself
+    return int(pytest.main([str(root / TEST), "-q", "-m", "soak", *words]))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,8 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
+from benchmarks.sizes import sized
+
 ROOT = Path(__file__).parent.parent
 NEVER_WORSE, BETTER = 1.03, 0.97
 """The targets: each table's ratio at ten seconds, and the geometric mean at sixty."""
@@ -66,13 +68,16 @@ class Result:
 def main() -> None:
     """Print a table of ratios for each time budget."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tables", allow_abbrev=False)
-    parser.add_argument("list", type=Path)
+    parser.add_argument("list", type=Path, nargs=sized(None, tiny="?"))
     parser.add_argument("--folder", type=Path, help="of the tables; default: the list's")
-    parser.add_argument("--seconds", type=float, nargs="*", default=[10.0])
-    parser.add_argument("--names", type=int, default=3)
+    parser.add_argument("--seconds", type=float, nargs="*", default=sized([10.0], tiny=[1.0]))
+    parser.add_argument("--names", type=int, default=sized(3, tiny=1))
     parser.add_argument("--only", nargs="*")
     asked = parser.parse_args()
-    tables = listed(asked.list, asked.folder or asked.list.parent)
+    if asked.list is None:
+        tables = [Listed(ROOT / "data" / "samples" / "line.csv", "y")]
+    else:
+        tables = listed(asked.list, asked.folder or asked.list.parent)
     for seconds in asked.seconds:
         chosen = [each for each in tables if not asked.only or each.file.name in asked.only]
         beside_obvious(chosen, seconds, asked.names)

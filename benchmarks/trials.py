@@ -14,12 +14,14 @@ import mlflow
 from sklearn.datasets import make_friedman1
 
 from benchmarks.accuracy import friedman
+from benchmarks.sizes import sized
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.records import tracking
 from training.search import Candidate, choosing, race
 
-TRIALS, ROWS, CORES = 100, 1_000, len(os.sched_getaffinity(0))
+TRIALS, ROWS = sized((100, 1_000), tiny=(3, 200))
+CORES = len(os.sched_getaffinity(0))
 TARGET = 1.10
 
 
@@ -64,3 +66,7 @@ def main() -> None:
     print(f"  the trials' own time over the cores: {fits:.1f} s")
     ratio = choice.search_seconds / fits
     print(f"  search over its trials: {ratio:.2f}, target {TARGET}: {'met' if ratio <= TARGET else 'missed'}")
+
+
+if __name__ == "__main__":
+    main()
