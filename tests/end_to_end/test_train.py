@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
@@ -49,113 +48,6 @@ def only_run(workspace: Workspace, experiment: str):
 def champion_of(client, name: str) -> str:
     """The number of the version that production serves."""
     return str(client.get_model_version_by_alias(name, "champion").version)
-
-
-@pytest.fixture
-def messy(tmp_path: Path) -> Path:
-    """A table with text, dates, booleans and gaps, quotes in its path."""
-    random = np.random.default_rng(5)
-    rows = 400
-    area = random.uniform(30, 200, rows)
-    day = np.datetime64("2020-01-01") + random.integers(0, 900, rows)
-    city = random.choice(["Ulm", "Bonn", "Köln"], rows)
-    frame = pd.DataFrame(
-        {
-            "sold": np.datetime_as_string(day),
-            "city": np.where(random.random(rows) < 0.05, None, city),
-            "floor area": np.where(random.random(rows) < 0.05, np.nan, area.round(1)),
-            "garden": random.choice(["true", "false"], rows),
-            "price": (area * 30 + (city == "Köln") * 900 + random.normal(0, 50, rows)).round(2),
-        }
-    )
-    frame.loc[:4, "price"] = np.nan
-    path = tmp_path / "o'hara houses" / "houses.csv"
-    path.parent.mkdir()
-    frame.to_csv(path, index=False)
-    return path
-
-
-def test_mlflow_run_turns_a_messy_table_into_a_champion(workspace: Workspace, messy: Path) -> None:
-    """From another folder, with three flags: tracked, registered, promoted, loadable by stock MLflow."""
-    done = mlflow_run(
-        workspace, "-P", f"data={messy}", "-P", "target=price", "-P", "units=price=EUR,floor area=m²"
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "5 rows have no price and are left out" in done.stdout
-    assert "promoted: houses had no champion" in done.stdout
-    client, run = only_run(workspace, "houses")
-    assert run.info.status == "FINISHED"
-    figures = run.data.metrics
-    assert {
-        "holdout_rmse",
-        "holdout_rmse_se",
-        "train_mae",
-        "dummy_holdout_rmse",
-        "fit_seconds",
-        "rows_holdout",
-    } <= set(figures)
-    assert figures["rows_without_target"] == 5
-    # The noise alone is 50; a missing area (5 % of them) costs what the areas spread, 1,470.
-    assert 45 < figures["holdout_rmse"] < 0.5 * figures["dummy_holdout_rmse"]
-    assert len(run.data.tags["slipway.data_fingerprint"]) == 32
-    assert "scikit-learn 1." in run.data.tags["slipway.versions"]
-    assert run.data.tags["slipway.command"].startswith("python -m training train --data")
-    plots = {file.path for file in client.list_artifacts(run.info.run_id, "plots")}
-    assert plots == {
-        f"plots/{name}.png"
-        for name in (
-            "predicted_against_actual",
-            "residuals_by_predicted",
-            "residual_histogram",
-            "permutation_importance",
-            "learning_curve",
-            "interval_coverage",
-        )
-    }
-    assert figures["holdout_rmse_low"] < figures["holdout_rmse"] < figures["holdout_rmse_high"]
-    card = Path(client.download_artifacts(run.info.run_id, "card.html", str(workspace.folder))).read_text()
-    assert re.findall(r"<h2>(.*?)</h2>", card) == [
-        "What it is",
-        "Data",
-        "Split",
-        "How it was chosen",
-        "Errors on the holdout",
-        "More rows",
-        "Intervals",
-        "Importance",
-        "Limits",
-        "How to call it",
-    ]
-    assert card.count('src="data:image/png;base64,') == card.count("src=") == len(plots)
-    assert "<link" not in card
-    assert "<script" not in card
-    assert "floor area [m²]" in card
-    children = client.search_runs(
-        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-    )
-    assert {child.info.run_name for child in children} >= {"mean", "ridge"}
-    artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert "model_spec.json" in artifacts
-    kind = client.get_experiment(run.info.experiment_id).tags["mlflow.experimentKind"]
-    assert kind == "custom_model_development"
-    champion = client.get_model_version_by_alias("houses", "champion")
-    assert champion.tags["slipway.decision"] == "promoted"
-    assert "typical error (holdout RMSE)" in champion.description
-    assert re.search(r"- \*\*RMSE\*\* [\d.,]+ \[[\d.,]+, [\d.,]+\] EUR", champion.description)
-    assert f"/runs/{run.info.run_id}/artifacts/card.html)" in champion.description
-    loaded = workspace.run(sys.executable, "-c", LOAD_STOCK, PYTHONPATH="")
-    assert loaded.returncode == 0, loaded.stderr
-    predictions = json.loads(loaded.stdout)
-    assert predictions[0] == pytest.approx(3000, rel=0.1)
-    assert predictions[1] == pytest.approx(3900, rel=0.1)
-
-
-LOAD_STOCK = """
-import json, mlflow, pandas as pd
-model = mlflow.pyfunc.load_model("models:/houses@champion")
-row = {"sold": "2021-05-01", "city": "Ulm", "floor area": 100.0, "garden": 1.0}
-print(json.dumps(list(map(float, model.predict(pd.DataFrame([row, row | {"city": "Köln"}]))))))
-"""
 
 
 @pytest.mark.soak
