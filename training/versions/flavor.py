@@ -85,7 +85,7 @@ def log_version(
     input_example : pandas.DataFrame
         A few training rows, shown in the UI and tried by MLflow's own tools.
     reference : dict, optional
-        What a monitor compares later rows with, as `training.monitoring.Reference.as_dict` gives it.
+        What a monitor compares later rows with, as `training.monitoring.reference.Reference.as_dict` gives it.
 
     Raises
     ------
