@@ -55,7 +55,7 @@ def main() -> None:
                 schema=schema,
                 seed=0,
                 budget=race.Budget(3600.0, TRIALS),
-                told=choosing.Told(candidate=record),
+                callbacks=choosing.Callbacks(candidate=record),
             )
     tried = choice.trials
     fits = float(tried["seconds"].sum()) / CORES

@@ -12,7 +12,7 @@ import pytest
 from tests.training.search.test_search import chosen, rows_of
 from training.pages.report import standing_in_words
 from training.progress import Console
-from training.search.choosing import Told
+from training.search.choosing import Callbacks
 from training.search.race import Standing
 
 
@@ -79,7 +79,7 @@ def test_the_search_says_how_far_it_is() -> None:
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (200, 2))
     told: list[Standing] = []
-    choice = chosen(rows_of(x, 3.0 * x[:, 0]), seconds=1.0, told=Told(standing=told.append))
+    choice = chosen(rows_of(x, 3.0 * x[:, 0]), seconds=1.0, callbacks=Callbacks(standing=told.append))
     assert [each.trials for each in told if not each.doing] == list(range(1, len(choice.trials) + 1))
     words = [standing_in_words(each, 0.4, "EUR") for each in told]
     assert re.fullmatch(

@@ -52,8 +52,8 @@ def test_the_standard_errors_are_those_of_rows_drawn_with_their_weights(figure: 
     """2,000 resamplings of rows whose weights go with their errors agree within a tenth."""
     heavy = relative(TIMES * (1.0 + np.abs(PREDICTED - ACTUAL)))
     assert heavy is not None
-    draws = RANDOM.integers(0, ROWS, (2000, ROWS))
-    redrawn = [getattr(score(ACTUAL[rows], PREDICTED[rows], heavy[rows]), figure) for rows in draws]
+    clusters = RANDOM.integers(0, ROWS, (2000, ROWS))
+    redrawn = [getattr(score(ACTUAL[rows], PREDICTED[rows], heavy[rows]), figure) for rows in clusters]
     found = comparison.estimate(ACTUAL, PREDICTED, None, heavy)[figure].standard_error
     assert found == pytest.approx(np.std(redrawn), rel=0.1)
 
@@ -64,12 +64,12 @@ def test_the_change_and_its_error_are_those_of_rows_repeated_and_drawn_together(
     many = [np.repeat(values, TIMES) for values in (ACTUAL, PREDICTED, OTHER, np.arange(ROWS))]
     repeated = comparison.compare(*many)
     assert weighted.change == pytest.approx(repeated.change, rel=1e-12)
-    widths = [stdtrit(change.draws - 1, 0.975) for change in (weighted, repeated)]
+    widths = [stdtrit(change.clusters - 1, 0.975) for change in (weighted, repeated)]
     assert (weighted.high - weighted.low) / widths[0] == pytest.approx(
         (repeated.high - repeated.low) / widths[1], rel=1e-9
     )
     assert WEIGHT is not None
-    assert (repeated.draws, weighted.draws) == (ROWS, int(effective(WEIGHT)))
+    assert (repeated.clusters, weighted.clusters) == (ROWS, int(effective(WEIGHT)))
     assert weighted.rows == ROWS
 
 
@@ -92,7 +92,7 @@ def test_a_constant_times_all_weights_changes_nothing() -> None:
     )
     one, other = (comparison.compare(ACTUAL, PREDICTED, OTHER, None, w) for w in (WEIGHT, times))
     assert other.low == pytest.approx(one.low, rel=1e-9)
-    assert one.draws == other.draws
+    assert one.clusters == other.clusters
 
 
 def test_few_rows_with_all_the_weight_tell_nothing() -> None:

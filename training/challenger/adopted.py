@@ -143,8 +143,8 @@ def errors_on(rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> c
     if lacking:
         fault = f"gives no finite number for {lacking:,} of the {len(table):,} rows of {table.where}"
         raise CannotAdopt(model=config.path.name, fault=fault, repair="pass rows that it can predict")
-    draws = comparison.draws_of(rows.split, np.ones(len(table), dtype=np.bool_))
-    return comparison.estimate(table.numbers(config.target), predicted, draws)
+    clusters = comparison.clusters_of(rows.split, np.ones(len(table), dtype=np.bool_))
+    return comparison.estimate(table.numbers(config.target), predicted, clusters)
 
 
 @contextmanager
@@ -156,5 +156,5 @@ def blamed_on(model: Path, fault: str, repair: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         line = (str(error).strip().splitlines() or ["no reason given"])[0][:300]
-        found = f"{fault}: {type(error).__name__}: {line}"
-        raise CannotAdopt(model=model.name, fault=found, repair=repair) from error
+        result = f"{fault}: {type(error).__name__}: {line}"
+        raise CannotAdopt(model=model.name, fault=result, repair=repair) from error

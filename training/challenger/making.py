@@ -78,9 +78,9 @@ def write_version(
 ) -> Written:
     """Write the scorer of a fitted model, with intervals where the rows can promise any."""
     residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
-    found = None
+    result = None
     if residuals:
-        found, compiled = _with_intervals(residuals, compiled, rows, seed=seed, say=say)
+        result, compiled = _with_intervals(residuals, compiled, rows, seed=seed, say=say)
     scorer = write_scorer(
         folder,
         graph=compiled.graph,
@@ -88,9 +88,9 @@ def write_version(
         frame=rows.frame("train"),
         fingerprint=rows.fingerprint,
         parity=compiled.parity,
-        intervals=found.table if found else None,
+        intervals=result.table if result else None,
     )
-    return Written(scorer, found.scores if found else None)
+    return Written(scorer, result.scores if result else None)
 
 
 def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
@@ -118,16 +118,16 @@ def _with_intervals(
 ) -> tuple[conformal.Calibrated | None, Verified]:
     """Return the table and the graph that goes with it; one width for all rows where no scale model can be had."""
     try:
-        found = conformal.calibrate(residuals, rows.schema, seed=seed)
-        if found and found.scale is not None:
-            compiled = with_scale(compiled, found.scale, frame=rows.frame("train"))
+        result = conformal.calibrate(residuals, rows.schema, seed=seed)
+        if result and result.scale is not None:
+            compiled = with_scale(compiled, result.scale, frame=rows.frame("train"))
     except (CompilingError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         say(
             "warning",
             f"intervals have one width for all rows: no model of their scale could be made: {error}",
         )
         return conformal.one_width(residuals), compiled
-    return found, compiled
+    return result, compiled
 
 
 def promise(job: Job, rows: PreparedTable, scorer: Scorer) -> dict[str, Figure]:
@@ -138,16 +138,16 @@ def promise(job: Job, rows: PreparedTable, scorer: Scorer) -> dict[str, Figure]:
     matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
     made_from: Side = "calibration" if scorer.document.intervals.method == "calibration" else "train"
     weighed = coverage.Weighed(rows.weight("holdout"), rows.weight(made_from))
-    found = coverage.reached(scorer, matrix, actual, rows.split, weighed)
-    job.run.log(metrics=coverage.as_metrics(found))
+    result = coverage.reached(scorer, matrix, actual, rows.split, weighed)
+    job.run.log(metrics=coverage.as_metrics(result))
     moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
     slices = comparison.slices(rows.frame("holdout"), moments)
     tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split, weighed=weighed)
     job.run.log_table("intervals", tenths)
     if len(by_slice):
         job.run.log_table("interval_slices", by_slice)
-    figures = {"interval_coverage": plots.interval_coverage(found)}
+    figures = {"interval_coverage": plots.interval_coverage(result)}
     job.run.log_figures(figures)
     unit, column = rows.schema.target_unit, rows.checked.weight
-    job.say("intervals", coverage.in_words(found, scorer.document.intervals, unit, column))
+    job.say("intervals", coverage.in_words(result, scorer.document.intervals, unit, column))
     return figures

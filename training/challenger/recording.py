@@ -27,7 +27,7 @@ def record(
     job.say(
         "evaluate",
         f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
-        f"the mean alone {figure(evaluation.dummy.rmse, unit)}",
+        f"the mean alone {figure(evaluation.baseline.rmse, unit)}",
     )
     if assessment.curve:
         job.say("learn", str(assessment.curve))
@@ -53,7 +53,7 @@ def record(
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
-    found = importance.importance(
+    result = importance.importance(
         choice.compiled.graph,
         rows.frame(side),
         rows.target(side),
@@ -62,14 +62,14 @@ def record(
         seconds=max(IMPORTANCE_SHARE * seconds, LEAST_IMPORTANCE_SECONDS),
         weight=rows.weight(side),
     )
-    if found.left_out:
-        job.say("warning", f"importance: the time was too short for {found.left_out:,} of the columns")
+    if result.left_out:
+        job.say("warning", f"importance: the time was too short for {result.left_out:,} of the columns")
     if unsliced := comparison.left_out_of_slices(len(rows.schema.columns)):
         job.say("warning", unsliced)
-    run.log_table("importance", found.as_table())
+    run.log_table("importance", result.as_table())
     if assessment.slices:
         run.log_table("slices", assessment.slice_table())
-    figures = report.figures(rows.schema, evaluation, assessment, found.drops)
+    figures = report.figures(rows.schema, evaluation, assessment, result.drops)
     run.log_figures(figures)
     job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")
     return figures

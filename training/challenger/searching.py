@@ -11,7 +11,7 @@ from training.models import Spec
 from training.pages import report
 from training.records import Job, model_registry, tracking
 from training.rows import PreparedTable
-from training.search import Budget, Candidate, Choice, Standing, Told, choose
+from training.search import Budget, Callbacks, Candidate, Choice, Standing, choose
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"
@@ -40,7 +40,7 @@ def search(job: Job, rows: PreparedTable) -> Choice:
     def how_far(seconds: float) -> str:
         return report.standing_in_words(standings[-1], seconds, rows.schema.target_unit)
 
-    told = Told(
+    callbacks = Callbacks(
         standing=standings.append,
         candidate=on_candidate,
         refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
@@ -56,7 +56,7 @@ def search(job: Job, rows: PreparedTable) -> Choice:
             budget=budget,
             warm=champions_spec(config.name),
             monotonic=dict(config.monotonic),
-            told=told,
+            callbacks=callbacks,
             storable=flavor.trusted_types,
             weight=rows.weight("train"),
         )

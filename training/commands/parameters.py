@@ -75,8 +75,8 @@ class Declared:
 
 def declared(command: type) -> tuple[Declared, ...]:
     """Return the parameters of a command in their order; a class that derives from another may take only some."""
-    found = {each.name: each for each in _leaves(command, ())}
-    return tuple(found[name] for name in getattr(command, "TAKES", found))
+    result = {each.name: each for each in _leaves(command, ())}
+    return tuple(result[name] for name in getattr(command, "TAKES", result))
 
 
 def _leaves(command: type, path: tuple[str, ...]) -> Iterator[Declared]:

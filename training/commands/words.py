@@ -63,10 +63,10 @@ def version_number(word: str) -> str:
 def moment(word: str) -> datetime:
     """Accept a date or a time in ISO 8601; UTC unless it says otherwise."""
     try:
-        found = datetime.fromisoformat(word)
+        result = datetime.fromisoformat(word)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{word!r} must be a moment, such as 2026-11-01T12:00") from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return result.astimezone(UTC) if result.tzinfo else result.replace(tzinfo=UTC)
 
 
 def columns(word: str) -> tuple[str, ...]:

@@ -95,18 +95,18 @@ def measure_parity(
         What `require` will allow. A wider one than `TOLERANCE` is for a pipeline that rounds by itself, and does so
         without bound on hard rows: those are compared with its twin that does not.
     """
-    found = []
+    result = []
     groups = [_real_rows(frame)]
     if tolerance <= Parity.TOLERANCE:
         groups += hard_rows(frame, schema, thresholds(graph, schema) if graph else {})
     for rows in groups:
         for part, expected in _answered(pipeline, rows):
             got = scorer.predict(pack_frame(part, schema))
-            found.append(_compare(got, expected, target_sd))
+            result.append(_compare(got, expected, target_sd))
     return Parity(
-        rows=sum(part.rows for part in found),
-        max_abs=found[0].max_abs,
-        max_rel=max(part.max_rel for part in found),
+        rows=sum(part.rows for part in result),
+        max_abs=result[0].max_abs,
+        max_rel=max(part.max_rel for part in result),
         target_sd=target_sd,
         tolerance=tolerance,
     )
@@ -200,15 +200,15 @@ def _changed(
 
 def thresholds(graph: bytes, schema: Schema) -> dict[int, NDArray[np.float64]]:
     """Return, for each packed number column, its trees' thresholds and the values just beside them."""
-    found: dict[int, list[float]] = {}
+    result: dict[int, list[float]] = {}
     for node in onnx.load_from_string(graph).graph.node:
         if node.op_type == "TreeEnsemble":
             attributes = {attribute.name: attribute for attribute in node.attribute}
             splits = numpy_helper.to_array(attributes["nodes_splits"].t)
             for place, split in zip(attributes["nodes_featureids"].ints, splits.tolist(), strict=True):
-                found.setdefault(place, []).append(split)
+                result.setdefault(place, []).append(split)
     numbers = {place for place, _ in _places(schema, "number")}
-    return {place: _beside(np.unique(splits)) for place, splits in found.items() if place in numbers}
+    return {place: _beside(np.unique(splits)) for place, splits in result.items() if place in numbers}
 
 
 def _beside(splits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -69,10 +69,10 @@ def with_scale(compiled: Verified, scale: Any, *, frame: pd.DataFrame) -> Verifi
     """
     graph = compiled.draft.written(scale)
     matrix = pack_frame(frame, compiled.draft.schema)
-    found = Session(graph).predict_with_scale(matrix)
+    result = Session(graph).predict_with_scale(matrix)
     expected = scale.predict(frame)
-    apart = float(np.max(np.abs(found[:, 1] / expected - 1.0)))
+    apart = float(np.max(np.abs(result[:, 1] / expected - 1.0)))
     before = Session(compiled.graph).predict_with_scale(matrix)[:, 0]
-    if not apart <= SCALE_TOLERANCE or not np.array_equal(found[:, 0], before, equal_nan=True):
+    if not apart <= SCALE_TOLERANCE or not np.array_equal(result[:, 0], before, equal_nan=True):
         raise ParityFailed(max_rel=apart, rows=len(frame))
     return replace(compiled, graph=graph)

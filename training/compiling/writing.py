@@ -76,8 +76,8 @@ def _scales(session: Session, matrix: Any) -> tuple[float, ...]:
 def versions(*more: str) -> dict[str, str]:
     """Return what made the graph: Python's minor version and each package's."""
     python = ".".join(platform.python_version_tuple()[:2])
-    found = {package: version(package) for package in (*PACKAGES, *more)}
-    return {"python": python, "slipway": SLIPWAY} | found
+    result = {package: version(package) for package in (*PACKAGES, *more)}
+    return {"python": python, "slipway": SLIPWAY} | result
 
 
 def _golden_places(predictions: Any) -> list[int]:

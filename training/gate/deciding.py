@@ -23,7 +23,7 @@ FEWEST_ROWS = 5
 BETTER = f"{comparison.CONFIDENCE:.0%} interval of the change in RMSE"
 BESIDE_MEAN = "RMSE beside that of the training mean"
 
-DUMMY_MARGIN = 0.01
+BASELINE_MARGIN = 0.01
 """A model must beat the training mean by this share of its RMSE: below it, a constant is the better service."""
 
 SLICE_LIMIT = 0.05
@@ -185,22 +185,22 @@ def accepts_requests(new: Schema, old: Schema, policy: configs.Policy) -> Check:
         for column in new.columns
         if kinds.get(column.name) != column.kind
     ]
-    found = ", ".join(faults[:5]) or "all of them"
+    result = ", ".join(faults[:5]) or "all of them"
     return Check(
         "requests that the champion accepts",
         not faults or policy.allow_schema_change,
-        found,
+        result,
         "accepted, or pass allow_schema_change=true",
     )
 
 
-def beats_dummy(rmse: float, dummy: float, unit: str = "") -> Check:
+def beats_baseline(rmse: float, baseline: float, unit: str = "") -> Check:
     """Require a margin to the training mean."""
     return Check(
         BESIDE_MEAN,
-        rmse <= (1.0 - DUMMY_MARGIN) * dummy,
-        f"{figure(rmse, unit)} of {figure(dummy, unit)}",
-        f"at least {DUMMY_MARGIN:.0%} lower",
+        rmse <= (1.0 - BASELINE_MARGIN) * baseline,
+        f"{figure(rmse, unit)} of {figure(baseline, unit)}",
+        f"at least {BASELINE_MARGIN:.0%} lower",
     )
 
 

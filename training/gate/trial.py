@@ -32,7 +32,7 @@ class Trial:
 
     Attributes
     ----------
-    draws : int array
+    clusters : int array
         Rows with the same number err together.
     moments : float array or None
         Seconds since 1970 in a time split.
@@ -48,7 +48,7 @@ class Trial:
     actual: Floats
     ours: Floats
     theirs: Floats | None
-    draws: NDArray[np.int64]
+    clusters: NDArray[np.int64]
     moments: Floats | None
     twins: NDArray[np.bool_]
     training_mean: float
@@ -78,7 +78,7 @@ class Trial:
             actual=target[shared],
             ours=version.predict(rows.frame) if shared.any() else target[shared],
             theirs=champion.predict(rows.frame) if champion is not None and shared.any() else None,
-            draws=comparison.draws_of(split, shared),
+            clusters=comparison.clusters_of(split, shared),
             moments=moments,
             twins=np.isin(digests[shared], digests[training]),
             training_mean=mean(target[learned], relative(of(weights, learned))) if learned.any() else np.nan,
@@ -92,11 +92,11 @@ class Trial:
 
     def decision(self, policy: configs.Policy, history: ledger.History) -> deciding.Decision:
         """Let the gate decide on everything that can be measured here."""
-        ours, dummy = (
+        ours, baseline = (
             score(self.actual, self.ours, self.weight),
             self.rmse(self.training_mean),
         )
-        checks = [deciding.beats_dummy(ours.rmse, dummy, self.unit), *self.proofs()]
+        checks = [deciding.beats_baseline(ours.rmse, baseline, self.unit), *self.proofs()]
         if self.champion is None or self.theirs is None:
             by = self.version.weight
             return deciding.decide(policy, checks, change=None, slices=[], name=self.version.name, weight=by)
@@ -104,7 +104,7 @@ class Trial:
         return deciding.decide(
             policy,
             checks,
-            change=comparison.compare(self.actual, self.ours, self.theirs, self.draws, self.weight),
+            change=comparison.compare(self.actual, self.ours, self.theirs, self.clusters, self.weight),
             slices=self.slices(self.theirs),
             champion=score(self.actual, self.theirs, self.weight),
             champion_version=self.champion.number,
@@ -123,7 +123,7 @@ class Trial:
             theirs,
             masks,
             limit=deciding.SLICE_LIMIT,
-            draws=self.draws,
+            clusters=self.clusters,
             weight=self.weight,
         )
 

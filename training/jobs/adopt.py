@@ -51,7 +51,7 @@ def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
         rows = adopted.describe_rows(config, checked, model, fingerprint(table))
         model = adopted.with_gaps_as_nan(model, rows)
         errors = adopted.errors_on(rows, model, config)
-        metrics = {f"adopted_{name}": found.value for name, found in errors.items()}
+        metrics = {f"adopted_{name}": result.value for name, result in errors.items()}
         metrics |= comparison.standard_errors("adopted", errors)
         logged = log(job, rows, model, config)
         record(job, rows, model, metrics, logged)

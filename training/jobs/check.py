@@ -99,7 +99,7 @@ def _suspected(table: Table, checked: Checked | None, config: configs.CheckConfi
     except (SplitError, UnusableWeight) as error:
         return [*checked.warnings, str(error)]
     split = split.of_counted(checked.counted)
-    found = suspicions.suspicions(
+    result = suspicions.suspicions(
         table, checked, split, checked.features, target=target, ignored=config.exclude
     )
-    return [*checked.warnings, *filter(None, [split.repeats_in_words]), *found]
+    return [*checked.warnings, *filter(None, [split.repeats_in_words]), *result]

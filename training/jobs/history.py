@@ -102,7 +102,7 @@ def champion_at(history: ledger.History, moment: datetime) -> str:
 
 def notes(history: ledger.History) -> list[str]:
     """Return what a reader should know: moves by others that the ledger has taken in, and clocks that were wrong."""
-    found = [
+    result = [
         f"between entries {before.sequence} and {after.sequence} somebody else moved the champion "
         f"from version {before.champion or 'none'} to {after.from_version or 'none'}"
         for before, after in pairwise(history.entries)
@@ -110,7 +110,7 @@ def notes(history: ledger.History) -> list[str]:
     ]
     right = right_clocks(history.entries)
     wrong = [entry for entry in history.entries if entry.sequence not in right]
-    return found + [
+    return result + [
         f"entry {entry.sequence} says {_minute(entry.when)} UTC: the clock of {entry.host} was wrong; it is taken to "
         "have been entered just after the one before it"
         for entry in wrong

@@ -119,8 +119,8 @@ def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: S
     absent = [name for name in scorer.schema.names if name not in table.frame]
     if absent:
         raise CannotScore(name=old.name, version=old.number, column=absent[0])
-    found = scorer.predict_with_scale(pack_frame(table.frame, scorer.schema))
-    absolute = np.abs(table.numbers(old.target) - found[:, 0])
+    result = scorer.predict_with_scale(pack_frame(table.frame, scorer.schema))
+    absolute = np.abs(table.numbers(old.target) - result[:, 0])
     known = np.isfinite(absolute)
     if known.sum() < FEWEST_ROWS:
         raise TooFewToCalibrate(where=table.where, rows=int(known.sum()), needed=FEWEST_ROWS)
@@ -130,10 +130,10 @@ def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: S
         table.frame[known], absolute[known], blocks[known], None, "calibration", by
     )
     before = scorer.document.intervals
-    made = conformal.table_of(residuals, found[known, 1], adaptive=bool(before and before.adaptive))
+    made = conformal.table_of(residuals, result[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
-    scores = None if weight else absolute[known] / found[known, 1]
-    return Fresh(made, mean(found[known, 1], by), scores)
+    scores = None if weight else absolute[known] / result[known, 1]
+    return Fresh(made, mean(result[known, 1], by), scores)
 
 
 def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Logged:

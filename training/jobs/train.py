@@ -75,7 +75,7 @@ def evaluate(rows: PreparedTable, choice: Choice) -> Evaluation:
         predicted=predicted,
         train=score(rows.target("train"), choice.fitted.predict(rows.frame("train")), rows.weight("train")),
         holdout=score(rows.target("holdout"), predicted, weight),
-        dummy=score(rows.target("holdout"), choice.dummy.predict(rows.frame("holdout")), weight),
+        baseline=score(rows.target("holdout"), choice.baseline.predict(rows.frame("holdout")), weight),
     )
 
 

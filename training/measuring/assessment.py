@@ -63,9 +63,9 @@ class Assessment:
         """Return the figures under their MLflow names."""
         metrics = comparison.standard_errors("holdout", self.holdout.figures)
         for name in ("rmse", "mae"):
-            found = self.holdout.figures[name]
-            if np.isfinite(found.half):
-                metrics |= {f"holdout_{name}_low": found.low, f"holdout_{name}_high": found.high}
+            result = self.holdout.figures[name]
+            if np.isfinite(result.half):
+                metrics |= {f"holdout_{name}_low": result.low, f"holdout_{name}_high": result.high}
         if self.alone:
             metrics |= {
                 "holdout_without_twins_rmse": self.alone.figures["rmse"].value,
@@ -82,8 +82,8 @@ class Assessment:
                 {"slice": part.name, "rows": part.rows}
                 | {
                     f"{name}{end}": value
-                    for name, found in part.figures.items()
-                    for end, value in (("", found.value), ("_low", found.low), ("_high", found.high))
+                    for name, result in part.figures.items()
+                    for end, value in (("", result.value), ("_low", result.low), ("_high", result.high))
                 }
                 for part in self.slices
             ]
@@ -94,24 +94,24 @@ def assess(rows: PreparedTable, choice: Choice, evaluation: Evaluation, *, seed:
     """Measure how sure the holdout's figures are; the model is fixed by now."""
     actual, predicted = evaluation.actual, evaluation.predicted
     held_out = rows.split.mask("holdout")
-    draws, weight = comparison.draws_of(rows.split, held_out), rows.weight("holdout")
+    clusters, weight = comparison.clusters_of(rows.split, held_out), rows.weight("holdout")
 
     def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> Part:
-        found = comparison.estimate(
-            actual[mask], predicted[mask], draws[mask], of(weight, mask), resamples=resamples
+        result = comparison.estimate(
+            actual[mask], predicted[mask], clusters[mask], of(weight, mask), resamples=resamples
         )
-        return Part(name, int(mask.sum()), found)
+        return Part(name, int(mask.sum()), result)
 
     digests = row_digests(rows.checked.table, list(rows.schema.names))
     alone = ~np.isin(digests[held_out], digests[rows.split.mask("train")])
     moments = None if rows.split.moments is None else rows.split.moments[held_out]
     slices = [part(name, mask) for name, mask in comparison.slices(rows.frame("holdout"), moments)]
-    mean = choice.dummy.predict(rows.frame("holdout"))
+    mean = choice.baseline.predict(rows.frame("holdout"))
     return Assessment(
         holdout=part("all rows", np.ones(len(actual), dtype=bool), comparison.RESAMPLES),
         alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
-        beside_mean=comparison.compare(actual, predicted, mean, draws, weight),
+        beside_mean=comparison.compare(actual, predicted, mean, clusters, weight),
         curve=_curve(rows, choice, seed),
     )
 
@@ -123,7 +123,7 @@ def _curve(rows: PreparedTable, choice: Choice, seed: int) -> learning_curve.Cur
         rows.frame("train"),
         rows.target("train"),
         rows.split.folds(5),
-        draws=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
+        clusters=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
         budget=max(SHARE_OF_SEARCH * choice.search_seconds, LEAST_SECONDS),
         seconds_a_row=choice.fit_seconds / int(training.sum()),
         seed=seed,

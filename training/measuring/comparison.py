@@ -1,11 +1,11 @@
 """How sure is it that one model errs less than another on the same rows: an interval for the change.
 
 Both models are asked about the same held-out rows, so what counts is the difference row by row. Rows that err
-together are drawn together: groups whole, and a time split in stretches of time; otherwise each row is a draw of its
+together are drawn together: groups whole, and a time split in stretches of time; otherwise each row is a cluster of its
 own, whatever it weighs. It sees errors only, no models.
 
 The interval is a bootstrap's: its standard error is that of the change over many redraws, its width Student's with one
-degree of freedom less than there are draws, so that few groups make it wide. The promise is for one comparison: a
+degree of freedom less than there are clusters, so that few groups make it wide. The promise is for one comparison: a
 holdout that has judged ten retrains has had ten chances to be wrong.
 """
 
@@ -29,13 +29,13 @@ CONFIDENCE = 0.95
 
 POWER = 0.8
 RESAMPLES = 2_000
-MOST_DRAWS = 5_000
-"""More draws are first put together at random: the standard error is the same, and it takes no longer."""
+MOST_CLUSTERS = 5_000
+"""More clusters are first put together at random: the standard error is the same, and it takes no longer."""
 
 STRETCHES = 40
 """Of time, each with as many rows; errors that last longer than one make the interval too narrow."""
 
-FEWEST_DRAWS = 5
+FEWEST_CLUSTERS = 5
 FEWEST_SLICE_ROWS = 50
 BINS = 4
 MOST_SLICED, MOST_SLICES = 100, 300
@@ -44,7 +44,7 @@ MOST_SLICED, MOST_SLICES = 100, 300
 POSITIVE = ("rmse", "mae")
 """Figures that cannot be negative."""
 
-Draws = NDArray[np.int64]
+Clusters = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class Change:
         Its interval at `CONFIDENCE`.
     detectable : float
         The change that would be found `POWER` of the time with these rows.
-    rows, draws : int
-        Rows compared, and how many of them are independent of each other; of weighted draws their effective number.
+    rows, clusters : int
+        Rows compared, and how many of them are independent of each other; of weighted clusters their effective number.
     """
 
     challenger: float
@@ -72,7 +72,7 @@ class Change:
     high: float
     detectable: float
     rows: int
-    draws: int
+    clusters: int
 
     def rows_to_see(self, change: float) -> int:
         """Return how many rows of this kind would show a change `POWER` of the time."""
@@ -112,7 +112,7 @@ def compare(
     actual: NDArray[np.float64],
     challenger: NDArray[np.float64],
     champion: NDArray[np.float64],
-    draws: Draws | None = None,
+    clusters: Clusters | None = None,
     weight: Weight = None,
     *,
     seed: int = 0,
@@ -124,7 +124,7 @@ def compare(
     ----------
     actual, challenger, champion : float64 arrays of shape (n_rows,)
         The target and both predictions.
-    draws : int array of shape (n_rows,), optional
+    clusters : int array of shape (n_rows,), optional
         Rows with the same number are drawn together.
     weight : float64 array of shape (n_rows,), optional
         How much each row's squared error counts; it is drawn with its row.
@@ -134,10 +134,10 @@ def compare(
     Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapters 6 and 12: the standard deviation of the
     statistic over redraws with replacement; whole clusters as in Cameron, Gelbach & Miller 2008 (Review of Economics
     and Statistics 90(3)). With whole-number weights it is that of the rows repeated so often, each row with its
-    repeats one draw. Where a few rows have most of the weight, the width is that of their effective number.
+    repeats one cluster. Where a few rows have most of the weight, the width is that of their effective number.
     """
     random = np.random.default_rng(seed)
-    sums = _summed(draws, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
+    sums = _summed(clusters, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
     count = _independent(sums, weight)
     totals = sums.sum(axis=0)
     ours, theirs = np.sqrt(totals[1] / totals[0]), np.sqrt(totals[2] / totals[0])
@@ -152,14 +152,14 @@ def compare(
         high=float(change + reach * error),
         detectable=float((reach + NormalDist().inv_cdf(POWER)) * error),
         rows=len(actual),
-        draws=count,
+        clusters=count,
     )
 
 
 def estimate(
     actual: NDArray[np.float64],
     predicted: NDArray[np.float64],
-    draws: Draws | None = None,
+    clusters: Clusters | None = None,
     weight: Weight = None,
     *,
     seed: int = 0,
@@ -175,18 +175,18 @@ def estimate(
     Parameters
     ----------
     actual, predicted : float64 arrays of shape (n_rows,)
-        In the target's unit; fewer than `FEWEST_DRAWS` draws give infinite intervals.
-    draws : int array of shape (n_rows,), optional
+        In the target's unit; fewer than `FEWEST_CLUSTERS` clusters give infinite intervals.
+    clusters : int array of shape (n_rows,), optional
         Rows with the same number are drawn together.
     weight : float64 array of shape (n_rows,), optional
         How much each row counts.
     """
     random = np.random.default_rng(seed)
     error, target = predicted - actual, actual - actual.mean()
-    sums = _summed(draws, random, weight, error**2, np.abs(error), error, target, target**2)
+    sums = _summed(clusters, random, weight, error**2, np.abs(error), error, target, target**2)
     values = {name: float(value) for name, (value,) in _figures(sums.sum(axis=0)[None]).items()}
     count = _independent(sums, weight)
-    if count < FEWEST_DRAWS:
+    if count < FEWEST_CLUSTERS:
         return {name: Interval(value, -np.inf, np.inf) for name, value in values.items()}
     redrawn = _figures(_redrawn(sums, random, resamples))
     reach = float(stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0))
@@ -198,8 +198,8 @@ def estimate(
 
 def standard_errors(side: str, figures: Figures) -> dict[str, float]:
     """Return the standard errors under their MLflow names, `<side>_<figure>_se`, where rows can tell them."""
-    found = {f"{side}_{name}_se": figure.standard_error for name, figure in figures.items()}
-    return {name: error for name, error in found.items() if np.isfinite(error)}
+    result = {f"{side}_{name}_se": figure.standard_error for name, figure in figures.items()}
+    return {name: error for name, error in result.items() if np.isfinite(error)}
 
 
 def _interval(name: str, value: float, reach: float, error: float) -> Interval:
@@ -224,19 +224,19 @@ def _figures(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
 
 
 def _independent(sums: NDArray[np.float64], weight: Weight) -> int:
-    """Return how many draws there are; of weighted ones, how many of equal weight would be worth as much."""
+    """Return how many clusters there are; of weighted ones, how many of equal weight would be worth as much."""
     return len(sums) if weight is None else max(int(effective(sums[:, 0])), 1)
 
 
 def _summed(
-    draws: Draws | None, random: np.random.Generator, weight: Weight, *columns: NDArray[np.float64]
+    clusters: Clusters | None, random: np.random.Generator, weight: Weight, *columns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the weights' and each weighted column's sum over each draw, shape (n_draws, 1 + n_columns)."""
+    """Return the weights' and each weighted column's sum over each cluster, shape (n_clusters, 1 + n_columns)."""
     count = len(columns[0])
     weight = np.ones(count) if weight is None else weight
-    labels = np.arange(count) if draws is None else np.unique(draws, return_inverse=True)[1]
-    if (drawn := int(labels.max(initial=0)) + 1) > MOST_DRAWS:
-        labels = (random.permutation(drawn) % MOST_DRAWS)[labels]
+    labels = np.arange(count) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    if (drawn := int(labels.max(initial=0)) + 1) > MOST_CLUSTERS:
+        labels = (random.permutation(drawn) % MOST_CLUSTERS)[labels]
     weighted = (weight, *(weight * column for column in columns))
     return np.column_stack([np.bincount(labels, column) for column in weighted]).astype(np.float64)
 
@@ -258,14 +258,14 @@ def _standard_error(sums: NDArray[np.float64], random: np.random.Generator, resa
     return float((np.sqrt(ours / rows) - np.sqrt(theirs / rows)).std(ddof=1))
 
 
-def draws_of(split: Split, mask: NDArray[np.bool_]) -> Draws:
+def clusters_of(split: Split, mask: NDArray[np.bool_]) -> Clusters:
     """Return which of these rows of a table err together: twins and groups, or a stretch of time."""
     if split.moments is not None and mask.any():
         return in_stretches(split.moments[mask])
     return np.unique(split.blocks[mask], return_inverse=True)[1].astype(np.int64)
 
 
-def in_stretches(moments: NDArray[np.float64]) -> Draws:
+def in_stretches(moments: NDArray[np.float64]) -> Clusters:
     """Return which of `STRETCHES` stretches of time each row is in; equal moments share one."""
     edges = np.quantile(moments, np.linspace(0, 1, STRETCHES + 1)[1:-1])
     return np.searchsorted(edges, moments, side="left").astype(np.int64)
@@ -308,21 +308,21 @@ def compare_slices(
     masks: Mapping[str, NDArray[np.bool_]],
     *,
     limit: float,
-    draws: Draws | None = None,
+    clusters: Clusters | None = None,
     weight: Weight = None,
     resamples: int = 400,
 ) -> list[Slice]:
     """Return each slice's change; with Bonferroni's correction, the chance that any is wrongly called worse is 5 %."""
-    found = []
+    result = []
     for name, mask in masks.items():
-        within = None if draws is None else draws[mask]
+        within = None if clusters is None else clusters[mask]
         change = compare(
             actual[mask], challenger[mask], champion[mask], within, of(weight, mask), resamples=resamples
         )
-        if change.draws < FEWEST_DRAWS:
+        if change.clusters < FEWEST_CLUSTERS:
             continue
-        usual = stdtrit(change.draws - 1, (1.0 + CONFIDENCE) / 2.0)
-        strict = stdtrit(change.draws - 1, 1.0 - 0.05 / len(masks))
+        usual = stdtrit(change.clusters - 1, (1.0 + CONFIDENCE) / 2.0)
+        strict = stdtrit(change.clusters - 1, 1.0 - 0.05 / len(masks))
         bound = change.change - (change.high - change.change) * float(strict / usual)
-        found.append(Slice(name, change, bound, bound > limit))
-    return found
+        result.append(Slice(name, change, bound, bound > limit))
+    return result

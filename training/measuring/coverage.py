@@ -21,7 +21,7 @@ from scipy.stats import betabinom
 from data.figures import figure
 from data.splits import Split
 from serving.scorer import Intervals, Scorer
-from training.measuring.comparison import Draws, draws_of
+from training.measuring.comparison import Clusters, clusters_of
 from training.measuring.conformal import rank
 from training.weights import Weight, effective, mean, median, of
 
@@ -138,8 +138,8 @@ def _ends(nominal: float, made_from: int, judged_on: int) -> tuple[float, float]
     return float(low), float(high)
 
 
-def crowding(inside: NDArray[np.bool_], draws: Draws, weight: Weight = None) -> float:
-    """Return how many times the variance of independent rows the share inside has; 1 where no two share a draw.
+def crowding(inside: NDArray[np.bool_], clusters: Clusters, weight: Weight = None) -> float:
+    """Return how many times the variance of independent rows the share inside has; 1 where no two share a cluster.
 
     Of weighted rows: the variance that their effective number would have, were weights no matter to who is inside.
 
@@ -147,31 +147,31 @@ def crowding(inside: NDArray[np.bool_], draws: Draws, weight: Weight = None) -> 
     -----
     The design effect of a cluster sample (Kish 1965, Survey Sampling, section 5.4).
     """
-    labels = np.unique(draws, return_inverse=True)[1]
+    labels = np.unique(clusters, return_inverse=True)[1]
     count, share = int(labels.max()) + 1, mean(inside.astype(np.float64), weight)
     if (count == len(inside) and weight is None) or count < 2 or not 0.0 < share < 1.0:
         return 1.0
     by = np.ones(len(inside)) if weight is None else weight
     totals = np.bincount(labels, by * (inside - share))
-    found = (totals**2).sum() / ((by**2).sum() * share * (1.0 - share)) * count / (count - 1)
-    return max(1.0, float(found))
+    result = (totals**2).sum() / ((by**2).sum() * share * (1.0 - share)) * count / (count - 1)
+    return max(1.0, float(result))
 
 
 def reached(
     scorer: Scorer, matrix: Floats, actual: Floats, split: Split, weighed: Weighed = Weighed()
 ) -> list[Reached]:
     """Return each shown coverage that the table can promise, on the holdout of shape (n_rows, n_columns)."""
-    found, weight = scorer.predict_with_scale(matrix), weighed.judged
-    draws, counts = draws_of(split, split.mask("holdout")), _counts(scorer.intervals, split, weighed)
+    result, weight = scorer.predict_with_scale(matrix), weighed.judged
+    clusters, counts = clusters_of(split, split.mask("holdout")), _counts(scorer.intervals, split, weighed)
     results = []
     for nominal in SHOWN:
         if nominal > scorer.intervals.coverage[-1]:
             continue
-        bounds = scorer.bounds(found, nominal)
+        bounds = scorer.bounds(result, nominal)
         inside = (bounds.lower <= actual) & (actual <= bounds.upper)
         width = bounds.upper - bounds.lower
         everything = np.ones(len(actual), dtype=np.bool_)
-        low, high = counts.chance(nominal, everything, crowding(inside, draws, weight))
+        low, high = counts.chance(nominal, everything, crowding(inside, clusters, weight))
         share, middle = mean(inside.astype(np.float64), weight), median(width, weight)
         results.append(Reached(nominal, share, low, high, mean(width, weight), middle))
     return results

@@ -22,7 +22,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from data.figures import percent
-from training.measuring.comparison import Change, Draws, compare
+from training.measuring.comparison import Change, Clusters, compare
 from training.models import fit
 from training.weights import Weight, mean, of
 
@@ -87,7 +87,7 @@ def measure(
     target: NDArray[np.float64],
     folds: Folds,
     *,
-    draws: Draws,
+    clusters: Clusters,
     budget: float,
     seconds_a_row: float,
     seed: int = 0,
@@ -103,7 +103,7 @@ def measure(
         The training rows, of shape (n_train, n_features) and (n_train,).
     folds : list of (fit, validate) positions
         Those with more than half of the most rows to fit are used.
-    draws : int array of shape (n_train,)
+    clusters : int array of shape (n_train,)
         Rows with the same number are learned from, and judged, together.
     budget : float
         Seconds; folds, then sizes are given up to keep within it, on the assumption that a fit's time grows with its
@@ -128,14 +128,18 @@ def measure(
         if len(ladders) >= FEWEST_FOLDS and time.perf_counter() - began > budget:
             break  # fits took longer than their rows let expect
         ladders.append(
-            _ladder(pipeline, frame, target, fold, sizes=sizes, draws=draws, weight=weight, random=random)
+            _ladder(
+                pipeline, frame, target, fold, sizes=sizes, clusters=clusters, weight=weight, random=random
+            )
         )
     folds, predicted = folds[: len(ladders)], np.hstack(ladders)
     validated = np.concatenate([validate for _, validate in folds])
     number = np.repeat(np.arange(len(folds)), [len(validate) for _, validate in folds])
     actual = target[validated]
     judged = of(weight, validated)
-    changes = [compare(actual, predicted[-1], predicted[-2], by, judged) for by in (draws[validated], number)]
+    changes = [
+        compare(actual, predicted[-1], predicted[-2], by, judged) for by in (clusters[validated], number)
+    ]
     rmse = tuple(float(np.sqrt(mean((row - actual) ** 2, judged))) for row in predicted)
     return Curve(sizes, rmse, max(changes, key=lambda change: change.high - change.low), largest, len(folds))
 
@@ -147,13 +151,13 @@ def _ladder(
     fold: tuple[NDArray[np.intp], NDArray[np.intp]],
     *,
     sizes: tuple[int, ...],
-    draws: Draws,
+    clusters: Clusters,
     weight: Weight,
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Return each size's predictions for the validated rows, shape (n_sizes, n_validate); smaller parts in larger."""
     learned, validate = fold
-    blocks = np.unique(draws[learned], return_inverse=True)[1]
+    blocks = np.unique(clusters[learned], return_inverse=True)[1]
     order = learned[np.argsort(random.permutation(blocks.max() + 1)[blocks], kind="stable")]
     predictions = []
     for size in sizes:

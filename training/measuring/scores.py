@@ -53,14 +53,14 @@ class Evaluation:
     predicted: NDArray[np.float64] = field(repr=False)
     train: Scores
     holdout: Scores
-    dummy: Scores
+    baseline: Scores
 
     def as_metrics(self) -> dict[str, float]:
         """Return the figures under their MLflow names."""
         return (
             self.train.as_metrics("train")
             | self.holdout.as_metrics("holdout")
-            | {"dummy_holdout_rmse": self.dummy.rmse, "dummy_holdout_mae": self.dummy.mae}
+            | {"dummy_holdout_rmse": self.baseline.rmse, "dummy_holdout_mae": self.baseline.mae}
         )
 
 

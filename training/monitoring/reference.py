@@ -212,11 +212,11 @@ def _places(codes: Floats) -> dict[int, int]:
 
 
 def _placed(codes: Floats, places: Mapping[int, int]) -> Floats:
-    found = np.where(np.isnan(codes), GAP, OTHERS)
-    found = np.where(codes == UNSEEN, NEVER_SEEN, found)
+    result = np.where(np.isnan(codes), GAP, OTHERS)
+    result = np.where(codes == UNSEEN, NEVER_SEEN, result)
     for code, place in places.items():
-        found = np.where(codes == code, float(place), found)
-    return found
+        result = np.where(codes == code, float(place), result)
+    return result
 
 
 def _whole(matrix: Floats, answers: Floats, coded: NDArray[np.bool_]) -> list[Floats]:

@@ -150,27 +150,27 @@ class Watch:
 
     def _evidence(self) -> dict[str, float]:
         """Return the base-10 logarithm of the wealth of each question's bettors, at least -99."""
-        found = {"inputs": self._inputs.log_wealth}
+        result = {"inputs": self._inputs.log_wealth}
         if self._errors is not None and self._errors.days:
-            found["errors"] = self._errors.log_wealth
+            result["errors"] = self._errors.log_wealth
         if self._harm is not None and self._harm.days:
-            found["harm"] = self._harm.log_wealth
+            result["harm"] = self._harm.log_wealth
         for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
             if evidence.days:
-                found[f"coverage_{round(100 * level.coverage)}"] = evidence.log_wealth
+                result[f"coverage_{round(100 * level.coverage)}"] = evidence.log_wealth
         return {
-            f"evidence_{name}": max(log_mean(wealth) / np.log(10.0), -99.0) for name, wealth in found.items()
+            f"evidence_{name}": max(log_mean(wealth) / np.log(10.0), -99.0) for name, wealth in result.items()
         }
 
     def _raised(self, day: str) -> list[Alarm]:
         standing = {alarm.kind for alarm in self.alarms}
-        found = {
+        result = {
             "inputs": self._inputs_alarm(),
             "errors": self._errors_alarm(),
             "harm": self._harm_alarm(),
             "coverage": self._coverage_alarm(),
         }
-        return [Alarm(kind, day, cause) for kind, cause in found.items() if cause and kind not in standing]
+        return [Alarm(kind, day, cause) for kind, cause in result.items() if cause and kind not in standing]
 
     def _inputs_alarm(self) -> str:
         wealth = self._inputs.log_wealth

@@ -71,9 +71,9 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
     ]
     weak = max(assessment.slices, key=lambda part: part.figures["rmse"].low, default=assessment.holdout)
     if weak.figures["rmse"].low > figures["rmse"].value:
-        found = report.interval(weak.figures["rmse"], unit)
+        result = report.interval(weak.figures["rmse"], unit)
         lines.append(
-            f"surest weak slice of {len(assessment.slices)}: {code(weak.name)}, RMSE {found} on {weak.rows:,} rows"
+            f"surest weak slice of {len(assessment.slices)}: {code(weak.name)}, RMSE {result} on {weak.rows:,} rows"
         )
     bullets = "\n".join(f"- {line}" for line in lines)
     return (

@@ -44,7 +44,7 @@ def summary(
     return (
         f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
         f"typical error (holdout RMSE{weighted_by(weight)}) {interval(error, schema.target_unit)}, "
-        f"mean alone {figure(evaluation.dummy.rmse, schema.target_unit)}"
+        f"mean alone {figure(evaluation.baseline.rmse, schema.target_unit)}"
     )
 
 

@@ -75,14 +75,14 @@ def _begun(active: mlflow.ActiveRun, *, has_params: bool = False, stands_for: st
 def _experiment(model: str) -> str:
     """Return the id of the model's experiment, which is made where there is none."""
     client = mlflow.MlflowClient()
-    found = client.get_experiment_by_name(model)
-    if found is None:
+    result = client.get_experiment_by_name(model)
+    if result is None:
         try:
             return str(client.create_experiment(model))
         except MlflowException:  # another first training was first
-            found = client.get_experiment_by_name(model)
-            if found is None:
+            result = client.get_experiment_by_name(model)
+            if result is None:
                 raise
-    if found.lifecycle_stage != "active":
-        raise ExperimentDeleted(name=model, experiment_id=found.experiment_id)
-    return str(found.experiment_id)
+    if result.lifecycle_stage != "active":
+        raise ExperimentDeleted(name=model, experiment_id=result.experiment_id)
+    return str(result.experiment_id)

@@ -120,8 +120,8 @@ class History:
         untouched = not last.moves or self.serving in (last.from_version, last.to_version)
         mark = version.tags.get(tag_names.ENTRY, "") if version else ""
         # A mark with another hash is no crash: the entry was changed after it was carried out.
-        found = re.fullmatch(rf"{self.run_id}/(\d+)/\w+", mark)
-        return untouched and version is not None and not (found and int(found[1]) >= last.sequence)
+        result = re.fullmatch(rf"{self.run_id}/(\d+)/\w+", mark)
+        return untouched and version is not None and not (result and int(result[1]) >= last.sequence)
 
     def champions(self) -> list[str]:
         """Return the champions up to the present one; who was left by a rollback is not among them."""

@@ -146,13 +146,13 @@ class Version:
                 raise FileNotFoundError("its folder is empty")
             if not part and self.files:
                 version_files.check_files(version_files.only_files(folder), self.files)
-            found = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
+            result = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
         except (MlflowException, ModelError, OSError) as error:
             said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
             said = str(error) if isinstance(error, ModelError) else said
             raise WrongFiles(name=self.name, version=self.number, fault=said) from error
-        if self.digest not in ("", found):
-            fault = f"digest {found[:16]}..., recorded was {self.digest[:16]}..."
+        if self.digest not in ("", result):
+            fault = f"digest {result[:16]}..., recorded was {self.digest[:16]}..."
             raise WrongFiles(name=self.name, version=self.number, fault=fault)
         return version_files.only_files(folder)
 
@@ -227,11 +227,11 @@ def chosen(name: str, number: str) -> Version:
 
 def version(name: str, number: str) -> Version:
     """Return a version by its number; raises NoSuchVersion."""
-    found = find_version(name, number)
-    if found is None:
+    result = find_version(name, number)
+    if result is None:
         known = [each.number for each in versions(name)]
         raise NoSuchVersion(name=name, version=number, known=known, where=address())
-    return found
+    return result
 
 
 def address() -> str:
@@ -258,12 +258,12 @@ def find_version(name: str, number: str) -> Version | None:
 def versions(name: str) -> list[Version]:
     """Return all versions, oldest first."""
     client, token = mlflow.MlflowClient(), None
-    found: list[Version] = []
+    result: list[Version] = []
     while True:
         page = client.search_model_versions(f"name = '{name}'", max_results=PAGE, page_token=token)
-        found += map(_as_version, page)
+        result += map(_as_version, page)
         if not (token := page.token):
-            return sorted(found, key=lambda known: int(known.number))
+            return sorted(result, key=lambda known: int(known.number))
 
 
 def describe_rows(split: Split, schema: Schema, fingerprint: str, weight: str = "") -> dict[str, str]:

@@ -55,22 +55,22 @@ def monitor_run(name: str) -> MonitorRun:
     """Return a model's run, which is made at its first day."""
     client = mlflow.MlflowClient()
     place = _experiment(client, f"slipway monitor: {name}")
-    found = client.search_runs([place], order_by=["attributes.start_time ASC"], max_results=1)
-    if found:
-        return MonitorRun(found[0].info.run_id)
+    result = client.search_runs([place], order_by=["attributes.start_time ASC"], max_results=1)
+    if result:
+        return MonitorRun(result[0].info.run_id)
     return MonitorRun(client.create_run(place, run_name=f"monitor {name}").info.run_id)
 
 
 def _experiment(client: mlflow.MlflowClient, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    result = client.get_experiment_by_name(name)
+    if result is None:
         try:
             return str(client.create_experiment(name))
         except MlflowException:  # another monitor was first
-            found = client.get_experiment_by_name(name)
-            if found is None:
+            result = client.get_experiment_by_name(name)
+            if result is None:
                 raise
-    return str(found.experiment_id)
+    return str(result.experiment_id)
 
 
 def _file(version: str) -> str:

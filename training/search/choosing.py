@@ -41,7 +41,7 @@ class Choice:
     candidates: tuple[Candidate, ...]
     fitted: Any
     compiled: Verified
-    dummy: Any
+    baseline: Any
     fit_seconds: float
     search_seconds: float
     trials: pd.DataFrame = field(repr=False)
@@ -64,7 +64,7 @@ class Choice:
 
 
 @dataclass
-class Told:
+class Callbacks:
     """Whom the search tells what; each does nothing by default."""
 
     standing: Callable[[Standing], None] = lambda _: None
@@ -83,7 +83,7 @@ def choose(
     budget: Budget,
     warm: Spec | None = None,
     monotonic: dict[str, int] | None = None,
-    told: Told | None = None,
+    callbacks: Callbacks | None = None,
     storable: Callable[[Any], object] = lambda _: None,
     weight: Weight = None,
 ) -> Choice:
@@ -116,27 +116,27 @@ def choose(
     CompilingError
         Not even the mean compiles.
     """
-    told = told or Told()
+    callbacks = callbacks or Callbacks()
     started = time.perf_counter()
     task = replace(portfolio.Task.of(target, schema, monotonic), weighted=weight is not None)
-    race = Race(TrainingRows(frame, target, folds, schema, seed, weight), task, budget, told.standing)
+    race = Race(TrainingRows(frame, target, folds, schema, seed, weight), task, budget, callbacks.standing)
     try:
         with remembered_signals() as race.stop_if_told:
             race.run(warm)
     except KeyboardInterrupt as error:
         if isinstance(error, Terminated) or len(race.candidates) < 2:
             raise
-        told.interrupted(len(race.trials))
+        callbacks.interrupted(len(race.trials))
         race.end = "interrupted"
     race.check_it_worked()
     ranked = race.ranked()
     for candidate in best_of_families(ranked):
-        told.candidate(candidate)
+        callbacks.candidate(candidate)
     searched = time.perf_counter() - started
-    dummy = fit(build({"family": "mean"}, schema, seed=seed), frame, target, weight)
+    baseline = fit(build({"family": "mean"}, schema, seed=seed), frame, target, weight)
     for place, candidate in enumerate(ranked, start=1):
         began = time.perf_counter()
-        told.standing(replace(race.standing, doing=f"{candidate.family} on all {len(target):,} rows"))
+        callbacks.standing(replace(race.standing, doing=f"{candidate.family} on all {len(target):,} rows"))
         try:
             fitted = _fitted(candidate.spec, race.all_rows)
             fit_seconds = time.perf_counter() - began
@@ -144,14 +144,14 @@ def choose(
             cost.require_cheap(compiled.graph, len(schema.columns))
             storable(fitted)
         except CompilingError as error:
-            told.refusal(candidate, error)
+            callbacks.refusal(candidate, error)
             if place == len(ranked):
                 raise
             continue
         break
     table = pd.DataFrame(race.trials)
     ended = race.ended_in_words()
-    return Choice(candidate, tuple(ranked), fitted, compiled, dummy, fit_seconds, searched, table, ended)
+    return Choice(candidate, tuple(ranked), fitted, compiled, baseline, fit_seconds, searched, table, ended)
 
 
 def _fitted(spec: Spec, rows: TrainingRows) -> Any:

@@ -56,19 +56,19 @@ def _apart(folder: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
     from training.errors import StockFailed  # noqa: PLC0415 - the script has no package of ours
 
     with tempfile.TemporaryDirectory(dir=own_folder()) as scratch:
-        rows, found = Path(scratch, "rows.pickle"), Path(scratch, "found.npy")
+        rows, result = Path(scratch, "rows.pickle"), Path(scratch, "found.npy")
         rows.write_bytes(pickle.dumps(frame))
-        words = [sys.executable, "-I", __file__, str(folder), str(rows), str(found)]
+        words = [sys.executable, "-I", __file__, str(folder), str(rows), str(result)]
         options: dict[str, Any] = {"cwd": scratch, "env": bare_environment(scratch), "capture_output": True}
         try:
             done = subprocess.run(words, text=True, timeout=PATIENCE, check=False, **options)
         except subprocess.TimeoutExpired as error:
             raise StockFailed(reason=f"no answer in {PATIENCE:.0f} s") from error
-        if done.returncode or not found.is_file():
+        if done.returncode or not result.is_file():
             raise StockFailed(
                 reason=(done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]
             )
-        return np.asarray(np.load(found, allow_pickle=False), dtype=np.float64)
+        return np.asarray(np.load(result, allow_pickle=False), dtype=np.float64)
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def trial_of(registered: model_registry.Version, ours: np.ndarray) -> Trial:
         actual=TARGET,
         ours=ours,
         theirs=None,
-        draws=np.arange(count),
+        clusters=np.arange(count),
         moments=None,
         twins=np.zeros(count, dtype=bool),
         training_mean=float(TARGET.mean()),

@@ -12,10 +12,10 @@ from training.commands.configs import Policy
 from training.gate import deciding
 from training.measuring import comparison
 
-CHANGE = comparison.Change(17.0, 17.5, -0.03, -0.05, -0.01, 0.008, rows=4950, draws=4950)
+CHANGE = comparison.Change(17.0, 17.5, -0.03, -0.05, -0.01, 0.008, rows=4950, clusters=4950)
 WORSE = dataclasses.replace(CHANGE, change=0.002, low=-0.004, high=0.008)
 GOOD = [
-    deciding.beats_dummy(17.0, 44.0, "min"),
+    deciding.beats_baseline(17.0, 44.0, "min"),
     deciding.agrees("scorer and stock MLflow", 1e-15),
     *deciding.fits_budgets(9.0, 0.1),
 ]
@@ -60,7 +60,7 @@ def test_not_worse_is_a_margin() -> None:
 @pytest.mark.parametrize(
     "failing",
     [
-        deciding.beats_dummy(17.0, 17.1),
+        deciding.beats_baseline(17.0, 17.1),
         deciding.agrees("the server in 7 formats", 2e-9),
         deciding.agrees("the server in 7 formats", float("inf")),
         deciding.agrees("the server in 7 formats", 2e-5, 1e-5),

@@ -161,7 +161,7 @@ def test_a_refusal_says_what_would_help(change: Change, policy: Policy, says: st
 
 def test_a_model_that_is_hardly_better_than_the_mean_is_told_so() -> None:
     """More rows of the holdout would not help it."""
-    checks = [deciding.beats_dummy(4.67e9, 4.67e9)]
+    checks = [deciding.beats_baseline(4.67e9, 4.67e9)]
     for change in (None, UNSURE):
         decision = deciding.decide(
             Policy(), checks, change=change, slices=[], name="wild", champion_version="3"

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from data.splits import SplitRule, split_table
 from data.tables import Table
-from training.measuring.comparison import Interval, draws_of, estimate
+from training.measuring.comparison import Interval, clusters_of, estimate
 from training.measuring.learning_curve import Curve, measure
 from training.measuring.scores import score
 from training.pages.report import interval
@@ -68,12 +68,12 @@ def test_a_group_or_a_day_is_one_draw() -> None:
     table = Table("t", frame, {"day": "number", "x": "number"})
     grouped = split_table(table, SplitRule("group", ("day",)))
     held_out = grouped.mask("holdout")
-    draws = draws_of(grouped, held_out)
-    assert len(set(draws.tolist())) == frame["day"][held_out].nunique()
+    clusters = clusters_of(grouped, held_out)
+    assert len(set(clusters.tolist())) == frame["day"][held_out].nunique()
     forward = split_table(table, SplitRule("time", ("day",)))
-    draws = draws_of(forward, forward.mask("holdout"))
-    assert len(set(draws.tolist())) == 40
-    assert (np.diff(draws) >= 0).all()
+    clusters = clusters_of(forward, forward.mask("holdout"))
+    assert len(set(clusters.tolist())) == 40
+    assert (np.diff(clusters) >= 0).all()
 
 
 def test_too_few_draws_give_no_interval_but_the_figure() -> None:
@@ -85,15 +85,17 @@ def test_too_few_draws_give_no_interval_but_the_figure() -> None:
     assert interval(Interval(3.0, 3.0, 3.0)) == "3.000 [3.000, 3.000]"
 
 
-def curve(pipeline: Pipeline, rows: int, noise: float, *, draws=None, budget: float = 60.0) -> Curve | None:
+def curve(
+    pipeline: Pipeline, rows: int, noise: float, *, clusters=None, budget: float = 60.0
+) -> Curve | None:
     """Measure on a sine of one column among three."""
     random = np.random.default_rng(2)
     frame = pd.DataFrame(random.uniform(0, 1, (rows, 3)), columns=list("abc"))
     target: NDArray[np.float64] = np.sin(12 * frame["a"].to_numpy()) + random.normal(0, noise, rows)
-    assigned = np.arange(rows) % 5 if draws is None else draws % 5
+    assigned = np.arange(rows) % 5 if clusters is None else clusters % 5
     folds = [(np.flatnonzero(assigned != k), np.flatnonzero(assigned == k)) for k in range(5)]
-    blocks = np.arange(rows) if draws is None else draws
-    return measure(pipeline, frame, target, folds, draws=blocks, budget=budget, seconds_a_row=1e-4)
+    blocks = np.arange(rows) if clusters is None else clusters
+    return measure(pipeline, frame, target, folds, clusters=blocks, budget=budget, seconds_a_row=1e-4)
 
 
 TREE = make_pipeline(DecisionTreeRegressor(min_samples_leaf=3, random_state=0))
@@ -136,16 +138,16 @@ def test_twins_enter_a_part_together() -> None:
             seen.append(len(np.unique(X["a"])))
             return super().fit(X, y)
 
-    draws = np.repeat(np.arange(400), 4)
+    clusters = np.repeat(np.arange(400), 4)
     random = np.random.default_rng(0)
-    frame = pd.DataFrame({"a": random.uniform(size=400)[draws]})
-    folds = [(np.flatnonzero(draws % 5 != k), np.flatnonzero(draws % 5 == k)) for k in range(5)]
+    frame = pd.DataFrame({"a": random.uniform(size=400)[clusters]})
+    folds = [(np.flatnonzero(clusters % 5 != k), np.flatnonzero(clusters % 5 == k)) for k in range(5)]
     found = measure(
         make_pipeline(Counting()),
         frame,
         frame["a"].to_numpy(),
         folds,
-        draws=draws,
+        clusters=clusters,
         budget=60,
         seconds_a_row=1e-6,
     )

@@ -22,15 +22,15 @@ def simulated(random: np.random.Generator, kind: str, gain: float = 0.0):
     groups = random.integers(0, 60, rows)
     shared = random.standard_t(5, rows)
     ours, theirs = random.normal(0, 0.35, (2, rows))
-    draws = None
+    clusters = None
     if kind == "groups":
         ours, theirs = (own + random.normal(0, 0.4, 60)[groups] for own in (ours, theirs))
-        shared, draws = shared + random.normal(0, 1.0, 60)[groups], groups
+        shared, clusters = shared + random.normal(0, 1.0, 60)[groups], groups
     if kind == "time":
         slow = random.normal(0, 0.5, (2, 120)).repeat(10, axis=1)
         ours, theirs = ours + slow[0], theirs + slow[1]
-        draws = comparison.in_stretches(np.arange(rows, dtype=float))
-    return np.zeros(rows), (shared + ours) * (1.0 - gain), shared + theirs, draws
+        clusters = comparison.in_stretches(np.arange(rows, dtype=float))
+    return np.zeros(rows), (shared + ours) * (1.0 - gain), shared + theirs, clusters
 
 
 def share_found_better(kind: str, gain: float = 0.0) -> tuple[int, list[float]]:
@@ -98,7 +98,7 @@ def test_a_perfect_champion_cannot_be_beaten() -> None:
 
 def test_more_rows_see_smaller_changes() -> None:
     """Four times the rows, half the change."""
-    change = comparison.Change(1.0, 1.0, 0.0, -0.01, 0.01, 0.008, rows=4950, draws=4950)
+    change = comparison.Change(1.0, 1.0, 0.0, -0.01, 0.01, 0.008, rows=4950, clusters=4950)
     assert change.rows_to_see(0.004) == 4950 * 4
 
 
@@ -110,7 +110,7 @@ def test_large_holdouts_are_drawn_in_bundles_with_the_same_error() -> None:
     single = comparison.compare(
         np.zeros(20_000), shared + ours, shared + theirs, np.arange(20_000), resamples=500
     )
-    assert bundled.draws == comparison.MOST_DRAWS
+    assert bundled.clusters == comparison.MOST_CLUSTERS
     assert bundled.high - bundled.low == pytest.approx(single.high - single.low, rel=0.1)
 
 

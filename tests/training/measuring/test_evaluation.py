@@ -28,8 +28,8 @@ def test_the_errors_are_scikit_learns() -> None:
 @pytest.mark.parametrize("figure", ["rmse", "mae", "r2", "bias"])
 def test_the_standard_errors_are_those_of_rows_drawn_again(figure: str) -> None:
     """2,000 resamplings of whole rows, scored one by one, agree within a tenth: their own noise is 2 %."""
-    draws = RANDOM.integers(0, 600, (2000, 600))
-    resampled = [getattr(score(ACTUAL[rows], PREDICTED[rows]), figure) for rows in draws]
+    clusters = RANDOM.integers(0, 600, (2000, 600))
+    resampled = [getattr(score(ACTUAL[rows], PREDICTED[rows]), figure) for rows in clusters]
     assert estimate(ACTUAL, PREDICTED)[figure].standard_error == pytest.approx(np.std(resampled), rel=0.1)
 
 

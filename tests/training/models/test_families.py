@@ -13,7 +13,7 @@ from tests.training.models.test_models import FEATURES, table
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.models.families import FAMILIES, build
-from training.search.choosing import Told, choose
+from training.search.choosing import Callbacks, choose
 from training.search.race import Budget
 from training.versions.flavor import load_model, log_version
 
@@ -73,7 +73,7 @@ def test_a_candidate_that_no_version_may_hold_gives_way_to_the_next() -> None:
         schema=schema,
         seed=0,
         budget=Budget(20.0, 2),
-        told=Told(refusal=lambda candidate, error: left.append(candidate.family)),
+        callbacks=Callbacks(refusal=lambda candidate, error: left.append(candidate.family)),
         storable=storable,
     )
     assert left

@@ -158,8 +158,8 @@ def test_a_search_weighs_fits_and_errors_and_says_who_cannot() -> None:
     assert "process" not in set(choice.trials["family"])
     at = pd.DataFrame({"x0": [-1.0, 1.0], "x1": 0.0})
     assert np.diff(choice.fitted.predict(at)) > 1.0  # the heavy rows' line rises
-    assert np.diff(choice.dummy.predict(at)) == 0.0
-    assert choice.dummy.predict(at)[0] == pytest.approx(np.average(rows.target, weights=weight))
+    assert np.diff(choice.baseline.predict(at)) == 0.0
+    assert choice.baseline.predict(at)[0] == pytest.approx(np.average(rows.target, weights=weight))
 
 
 def test_folds_and_samples_keep_their_weights() -> None:
@@ -194,7 +194,7 @@ def test_learning_and_importance_are_weighed() -> None:
     fitted = fit(
         build({"family": "ridge", "params": {}}, rows.schema, seed=0), rows.frame, rows.target, weight
     )
-    words = {"draws": np.arange(400), "budget": 60.0, "seconds_a_row": 1e-6}
+    words = {"clusters": np.arange(400), "budget": 60.0, "seconds_a_row": 1e-6}
     curve = measure(fitted, rows.frame, rows.target, rows.folds, weight=rows.weight, **words)
     assert curve is not None
     squared = (out_of_fold({"family": "ridge", "params": {}}, rows) - rows.target) ** 2

@@ -9,7 +9,7 @@ import pytest
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.models.families import FAMILIES, build
-from training.search.choosing import Told, choose
+from training.search.choosing import Callbacks, choose
 from training.search.race import Budget
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
@@ -69,7 +69,7 @@ def test_the_search_prefers_the_family_that_fits() -> None:
         schema=schema,
         seed=0,
         budget=Budget(seconds=60.0, trials=2),
-        told=Told(candidate=told.append),
+        callbacks=Callbacks(candidate=told.append),
     )
     assert {candidate.family for candidate in told} >= {"mean", "ridge"}
     assert choice.best.family == "ridge"

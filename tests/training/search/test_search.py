@@ -18,7 +18,7 @@ from data.tables import Table, describe
 from training.compiling import cost
 from training.models import portfolio
 from training.search.candidates import Candidate, blend_weights
-from training.search.choosing import Choice, Told, choose
+from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
 from training.search.race import Budget
 
@@ -83,7 +83,7 @@ def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
     assert chosen(curved).best.family == "boosting"
     monkeypatch.setattr(cost, "MOST_BYTES", 20_000)
     refused: list[tuple[Candidate, Exception]] = []
-    choice = chosen(curved, told=Told(refusal=lambda *words: refused.append(words)))
+    choice = chosen(curved, callbacks=Callbacks(refusal=lambda *words: refused.append(words)))
     assert choice.best.family in ("ridge", "mean")
     assert "bytes, at most 20,000" in str(refused[0][1])
 
@@ -113,7 +113,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
     monkeypatch.setattr(portfolio, "proposed", dropped)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     before, told = signal.getsignal(signal.SIGINT), []
-    choice = chosen(curved, trials=50, seconds=4.0, told=Told(interrupted=told.append))
+    choice = chosen(curved, trials=50, seconds=4.0, callbacks=Callbacks(interrupted=told.append))
     assert told == [len(choice.trials)]
     assert len(choice.trials) < 10
     assert signal.getsignal(signal.SIGINT) is before

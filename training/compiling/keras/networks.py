@@ -168,8 +168,8 @@ def _check(model: Any, schema: Schema) -> None:
         raise UncompilableStep(step=name, reason=f"its inputs and outputs are {shapes}, must be {expected}")
     strange = ({model.inputs[0].dtype} | _widths(model)) - WIDTHS
     if strange or len(_widths(model)) > 1:
-        found = ", ".join(sorted({model.inputs[0].dtype} | _widths(model)))
-        raise UncompilableStep(step=name, reason=f"it mixes {found}, must be all float32 or all float64")
+        result = ", ".join(sorted({model.inputs[0].dtype} | _widths(model)))
+        raise UncompilableStep(step=name, reason=f"it mixes {result}, must be all float32 or all float64")
 
 
 def _widths(model: Any) -> set[str]:

@@ -202,8 +202,8 @@ def _splines(step: Any, curve: Any, x: Tensor) -> Tensor:
     total: Tensor | None = None
     for power in range(curve.k, -1, -1):  # Taylor's coefficients at each interval's left end
         coefficients = np.asarray(curve(knots[:-1], nu=power))[:, :width] / math.factorial(power)
-        found = graph.op("Gather", coefficients, places, axis=0).of_width(width)
-        total = found if total is None else total * offset + found
+        result = graph.op("Gather", coefficients, places, axis=0).of_width(width)
+        total = result if total is None else total * offset + result
     assert total is not None
     if step.extrapolation == "linear":
         below, above = curve(low, nu=1)[:width], curve(high, nu=1)[:width]
