@@ -56,22 +56,34 @@ class Canary:
         """Load a version in a process of its own; return why it cannot be served, if so."""
         order = {"model": asdict(model), "settings": asdict(settings)}
         with self._lock:
-            process = self._hatch()
             try:
-                said = process.answer(order, seconds=clock_seconds(settings))
+                said = self._answer(order, settings)
             except TimeoutError:
-                self._end(process)
                 return too_slow(settings)
-            except ConnectionError:  # not the fork died, but who started it
-                return why_ended(self._end(process), settings)
+            except (
+                ConnectionError
+            ):  # not the fork died, but who started it: somebody may have killed it long ago
+                try:
+                    said = self._answer(order, settings)
+                except (ConnectionError, TimeoutError):
+                    return "the process that tries versions dies, or does not answer"
         if "died" in said:
             return why_ended(said["died"], settings)
         reason: str | None = said["refused"]
         return reason
 
-    def _end(self, process: _Process) -> int:
+    def _answer(self, order: dict[str, Any], settings: Settings) -> dict[str, Any]:
+        """Return what came of an order; the process ends where it gave no answer."""
+        process = self._hatch()
+        try:
+            return process.answer(order, seconds=clock_seconds(settings))
+        except (TimeoutError, ConnectionError):
+            self._end(process)
+            raise
+
+    def _end(self, process: _Process) -> None:
         self._process = None
-        return process.end()
+        process.end()
 
 
 class _Process:
@@ -103,12 +115,12 @@ class _Process:
         found: dict[str, Any] = json.loads(said)
         return found
 
-    def end(self) -> int:
-        """Kill it and its forks; return how it ended."""
+    def end(self) -> None:
+        """Kill it and its forks."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._line.close()
-        return self._process.wait()
+        self._process.wait()
 
 
 def too_slow(settings: Settings) -> str:
