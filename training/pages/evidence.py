@@ -5,14 +5,12 @@ The card is one page with nothing to load from elsewhere, so that MLflow's artif
 
 from __future__ import annotations
 
-from html import escape
-
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.gate import Decision
-from training.pages import html
+from training.pages import rendering
 from training.pages.plots import ACCENT, INK, canvas, shortened
 
 MOST_SLICES_DRAWN = 18
@@ -20,23 +18,11 @@ MOST_SLICES_DRAWN = 18
 
 def card(title: str, decision: Decision, figures: dict[str, Figure]) -> str:
     """Return the page."""
-    rows = [
-        [
-            escape(check.name),
-            escape(check.found),
-            escape(check.limit),
-            f'<span class="{"yes" if check.passed else "no"}">{"holds" if check.passed else "does not hold"}</span>',
-        ]
-        for check in decision.checks
-    ]
-    return html.page(
-        f"{title}: {decision.word}",
-        html.paragraph(f"{decision.reason}."),
-        html.note(f"Policy: {decision.policy}."),
-        *([html.paragraph(f"What would help: {decision.advice}.")] if decision.advice else []),
-        html.table(["required", "found", "limit", ""], rows),
-        *(html.note(f"{text}.") for text in decision.notes),
-        *(html.picture(name, figure) for name, figure in figures.items()),
+    return rendering.page(
+        "evidence.html",
+        title=f"{title}: {decision.word}",
+        decision=decision,
+        pictures=rendering.pictures(figures, figures),
     )
 
 

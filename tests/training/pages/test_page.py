@@ -1,40 +1,180 @@
-"""A page shows text as it is, whatever the text."""
+"""A page shows text as it is, whatever the text, and holds all that it shows."""
 
 from __future__ import annotations
 
+import re
+import tomllib
+from dataclasses import replace
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 
-from training.pages import html
+import jinja2
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
 
-HOSTILE = '<script>alert(1)</script> & "a" <b>'
+from data.splits import SplitRule
+from data.tables import Table
+from tests.conftest import ROOT
+from training.commands.configs import TrainConfig
+from training.gate.deciding import Check, Decision
+from training.measuring import Assessment, Evaluation, Part, score
+from training.measuring.comparison import Change, Interval
+from training.pages import card, evidence, rendering
+from training.progress import silent
+from training.records import model_registry
+from training.rows import arrange
+from training.search import Candidate, Choice
+
+HOSTILE = (
+    "<script>alert(1)</script> & \"a\" 'b' <b> {{7*7}} {% raw %} {# c #} ![p](http://127.0.0.1:1/p.png) &lt;"
+)
+CHANGE = Change(
+    challenger=8.0, champion=10.0, change=-0.2, low=-0.3, high=-0.1, detectable=0.05, rows=40, clusters=40
+)
+DECISION = Decision(
+    promoted=False,
+    reason=HOSTILE,
+    policy=HOSTILE,
+    checks=(
+        Check(HOSTILE, True, HOSTILE, HOSTILE),
+        Check("weight of the graph", False, "60 MB", "at most 50 MB"),
+    ),
+    change=CHANGE,
+    notes=(HOSTILE,),
+    advice=HOSTILE,
+)
 
 
 class Reader(HTMLParser):
-    """Collects tags and text as a browser would see them."""
+    """Collects tags, texts and addresses as a browser would see them."""
 
-    def __init__(self) -> None:
+    def __init__(self, page: str) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.texts: list[str] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
-        """Note a tag."""
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a tag, and what it would fetch or lead to."""
         self.tags.append(tag)
+        self.addresses += [str(value) for name, value in attrs if name in {"src", "href", "srcset", "data"}]
 
     def handle_data(self, data: str) -> None:
         """Note a text."""
-        self.texts.append(data)
+        self.text += data
 
 
-def test_text_from_a_table_stays_text() -> None:
+def made(said: str, **figures: Figure) -> card.Made:
+    """What a training of 200 rows comes to, with one text wherever a user's own word stands; nothing is fitted."""
+    target, side = f"target {said}", np.linspace(0.0, 50.0, 200)
+    frame = pd.DataFrame({f"kind {said}": ["a", f"category {said}"] * 100, "area": side, target: 3 * side})
+    table = Table(f"file {said}", frame, dict(zip(frame, ("category", "number", "number"), strict=True)))
+    config = TrainConfig(table.where, target, units=((target, f"unit {said}"), ("area", f"size {said}")))
+    rows = arrange(table, SplitRule("hash", ("area",)), config, silent)
+    actual = rows.target("holdout")
+    scores = score(actual, actual + 1.0)
+    best = Candidate(
+        {"family": "ridge", "params": {}}, cv_rmse=1.0, cv_rmse_se=0.1, fit_seconds=1.0, out_of_fold=actual
+    )
+    intervals = {name: Interval(8.0, 7.0, 9.0, 0.5) for name in ("rmse", "mae", "bias", "r2")}
+    whole, part = Part("all rows", 40, intervals), Part(f"slice {said}", 20, intervals)
+    return card.Made(
+        config,
+        rows,
+        Choice(best, (best,), None, None, None, 1.0, 1.0, pd.DataFrame()),  # type: ignore[arg-type]
+        Evaluation(actual, actual + 1.0, scores, scores, scores),
+        Assessment(whole, whole, (part,), CHANGE, None),
+        model_registry.Version(f"name {said}", "1", "run", {}),
+        DECISION,
+        figures,
+    )
+
+
+def test_a_users_words_stay_text_on_the_models_page() -> None:
     """A column or a category may be called anything; in a viewer on a team's server it must not run."""
-    reader = Reader()
-    parts = [
-        html.paragraph(HOSTILE),
-        html.note(HOSTILE),
-        html.code(HOSTILE),
-        html.plain_table([HOSTILE], [[HOSTILE]]),
+    page = Reader(card.card(made(HOSTILE)))
+    places = ("kind", "category", "target", "file", "unit", "slice", "name", "Decision: kept champion:")
+    assert [place for place in places if f"{place} {HOSTILE}" not in page.text] == []
+    assert f"What would help: {HOSTILE}." in page.text
+    assert f"area [size {HOSTILE}]" in page.text
+    assert not {"script", "b", "img"} & set(page.tags)
+
+
+def test_a_users_words_stay_text_on_the_page_of_a_decision() -> None:
+    """Title, reason, policy, advice, each cell of a requirement and each note."""
+    page = Reader(evidence.card(HOSTILE, DECISION, {}))
+    assert page.text.count(HOSTILE) == 9
+    assert not {"script", "b", "img"} & set(page.tags)
+
+
+def test_the_name_of_a_picture_stays_within_its_attribute() -> None:
+    """It is shown where the picture is not."""
+    page = Reader(evidence.card("houses", DECISION, {f'" onerror="alert(1) {HOSTILE}': Figure()}))
+    assert page.tags.count("img") == 1
+    assert not {"script", "b"} & set(page.tags)
+
+
+def test_a_page_loads_nothing_from_elsewhere() -> None:
+    """MLflow's viewer shows it in a frame of its own, and people send it on by mail."""
+    names = ("predicted_against_actual", "slices", "interval_coverage", "permutation_importance")
+    page = Reader(card.card(made("plain", **{name: Figure() for name in names})))
+    assert len(page.addresses) == len(names)
+    assert all(address.startswith("data:image/png;base64,iVBOR") for address in page.addresses)
+    assert not {"script", "link", "iframe", "a"} & set(page.tags)
+
+
+def test_a_page_says_what_could_not_be_measured() -> None:
+    """An empty heading would look like a fault of the page."""
+    whole = made("plain")
+    few = replace(
+        whole, assessment=replace(whole.assessment, slices=()), decision=Decision(True, "the first")
+    )
+    shown, bare = (Reader(card.card(each)).text for each in (whole, few))
+    assert "Slices\nThe 1 of 1 slices" in shown
+    assert "Against the champion, RMSE -20 % [-30 %, -10 %] on 40 shared rows." in shown
+    assert "Slices\n" not in bare
+    assert "Against the champion" not in bare
+    assert "What would help" not in bare
+    assert "there are too few training rows to leave out some of them" in bare
+    assert "There are too few rows for prediction intervals." in bare
+
+
+def test_a_requirement_says_whether_it_holds() -> None:
+    """In words, not by colour alone."""
+    page = Reader(evidence.card("houses version 2", DECISION, {}))
+    holds, graph, fails = (
+        page.text.index(word) for word in ("holds", "weight of the graph", "does not hold")
+    )
+    assert holds < graph < fails
+
+
+def test_a_value_that_nobody_gave_is_an_error() -> None:
+    """An empty place in a page looks like a figure of nothing."""
+    with pytest.raises(jinja2.UndefinedError, match="'pictures' is undefined"):
+        rendering.page("evidence.html", title="houses", decision=DECISION)
+
+
+def test_no_template_lets_a_value_through_as_it_is() -> None:
+    """One `safe` is enough for a hole; a figure goes in as base64 and needs none."""
+    templates = list(rendering.TEMPLATES.iterdir())
+    assert len(templates) > 1
+    for template in templates:
+        assert not re.search(r"\bsafe\b|autoescape", template.read_text(encoding="utf-8")), template.name
+
+
+def test_what_the_packages_read_beside_their_modules_is_installed_with_them() -> None:
+    """A wheel without its templates would end a training at its last step."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    patterns = [
+        f"{package.replace('.', '/')}/{name}" for package, names in settings.items() for name in names
     ]
-    reader.feed(html.page(HOSTILE, html.section(HOSTILE, *parts)))
-    assert not {"script", "b"} & set(reader.tags)
-    assert reader.texts.count(HOSTILE) == 8
+    read = [path for path in rendering.TEMPLATES.rglob("*") if path.is_file()]
+    read += [path for path in (ROOT / "serving").rglob("*") if path.suffix in {".json", ".pb", ".proto"}]
+    left_out = [
+        path for path in read if not any(fnmatch(str(path.relative_to(ROOT)), each) for each in patterns)
+    ]
+    assert left_out == []
