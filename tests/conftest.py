@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -173,7 +174,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
         cwd="/",
     )
-    await_port(port)
+    ready = [str(binaries / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    await_port(port)  # it listens before it takes anybody
+    for _ in range(100):
+        if subprocess.run(ready, capture_output=True, check=False).returncode == 0:
+            break
+        time.sleep(0.2)
     yield f"postgresql+psycopg://postgres@127.0.0.1:{port}"
     server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown: SIGTERM waits for open connections
     server.wait(timeout=20)

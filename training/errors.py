@@ -8,6 +8,7 @@
     │   ├── NoSuchModel
     │   ├── NoSuchVersion
     │   ├── CannotScore
+    │   ├── CannotWatch         it does not say what its rows looked like
     │   ├── NotOurs
     │   ├── WrongFiles
     │   ├── Unvouched          nobody recorded the digest of all its files

@@ -62,7 +62,7 @@ def canary(environment):
 
 def test_one_process_tries_many_versions(canary, version):
     """Importing takes a quarter of a second of the processor, which a swap under load would have to share."""
-    settings = Settings(models=(), load_seconds=1)
+    settings = Settings(models=(), load_seconds=2)
     canary.hatch()
     (process,) = running(os.getpid())
     for what, reason in (

@@ -16,7 +16,7 @@ from training.records.processes import is_gone, this_process
 
 KILLED = """
 import os, signal
-from training import tracking
+from training.records import tracking
 with tracking.open_run("houses", "train houses") as run:
     print(run.run_id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -96,8 +97,16 @@ def test_predictions_keep_the_directions_that_the_user_gave(curved: TrainingRows
     assert (np.diff(choice.fitted.predict(at)) >= -1e-12).all()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[object]:
+    """Python's own handler of Ctrl-C: a shell's background jobs ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupt_that_python_drops_still_ends_the_search(
-    curved: TrainingRows, monkeypatch: pytest.MonkeyPatch
+    curved: TrainingRows, interruptible: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a signal raises within a destructor is only printed; the trials so far are used all the same."""
 
@@ -112,7 +121,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
     monkeypatch.setattr(portfolio, "first", lambda _: iter([{"family": "ridge", "params": {}}]))
     monkeypatch.setattr(portfolio, "proposed", dropped)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
-    before, told = signal.getsignal(signal.SIGINT), []
+    before, told = interruptible, []
     choice = chosen(curved, trials=50, seconds=4.0, callbacks=Callbacks(interrupted=told.append))
     assert told == [len(choice.trials)]
     assert len(choice.trials) < 10
