@@ -138,6 +138,7 @@ def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, sa
     sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in watch.alarms]
     run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
     run.close()
+    say("see", f"mlflow ui, then {run.page}")
     if not watch.alarms:
         say("quiet", f"no alarm stands; {NO_DRIFT}")
         return

@@ -52,9 +52,7 @@ class Run:
     @property
     def page(self) -> str:
         """The training runs in MLflow's UI."""
-        uri = redact_address(mlflow.get_tracking_uri()).replace(f"{MASK}@", "")
-        server = uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
-        return f"{server}/{views.page_of(self.experiment_id)}"
+        return f"{ui()}/{views.page_of(self.experiment_id)}"
 
     def log(
         self,
@@ -262,6 +260,12 @@ def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
         return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
     except (MlflowException, OSError):
         return None
+
+
+def ui() -> str:
+    """Return where MLflow's UI is, or will be after `mlflow ui`."""
+    uri = redact_address(mlflow.get_tracking_uri()).replace(f"{MASK}@", "")
+    return uri.rstrip("/") if uri.startswith("http") else "http://127.0.0.1:5000"
 
 
 def tracking_uri() -> str:

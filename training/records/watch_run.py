@@ -23,6 +23,13 @@ class MonitorRun:
     """A model's run."""
 
     run_id: str
+    experiment_id: str
+
+    @property
+    def page(self) -> str:
+        """Its charts in MLflow's UI, which would open on its pages for agents without the last word."""
+        where = f"#/experiments/{self.experiment_id}/runs/{self.run_id}/model-metrics"
+        return f"{tracking.ui()}/{where}?workflowType=machine_learning"
 
     def state(self, version: str) -> dict[str, Any] | None:
         """Return the state of the watch over a version, or None before its first day."""
@@ -57,8 +64,8 @@ def monitor_run(name: str) -> MonitorRun:
     place = _experiment(client, f"slipway monitor: {name}")
     result = client.search_runs([place], order_by=["attributes.start_time ASC"], max_results=1)
     if result:
-        return MonitorRun(result[0].info.run_id)
-    return MonitorRun(client.create_run(place, run_name=f"monitor {name}").info.run_id)
+        return MonitorRun(result[0].info.run_id, place)
+    return MonitorRun(client.create_run(place, run_name=f"monitor {name}").info.run_id, place)
 
 
 def _experiment(client: mlflow.MlflowClient, name: str) -> str:

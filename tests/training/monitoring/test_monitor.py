@@ -122,6 +122,7 @@ def test_days_are_taken_once_and_the_next_call_goes_on(watch: Watch) -> None:
     assert len(history) == 30
     assert np.mean([each.value for each in history]) == pytest.approx(20.0, rel=0.1)
     assert run.data.tags[tag_names.ALARM] == "none"
+    assert f"/runs/{run.info.run_id}/model-metrics?workflowType=machine_learning" in said
 
 
 @pytest.mark.usefixtures("version")
