@@ -44,7 +44,7 @@ recorded: install ## break and attack things, and write what happened to docs/re
 	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlw recorded tests --include='test_*.py')
 
 soak: install ## the long tests, with the figures that they measure
-	@python -m pytest -q -m soak -o log_cli=true --log-cli-level=WARNING
+	@python -m pytest -q -rP -m soak -n 2 --dist loadfile
 
 check: install ## ruff and mypy, as CI runs them
 	@ruff check .
