@@ -330,6 +330,13 @@ class MonitorConfig(Command):
     name: Name
     data: Table
     time_column: Annotated[str, Parameter(kinds.COLUMN, "the column that says when each row was")]
+    exclude: Annotated[
+        tuple[str, ...], Parameter(kinds.COLUMNS, "not watched: month, weekday and the like")
+    ] = ()
+    independent: Annotated[
+        bool,
+        Parameter(kinds.YES_OR_NO, "rows of a day have nothing in common: use up to 1,000 a day, not one"),
+    ] = False
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
     query: QueryAgain = ""
     header: HeaderAsked = "auto"

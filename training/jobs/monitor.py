@@ -7,7 +7,7 @@ once, when it is over; what the monitor knows is kept on its run in MLflow, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from data.tables import Table, seconds
 from serving.scorer import Scorer
 from training.commands import configs
 from training.compiling import pack_frame
-from training.errors import CannotScore, CannotWatch
+from training.errors import CannotScore, CannotWatch, UsageError
 from training.monitoring import NO_DRIFT, Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry, monitor_run, tracking
@@ -63,10 +63,9 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
     reference = _reference(version)
     table = _table(config, version, say)
     run = monitor_run(version.name)
-    watch = Watch(reference, seed=int(version.number))
-    if state := run.state(version.number):
-        watch.restore(state)
-    days = [rows for rows in _days(config, version, table) if rows.day > watch.until]
+    watch = _watch(config, reference, run, version, [matching(name, table.names) for name in config.exclude])
+    today = datetime.now(tz=UTC).date().isoformat()
+    days = [rows for rows in _days(config, version, table) if watch.until < rows.day < today]
     say("watch", f"{version.name} version {version.number}: {len(days)} new days{_until(watch)}")
     for rows in days:
         day = watch.see(rows.day, rows.matrix, rows.answers, rows.actual)
@@ -87,6 +86,29 @@ def _reference(version: model_registry.Version) -> Reference:
         return Reference.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (KeyError, TypeError, ValueError) as error:
         raise CannotWatch(name=version.name, version=version.number, why=f"its reference {error}") from error
+
+
+def _watch(
+    config: configs.MonitorConfig,
+    reference: Reference,
+    run: MonitorRun,
+    version: model_registry.Version,
+    ignored: Sequence[str],
+) -> Watch:
+    """Return the watch where it was left; raises UsageError where that was another one."""
+    if unknown := [name for name in ignored if name not in version.schema.names]:
+        columns = list(version.schema.names)
+        raise MissingColumn(where=version.uri, role="excluded", column=unknown[0], columns=columns)
+    watch = Watch(reference, int(version.number), config.independent, tuple(sorted(ignored)))
+    try:
+        if state := run.state(version.number):
+            watch.restore(state)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            message=f"what the monitor knows of {version.name} version {version.number} {error}: pass exclude and "
+            "independent as at first, or delete its run"
+        ) from error
+    return watch
 
 
 def _table(config: configs.MonitorConfig, version: model_registry.Version, say: Say) -> Table:

@@ -199,7 +199,6 @@ class RankEvidence:
                 self._learns[index] = False
         self.counts = np.zeros(shape)
         self._recent = np.zeros(shape)
-        self.last_day = np.zeros(shape)
         self.days = 0
         self.log_wealth = np.full(len(gaps), -np.inf)
 
@@ -213,7 +212,6 @@ class RankEvidence:
         """
         self.days += 1
         self.log_wealth = np.logaddexp(self.log_wealth, -np.log(self.days * (self.days + 1.0)))
-        before = self.counts.copy()
         every, total = np.arange(len(self.widths)), self._gaps.sum(axis=1)
         seen, memory = self.counts.sum(axis=1), self._recent.sum(axis=1)
         for row in bins:
@@ -225,7 +223,6 @@ class RankEvidence:
             self._recent *= 1.0 - 1.0 / MEMORY
             self._recent[every, row] += 1.0
             seen, memory = seen + 1.0, memory * (1.0 - 1.0 / MEMORY) + 1.0
-        self.last_day = self.counts - before
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON: what bettors saw, and what they own."""

@@ -3,7 +3,12 @@
 Four questions are asked, each with a chance of at most `RISK` that it ever alarms although nothing changed: are the
 inputs and predictions like the training rows, are the errors like those the intervals were made from, has the mean
 error risen, and do the intervals hold their share. Inputs need no labels and only warn. A day is given once, when it
-is over; at most `MOST_ROWS` of its rows are drawn, in an order of their own, so that rush hours are no drift.
+is over.
+
+Rows of one day may have something in common that other days have not: its weather, its weekday. The promise holds for
+rows that are exchangeable with the known ones, so one row of each day is drawn, unless the caller says that rows of a
+day are independent: then up to `MOST_ROWS`, in an order of their own. Columns that only say when a row was can never
+be watched: name them as `ignored`.
 """
 
 from __future__ import annotations
@@ -38,7 +43,7 @@ TIMES = (1.15, 1.3, 1.5, 2.0, 3.0)
 CERTAIN = 0.95
 """A bettor who expects more misses than this would lose all to one hit."""
 
-NO_DRIFT = "if nothing changed, the chance that this version ever raises this alarm is at most 1 %"
+NO_DRIFT = f"if rows are still like those, the chance that this version ever raises this alarm is at most {100 * RISK:g} %"
 
 
 @dataclass(frozen=True)
@@ -82,20 +87,23 @@ class Watch:
 
     reference: Reference
     seed: int
+    independent: bool = False
+    ignored: tuple[str, ...] = ()
     until: str = ""
     alarms: list[Alarm] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        every = (*self.reference.columns, *self.reference.whole)
+        self._watched = [index for index, bins in enumerate(every) if bins.name not in self.ignored]
+        self.views: tuple[Bins, ...] = tuple(every[index] for index in self._watched)
+        self._shown = np.zeros((0, len(self.views)), dtype=np.int64)
+        self._scores = np.zeros(0)
+        """What the last day showed, for people: up to `MOST_ROWS` of it."""
         self._inputs = RankEvidence([bins.gaps for bins in self.views])
         self._errors = _on_errors(self.reference.scores)
         self._coverage = [_on_misses(level) for level in self.reference.levels]
         limit = self.reference.limit
         self._harm = HarmEvidence(limit.tau(WORSENING)) if limit else None
-
-    @property
-    def views(self) -> tuple[Bins, ...]:
-        """The columns, and what is seen of the whole row."""
-        return (*self.reference.columns, *self.reference.whole)
 
     def see(self, day: str, matrix: Floats, answers: Floats, actual: Floats) -> Day:
         """Take one day's rows.
@@ -112,19 +120,24 @@ class Watch:
             NaN where nobody knows yet.
         """
         random = np.random.default_rng([self.seed, OF_TIES, date.fromisoformat(day).toordinal()])
-        drawn = random.permutation(len(matrix))[:MOST_ROWS]
-        self._inputs.see_day(self.reference.views(matrix[drawn], answers[drawn], random))
-        known = drawn[np.isfinite(actual[drawn]) & np.isfinite(answers[drawn]).all(axis=1)]
+        shuffled = random.permutation(len(matrix))
+        most = MOST_ROWS if self.independent else 1
+        shown = shuffled[:MOST_ROWS]
+        self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
+        self._inputs.see_day(self._shown[:most])
+        known = shuffled[np.isfinite(actual[shuffled]) & np.isfinite(answers[shuffled]).all(axis=1)]
         absolute = np.abs(actual[known] - answers[known, 0])
         if len(known):
-            self._see_errors(absolute, absolute / answers[known, 1], random)
+            self._scores = absolute / answers[known, 1]
+            self._see_errors(self._scores[:most], random)
+            self._see_harm(absolute)
         self.until = day
         raised = self._raised(day)
         self.alarms += raised
         figures = self._figures(actual, answers) | self._evidence()
         return Day(day, figures | {"alarms": float(len(self.alarms))}, tuple(raised))
 
-    def _see_errors(self, absolute: Floats, scores: Floats, random: np.random.Generator) -> None:
+    def _see_errors(self, scores: Floats, random: np.random.Generator) -> None:
         bins = self.reference.scores
         if self._errors is not None and bins is not None:
             index = bins.of(scores, random.random(len(scores)))
@@ -132,6 +145,8 @@ class Watch:
         for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
             missed = (scores > level.quantile).astype(np.int64)
             evidence.see_day(np.repeat(missed[:, None], len(evidence.widths), axis=1))
+
+    def _see_harm(self, absolute: Floats) -> None:
         if self._harm is not None and self.reference.limit is not None:
             self._harm.see_day(float(self.reference.limit.losses(absolute).mean()))
 
@@ -183,7 +198,8 @@ class Watch:
 
     def _moved(self, index: int) -> str:
         """Say how a view's shares moved on the last day: the bin that moved most, and the stability index."""
-        bins, counts = self.views[index], self._inputs.last_day[index][: len(self.views[index].gaps)]
+        bins = self.views[index]
+        counts = np.bincount(self._shown[:, index], minlength=len(bins.gaps))
         before, now = bins.shares, counts / counts.sum()
         smooth = (counts + 0.5) / (counts + 0.5).sum()  # an empty bin has no logarithm
         most = int(np.argmax(np.abs(now - before)))
@@ -195,9 +211,10 @@ class Watch:
     def _errors_alarm(self) -> str:
         if self._errors is None or not self._errors.days or log_mean(self._errors.log_wealth) < -np.log(RISK):
             return ""
-        bins, counts = self.reference.scores, self._errors.last_day[0]
+        bins = self.reference.scores
         assert bins is not None
-        largest, were = float(counts[-3:].sum() / counts.sum()), float(bins.shares[-3:].sum())
+        large = bins.of(self._scores, np.full(len(self._scores), 0.5)) >= len(bins.gaps) - 3
+        largest, were = float(large.mean()), float(bins.shares[-3:].sum())
         return f"{share(largest)} of this day's errors are as large as {share(were)} were"
 
     def _harm_alarm(self) -> str:
@@ -207,23 +224,30 @@ class Watch:
 
     def _coverage_alarm(self) -> str:
         causes = [
-            f"of the {share(level.coverage)} intervals {share(_missed(evidence))} miss on this day"
+            f"{self._missed(level)} of the {share(level.coverage)} intervals miss on this day"
             for level, evidence in zip(self.reference.levels, self._coverage, strict=True)
             if evidence.days and log_mean(evidence.log_wealth) >= np.log(len(self._coverage) / RISK)
         ]
         return "; ".join(causes)
+
+    def _missed(self, level: Level) -> str:
+        return share(float((self._scores > level.quantile).mean()))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON."""
         parts = {"inputs": self._inputs, "errors": self._errors, "harm": self._harm}
         return {
             "until": self.until,
+            "independent": self.independent,
+            "ignored": list(self.ignored),
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "coverage": [each.as_dict() for each in self._coverage],
         } | {name: part.as_dict() for name, part in parts.items() if part is not None}
 
     def restore(self, written: Mapping[str, Any]) -> None:
         """Take up a state that `as_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
+        if (written["independent"], tuple(written["ignored"])) != (self.independent, self.ignored):
+            raise ValueError("is the state of a watch over other columns, or other rows of a day")
         self.until = date.fromisoformat(written["until"]).isoformat()
         self.alarms = [Alarm(**each) for each in written["alarms"]]
         self._inputs.restore(written["inputs"])
@@ -260,10 +284,6 @@ def _on_misses(level: Level) -> RankEvidence:
     promised = misses / (level.rows + 1)
     expected: Sequence[float] = [times * promised for times in TIMES if times * promised < CERTAIN]
     return RankEvidence([gaps] * len(expected), [np.array([1.0 - miss, miss]) for miss in expected])
-
-
-def _missed(evidence: RankEvidence) -> float:
-    return float(evidence.last_day[0, 1] / evidence.last_day[0].sum())
 
 
 def share(part: float) -> str:

@@ -26,6 +26,7 @@ from training.monitoring import Known, reference_of
 from training.records import ledger, model_registry, tag_names
 from training.versions import flavor
 
+INDEPENDENT = ("--independent", "true")
 NAMES = ["area", "rooms", "town"]
 KINDS = {"sold": "datetime", "area": "number", "rooms": "number", "town": "category", "price": "number"}
 
@@ -43,7 +44,7 @@ def houses(n: int, start: str, days: int, *, seed: int, noise: float = 20.0) -> 
 
 def register(folder: Path, *, watched: bool) -> None:
     """Register and promote a version of half a year of houses, with what a monitor needs or without."""
-    frame = houses(1_500, "2026-01-01", 180, seed=0)
+    frame = houses(1_500, "2024-01-01", 180, seed=0)
     table = Table("houses", frame, KINDS)
     schema, target = describe(table, NAMES, target="price"), table.numbers("price")
     towns = ColumnTransformer([("towns", OneHotEncoder(), ["town"])], remainder="passthrough")
@@ -90,7 +91,19 @@ def watch(tracking: Workspace, capfd: pytest.CaptureFixture[str]) -> Watch:
     def run(frame: pd.DataFrame, *words: str) -> tuple[int, str]:
         frame.to_csv("later.csv", index=False)
         capfd.readouterr()
-        code = main(["monitor", "--name", "houses", "--data", "later.csv", "--time_column", "sold", *words])
+        code = main(
+            [
+                "monitor",
+                "--name",
+                "houses",
+                "--data",
+                "later.csv",
+                "--time_column",
+                "sold",
+                *INDEPENDENT,
+                *words,
+            ]
+        )
         return code, "".join(capfd.readouterr())
 
     return run
@@ -112,11 +125,11 @@ def monitor_run() -> mlflow.entities.Run:
 @pytest.mark.usefixtures("version")
 def test_days_are_taken_once_and_the_next_call_goes_on(watch: Watch) -> None:
     """What the monitor knows is on its run, not on this machine."""
-    july = houses(900, "2026-07-01", 30, seed=1)
+    july = houses(900, "2024-07-01", 30, seed=1)
     code, said = watch(july)
     assert (code, "30 new days" in said, "no alarm stands" in said) == (0, True, True), said
     code, said = watch(july)
-    assert (code, "0 new days after 2026-07-30" in said) == (0, True), said
+    assert (code, "0 new days after 2024-07-30" in said) == (0, True), said
     run = monitor_run()
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "rmse")
     assert len(history) == 30
@@ -126,23 +139,41 @@ def test_days_are_taken_once_and_the_next_call_goes_on(watch: Watch) -> None:
 
 
 @pytest.mark.usefixtures("version")
+def test_a_watch_is_gone_on_with_as_it_was_begun(watch: Watch) -> None:
+    """Evidence of other columns, or of other rows of a day, cannot be added up."""
+    july = houses(60, "2024-07-01", 3, seed=1)
+    assert watch(july, "--exclude", "town")[0] == 0
+    code, said = watch(july)
+    assert code == 2
+    assert "pass exclude and independent as at first" in said
+
+
+@pytest.mark.usefixtures("version")
+def test_a_day_that_is_not_over_waits(watch: Watch) -> None:
+    """Its other rows would never be taken."""
+    now = pd.Timestamp.now(tz="UTC").strftime("%Y-%m-%dT%H:%M:%S")
+    code, said = watch(houses(60, "2024-07-01", 3, seed=1).assign(sold=now))
+    assert (code, "0 new days" in said) == (0, True)
+
+
+@pytest.mark.usefixtures("version")
 def test_an_alarm_stands_with_its_cause_and_an_exit_code_of_its_own(watch: Watch) -> None:
     """Cron and CI act on the code, people on the sentence: square feet where there were square metres."""
-    changed = houses(900, "2026-07-01", 30, seed=1).assign(area=lambda frame: frame["area"] * 10.76)
+    changed = houses(900, "2024-07-01", 30, seed=1).assign(area=lambda frame: frame["area"] * 10.76)
     code, said = watch(changed)
     assert code == 3
-    assert "inputs since 2026-07-01: " in said
+    assert "inputs since 2024-07-01: " in said
     assert "area: " in said
     assert "at most 1 %" in said
-    assert monitor_run().data.tags[tag_names.ALARM].startswith("inputs since 2026-07-0")
-    code, said = watch(houses(300, "2026-08-01", 10, seed=2))
+    assert monitor_run().data.tags[tag_names.ALARM].startswith("inputs since 2024-07-0")
+    code, said = watch(houses(300, "2024-08-01", 10, seed=2))
     assert (code, "alarms" in said) == (3, True), "an alarm stands until a new version takes its place"
 
 
 @pytest.mark.usefixtures("version")
 def test_rows_without_outcomes_are_watched_too(watch: Watch) -> None:
     """Labels come late, or never."""
-    code, said = watch(houses(300, "2026-07-01", 10, seed=1).drop(columns="price"))
+    code, said = watch(houses(300, "2024-07-01", 10, seed=1).drop(columns="price"))
     assert code == 0, said
     assert monitor_run().data.metrics["labelled_share"] == 0.0
 
@@ -157,15 +188,25 @@ def test_rows_without_outcomes_are_watched_too(watch: Watch) -> None:
         (lambda frame: frame.drop(columns="rooms"), (), "needs the column 'rooms'"),
         (lambda frame: frame.assign(rooms="many"), (), "rooms"),
         (lambda frame: frame, ("--version", "9"), "has no houses version 9"),
+        (lambda frame: frame, ("--exclude", "garden"), "has no excluded column 'garden'"),
         (lambda frame: frame.head(0), (), "later.csv"),
     ],
-    ids=["no time", "no dates", "a row without", "no column", "no number", "no version", "no rows"],
+    ids=[
+        "no time",
+        "no dates",
+        "a row without",
+        "no column",
+        "no number",
+        "no version",
+        "no such column",
+        "no rows",
+    ],
 )
 def test_what_cannot_be_watched_is_one_line(
     mend: Callable[[pd.DataFrame], pd.DataFrame], words: tuple[str, ...], said: str, watch: Watch
 ) -> None:
     """And nothing is kept of it."""
-    code, text = watch(mend(houses(60, "2026-07-01", 2, seed=1)), *words)
+    code, text = watch(mend(houses(60, "2024-07-01", 2, seed=1)), *words)
     assert code == 2, text
     (line,) = [line for line in text.splitlines() if line.startswith("slipway: ")]
     assert said in line
@@ -174,7 +215,7 @@ def test_what_cannot_be_watched_is_one_line(
 def test_a_version_without_a_reference_says_why(tracking: Workspace, watch: Watch) -> None:
     """Older ones, and adopted ones."""
     register(tracking.folder, watched=False)
-    code, text = watch(houses(60, "2026-07-01", 2, seed=1))
+    code, text = watch(houses(60, "2024-07-01", 2, seed=1))
     assert code == 2
     assert (
         "houses version 1 cannot be watched: it was made before versions had one: train a new version" in text
@@ -188,7 +229,7 @@ def test_a_monitor_that_was_killed_before_its_state_writes_the_same_again(
     """Figures first, then the state that covers them: the second call repeats the days, to the last bit."""
     from training.records.watch_run import MonitorRun
 
-    july = houses(300, "2026-07-01", 10, seed=1)
+    july = houses(300, "2024-07-01", 10, seed=1)
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -205,13 +246,13 @@ def test_a_monitor_that_was_killed_before_its_state_writes_the_same_again(
 @pytest.mark.usefixtures("version")
 def test_fresh_intervals_bring_a_reference_of_their_own(watch: Watch, tmp_path: Path) -> None:
     """After `recalibrate` the errors are compared with those of the fresh rows."""
-    houses(400, "2026-07-01", 30, seed=5, noise=40.0).to_csv("fresh.csv", index=False)
+    houses(400, "2024-07-01", 30, seed=5, noise=40.0).to_csv("fresh.csv", index=False)
     assert main(["recalibrate", "--name", "houses", "--data", "fresh.csv"]) == 0
     versions = [model_registry.version("houses", number) for number in ("1", "2")]
     old, new = (json.loads((each.folder / flavor.REFERENCE).read_text()) for each in versions)
     assert new["columns"] == old["columns"]
     assert sum(new["scores"]["gaps"]) == 401
     assert sum(old["scores"]["gaps"]) == 501
-    code, said = watch(houses(300, "2026-09-01", 10, seed=6, noise=40.0), "--version", "2")
+    code, said = watch(houses(300, "2024-09-01", 10, seed=6, noise=40.0), "--version", "2")
     assert code in (0, 3), said
     assert "coverage since" not in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def made(seed: int = 0, n: int = 2_000) -> Reference:
 
 def watched(days: int, change: object = None, *, noise: float = 1.0, first: int = 1, seed: int = 1) -> Watch:
     """A watch over some days of 120 rows, which `change` alters."""
-    random, watch = np.random.default_rng(seed), Watch(made(), seed=0)
+    random, watch = np.random.default_rng(seed), Watch(made(), seed=0, independent=True)
     for day in range(first, first + days):
         matrix = rows(120, random)
         truth = actual(matrix, random, noise)
@@ -133,9 +134,54 @@ def test_a_watch_that_was_stopped_goes_on_with_the_same_numbers() -> None:
     assert second.as_dict() == whole.as_dict()
 
 
+def days_of_their_own(*, independent: bool, seed: int) -> Watch:
+    """A watch over a year of days that each have a level: rows of a day are alike, days are not."""
+    random, watch = np.random.default_rng(seed), Watch(made(), seed=0, independent=independent)
+    for day in range(365):
+        matrix = rows(60, random)
+        matrix[:, 0] = 0.8 * random.normal() + 0.6 * matrix[:, 0]
+        truth = answers(matrix)[:, 0] + answers(matrix)[:, 1] * (
+            0.8 * random.normal() + 0.6 * random.normal(size=60)
+        )
+        label = (date(2025, 1, 1) + timedelta(days=day)).isoformat()
+        watch.see(label, matrix, answers(matrix), truth)
+    return watch
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_days_that_have_a_level_of_their_own_raise_nothing(seed: int) -> None:
+    """Weather: over the year the rows are as in training. All rows of a day would be taken for a drift."""
+    assert days_of_their_own(independent=False, seed=seed).alarms == []
+    assert {alarm.kind for alarm in days_of_their_own(independent=True, seed=seed).alarms} >= {
+        "inputs",
+        "errors",
+    }
+
+
+def test_an_ignored_column_raises_nothing() -> None:
+    """A month is one value for weeks: no day can show that it is as in training."""
+    random, watch = np.random.default_rng(0), Watch(made(), seed=0, ignored=("town",))
+    for day in range(1, 29):
+        matrix = rows(50, random)
+        matrix[:, 2] = 3.0
+        watch.see(f"2026-01-{day:02d}", matrix, answers(matrix), np.full(50, np.nan))
+    assert watch.alarms == []
+    assert "town" not in {bins.name for bins in watch.views}
+
+
+def test_one_row_a_day_still_finds_a_column_that_is_gone() -> None:
+    """Within a month; a small shift takes years, which is the price of days that are unlike each other."""
+    random, watch = np.random.default_rng(0), Watch(made(), seed=0)
+    for day in range(1, 29):
+        matrix = rows(50, random)
+        matrix[:, 0] = np.nan
+        watch.see(f"2026-01-{day:02d}", matrix, answers(matrix), np.full(50, np.nan))
+    assert watch.alarms[0].cause.startswith("size: missing, or beyond what was seen was 0.05 % of the rows")
+
+
 def test_the_state_of_another_version_is_refused() -> None:
     """Its bins are others."""
-    state = watched(1).as_dict()
+    state = Watch(made(), seed=0).as_dict() | {"until": "2026-01-01"}
     state["inputs"]["counts"][0] = [1.0]
     with pytest.raises(ValueError, match="other bins"):
         Watch(made(), seed=0).restore(state)
