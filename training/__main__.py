@@ -2,8 +2,8 @@
 
 Progress goes to standard output, one line a step; what libraries have to say goes to
 `slipway.log`. Exit codes: 0 done, whether the version was promoted or the champion kept, 2 the user can
-mend it, 3 `history` found that something was changed behind its back, 4 not promoted, where
-`fail_if_kept` was asked for, 1 we have to mend it, 130 interrupted.
+mend it, 3 `history` found that something was changed behind its back, or an alarm of
+`monitor` stands, 4 not promoted, where `fail_if_kept` was asked for, 1 we have to mend it, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 STARTED = time.perf_counter()
 CONSOLE = Console()
 
-DONE, NOT_REPRODUCED, DISAGREES = 0, 1, 3
-"""Exit codes beside those of a failure: `history` tells monitors that ledger, registry and files do not agree."""
+DONE, NOT_REPRODUCED, FOUND_SOMETHING = 0, 1, 3
+"""Exit codes beside those of a failure. The last is for cron and CI: ledger, registry and files do not agree, or an
+alarm stands."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -137,7 +138,9 @@ def monitor(config: configs.MonitorConfig) -> int:
 
     stands = job.monitor(config, say)
     say_done()
-    return DISAGREES if stands else DONE
+    if stands:
+        given_run.done(configs.job_of(config))  # it did what it was asked
+    return FOUND_SOMETHING if stands else DONE
 
 
 def reproduce(config: configs.ReproduceConfig) -> int:
@@ -164,12 +167,14 @@ def history(config: configs.HistoryConfig) -> int:
     try:
         answer = job.answer(config)
     except LedgerBroken as error:
-        return failed(configs.job_of(config), refusal(str(error), code=DISAGREES))
+        return failed(configs.job_of(config), refusal(str(error), code=FOUND_SOMETHING))
     show(answer.shown)
     for note in answer.notes:
         say("warning", note)
     if answer.findings:
-        return max(failed(configs.job_of(config), refusal(each, code=DISAGREES)) for each in answer.findings)
+        return max(
+            failed(configs.job_of(config), refusal(each, code=FOUND_SOMETHING)) for each in answer.findings
+        )
     say(*answer.verdict)
     return DONE
 

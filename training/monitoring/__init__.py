@@ -2,6 +2,7 @@
 
     ranks       is a stream like its reference: columns, predictions, errors, misses of intervals
     harm        has the mean error risen
+    wealth      what bettors own, by days
     reference   what a version's rows looked like when it was made, kept with it
     watching    the state: days of rows in, evidence and alarms out
 

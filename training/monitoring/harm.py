@@ -10,12 +10,12 @@ false alarms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
 
@@ -69,30 +69,14 @@ def limit_of(absolute: Floats, *, risk: float) -> Limit | None:
     return Limit(clip, float(min(upper, 1.0)), n)
 
 
-class HarmEvidence:
-    """The wealth of the bettors against one limit; capital by days, as in `training.monitoring.ranks`."""
+class HarmEvidence(Bettors):
+    """The wealth of the bettors against one limit."""
 
     def __init__(self, tau: float) -> None:
+        super().__init__(len(BETS))
         self.tau = tau
-        self.days = 0
-        self.log_wealth = np.full(len(BETS), -np.inf)
 
     def see_day(self, loss: float) -> None:
         """Bet on one day's mean loss: rows of a day may err together, days are taken one by one."""
-        self.days += 1
-        self.log_wealth = np.logaddexp(self.log_wealth, -np.log(self.days * (self.days + 1.0)))
-        self.log_wealth = self.log_wealth + np.log1p(np.array(BETS) / self.tau * (loss - self.tau))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the state as JSON."""
-        return {
-            "days": self.days,
-            "log_wealth": [None if np.isinf(each) else each for each in self.log_wealth.tolist()],
-        }
-
-    def restore(self, written: Mapping[str, Any]) -> None:
-        """Take up a state that `as_dict` wrote."""
-        self.days = int(written["days"])
-        self.log_wealth = np.array(
-            [-np.inf if each is None else float(each) for each in written["log_wealth"]]
-        )
+        self.open_day()
+        self.win(np.log1p(np.array(BETS) / self.tau * (loss - self.tau)))

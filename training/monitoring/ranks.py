@@ -7,8 +7,8 @@ on bins of gaps at these odds wins nothing on average, so a large wealth is evid
 uniformity). By Ville's inequality the wealth ever reaches 1 / alpha with a chance of at most alpha, however often
 one looks.
 
-A stream may drift late, so a new account is opened each day: the one of day j gets 1 / (j (j + 1)) of the capital.
-Rows of one day may come in any order of their own (rush hours): they are to be shuffled by the caller.
+Capital is given by days (`training.monitoring.wealth`). Rows of one day may come in any order of their own (rush
+hours): they are to be shuffled by the caller.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
 Indexes = NDArray[np.int64]
@@ -174,7 +176,7 @@ def _read(value: float | str | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-class RankEvidence:
+class RankEvidence(Bettors):
     """The wealth of bettors on the bins of several views; each begins with nothing and is given its capital by days.
 
     Parameters
@@ -186,6 +188,7 @@ class RankEvidence:
     """
 
     def __init__(self, gaps: Sequence[Indexes], bets: Sequence[Floats | None] | None = None) -> None:
+        super().__init__(len(gaps))
         self.widths = [len(each) for each in gaps]
         shape = (len(gaps), max(self.widths))
         self._gaps = np.zeros(shape)
@@ -199,8 +202,6 @@ class RankEvidence:
                 self._learns[index] = False
         self.counts = np.zeros(shape)
         self._recent = np.zeros(shape)
-        self.days = 0
-        self.log_wealth = np.full(len(gaps), -np.inf)
 
     def see_day(self, bins: Indexes) -> None:
         """Bet on the rows of one day, one after the other.
@@ -210,25 +211,22 @@ class RankEvidence:
         bins : int array of shape (n_rows, n_bettors)
             In an order that does not depend on what the rows hold.
         """
-        self.days += 1
-        self.log_wealth = np.logaddexp(self.log_wealth, -np.log(self.days * (self.days + 1.0)))
+        self.open_day()
         every, total = np.arange(len(self.widths)), self._gaps.sum(axis=1)
         seen, memory = self.counts.sum(axis=1), self._recent.sum(axis=1)
         for row in bins:
             odds = (self._gaps[every, row] + self.counts[every, row]) / (total + seen)
             learned = (PRIOR * self._gaps[every, row] / total + self._recent[every, row]) / (PRIOR + memory)
             bet = np.where(self._learns, learned, self._fixed[every, row])
-            self.log_wealth = self.log_wealth + np.log(bet / odds)
+            self.win(np.log(bet / odds))
             self.counts[every, row] += 1.0
             self._recent *= 1.0 - 1.0 / MEMORY
             self._recent[every, row] += 1.0
             seen, memory = seen + 1.0, memory * (1.0 - 1.0 / MEMORY) + 1.0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the state as JSON: what bettors saw, and what they own."""
-        return {
-            "days": self.days,
-            "log_wealth": [None if np.isinf(each) else each for each in self.log_wealth.tolist()],
+        """Return the state as JSON: what bettors own, and what they saw."""
+        return super().as_dict() | {
             "counts": [row[:width].tolist() for row, width in zip(self.counts, self.widths, strict=True)],
             "recent": [row[:width].tolist() for row, width in zip(self._recent, self.widths, strict=True)],
         }
@@ -237,15 +235,7 @@ class RankEvidence:
         """Take up a state that `as_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
         if [len(row) for row in written["counts"]] != self.widths:
             raise ValueError("is the state of other bins")
-        self.days = int(written["days"])
-        self.log_wealth = np.array(
-            [-np.inf if each is None else float(each) for each in written["log_wealth"]]
-        )
+        super().restore(written)
         for index, width in enumerate(self.widths):
             self.counts[index, :width] = written["counts"][index]
             self._recent[index, :width] = written["recent"][index]
-
-
-def log_mean(log_wealth: Floats) -> float:
-    """Return the logarithm of the mean wealth: what who splits the capital evenly owns, whatever depends on what."""
-    return float(np.logaddexp.reduce(log_wealth) - np.log(len(log_wealth)))

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 from data.figures import percent
 from training.monitoring.harm import HarmEvidence
-from training.monitoring.ranks import Bins, RankEvidence, log_mean
+from training.monitoring.ranks import Bins, RankEvidence
 from training.monitoring.reference import OF_TIES, RISK, Level, Reference
+from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +44,10 @@ TIMES = (1.15, 1.3, 1.5, 2.0, 3.0)
 CERTAIN = 0.95
 """A bettor who expects more misses than this would lose all to one hit."""
 
-NO_DRIFT = f"if rows are still like those, the chance that this version ever raises this alarm is at most {100 * RISK:g} %"
+NO_DRIFT = (
+    "if rows are still like those, the chance that this version ever raises this alarm "
+    f"is at most {100 * RISK:g} %"
+)
 
 
 @dataclass(frozen=True)
@@ -165,16 +169,17 @@ class Watch:
 
     def _evidence(self) -> dict[str, float]:
         """Return the base-10 logarithm of the wealth of each question's bettors, at least -99."""
-        result = {"inputs": self._inputs.log_wealth}
-        if self._errors is not None and self._errors.days:
-            result["errors"] = self._errors.log_wealth
-        if self._harm is not None and self._harm.days:
-            result["harm"] = self._harm.log_wealth
+        every: dict[str, Bettors | None] = {
+            "inputs": self._inputs,
+            "errors": self._errors,
+            "harm": self._harm,
+        }
         for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
-            if evidence.days:
-                result[f"coverage_{round(100 * level.coverage)}"] = evidence.log_wealth
+            every[f"coverage_{round(100 * level.coverage)}"] = evidence
         return {
-            f"evidence_{name}": max(log_mean(wealth) / np.log(10.0), -99.0) for name, wealth in result.items()
+            f"evidence_{name}": max(each.log_mean / np.log(10.0), -99.0)
+            for name, each in every.items()
+            if each is not None and each.days
         }
 
     def _raised(self, day: str) -> list[Alarm]:
@@ -189,7 +194,7 @@ class Watch:
 
     def _inputs_alarm(self) -> str:
         wealth = self._inputs.log_wealth
-        if log_mean(wealth) < -np.log(RISK):
+        if self._inputs.log_mean < -np.log(RISK):
             return ""
         certain = [index for index in np.argsort(-wealth) if wealth[index] >= np.log(len(wealth) / RISK)] or [
             int(np.argmax(wealth))
@@ -209,7 +214,7 @@ class Watch:
         )
 
     def _errors_alarm(self) -> str:
-        if self._errors is None or not self._errors.days or log_mean(self._errors.log_wealth) < -np.log(RISK):
+        if self._errors is None or not self._errors.days or self._errors.log_mean < -np.log(RISK):
             return ""
         bins = self.reference.scores
         assert bins is not None
@@ -218,7 +223,7 @@ class Watch:
         return f"{share(largest)} of this day's errors are as large as {share(were)} were"
 
     def _harm_alarm(self) -> str:
-        if self._harm is None or not self._harm.days or log_mean(self._harm.log_wealth) < -np.log(RISK / 2.0):
+        if self._harm is None or not self._harm.days or self._harm.log_mean < -np.log(RISK / 2.0):
             return ""
         return f"the mean error is more than {share(WORSENING)} above what the held-out rows allow"
 
@@ -226,7 +231,7 @@ class Watch:
         causes = [
             f"{self._missed(level)} of the {share(level.coverage)} intervals miss on this day"
             for level, evidence in zip(self.reference.levels, self._coverage, strict=True)
-            if evidence.days and log_mean(evidence.log_wealth) >= np.log(len(self._coverage) / RISK)
+            if evidence.days and evidence.log_mean >= np.log(len(self._coverage) / RISK)
         ]
         return "; ".join(causes)
 

@@ -7,7 +7,6 @@ import pytest
 from scipy.stats import binom
 
 from training.monitoring.harm import CLIP, HarmEvidence, limit_of
-from training.monitoring.ranks import log_mean
 
 RISK = 0.01
 
@@ -45,7 +44,7 @@ def alarmed(losses: np.ndarray, tau: float) -> bool:
     evidence = HarmEvidence(tau)
     for loss in losses:
         evidence.see_day(float(loss))
-        if log_mean(evidence.log_wealth) >= -np.log(RISK / 2):
+        if evidence.log_mean >= -np.log(RISK / 2):
             return True
     return False
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from training.monitoring.ranks import BEYOND, Bins, RankEvidence, bins_of, log_mean
+from training.monitoring.ranks import BEYOND, Bins, RankEvidence, bins_of
 
 RISK = 0.01
 
@@ -83,7 +83,7 @@ def alarmed(reference: np.ndarray, stream: np.ndarray, random: np.random.Generat
     for start in range(0, len(stream), a_day):
         part = stream[start : start + a_day]
         evidence.see_day(bins.of(part, random.random(len(part)))[:, None])
-        if log_mean(evidence.log_wealth) >= -np.log(RISK):
+        if evidence.log_mean >= -np.log(RISK):
             return start + a_day
     return None
 
