@@ -63,11 +63,13 @@ def run(project: Path, script: str, *words: str) -> subprocess.CompletedProcess[
 
 
 def test_the_files_agree_on_the_pythons() -> None:
-    """Ruff and mypy hold the code to the lowest, so that nothing newer slips in."""
+    """Ruff holds the code to the lowest; mypy reads it as the Python that runs it, under each that CI has."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["project"]["requires-python"] == ">=3.11,<3.14"
     assert settings["tool"]["ruff"]["target-version"] == "py311"
-    assert settings["tool"]["mypy"]["python_version"] == "3.11"
+    assert (
+        "python_version" not in settings["tool"]["mypy"]
+    )  # numpy's types are written for the Python they came with
     (python,) = [
         line
         for line in yaml.safe_load((ROOT / "conda.yaml").read_text())["dependencies"]

@@ -215,7 +215,7 @@ def quantile(values: Floats, coverage: float, weight: Weight = None, beyond: flo
     beyond = float(weight.max()) if beyond is None else beyond
     order = np.argsort(values, kind="stable")
     needed = coverage * (weight.sum() + beyond) - 1e-9 * beyond
-    place = np.searchsorted(np.cumsum(weight[order]), needed)
+    place = int(np.searchsorted(np.cumsum(weight[order]), needed))
     return float(values[order[min(place, len(order) - 1)]])
 
 
