@@ -36,7 +36,7 @@ FLOORS = {
     "data": (
         *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
         "cell_values",
-        *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
+        *("captures", "text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
     "serving": (
         *(

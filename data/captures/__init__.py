@@ -1,0 +1,24 @@
+"""What a server keeps of the predictions that it gave: frames of rows in files, and the ids of the rows.
+
+    ids       a prediction's id, which leads to its frame and row
+    records   how anything is appended to a file and read back after a crash
+    captured  rows, predictions and what was asked, as one record
+
+Workers append; whoever watches a model reads. Nothing here imports pyarrow, which a worker must not.
+"""
+
+from data.captures.captured import Frame, Layout, Request, Unseen
+from data.captures.ids import PredictionId, frame_id
+from data.captures.records import Record, RecordFile, record
+
+__all__ = [
+    "Frame",
+    "Layout",
+    "PredictionId",
+    "Record",
+    "RecordFile",
+    "Request",
+    "Unseen",
+    "frame_id",
+    "record",
+]
