@@ -2,6 +2,7 @@
 
     ids       a prediction's id, which leads to its frame and row
     records   how anything is appended to a file and read back after a crash
+    places    where the files lie
     captured  rows, predictions and what was asked, as one record
 
 Workers append; whoever watches a model reads. Nothing here imports pyarrow, which a worker must not.
@@ -9,11 +10,13 @@ Workers append; whoever watches a model reads. Nothing here imports pyarrow, whi
 
 from data.captures.captured import Frame, Layout, Request, Unseen
 from data.captures.ids import PredictionId, frame_id
+from data.captures.places import Places
 from data.captures.records import Record, RecordFile, record
 
 __all__ = [
     "Frame",
     "Layout",
+    "Places",
     "PredictionId",
     "Record",
     "RecordFile",
