@@ -7,7 +7,7 @@ once, when it is over; what the monitor knows is kept on its run in MLflow, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -167,5 +167,13 @@ def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, sa
     say(
         "alarms", f"{', '.join(alarm.kind for alarm in watch.alarms)} of version {version.number}; {NO_DRIFT}"
     )
-    for kind in dict.fromkeys(alarm.kind for alarm in watch.alarms):
-        say("next", NEXT[kind].format(name=version.name))
+    for step in _steps({alarm.kind for alarm in watch.alarms}):
+        say("next", step.format(name=version.name))
+
+
+def _steps(kinds: Set[str]) -> list[str]:
+    """Return what helps: intervals are made anew where they alone fail, for a model that errs more needs another."""
+    helpful = [
+        kind for kind in NEXT if kind in kinds and (kind != "coverage" or not kinds & {"errors", "harm"})
+    ]
+    return list(dict.fromkeys(NEXT[kind] for kind in helpful))

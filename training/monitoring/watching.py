@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from data.figures import percent
 from training.monitoring.harm import HarmEvidence
 from training.monitoring.ranks import Bins, RankEvidence
-from training.monitoring.reference import OF_TIES, RISK, Level, Reference
+from training.monitoring.reference import OF_TIES, RISK, WHOLE_ROW, Level, Reference
 from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
@@ -196,10 +196,12 @@ class Watch:
         wealth = self._inputs.log_wealth
         if self._inputs.log_mean < -np.log(RISK):
             return ""
-        certain = [index for index in np.argsort(-wealth) if wealth[index] >= np.log(len(wealth) / RISK)] or [
-            int(np.argmax(wealth))
-        ]
-        return "; ".join(self._moved(int(index)) for index in certain[:5])
+        certain = [index for index in np.argsort(-wealth) if wealth[index] >= np.log(len(wealth) / RISK)]
+        named = certain[:5] or [int(np.argmax(wealth))]
+        columns = np.array([bins.name not in WHOLE_ROW for bins in self.views])
+        if columns.any() and not columns[named].any():  # a prediction moves because something else did
+            named.append(int(np.argmax(np.where(columns, wealth, -np.inf))))
+        return "; ".join(self._moved(int(index)) for index in named)
 
     def _moved(self, index: int) -> str:
         """Say how a view's shares moved on the last day: the bin that moved most, and the stability index."""

@@ -100,6 +100,20 @@ def test_a_column_that_changed_is_named(change: object, named: str) -> None:
     assert any(part.startswith(named) for part in cause.split("; ")), cause
 
 
+def test_where_the_predictions_alarm_first_the_column_behind_them_is_named_too() -> None:
+    """A person can look at a column, not at a prediction. One row a day: no column is certain yet."""
+    random, watch = np.random.default_rng(3), Watch(made(), seed=0, independent=False)
+    for day in range(1, 29):
+        matrix = np.add(rows(120, random), [2.0, 0.0, 0.0, 0.0])
+        watch.see(f"2026-01-{day:02d}", matrix, np.add(answers(matrix), [4.0, 0.0]), np.full(120, np.nan))
+        if watch.alarms:
+            break
+    (alarm,) = watch.alarms
+    named = [part.split(":")[0] for part in alarm.cause.split("; ")]
+    assert named[0] == "prediction"
+    assert "size" in named
+
+
 def test_errors_that_grew_raise_errors_and_coverage_and_harm_but_not_inputs() -> None:
     """The rows are as ever; what became of them is not."""
     watch = watched(60, noise=1.6)
