@@ -67,6 +67,7 @@ FLOORS = {
             "search",
         ),
         *(
+            "captures",
             "versions",
             "records",
             "rows",

@@ -131,6 +131,15 @@ def recalibrate(config: configs.RecalibrateConfig) -> int:
     return DONE
 
 
+def compact(config: configs.CompactConfig) -> int:
+    """Do what `compact` asks for."""
+    from training.jobs.loop import compact as job  # noqa: PLC0415 - see above
+
+    job.compact(config, say)
+    say_done()
+    return DONE
+
+
 def monitor(config: configs.MonitorConfig) -> int:
     """Do what `monitor` asks for; 3 where an alarm stands."""
     say_loading()
@@ -196,6 +205,7 @@ RUN: Mapping[type[configs.Command], Callable[[Any], int]] = {
     configs.PromoteConfig: promote,
     configs.CheckConfig: check,
     configs.RecalibrateConfig: recalibrate,
+    configs.CompactConfig: compact,
     configs.MonitorConfig: monitor,
     configs.ReproduceConfig: reproduce,
     configs.RollbackConfig: rollback,

@@ -24,6 +24,9 @@
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
     ├── WeightChanged          a retrain, or a champion, counts rows otherwise than its name does
+    ├── CapturesError          a folder of captures is not as asked
+    │   ├── NoCaptures
+    │   └── CapturesBusy       somebody else works on it
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
     └── CalibrationError       a version cannot be calibrated anew
         ├── NotFresh           with the rows that it was trained from
@@ -327,3 +330,28 @@ class TooFewToCalibrate(CalibrationError):
 
 def _weighted(column: str) -> str:
     return f"weighted by {column}" if column else "unweighted"
+
+
+class CapturesError(TrainingError):
+    """A folder of captured predictions cannot be used as asked."""
+
+
+class NoCaptures(CapturesError):
+    """There is nothing to read."""
+
+    template = (
+        "captures {where!r} {what}: pass the folder that the server was started with, "
+        "`python -m serving --capture DIR`"
+    )
+    where: str
+    what: str
+
+
+class CapturesBusy(CapturesError):
+    """Another process works on the folder and does not end."""
+
+    template = (
+        "captures {where!r}: another process has been compacting it for {minutes} minutes: wait until it ends"
+    )
+    where: str
+    minutes: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -20,6 +20,7 @@ from training.commands import kinds
 from training.commands.kinds import one_of, one_of_or_unsaid
 from training.commands.parameters import Parameter, written
 from training.commands.shared import (
+    Captures,
     Decimal,
     Encoding,
     Excluded,
@@ -322,6 +323,18 @@ class RecalibrateConfig(Command):
 
 
 @dataclass(frozen=True)
+class CompactConfig(Command):
+    """One pass over a folder of captures."""
+
+    SUMMARY: ClassVar[str] = "make Parquet of what servers kept of their predictions"
+
+    captures: Captures
+    keep: Annotated[
+        timedelta | None, Parameter(kinds.AGE_OR_NONE, "delete what is older, such as 90d; default: nothing")
+    ] = None
+
+
+@dataclass(frozen=True)
 class MonitorConfig(Command):
     """Later days of rows, for the watch over a version."""
 
@@ -383,6 +396,7 @@ COMMANDS: tuple[type[Command], ...] = (
     CheckConfig,
     PromoteConfig,
     RecalibrateConfig,
+    CompactConfig,
     MonitorConfig,
     ReproduceConfig,
     RollbackConfig,
@@ -420,5 +434,7 @@ def job_of(config: Command) -> str:
     """Return what was asked for in a few words, such as `check houses.csv` or `promote houses 3`."""
     if isinstance(config, CheckConfig):
         return f"{config.word()} {Path(redact_address(config.data)).name}"
+    if isinstance(config, CompactConfig):
+        return f"{config.word()} {Path(config.captures).name}"
     about = f"{config.word()} {getattr(config, 'name', '')} {getattr(config, 'version', '')}".rstrip()
     return f"{about} (dry run)" if getattr(config, "dry_run", False) else about

@@ -98,6 +98,8 @@ READINGS = Kind(words.readings, _joined_by(":"), _first_of_pairs)
 MISSING_WORDS = Kind(words.columns, words.joined, _owners)
 DECIMAL = Kind(words.optional(words.decimal))
 
+FOLDER = Kind(words.text("a folder"))
+AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)
 SHARE_OR_UNSAID = Kind(words.unless_empty(words.share), lambda share: "" if share is None else str(share))
 MARGIN = Kind(words.margin)
 SEED = Kind(words.whole_number)

@@ -11,6 +11,7 @@ from training.commands.kinds import one_of_or_unsaid
 from training.commands.parameters import Parameter
 
 Table = Annotated[str, Parameter(kinds.TABLE)]
+Captures = Annotated[str, Parameter(kinds.FOLDER, "the folder of --capture", metavar="DIR")]
 Query = Annotated[str, Parameter(kinds.QUERY, "SQL, where data is a database")]
 QueryAgain = Annotated[str, Parameter(kinds.QUERY)]
 HeaderAsked = Annotated[

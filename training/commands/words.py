@@ -11,7 +11,7 @@ import io
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from data.cells import HINTS
@@ -169,6 +169,21 @@ def budget(word: str) -> float | None:
 
 def _is_budget(value: float) -> bool:
     return 1.0 <= value <= 86_400.0
+
+
+def age(word: str) -> timedelta:
+    """Accept a time span: days or hours."""
+    parts = re.fullmatch(r"([1-9]\d{0,4})([dh])", word)
+    if not parts:
+        raise argparse.ArgumentTypeError(f"{word!r} must be days or hours, such as 90d or 36h")
+    count = int(parts[1])
+    return timedelta(days=count) if parts[2] == "d" else timedelta(hours=count)
+
+
+def written_age(span: timedelta | None) -> str:
+    """Write what `age` reads back; nothing for None."""
+    hours = 0 if span is None else round(span / timedelta(hours=1))
+    return "" if not hours else f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
 def _number(word: str, fits: Callable[[float], bool], rule: str) -> float:

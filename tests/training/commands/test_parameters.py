@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from training.commands.configs import (
     AdoptConfig,
     CheckConfig,
     Command,
+    CompactConfig,
     HistoryConfig,
     Policy,
     PromoteConfig,
@@ -69,6 +70,8 @@ FULL: list[Command] = [
     CheckConfig("t.csv", contract="c.yaml", target="y", time_column="day", weight="w", strict=True),
     PromoteConfig("t", "3", data="t.csv", policy=Policy("not-worse"), force=True, reason="because"),
     RecalibrateConfig("t", "t.csv", version="3", header="first"),
+    CompactConfig("captures", timedelta(days=90)),
+    CompactConfig("captures", timedelta(hours=36)),
     ReproduceConfig("t", "3", data="t.csv", query="SELECT 1"),
     RollbackConfig("t", reason="it drifts"),
     HistoryConfig("t", datetime(2026, 11, 1, 12, tzinfo=UTC)),

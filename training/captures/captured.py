@@ -1,0 +1,236 @@
+"""One version's rows by day of prediction, with what is known of their outcomes by now.
+
+A day is read batch by batch. Where it has more rows than asked for, those are taken whose id has a small hash: the
+same ones at each call, whatever they hold. Labels find their row by its id, or by the caller's id and the row in the
+request; the last received wins, and an empty one withdraws. A caller who asks twice under one id gets two predictions:
+the label is the last one's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data.captures import Places
+from training.captures.arrow import OURS, OUTCOMES, PREFIX, stored
+
+Floats = NDArray[np.float64]
+
+MOST_ROWS = 200_000
+"""Of a day that are read at once."""
+
+HASHES = 2.0**64
+
+
+@dataclass(frozen=True)
+class DayOfRows:
+    """The rows that were predicted on one day, in UTC, by one version.
+
+    Attributes
+    ----------
+    day : str
+        An ISO date.
+    frame : pandas.DataFrame of shape (n_rows, n_kept_columns)
+        The model's columns that all files of the day have as they were sent, as in `data.tables.Table`.
+    predictions, scale : float64 arrays of shape (n_rows,)
+        As answered; NaN where no interval was asked for.
+    ids : object array of shape (n_rows,)
+    times : datetime64[us] array of shape (n_rows,)
+        In UTC.
+    shares : float64 array of shape (n_rows,)
+        Of the requests of that moment that were kept.
+    actual : float64 array of shape (n_rows,)
+        NaN where nobody knows yet.
+    rows : int
+        That there were, where not all are here.
+    left_out : int
+        Files of another digest, or that lack a column that was asked for.
+    """
+
+    day: str
+    frame: pd.DataFrame
+    predictions: Floats
+    scale: Floats
+    ids: NDArray[np.object_]
+    times: NDArray[np.datetime64]
+    shares: Floats
+    actual: Floats
+    rows: int
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the files.
+
+    Attributes
+    ----------
+    digest : str
+        Of the version; nothing for any.
+    columns : tuple of str
+        Files that lack one of these, or hold its hash, are left out.
+    most : int
+        Rows of a day.
+    """
+
+    digest: str = ""
+    columns: tuple[str, ...] = ()
+    most: int = MOST_ROWS
+
+
+ANY = Wanted()
+
+
+def captured_days(
+    places: Places, model: str, version: str, *, since: str = "", wanted: Wanted = ANY
+) -> Iterator[DayOfRows]:
+    """Yield the days on which a version predicted, oldest first, from a day on.
+
+    Parameters
+    ----------
+    since : str
+        An ISO date, the first one that is wanted.
+    """
+    folder = (
+        places.predictions
+        / f"slipway_model={quote(model, safe='')}"
+        / f"slipway_version={quote(version, safe='')}"
+    )
+    for each in sorted(folder.glob("slipway_date=*")):
+        day = each.name.partition("=")[2]
+        if day >= since:
+            yield _day(day, each, _outcomes(places, model), wanted)
+
+
+def _day(day: str, folder: Path, outcomes: Path, wanted: Wanted) -> DayOfRows:
+    files = sorted(folder.rglob("*.parquet"))
+    fitting = [path for path in files if _fits(path, wanted)]
+    table, rows = _rows(fitting, wanted)
+    frame = _frame(table)
+    return DayOfRows(
+        day=day,
+        frame=frame,
+        predictions=_floats(table, "slipway_prediction"),
+        scale=_floats(table, "slipway_scale"),
+        ids=table["slipway_id"].to_numpy().astype(object),
+        times=table["slipway_time"].cast(pa.timestamp("us")).to_numpy(),
+        shares=_floats(table, "slipway_share"),
+        actual=_actual(table, day, outcomes),
+        rows=rows,
+        left_out=len(files) - len(fitting),
+    )
+
+
+def _fits(path: Path, wanted: Wanted) -> bool:
+    schema = pq.read_schema(path)
+    about = json.loads((schema.metadata or {}).get(b"slipway", b"{}"))
+    kept = set(schema.names) - {stored(name) for name in about.get("hashed", ())}
+    is_its = wanted.digest in ("", about.get("digest"))
+    return is_its and {stored(name) for name in wanted.columns} <= kept
+
+
+def _rows(files: Sequence[Path], wanted: Wanted) -> tuple[pa.Table, int]:
+    """Return the rows that are taken, in the order of their ids, and how many there are."""
+    if not files:
+        return OURS.empty_table(), 0
+    shared = _shared(files)
+    dataset = ds.dataset([str(path) for path in files], format="parquet", schema=shared)
+    rows = dataset.count_rows()
+    limit = HASHES * min(wanted.most / max(rows, 1), 1.0)
+    taken = [
+        batch.filter(pa.array(_hashes(batch) < limit)) for batch in dataset.to_batches(batch_readahead=2)
+    ]
+    return pa.Table.from_batches(taken, schema=shared).sort_by("slipway_id"), rows
+
+
+def _shared(files: Sequence[Path]) -> pa.Schema:
+    """Return the columns that all files have, in the order of the first."""
+    schemas = [pq.read_schema(path) for path in files]
+    first, *others = schemas
+    return pa.schema([field for field in first if all(field in other for other in others)])
+
+
+def _hashes(batch: pa.RecordBatch) -> Floats:
+    ids = batch.column("slipway_id").to_numpy(zero_copy_only=False).astype(object)
+    return np.asarray(pd.util.hash_array(ids, categorize=False), dtype=np.float64)
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    names = [name for name in table.column_names if name not in OURS.names]
+    return pd.DataFrame(
+        {name.removeprefix(f"{PREFIX}column_"): _values(table[name]) for name in names},
+        index=pd.RangeIndex(len(table)),
+    )
+
+
+def _values(column: pa.ChunkedArray) -> NDArray[np.float64] | NDArray[np.object_]:
+    if pa.types.is_string(column.type):
+        return np.asarray(column.to_numpy(), dtype=object)
+    if pa.types.is_timestamp(column.type):
+        return np.array([each and each.isoformat() for each in column.to_pylist()], dtype=object)
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _floats(table: pa.Table, name: str) -> Floats:
+    return np.asarray(table[name].to_numpy(), dtype=np.float64)
+
+
+def _outcomes(places: Places, model: str) -> Path:
+    return places.outcomes / f"slipway_model={quote(model, safe='')}"
+
+
+def _actual(table: pa.Table, day: str, outcomes: Path) -> Floats:
+    """Return the outcome of each row, NaN where nobody knows."""
+    known = _labels(table, day, outcomes)
+    rows = pd.DataFrame({"id": table["slipway_id"].to_pylist()})
+    of_caller = _last_of_caller(table)
+    by_id = rows.merge(known[known["id"].notna()], on="id").assign(place=lambda each: each["id"])
+    by_caller = of_caller.merge(known[known["id"].isna()].drop(columns="id"), on=["caller_id", "row"])
+    found = pd.concat([by_id[["id", "order", "actual"]], by_caller[["id", "order", "actual"]]])
+    last = found.sort_values("order", kind="stable").drop_duplicates("id", keep="last")
+    return np.asarray(rows["id"].map(last.set_index("id")["actual"]), dtype=np.float64)
+
+
+def _last_of_caller(table: pa.Table) -> pd.DataFrame:
+    """Return the rows that have a caller's id: of those that share one, the last answered."""
+    rows = pd.DataFrame(
+        {
+            "id": table["slipway_id"].to_pylist(),
+            "caller_id": table["slipway_caller_id"].to_pylist(),
+            "row": table["slipway_row"].to_numpy(),
+        }
+    )
+    return rows[rows["caller_id"].notna()].drop_duplicates(["caller_id", "row"], keep="last")
+
+
+def _labels(table: pa.Table, day: str, outcomes: Path) -> pd.DataFrame:
+    """Return the labels that may be of a day's rows, with their order of receipt."""
+    begin = date.fromisoformat(day)
+    files = [
+        str(path)
+        for folder in sorted(outcomes.glob("slipway_received=*"))
+        if folder.name.partition("=")[2] >= (begin - timedelta(days=1)).isoformat()
+        for path in sorted(folder.glob("*.parquet"))
+    ]
+    if not files or not len(table):
+        return pd.DataFrame(OUTCOMES.empty_table().to_pandas()).assign(order=0)
+    dataset = ds.dataset(files, format="parquet", schema=OUTCOMES)
+    ids, callers = table["slipway_id"], pc.unique(table["slipway_caller_id"]).drop_null()
+    low, high = pc.min(ids), pc.max(ids)
+    by_id = (pc.field("id") >= low) & (pc.field("id") <= high)
+    by_caller = pc.field("id").is_null() & pc.field("caller_id").isin(callers)
+    known: pd.DataFrame = dataset.to_table(filter=by_id | by_caller).to_pandas()
+    known = known.sort_values("received", kind="stable").reset_index(drop=True)
+    return known.assign(order=known.index, row=known["row"].fillna(0).astype(np.int64))

@@ -1,0 +1,20 @@
+"""What servers kept of their predictions becomes Parquet, and what is too old goes."""
+
+from __future__ import annotations
+
+from training import captures
+from training.commands import configs
+from training.progress import Say
+
+
+def compact(config: configs.CompactConfig, say: Say) -> None:
+    """Compact a folder of captures once.
+
+    Raises
+    ------
+    NoCaptures
+        There is no such folder, or none of captures.
+    CapturesBusy
+        Another process compacts it, and does not end.
+    """
+    captures.compact(captures.found_at(config.captures), say, config.keep)
