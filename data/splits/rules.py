@@ -78,6 +78,12 @@ class SplitRule:
         """The columns that decide the side and so are no features."""
         return () if self.is_of_rows else self.columns
 
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """The columns that make rows with equal values alike, as the user said; none where each stands for itself."""
+        keyed = self.method == "hash" and self.keyed
+        return self.columns if keyed or self.method == "group" else ()
+
     def __str__(self) -> str:
         """Say it in words, as in "by a hash of 9 columns"."""
         repeats = ", repeats dealt" if self.method == "repeat" else ""

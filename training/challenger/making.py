@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from data.splits import Side
+from data.splits import SIDES, Side, Split
 from data.temporary import own_folder
 from serving.scorer import Scorer
 from training.compiling import (
@@ -25,7 +25,7 @@ from training.compiling import (
 from training.compiling.errors import CompilingError
 from training.measuring import comparison, conformal, coverage
 from training.models import Spec
-from training.monitoring import Known, Reference, reference_of
+from training.monitoring import Groups, Known, Reference, reference_of
 from training.pages import plots
 from training.progress import Say
 from training.records import Job, tag_names
@@ -67,10 +67,14 @@ def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Log
 
 @dataclass(frozen=True)
 class Written:
-    """A scorer that was written, and the scores, |residual| / scale, that its intervals were made from, if any."""
+    """A scorer that was written, and the scores, |residual| / scale, that its intervals were made from, if any.
+
+    `blocks` are those of the scores' rows.
+    """
 
     scorer: Scorer
     scores: NDArray[np.float64] | None
+    blocks: NDArray[np.uint64] | None = None
 
 
 def write_version(
@@ -90,7 +94,7 @@ def write_version(
         parity=compiled.parity,
         intervals=result.table if result else None,
     )
-    return Written(scorer, result.scores if result else None)
+    return Written(scorer, result.scores if result else None, residuals.blocks if residuals else None)
 
 
 def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
@@ -98,14 +102,25 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
     held_out = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
     answers = written.scorer.predict_with_scale(held_out)
     absolute = np.abs(rows.target("holdout") - answers[-rows.split.counts["holdout"] :, 0])
+    finite = np.isfinite(absolute)
     known = Known(
         training=pack_frame(rows.frame("train"), rows.schema),
         held_out=held_out,
         answers=answers,
-        absolute=absolute[np.isfinite(absolute)],
+        absolute=absolute[finite],
         scores=None if rows.checked.weight else written.scores,
+        groups=groups_of(rows.split, finite, written.blocks),
     )
     return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
+
+
+def groups_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.uint64] | None) -> Groups | None:
+    """Return which rows are alike, where the split said so and a group has more than one."""
+    if not split.rule.grouping or len(np.unique(split.blocks)) == len(split.blocks):
+        return None
+    training, calibration, holdout = (split.blocks[split.mask(side)] for side in SIDES)
+    held_out = np.concatenate([calibration, holdout])
+    return Groups(split.rule.grouping, training, held_out, holdout[finite], scores)
 
 
 def _with_intervals(

@@ -350,6 +350,10 @@ class MonitorConfig(Command):
         bool,
         Parameter(kinds.YES_OR_NO, "rows of a day have nothing in common: use up to 1,000 a day, not one"),
     ] = False
+    tolerance: Annotated[
+        float,
+        Parameter(kinds.TOLERANCE, "inputs: how much a share may rise, 0.05 hides a PSI up to about 0.1"),
+    ] = 0.0
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
     query: QueryAgain = ""
     header: HeaderAsked = "auto"

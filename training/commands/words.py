@@ -19,6 +19,7 @@ from data.errors import nearest
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
+MOST_TOLERANCE = 1.0
 MOST_MARGIN = 0.2
 """How much worse a challenger may be at most."""
 
@@ -99,6 +100,11 @@ def margin(word: str) -> float:
     return _number(
         word, lambda value: 0.0 < value <= MOST_MARGIN, "a share above 0 and up to 0.2, such as 0.01"
     )
+
+
+def tolerance(word: str) -> float:
+    """Accept how much more of the rows something may be before it counts as a drift."""
+    return _number(word, lambda value: 0.0 <= value <= MOST_TOLERANCE, "a share from 0 to 1, such as 0.05")
 
 
 def yes_or_no(word: str) -> bool:

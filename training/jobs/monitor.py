@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.column_names import matching
 from data.errors import MissingColumn, UnusableColumn
-from data.tables import Table, seconds
+from data.tables import Table, row_digests, seconds
 from serving.scorer import Scorer
 from training.commands import configs
 from training.compiling import pack_frame
@@ -46,6 +46,7 @@ class Rows:
     matrix: Floats
     answers: Floats
     actual: Floats
+    groups: NDArray[np.uint64] | None
 
 
 def monitor(config: configs.MonitorConfig, say: Say) -> bool:
@@ -65,10 +66,11 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
     run = monitor_run(version.name)
     watch = _watch(config, reference, run, version, [matching(name, table.names) for name in config.exclude])
     today = datetime.now(tz=UTC).date().isoformat()
-    days = [rows for rows in _days(config, version, table) if watch.until < rows.day < today]
+    groups = _groups(config, reference, version, table)
+    days = [rows for rows in _days(config, version, table, groups) if watch.until < rows.day < today]
     say("watch", f"{version.name} version {version.number}: {len(days)} new days{_until(watch)}")
     for rows in days:
-        day = watch.see(rows.day, rows.matrix, rows.answers, rows.actual)
+        day = watch.see(rows.day, rows.matrix, rows.answers, rows.actual, rows.groups)
         run.log_day(day.day, day.figures)
         for alarm in day.raised:
             say("alarm", f"{alarm.kind} since {alarm.since}: {alarm.cause}")
@@ -99,14 +101,16 @@ def _watch(
     if unknown := [name for name in ignored if name not in version.schema.names]:
         columns = list(version.schema.names)
         raise MissingColumn(where=version.uri, role="excluded", column=unknown[0], columns=columns)
-    watch = Watch(reference, int(version.number), config.independent, tuple(sorted(ignored)))
+    watch = Watch(
+        reference, int(version.number), config.independent, tuple(sorted(ignored)), config.tolerance
+    )
     try:
         if state := run.state(version.number):
             watch.restore(state)
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            message=f"what the monitor knows of {version.name} version {version.number} {error}: pass exclude and "
-            "independent as at first, or delete its run"
+            message=f"what the monitor knows of {version.name} version {version.number} {error}: pass exclude, "
+            "independent and tolerance as at first, or delete its run"
         ) from error
     return watch
 
@@ -119,7 +123,34 @@ def _table(config: configs.MonitorConfig, version: model_registry.Version, say: 
     return table
 
 
-def _days(config: configs.MonitorConfig, version: model_registry.Version, table: Table) -> Iterator[Rows]:
+def _groups(
+    config: configs.MonitorConfig, reference: Reference, version: model_registry.Version, table: Table
+) -> NDArray[np.uint64] | None:
+    """Return which rows are alike, as the version's split had them.
+
+    Raises
+    ------
+    UsageError
+        The table does not say it, and more than one row of a day is asked for.
+    """
+    lacking = [name for name in reference.group if name not in table.frame]
+    if lacking and config.independent:
+        raise UsageError(
+            message=f"{table.where} has no column {lacking[0]!r}, whose groups {version.name} version "
+            f"{version.number} was split by: add it, or pass independent=false for one row of each day"
+        )
+    if lacking or not reference.group:
+        return None
+    rule = version.split
+    return row_digests(table, reference.group, salt=rule.salt, kinds=rule.kinds, values=rule.values)
+
+
+def _days(
+    config: configs.MonitorConfig,
+    version: model_registry.Version,
+    table: Table,
+    groups: NDArray[np.uint64] | None,
+) -> Iterator[Rows]:
     """Yield the rows day by day, in UTC, oldest first."""
     moments = _moments(config, table)
     lacking = [name for name in version.schema.names if name not in table.frame]
@@ -133,7 +164,8 @@ def _days(config: configs.MonitorConfig, version: model_registry.Version, table:
     for number in np.unique(day):
         rows = day == number
         label = datetime.fromtimestamp(int(number) * 86_400, tz=UTC).date().isoformat()
-        yield Rows(label, matrix[rows], answers[rows], actual[rows])
+        alike = None if groups is None else groups[rows]
+        yield Rows(label, matrix[rows], answers[rows], actual[rows], alike)
 
 
 def _moments(config: configs.MonitorConfig, table: Table) -> Floats:

@@ -107,11 +107,14 @@ class Fresh:
     ----------
     scores : float64 array of shape (n_rows,), or None
         None with weights: ranks would not be exact.
+    groups : uint64 array of shape (n_rows,), or None
+        Which rows are alike, where the version's split had groups and the table has their columns.
     """
 
     intervals: Intervals
     scale: float
     scores: NDArray[np.float64] | None
+    groups: NDArray[np.uint64] | None
 
 
 def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: Scorer) -> Fresh:
@@ -133,7 +136,10 @@ def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: S
     made = conformal.table_of(residuals, result[known, 1], adaptive=bool(before and before.adaptive))
     assert made is not None  # 20 rows can promise a half
     scores = None if weight else absolute[known] / result[known, 1]
-    return Fresh(made, mean(result[known, 1], by), scores)
+    grouping = () if old.adopted else old.split.grouping
+    told = bool(grouping) and all(name in table.frame for name in grouping)
+    groups = row_digests(table, grouping)[known] if told else None
+    return Fresh(made, mean(result[known, 1], by), scores, groups)
 
 
 def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Logged:
@@ -150,4 +156,5 @@ def _reference(old: model_registry.Version, fresh: Fresh) -> dict[str, Any] | No
     if not path.is_file():
         return None
     known = Reference.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    return with_scores(known, fresh.scores, fresh.intervals, seed=int(old.number)).as_dict()
+    groups = fresh.groups if known.group else None
+    return with_scores(known, fresh.scores, fresh.intervals, groups, seed=int(old.number)).as_dict()

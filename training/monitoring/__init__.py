@@ -9,7 +9,7 @@
 It sees arrays and tables; it knows neither MLflow nor the server.
 """
 
-from training.monitoring.reference import Known, Reference, reference_of, with_scores
+from training.monitoring.reference import Groups, Known, Reference, reference_of, with_scores
 from training.monitoring.watching import NO_DRIFT, Alarm, Day, Watch
 
-__all__ = ["Alarm", "Day", "Known", "NO_DRIFT", "Reference", "Watch", "reference_of", "with_scores"]
+__all__ = ["Alarm", "Day", "Groups", "Known", "NO_DRIFT", "Reference", "Watch", "reference_of", "with_scores"]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
+GroupIds = NDArray[np.uint64]
 
 BETS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Shares of the largest bet, 1 / tau, over which the capital is spread."""
@@ -37,7 +38,7 @@ class Limit:
     upper : float
         The bound on the mean loss that the held-out rows leave, in [0, 1].
     rows : int
-        How many there were.
+        How many there were, or groups of them.
     """
 
     clip: float
@@ -53,8 +54,26 @@ class Limit:
         return min(self.upper * (1.0 + worsening), 1.0)
 
 
-def limit_of(absolute: Floats, *, risk: float) -> Limit | None:
+def means(losses: Floats, groups: GroupIds | None) -> Floats:
+    """Return each group's mean loss, shape (n_groups,); the losses as they are without groups.
+
+    >>> means(np.array([0.0, 1.0, 0.5]), np.array([7, 7, 2], dtype=np.uint64)).tolist()
+    [0.5, 0.5]
+    """
+    if groups is None:
+        return losses
+    _, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(np.bincount(index, losses) / counts, dtype=np.float64)
+
+
+def limit_of(absolute: Floats, *, risk: float, groups: GroupIds | None = None) -> Limit | None:
     """Return the limit that held-out errors leave; None where there are too few, or no errors.
+
+    Parameters
+    ----------
+    absolute : float64 array of shape (n_rows,)
+    groups : array of shape (n_rows,), optional
+        Rows of one group err together: their mean loss is one.
 
     Notes
     -----
@@ -63,8 +82,9 @@ def limit_of(absolute: Floats, *, risk: float) -> Limit | None:
     """
     if len(absolute) < 2 or not (clip := float(np.quantile(absolute, CLIP))):
         return None
-    losses, log = np.minimum(absolute, clip) / clip, np.log(2.0 / risk)
-    n = len(losses)
+    losses, log = means(np.minimum(absolute, clip) / clip, groups), np.log(2.0 / risk)
+    if (n := len(losses)) < 2:
+        return None
     upper = losses.mean() + np.sqrt(2.0 * losses.var(ddof=1) * log / n) + 7.0 * log / (3.0 * (n - 1))
     return Limit(clip, float(min(upper, 1.0)), n)
 

@@ -31,6 +31,12 @@ MOST_BINS = 10
 PRIOR, MEMORY = 10.0, 500.0
 """What the adaptive bettor sets on the reference's shares, in rows; and in how many rows it forgets the stream."""
 
+MOST_CELLS = 1_000_000
+"""Rows times bettors times bins that are computed at once."""
+
+TINY = 1e-300
+"""In place of the odds of a bin that a bettor does not have: no row falls into it."""
+
 BEYOND, UNSEEN = "missing, or beyond what was seen", "never seen in training"
 """The last bin, of numbers and of categories."""
 
@@ -185,9 +191,23 @@ class RankEvidence(Bettors):
         Each bettor's bins, as `Bins.gaps`.
     bets : sequence of float arrays, or None for each
         The shares that a bettor always sets; None for one that learns from the stream.
+    tolerance : float
+        How much larger than the reference's a bin's share may be and still be no drift, as a share of it.
+
+    Notes
+    -----
+    Each factor is divided by 1 + tolerance. Where no bin's share exceeds 1 + tolerance times the reference's, a stream
+    of t rows is at most (1 + tolerance)^t times as likely as without a drift, so what is won on average stays below 1.
+    A drift pays once its divergence from the reference, KL, exceeds ln(1 + tolerance); PSI is about 2 KL.
     """
 
-    def __init__(self, gaps: Sequence[Indexes], bets: Sequence[Floats | None] | None = None) -> None:
+    def __init__(
+        self,
+        gaps: Sequence[Indexes],
+        bets: Sequence[Floats | None] | None = None,
+        *,
+        tolerance: float = 0.0,
+    ) -> None:
         super().__init__(len(gaps))
         self.widths = [len(each) for each in gaps]
         shape = (len(gaps), max(self.widths))
@@ -200,6 +220,8 @@ class RankEvidence(Bettors):
             if bet is not None:
                 self._fixed[index, : len(bet)] = bet
                 self._learns[index] = False
+        self._shares = self._gaps / self._gaps.sum(axis=1, keepdims=True)
+        self._price = float(np.log1p(tolerance))
         self.counts = np.zeros(shape)
         self._recent = np.zeros(shape)
 
@@ -212,17 +234,26 @@ class RankEvidence(Bettors):
             In an order that does not depend on what the rows hold.
         """
         self.open_day()
-        every, total = np.arange(len(self.widths)), self._gaps.sum(axis=1)
-        seen, memory = self.counts.sum(axis=1), self._recent.sum(axis=1)
-        for row in bins:
-            odds = (self._gaps[every, row] + self.counts[every, row]) / (total + seen)
-            learned = (PRIOR * self._gaps[every, row] / total + self._recent[every, row]) / (PRIOR + memory)
-            bet = np.where(self._learns, learned, self._fixed[every, row])
-            self.win(np.log(bet / odds))
-            self.counts[every, row] += 1.0
-            self._recent *= 1.0 - 1.0 / MEMORY
-            self._recent[every, row] += 1.0
-            seen, memory = seen + 1.0, memory * (1.0 - 1.0 / MEMORY) + 1.0
+        parts = max(-(-len(bins) * self._gaps.size // MOST_CELLS), 1)
+        for part in np.array_split(bins, parts):
+            self._see(part)
+
+    def _see(self, bins: Indexes) -> None:
+        """Bet on rows, all at once: what a bettor knows at each row are the counts up to the row before."""
+        at, order = bins[:, :, None], np.arange(len(bins))[:, None, None]
+        came = (at == np.arange(self._gaps.shape[1])).astype(np.float64)
+        kept = (1.0 - 1.0 / MEMORY) ** order
+        grown = came / ((1.0 - 1.0 / MEMORY) * kept)
+        urn = self._gaps + self.counts + np.cumsum(came, axis=0) - came
+        recent = kept * (self._recent + np.cumsum(grown, axis=0) - grown)
+        learned = (PRIOR * self._shares + recent) / (PRIOR + recent.sum(axis=2, keepdims=True))
+        bet = np.where(self._learns[:, None], learned, self._fixed)
+        factors = bet * urn.sum(axis=2, keepdims=True) / np.maximum(urn, TINY)
+        self.win(
+            np.log(np.take_along_axis(factors, at, axis=2))[..., 0].sum(axis=0) - len(bins) * self._price
+        )
+        self.counts = self.counts + came.sum(axis=0)
+        self._recent = (1.0 - 1.0 / MEMORY) ** len(bins) * (self._recent + grown.sum(axis=0))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON: what bettors own, and what they saw."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
-from training.monitoring.harm import Limit, limit_of
+from training.monitoring.harm import GroupIds, Limit, limit_of
 from training.monitoring.ranks import Bins, bins_of
 
 Floats = NDArray[np.float64]
@@ -75,6 +75,8 @@ class Reference:
     levels : tuple of Level
     limit : Limit or None
         Of the mean loss.
+    group : tuple of str
+        Columns that say which rows are alike, where one row of each group was taken; else empty.
     """
 
     columns: tuple[Bins, ...]
@@ -83,6 +85,7 @@ class Reference:
     scores: Bins | None
     levels: tuple[Level, ...]
     limit: Limit | None
+    group: tuple[str, ...] = ()
 
     def views(self, matrix: Floats, answers: Floats, random: np.random.Generator) -> NDArray[np.int64]:
         """Return the bin of each row in each view, shape (n_rows, n_columns + 3).
@@ -119,6 +122,7 @@ class Reference:
             "scores": self.scores and self.scores.as_dict(),
             "levels": [asdict(each) for each in self.levels],
             "limit": self.limit and asdict(self.limit),
+            "group": list(self.group),
         }
 
     @classmethod
@@ -136,7 +140,19 @@ class Reference:
             scores=Bins.from_dict(written["scores"]) if written["scores"] else None,
             levels=tuple(Level(**each) for each in written["levels"]),
             limit=Limit(**written["limit"]) if written["limit"] else None,
+            group=tuple(map(str, written.get("group", ()))),
         )
+
+
+@dataclass(frozen=True)
+class Groups:
+    """The columns that say which rows are alike, and the group of each row of a `Known`: arrays as long as its own."""
+
+    columns: tuple[str, ...]
+    training: GroupIds
+    held_out: GroupIds
+    absolute: GroupIds
+    scores: GroupIds | None
 
 
 @dataclass(frozen=True)
@@ -155,6 +171,8 @@ class Known:
         Absolute errors on rows that neither the model nor the intervals were made from.
     scores : float64 array of shape (n_scores,), or None
         Those that the intervals were made from.
+    groups : Groups or None
+        Of these rows; None where each stands for itself.
     """
 
     training: Floats
@@ -162,11 +180,27 @@ class Known:
     answers: Floats
     absolute: Floats
     scores: Floats | None
+    groups: Groups | None = None
+
+    def drawn(self, random: np.random.Generator) -> Known:
+        """Return one packed row of each group, for the rows of a group are alike."""
+        if self.groups is None:
+            return self
+        training, held_out = (
+            one_of_each(each, random) for each in (self.groups.training, self.groups.held_out)
+        )
+        return replace(
+            self,
+            training=self.training[training],
+            held_out=self.held_out[held_out],
+            answers=self.answers[held_out],
+        )
 
 
 def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, seed: int) -> Reference:
     """Return the reference of a version."""
     random = np.random.default_rng([seed, OF_TIES])
+    known = known.drawn(random)
     places = {
         column.name: _places(known.training[:, index])
         for index, column in enumerate(schema.columns)
@@ -181,16 +215,36 @@ def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, s
         bins_of(name, values, random.random(len(values)))
         for name, values in zip(WHOLE_ROW, _whole(known.held_out, known.answers, coded), strict=True)
     )
-    made = Reference(columns, whole, places, None, (), limit_of(known.absolute, risk=RISK / 2))
-    return made if intervals is None else with_scores(made, known.scores, intervals, seed=seed)
+    limit = limit_of(known.absolute, risk=RISK / 2, groups=known.groups.absolute if known.groups else None)
+    made = Reference(columns, whole, places, None, (), limit, known.groups.columns if known.groups else ())
+    groups = known.groups.scores if known.groups else None
+    return made if intervals is None else with_scores(made, known.scores, intervals, groups, seed=seed)
 
 
-def with_scores(reference: Reference, scores: Floats | None, intervals: Intervals, *, seed: int) -> Reference:
-    """Return a reference with the scores that intervals were made from, or with none."""
-    if scores is None:
+def with_scores(
+    reference: Reference,
+    scores: Floats | None,
+    intervals: Intervals,
+    groups: GroupIds | None = None,
+    *,
+    seed: int,
+) -> Reference:
+    """Return a reference with the scores that intervals were made from, one of each group; or with none.
+
+    Where the reference has groups and those of the scores are not known, their ranks would not be exact.
+    """
+    if scores is None or (reference.group and groups is None):
         return replace(reference, scores=None, levels=())
-    ties = np.random.default_rng([seed, OF_TIES, len(scores)]).random(len(scores))
+    random = np.random.default_rng([seed, OF_TIES, len(scores)])
+    scores = scores if groups is None else scores[one_of_each(groups, random)]
+    ties = random.random(len(scores))
     return replace(reference, scores=bins_of("error", scores, ties), levels=_levels(scores, intervals))
+
+
+def one_of_each(groups: GroupIds, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the places of one row of each group, drawn evenly and in an order of their own."""
+    shuffled = random.permutation(len(groups))
+    return shuffled[np.unique(groups[shuffled], return_index=True)[1]]
 
 
 def _column_bins(

@@ -7,8 +7,9 @@ is over.
 
 Rows of one day may have something in common that other days have not: its weather, its weekday. The promise holds for
 rows that are exchangeable with the known ones, so one row of each day is drawn, unless the caller says that rows of a
-day are independent: then up to `MOST_ROWS`, in an order of their own. Columns that only say when a row was can never
-be watched: name them as `ignored`.
+day are independent: then up to `MOST_ROWS`, in an order of their own. Rows of one group are alike, too: where the
+reference has one row of each group, so have the days. Columns that only say when a row was can never be watched: name
+them as `ignored`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.figures import percent
-from training.monitoring.harm import HarmEvidence
+from training.monitoring.harm import GroupIds, HarmEvidence, means
 from training.monitoring.ranks import Bins, RankEvidence
 from training.monitoring.reference import OF_TIES, RISK, WHOLE_ROW, Level, Reference
 from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 MOST_ROWS = 1_000
 """A day: with all rows of a busy service every triviality would be a drift."""
@@ -38,8 +40,8 @@ WORSENING = 0.1
 TILTS = (0.5, 1.0, 2.0)
 """How strongly the bettors on errors lean to the largest ones."""
 
-TIMES = (1.15, 1.3, 1.5, 2.0, 3.0)
-"""How many times the promised misses the bettors on coverage expect."""
+TIMES = (1.15, 1.3, 1.5, 2.0, 3.0, 0.85, 0.7, 0.5, 0.3, 0.1)
+"""How many times the promised misses the bettors on coverage expect: more, and fewer where intervals are too wide."""
 
 CERTAIN = 0.95
 """A bettor who expects more misses than this would lose all to one hit."""
@@ -93,6 +95,7 @@ class Watch:
     seed: int
     independent: bool = False
     ignored: tuple[str, ...] = ()
+    tolerance: float = 0.0
     until: str = ""
     alarms: list[Alarm] = field(default_factory=list)
 
@@ -103,13 +106,15 @@ class Watch:
         self._shown = np.zeros((0, len(self.views)), dtype=np.int64)
         self._scores = np.zeros(0)
         """What the last day showed, for people: up to `MOST_ROWS` of it."""
-        self._inputs = RankEvidence([bins.gaps for bins in self.views])
+        self._inputs = RankEvidence([bins.gaps for bins in self.views], tolerance=self.tolerance)
         self._errors = _on_errors(self.reference.scores)
         self._coverage = [_on_misses(level) for level in self.reference.levels]
         limit = self.reference.limit
         self._harm = HarmEvidence(limit.tau(WORSENING)) if limit else None
 
-    def see(self, day: str, matrix: Floats, answers: Floats, actual: Floats) -> Day:
+    def see(
+        self, day: str, matrix: Floats, answers: Floats, actual: Floats, groups: GroupIds | None = None
+    ) -> Day:
         """Take one day's rows.
 
         Parameters
@@ -122,19 +127,22 @@ class Watch:
             Predictions and scales.
         actual : float64 array of shape (n_rows,)
             NaN where nobody knows yet.
+        groups : array of shape (n_rows,), optional
+            Rows with the same number are alike, and one of them is drawn.
         """
         random = np.random.default_rng([self.seed, OF_TIES, date.fromisoformat(day).toordinal()])
         shuffled = random.permutation(len(matrix))
         most = MOST_ROWS if self.independent else 1
-        shown = shuffled[:MOST_ROWS]
+        shown = _one_of_each(shuffled, groups)[:MOST_ROWS]
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
         self._inputs.see_day(self._shown[:most])
         known = shuffled[np.isfinite(actual[shuffled]) & np.isfinite(answers[shuffled]).all(axis=1)]
         absolute = np.abs(actual[known] - answers[known, 0])
         if len(known):
             self._scores = absolute / answers[known, 1]
-            self._see_errors(self._scores[:most], random)
-            self._see_harm(absolute)
+            drawn = _one_of_each(known, groups)[:most]
+            self._see_errors(np.abs(actual[drawn] - answers[drawn, 0]) / answers[drawn, 1], random)
+            self._see_harm(absolute, None if groups is None else groups[known])
         self.until = day
         raised = self._raised(day)
         self.alarms += raised
@@ -150,9 +158,10 @@ class Watch:
             missed = (scores > level.quantile).astype(np.int64)
             evidence.see_day(np.repeat(missed[:, None], len(evidence.widths), axis=1))
 
-    def _see_harm(self, absolute: Floats) -> None:
+    def _see_harm(self, absolute: Floats, groups: GroupIds | None) -> None:
         if self._harm is not None and self.reference.limit is not None:
-            self._harm.see_day(float(self.reference.limit.losses(absolute).mean()))
+            losses = self.reference.limit.losses(absolute)
+            self._harm.see_day(float(means(losses, groups).mean()))
 
     def _figures(self, actual: Floats, answers: Floats) -> dict[str, float]:
         known = np.isfinite(actual) & np.isfinite(answers).all(axis=1)
@@ -231,7 +240,7 @@ class Watch:
 
     def _coverage_alarm(self) -> str:
         causes = [
-            f"{self._missed(level)} of the {share(level.coverage)} intervals miss on this day"
+            f"{self._missed(level)} of the {share(level.coverage)} intervals miss on this day{_too_wide(evidence)}"
             for level, evidence in zip(self.reference.levels, self._coverage, strict=True)
             if evidence.days and evidence.log_mean >= np.log(len(self._coverage) / RISK)
         ]
@@ -247,14 +256,18 @@ class Watch:
             "until": self.until,
             "independent": self.independent,
             "ignored": list(self.ignored),
+            "tolerance": self.tolerance,
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "coverage": [each.as_dict() for each in self._coverage],
         } | {name: part.as_dict() for name, part in parts.items() if part is not None}
 
     def restore(self, written: Mapping[str, Any]) -> None:
         """Take up a state that `as_dict` wrote; raises KeyError, TypeError or ValueError where it does not fit."""
-        if (written["independent"], tuple(written["ignored"])) != (self.independent, self.ignored):
-            raise ValueError("is the state of a watch over other columns, or other rows of a day")
+        asked = (self.independent, self.ignored, self.tolerance)
+        if (written["independent"], tuple(written["ignored"]), written.get("tolerance", 0.0)) != asked:
+            raise ValueError(
+                "is the state of a watch over other columns, other rows of a day, or with another tolerance"
+            )
         self.until = date.fromisoformat(written["until"]).isoformat()
         self.alarms = [Alarm(**each) for each in written["alarms"]]
         self._inputs.restore(written["inputs"])
@@ -291,6 +304,20 @@ def _on_misses(level: Level) -> RankEvidence:
     promised = misses / (level.rows + 1)
     expected: Sequence[float] = [times * promised for times in TIMES if times * promised < CERTAIN]
     return RankEvidence([gaps] * len(expected), [np.array([1.0 - miss, miss]) for miss in expected])
+
+
+def _too_wide(evidence: RankEvidence) -> str:
+    """Say so where the richest bettor is one of those who expect fewer misses, who stand behind the others."""
+    fewer = sum(times < 1.0 for times in TIMES)
+    richest = int(np.argmax(evidence.log_wealth))
+    return ", they are too wide" if richest >= len(evidence.log_wealth) - fewer else ""
+
+
+def _one_of_each(rows: Rows, groups: GroupIds | None) -> Rows:
+    """Return the first row of each group, in the order of the rows; all rows without groups."""
+    if groups is None:
+        return rows
+    return rows[np.sort(np.unique(groups[rows], return_index=True)[1])]
 
 
 def share(part: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -20,9 +21,10 @@ from data.tables import Table, describe
 from serving.scorer import Intervals
 from tests.conftest import Workspace
 from training.__main__ import main
+from training.challenger import making
 from training.compiling import compile_verified, pack_frame, write_scorer
 from training.measuring.conformal import COVERAGES, quantile
-from training.monitoring import Known, reference_of
+from training.monitoring import Groups, Known, reference_of
 from training.records import ledger, model_registry, tag_names
 from training.versions import flavor
 
@@ -42,7 +44,7 @@ def houses(n: int, start: str, days: int, *, seed: int, noise: float = 20.0) -> 
     return pd.DataFrame({"sold": when, "area": area, "rooms": rooms, "town": town, "price": price})
 
 
-def register(folder: Path, *, watched: bool) -> None:
+def register(folder: Path, *, watched: bool, group: bool = False) -> None:
     """Register and promote a version of half a year of houses, with what a monitor needs or without."""
     frame = houses(1_500, "2024-01-01", 180, seed=0)
     table = Table("houses", frame, KINDS)
@@ -64,7 +66,11 @@ def register(folder: Path, *, watched: bool) -> None:
     packed = pack_frame(frame[NAMES], schema)
     answers = scorer.predict_with_scale(packed)
     absolute = np.abs(target - answers[:, 0])[1_000:]
+    streets = np.repeat(np.arange(750, dtype=np.uint64), 2)
     known = Known(packed[:500], packed[500:], answers[500:], absolute, scores)
+    if group:
+        ids = Groups(("street",), streets[:500], streets[500:], streets[1_000:], streets[500:1_000])
+        known = replace(known, groups=ids)
     reference = reference_of(known, schema, intervals, seed=0).as_dict() if watched else None
     with mlflow.start_run() as run:
         logged = flavor.log_version(
@@ -74,7 +80,11 @@ def register(folder: Path, *, watched: bool) -> None:
             input_example=frame[NAMES].head(3),
             reference=reference,
         )
-    split = split_table(table, SplitRule("hash", tuple(NAMES), 0.15, salt="houses"))
+    rule = SplitRule("hash", tuple(NAMES), 0.15, salt="houses")
+    if group:
+        table = Table("houses", frame.assign(street=streets), KINDS | {"street": "number"})
+        rule = SplitRule("group", ("street",), 0.15, salt="houses")
+    split = split_table(table, rule)
     tags = model_registry.describe_rows(split, schema, "0" * 32) | {tag_names.DIGEST: logged.digest}
     model_registry.register("houses", logged, run_id=run.info.run_id, tags=tags, description="")
     version = model_registry.version("houses", "1")
@@ -145,7 +155,49 @@ def test_a_watch_is_gone_on_with_as_it_was_begun(watch: Watch) -> None:
     assert watch(july, "--exclude", "town")[0] == 0
     code, said = watch(july)
     assert code == 2
-    assert "pass exclude and independent as at first" in said
+    assert "pass exclude, independent and tolerance as at first" in said
+
+
+def test_the_groups_of_a_version_are_those_of_its_days(tracking: Workspace, watch: Watch) -> None:
+    """Thirty rows of one street are one: without the column a day has one row, and many cannot be asked for."""
+    register(tracking.folder, watched=True, group=True)
+    july = houses(900, "2024-07-01", 30, seed=1)
+    code, said = watch(july)
+    assert code == 2
+    assert "has no column 'street', whose groups houses version 1 was split by" in said
+    assert watch(july, "--independent", "false")[0] == 0
+    mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
+    same = july.head(60).assign(area=190.0)  # two days, each of one street, whose houses are all alike
+    assert watch(same.assign(street=7.0))[0] == 0
+    mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
+    assert watch(same.assign(street=np.arange(60.0)))[0] == 3
+
+
+def test_the_rows_of_a_reference_are_grouped_as_the_split_says() -> None:
+    """By the user's group or key; rows that were split one by one, by time or by a column stand for themselves."""
+    frame = pd.DataFrame({"street": np.repeat(np.arange(60.0), 5), "area": np.arange(300.0)})
+    table = Table("houses", frame, {"street": "number", "area": "number"})
+    rules = {
+        "group": SplitRule("group", ("street",)),
+        "key": SplitRule("hash", ("street",), keyed=True),
+        "unique key": SplitRule("hash", ("area",), keyed=True),
+        "rows": SplitRule("hash", ("street", "area")),
+        "time": SplitRule("time", ("area",)),
+    }
+    found = {}
+    for name, rule in rules.items():
+        split = split_table(table, rule)
+        finite = np.arange(split.counts["holdout"]) > 0
+        groups = making.groups_of(split, finite, split.blocks[split.mask("calibration")])
+        found[name] = groups and (groups.columns, len(groups.training) == split.counts["train"])
+        assert groups is None or len(groups.absolute) == split.counts["holdout"] - 1
+    assert found == {
+        "group": (("street",), True),
+        "key": (("street",), True),
+        "unique key": None,
+        "rows": None,
+        "time": None,
+    }
 
 
 @pytest.mark.usefixtures("version")

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from training.monitoring.ranks import BEYOND, Bins, RankEvidence, bins_of
+from training.monitoring import ranks
+from training.monitoring.ranks import BEYOND, MEMORY, PRIOR, Bins, RankEvidence, bins_of
 
 RISK = 0.01
 
@@ -34,6 +35,37 @@ def test_no_bettor_wins_on_average(bet: np.ndarray | None) -> None:
             evidence.see_day(np.array(day)[:, None])
         mean += float(urn_chance(gaps, sequence)) * float(np.exp(evidence.log_wealth[0]))
     assert mean == pytest.approx(1 / 2 + 1 / 6, rel=1e-12)
+
+
+def one_by_one(gaps: list[int], days: list[list[int]], tolerance: float) -> float:
+    """The wealth of the bettor who learns, by a loop over rows with fractions for the odds."""
+    shares = [share / sum(gaps) for share in gaps]
+    counts, recent, wealth = [0] * len(gaps), [0.0] * len(gaps), 0.0
+    for number, day in enumerate(days, start=1):
+        wealth += 1 / (number * (number + 1))
+        for bin_ in day:
+            odds = Fraction(gaps[bin_] + counts[bin_], sum(gaps) + sum(counts))
+            bet = (PRIOR * shares[bin_] + recent[bin_]) / (PRIOR + sum(recent))
+            wealth *= bet / float(odds) / (1 + tolerance)
+            recent = [each * (1 - 1 / MEMORY) for each in recent]
+            counts[bin_] += 1
+            recent[bin_] += 1.0
+    return wealth
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.05])
+def test_a_day_that_is_seen_at_once_is_as_its_rows_one_after_the_other(
+    tolerance: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bets of a row must not know the row itself, nor those behind it; days may be cut to keep memory bounded."""
+    monkeypatch.setattr(ranks, "MOST_CELLS", 1_200)
+    random, gaps = np.random.default_rng(3), [30, 5, 12, 1]
+    days = [random.choice(4, size=size, p=[0.5, 0.2, 0.2, 0.1]) for size in (1, 700, 40, 0, 3)]
+    evidence = RankEvidence([np.array(gaps), np.array([9, 1])], tolerance=tolerance)
+    for day in days:
+        evidence.see_day(np.column_stack([day, day > 2]))
+    wanted = one_by_one(gaps, [day.tolist() for day in days], tolerance)
+    assert evidence.log_wealth[0] == pytest.approx(np.log(wanted), rel=1e-9)
 
 
 def test_the_urns_odds_are_those_of_exchangeable_values() -> None:

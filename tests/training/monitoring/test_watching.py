@@ -11,7 +11,7 @@ import pytest
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.conformal import COVERAGES, quantile
-from training.monitoring import Known, Reference, Watch, reference_of
+from training.monitoring import Alarm, Groups, Known, Reference, Watch, reference_of, with_scores
 from training.monitoring.watching import WORSENING, stability_index
 
 SCHEMA = Schema(
@@ -170,6 +170,96 @@ def test_days_that_have_a_level_of_their_own_raise_nothing(seed: int) -> None:
         "inputs",
         "errors",
     }
+
+
+def in_groups(
+    n: int, random: np.random.Generator, each: int = 20
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows of groups that have a level of their own, with what came of them and their groups."""
+    matrix, level, error = rows(n * each, random), random.normal(size=(2, n)), random.normal(size=n * each)
+    matrix[:, 0] = np.repeat(level[0], each) + 0.2 * matrix[:, 0]
+    truth = answers(matrix)[:, 0] + answers(matrix)[:, 1] * (np.repeat(level[1], each) + 0.2 * error)
+    return matrix, truth, np.repeat(random.integers(2**63, size=n, dtype=np.uint64), each)
+
+
+def grouped(*, told: bool, seed: int) -> Watch:
+    """A watch over a hundred days of five new groups, made of 80 groups, that is told of them or not."""
+    random = np.random.default_rng(seed)
+    parts = [in_groups(80, random) for _ in range(3)]
+    (training, _, first), (held_out, outcome, second), (calibration, later, third) = parts
+    found = answers(calibration)
+    scores = np.abs(later - found[:, 0]) / found[:, 1]
+    table = Intervals(
+        "calibration", len(scores), True, COVERAGES, tuple(quantile(scores, each) for each in COVERAGES)
+    )
+    absolute = np.abs(outcome - answers(held_out)[:, 0])
+    groups = Groups(("house",), first, second, second, third) if told else None
+    known = Known(training, held_out, answers(held_out), absolute, scores, groups)
+    made = reference_of(known, SCHEMA, table, seed=0)
+    watch = Watch(Reference.from_dict(json.loads(json.dumps(made.as_dict()))), seed=0, independent=True)
+    for day in range(100):
+        matrix, truth, group = in_groups(5, random)
+        label = (date(2025, 1, 1) + timedelta(days=day)).isoformat()
+        watch.see(label, matrix, answers(matrix), truth, group if told else None)
+    return watch
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_that_have_a_level_of_their_own_raise_nothing(seed: int) -> None:
+    """Where the split kept groups together, a group is one row, in the reference and on each day."""
+    watch = grouped(told=True, seed=seed)
+    assert watch.alarms == []
+    assert watch.reference.group == ("house",)
+    assert watch.reference.scores is not None
+    assert watch.reference.scores.gaps.sum() == 80 + 1
+    assert {alarm.kind for alarm in grouped(told=False, seed=seed).alarms} >= {"inputs", "errors"}
+
+
+def test_scores_whose_groups_are_not_known_are_not_compared() -> None:
+    """New intervals from a table without the group's column: its rows are no ranks among groups."""
+    reference = grouped(told=True, seed=0).reference
+    table = Intervals("calibration", 50, False, (0.5,), (1.0,))
+    assert with_scores(reference, np.ones(50), table, seed=0).scores is None
+    assert with_scores(reference, np.ones(50), table, np.arange(50, dtype=np.uint64), seed=0).levels
+
+
+def test_intervals_that_are_too_wide_are_said_to_be() -> None:
+    """A model that errs less than it promised alarms nobody's errors; its intervals promise too little."""
+    watch = watched(60, noise=0.6)
+    assert [alarm.kind for alarm in watch.alarms] == ["coverage"]
+    assert "intervals miss on this day, they are too wide" in watch.alarms[0].cause
+    assert "too wide" not in next(
+        alarm.cause for alarm in watched(60, noise=1.6).alarms if alarm.kind == "coverage"
+    )
+
+
+def test_a_small_move_within_the_tolerance_raises_nothing() -> None:
+    """A quarter of a standard deviation is a PSI of 0.06; one of a half, 0.25, is beyond what 0.05 tolerates."""
+    reference = made(n=10_000)
+
+    def after(shift: float, tolerance: float) -> list[Alarm]:
+        random = np.random.default_rng(0)
+        watch = Watch(reference, seed=0, independent=True, tolerance=tolerance)
+        for day in range(1, 11):
+            matrix = rows(400, random)
+            moved = matrix + np.array([shift, 0.0, 0.0, 0.0])
+            watch.see(f"2026-01-{day:02d}", moved, answers(matrix), np.full(400, np.nan))
+        return watch.alarms
+
+    assert after(0.25, 0.0)
+    assert after(0.25, 0.05) == []
+    assert after(0.5, 0.05)
+
+
+def test_a_watch_with_another_tolerance_is_refused() -> None:
+    """Its wealth would have been won at other odds; one from before there was a tolerance had none."""
+    state = Watch(made(), seed=0, tolerance=0.05, until="2026-01-01").as_dict()
+    with pytest.raises(ValueError, match="another tolerance"):
+        Watch(made(), seed=0).restore(state)
+    before = Watch(made(), seed=0, until="2026-01-01").as_dict()
+    del before["tolerance"]
+    Watch(made(), seed=0).restore(before)
+    assert before["until"] == "2026-01-01"
 
 
 def test_an_ignored_column_raises_nothing() -> None:
