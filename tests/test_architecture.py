@@ -76,6 +76,7 @@ FLOORS = {
             "gate",
             "pages",
             "challenger",
+            "retraining",
             "jobs",
             "__main__",
         ),

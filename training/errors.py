@@ -9,6 +9,7 @@
     │   ├── NoSuchVersion
     │   ├── CannotScore
     │   ├── CannotWatch         it does not say what its rows looked like
+    │   ├── CannotRetrain       captured rows lack what its trainings need
     │   ├── NotOurs
     │   ├── WrongFiles
     │   ├── Unvouched          nobody recorded the digest of all its files
@@ -127,6 +128,14 @@ class CannotWatch(RegistryError):
     template = "{name} version {version} cannot be watched: {why}: train a new version"
     name: str
     version: str
+    why: str
+
+
+class CannotRetrain(RegistryError):
+    """Captured rows lack what the trainings of a name need."""
+
+    template = "{name} cannot be trained from captured rows: {why}, which they lack: train it from a table"
+    name: str
     why: str
 
 

@@ -45,8 +45,8 @@ def _proposed(table: Table, name: str, unit: str | None) -> Iterator[str]:
         yield f"    unit: {_scalar(unit)}"
     if kind == "number":
         low, high = float(values.min()), float(values.max())
-        yield f"    minimum: {_figure(_widened(low, high, -1))}  # seen {low:.6g}"
-        yield f"    maximum: {_figure(_widened(low, high, 1))}  # seen {high:.6g}"
+        yield f"    minimum: {_figure(widened(low, high, -1))}  # seen {low:.6g}"
+        yield f"    maximum: {_figure(widened(low, high, 1))}  # seen {high:.6g}"
     if kind == "datetime":
         yield f"    # seen {values.dropna().min()} to {values.dropna().max()}"
     if name in table.readings:
@@ -58,7 +58,7 @@ def _proposed(table: Table, name: str, unit: str | None) -> Iterator[str]:
         yield f"    missing: {min(math.ceil(100 * (missing + SPARE)) / 100, 1.0)}  # seen {missing:.4f}"
 
 
-def _widened(low: float, high: float, sign: int) -> float:
+def widened(low: float, high: float, sign: int) -> float:
     """Return a limit in two digits, half the range's width beyond it, on the same side of zero."""
     edge = high if sign > 0 else low
     beyond = edge + sign * ((high - low) / 2.0 or abs(edge) / 2.0 or 1.0)

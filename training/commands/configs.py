@@ -335,6 +335,41 @@ class CompactConfig(Command):
 
 
 @dataclass(frozen=True)
+class Retraining:
+    """Whether the monitor may train a challenger, from what, and what it is worth.
+
+    Attributes
+    ----------
+    learn : {"auto", "captured", "both"}
+        Captured rows alone, or with the first table; `auto` is the first after an alarm, the second otherwise.
+    value, cost : float or None
+        Of one unit of mean absolute error on one row, and of a retraining.
+    horizon : timedelta
+        For which a new version would serve.
+    """
+
+    retrain: Annotated[
+        Literal["auto", "never"],
+        Parameter(one_of(("auto", "never")), "train a challenger where captured rows ask for it"),
+    ] = "never"
+    learn: Annotated[
+        Literal["auto", "captured", "both"],
+        Parameter(one_of(("auto", "captured", "both")), "from captured rows, or with the first table"),
+    ] = "auto"
+    contract: Annotated[str, Parameter(help="a file that captured rows have to keep; see check")] = ""
+    max_age: Annotated[
+        timedelta | None, Parameter(kinds.AGE_OR_NONE, "retrain a champion that is older, such as 90d")
+    ] = None
+    value: Annotated[
+        float | None, Parameter(kinds.AMOUNT_OR_NONE, "of one unit of mean absolute error on one row")
+    ] = None
+    cost: Annotated[float | None, Parameter(kinds.AMOUNT_OR_NONE, "of one retraining")] = None
+    horizon: Annotated[
+        timedelta | None, Parameter(kinds.AGE_OR_NONE, "for which a new version would serve")
+    ] = timedelta(days=30)
+
+
+@dataclass(frozen=True)
 class MonitorConfig(Command):
     """Later days of rows, for the watch over a version."""
 

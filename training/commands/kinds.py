@@ -100,6 +100,9 @@ DECIMAL = Kind(words.optional(words.decimal))
 
 FOLDER = Kind(words.text("a folder"))
 AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)
+AMOUNT_OR_NONE = Kind(
+    words.unless_empty(words.amount), lambda amount: "" if amount is None else f"{amount:g}"
+)
 SHARE_OR_UNSAID = Kind(words.unless_empty(words.share), lambda share: "" if share is None else str(share))
 MARGIN = Kind(words.margin)
 TOLERANCE = Kind(words.tolerance)

@@ -192,6 +192,11 @@ def written_age(span: timedelta | None) -> str:
     return "" if not hours else f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
+def amount(word: str) -> float:
+    """Accept what something costs."""
+    return _number(word, lambda value: 0.0 < value < math.inf, "a number above 0, such as 12.5")
+
+
 def _number(word: str, fits: Callable[[float], bool], rule: str) -> float:
     try:
         value = float(word)

@@ -72,7 +72,12 @@ class Assessment:
                 "rows_holdout_without_twins": float(self.alone.rows),
             }
         if self.curve:
-            metrics |= {"rmse_change_of_last_doubling": self.curve.last.change}
+            last = self.curve.last
+            metrics |= {
+                "rmse_change_of_last_doubling": last.change,
+                "rmse_change_of_last_doubling_low": last.low,
+                "rmse_change_of_last_doubling_high": last.high,
+            }
         return metrics
 
     def slice_table(self) -> pd.DataFrame:

@@ -37,6 +37,9 @@ MOST_CELLS = 1_000_000
 TINY = 1e-300
 """In place of the odds of a bin that a bettor does not have: no row falls into it."""
 
+MISSING = "missing"
+"""The bin of missing values that were seen."""
+
 BEYOND, UNSEEN = "missing, or beyond what was seen", "never seen in training"
 """The last bin, of numbers and of categories."""
 
@@ -133,7 +136,7 @@ def bins_of(name: str, values: Floats, ties: Floats, labels: Mapping[float, str]
     seen = keys[:present]
     words = [
         *_labels(seen, ends, labels),
-        *(["missing"] if last else []),
+        *([MISSING] if last else []),
         BEYOND if labels is None else UNSEEN,
     ]
     known = seen if labels is None and present else np.array([np.nan])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.monitoring.harm import GroupIds, Limit, limit_of
-from training.monitoring.ranks import Bins, bins_of
+from training.monitoring.ranks import MISSING, Bins, bins_of
 
 Floats = NDArray[np.float64]
 
@@ -104,6 +104,14 @@ class Reference:
         return np.column_stack(
             [bins.of(column, random.random(len(column))) for bins, column in zip(every, values, strict=True)]
         )
+
+    @property
+    def missing_shares(self) -> dict[str, float]:
+        """The share of each column that was missing in the training rows."""
+        return {
+            bins.name: float(bins.shares[bins.labels.index(MISSING)]) if MISSING in bins.labels[-2:] else 0.0
+            for bins in self.columns
+        }
 
     def _seen(self, bins: Bins, codes: Floats) -> Floats:
         places = self.places.get(bins.name)
@@ -254,7 +262,7 @@ def _column_bins(
     if places is None:
         return bins_of(column.name, values, ties)
     labels = {float(place): column.categories[code] for code, place in places.items()}
-    return bins_of(column.name, _placed(values, places), ties, labels | {OTHERS: "others", GAP: "missing"})
+    return bins_of(column.name, _placed(values, places), ties, labels | {OTHERS: "others", GAP: MISSING})
 
 
 def _places(codes: Floats) -> dict[int, int]:

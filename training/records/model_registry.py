@@ -16,6 +16,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 """What MLflow answers for what it does not have."""
 
 SCORER_FOLDER = "scorer"
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 PAGE = 1000
 """Versions that the registry gives at once."""
 
@@ -213,6 +214,26 @@ class Version:
 def champion(name: str) -> Version | None:
     """Return the version that production serves, or None."""
     return _found(lambda client: client.get_model_version_by_alias(name, CHAMPION))
+
+
+def challenger(name: str) -> Version | None:
+    """Return the version that is being judged beside the champion, or None."""
+    return _found(lambda client: client.get_model_version_by_alias(name, CHALLENGER))
+
+
+def name_challenger(name: str, number: str) -> None:
+    """Let the alias of the challenger point to a version; nothing for none."""
+    client = mlflow.MlflowClient()
+    if number:
+        _put(client.set_registered_model_alias, name, CHALLENGER, number)
+    elif challenger(name) is not None:
+        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def made_at(chosen: Version) -> datetime:
+    """Return when a version was registered."""
+    result = mlflow.MlflowClient().get_model_version(chosen.name, chosen.number)
+    return datetime.fromtimestamp(result.creation_timestamp / 1000.0, tz=UTC)
 
 
 def chosen(name: str, number: str) -> Version:

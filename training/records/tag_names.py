@@ -54,3 +54,15 @@ INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA)
 
 ALARM = "slipway.alarm"
 """Of a monitor's run: the alarms that stand, since when, and what moved; `none` otherwise."""
+
+CAUSE = "slipway.cause"
+"""Of a run and a version: why the monitor trained it."""
+
+LEARNED_UNTIL = "slipway.learned_until"
+"""Of a version that was trained from captured rows: the day of the last of them."""
+
+FIRST_TABLE = "slipway.first_table"
+"""Of a run that learned from captured rows: the table that its name was first trained from."""
+
+RETRAINING = "slipway.retraining"
+"""Of a monitor's run: why it trained a challenger or did not, and what came of the last one."""

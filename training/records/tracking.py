@@ -235,6 +235,33 @@ def recorded_params(run_id: str) -> dict[str, str]:
     return {name: word for name, word in (params | decided).items() if name in ADDRESS + READINGS}
 
 
+def recorded_command(run_id: str) -> dict[str, str]:
+    """Return the parameters of the training that a run was, as words by name; nothing for another run."""
+    return _command_of(recorded_tags(run_id))
+
+
+def recorded_metrics(run_id: str) -> dict[str, float]:
+    """Return a run's metrics, the last of each."""
+    return dict(mlflow.MlflowClient().get_run(run_id).data.metrics)
+
+
+def recorded_text(run_id: str, name: str) -> str:
+    """Return a text file of a run, or nothing where it has none of that name."""
+    try:
+        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
+    except (MlflowException, OSError):
+        return ""
+
+
+def add_to_run(run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> None:
+    """Add tags and files of text to a run that is over."""
+    client = mlflow.MlflowClient()
+    for name, text in texts.items():
+        client.log_text(run_id, text, name)
+    for name, value in tags.items():
+        client.set_tag(run_id, name, value[:5000])
+
+
 def _command_of(tags: Mapping[str, str]) -> dict[str, str]:
     words = shlex.split(tags.get(tag_names.COMMAND, ""))[4:]
     return {name.removeprefix("--"): word for name, word in zip(words[::2], words[1::2], strict=False)}

@@ -17,6 +17,8 @@ from mlflow.exceptions import MlflowException
 
 from training.records import tag_names, tracking
 
+MEMORY = "state/retraining.json"
+
 
 @dataclass(frozen=True)
 class MonitorRun:
@@ -38,6 +40,24 @@ class MonitorRun:
     def keep(self, version: str, state: Mapping[str, Any]) -> None:
         """Keep the state of the watch over a version."""
         mlflow.MlflowClient().log_dict(self.run_id, dict(state), _file(version))
+
+    def memory(self) -> dict[str, Any]:
+        """Return what is known of retrainings of the model, across versions; nothing before the first."""
+        return tracking.recorded_json(self.run_id, MEMORY) or {}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Keep what is known of retrainings."""
+        mlflow.MlflowClient().log_dict(self.run_id, dict(memory), MEMORY)
+
+    def log_evidence(self, version: str, evidence: Mapping[str, Any], card: str) -> None:
+        """Log what a challenger was judged on."""
+        client, place = mlflow.MlflowClient(), f"shadow/version_{version}"
+        client.log_dict(self.run_id, dict(evidence), f"{place}/evidence.json")
+        client.log_text(self.run_id, card, f"{place}/card.html")
+
+    def say_retraining(self, sentence: str) -> None:
+        """Say what came of the question whether to train."""
+        mlflow.MlflowClient().set_tag(self.run_id, tag_names.RETRAINING, sentence[:5000])
 
     def log_day(self, day: str, figures: Mapping[str, float]) -> None:
         """Log one day's figures; the step is the day's number since 1970."""

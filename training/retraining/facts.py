@@ -1,0 +1,113 @@
+"""The facts that decide whether to train: from captured rows, the champion's run and the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+import numpy as np
+
+from training.records import model_registry, tag_names, tracking
+from training.retraining.asked import Asked
+from training.retraining.memory import Memory
+from training.retraining.rows import Day, Labelled, day_means, gather
+from training.retraining.rule import Costs, Facts
+
+DOUBLING = ("rmse_change_of_last_doubling_low", "rmse_change_of_last_doubling_high")
+FEWEST_DRAWS = 5
+"""Rows, or days, below which no bound of the live error is given."""
+
+NORMAL = 1.96
+"""Standard errors below the mean at which the live error's lower bound lies: 2.5 %."""
+
+
+class Traffic:
+    """Counts the rows that were predicted while days pass by, kept or not."""
+
+    def __init__(self) -> None:
+        self._rows, self._days = 0.0, set[str]()
+
+    def counting(self, days: Iterator[Day]) -> Iterator[Day]:
+        """Yield the days, and count."""
+        for day in days:
+            if len(day.predictions):
+                self._rows += day.rows / float(np.mean(day.shares))
+                self._days.add(day.day)
+            yield day
+
+    @property
+    def rows_a_day(self) -> float:
+        """On days with any."""
+        return self._rows / max(len(self._days), 1)
+
+
+def labelled_rows(asked: Asked, traffic: Traffic | None = None) -> Labelled:
+    """Return all captured rows with an outcome that counts, of every version that had the champion's columns."""
+    counted = traffic or Traffic()
+    days = (
+        (version.number, day)
+        for version in model_registry.versions(asked.name)
+        for day in counted.counting(asked.days_until_matured(version.number))
+    )
+    return gather(days, list(asked.champion.schema.names))
+
+
+def new_rows(asked: Asked, rows: Labelled) -> Labelled:
+    """Return those that the champion cannot have learned from: later than its last, or than its first answer."""
+    learned_until = asked.champion.tags.get(tag_names.LEARNED_UNTIL, "")
+    if learned_until:
+        return rows.take(rows.days > learned_until)
+    its = rows.days[rows.versions == asked.champion.number]
+    return rows.take(rows.days >= its[0] if len(its) else np.zeros(len(rows), dtype=np.bool_))
+
+
+def facts_of(asked: Asked, memory: Memory, rows: Labelled, traffic: Traffic) -> Facts:
+    """Return what the rule is asked with."""
+    metrics = tracking.recorded_metrics(asked.champion.run_id)
+    new = new_rows(asked, rows)
+    doubling = [metrics[name] for name in DOUBLING if name in metrics]
+    return Facts(
+        alarms=asked.alarms,
+        learned_rows=int(metrics.get("rows_train", 0)),
+        new_rows=len(new),
+        doubling=(doubling[0], doubling[1]) if len(doubling) == len(DOUBLING) else None,
+        age=_age(asked, new.days.tolist()),
+        max_age=None if asked.wishes.max_age is None else asked.wishes.max_age / timedelta(days=1),
+        since_training=_days_between(memory.trained_on, asked.matured),
+        in_shadow=memory.watched.challenger if memory.watched else "",
+        live=_live(asked, new),
+        held_out=metrics.get("holdout_mae", float("nan")),
+        rows_a_day=traffic.rows_a_day,
+        unit=asked.champion.schema.target_unit or "",
+    )
+
+
+def costs_of(asked: Asked) -> Costs | None:
+    """Return what was said of costs, None where not both were."""
+    wishes = asked.wishes
+    if wishes.value is None or wishes.cost is None:
+        return None
+    days = (wishes.horizon or timedelta(days=30)) / timedelta(days=1)
+    return Costs(wishes.value, wishes.cost, days)
+
+
+def _age(asked: Asked, days: Sequence[str]) -> float:
+    """Return the champion's age: since it was registered, or since its first answer where clocks say otherwise."""
+    registered = (datetime.now(tz=UTC) - model_registry.made_at(asked.champion)) / timedelta(days=1)
+    return max(registered, _days_between(min(days, default=""), asked.matured) or 0.0)
+
+
+def _days_between(first: str, last: str) -> float | None:
+    if not first or not last:
+        return None
+    return float((date.fromisoformat(last) - date.fromisoformat(first)).days)
+
+
+def _live(asked: Asked, new: Labelled) -> float:
+    """Return the lower bound of the champion's mean absolute error on new rows, NaN where they are too few."""
+    its = new.take(new.versions == asked.champion.number)
+    errors = np.abs(its.actual - its.predictions)
+    draws = errors if asked.independent else day_means(errors, its.numbers_of_days)
+    if len(draws) < FEWEST_DRAWS:
+        return float("nan")
+    return float(draws.mean() - NORMAL * draws.std(ddof=1) / np.sqrt(len(draws)))

@@ -1,0 +1,108 @@
+"""What is known of a model's retrainings from one call of the monitor to the next: kept on the monitor's run.
+
+Whoever is killed finds here what was begun. A training is noted before it begins; its table leads to what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.errors import UsageError
+from training.records import MonitorRun
+from training.retraining.shadow import Shadow
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A training that was begun.
+
+    Attributes
+    ----------
+    table : str
+        Its path: the training's run records it.
+    sentence : str
+        Why it was begun.
+    until : str
+        The day of the last row in it.
+    first_table : str
+        Where the table is that the model was first trained from.
+    before : str
+        The day of the training before this one.
+    """
+
+    table: str
+    sentence: str
+    until: str
+    first_table: str
+    before: str = ""
+
+
+@dataclass
+class Watched:
+    """A challenger in the shadow of a champion, by their numbers."""
+
+    challenger: str
+    champion: str
+    learned_until: str
+    shadow: Shadow
+
+
+@dataclass
+class Memory:
+    """All of it.
+
+    Attributes
+    ----------
+    trained_on : str
+        The day up to which rows were taken when a training was last begun, or nothing.
+    """
+
+    run: MonitorRun
+    begun: Begun | None = None
+    watched: Watched | None = None
+    trained_on: str = ""
+
+    @classmethod
+    def of(cls, run: MonitorRun) -> Memory:
+        """Return what a run has; raises UsageError where somebody else wrote there."""
+        written = run.memory()
+        try:
+            return cls(
+                run,
+                begun=Begun(**written["begun"]) if written.get("begun") else None,
+                watched=_watched(written["watched"]) if written.get("watched") else None,
+                trained_on=str(written.get("trained_on", "")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UsageError(
+                message=f"what the monitor knows of retrainings, on its run {run.run_id}, cannot be read "
+                f"({error}): delete that run, and the monitor begins anew"
+            ) from error
+
+    def keep(self) -> None:
+        """Write it."""
+        watched = self.watched
+        self.run.remember(
+            {
+                "begun": asdict(self.begun) if self.begun else None,
+                "watched": watched
+                and {
+                    "challenger": watched.challenger,
+                    "champion": watched.champion,
+                    "learned_until": watched.learned_until,
+                    "shadow": watched.shadow.as_dict(),
+                },
+                "trained_on": self.trained_on,
+            }
+        )
+
+
+def _watched(written: Mapping[str, Any]) -> Watched:
+    return Watched(
+        str(written["challenger"]),
+        str(written["champion"]),
+        str(written["learned_until"]),
+        Shadow.from_dict(written["shadow"]),
+    )

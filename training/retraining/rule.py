@@ -1,0 +1,189 @@
+"""Whether to train a challenger, and why or why not: a function of facts, each answer a sentence.
+
+    alarm     errors or harm stand: the rows are predicted worse than was promised
+    rows      half as many labelled rows are new as the champion learned from, and more of them help; or as many
+    age       the champion is older than the operator wants
+
+Compute is cheap, attention is not: train readily, promote rarely. An alarm of the inputs alone never trains, for rows
+may change and predictions stay right. Nothing is trained while a challenger is being judged, nor within a day of the
+last training. Costs, where they are given, have the last word but for the age.
+
+It knows neither MLflow nor files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from data.figures import figure, percent
+
+ACTING = ("errors", "harm")
+"""Alarms on which a training follows."""
+
+HALF, WHOLE = 0.5, 1.0
+"""New labelled rows, as shares of those learned from."""
+
+COOL_DOWN = 1.0
+"""Days between two trainings."""
+
+FEWEST_ROWS = 50
+"""Labelled rows below which nothing can be trained, as `data.checks` has it."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What errors and trainings cost, in one currency.
+
+    Attributes
+    ----------
+    value : float
+        Of one unit of mean absolute error on one row.
+    cost : float
+        Of one retraining.
+    days : float
+        For which the new version would serve.
+    """
+
+    value: float
+    cost: float
+    days: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known when the question is asked.
+
+    Attributes
+    ----------
+    alarms : mapping of kind to sentence
+        Those that stand over the champion.
+    learned_rows : int
+        That the champion was fitted on, zero where nobody counted them.
+    new_rows : int
+        Labelled ones that were predicted after its last.
+    doubling : tuple of float, or None
+        The interval of the change in RMSE that the last doubling of rows made; None where nobody measured it.
+    age, max_age : float, float or None
+        Of the champion, in days.
+    since_training : float or None
+        Days since the last training for this model, None where there was none.
+    in_shadow : str
+        The number of a challenger that is being judged, or nothing.
+    live, held_out : float
+        The lower bound of the live mean absolute error, and what was measured on held-out rows; NaN where unknown.
+    rows_a_day : float
+        That are predicted.
+    unit : str
+        Of the target.
+    """
+
+    alarms: Mapping[str, str]
+    learned_rows: int
+    new_rows: int
+    doubling: tuple[float, float] | None = None
+    age: float = 0.0
+    max_age: float | None = None
+    since_training: float | None = None
+    in_shadow: str = ""
+    live: float = float("nan")
+    held_out: float = float("nan")
+    rows_a_day: float = 0.0
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether to train.
+
+    Attributes
+    ----------
+    cause : {"", "errors", "harm", "rows", "age"}
+        Nothing where it is not to be.
+    sentence : str
+        Why, or why not.
+    sum : str
+        What worse errors cost, in figures; nothing where no costs were given.
+    """
+
+    cause: str
+    sentence: str
+    sum: str = ""
+
+
+def decide(facts: Facts, costs: Costs | None = None) -> Decision:
+    """Return whether to train a challenger."""
+    gain = None if costs is None else _gain(facts, costs)
+    told = "" if costs is None or gain is None else _in_words(facts, costs, gain)
+    if hindrance := _hindrance(facts):
+        return Decision("", f"did not retrain, because {hindrance}", told)
+    cause, why = _cause(facts)
+    if not cause:
+        return Decision("", f"did not retrain, because {why}", told)
+    if costs is not None and gain is not None and cause != "age" and not gain > costs.cost:
+        return Decision("", f"did not retrain, because it would not pay, although {why}", told)
+    return Decision(cause, f"retrain, because {why}", told)
+
+
+def _hindrance(facts: Facts) -> str:
+    """Return what forbids a training whatever speaks for it."""
+    if facts.in_shadow:
+        return f"challenger version {facts.in_shadow} is still being judged"
+    if facts.since_training is not None and facts.since_training < COOL_DOWN:
+        return "the last training was on this day, and a day has to pass"
+    if facts.new_rows < FEWEST_ROWS:
+        return f"only {facts.new_rows:,} labelled rows are new, {FEWEST_ROWS} are needed"
+    return ""
+
+
+def _cause(facts: Facts) -> tuple[str, str]:
+    """Return what speaks for a training and how it is said, or nothing and why nothing does."""
+    for kind in ACTING:
+        if kind in facts.alarms:
+            return kind, f"the alarm {kind} stands: {facts.alarms[kind]}"
+    share, has_more = _share(facts), f"{facts.new_rows:,} labelled rows are new"
+    if share >= WHOLE:
+        return "rows", f"{has_more}, as many as the {facts.learned_rows:,} that it learned from"
+    if share >= HALF and facts.doubling and facts.doubling[1] < 0.0:
+        low, high = facts.doubling
+        return "rows", f"{has_more}, and a doubling changed RMSE by {percent(low)} to {percent(high)}"
+    if facts.max_age is not None and facts.age >= facts.max_age:
+        return "age", f"the champion is {facts.age:.0f} days old, {facts.max_age:g} are allowed"
+    return "", "; ".join(_silent(facts, share))
+
+
+def _silent(facts: Facts, share: float) -> list[str]:
+    """Return why nothing speaks for a training."""
+    others = ", ".join(kind for kind in facts.alarms if kind not in ACTING)
+    reasons = [f"neither errors nor harm alarm{others and f' ({others} alone never retrains)'}"]
+    of_all = (
+        f"{facts.new_rows:,} new labelled rows are {share:.0%} of the {facts.learned_rows:,} learned from"
+    )
+    if share < HALF:
+        return [*reasons, of_all]
+    unsure = (
+        "nobody measured whether more help" if facts.doubling is None else "there is no sign that more help"
+    )
+    return [*reasons, f"{of_all}, and {unsure}"]
+
+
+def _share(facts: Facts) -> float:
+    """Return the new rows as a share of those learned from; zero where nobody counted these."""
+    return facts.new_rows / facts.learned_rows if facts.learned_rows else 0.0
+
+
+def _gain(facts: Facts, costs: Costs) -> float:
+    """Return what worse errors cost until the horizon; NaN where the live error is unknown.
+
+    The lower bound of the live error stands against the held-out one: CARA's cumulative threshold (Mahadevan &
+    Mathioudakis, arXiv 2310.04216), on the careful side.
+    """
+    return (facts.live - facts.held_out) * costs.value * facts.rows_a_day * costs.days
+
+
+def _in_words(facts: Facts, costs: Costs, gain: float) -> str:
+    rows = facts.rows_a_day * costs.days
+    return (
+        f"({figure(facts.live, facts.unit)} - {figure(facts.held_out, facts.unit)}) * {costs.value:g} * {rows:,.0f} "
+        f"rows in {costs.days:g} days = {gain:,.4g}, a retraining costs {costs.cost:g}"
+    )

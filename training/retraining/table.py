@@ -1,0 +1,175 @@
+"""Captured rows as a table that a training can read, and whether they may be learned from.
+
+A broken sensor trains nothing: the rows are held to the contract that the champion's training kept, or that is given,
+or, without one, to what the champion's rows were: limits widened as in a proposed contract, no column that lost its
+values or stands still. Who knows better than that passes a contract.
+
+The table is Parquet beside the captures. Columns by which rows were split and that no request has are filled: a moment
+with that of the prediction, others of a hash with nothing. Where that cannot be, the table is refused.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.checks import TableFault
+from data.contracts import Contract, Promise, violations, widened
+from data.errors import FaultsFound
+from data.schema import Column, Kind, Schema
+from data.splits import SplitRule
+from data.tables import Table, seconds
+from training.errors import CannotRetrain
+from training.retraining.rows import Labelled
+
+TYPES: dict[Kind | None, pa.DataType] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "category": pa.string(),
+    "datetime": pa.timestamp("us"),
+    None: pa.string(),
+}
+MOST_GAPS = 0.05
+"""Missing cells that a column may have beyond those that it had: a share of the rows, as in a proposed contract."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a table of a model's rows has to have.
+
+    Attributes
+    ----------
+    name : str
+        The model's.
+    schema : Schema
+        The columns of its champion.
+    rule : SplitRule
+        By which its rows are split.
+    weight : str
+        The column that says how much each row counts, or nothing.
+    """
+
+    name: str
+    schema: Schema
+    rule: SplitRule
+    weight: str = ""
+
+    @property
+    def others(self) -> list[str]:
+        """The columns of the split that are neither features nor the target."""
+        return [name for name in self.rule.columns if name not in (*self.schema.names, self.schema.target)]
+
+    @property
+    def kinds(self) -> dict[str, Kind | None]:
+        """The kind of each column of the table."""
+        kinds: dict[str, Kind | None] = {name: self.rule.kinds.get(name) for name in self.others}
+        if self.rule.method == "time":
+            kinds |= dict.fromkeys(self.others, "datetime")
+        kinds |= {column.name: column.kind for column in self.schema.columns}
+        return kinds | {self.schema.target: "number"}
+
+
+def table_of(rows: Labelled, shape: Shape, where: str) -> Table:
+    """Return captured rows as a table.
+
+    Raises
+    ------
+    CannotRetrain
+        They lack what the model's rows are weighted or split by.
+    """
+    if shape.weight:
+        raise CannotRetrain(name=shape.name, why=f"its rows are weighted by {shape.weight!r}")
+    frame = rows.frame[list(shape.schema.names)].assign(**{shape.schema.target: rows.actual})
+    for name in shape.others:
+        frame[name] = _filled(rows, shape, name)
+    return Table(where, frame[list(shape.kinds)], shape.kinds)
+
+
+def _filled(rows: Labelled, shape: Shape, name: str) -> pd.Series:
+    if shape.rule.method == "time":
+        return pd.Series(np.datetime_as_string(rows.times, unit="us").astype(object))
+    if shape.rule.is_of_rows:
+        kind = shape.kinds[name]
+        return (
+            pd.Series([np.nan] * len(rows))
+            if kind in ("number", "boolean")
+            else pd.Series([None] * len(rows))
+        )
+    if shape.rule.method == "hash" and shape.rule.columns == (name,) and shape.kinds[name] == "category":
+        return pd.Series(rows.ids)
+    raise CannotRetrain(name=shape.name, why=f"its rows are split by {name!r}")
+
+
+def joined(first: Table, captured: Table) -> Table:
+    """Return the rows of a first table and captured ones below each other; columns that only the first has go."""
+    frame = pd.concat([first.frame.reindex(columns=captured.names), captured.frame], ignore_index=True)
+    return Table(captured.where, frame.astype(captured.frame.dtypes.to_dict()), captured.kinds)
+
+
+def hold(table: Table, shape: Shape, contract: Contract) -> None:
+    """Hold captured rows to a contract; raises FaultsFound with every promise that they do not keep."""
+    promised = {*contract.columns} & {shape.schema.target}
+    ours = {*shape.schema.names, *promised}
+    ignored = tuple(name for name in (*contract.columns, *table.names) if name not in ours)
+    faults = [*violations(contract, table, ignored=ignored), *_stand_still(table, shape.schema)]
+    if faults:
+        raise FaultsFound(where=table.where, faults=faults, repair=f" against {contract.where}")
+
+
+def contract_of(schema: Schema, gaps: Mapping[str, float], where: str) -> Contract:
+    """Return what rows keep that are like those a version was made from; `gaps` are the shares that were missing."""
+    return Contract(where, {column.name: _promise(column, gaps) for column in schema.columns})
+
+
+def _promise(column: Column, gaps: Mapping[str, float]) -> Promise:
+    missing = min(gaps.get(column.name, float(column.missing)) + MOST_GAPS, 1.0)
+    if column.kind != "number" or column.minimum is None or column.maximum is None:
+        return Promise(column.kind, column.unit, missing=missing)
+    low, high = (widened(column.minimum, column.maximum, sign) for sign in (-1, 1))
+    return Promise(column.kind, column.unit, low, high, missing)
+
+
+def _stand_still(table: Table, schema: Schema) -> list[TableFault]:
+    """Return the columns that varied and have one value now: their sensor is stuck, or gone."""
+    varied = [
+        each.name for each in schema.columns if each.minimum != each.maximum or len(each.categories) > 1
+    ]
+    return [
+        TableFault(name, "has the same value in each row, it had several", "mend what measures it")
+        for name in varied
+        if table.frame[name].nunique() <= 1
+    ]
+
+
+def _array(values: pd.Series, kind: Kind | None) -> pa.Array:
+    missing = values.isna().to_numpy()
+    if kind == "datetime":
+        microseconds = np.where(missing, 0.0, np.round(seconds(values) * 1e6)).astype(np.int64)
+        return pa.array(microseconds, mask=missing).cast(TYPES[kind])
+    if kind == "boolean":
+        return pa.array(values.to_numpy(dtype=np.float64) == 1.0, mask=missing)
+    if kind == "number":
+        return pa.array(values.to_numpy(dtype=np.float64), mask=missing)
+    return pa.array(values.where(~missing, None).tolist(), TYPES[kind])
+
+
+def write(path: Path, table: Table) -> None:
+    """Write a table, whole or not at all; raises OSError."""
+    arrays = [_array(table.frame[name], table.kinds[name]) for name in table.names]
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            pq.write_table(pa.Table.from_arrays(arrays, names=table.names), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
