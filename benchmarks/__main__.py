@@ -22,6 +22,7 @@ BENCHMARKS = {
     "pyfunc": "models that do not compile, beside stock MLflow",
     "trials": "what a hundred trials cost beside their fits",
     "intervals": "what an interval costs the server",
+    "capture": "what keeping the predictions costs the server",
     "moves": "how soon a moved alias is served, with a model of 5 MB",
     "swaps": "a hundred swaps of versions under load",
     "server": "our server beside stock MLflow, Flask, FastAPI and a constant answer",

@@ -19,6 +19,7 @@ from data.redaction import log_to
 from data.temporary import scratch
 from serving import access
 from serving.access import check_pair, read_hashes
+from serving.capturing import capture_rules, prepare_captures
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
@@ -143,6 +144,7 @@ def parser() -> argparse.ArgumentParser:
         default=20.0,
         help="without a sign of life after which a worker is killed and replaced",
     )
+    _add_capture(line)
     said = _said_of(Limits)
     for limit in fields(Limits):
         kind, default = type(limit.default), getattr(Limits(), limit.name)
@@ -154,6 +156,37 @@ def parser() -> argparse.ArgumentParser:
             help=f"{said.get(limit.name, '')} ({default})",
         )
     return line
+
+
+def _add_capture(line: argparse.ArgumentParser) -> None:
+    line.add_argument("--capture", metavar="DIR", help="keep rows and predictions in this folder")
+    line.add_argument(
+        "--capture-share",
+        type=_number(float, 1e-6, 1),
+        help="of the requests that are kept, drawn by lot; 1 if not given",
+    )
+    line.add_argument(
+        "--capture-rows",
+        type=_number(int, 1, 2**40),
+        help="kept a second at most, about, of all workers; fewer requests are drawn where more come",
+    )
+    line.add_argument(
+        "--capture-sync",
+        type=_number(float, 0, 3600),
+        help="seconds after which what was kept is on the disk, 1 if not given; 0 leaves that to the system",
+    )
+    line.add_argument(
+        "--capture-exclude", metavar="COLUMNS", action="append", help="left out, separated by commas"
+    )
+    line.add_argument(
+        "--capture-hash",
+        metavar="COLUMNS",
+        action="append",
+        help="categories that are kept as HMAC-SHA256, separated by commas; with --capture-hash-key",
+    )
+    line.add_argument(
+        "--capture-hash-key", metavar="FILE", help="whose content is the key, of 16 bytes or more"
+    )
 
 
 def _said_of(limits: type) -> dict[str, str]:
@@ -250,6 +283,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         load_bytes=given.load_bytes,
         hung_seconds=given.hung_seconds,
         limits=Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)}),
+        capture=capture_rules(given),
     )
 
 
@@ -299,6 +333,7 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
     rules = Rules(cache, given.poll_seconds, given.allow_unpromoted, given.runtime)
     followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
     settings = replace(settings, models=tuple(each.model for each in followed))
+    prepare_captures(settings)
     listener = listen(given.host, given.port)
     reserved = None if given.grpc_port is None else reserve(given.host, given.grpc_port)
     scheme = "https" if settings.tls_cert else "http"

@@ -16,6 +16,7 @@ ServingError
 ├── NotReady               a worker did not get to load a version; it is offered again
 ├── ServerFailed           a server that was started for a purpose of ours does not get ready
 ├── SettingsError          the server was asked to start in a way that it refuses
+│   ├── BadCapture         predictions cannot be kept as an option asks
 │   ├── UnsafeCache        others can write to the folder where versions are kept
 │   └── ModelNotFound      no version stands where --model points
 ├── BatchError             a file cannot be scored
@@ -198,6 +199,15 @@ class ServerFailed(ServingError):
 
 class SettingsError(ServingError):
     """The server was asked to start in a way that it refuses."""
+
+
+class BadCapture(SettingsError):
+    """Predictions cannot be kept as an option asks."""
+
+    template = "--{option} {given}: {reason}"
+    option: str
+    given: str
+    reason: str
 
 
 class UnsafeCache(SettingsError):

@@ -96,6 +96,40 @@ class Model:
 
 
 @dataclass(frozen=True)
+class CaptureRules:
+    """What is kept of the predictions, and where; nothing where there is no folder.
+
+    Attributes
+    ----------
+    folder : str
+        Of captures.
+    share : float
+        Of the requests, above 0.
+    rows : int
+        A second, of all workers together; 0 for any number.
+    sync : float
+        Seconds after which what was written is on the disk; 0 leaves that to the system.
+    exclude, hashed : tuple of str
+        Columns that are left out, and categories that are written as a keyed hash.
+    key_file : str
+        Whose content is the key of that hash.
+    """
+
+    folder: str = ""
+    share: float = 1.0
+    rows: int = 0
+    sync: float = 1.0
+    exclude: tuple[str, ...] = ()
+    hashed: tuple[str, ...] = ()
+    key_file: str = ""
+
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> CaptureRules:
+        """Read the JSON form back."""
+        return cls(**{**written, "exclude": tuple(written["exclude"]), "hashed": tuple(written["hashed"])})
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off.
 
@@ -126,6 +160,7 @@ class Settings:
     load_bytes: int = 2**30
     hung_seconds: float = 20.0
     limits: Limits = field(default_factory=Limits)
+    capture: CaptureRules = CaptureRules()
 
     @property
     def is_loopback(self) -> bool:
@@ -141,4 +176,5 @@ class Settings:
         """Read the JSON form back."""
         models = tuple(Model(**model) for model in written["models"])
         lists = {name: tuple(written.get(name, ())) for name in ("allowed_hosts", "allowed_origins")}
-        return cls(**{**written, **lists, "models": models, "limits": Limits(**written["limits"])})
+        limits, capture = Limits(**written["limits"]), CaptureRules.from_dict(written["capture"])
+        return cls(**{**written, **lists, "models": models, "limits": limits, "capture": capture})

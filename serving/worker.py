@@ -70,7 +70,7 @@ def run(settings: Settings, runtimes: list[Runtime], listener: socket.socket) ->
     gc.freeze()  # what was loaded stays: the collector need not walk through it again
     gc.set_threshold(20_000)
     server.run(sockets=[listener])
-    backend.telemetry.flush()
+    backend.close()
 
 
 class _Server(uvicorn.Server):

@@ -51,7 +51,7 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("registry", "fleet", "batch", "tryout", "worker", "__main__"),
+        *("registry", "fleet", "capturing", "batch", "tryout", "worker", "__main__"),
     ),
     "training": (
         *(

@@ -137,11 +137,10 @@ class Frame:
             "unseen": self.unseen,
         }
 
-    def parts(self) -> Sequence[bytes]:
+    def parts(self) -> Sequence[memoryview]:
         """Return the parts of its record: little-endian float64 each."""
-        return [
-            each.astype("<f8", copy=False).tobytes() for each in (self.matrix, self.predictions, self.scale)
-        ]
+        written = (np.ascontiguousarray(each, "<f8") for each in (self.matrix, self.predictions, self.scale))
+        return [each.reshape(-1).view(np.uint8).data for each in written]
 
     @classmethod
     def of(cls, record: Record) -> Frame | None:

@@ -9,8 +9,11 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import orjson
 
 MAGIC = b"slw1"
 MOST_BYTES = 2**30
@@ -28,11 +31,12 @@ class Record(NamedTuple):
     parts: Sequence[bytes]
 
 
-def record(head: Mapping[str, Any], parts: Sequence[bytes] = ()) -> bytes:
+def record(head: Mapping[str, Any], parts: Sequence[bytes | memoryview] = ()) -> bytes:
     """Return a record's bytes."""
-    written = json.dumps({**head, "sizes": [len(part) for part in parts]}, separators=(",", ":")).encode()
-    body = b"".join([_LENGTH.pack(len(written)), written, *parts])
-    return _START.pack(MAGIC, len(body), zlib.crc32(body)) + body
+    written = orjson.dumps({**head, "sizes": [len(part) for part in parts]}, default=list)
+    body = [_LENGTH.pack(len(written)), written, *parts]
+    checksum = reduce(lambda before, part: zlib.crc32(part, before), body, 0)
+    return b"".join([_START.pack(MAGIC, sum(map(len, body)), checksum), *body])
 
 
 class RecordFile:

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from serving.errors import Headers
 
 EXPOSED = (
-    b"X-Model-Version, X-Unseen-Categories, Inference-Header-Content-Length, Retry-After, WWW-Authenticate"
+    b"X-Model-Version, X-Unseen-Categories, X-Prediction-Id, Inference-Header-Content-Length, Retry-After, "
+    b"WWW-Authenticate"
 )
 KEPT_SECONDS = b"600"
 """How long a browser may take a preflight's answer as known."""

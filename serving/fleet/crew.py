@@ -29,6 +29,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from data.captures import Places
 from serving.access import check_pair, read_hashes
 from serving.errors import NotReady, SettingsError
 from serving.fleet import canary
@@ -337,8 +338,15 @@ class Crew:
             if self._counters:
                 for file in self._counters.glob(f"gauge_live*_{worker.process.pid}.db"):
                     file.unlink()
+            if self._settings.capture.folder:
+                self._close_captures()
             if not self._stopping and not worker.retired:
                 self._replace(worker, code)
+
+    def _close_captures(self) -> None:
+        """Close what a worker that was killed left open; in a thread, for it may be 64 MiB."""
+        places = Places(Path(self._settings.capture.folder))
+        threading.Thread(target=places.close_dead, daemon=False).start()
 
     def _replace(self, worker: Worker, code: int) -> None:
         """Have another worker start, unless the model broke the first one."""

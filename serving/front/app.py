@@ -117,9 +117,16 @@ class App:
                 headers,
                 scope["query_string"],
             )
-            return (await backend.answer(call, runtime)).answer
+            scored = await backend.answer(call, runtime)
+            return _named(scored.answer, scored.prediction_id) if scored.prediction_id else scored.answer
         finally:
             backend.work.leave()
+
+
+def _named(answer: Answer, prediction_id: str) -> Answer:
+    """Return an answer that says under which id its first row was kept."""
+    body, status, headers, error_id = answer
+    return Answer(body, status, (*headers, (b"x-prediction-id", prediction_id.encode())), error_id)
 
 
 def _size(body: bytes, headers: Mapping[bytes, bytes]) -> int:

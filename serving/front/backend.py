@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from serving.access import Access
 from serving.errors import NotFound, RequestError
+from serving.front.capture import caller_id, capture_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
 from serving.front.work import Work
@@ -33,6 +34,7 @@ class Backend:
         self.served = Served(runtimes, self.telemetry)
         self.background = Background()
         self.work = Work(settings.limits, self.background)
+        self.capture = capture_of(settings)
         self.draining = False
         self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
@@ -47,7 +49,17 @@ class Backend:
             telemetry.noticed("unseen_categories", scored.unseen)
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
+        if self.capture and scored.predicted:
+            caller = caller_id(call.headers, scored.predicted.request_id)
+            now = call.began + seconds
+            return scored._replace(prediction_id=self.capture.keep(runtime, scored.predicted, caller, now))
         return scored
+
+    def close(self) -> None:
+        """Write what is only in memory, at the end."""
+        self.telemetry.flush()
+        if self.capture:
+            self.capture.close()
 
     def named(self, name: str, version: str, headers: Mapping[bytes, bytes] | None = None) -> Runtime:
         """Return a model by its public name; raises NotFound.

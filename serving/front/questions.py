@@ -129,7 +129,8 @@ class Questions:
 
     def _status(self) -> dict[str, Any]:
         backend = self._backend
-        return backend.served.status(backend.statuses, draining=backend.draining)
+        kept = {"capture": backend.capture.status()} if backend.capture else {}
+        return backend.served.status(backend.statuses, draining=backend.draining) | kept
 
     def _metrics(self) -> Answer:
         telemetry = self._backend.telemetry

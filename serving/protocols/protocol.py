@@ -86,7 +86,7 @@ class Call(NamedTuple, Generic[A]):
     held : Held or None
         What it holds of the budget of memory; None for what is too small to be counted.
     headers : mapping
-        Names in lower case; a message has none.
+        Names in lower case; of a message its metadata, where somebody wants to know them.
     query : bytes
         Of the address.
     """

@@ -110,8 +110,14 @@ def rows_of(tensors: Sequence[NamedTensor], wanted: WantedOutputs, schema: Schem
         columns = _of_two_dimensions(tensors, columns, schema)
     if set(map(len, columns.values())) == {1}:
         row = {name: _plain(values) for name, values in columns.items()}
-        return from_records([row], schema, limits).within(wanted.coverage)
-    return from_columns(columns, schema, limits).within(wanted.coverage)
+        return of_request(from_records([row], schema, limits), wanted)
+    return of_request(from_columns(columns, schema, limits), wanted)
+
+
+def of_request(rows: Rows, wanted: WantedOutputs) -> Rows:
+    """Return the rows with what the request says beside them; raises Malformed."""
+    rows = rows.within(wanted.coverage)
+    return rows._replace(request_id=wanted.id) if wanted.id else rows
 
 
 def check_date(name: str, dates: Collection[str]) -> None:

@@ -22,6 +22,7 @@ from serving.protocols.tensors import (
     WantedOutputs,
     asked,
     chosen,
+    of_request,
     outputs_of,
     pack,
     rows_of,
@@ -75,7 +76,7 @@ def decode_rows(
     wanted = _wanted(request)
     row = _one_row(request["inputs"])
     if row is not None and not raw:
-        return from_records([row], schema, limits).within(wanted.asked.coverage), wanted
+        return of_request(from_records([row], schema, limits), wanted.asked), wanted
     return rows_of(_tensors(request, raw), wanted.asked, schema, limits), wanted
 
 

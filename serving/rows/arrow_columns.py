@@ -6,7 +6,7 @@ which cells are faults; a fault's float means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,14 @@ def pack(values: Any, column: Column, *, is_text: bool) -> tuple[Floats, Bools, 
     except pa.ArrowException:  # text of bytes that are no UTF-8; a cast that pyarrow does not know
         return _pack_odd(array, column, is_text)
     return floats, bad & ~_nulls(array), partial(_found, array, column)
+
+
+def texts_at(values: Any, rows: Sequence[int]) -> list[str]:
+    """Return some cells of a category column as text."""
+    taken = values.take(pa.array(rows, pa.int64()))
+    kind = taken.type.value_type if pa.types.is_dictionary(taken.type) else taken.type
+    texts: list[str] = taken.cast(kind).cast(pa.large_string()).to_pylist()
+    return texts
 
 
 def _found(array: Any, column: Column, row: int) -> str:

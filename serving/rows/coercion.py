@@ -2,7 +2,8 @@
 
 Python values out of JSON, Arrow columns and the text columns of a CSV file are accepted and
 refused alike: a value is used exactly as it was sent, or it is a fault. It reads no bytes and
-decides nothing about unseen categories or gaps; it counts them.
+decides nothing about unseen categories or gaps; it counts them, and keeps the texts of the former where somebody
+asked for them (`keep_texts`).
 
     number     a finite number; a whole one within ±2^53; never true/false, never text (but in CSV)
     boolean    true or false, or the numbers 1 and 0, which stock MLflow's signature asks for
@@ -20,6 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -53,6 +55,24 @@ _FOUND = {
 }
 
 
+class UnseenText(NamedTuple):
+    """A category that training did not see: the matrix loses its text."""
+
+    row: int
+    column: str
+    text: str
+
+
+Texts = Sequence[UnseenText]
+_most_texts = 0
+
+
+def keep_texts(most: int) -> None:
+    """Have this process keep the texts of so many unseen categories in a request, and one more."""
+    global _most_texts  # noqa: PLW0603 - a worker is told once, before it serves
+    _most_texts = most
+
+
 class Packed(NamedTuple):
     """A packed matrix of shape (n_rows, n_columns), and what there is to say about it.
 
@@ -66,6 +86,8 @@ class Packed(NamedTuple):
         Unseen categories; gaps in columns where training saw none.
     faulty : bool array of shape (n_rows,), or None where there are no faults
         Which rows hold one.
+    texts : sequence of (row, column, text)
+        Of unseen categories, as they were sent; nothing unless they are kept.
     """
 
     matrix: Floats
@@ -74,6 +96,7 @@ class Packed(NamedTuple):
     unseen: Mapping[str, int] = MappingProxyType({})
     missing: Mapping[str, int] = MappingProxyType({})
     faulty: Bools | None = None
+    texts: Texts = ()
 
 
 class Repeated(Sequence[str]):
@@ -107,7 +130,13 @@ def pack_columns(columns: Mapping[str, Sequence[Any]], schema: Schema, sent: Ite
             collected.lack(column)
         else:
             collected.add(column, *_pack_values(values, column))
+            if column.name in collected.unseen and _most_texts:
+                collected.keep(column, partial(_texts_at, values))
     return collected.packed(sent or columns)
+
+
+def _texts_at(values: Sequence[Any], rows: Sequence[int]) -> list[str]:
+    return [str(values[row]) for row in rows]
 
 
 def _pack_floats(arrays: Sequence[Any], schema: Schema) -> Floats | None:
@@ -140,6 +169,8 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Itera
             values = batch.column(column.name)
             values = schema.without_missing_words(values, column.name) if is_text else values
             collected.add(column, *arrow_columns.pack(values, column, is_text=is_text))
+            if column.name in collected.unseen and _most_texts:
+                collected.keep(column, partial(arrow_columns.texts_at, values))
         else:
             collected.lack(column)
     return collected.packed(sent or present)
@@ -172,6 +203,7 @@ class _Collected:
         self.unseen: dict[str, int] = {}
         self.missing: dict[str, int] = {}
         self.faulty = np.zeros(rows, dtype=np.bool_)
+        self.texts: list[UnseenText] = []
 
     def lack(self, column: Column) -> None:
         self.faulty[:] = True
@@ -193,12 +225,22 @@ class _Collected:
         if column.kind == "category" and (unseen := int(np.count_nonzero(values == UNSEEN))):
             self.unseen[column.name] = unseen
 
+    def keep(self, column: Column, texts_at: Callable[[Sequence[int]], list[str]]) -> None:
+        """Keep the texts of a column's unseen categories, as many as there is room for, and one more."""
+        found = np.flatnonzero(self.matrix[:, self.place[column.name]] == UNSEEN)
+        rows = found[: _most_texts + 1 - len(self.texts)].tolist()
+        self.texts += [
+            UnseenText(row, column.name, text) for row, text in zip(rows, texts_at(rows), strict=True)
+        ]
+
     def packed(self, sent: Iterable[str]) -> Packed:
         faults = sorted(self.faults, key=lambda fault: -1 if fault.row is None else fault.row)[:MOST_FAULTS]
         if faults and faults[0].row is None:
             faults = _with_hints(faults, sent)
         faulty = self.faulty if self.n_faults else None
-        return Packed(self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing, faulty)
+        return Packed(
+            self.matrix, tuple(faults), self.n_faults, self.unseen, self.missing, faulty, self.texts
+        )
 
 
 def _with_hints(faults: Sequence[Fault], sent: Iterable[str]) -> list[Fault]:

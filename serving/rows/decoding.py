@@ -20,7 +20,7 @@ from serving.errors import Fault, Malformed, TooLarge, UnusableValues
 from serving.rows import costs
 from serving.rows.broken_json import refusal
 from serving.rows.budget import before_rows
-from serving.rows.coercion import MOST_FAULTS, Packed, pack_arrow, pack_columns, pack_row
+from serving.rows.coercion import MOST_FAULTS, Packed, Texts, UnseenText, pack_arrow, pack_columns, pack_row
 from serving.rows.media import ARROW, ARROW_FILE, CSV, JSON, PARQUET, without_mark, wrong_type
 from serving.scorer import Floats
 from serving.settings import Limits
@@ -42,6 +42,9 @@ class Rows(NamedTuple):
     missing: Mapping[str, int]
     extra: int = 0
     coverage: float | None = None
+    texts: Texts = ()
+    request_id: str = ""
+    """As the body has it, in protocols that have one."""
 
     def within(self, coverage: Any) -> Rows:
         """Return the same rows with the coverage asked for; raises Malformed unless that is a number or null."""
@@ -195,7 +198,7 @@ def _check_size(rows: int, columns: int, limits: Limits) -> None:
 def _checked(packed: Packed, extra: int) -> Rows:
     if packed.n_faults:
         raise UnusableValues(faults=packed.faults, count=packed.n_faults)
-    return Rows(packed.matrix, packed.unseen, packed.missing, extra)
+    return Rows(packed.matrix, packed.unseen, packed.missing, extra, texts=packed.texts)
 
 
 def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
@@ -218,6 +221,7 @@ def _joined(
 ) -> Rows:
     parts: list[Packed] = []
     faults: list[Fault] = []
+    texts: list[UnseenText] = []
     rows = count = 0
     for batch in batches:
         _check_size(rows + batch.num_rows or 1, 0, limits)
@@ -226,6 +230,7 @@ def _joined(
             Fault(f.row if f.row is None else f.row + rows, f.column, f.expected, f.found)
             for f in part.faults
         ]
+        texts += [each._replace(row=each.row + rows) for each in part.texts]
         count += part.n_faults
         rows += batch.num_rows
         parts.append(part)
@@ -233,7 +238,8 @@ def _joined(
     matrix = parts[0].matrix if len(parts) == 1 else np.concatenate([part.matrix for part in parts])
     unseen, missing = _summed(part.unseen for part in parts), _summed(part.missing for part in parts)
     return _checked(
-        Packed(matrix, tuple(faults[:MOST_FAULTS]), count, unseen, missing), len({*sent} - {*schema.names})
+        Packed(matrix, tuple(faults[:MOST_FAULTS]), count, unseen, missing, texts=texts),
+        len({*sent} - {*schema.names}),
     )
 
 

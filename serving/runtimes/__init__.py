@@ -12,7 +12,7 @@ from data.faces import at_first_use
 from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.bounded import within_limits
 from serving.runtimes.forbidden import forbid_imports
-from serving.runtimes.runtime import Description, Runtime, Scored
+from serving.runtimes.runtime import Description, Predicted, Runtime, Scored
 
 if TYPE_CHECKING:
     from serving.runtimes.loading import load
@@ -21,6 +21,7 @@ __all__ = [
     "Background",
     "Description",
     "INLINE_BYTES",
+    "Predicted",
     "Runtime",
     "Scored",
     "forbid_imports",

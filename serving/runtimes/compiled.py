@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,10 +17,11 @@ from serving import openapi
 from serving.errors import TooSlow
 from serving.openapi import of_scorer
 from serving.protocols import Call, responses, tensors
+from serving.rows import Rows
 from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.joining import Score, Together
-from serving.runtimes.runtime import Description, Scored
-from serving.scorer import Bounds, Floats, Scorer, Session
+from serving.runtimes.runtime import Description, Predicted, Scored
+from serving.scorer import Floats, Scorer, Session
 from serving.settings import Model
 
 INLINE_SECONDS = 0.001
@@ -67,27 +68,33 @@ class CompiledRuntime:
         matrix, coverage, is_small = rows.matrix, rows.coverage, len(rows.matrix) <= self.inline_rows
         if call.held and not is_small:
             call.held.set(call.kept + matrix.nbytes + ANSWER_BYTES * len(matrix))
+        scale = None
         if coverage is not None:
-            values: Floats | Bounds = await self._bounds(matrix, coverage, call.deadline, background)
-            answer = protocol.encode(values, rows, form, call)
+            scaled = await self._scaled(matrix, coverage, call.deadline, background)
+            predictions, scale = scaled[:, 0], scaled[:, 1]
+            answer = protocol.encode(self.scorer.bounds(scaled, coverage), rows, form, call)
         elif is_small:
-            answer = protocol.encode(await self.together.predict(matrix, background.loop), rows, form, call)
+            predictions = await self.together.predict(matrix, background.loop)
+            answer = protocol.encode(predictions, rows, form, call)
         else:
-            answer = await background.run(
-                lambda: protocol.encode(predict(self.scorer.predict, matrix, call.deadline), rows, form, call)
-            )
-        return Scored(answer, len(matrix), rows.extra, rows.unseen, rows.missing)
+            answer, predictions = await background.run(partial(self._answered, call, rows, form))
+        predicted = Predicted(matrix, predictions, scale, rows.texts, rows.request_id)
+        return Scored(answer, len(matrix), rows.extra, rows.unseen, rows.missing, predicted)
 
-    async def _bounds(
+    def _answered(self, call: Call[A], rows: Rows, form: Any) -> tuple[A, Floats]:
+        """Return an answer and its predictions; raises RequestError."""
+        predictions = predict(self.scorer.predict, rows.matrix, call.deadline)
+        return call.protocol.encode(predictions, rows, form, call), predictions
+
+    async def _scaled(
         self, matrix: Floats, coverage: float, deadline: float, background: Background
-    ) -> Bounds:
-        """Return predictions with intervals; raises CoverageRefused before anything is scored."""
+    ) -> Floats:
+        """Return predictions and scales; raises CoverageRefused before anything is scored."""
         scorer = self.scorer
         scorer.intervals.quantile_for(coverage)
         if len(matrix) <= self.inline_rows:
-            return scorer.bounds(await self.together_scaled.predict(matrix, background.loop), coverage)
-        scaled = await background.run(partial(predict, scorer.predict_with_scale, matrix, deadline))
-        return scorer.bounds(scaled, coverage)
+            return await self.together_scaled.predict(matrix, background.loop)
+        return await background.run(partial(predict, scorer.predict_with_scale, matrix, deadline))
 
     def close(self) -> None:
         """Leave; there is nothing to end."""
@@ -105,6 +112,7 @@ def describe(model: Model, scorer: Scorer) -> Description:
         mlflow=document.versions.get("mlflow", ""),
         metadata=tensors.metadata(name, label, scorer.schema, document.intervals),
         openapi=responses.dump(described | servers),
+        columns=scorer.schema.columns,
     )
 
 

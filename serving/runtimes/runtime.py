@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from data.schema import Column
 from serving.errors import Headers
 from serving.protocols import Call
+from serving.rows import Texts
 from serving.runtimes.background import Background
+from serving.scorer import Floats
 from serving.settings import Model
 
 A = TypeVar("A")
@@ -29,6 +32,8 @@ class Description:
         Its number in the registry, or what stands for it; answers name it so.
     digest : str
         Of the scorer; nothing for what MLflow runs.
+    columns : tuple of Column
+        Of the packed matrix; none for what MLflow runs.
     mlflow : str
         The version of MLflow that logged it.
     metadata : mapping
@@ -43,6 +48,7 @@ class Description:
     mlflow: str
     metadata: Mapping[str, Any]
     openapi: bytes
+    columns: tuple[Column, ...] = ()
 
     @cached_property
     def headers(self) -> Headers:
@@ -50,14 +56,40 @@ class Description:
         return ((b"x-model-version", self.label.encode()),)
 
 
+class Predicted(NamedTuple):
+    """What a compiled version scored.
+
+    Attributes
+    ----------
+    matrix : float64 array of shape (n_rows, n_columns)
+    predictions : float64 array of shape (n_rows,)
+    scale : float64 array of shape (n_rows,), or None where no interval was asked for
+    texts : sequence of (row, column, text)
+        Of unseen categories.
+    request_id : str
+        As the body has it.
+    """
+
+    matrix: Floats
+    predictions: Floats
+    scale: Floats | None
+    texts: Texts
+    request_id: str
+
+
 class Scored(NamedTuple, Generic[A]):
-    """An answer, and what is counted about it: rows, columns that were ignored, categories and gaps that were new."""
+    """An answer, and what is counted about it: rows, columns that were ignored, categories and gaps that were new.
+
+    And what there is to keep of it: rows and predictions, and the id of the first where they are kept.
+    """
 
     answer: A
     rows: int
     extra: int = 0
     unseen: Mapping[str, int] = NOTHING
     missing: Mapping[str, int] = NOTHING
+    predicted: Predicted | None = None
+    prediction_id: str = ""
 
 
 class Runtime(typing.Protocol):

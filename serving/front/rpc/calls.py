@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -42,6 +42,8 @@ COPIES = 4
 """Of a large message in memory: as it came, as protobuf has it, its tensors, and the packed rows."""
 
 NOTHING: AbstractContextManager[None] = nullcontext()
+
+NO_HEADERS: Mapping[bytes, bytes] = {}
 
 InferRequest = message("ModelInferRequest")
 Answering = Callable[[Any, Any], Awaitable[Any]]
@@ -192,8 +194,11 @@ class Calls:
                 began=began,
                 deadline=began + (limits.work_seconds if left is None else min(limits.work_seconds, left)),
                 held=held,
+                headers=metadata_of(context.invocation_metadata()) if backend.capture else NO_HEADERS,
             )
             scored = await backend.answer(call, runtime)
+        if scored.prediction_id:
+            await context.send_initial_metadata((("x-prediction-id", scored.prediction_id),))
         if scored.unseen:
             noticed = responses.noticed(scored.unseen)
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed])

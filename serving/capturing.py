@@ -1,0 +1,162 @@
+"""What `--capture` asks for, checked before a worker starts: the folder, the key, and the columns by name.
+
+What a worker does with it is in `serving.front.capture`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from data.captures import Places
+from data.column_names import matching
+from data.schema import Column
+from serving.errors import BadCapture, ModelError, SettingsError
+from serving.scorer import scorer_files
+from serving.settings import CaptureRules, Settings
+
+OPTIONS = ("share", "rows", "sync", "exclude", "hash", "hash_key")
+LEAST_KEY = 16
+"""Bytes of a key: a shorter one is found by trying."""
+
+OURS = "slipway_"
+"""How the columns begin that captures have of their own."""
+
+logger = logging.getLogger("serving")
+
+
+def capture_rules(given: argparse.Namespace) -> CaptureRules:
+    """Return what the options say; raises SettingsError where they do not go together."""
+    named = {name: getattr(given, f"capture_{name}") for name in OPTIONS}
+    alone = [name for name, value in named.items() if value is not None]
+    if alone and not given.capture:
+        raise SettingsError(f"--capture-{alone[0].replace('_', '-')} goes with --capture DIR")
+    if not given.capture:
+        return CaptureRules()
+    if bool(given.capture_hash) != bool(given.capture_hash_key):
+        raise SettingsError("--capture-hash and --capture-hash-key go together")
+    return CaptureRules(
+        folder=str(Path(given.capture).absolute()),
+        share=named["share"] or 1.0,
+        rows=named["rows"] or 0,
+        sync=1.0 if named["sync"] is None else named["sync"],
+        exclude=_listed("exclude", named["exclude"]),
+        hashed=_listed("hash", named["hash"]),
+        key_file=str(Path(given.capture_hash_key).absolute()) if given.capture_hash_key else "",
+    )
+
+
+def _listed(option: str, given: Sequence[str] | None) -> tuple[str, ...]:
+    names = [name.strip() for text in given or () for name in text.split(",")]
+    if "" in names:
+        _refuse(option, ",".join(given or ()), "a name between two commas is empty")
+    return tuple(dict.fromkeys(names))
+
+
+def prepare_captures(settings: Settings) -> None:
+    """Make the folder, close what a dead server left open in it, and look at columns and key; raises SettingsError."""
+    rules = settings.capture
+    if not rules.folder:
+        return
+    _check_columns(rules, _columns_of(settings))
+    places = Places(Path(rules.folder))
+    _make(places)
+    if rules.key_file:
+        _check_key(Path(rules.key_file), places.folder)
+    if closed := places.close_dead():
+        logger.info("%d files of captures closed that a dead worker left open", closed)
+
+
+def _columns_of(settings: Settings) -> list[tuple[Column, ...]]:
+    found = []
+    for model in settings.models:
+        if model.runtime != "scorer":
+            logger.warning("%s is run by MLflow: its predictions are not kept", model.public_name)
+            continue
+        try:
+            found.append(scorer_files.document_in(Path(model.folder)).schema.columns)
+        except ModelError as error:  # the worker says it too, and ends
+            logger.debug("captures: %s", error)
+    return found
+
+
+def _check_columns(rules: CaptureRules, models: Sequence[tuple[Column, ...]]) -> None:
+    columns = [column for each in models for column in each]
+    if ours := [column.name for column in columns if column.name.startswith(OURS)]:
+        reason = (
+            f"the model's column {ours[0]!r} begins like those that captures add: rename it, and train again"
+        )
+        _refuse("capture", rules.folder, reason)
+    for word in (*rules.exclude, *rules.hashed) if models else ():
+        if not _named(word, models):
+            known = ", ".join(dict.fromkeys(column.name for column in columns))
+            option = "exclude" if word in rules.exclude else "hash"
+            _refuse(option, word, f"no such column; the model has {known}")
+    left = [column for word in rules.exclude for column in _named(word, models)]
+    for word in rules.hashed:
+        _check_hashed(word, _named(word, models), left)
+
+
+def _check_hashed(word: str, named: Sequence[Column], left: Sequence[Column]) -> None:
+    for column in named:
+        if column.kind != "category":
+            reason = (
+                f"is a {column.kind}, and categories alone are hashed: leave it out with --capture-exclude"
+            )
+            _refuse("hash", word, reason)
+        if column in left:
+            _refuse("hash", word, "is left out by --capture-exclude, too: name it once")
+
+
+def _named(word: str, models: Sequence[tuple[Column, ...]]) -> list[Column]:
+    """Return the column that a word means in each model that has one."""
+    found = []
+    for columns in models:
+        name = matching(word, [column.name for column in columns])
+        found += [column for column in columns if column.name == name]
+    return found
+
+
+def _make(places: Places) -> None:
+    """Make the folder of frames, for this user alone, and see that a file can be written and locked in it."""
+    try:
+        places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        places.frames.mkdir(mode=0o700, exist_ok=True)
+        places.frames.chmod(0o700)
+        with tempfile.NamedTemporaryFile(dir=places.frames, prefix=".try-") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(file.fileno(), 0, 2**12)
+    except OSError as error:
+        _refuse(
+            "capture",
+            str(places.folder),
+            f"cannot be written ({error.strerror}): name a folder that you may write to",
+        )
+
+
+def _check_key(path: Path, folder: Path) -> None:
+    if path.resolve().is_relative_to(folder.resolve()):
+        _refuse(
+            "capture-hash-key", str(path), "lies with the captures: keep it elsewhere, or it hides nothing"
+        )
+    try:
+        length = len(path.read_bytes().strip())
+    except OSError as error:
+        _refuse("hash-key", str(path), f"cannot be read ({error.strerror})")
+    if length < LEAST_KEY:
+        _refuse(
+            "hash-key",
+            str(path),
+            f"has {length} bytes, needs {LEAST_KEY} or more: openssl rand -base64 32 > {path}",
+        )
+
+
+def _refuse(option: str, given: str, reason: str) -> NoReturn:
+    whole = option if option.startswith("capture") else f"capture-{option}"
+    raise BadCapture(option=whole, given=given, reason=reason)

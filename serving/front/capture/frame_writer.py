@@ -1,0 +1,176 @@
+"""The threads that write frames: one makes their bytes and appends them, one waits for the disk.
+
+Where the disk is nearly full, or a write fails, nothing more is taken; each second it is looked at again. What was
+taken before is written if it fits. An id that was given for a row that is then lost stays in the counters alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from data.captures import Places, record
+from serving.front.capture.capture_figures import CaptureFigures
+from serving.front.capture.frame_files import FrameFile, free_share
+from serving.front.capture.pending import Pending
+from serving.settings import CaptureRules
+
+LEAST_FREE = 0.1
+"""Share of the disk."""
+FILE_BYTES, FILE_SECONDS = 64 * 2**20, 300.0
+"""After which a file is closed, and the next one begun."""
+LOOK_SECONDS = 1.0
+CLOSE_SECONDS = 20.0
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """One worker's."""
+
+    def __init__(self, rules: CaptureRules, figures: CaptureFigures) -> None:
+        self._folder, self._figures = Places(Path(rules.folder)).frames, figures
+        self._queue: SimpleQueue[Pending | None] = SimpleQueue()
+        self._file: FrameFile | None = None
+        self._disk = Disk(rules.sync)
+        self.stopped, self.released = "", 0
+        self._look()
+        figures.show(on=not self.stopped)
+        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._thread.start()
+
+    def put(self, pending: Pending) -> None:
+        """Write a frame, soon."""
+        self._queue.put(pending)
+
+    def close(self) -> None:
+        """Write what was handed over, and close the file; gives up on a disk that does not answer."""
+        self._queue.put(None)
+        self._thread.join(CLOSE_SECONDS)
+        self._disk.close()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                pending = self._queue.get(timeout=LOOK_SECONDS)
+            except Empty:
+                self._tend()
+                continue
+            if pending is None:
+                return self._rotate()
+            self._write(pending)
+
+    def _write(self, pending: Pending) -> None:
+        """Write one frame, or count its rows as dropped."""
+        try:
+            self._tend()
+            written = self._append(pending)
+            lag = time.perf_counter() - pending.begin.now
+            self._figures.written(pending.rows, written, lag)
+        except OSError as error:
+            reason = "disk" if error.errno in NO_ROOM else "error"
+            self._figures.dropped(reason, pending.rows)
+            self._stop(reason, error.strerror or str(error))
+        except Exception:
+            logger.exception("a frame of %d rows could not be made, and is dropped", pending.rows)
+            self._figures.dropped("error", pending.rows)
+        finally:
+            self.released += pending.bytes
+
+    def _append(self, pending: Pending) -> int:
+        """Append a frame, and its layout where the file has none; return the bytes."""
+        frame, layout = pending.frame(), pending.columns.layout
+        records = record(frame.head(), frame.parts())
+        file = self._current()
+        if pending.key not in file.layouts:
+            records = record(layout.head()) + records
+        file.append(records)
+        file.layouts.add(pending.key)
+        return len(records)
+
+    def _current(self) -> FrameFile:
+        """Return the file that is written; another one where somebody deleted it."""
+        if self._file is None or self._file.is_gone:
+            self._rotate()
+            self._file = self._disk.file = FrameFile(self._folder)
+        return self._file
+
+    def _tend(self) -> None:
+        """Look at the disk, and close a file that is large or old."""
+        self._look()
+        file = self._file
+        if file and (file.size >= FILE_BYTES or time.monotonic() - file.began >= FILE_SECONDS):
+            self._rotate()
+
+    def _rotate(self) -> None:
+        if self._file:
+            self._disk.finish(self._file)
+        self._file = None
+
+    def _look(self) -> None:
+        """Stop where the disk is nearly full, and go on where it has room again."""
+        try:
+            if free_share(self._folder) < LEAST_FREE:
+                return self._stop("disk", f"less than {LEAST_FREE:.0%} of the disk is free")
+            if self.stopped:
+                self._current().probe()
+                self._go_on()
+        except OSError as error:
+            self._stop("disk" if error.errno in NO_ROOM else "error", error.strerror or str(error))
+
+    def _stop(self, reason: str, words: str) -> None:
+        if not self.stopped:
+            logger.error("predictions are not kept: %s: %s; serving goes on", self._folder, words)
+            self._figures.show(on=False)
+        self.stopped = reason
+
+    def _go_on(self) -> None:
+        logger.warning("predictions are kept again in %s", self._folder)
+        self.stopped = ""
+        self._figures.show(on=True)
+
+
+class Disk:
+    """Waits for the disk in a thread of its own, so that nobody else does."""
+
+    def __init__(self, seconds: float) -> None:
+        self.file: FrameFile | None = None
+        self._seconds = seconds or None
+        self._ended: SimpleQueue[FrameFile | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="capture-sync", daemon=True)
+        self._thread.start()
+
+    def finish(self, file: FrameFile) -> None:
+        """Close a file, soon."""
+        self.file = None
+        self._ended.put(file)
+
+    def close(self) -> None:
+        """Wait until all files are closed."""
+        self._ended.put(None)
+        self._thread.join(CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while True:
+            try:
+                ended = self._ended.get(timeout=self._seconds)
+            except Empty:
+                self._do(self.file, FrameFile.sync)
+                continue
+            if ended is None:
+                return
+            self._do(ended, FrameFile.finish)
+
+    @staticmethod
+    def _do(file: FrameFile | None, work: Callable[[FrameFile], None]) -> None:
+        try:
+            if file:
+                work(file)
+        except OSError as error:
+            logger.error("captures: %s: %s", file and file.path, error.strerror)  # noqa: TRY400 - the text says it all

@@ -1,0 +1,471 @@
+"""A worker keeps rows: which, in what form, within which memory, and what it does where the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import math
+import os
+import random
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
+from data.schema import Column
+from serving.front.capture import frame_files, frame_writer, kept_requests
+from serving.front.capture.caller_ids import caller_id
+from serving.front.capture.capture_figures import CaptureFigures
+from serving.front.capture.drawing import NOT_DRAWN, Draw
+from serving.front.capture.frame_writer import Writer
+from serving.front.capture.kept_columns import KeptColumns, hash_of
+from serving.front.capture.kept_requests import Capture
+from serving.rows import coercion
+from serving.rows.coercion import UnseenText
+from serving.runtimes import Description, Predicted
+from serving.settings import CaptureRules
+from tests.serving.captures import kept_in
+from tests.serving.processes import until
+
+COLUMNS = (
+    Column("x", "number"),
+    Column("city", "category", categories=("Berlin", "Lima", "Oslo")),
+    Column("b", "number"),
+)
+SECRET = b"0123456789abcdef"
+ROOM = kept_requests.ROOM_BYTES
+
+
+@pytest.fixture(autouse=True)
+def _texts_are_not_kept_elsewhere(monkeypatch):
+    """Whether texts are kept is told to a whole process."""
+    monkeypatch.setattr(coercion, "_most_texts", 0)
+
+
+def version(columns=COLUMNS, *, digest="ab" * 32, label="3"):
+    """Return a loaded version, as far as captures look at one."""
+    described = Description("m", label, digest, "", {}, b"", columns)
+    return SimpleNamespace(model=SimpleNamespace(name="m"), description=described)
+
+
+def predicted(rows=1, *, city=0.0, texts=(), columns=3, scale=None):
+    """Return rows that were scored: the prediction is ten times x."""
+    x = np.arange(rows, dtype=np.float64)
+    matrix = np.column_stack([x, np.full(rows, city), *[np.zeros(rows)] * (columns - 2)])
+    return Predicted(matrix, 10 * x, scale, texts, "")
+
+
+class Held:
+    """A writer that holds what it is given, and counts."""
+
+    def __init__(self):
+        self.stopped, self.released, self.pending, self.counts = "", 0, [], {}
+
+    def put(self, pending):
+        """Take a frame."""
+        self.pending.append(pending)
+
+    def let_go(self):
+        """Write what is held."""
+        self.released += sum(each.bytes for each in self.pending)
+        self.pending = []
+
+    def dropped(self, reason, rows):
+        """Count."""
+        self.counts[reason] = self.counts.get(reason, 0) + rows
+
+    def close(self):
+        """End."""
+
+
+def capture_in(held, *, workers=1, **rules):
+    """Return what keeps rows, and a list of what is due."""
+    due = []
+    rules = CaptureRules(folder="unused", **rules)
+    return Capture(rules, held, held, workers=workers, later=lambda _, work: due.append(work)), due
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_a_share_is_drawn_uniformly(share):
+    """Within five standard deviations of a binomial, in each half of the stream: not each tenth, not the first ones."""
+    held = Held()
+    capture, due = capture_in(held, share=share)
+    kept = []
+    for turn in range(20_000):
+        kept.append(bool(capture.keep(version(), predicted(), "", float(turn))))
+        if turn % 100 == 0:
+            due.pop()()
+            held.let_go()
+    for half in (kept[:10_000], kept[10_000:]):
+        assert abs(sum(half) - 10_000 * share) < 5 * math.sqrt(10_000 * share * (1 - share))
+    gaps = np.diff(np.flatnonzero(kept))
+    assert len(set(gaps.tolist())) > 5, "not each tenth"
+    assert held.counts == {}, "what was not drawn was not dropped"
+
+
+def test_the_share_stands_in_the_frame():
+    """Without it every later mean is one of the wrong rows."""
+    held = Held()
+    capture, due = capture_in(held, share=0.9)
+    while not capture.keep(version(), predicted(), "", 0.0):
+        pass
+    due[0]()
+    assert held.pending[0].frame().share == 0.9
+
+
+@pytest.mark.parametrize("a_second", [20, 1_000, 5_000])
+def test_more_rows_than_are_wanted_are_thinned_without_bias(a_second):
+    """About as many are kept as were asked for; weighted with 1/share they stand for all."""
+    draw, kept, weight = Draw(1.0, 100.0), 0, 0.0
+    draw._random = random.Random(1)
+    for moment in range(400):
+        draw.begin(moment * 0.2)
+        for _ in range(a_second // 5):
+            if not draw.refusal(1):
+                kept += 1
+                weight += 1 / draw.share
+    offered = a_second // 5 * 400
+    wanted = min(offered, 100 * 80)
+    assert wanted * 0.9 < kept < wanted * 1.1 + a_second / 5
+    assert abs(weight / offered - 1) < 0.05
+
+
+def test_a_request_now_and_then_is_kept_whatever_the_rate():
+    """One a second is not too many where two are wanted, however short the moment is that it came in."""
+    draw = Draw(1.0, 2.0)
+    for second in range(50):
+        draw.begin(float(second))
+        assert draw.refusal(1) == ""
+
+
+def test_rows_that_are_too_many_are_counted():
+    """As `rate`, where those that a share leaves out are not."""
+    held = Held()
+    capture, due = capture_in(held, rows=5, workers=5)
+    for moment in range(10):
+        for _ in range(100):
+            capture.keep(version(), predicted(), "", moment * 0.2)
+        due.pop()()
+    assert set(held.counts) == {"rate"}
+    assert 700 < held.counts["rate"] < 901
+    draw = Draw(0.5, 0.0)
+    assert {draw.refusal(1) for _ in range(100)} == {"", NOT_DRAWN}
+
+
+def test_memory_is_bounded_and_the_newest_is_dropped():
+    """A disk that hangs costs rows, not the worker; once it answers, rows are kept again."""
+    held = Held()
+    capture, due = capture_in(held)
+    first = []
+    while capture.keep(version(), predicted(1_000), "", 0.0):
+        first.append(len(first))
+    assert sum(pending.bytes for pending in held.pending) <= ROOM
+    assert 100 < len(first) <= ROOM // (1_000 * 8 * 5)
+    due[0]()
+    assert held.counts == {"full": 1_000}
+    held.let_go()
+    assert capture.keep(version(), predicted(1_000), "", 1.0)
+
+
+def test_texts_count_as_memory_too():
+    """A request of unseen categories is mostly text."""
+    held = Held()
+    capture, due = capture_in(held)
+    long = [UnseenText(0, "city", "x" * (ROOM // 4))]
+    assert capture.keep(version(), predicted(texts=long), "", 0.0) == ""
+    many = [UnseenText(0, "city", "")] * (kept_requests.MOST_TEXTS + 1)
+    assert capture.keep(version(), predicted(texts=many), "", 0.0) == "", "more texts than are collected"
+    due[0]()
+    assert held.counts == {"full": 2}
+
+
+def test_a_frame_has_no_more_rows_than_its_ids(monkeypatch):
+    """The next begins where the 24 bits end: an id is never another row's."""
+    monkeypatch.setattr(kept_requests, "MOST_ROWS", 10)
+    held = Held()
+    capture, due = capture_in(held)
+    ids = [capture.keep(version(), predicted(4), "", 0.0) for _ in range(3)]
+    due[0]()
+    assert [PredictionId.parse(each).row for each in ids] == [0, 4, 0]
+    assert [pending.rows for pending in held.pending] == [8, 4]
+
+
+def test_versions_have_frames_of_their_own():
+    """A version that is swapped in between has other columns."""
+    held = Held()
+    capture, due = capture_in(held)
+    other = version(COLUMNS[:2], digest="cd" * 32, label="4")
+    for each, columns in ((version(), 3), (other, 2), (version(), 3)):
+        capture.keep(each, predicted(2, columns=columns), "", 0.0)
+    due[0]()
+    assert {pending.frame().digest: pending.frame().matrix.shape for pending in held.pending} == {
+        "ab" * 32: (4, 3),
+        "cd" * 32: (2, 2),
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (b"mine", "mine"),
+        ("\u00e9".encode() * 64, "\u00e9" * 64),
+        ("\u00e9".encode() * 64 + b"x", ""),
+        (b"\xff\xfe", ""),
+        (b"\x00\"'\n<script>", "\x00\"'\n<script>"),
+    ],
+)
+def test_an_id_of_the_callers_is_kept_as_it_is_or_not_at_all(given, expected):
+    """Cut short, or with letters replaced, it would be another request's."""
+    assert caller_id({b"x-request-id": given}, "") == expected
+
+
+def test_an_id_that_is_no_unicode_is_not_kept():
+    """JSON can write half a letter, and no file could hold it."""
+    assert caller_id({}, "\ud800") == ""
+
+
+def columns_of(runtime=None, **rules):
+    """Return what is kept of a version's columns."""
+    return KeptColumns.of(runtime or version(), CaptureRules(folder="unused", **rules), SECRET)
+
+
+def test_a_column_that_is_excluded_is_not_written():
+    """Neither its cells, nor its unseen texts, nor its name."""
+    kept = columns_of(exclude=("city",))
+    assert [column.name for column in kept.layout.columns] == ["x", "b"]
+    np.testing.assert_array_equal(kept.matrix([predicted(3).matrix]), predicted(3).matrix[:, [0, 2]])
+    assert kept.unseen([(0, [UnseenText(0, "city", "Quito")])]) == ()
+
+
+def test_a_hashed_category_says_nothing_of_itself():
+    """Its code is its hash's place, which nobody can know without the key; an unseen text is hashed whole."""
+    kept = columns_of(hashed=("city",))
+    (column,) = (each for each in kept.layout.columns if each.name == "city")
+    assert kept.layout.hashed == ("city",)
+    codes = kept.matrix([np.array([[1.0, code, 2.0] for code in (0.0, 1.0, 2.0, -1.0, np.nan)])])[:, 1]
+    assert codes[3] == -1.0
+    assert np.isnan(codes[4])
+    cities = [column.categories[int(code)] for code in codes[:3]]
+    assert cities == [hash_of(city, SECRET) for city in ("Berlin", "Lima", "Oslo")]
+    assert list(column.categories) == sorted(column.categories)
+    long = "Q" * 100
+    assert kept.unseen([(5, [UnseenText(1, "city", long)])]) == ((6, "city", hash_of(long, SECRET)),)
+    assert "Berlin" not in str(kept.layout.head())
+
+
+def test_hashes_differ_by_key():
+    """A plain hash of a hundred airports is undone by hashing a hundred airports."""
+    assert hash_of("Oslo", SECRET) != hash_of("Oslo", SECRET[::-1])
+
+
+def test_a_column_that_becomes_a_number_is_left_out_where_it_was_to_be_hashed(caplog):
+    """A later version may have it so: it is never written as it is."""
+    later = version((Column("city", "number"), Column("x", "number")))
+    assert [column.name for column in columns_of(later, hashed=("city",)).layout.columns] == ["x"]
+    assert "city is no category now" in caplog.text
+
+
+@pytest.fixture()
+def room(tmp_path, monkeypatch):
+    """A folder, and how much of its disk is free."""
+    free = SimpleNamespace(folder=tmp_path / "captures", share=0.5)
+    monkeypatch.setattr(frame_writer, "free_share", lambda _: free.share)
+    monkeypatch.setattr(frame_writer, "LOOK_SECONDS", 0.02)
+    (free.folder / "frames").mkdir(parents=True)
+    return free
+
+
+class Counted(CaptureFigures):
+    """Figures that can be asked."""
+
+    def __init__(self):
+        super().__init__()
+        self.reasons = {}
+
+    def dropped(self, reason, rows):
+        """Count, here too."""
+        super().dropped(reason, rows)
+        self.reasons[reason] = self.reasons.get(reason, 0) + rows
+
+
+def writing_in(room, **rules):
+    """Return a capture that writes, its figures, its writer, and what is due."""
+    due, figures = [], Counted()
+    rules = CaptureRules(folder=str(room.folder), **rules)
+    writer = Writer(rules, figures)
+    capture = Capture(rules, writer, figures, later=lambda _, work: due.append(work))
+    return SimpleNamespace(capture=capture, figures=figures, writer=writer, due=due)
+
+
+def keep(made, *, caller=""):
+    """Keep a row and close its frame; return its id, once it is written or given up."""
+    first = made.capture.keep(version(), predicted(2), caller, time.perf_counter())
+    if made.due:
+        made.due.pop()()
+    until(lambda: made.writer.released == made.capture._taken, seconds=10)
+    return first
+
+
+def test_below_a_tenth_of_the_disk_nothing_is_kept_until_there_is_room(room):
+    """Serving goes on; what was promised before is written."""
+    made = writing_in(room)
+    before = keep(made)
+    room.share = 0.09
+    until(lambda: made.writer.stopped == "disk", seconds=10)
+    assert keep(made) == ""
+    assert made.capture.status() == {"on": False, "reason": "the disk has too little room left"}
+    room.share = 0.11
+    until(lambda: not made.writer.stopped, seconds=10)
+    after_it = keep(made)
+    assert made.capture.status()["on"]
+    made.capture.close()
+    assert {before, after_it} <= kept_in(room.folder).keys()
+    assert made.figures.reasons == {"disk": 2}
+
+
+@pytest.mark.parametrize("how", ["short", "no room", "broken"])
+def test_a_write_that_fails_leaves_whole_records(room, monkeypatch, how):
+    """What is half written would hide all behind it; the rows are counted, and the next are kept."""
+    made = writing_in(room)
+    before, real, failing = keep(made), os.write, [True]
+
+    def write(handle, content):
+        if not failing:
+            return real(handle, content)
+        if how == "short":
+            return real(handle, content[: len(content) // 2])
+        real(handle, content[:7])
+        raise OSError(errno.ENOSPC if how == "no room" else errno.EIO, "refused")
+
+    def probe(file):
+        if failing:
+            raise OSError(errno.EIO, "refused")
+
+    monkeypatch.setattr(frame_files.os, "write", write)
+    monkeypatch.setattr(frame_files.FrameFile, "probe", probe)
+    lost = keep(made)
+    assert lost
+    reason = "error" if how == "broken" else "disk"
+    assert made.writer.stopped
+    assert keep(made) == "", "no id where it is known that nothing can be written"
+    failing.clear()
+    until(lambda: not made.writer.stopped, seconds=10)
+    behind = keep(made)
+    made.capture.close()
+    found = kept_in(room.folder)
+    assert {before, behind} <= found.keys()
+    assert lost not in found
+    assert made.figures.reasons[reason] >= 2
+    assert sum(made.figures.reasons.values()) == 4
+    (path,) = (room.folder / "frames").iterdir()
+    file = RecordFile(path)
+    assert len(list(file)) == 3
+    assert file.torn == 0
+
+
+def test_a_file_that_was_deleted_is_followed_by_another(room):
+    """Who cleans up with rm while the server runs would lose all that comes, without a word."""
+    made = writing_in(room)
+    keep(made)
+    for path in (room.folder / "frames").iterdir():
+        path.unlink()
+    (room.folder / "frames").rmdir()
+    later = keep(made)
+    made.capture.close()
+    assert next(iter(kept_in(room.folder))) == later
+
+
+def test_a_file_is_closed_by_its_size_and_each_has_its_layout(room, monkeypatch):
+    """Each file can be read, moved or deleted by itself."""
+    monkeypatch.setattr(frame_writer, "FILE_BYTES", 1)
+    made = writing_in(room, sync=0.01)
+    ids = [keep(made) for _ in range(4)]
+    made.capture.close()
+    assert len(list((room.folder / "frames").glob("*.frames"))) == 4
+    assert set(ids) <= kept_in(room.folder, endings=(".frames",)).keys()
+
+
+def test_an_old_file_is_closed_without_another_row(room, monkeypatch):
+    """The last rows of an evening are not kept back until the morning."""
+    monkeypatch.setattr(frame_writer, "FILE_SECONDS", 0.1)
+    made = writing_in(room)
+    keep(made)
+    until(lambda: list((room.folder / "frames").glob("*.frames")), seconds=10)
+    made.capture.close()
+
+
+def test_a_server_that_was_asked_nothing_leaves_no_file(room):
+    """Empty files would have to be read, and explained."""
+    writing_in(room).capture.close()
+    assert list((room.folder / "frames").iterdir()) == []
+
+
+def test_only_the_owner_reads_them(room):
+    """Rows may be of persons."""
+    made = writing_in(room)
+    keep(made)
+    made.capture.close()
+    (path,) = (room.folder / "frames").iterdir()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_hostile_ids_come_back_as_they_were(room):
+    """Quotes, line ends, zero bytes, letters of any kind: they stand in JSON."""
+    made = writing_in(room)
+    ids = {caller: keep(made, caller=caller) for caller in ('"', "\x00\n", "\u202e\U0001f600", "]}, {" * 20)}
+    made.capture.close()
+    found = kept_in(room.folder)
+    assert {caller: found[first].caller for caller, first in ids.items()} == {
+        caller: caller for caller in ids
+    }
+
+
+def left_by_a_dead_worker(folder, *, torn):
+    """Write a file as a worker does that is killed within its second frame."""
+    places = Places(folder)
+    places.frames.mkdir(parents=True)
+    layout = Layout("m", "3", "ab" * 32, COLUMNS)
+    frame = Frame("0" * 30, "m", "ab" * 32, 0, 1.0, *[np.zeros((1, 3)), np.zeros(1), np.zeros(1)], ())
+    path = places.frames / "1-a.open"
+    path.write_bytes(record(layout.head()) + record(frame.head(), frame.parts()) * 2)
+    whole = path.stat().st_size
+    os.truncate(path, whole - torn)
+    return path
+
+
+@pytest.mark.parametrize("torn", [0, 5])
+def test_what_a_dead_worker_left_is_cut_to_whole_records_and_renamed(tmp_path, torn):
+    """Nobody else may close it, and a torn end would stay in the way of nothing but cannot be read."""
+    path = left_by_a_dead_worker(tmp_path, torn=torn)
+    assert Places(tmp_path).close_dead() == 1
+    assert not path.exists()
+    file = RecordFile(path.with_suffix(".frames"))
+    assert len(list(file)) == (2 if torn else 3)
+    assert file.torn == 0
+
+
+def test_what_a_living_worker_writes_is_left_alone(tmp_path):
+    """Its lock says so, whatever its process is called."""
+    path = left_by_a_dead_worker(tmp_path, torn=5)
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert Places(tmp_path).close_dead() == 0
+        assert path.exists()
+
+
+def test_what_is_none_of_ours_is_left_alone(tmp_path):
+    """A foreign file of that name, a link to one elsewhere, and a file whose owner is about to lock it."""
+    frames = Places(tmp_path).frames
+    frames.mkdir()
+    (tmp_path / "notes").write_text("mine")
+    (frames / "a.open").write_text("somebody's notes")
+    (frames / "b.open").symlink_to(tmp_path / "notes")
+    (frames / "c.open").touch()
+    (frames / "d.open").touch()
+    os.utime(frames / "d.open", (0, 0))
+    (frames / "e.open").mkdir()
+    assert Places(tmp_path).close_dead() == 0
+    assert {path.name for path in frames.iterdir()} == {"a.open", "b.open", "c.open", "e.open"}
+    assert (frames / "a.open").read_text() == "somebody's notes"
