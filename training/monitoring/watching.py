@@ -3,7 +3,7 @@
 Four questions are asked, each with a chance of at most `RISK` that it ever alarms although nothing changed: are the
 inputs and predictions like the training rows, are the errors like those the intervals were made from, has the mean
 error risen, and do the intervals hold their share. Inputs need no labels and only warn. A day is given once, when it
-is over.
+is over; its outcomes may be given later, once no more of them are waited for.
 
 Rows of one day may have something in common that other days have not: its weather, its weekday. The promise holds for
 rows that are exchangeable with the known ones, so one row of each day is drawn, unless the caller says that rows of a
@@ -42,6 +42,9 @@ TILTS = (0.5, 1.0, 2.0)
 
 TIMES = (1.15, 1.3, 1.5, 2.0, 3.0, 0.85, 0.7, 0.5, 0.3, 0.1)
 """How many times the promised misses the bettors on coverage expect: more, and fewer where intervals are too wide."""
+
+OF_INPUTS, OF_OUTCOMES = OF_TIES, OF_TIES + 1
+"""Streams of their own: outcomes are the same whether they come with the inputs or a month later."""
 
 CERTAIN = 0.95
 """A bettor who expects more misses than this would lose all to one hit."""
@@ -97,6 +100,7 @@ class Watch:
     ignored: tuple[str, ...] = ()
     tolerance: float = 0.0
     until: str = ""
+    outcomes_until: str = ""
     alarms: list[Alarm] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -130,24 +134,55 @@ class Watch:
         groups : array of shape (n_rows,), optional
             Rows with the same number are alike, and one of them is drawn.
         """
-        random = np.random.default_rng([self.seed, OF_TIES, date.fromisoformat(day).toordinal()])
-        shuffled = random.permutation(len(matrix))
-        most = MOST_ROWS if self.independent else 1
-        shown = _one_of_each(shuffled, groups)[:MOST_ROWS]
+        inputs = self.see_inputs(day, matrix, answers, groups)
+        outcomes = self.see_outcomes(day, answers, actual, groups)
+        return Day(day, {**inputs.figures, **outcomes.figures}, (*inputs.raised, *outcomes.raised))
+
+    def see_inputs(self, day: str, matrix: Floats, answers: Floats, groups: GroupIds | None = None) -> Day:
+        """Take one day's rows and answers, once the day is over."""
+        random = self._random(day, OF_INPUTS)
+        shown = _one_of_each(random.permutation(len(matrix)), groups)[:MOST_ROWS]
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
-        self._inputs.see_day(self._shown[:most])
-        known = shuffled[np.isfinite(actual[shuffled]) & np.isfinite(answers[shuffled]).all(axis=1)]
-        absolute = np.abs(actual[known] - answers[known, 0])
-        if len(known):
-            self._scores = absolute / answers[known, 1]
-            drawn = _one_of_each(known, groups)[:most]
-            self._see_errors(np.abs(actual[drawn] - answers[drawn, 0]) / answers[drawn, 1], random)
-            self._see_harm(absolute, None if groups is None else groups[known])
+        self._inputs.see_day(self._shown[: self._most])
         self.until = day
-        raised = self._raised(day)
+        return self._concluded(day, {"rows": float(len(matrix))}, {"inputs": self._inputs_alarm()})
+
+    def see_outcomes(self, day: str, answers: Floats, actual: Floats, groups: GroupIds | None = None) -> Day:
+        """Take one day's answers and outcomes, once no more of them are waited for; NaN where nobody knows."""
+        random = self._random(day, OF_OUTCOMES)
+        shuffled = random.permutation(len(actual))
+        known = shuffled[np.isfinite(actual[shuffled]) & np.isfinite(answers[shuffled, 0])]
+        if len(known):
+            absolute = np.abs(actual[known] - answers[known, 0])
+            self._see_harm(absolute, None if groups is None else groups[known])
+        scaled = known[np.isfinite(answers[known, 1])]
+        if len(scaled):
+            self._scores = _scores(scaled, answers, actual)
+            drawn = _one_of_each(scaled, groups)[: self._most]
+            self._see_errors(_scores(drawn, answers, actual), random)
+        self.outcomes_until = day
+        raised = {
+            "errors": self._errors_alarm(),
+            "harm": self._harm_alarm(),
+            "coverage": self._coverage_alarm(),
+        }
+        return self._concluded(day, self._figures(actual, answers), raised)
+
+    def _random(self, day: str, of: int) -> np.random.Generator:
+        """Return the same numbers for the same day, whenever it is taken."""
+        return np.random.default_rng([self.seed, of, date.fromisoformat(day).toordinal()])
+
+    @property
+    def _most(self) -> int:
+        return MOST_ROWS if self.independent else 1
+
+    def _concluded(self, day: str, figures: Mapping[str, float], causes: Mapping[str, str]) -> Day:
+        standing = {alarm.kind for alarm in self.alarms}
+        raised = [Alarm(kind, day, cause) for kind, cause in causes.items() if cause and kind not in standing]
         self.alarms += raised
-        figures = self._figures(actual, answers) | self._evidence()
-        return Day(day, figures | {"alarms": float(len(self.alarms))}, tuple(raised))
+        of_these = tuple(f"evidence_{kind}" for kind in causes)
+        evidence = {name: each for name, each in self._evidence().items() if name.startswith(of_these)}
+        return Day(day, {**figures, **evidence, "alarms": float(len(self.alarms))}, tuple(raised))
 
     def _see_errors(self, scores: Floats, random: np.random.Generator) -> None:
         bins = self.reference.scores
@@ -164,15 +199,16 @@ class Watch:
             self._harm.see_day(float(means(losses, groups).mean()))
 
     def _figures(self, actual: Floats, answers: Floats) -> dict[str, float]:
-        known = np.isfinite(actual) & np.isfinite(answers).all(axis=1)
-        figures = {"rows": float(len(actual)), "labelled_share": float(known.mean()) if len(known) else 0.0}
+        known = np.isfinite(actual) & np.isfinite(answers[:, 0])
+        figures = {"labelled_share": float(known.mean()) if len(known) else 0.0}
         if not known.any():
             return figures
         error = np.abs(actual - answers[:, 0])[known]
-        scores = error / answers[known, 1]
+        scores = (error / answers[known, 1])[np.isfinite(answers[known, 1])]
         held = {
             f"interval_coverage_{round(100 * level.coverage)}": float((scores <= level.quantile).mean())
             for level in self.reference.levels
+            if len(scores)
         }
         return figures | {"rmse": float(np.sqrt((error**2).mean())), "mae": float(error.mean())} | held
 
@@ -190,16 +226,6 @@ class Watch:
             for name, each in every.items()
             if each is not None and each.days
         }
-
-    def _raised(self, day: str) -> list[Alarm]:
-        standing = {alarm.kind for alarm in self.alarms}
-        result = {
-            "inputs": self._inputs_alarm(),
-            "errors": self._errors_alarm(),
-            "harm": self._harm_alarm(),
-            "coverage": self._coverage_alarm(),
-        }
-        return [Alarm(kind, day, cause) for kind, cause in result.items() if cause and kind not in standing]
 
     def _inputs_alarm(self) -> str:
         wealth = self._inputs.log_wealth
@@ -254,6 +280,7 @@ class Watch:
         parts = {"inputs": self._inputs, "errors": self._errors, "harm": self._harm}
         return {
             "until": self.until,
+            "outcomes_until": self.outcomes_until,
             "independent": self.independent,
             "ignored": list(self.ignored),
             "tolerance": self.tolerance,
@@ -268,7 +295,8 @@ class Watch:
             raise ValueError(
                 "is the state of a watch over other columns, other rows of a day, or with another tolerance"
             )
-        self.until = date.fromisoformat(written["until"]).isoformat()
+        self.until = _day(written["until"])
+        self.outcomes_until = _day(written.get("outcomes_until", written["until"]))
         self.alarms = [Alarm(**each) for each in written["alarms"]]
         self._inputs.restore(written["inputs"])
         if self._errors is not None:
@@ -277,6 +305,11 @@ class Watch:
             self._harm.restore(written["harm"])
         for evidence, each in zip(self._coverage, written["coverage"], strict=True):
             evidence.restore(each)
+
+
+def _day(text: str) -> str:
+    """Return an ISO date, or nothing before the first day; raises ValueError."""
+    return date.fromisoformat(text).isoformat() if text else ""
 
 
 def stability_index(before: Floats, now: Floats) -> float:
@@ -311,6 +344,11 @@ def _too_wide(evidence: RankEvidence) -> str:
     fewer = sum(times < 1.0 for times in TIMES)
     richest = int(np.argmax(evidence.log_wealth))
     return ", they are too wide" if richest >= len(evidence.log_wealth) - fewer else ""
+
+
+def _scores(rows: Rows, answers: Floats, actual: Floats) -> Floats:
+    """Return the scaled absolute errors of rows."""
+    return np.asarray(np.abs(actual[rows] - answers[rows, 0]) / answers[rows, 1], dtype=np.float64)
 
 
 def _one_of_each(rows: Rows, groups: GroupIds | None) -> Rows:

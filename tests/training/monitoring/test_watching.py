@@ -297,3 +297,34 @@ def test_the_stability_index_is_the_sum_of_both_divergences() -> None:
 
     before, now = np.array([0.2, 0.3, 0.5]), np.array([0.25, 0.35, 0.4])
     assert stability_index(before, now) == pytest.approx(entropy(now, before) + entropy(before, now))
+
+
+@pytest.mark.parametrize("independent", [True, False])
+def test_outcomes_that_are_given_later_come_to_the_same(independent: bool) -> None:
+    """Labels mature days after the inputs: which row of a day is drawn must not hang on when, nor on a restart."""
+    random = np.random.default_rng(5)
+    days = [
+        (f"2026-03-{day:02d}", matrix, actual(matrix, random))
+        for day in range(1, 9)
+        for matrix in [rows(60, random)]
+    ]
+    together, apart = (Watch(made(), seed=0, independent=independent) for _ in range(2))
+    for day, matrix, truth in days:
+        together.see(day, matrix, answers(matrix), truth)
+        apart.see_inputs(day, matrix, answers(matrix))
+    assert (apart.until, apart.outcomes_until) == ("2026-03-08", "")
+    resumed = Watch(made(), seed=0, independent=independent)
+    resumed.restore(json.loads(json.dumps(apart.as_dict())))
+    for day, matrix, truth in days:
+        resumed.see_outcomes(day, answers(matrix), truth)
+    assert resumed.as_dict() == together.as_dict()
+
+
+def test_errors_without_a_scale_are_still_held_to_the_mean_error() -> None:
+    """A column that is not kept leaves no scale: harm needs none, and the intervals wait."""
+    random, watch = np.random.default_rng(6), Watch(made(), seed=0, independent=True)
+    matrix = rows(60, random)
+    unscaled = answers(matrix) * [1.0, np.nan]
+    figures = watch.see_outcomes("2026-03-01", unscaled, actual(matrix, random)).figures
+    assert {"rmse", "labelled_share", "evidence_harm"} <= set(figures)
+    assert not [name for name in figures if name.startswith(("interval_", "evidence_errors", "evidence_cov"))]
