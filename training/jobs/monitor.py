@@ -22,6 +22,7 @@ from training.commands import configs
 from training.compiling import pack_frame
 from training.errors import CannotScore, CannotWatch, UsageError
 from training.monitoring import NO_DRIFT, Reference, Watch
+from training.pages import watch_page
 from training.progress import Say
 from training.records import MonitorRun, model_registry, monitor_run, tracking
 from training.rows import load_known, open_table
@@ -71,7 +72,7 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
     say("watch", f"{version.name} version {version.number}: {len(days)} new days{_until(watch)}")
     for rows in days:
         day = watch.see(rows.day, rows.matrix, rows.answers, rows.actual, rows.groups)
-        run.log_day(day.day, day.figures)
+        run.log_day(version.number, day.day, day.figures)
         for alarm in day.raised:
             say("alarm", f"{alarm.kind} since {alarm.since}: {alarm.cause}")
     run.keep(version.number, watch.as_dict())
@@ -191,16 +192,33 @@ def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, sa
     """Say which alarms stand, on the run and to the caller."""
     sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in watch.alarms]
     run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
+    steps = [step.format(name=version.name) for step in _steps({alarm.kind for alarm in watch.alarms})]
+    run.log_page(watch_page.page(_watched(run, watch, version, steps)))
     run.close()
     say("see", f"mlflow ui, then {run.page}")
+    say("page", run.read_page)
     if not watch.alarms:
         say("quiet", f"no alarm stands; {NO_DRIFT}")
         return
     say(
         "alarms", f"{', '.join(alarm.kind for alarm in watch.alarms)} of version {version.number}; {NO_DRIFT}"
     )
-    for step in _steps({alarm.kind for alarm in watch.alarms}):
-        say("next", step.format(name=version.name))
+    for step in steps:
+        say("next", step)
+
+
+def _watched(
+    run: MonitorRun, watch: Watch, version: model_registry.Version, steps: Sequence[str]
+) -> watch_page.Watched:
+    return watch_page.Watched(
+        name=version.name,
+        number=version.number,
+        unit=version.schema.target_unit,
+        watch=watch,
+        history=run.history(version.number),
+        trained=tracking.recorded_metrics(version.run_id),
+        steps=steps,
+    )
 
 
 def _steps(kinds: Set[str]) -> list[str]:

@@ -3,13 +3,27 @@
     ranks       is a stream like its reference: columns, predictions, errors, misses of intervals
     harm        has the mean error risen
     wealth      what bettors own, by days
+    lately      what the last days showed, for people
+    live        figures of several days together
     reference   what a version's rows looked like when it was made, kept with it
     watching    the state: days of rows in, evidence and alarms out
 
 It sees arrays and tables; it knows neither MLflow nor the server.
 """
 
-from training.monitoring.reference import Groups, Known, Reference, reference_of, with_scores
-from training.monitoring.watching import NO_DRIFT, Alarm, Day, Watch
+from training.monitoring.lately import Moved
+from training.monitoring.reference import RISK, Groups, Known, Reference, reference_of, with_scores
+from training.monitoring.watching import NO_DRIFT, Watch
 
-__all__ = ["Alarm", "Day", "Groups", "Known", "NO_DRIFT", "Reference", "Watch", "reference_of", "with_scores"]
+__all__ = [
+    "Groups",
+    "Known",
+    "Moved",
+    "NO_DRIFT",
+    "RISK",
+    "Reference",
+    "Watch",
+    "live",
+    "reference_of",
+    "with_scores",
+]

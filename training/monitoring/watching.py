@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from data.figures import percent
 from training.monitoring.harm import GroupIds, HarmEvidence, means
+from training.monitoring.lately import Lately, moved
 from training.monitoring.ranks import Bins, RankEvidence
 from training.monitoring.reference import OF_TIES, RISK, WHOLE_ROW, Level, Reference
 from training.monitoring.wealth import Bettors
@@ -110,6 +111,7 @@ class Watch:
         self._shown = np.zeros((0, len(self.views)), dtype=np.int64)
         self._scores = np.zeros(0)
         """What the last day showed, for people: up to `MOST_ROWS` of it."""
+        self.lately = Lately(self.views)
         self._inputs = RankEvidence([bins.gaps for bins in self.views], tolerance=self.tolerance)
         self._errors = _on_errors(self.reference.scores)
         self._coverage = [_on_misses(level) for level in self.reference.levels]
@@ -143,6 +145,7 @@ class Watch:
         random = self._random(day, OF_INPUTS)
         shown = _one_of_each(random.permutation(len(matrix)), groups)[:MOST_ROWS]
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
+        self.lately.see_day(self._shown)
         self._inputs.see_day(self._shown[: self._most])
         self.until = day
         return self._concluded(day, {"rows": float(len(matrix))}, {"inputs": self._inputs_alarm()})
@@ -227,6 +230,18 @@ class Watch:
             if each is not None and each.days
         }
 
+    @property
+    def lines(self) -> dict[str, float]:
+        """The evidence at which each question alarms, by the names of the figures that are watched."""
+        every = {"inputs": RISK, "errors": RISK, "harm": RISK / 2.0}
+        parts = {"inputs": self._inputs, "errors": self._errors, "harm": self._harm}
+        lines = {
+            f"evidence_{name}": -np.log10(every[name]) for name, part in parts.items() if part is not None
+        }
+        for level in self.reference.levels:
+            lines[f"evidence_coverage_{round(100 * level.coverage)}"] = np.log10(len(self._coverage) / RISK)
+        return lines
+
     def _inputs_alarm(self) -> str:
         wealth = self._inputs.log_wealth
         if self._inputs.log_mean < -np.log(RISK):
@@ -241,13 +256,11 @@ class Watch:
     def _moved(self, index: int) -> str:
         """Say how a view's shares moved on the last day: the bin that moved most, and the stability index."""
         bins = self.views[index]
-        counts = np.bincount(self._shown[:, index], minlength=len(bins.gaps))
-        before, now = bins.shares, counts / counts.sum()
-        smooth = (counts + 0.5) / (counts + 0.5).sum()  # an empty bin has no logarithm
-        most = int(np.argmax(np.abs(now - before)))
+        found = moved(bins, np.bincount(self._shown[:, index], minlength=len(bins.gaps)))
+        most = int(np.argmax(np.abs(found.after - found.before)))
         return (
-            f"{bins.name}: {bins.labels[most]} was {share(float(before[most]))} of the rows, "
-            f"on this day {share(float(now[most]))} (PSI {stability_index(before, smooth):.2g})"
+            f"{found.name}: {found.labels[most]} was {share(float(found.before[most]))} of the rows, "
+            f"on this day {share(float(found.after[most]))} (PSI {found.stability:.2g})"
         )
 
     def _errors_alarm(self) -> str:
@@ -286,6 +299,7 @@ class Watch:
             "tolerance": self.tolerance,
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "coverage": [each.as_dict() for each in self._coverage],
+            "lately": self.lately.as_list(),
         } | {name: part.as_dict() for name, part in parts.items() if part is not None}
 
     def restore(self, written: Mapping[str, Any]) -> None:
@@ -305,20 +319,12 @@ class Watch:
             self._harm.restore(written["harm"])
         for evidence, each in zip(self._coverage, written["coverage"], strict=True):
             evidence.restore(each)
+        self.lately.restore(written.get("lately", []))  # states from before have none
 
 
 def _day(text: str) -> str:
     """Return an ISO date, or nothing before the first day; raises ValueError."""
     return date.fromisoformat(text).isoformat() if text else ""
-
-
-def stability_index(before: Floats, now: Floats) -> float:
-    """Return the population stability index of two shares, both above zero: the sum of (b - a) ln(b / a).
-
-    >>> round(stability_index(np.array([0.5, 0.5]), np.array([0.6, 0.4])), 4)
-    0.0405
-    """
-    return float(((now - before) * np.log(now / before)).sum())
 
 
 def _on_errors(scores: Bins | None) -> RankEvidence | None:

@@ -2,13 +2,15 @@
 
 It lives in an experiment of its own, so that MLflow's charts show one line a figure over the days, across versions.
 The state is written after the figures that it covers: whoever is killed between the two writes them again, the same.
+Two versions may be watched on the same days: a figure's time is the day's begin and as many milliseconds as the version
+has for a number, which tells them apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import mlflow
@@ -18,6 +20,9 @@ from mlflow.exceptions import MlflowException
 from training.records import tag_names, tracking
 
 MEMORY = "state/retraining.json"
+PAGE = "monitor.html"
+DAY = 86_400_000
+"""Milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +64,29 @@ class MonitorRun:
         """Say what came of the question whether to train."""
         mlflow.MlflowClient().set_tag(self.run_id, tag_names.RETRAINING, sentence[:5000])
 
-    def log_day(self, day: str, figures: Mapping[str, float]) -> None:
-        """Log one day's figures; the step is the day's number since 1970."""
+    def log_day(self, version: str, day: str, figures: Mapping[str, float]) -> None:
+        """Log one day's figures of a version; the step is the day's number since 1970."""
         on = date.fromisoformat(day)
-        moment = int(datetime(on.year, on.month, on.day, tzinfo=UTC).timestamp() * 1000)
+        moment = int(datetime(on.year, on.month, on.day, tzinfo=UTC).timestamp() * 1000) + int(version)
         step = on.toordinal() - date(1970, 1, 1).toordinal()
         metrics = [Metric(name, value, moment, step) for name, value in figures.items()]
         mlflow.MlflowClient().log_batch(self.run_id, metrics=metrics)
+
+    def history(self, version: str) -> dict[str, dict[str, float]]:
+        """Return the figures of a version by day, oldest first, by their names."""
+        client = mlflow.MlflowClient()
+        names = sorted(client.get_run(self.run_id).data.metrics)
+        every = {name: _by_day(client.get_metric_history(self.run_id, name), int(version)) for name in names}
+        return {name: days for name, days in every.items() if days}
+
+    def log_page(self, page: str) -> None:
+        """Log the page that people read as `monitor.html`."""
+        mlflow.MlflowClient().log_text(self.run_id, page, PAGE)
+
+    @property
+    def read_page(self) -> str:
+        """The address of that page in MLflow's UI."""
+        return f"{tracking.ui()}/#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{PAGE}"
 
     def say_alarms(self, text: str) -> None:
         """Say which alarms stand, or none, as a tag and as the run's note."""
@@ -98,6 +119,13 @@ def _experiment(client: mlflow.MlflowClient, name: str) -> str:
             if result is None:
                 raise
     return str(result.experiment_id)
+
+
+def _by_day(metrics: Sequence[Metric], version: int) -> dict[str, float]:
+    """Return a version's values by day; those from before times had a version's number count for each."""
+    ours = [each for each in metrics if each.timestamp % DAY in (0, version)]
+    ours.sort(key=lambda each: (each.step, each.timestamp))
+    return {(date(1970, 1, 1) + timedelta(days=each.step)).isoformat(): each.value for each in ours}
 
 
 def _file(version: str) -> str:

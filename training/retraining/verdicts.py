@@ -89,7 +89,7 @@ def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version
         if known.any():
             ours = challenger.predict(day.frame[known].reset_index(drop=True))
             shadow.see(day.day, day.actual[known], day.predictions[known], ours)
-            asked.run.log_day(day.day, shadow.figures)
+            asked.run.log_day(watched.champion, day.day, shadow.figures)
     return shadow.verdict
 
 

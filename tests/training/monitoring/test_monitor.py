@@ -149,6 +149,31 @@ def test_days_are_taken_once_and_the_next_call_goes_on(watch: Watch) -> None:
 
 
 @pytest.mark.usefixtures("version")
+def test_the_page_is_on_the_run_and_the_line_leads_to_it(watch: Watch) -> None:
+    """What it shows is what the run has, of all calls together."""
+    watch(houses(300, "2024-07-01", 10, seed=1))
+    _, said = watch(houses(300, "2024-07-11", 10, seed=2))
+    run = monitor_run()
+    assert f"/runs/{run.info.run_id}/artifacts/monitor.html" in said
+    page = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/monitor.html")
+    assert "houses version 1: no alarm" in page
+    assert "since 2024-07-01 until 2024-07-20: 20 days" in page
+
+
+@pytest.mark.usefixtures("version")
+def test_two_versions_that_were_watched_on_the_same_days_keep_their_figures_apart(watch: Watch) -> None:
+    """A new champion is watched on a table from the first day on; its page is not that of the old one."""
+    from training.records import monitor_run as run_of
+
+    july = houses(300, "2024-07-01", 10, seed=1)
+    watch(july)
+    run, first = run_of("houses"), run_of("houses").history("1")
+    run.log_day("2", "2024-07-01", {"rmse": 99.0})
+    assert run.history("1") == first
+    assert run.history("2") == {"rmse": {"2024-07-01": 99.0}}
+
+
+@pytest.mark.usefixtures("version")
 def test_a_watch_is_gone_on_with_as_it_was_begun(watch: Watch) -> None:
     """Evidence of other columns, or of other rows of a day, cannot be added up."""
     july = houses(60, "2024-07-01", 3, seed=1)

@@ -11,8 +11,9 @@ import pytest
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.conformal import COVERAGES, quantile
-from training.monitoring import Alarm, Groups, Known, Reference, Watch, reference_of, with_scores
-from training.monitoring.watching import WORSENING, stability_index
+from training.monitoring import Groups, Known, Reference, Watch, reference_of, with_scores
+from training.monitoring.lately import stability_index
+from training.monitoring.watching import WORSENING, Alarm
 
 SCHEMA = Schema(
     (
