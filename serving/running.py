@@ -101,7 +101,10 @@ def await_port(port: int, seconds: float = PATIENCE) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
+            connected = probe.connect_ex(("127.0.0.1", port)) == 0
+            if (
+                connected and probe.getsockname() != probe.getpeername()
+            ):  # it may be given this very port, and hear itself
                 return
         time.sleep(PAUSE)
     raise ServerFailed(what="the server", said=f"nothing listens on port {port}")

@@ -60,7 +60,7 @@ class Workspace:
         """The tracking store's address."""
         return f"sqlite:///{self.folder}/mlflow.db"
 
-    def run(self, *words: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command here and return what came of it."""
         return subprocess.run(
             words,

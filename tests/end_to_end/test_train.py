@@ -192,6 +192,11 @@ def test_the_project_runs_in_a_fresh_environment_from_a_git_uri(workspace: Works
     assert "promoted: line had no champion" in done.stdout
 
 
+def heed_interrupts() -> None:
+    """Take Ctrl-C as a terminal's process does: what a shell runs in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(
     ("how", "status"),
@@ -217,6 +222,7 @@ def test_a_stopped_training_registers_nothing_and_an_interrupted_search_its_best
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,  # noqa: PLW1509 - no thread runs here
     )
     assert started.stdout is not None and started.stderr is not None
     for line in started.stdout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import psutil
@@ -57,3 +58,18 @@ def test_the_children_of_a_group_end_with_it(monkeypatch):
     with running.started(words, **opened) as process:
         child = int(process.stdout.readline())
     until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == "zombie")
+
+
+def test_a_socket_that_hears_itself_is_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks a free port again and again is once given that port for its own end, and then connects to itself."""
+    port, made = running.free_port(), socket.socket
+
+    def of_that_port() -> socket.socket:
+        probe = made()
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        return probe
+
+    monkeypatch.setattr("serving.running.socket.socket", of_that_port)
+    with pytest.raises(ServerFailed, match="nothing listens"):
+        running.await_port(port, seconds=0.1)
