@@ -40,7 +40,7 @@ TINY = 1e-300
 MISSING = "missing"
 """The bin of missing values that were seen."""
 
-BEYOND, UNSEEN = "missing, or beyond what was seen", "never seen in training"
+BEYOND, UNSEEN = "missing, or beyond what was seen", "rare, or never seen in training"
 """The last bin, of numbers and of categories."""
 
 
@@ -122,15 +122,14 @@ def bins_of(name: str, values: Floats, ties: Floats, labels: Mapping[float, str]
     values, ties : float64 arrays of shape (n_reference,)
         NaN is missing.
     labels : mapping of value to text, optional
-        For categories by their code; each has a bin then.
+        For categories by their place; each has a bin then, and those without a label are in the last.
     """
     order = np.lexsort((ties, _keys(values)))
     keys, sorted_ties = _keys(values)[order], ties[order]
-    present = int(np.isfinite(keys).sum())
+    present = int(np.isfinite(keys).sum()) if labels is None else int(np.isin(keys, list(labels)).sum())
     ends = _ends(keys[:present], every=labels is not None)
-    last = (
-        [] if present == len(keys) else [len(keys) - 1]
-    )  # a missing value that was seen has a bin of its own
+    seen_missing = labels is None and present < len(keys)  # it has a bin of its own
+    last = [len(keys) - 1] if seen_missing else []
     indexes = np.array([*ends, *last], dtype=np.int64)
     gaps = np.diff(np.concatenate([[-1], indexes, [len(keys)]]))
     seen = keys[:present]

@@ -69,7 +69,8 @@ class Reference:
     whole : tuple of Bins
         Of `WHOLE_ROW`.
     places : mapping of column to mapping of code to place
-        Where a category stands in its bins; those not named stand at `OTHERS`.
+        Where a category stands in its bins; those not named stand at `OTHERS`. Half of the rows named them, the bins
+        are of the other half.
     scores : Bins or None
         None without intervals, and where rows were weighted: no rank is exact there.
     levels : tuple of Level
@@ -209,13 +210,19 @@ def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, s
     """Return the reference of a version."""
     random = np.random.default_rng([seed, OF_TIES])
     known = known.drawn(random)
+    naming, ranked = _halves(known.training, random)
     places = {
-        column.name: _places(known.training[:, index])
+        column.name: _places(naming[:, index], len(column.categories))
         for index, column in enumerate(schema.columns)
         if column.kind == "category"
     }
     columns = tuple(
-        _column_bins(column, known.training[:, index], places.get(column.name), random)
+        _column_bins(
+            column,
+            (ranked if column.name in places else known.training)[:, index],
+            places.get(column.name),
+            random,
+        )
         for index, column in enumerate(schema.columns)
     )
     coded = np.array([column.kind == "category" for column in schema.columns])
@@ -261,24 +268,37 @@ def _column_bins(
     ties = random.random(len(values))
     if places is None:
         return bins_of(column.name, values, ties)
-    labels = {float(place): column.categories[code] for code, place in places.items()}
+    labels = {float(place): column.categories[code] for code, place in places.items() if place < OTHERS}
     return bins_of(column.name, _placed(values, places), ties, labels | {OTHERS: "others", GAP: MISSING})
 
 
-def _places(codes: Floats) -> dict[int, int]:
-    """Return the places of the largest categories, the largest first."""
+def _halves(matrix: Floats, random: np.random.Generator) -> tuple[Floats, Floats]:
+    """Return the rows that name categories, and those whose ranks are taken: new rows have never the same names.
+
+    Of many towns a day brings some that no known row has. Had all known rows named them, none of these could be new.
+    """
+    shuffled = random.permutation(len(matrix))
+    return matrix[shuffled[: len(matrix) // 2]], matrix[shuffled[len(matrix) // 2 :]]
+
+
+def _places(codes: Floats, categories: int) -> dict[int, int]:
+    """Return the places of the largest categories, the largest first, and of those that these codes lack."""
     known = codes[codes >= 0.0].astype(np.int64)
     values, counts = np.unique(known, return_counts=True)
     largest = np.lexsort((values, -counts))[:LARGEST_CATEGORIES]
-    return {int(values[index]): place for place, index in enumerate(largest)}
+    lacking = np.setdiff1d(np.arange(categories), values)
+    return {int(values[index]): place for place, index in enumerate(largest)} | dict.fromkeys(
+        lacking.tolist(), int(NEVER_SEEN)
+    )
 
 
 def _placed(codes: Floats, places: Mapping[int, int]) -> Floats:
-    result = np.where(np.isnan(codes), GAP, OTHERS)
-    result = np.where(codes == UNSEEN, NEVER_SEEN, result)
-    for code, place in places.items():
-        result = np.where(codes == code, float(place), result)
-    return result
+    """Return where categories stand in their bins; a code is a whole number, NaN where missing, or `UNSEEN`."""
+    table = np.full(max(places, default=0) + 2, OTHERS)
+    table[list(places)] = list(places.values())
+    rows = np.nan_to_num(codes, nan=-1.0).astype(np.int64)
+    result = table[np.minimum(rows, len(table) - 1)]
+    return np.where(np.isnan(codes), GAP, np.where(codes == UNSEEN, NEVER_SEEN, result))
 
 
 def _whole(matrix: Floats, answers: Floats, coded: NDArray[np.bool_]) -> list[Floats]:

@@ -16,7 +16,7 @@ def test_the_column_that_changed_stands_first() -> None:
     """With the shares that it had in training and has now."""
     first, *_ = watched(3, with_column(2, 12.0)).lately.moved()
     assert first.name == "town"
-    assert first.after[first.labels.index("m")] == 1.0
+    assert first.after[first.labels.index("m")] > 0.95  # a row whose tie is behind all known ones lies beyond
     assert first.before[first.labels.index("m")] == pytest.approx(13 / 91, abs=0.03)
     assert first.rows == 360
 

@@ -88,9 +88,12 @@ def test_days_like_the_training_rows_raise_nothing(seed: int) -> None:
     [
         (with_column(0, lambda size: size * 2.54), "size: "),
         (with_column(1, lambda rooms: rooms + 1.0), "rooms: "),
-        (with_column(2, UNSEEN), "town: never seen in training was 0.05 % of the rows, on this day 100 %"),
+        (
+            with_column(2, UNSEEN),
+            "town: rare, or never seen in training was 0.1 % of the rows, on this day 100 %",
+        ),
         (with_column(3, np.nan), "garden: missing was 1"),
-        (with_column(2, 12.0), "town: m was 14 % of the rows, on this day 100 %"),
+        (with_column(2, 12.0), "town: m was 14 % of the rows, on this day 9"),
     ],
     ids=["other units", "one more", "unseen", "gone", "one town"],
 )
@@ -261,6 +264,29 @@ def test_a_watch_with_another_tolerance_is_refused() -> None:
     del before["tolerance"]
     Watch(made(), seed=0).restore(before)
     assert before["until"] == "2026-01-01"
+
+
+@pytest.mark.parametrize("kinds", [200, 5_000])
+def test_new_categories_of_a_column_that_always_brings_new_ones_raise_nothing(kinds: int) -> None:
+    """Towns by Zipf's law, of which training saw some: with all known rows as their own names each stream alarmed."""
+    random, weights = np.random.default_rng(6), 1.0 / np.arange(1.0, kinds + 1.0)
+    towns = random.choice(kinds, (2, 800), p=weights / weights.sum())
+    names, codes = np.unique(towns[0], return_inverse=True)
+    schema = Schema((Column("town", "category", categories=tuple(map(str, names))),), target="price")
+    training = codes[:, None].astype(float)
+    known = Known(training, training[:100], np.ones((100, 2)), np.zeros(0), None)
+    reference = reference_of(known, schema, None, seed=0)
+    watch = Watch(reference, seed=0, independent=True, ignored=("gaps",))  # no row was held out
+    later = np.where(np.isin(towns[1], names), np.searchsorted(names, towns[1]), UNSEEN).astype(float)[
+        :, None
+    ]
+    assert (later == UNSEEN).mean() > 0.02
+    for day in range(16):
+        part = later[50 * day : 50 * day + 50]
+        watch.see(f"2026-01-{day + 1:02d}", part, np.ones((50, 2)), np.full(50, np.nan))
+    assert watch.alarms == []
+    watch.see("2026-02-01", np.full((100, 1), UNSEEN), np.ones((100, 2)), np.full(100, np.nan))
+    assert watch.alarms[0].cause.startswith("town: rare, or never seen in training was ")
 
 
 def test_an_ignored_column_raises_nothing() -> None:
