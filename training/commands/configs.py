@@ -389,6 +389,10 @@ class MonitorConfig(Command):
         float,
         Parameter(kinds.TOLERANCE, "inputs: how much a share may rise, 0.05 hides a PSI up to about 0.1"),
     ] = 0.0
+    metrics: Annotated[
+        str,
+        Parameter(kinds.TEXTFILE, "the latest figures for Prometheus' node exporter", metavar="FILE.prom"),
+    ] = ""
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
     query: QueryAgain = ""
     header: HeaderAsked = "auto"

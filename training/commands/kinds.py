@@ -98,6 +98,7 @@ READINGS = Kind(words.readings, _joined_by(":"), _first_of_pairs)
 MISSING_WORDS = Kind(words.columns, words.joined, _owners)
 DECIMAL = Kind(words.optional(words.decimal))
 
+TEXTFILE = Kind(words.optional(words.textfile))
 FOLDER = Kind(words.text("a folder"))
 AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)
 AMOUNT_OR_NONE = Kind(

@@ -47,6 +47,13 @@ def text(what: str) -> Callable[[str], str]:
     return check
 
 
+def textfile(word: str) -> str:
+    """Accept a file that Prometheus' node exporter reads: it knows them by their ending."""
+    if not word.endswith(".prom"):
+        raise argparse.ArgumentTypeError(f"{word!r} must be a file that ends in .prom")
+    return word
+
+
 def model_name(word: str) -> str:
     """Accept a registered model's name that is safe in a path and a URL."""
     if not NAME_PATTERN.fullmatch(word):

@@ -7,7 +7,7 @@ once, when it is over; what the monitor knows is kept on its run in MLflow, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +21,7 @@ from serving.scorer import Scorer
 from training.commands import configs
 from training.compiling import pack_frame
 from training.errors import CannotScore, CannotWatch, UsageError
+from training.jobs import gauges
 from training.monitoring import NO_DRIFT, Reference, Watch
 from training.pages import watch_page
 from training.progress import Say
@@ -29,6 +30,8 @@ from training.rows import load_known, open_table
 from training.versions import flavor
 
 Floats = NDArray[np.float64]
+History = Mapping[str, Mapping[str, float]]
+"""Figures by day, by their names."""
 
 NEXT = {
     "inputs": "look at the columns above: are they measured as before?",
@@ -61,6 +64,7 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
         The table cannot be read, or a row has no time.
     """
     tracking.check_tracking(must_exist=True)
+    gauges.check(config.metrics)
     version = model_registry.chosen(config.name, config.version)
     reference = _reference(version)
     table = _table(config, version, say)
@@ -76,7 +80,9 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
         for alarm in day.raised:
             say("alarm", f"{alarm.kind} since {alarm.since}: {alarm.cause}")
     run.keep(version.number, watch.as_dict())
-    _conclude(run, watch, version, say)
+    history = run.history(version.number)
+    _conclude(run, watch, version, history, say)
+    gauges.write(config.metrics, _latest(watch, version, history))
     return bool(watch.alarms)
 
 
@@ -188,12 +194,20 @@ def _until(watch: Watch) -> str:
     return f" after {watch.until}" if watch.until else ""
 
 
-def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, say: Say) -> None:
+def _latest(watch: Watch, version: model_registry.Version, history: History) -> gauges.Latest:
+    figures = {name: list(days.values())[-1] for name, days in history.items()}
+    kinds = [alarm.kind for alarm in watch.alarms]
+    return gauges.Latest(version.name, version.number, figures, kinds, watch.until)
+
+
+def _conclude(
+    run: MonitorRun, watch: Watch, version: model_registry.Version, history: History, say: Say
+) -> None:
     """Say which alarms stand, on the run and to the caller."""
     sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in watch.alarms]
     run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
     steps = [step.format(name=version.name) for step in _steps({alarm.kind for alarm in watch.alarms})]
-    run.log_page(watch_page.page(_watched(run, watch, version, steps)))
+    run.log_page(watch_page.page(_watched(watch, version, history, steps)))
     run.close()
     say("see", f"mlflow ui, then {run.page}")
     say("page", run.read_page)
@@ -208,14 +222,14 @@ def _conclude(run: MonitorRun, watch: Watch, version: model_registry.Version, sa
 
 
 def _watched(
-    run: MonitorRun, watch: Watch, version: model_registry.Version, steps: Sequence[str]
+    watch: Watch, version: model_registry.Version, history: History, steps: Sequence[str]
 ) -> watch_page.Watched:
     return watch_page.Watched(
         name=version.name,
         number=version.number,
         unit=version.schema.target_unit,
         watch=watch,
-        history=run.history(version.number),
+        history=history,
         trained=tracking.recorded_metrics(version.run_id),
         steps=steps,
     )

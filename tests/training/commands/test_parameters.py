@@ -19,6 +19,7 @@ from training.commands.configs import (
     Command,
     CompactConfig,
     HistoryConfig,
+    MonitorConfig,
     Policy,
     PromoteConfig,
     RecalibrateConfig,
@@ -72,6 +73,9 @@ FULL: list[Command] = [
     RecalibrateConfig("t", "t.csv", version="3", header="first"),
     CompactConfig("captures", timedelta(days=90)),
     CompactConfig("captures", timedelta(hours=36)),
+    MonitorConfig(
+        "t", "t.csv", "day", exclude=("a, b",), independent=True, metrics="/var/t.prom", version="3"
+    ),
     ReproduceConfig("t", "3", data="t.csv", query="SELECT 1"),
     RollbackConfig("t", reason="it drifts"),
     HistoryConfig("t", datetime(2026, 11, 1, 12, tzinfo=UTC)),

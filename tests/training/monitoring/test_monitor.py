@@ -161,6 +161,31 @@ def test_the_page_is_on_the_run_and_the_line_leads_to_it(watch: Watch) -> None:
 
 
 @pytest.mark.usefixtures("version")
+def test_prometheus_gets_the_latest_figures_of_the_run(watch: Watch, tracking: Workspace) -> None:
+    """Of the last day, from MLflow: a call without new days writes the same file again."""
+    july, file = houses(300, "2024-07-01", 10, seed=1), tracking.folder / "houses.prom"
+    assert watch(july, "--metrics", str(file))[0] == 0
+    text, metrics = file.read_text(), monitor_run().data.metrics
+    assert f'slipway_monitor_rmse{{model="houses",version="1"}} {metrics["rmse"]!r}' in text
+    assert 'slipway_monitor_alarm{kind="inputs",model="houses",version="1"} 0.0' in text
+    file.unlink()
+    assert watch(july, "--metrics", str(file))[0] == 0
+    assert file.read_text() == text
+
+
+@pytest.mark.usefixtures("version")
+def test_a_place_where_no_file_can_be_is_said_before_the_work(watch: Watch) -> None:
+    """Not after a night's days were taken."""
+    july = houses(60, "2024-07-01", 2, seed=1)
+    code, said = watch(july, "--metrics", "nowhere/houses.prom")
+    assert code == 2
+    assert "metrics: nowhere/houses.prom cannot be written: there is no folder nowhere" in said
+    code, said = watch(july, "--metrics", "houses.txt")
+    assert code == 2
+    assert "'houses.txt' must be a file that ends in .prom" in said
+
+
+@pytest.mark.usefixtures("version")
 def test_two_versions_that_were_watched_on_the_same_days_keep_their_figures_apart(watch: Watch) -> None:
     """A new champion is watched on a table from the first day on; its page is not that of the old one."""
     from training.records import monitor_run as run_of
