@@ -21,6 +21,7 @@ from training.commands.kinds import one_of, one_of_or_unsaid
 from training.commands.parameters import Parameter, written
 from training.commands.shared import (
     Captures,
+    CapturesOrNone,
     Decimal,
     Encoding,
     Excluded,
@@ -368,6 +369,18 @@ class Retraining:
         timedelta | None, Parameter(kinds.AGE_OR_NONE, "for which a new version would serve")
     ] = timedelta(days=30)
 
+    def check(self, captures: str, version: str) -> None:
+        """Raise UsageError where its parameters do not go together, or with those of the monitor."""
+        said = [name for name in ("contract", "max_age", "value", "cost") if getattr(self, name)]
+        if self.retrain == "never" and said:
+            raise UsageError(message=f"{said[0]} goes with retrain=auto")
+        if self.retrain == "auto" and not captures:
+            raise UsageError(message="retrain=auto learns from captured rows: pass captures=DIR")
+        if self.retrain == "auto" and version:
+            raise UsageError(message="retrain=auto follows the champion: leave version out")
+        if (self.value is None) != (self.cost is None):
+            raise UsageError(message="value and cost go together: pass both or none")
+
 
 @dataclass(frozen=True)
 class MonitorConfig(Command):
@@ -394,9 +407,16 @@ class MonitorConfig(Command):
         Parameter(kinds.TEXTFILE, "the latest figures for Prometheus' node exporter", metavar="FILE.prom"),
     ] = ""
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
+    captures: CapturesOrNone = ""
+    retraining: Retraining = Retraining()
     query: QueryAgain = ""
     header: HeaderAsked = "auto"
     encoding: Encoding = ""
+
+    def settled(self) -> Self:
+        """Return it as it is, where its parameters go together."""
+        self.retraining.check(self.captures, self.version)
+        return self
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from training.commands.parameters import Parameter
 
 Table = Annotated[str, Parameter(kinds.TABLE)]
 Captures = Annotated[str, Parameter(kinds.FOLDER, "the folder of --capture", metavar="DIR")]
+CapturesOrNone = Annotated[str, Parameter(help="the folder of --capture, in place of data", metavar="DIR")]
 Query = Annotated[str, Parameter(kinds.QUERY, "SQL, where data is a database")]
 QueryAgain = Annotated[str, Parameter(kinds.QUERY)]
 HeaderAsked = Annotated[

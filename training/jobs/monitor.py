@@ -18,6 +18,7 @@ from data.column_names import matching
 from data.errors import MissingColumn, UnusableColumn
 from data.tables import Table, row_digests, seconds
 from serving.scorer import Scorer
+from training import retraining
 from training.commands import configs
 from training.compiling import pack_frame
 from training.errors import CannotScore, CannotWatch, UsageError
@@ -83,7 +84,8 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
     history = run.history(version.number)
     _conclude(run, watch, version, history, say)
     gauges.write(config.metrics, _latest(watch, version, history))
-    return bool(watch.alarms)
+    replaced = config.retraining.retrain == "auto" and retraining.after(watch, config, version, run, say)
+    return bool(watch.alarms) and not replaced
 
 
 def _reference(version: model_registry.Version) -> Reference:

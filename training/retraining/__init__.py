@@ -15,7 +15,7 @@ course      the order of all this
 """
 
 from training.retraining.asked import Asked
-from training.retraining.course import follow
+from training.retraining.course import after, follow
 from training.retraining.rows import Day
 
-__all__ = ["Asked", "Day", "follow"]
+__all__ = ["Asked", "Day", "after", "follow"]

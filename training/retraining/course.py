@@ -6,14 +6,58 @@ Each step leaves a state from which the next call goes on: kill it anywhere and 
 
 from __future__ import annotations
 
+from training import captures
+from training.commands import configs
+from training.monitoring import Watch
+from training.progress import Say
+from training.records import MonitorRun, model_registry
 from training.retraining import process, rule, teaching, verdicts
 from training.retraining.asked import Asked
 from training.retraining.facts import Traffic, costs_of, facts_of, labelled_rows
 from training.retraining.memory import Memory
 
+MOST_ROWS = 20_000
+"""Of a day and a version that a challenger learns from, or is judged by, at most."""
 
-def follow(asked: Asked) -> None:
+
+def after(
+    watch: Watch, config: configs.MonitorConfig, version: model_registry.Version, run: MonitorRun, say: Say
+) -> bool:
+    """Do what follows a watch over the champion; return whether a challenger took its place.
+
+    Raises
+    ------
+    NoCaptures, CapturesBusy
+        The captured rows cannot be read.
+    ContractError, UsageError
+        As `follow` does.
+    """
+    places = captures.found_at(config.captures)
+    captures.compact(places, say)
+    wanted = captures.Wanted(columns=version.schema.names, most=MOST_ROWS)
+    asked = Asked(
+        champion=version,
+        reference=watch.reference,
+        alarms={alarm.kind: f"since {alarm.since}: {alarm.cause}" for alarm in watch.alarms},
+        matured=watch.outcomes_until,
+        independent=config.independent,
+        folder=places.folder.resolve(),
+        days=lambda number, since: captures.captured_days(
+            places, version.name, number, since=since, wanted=wanted
+        ),
+        wishes=config.retraining,
+        run=run,
+        say=say,
+    )
+    return follow(asked)
+
+
+def follow(asked: Asked) -> bool:
     """Judge the challenger, then train one where the rule says so; say what was done and why, or why not.
+
+    Returns
+    -------
+    Whether the challenger took the champion's place.
 
     Raises
     ------
@@ -26,11 +70,13 @@ def follow(asked: Asked) -> None:
     with process.alone(asked.trainings / f"{asked.name}.lock") as lock:
         if lock is None:
             asked.say("retrain", f"another process trains or judges {asked.name}: nothing was done")
-            return
+            return False
         memory = Memory.of(asked.run)
         teaching.finish(asked, memory)
-        if not verdicts.judge(asked, memory):
+        replaced = verdicts.judge(asked, memory)
+        if not replaced:
             _say(asked, _answered(asked, memory, lock))
+        return replaced
 
 
 def _answered(asked: Asked, memory: Memory, lock: int) -> str:

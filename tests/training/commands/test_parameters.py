@@ -24,6 +24,7 @@ from training.commands.configs import (
     PromoteConfig,
     RecalibrateConfig,
     ReproduceConfig,
+    Retraining,
     RollbackConfig,
     TrainConfig,
 )
@@ -75,6 +76,13 @@ FULL: list[Command] = [
     CompactConfig("captures", timedelta(hours=36)),
     MonitorConfig(
         "t", "t.csv", "day", exclude=("a, b",), independent=True, metrics="/var/t.prom", version="3"
+    ),
+    MonitorConfig(
+        "t",
+        "t.csv",
+        "day",
+        captures="captures",
+        retraining=Retraining("auto", "both", "c.yaml", timedelta(days=90), 0.5, 20.0, timedelta(days=7)),
     ),
     ReproduceConfig("t", "3", data="t.csv", query="SELECT 1"),
     RollbackConfig("t", reason="it drifts"),

@@ -1,0 +1,125 @@
+"""The circle with real parts: a training, captured rows with outcomes, the monitor, a challenger, its promotion."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id, record
+from tests.conftest import Workspace
+from tests.training.retraining.villages import NAMES, houses
+from training.compiling import pack_frame
+from training.records import ledger, model_registry, tag_names
+
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Street:
+    """What servers would have written, and the table that the monitor watches."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.captures = folder / "captures"
+        self.days = 0
+        self.rows: list[pd.DataFrame] = []
+
+    def live(self, version: model_registry.Version, days: int, *, slope: float, broken: bool = False) -> None:
+        """Let days pass: answers in the morning, outcomes in the evening."""
+        layout = Layout("houses", version.number, version.digest, version.schema.columns)
+        frames, labels = [record(layout.head())], []
+        for _ in range(days):
+            moment = BEGIN + timedelta(days=self.days)
+            frame = houses(60, seed=1_000 + self.days, slope=slope)
+            if broken:
+                frame["area"] = -999.0
+            made = captured(version, frame, round(moment.timestamp() * 1_000))
+            frames.append(record(made.head(), made.parts()))
+            ids = [str(PredictionId(made.id, row)) for row in range(len(frame))]
+            labels += [
+                [each, None, None, price, None] for each, price in zip(ids, frame["price"], strict=True)
+            ]
+            self.rows.append(frame.assign(sold=moment.strftime("%Y-%m-%dT%H:%M:%S")))
+            self.days += 1
+        places = Places(self.captures)
+        places.frames.mkdir(parents=True, exist_ok=True)
+        places.labels.mkdir(parents=True, exist_ok=True)
+        (places.frames / f"until-{self.days}.frames").write_bytes(b"".join(frames))
+        received = round((BEGIN + timedelta(days=self.days)).timestamp() * 1_000)
+        head = {"kind": "labels", "received": received, "model": "houses", "labels": labels}
+        (places.labels / f"until-{self.days}.labels").write_bytes(record(head))
+        pd.concat(self.rows).to_csv(self.folder / "later.csv", index=False)
+
+
+def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) -> Frame:
+    """One request's rows."""
+    return Frame(
+        id=frame_id(moment, 1),
+        model="houses",
+        digest=version.digest,
+        milliseconds=moment,
+        share=1.0,
+        matrix=pack_frame(frame[NAMES], version.schema),
+        predictions=version.predict(frame[NAMES]),
+        scale=np.full(len(frame), np.nan),
+        requests=(Request(0, 0.0),),
+    )
+
+
+def monitor(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the command as cron would."""
+    command = [sys.executable, "-m", "training", "monitor", "--name", "houses", "--data", "later.csv"]
+    asked = ("--time_column", "sold", "--independent", "true", "--captures", "captures", "--retrain", "auto")
+    return workspace.run(*command, *asked, *words, timeout=300)
+
+
+@pytest.mark.soak
+def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(tracking: Workspace) -> None:
+    """Alarm, training, shadow, gate, ledger: by the commands alone, with what a server writes."""
+    workspace = tracking
+    houses(1_500, seed=0, slope=2.0).to_csv("houses.csv", index=False)
+    done = workspace.train("--data", "houses.csv", "--target", "price", "--time_budget", "10")
+    assert done.returncode == 0, done.stderr
+    champion = model_registry.champion("houses")
+    assert champion is not None
+
+    street = Street(workspace.folder)
+    street.live(champion, 20, slope=2.0, broken=True)
+    done = monitor(workspace)
+    assert done.returncode == 3, done.stderr + done.stdout
+    assert "did not retrain, because captured rows of houses" in done.stdout
+    assert "'area'" in done.stdout
+    assert len(model_registry.versions("houses")) == 1
+
+    street = Street(workspace.folder)
+    street.captures = workspace.folder / "mended"
+    street.days = 20
+    street.live(champion, 12, slope=3.0)
+    done = monitor(workspace, "--captures", "mended")
+    assert done.returncode == 3, done.stderr + done.stdout
+    assert "challenger houses version 2" in done.stdout, done.stdout
+    challenger = model_registry.challenger("houses")
+    assert challenger is not None
+    assert challenger.number == "2"
+    assert "the alarm" in challenger.tags[tag_names.CAUSE]
+    done = monitor(workspace, "--captures", "mended")
+    assert "did not retrain, because challenger version 2 is still being judged" in done.stdout
+
+    street.live(champion, 10, slope=3.0)
+    done = monitor(workspace, "--captures", "mended")
+    assert "version 2 beside 1: better" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0, "the alarm went with the version that it was about"
+    assert model_registry.champion("houses").number == "2"
+    assert model_registry.challenger("houses") is None
+    entry = ledger.read("houses").entries[-1]
+    assert (entry.kind, entry.to_version) == ("promotion", "2")
+    assert mlflow.get_run(entry.evidence).data.tags["mlflow.runName"] == "monitor houses"
+    assert "the server in 7 formats and stock MLflow" in str(
+        mlflow.artifacts.load_dict(f"runs:/{entry.evidence}/shadow/version_2/evidence.json")
+    )
