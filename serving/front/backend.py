@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from serving.access import Access
 from serving.errors import NotFound, RequestError
-from serving.front.capture import caller_id, capture_of
+from serving.front.capture import caller_of, capture_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
 from serving.front.work import Work
@@ -50,7 +50,7 @@ class Backend:
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
         if self.capture and scored.predicted:
-            caller = caller_id(call.headers, scored.predicted.request_id)
+            caller = caller_of(call.headers, scored.predicted.request_id)
             now = call.began + seconds
             return scored._replace(prediction_id=self.capture.keep(runtime, scored.predicted, caller, now))
         return scored

@@ -16,12 +16,13 @@ import pytest
 from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
 from data.schema import Column
 from serving.front.capture import frame_files, frame_writer, kept_requests
-from serving.front.capture.caller_ids import caller_id
+from serving.front.capture.caller_words import NOBODY, Caller, caller_of
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.drawing import NOT_DRAWN, Draw
 from serving.front.capture.frame_writer import Writer
 from serving.front.capture.kept_columns import KeptColumns, hash_of
 from serving.front.capture.kept_requests import Capture
+from serving.front.capture.pending import Begin, Pending
 from serving.rows import coercion
 from serving.rows.coercion import UnseenText
 from serving.runtimes import Description, Predicted
@@ -94,7 +95,7 @@ def test_a_share_is_drawn_uniformly(share):
     capture, due = capture_in(held, share=share)
     kept = []
     for turn in range(20_000):
-        kept.append(bool(capture.keep(version(), predicted(), "", float(turn))))
+        kept.append(bool(capture.keep(version(), predicted(), NOBODY, float(turn))))
         if turn % 100 == 0:
             due.pop()()
             held.let_go()
@@ -109,7 +110,7 @@ def test_the_share_stands_in_the_frame():
     """Without it every later mean is one of the wrong rows."""
     held = Held()
     capture, due = capture_in(held, share=0.9)
-    while not capture.keep(version(), predicted(), "", 0.0):
+    while not capture.keep(version(), predicted(), NOBODY, 0.0):
         pass
     due[0]()
     assert held.pending[0].frame().share == 0.9
@@ -146,7 +147,7 @@ def test_rows_that_are_too_many_are_counted():
     capture, due = capture_in(held, rows=5, workers=5)
     for moment in range(10):
         for _ in range(100):
-            capture.keep(version(), predicted(), "", moment * 0.2)
+            capture.keep(version(), predicted(), NOBODY, moment * 0.2)
         due.pop()()
     assert set(held.counts) == {"rate"}
     assert 700 < held.counts["rate"] < 901
@@ -159,14 +160,14 @@ def test_memory_is_bounded_and_the_newest_is_dropped():
     held = Held()
     capture, due = capture_in(held)
     first = []
-    while capture.keep(version(), predicted(1_000), "", 0.0):
+    while capture.keep(version(), predicted(1_000), NOBODY, 0.0):
         first.append(len(first))
     assert sum(pending.bytes for pending in held.pending) <= ROOM
     assert 100 < len(first) <= ROOM // (1_000 * 8 * 5)
     due[0]()
     assert held.counts == {"full": 1_000}
     held.let_go()
-    assert capture.keep(version(), predicted(1_000), "", 1.0)
+    assert capture.keep(version(), predicted(1_000), NOBODY, 1.0)
 
 
 def test_texts_count_as_memory_too():
@@ -174,9 +175,9 @@ def test_texts_count_as_memory_too():
     held = Held()
     capture, due = capture_in(held)
     long = [UnseenText(0, "city", "x" * (ROOM // 4))]
-    assert capture.keep(version(), predicted(texts=long), "", 0.0) == ""
+    assert capture.keep(version(), predicted(texts=long), NOBODY, 0.0) == ""
     many = [UnseenText(0, "city", "")] * (kept_requests.MOST_TEXTS + 1)
-    assert capture.keep(version(), predicted(texts=many), "", 0.0) == "", "more texts than are collected"
+    assert capture.keep(version(), predicted(texts=many), NOBODY, 0.0) == "", "more texts than are collected"
     due[0]()
     assert held.counts == {"full": 2}
 
@@ -186,7 +187,7 @@ def test_a_frame_has_no_more_rows_than_its_ids(monkeypatch):
     monkeypatch.setattr(kept_requests, "MOST_ROWS", 10)
     held = Held()
     capture, due = capture_in(held)
-    ids = [capture.keep(version(), predicted(4), "", 0.0) for _ in range(3)]
+    ids = [capture.keep(version(), predicted(4), NOBODY, 0.0) for _ in range(3)]
     due[0]()
     assert [PredictionId.parse(each).row for each in ids] == [0, 4, 0]
     assert [pending.rows for pending in held.pending] == [8, 4]
@@ -198,7 +199,7 @@ def test_versions_have_frames_of_their_own():
     capture, due = capture_in(held)
     other = version(COLUMNS[:2], digest="cd" * 32, label="4")
     for each, columns in ((version(), 3), (other, 2), (version(), 3)):
-        capture.keep(each, predicted(2, columns=columns), "", 0.0)
+        capture.keep(each, predicted(2, columns=columns), NOBODY, 0.0)
     due[0]()
     assert {pending.frame().digest: pending.frame().matrix.shape for pending in held.pending} == {
         "ab" * 32: (4, 3),
@@ -218,12 +219,38 @@ def test_versions_have_frames_of_their_own():
 )
 def test_an_id_of_the_callers_is_kept_as_it_is_or_not_at_all(given, expected):
     """Cut short, or with letters replaced, it would be another request's."""
-    assert caller_id({b"x-request-id": given}, "") == expected
+    assert caller_of({b"x-request-id": given}, "").id == expected
 
 
 def test_an_id_that_is_no_unicode_is_not_kept():
     """JSON can write half a letter, and no file could hold it."""
-    assert caller_id({}, "\ud800") == ""
+    assert caller_of({}, "\ud800").id == ""
+
+
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        (b"2013-07-01T12:00:00Z", 1_372_680_000.0),
+        (b"2013-07-01T14:00:00.5+02:00", 1_372_680_000.5),
+        (b"yesterday", None),
+        (b"1372680000", None),
+        (b"\xff", None),
+        (b"", None),
+    ],
+)
+def test_an_event_is_of_the_time_that_it_names(said, at):
+    """A queue that is late, or a replay, must not make yesterday's rows today's; what is no time says nothing."""
+    assert caller_of({b"ce-time": said}, "").at == at
+
+
+def test_a_row_is_dated_by_its_event():
+    """To the millisecond, whenever the frame was begun; its neighbours keep their own time."""
+    begin = Begin(milliseconds=1_764_288_000_000, now=50.0, random=0, share=1.0)
+    pending = Pending(("line", "ab"), columns_of(), begin)
+    for caller, now in ((NOBODY, 50.1), (Caller("a", 1_372_680_000.25), 50.1), (Caller("b"), 50.2)):
+        pending.add(predicted(2), caller, now)
+    moments = [begin.milliseconds / 1000 + each.offset for each in pending.frame().requests]
+    assert moments == pytest.approx([1_764_288_000.1, 1_372_680_000.25, 1_764_288_000.2], abs=1e-4)
 
 
 def columns_of(runtime=None, **rules):
@@ -301,7 +328,7 @@ def writing_in(room, **rules):
 
 def keep(made, *, caller=""):
     """Keep a row and close its frame; return its id, once it is written or given up."""
-    first = made.capture.keep(version(), predicted(2), caller, time.perf_counter())
+    first = made.capture.keep(version(), predicted(2), Caller(caller), time.perf_counter())
     if made.due:
         made.due.pop()()
     until(lambda: made.writer.released == made.capture._taken, seconds=10)

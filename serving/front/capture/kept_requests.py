@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from serving.front.capture.caller_words import Caller
 from serving.front.capture.drawing import NOT_DRAWN, Draw
 from serving.front.capture.kept_columns import KeptColumns, read_key
 from serving.front.capture.pending import Begin, Pending
@@ -97,7 +98,7 @@ class Capture:
         stopped = self._writer.stopped
         return {"on": not stopped, "reason": WORDS.get(stopped, stopped)}
 
-    def keep(self, runtime: Runtime, predicted: Predicted, caller: str, now: float) -> str:
+    def keep(self, runtime: Runtime, predicted: Predicted, caller: Caller, now: float) -> str:
         """Keep what was predicted at `now`; return the id of the first row, or nothing where it is not kept."""
         if not self._is_due:
             self._begin(now)

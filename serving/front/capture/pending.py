@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.captures import Frame, Request, frame_id
+from serving.front.capture.caller_words import Caller
 from serving.front.capture.kept_columns import KeptColumns
 from serving.rows import Texts
 from serving.runtimes import Predicted
@@ -40,12 +41,14 @@ class Pending:
         self._scales: list[Floats | None] = []
         self._texts: list[tuple[int, Texts]] = []
 
-    def add(self, predicted: Predicted, caller: str, now: float) -> str:
+    def add(self, predicted: Predicted, caller: Caller, now: float) -> str:
         """Take a request's rows; return the id of the first."""
         start = self.rows
         self._starts.append(start)
-        self._seconds.append(now)
-        self._callers.append(caller)
+        self._seconds.append(
+            now - self.begin.now if caller.at is None else caller.at - self.begin.milliseconds / 1000
+        )
+        self._callers.append(caller.id)
         self._matrices.append(predicted.matrix)
         self._predictions.append(predicted.predictions)
         self._scales.append(predicted.scale)
@@ -57,7 +60,7 @@ class Pending:
     def frame(self) -> Frame:
         """Return it as it is written."""
         layout, predictions = self.columns.layout, np.concatenate(self._predictions)
-        offsets = np.round(np.array(self._seconds) - self.begin.now, 4).tolist()
+        offsets = np.round(self._seconds, 4).tolist()
         return Frame(
             id=self.id,
             model=layout.model,

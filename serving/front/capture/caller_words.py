@@ -1,0 +1,38 @@
+"""What a caller says of a request: by which id he knows it, and when that happened which it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from data.cell_values import instant
+
+MOST_BYTES = 128
+"""Of an id. A longer one is not kept: cut short it would be another's."""
+
+
+class Caller(NamedTuple):
+    """What was said: an id, and a time in seconds since 1970; an empty id and None where there is none of use."""
+
+    id: str = ""
+    at: float | None = None
+
+
+NOBODY = Caller()
+
+
+def caller_of(headers: Mapping[bytes, bytes], in_body: str) -> Caller:
+    """Return X-Request-Id, else the body's own id, else Ce-Id; and Ce-Time (CloudEvents 1.0, binary mode of HTTP)."""
+    given = headers.get(b"x-request-id") or in_body or headers.get(b"ce-id")
+    time = headers.get(b"ce-time")
+    if not given and not time:
+        return NOBODY
+    return Caller(_id(given) if given else "", instant(time.decode("latin-1")) if time else None)
+
+
+def _id(given: bytes | str) -> str:
+    try:
+        text = given if isinstance(given, str) else given.decode()
+        return text if len(text.encode()) <= MOST_BYTES else ""
+    except UnicodeError:
+        return ""
