@@ -41,6 +41,9 @@ WORSENING = 0.1
 TILTS = (0.5, 1.0, 2.0)
 """How strongly the bettors on errors lean to the largest ones."""
 
+BEYOND = (0.1, 0.5)
+"""Of the rows, what other bettors on errors expect beyond the largest known one: who leans to bins has little there."""
+
 TIMES = (1.15, 1.3, 1.5, 2.0, 3.0, 0.85, 0.7, 0.5, 0.3, 0.1)
 """How many times the promised misses the bettors on coverage expect: more, and fewer where intervals are too wide."""
 
@@ -328,11 +331,13 @@ def _day(text: str) -> str:
 
 
 def _on_errors(scores: Bins | None) -> RankEvidence | None:
-    """Return bettors who lean to the largest errors, more or less."""
+    """Return bettors who lean to the largest errors, more or less, and some who expect still larger ones."""
     if scores is None:
         return None
     height = np.linspace(0.0, 1.0, len(scores.gaps))
     bets = [_normal(scores.gaps * np.exp(tilt * height)) for tilt in TILTS]
+    known = _normal(scores.gaps[:-1])
+    bets += [np.append((1.0 - beyond) * known, beyond) for beyond in BEYOND]
     return RankEvidence([scores.gaps] * len(bets), bets)
 
 

@@ -70,7 +70,7 @@ def coverage(series: Mapping[float, Days]) -> Figure:
         axes.axhline(100.0 * level, color=color, linewidth=1, linestyle="--")
     axes.plot([], [], color=INK, linewidth=1, linestyle="--", label="promised")
     axes.set_ylabel("%")
-    _legend(axes)
+    _legend(axes, columns=5)
     return figure
 
 
@@ -95,9 +95,9 @@ def _canvas(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, columns: int = 4) -> None:
     """Put the legend under the picture, where no line is."""
-    axes.legend(frameon=False, fontsize=11, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4)
+    axes.legend(frameon=False, fontsize=11, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=columns)
 
 
 def _dates(days: Iterable[str]) -> NDArray[np.datetime64]:

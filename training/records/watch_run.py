@@ -35,8 +35,7 @@ class MonitorRun:
     @property
     def page(self) -> str:
         """Its charts in MLflow's UI, which would open on its pages for agents without the last word."""
-        where = f"#/experiments/{self.experiment_id}/runs/{self.run_id}/model-metrics"
-        return f"{tracking.ui()}/{where}?workflowType=machine_learning"
+        return self._place("model-metrics")
 
     def state(self, version: str) -> dict[str, Any] | None:
         """Return the state of the watch over a version, or None before its first day."""
@@ -86,7 +85,11 @@ class MonitorRun:
     @property
     def read_page(self) -> str:
         """The address of that page in MLflow's UI."""
-        return f"{tracking.ui()}/#/experiments/{self.experiment_id}/runs/{self.run_id}/artifacts/{PAGE}"
+        return self._place(f"artifacts/{PAGE}")
+
+    def _place(self, part: str) -> str:
+        where = f"#/experiments/{self.experiment_id}/runs/{self.run_id}/{part}"
+        return f"{tracking.ui()}/{where}?workflowType=machine_learning"
 
     def say_alarms(self, text: str) -> None:
         """Say which alarms stand, or none, as a tag and as the run's note."""

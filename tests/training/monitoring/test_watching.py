@@ -355,3 +355,11 @@ def test_errors_without_a_scale_are_still_held_to_the_mean_error() -> None:
     figures = watch.see_outcomes("2026-03-01", unscaled, actual(matrix, random)).figures
     assert {"rmse", "labelled_share", "evidence_harm"} <= set(figures)
     assert not [name for name in figures if name.startswith(("interval_", "evidence_errors", "evidence_cov"))]
+
+
+def test_errors_larger_than_any_known_one_are_evidence_and_not_a_loss() -> None:
+    """Units of the target changed: bettors who lean to bins have next to nothing beyond the last, and lost it."""
+    watch = watched(5, noise=60.0)
+    assert "errors" in {alarm.kind for alarm in watch.alarms}
+    state = watch.as_dict()["errors"]["log_wealth"]
+    assert max(state) > 50.0, state
