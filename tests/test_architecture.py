@@ -76,6 +76,7 @@ FLOORS = {
             "gate",
             "pages",
             "challenger",
+            "succession",
             "retraining",
             "jobs",
             "__main__",

@@ -1,4 +1,4 @@
-"""A champion is followed by a challenger: when one is trained from captured rows, and whether it is better.
+"""A champion is followed by a challenger that captured rows make and judge.
 
 rule        facts -> whether to train, in a sentence
 facts       what is known of the champion and of its rows

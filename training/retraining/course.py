@@ -11,10 +11,11 @@ from training.commands import configs
 from training.monitoring import Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
-from training.retraining import process, rule, teaching, verdicts
+from training.retraining import process, teaching, verdicts
 from training.retraining.asked import Asked
 from training.retraining.facts import Traffic, costs_of, facts_of, labelled_rows
 from training.retraining.memory import Memory
+from training.succession import decide
 
 MOST_ROWS = 20_000
 """Of a day and a version that a challenger learns from, or is judged by, at most."""
@@ -83,7 +84,7 @@ def _answered(asked: Asked, memory: Memory, lock: int) -> str:
     """Ask the rule and do what it says; return the sentence."""
     traffic = Traffic()
     rows = labelled_rows(asked, traffic)
-    decision = rule.decide(facts_of(asked, memory, rows, traffic), costs_of(asked))
+    decision = decide(facts_of(asked, memory, rows, traffic), costs_of(asked))
     if decision.sum:
         asked.say("costs", decision.sum)
     if not decision.cause:

@@ -11,7 +11,7 @@ from training.records import model_registry, tag_names, tracking
 from training.retraining.asked import Asked
 from training.retraining.memory import Memory
 from training.retraining.rows import Day, Labelled, day_means, gather
-from training.retraining.rule import Costs, Facts
+from training.succession import Costs, Facts
 
 DOUBLING = ("rmse_change_of_last_doubling_low", "rmse_change_of_last_doubling_high")
 FEWEST_DRAWS = 5
@@ -22,14 +22,16 @@ NORMAL = 1.96
 
 
 class Traffic:
-    """Counts the rows that were predicted while days pass by, kept or not."""
+    """Counts the rows that were predicted while days pass by, kept or not, and the files that cannot be used."""
 
     def __init__(self) -> None:
+        self.left_out = 0
         self._rows, self._days = 0.0, set[str]()
 
     def counting(self, days: Iterator[Day]) -> Iterator[Day]:
         """Yield the days, and count."""
         for day in days:
+            self.left_out += day.left_out
             if len(day.predictions):
                 self._rows += day.rows / float(np.mean(day.shares))
                 self._days.add(day.day)
@@ -78,6 +80,7 @@ def facts_of(asked: Asked, memory: Memory, rows: Labelled, traffic: Traffic) -> 
         live=_live(asked, new),
         held_out=metrics.get("holdout_mae", float("nan")),
         rows_a_day=traffic.rows_a_day,
+        left_out=traffic.left_out,
         unit=asked.champion.schema.target_unit or "",
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from training.errors import UsageError
 from training.records import MonitorRun
-from training.retraining.shadow import Shadow
+from training.succession import Shadow
 
 
 @dataclass(frozen=True)

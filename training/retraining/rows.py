@@ -58,6 +58,10 @@ class Day(Protocol):
     def rows(self) -> int:
         """How many there were, where not all are here."""
 
+    @property
+    def left_out(self) -> int:
+        """Files that lack a column, or hold its hash."""
+
 
 @dataclass(frozen=True)
 class Labelled:

@@ -27,6 +27,7 @@ from data.schema import Column, Kind, Schema
 from data.splits import SplitRule
 from data.tables import Table, seconds
 from training.errors import CannotRetrain
+from training.monitoring import Reference
 from training.retraining.rows import Labelled
 
 TYPES: dict[Kind | None, pa.DataType] = {
@@ -36,6 +37,9 @@ TYPES: dict[Kind | None, pa.DataType] = {
     "datetime": pa.timestamp("us"),
     None: pa.string(),
 }
+ABSURD = 20.0
+"""Of the known errors' 99.5 % quantile: an outcome that is so far beyond all predictions is none."""
+
 MOST_GAPS = 0.05
 """Missing cells that a column may have beyond those that it had: a share of the rows, as in a proposed contract."""
 
@@ -123,9 +127,16 @@ def hold(table: Table, shape: Shape, contract: Contract) -> None:
         raise FaultsFound(where=table.where, faults=faults, repair=f" against {contract.where}")
 
 
-def contract_of(schema: Schema, gaps: Mapping[str, float], where: str) -> Contract:
-    """Return what rows keep that are like those a version was made from; `gaps` are the shares that were missing."""
-    return Contract(where, {column.name: _promise(column, gaps) for column in schema.columns})
+def contract_of(schema: Schema, reference: Reference, where: str) -> Contract:
+    """Return what rows keep that are like those a version was made from."""
+    gaps = reference.missing_shares
+    promises = {column.name: _promise(column, gaps) for column in schema.columns}
+    if reference.limit is None:
+        return Contract(where, promises)
+    predictions = reference.whole[0].edges[:, 0]
+    known, reach = predictions[np.isfinite(predictions)], ABSURD * reference.limit.clip
+    low, high = float(known.min() - reach), float(known.max() + reach)
+    return Contract(where, promises | {schema.target: Promise("number", schema.target_unit, low, high)})
 
 
 def _promise(column: Column, gaps: Mapping[str, float]) -> Promise:

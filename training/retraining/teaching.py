@@ -20,10 +20,9 @@ from training.retraining.asked import Asked
 from training.retraining.facts import labelled_rows
 from training.retraining.memory import Begun, Memory, Watched
 from training.retraining.rows import Labelled, day_means
-from training.retraining.rule import ACTING, Decision
-from training.retraining.shadow import Plan, Shadow, gains, planned
 from training.retraining.table import Shape
 from training.rows import load_known, open_table
+from training.succession import ACTING, Decision, Plan, Shadow, gains, planned
 
 CONTRACT = "contract.yaml"
 AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")
@@ -107,7 +106,7 @@ def kept_contract(asked: Asked) -> Kept:
             where = f"the contract of {asked.name} version {asked.champion.number}"
             return Kept(replace(contracts.read(path), where=where), text)
     where = f"the rows that {asked.name} version {asked.champion.number} was made from"
-    return Kept(table.contract_of(asked.champion.schema, asked.reference.missing_shares, where))
+    return Kept(table.contract_of(asked.champion.schema, asked.reference, where))
 
 
 def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shape, cause: str) -> Table:

@@ -23,7 +23,7 @@ from training.records import ledger, model_registry, tag_names
 from training.retraining.asked import Asked
 from training.retraining.memory import Memory, Watched
 from training.retraining.rows import Day, Labelled, gather
-from training.retraining.shadow import Shadow, Verdict, planned
+from training.succession import Shadow, Verdict, planned
 
 BY_HAND = "somebody named it challenger"
 SHADOW = "mean gain over the champion on later rows"

@@ -158,6 +158,15 @@ def test_a_column_that_stands_still_trains_nothing(
     assert not trained
 
 
+def test_one_absurd_outcome_trains_nothing(village: Village, trained: list[Mapping[str, str]]) -> None:
+    """Who may send outcomes could teach a model anything: they are held to what can be."""
+    village.live(10, slope=3.0)
+    village.days[7].actual[3] = 1e12
+    follow(village.asked(alarms=HARM))
+    assert "'price', row 284: 1e12 is above" in village.heard()
+    assert not trained
+
+
 def test_a_contract_that_is_given_says_what_is_right(
     village: Village, trained: list[Mapping[str, str]], tmp_path: Path
 ) -> None:

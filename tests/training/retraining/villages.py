@@ -119,7 +119,7 @@ class Village:
                     ids=np.array([f"{number}-{row}" for row in range(rows)], dtype=object),
                     times=np.datetime64(day, "us") + np.arange(rows).astype("timedelta64[s]"),
                     shares=np.ones(rows),
-                    actual=frame["price"].to_numpy(),
+                    actual=frame["price"].to_numpy(copy=True),
                     rows=rows,
                 )
             )

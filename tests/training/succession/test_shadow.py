@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from training.retraining.shadow import FEWEST_ROWS, PATIENCE, Plan, Shadow, gains, planned
+from training.succession.shadow import FEWEST_ROWS, PATIENCE, Plan, Shadow, gains, planned
 
 
 def rows(seed: int, count: int, *, champion: float, challenger: float) -> tuple[np.ndarray, ...]:

@@ -2,7 +2,7 @@
 
 The champion's predictions are those that were really answered; the challenger scores the same rows again. A draw is
 the difference of the two squared errors, of a row, or the mean of a day's rows where rows of a day are not
-independent. Above zero the challenger is better. Each day may be looked at: see `training.retraining.sequences`.
+independent. Above zero the challenger is better. Each day may be looked at: see `training.succession.sequences`.
 
 It knows arrays by days. Rows that the challenger has learned from must not be among them.
 """
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.retraining.sequences import RISK, MeanSequence, boundary
+from training.succession.sequences import RISK, MeanSequence, boundary
 
 Floats = NDArray[np.float64]
 Word = Literal["better", "worse", "no difference", "not yet"]

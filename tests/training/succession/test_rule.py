@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from training.retraining.rule import Costs, Facts, decide
+from training.succession.rule import Costs, Facts, decide
 
 QUIET = Facts(
     alarms={}, learned_rows=1_000, new_rows=200, live=8.0, held_out=6.0, rows_a_day=100.0, unit="min"
@@ -62,6 +62,10 @@ def test_each_cause_and_each_silence_has_its_sentence(change: dict[str, Any], ca
         ({"in_shadow": "4"}, "challenger version 4 is still being judged"),
         ({"since_training": 0.0}, "the last training was on this day, and a day has to pass"),
         ({"new_rows": 49}, "only 49 labelled rows are new, 50 are needed"),
+        (
+            {"new_rows": 0, "left_out": 7},
+            "only 0 labelled rows are new, 50 are needed; 7 captured files lack a column, or hold its hash",
+        ),
     ],
 )
 def test_what_forbids_a_training_outweighs_an_alarm(change: dict[str, Any], said: str) -> None:

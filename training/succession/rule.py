@@ -76,6 +76,8 @@ class Facts:
         That are predicted.
     unit : str
         Of the target.
+    left_out : int
+        Files of captured rows without one of the champion's columns.
     """
 
     alarms: Mapping[str, str]
@@ -90,6 +92,7 @@ class Facts:
     held_out: float = float("nan")
     rows_a_day: float = 0.0
     unit: str = ""
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,10 @@ def _hindrance(facts: Facts) -> str:
     if facts.since_training is not None and facts.since_training < COOL_DOWN:
         return "the last training was on this day, and a day has to pass"
     if facts.new_rows < FEWEST_ROWS:
-        return f"only {facts.new_rows:,} labelled rows are new, {FEWEST_ROWS} are needed"
+        lacking = (
+            f"; {facts.left_out:,} captured files lack a column, or hold its hash" if facts.left_out else ""
+        )
+        return f"only {facts.new_rows:,} labelled rows are new, {FEWEST_ROWS} are needed{lacking}"
     return ""
 
 

@@ -10,7 +10,7 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
-from training.retraining.sequences import RISK, MeanSequence, boundary
+from training.succession.sequences import RISK, MeanSequence, boundary
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
 
