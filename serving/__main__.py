@@ -18,8 +18,8 @@ from typing import Any
 from data.redaction import log_to
 from data.temporary import scratch
 from serving import access
-from serving.access import check_pair, read_hashes
-from serving.capturing import capture_rules, prepare_captures
+from serving.access import check_pair, key_files
+from serving.capturing import capture_rules, check_feedback, prepare_captures
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
@@ -187,6 +187,11 @@ def _add_capture(line: argparse.ArgumentParser) -> None:
     line.add_argument(
         "--capture-hash-key", metavar="FILE", help="whose content is the key, of 16 bytes or more"
     )
+    line.add_argument(
+        "--feedback-key-file",
+        metavar="FILE",
+        help="SHA-256 hashes of the keys that may send labels to /feedback; with --capture",
+    )
 
 
 def _said_of(limits: type) -> dict[str, str]:
@@ -255,13 +260,12 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         raise SettingsError("--tls-cert and --tls-key go together")
     if given.tls_cert:
         check_pair(given.tls_cert, given.tls_key)
-    if given.api_key_file:
-        read_hashes(Path(given.api_key_file))
+    check_feedback(given)
     if given.metrics_need_key and not given.api_key_file:
         raise SettingsError("--metrics-need-key goes with --api-key-file")
     if given.runtime == "scorer" and (given.processes != 1 or given.joining is not None):
         raise SettingsError("--processes and --joining go with --runtime pyfunc")
-    return Settings(
+    settings = Settings(
         models=models,
         host=given.host,
         grpc_compression=given.grpc_compression,
@@ -270,6 +274,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         joins=bool(given.joining),
         threads=given.threads,
         key_file=given.api_key_file,
+        feedback_key_file=given.feedback_key_file,
         metrics_need_key=given.metrics_need_key,
         allowed_hosts=tuple(given.allow_host),
         allowed_origins=tuple(given.allow_origin),
@@ -285,6 +290,8 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         limits=Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)}),
         capture=capture_rules(given),
     )
+    key_files(settings)
+    return settings
 
 
 def listen(host: str, port: int) -> socket.socket:

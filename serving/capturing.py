@@ -19,7 +19,7 @@ from data.column_names import matching
 from data.schema import Column
 from serving.errors import BadCapture, ModelError, SettingsError
 from serving.scorer import scorer_files
-from serving.settings import CaptureRules, Settings
+from serving.settings import LOOPBACK, CaptureRules, Settings
 
 OPTIONS = ("share", "rows", "sync", "exclude", "hash", "hash_key")
 LEAST_KEY = 16
@@ -50,6 +50,18 @@ def capture_rules(given: argparse.Namespace) -> CaptureRules:
         hashed=_listed("hash", named["hash"]),
         key_file=str(Path(given.capture_hash_key).absolute()) if given.capture_hash_key else "",
     )
+
+
+def check_feedback(given: argparse.Namespace) -> None:
+    """Raise SettingsError where labels would be taken from anybody: they decide what a later version learns."""
+    if given.feedback_key_file and not given.capture:
+        raise SettingsError("--feedback-key-file goes with --capture DIR")
+    is_open = given.host in LOOPBACK or given.no_auth
+    if given.capture and not given.feedback_key_file and (given.api_key_file or not is_open):
+        why = "--api-key-file" if given.api_key_file else f"--host {given.host}"
+        raise SettingsError(
+            f"{why} with --capture: pass --feedback-key-file too, since labels decide what is learned"
+        )
 
 
 def _listed(option: str, given: Sequence[str] | None) -> tuple[str, ...]:
@@ -124,14 +136,15 @@ def _named(word: str, models: Sequence[tuple[Column, ...]]) -> list[Column]:
 
 
 def _make(places: Places) -> None:
-    """Make the folder of frames, for this user alone, and see that a file can be written and locked in it."""
+    """Make the folders, for this user alone, and see that a file can be written and locked in each."""
     try:
         places.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        places.frames.mkdir(mode=0o700, exist_ok=True)
-        places.frames.chmod(0o700)
-        with tempfile.NamedTemporaryFile(dir=places.frames, prefix=".try-") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.posix_fallocate(file.fileno(), 0, 2**12)
+        for folder in (places.frames, places.labels):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            folder.chmod(0o700)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".try-") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.posix_fallocate(file.fileno(), 0, 2**12)
     except OSError as error:
         _refuse(
             "capture",

@@ -28,6 +28,7 @@ ServingError
     ├── UnusableValues     400, cells that cannot be used, each with its place
     ├── CoverageRefused    400, an interval that this version cannot promise
     ├── NotAuthorized      401
+    │   └── NoFeedbackKey  401, a key that scores sends no labels
     ├── NotFound           404
     ├── MethodNotAllowed   405
     ├── SlowBody           408
@@ -39,7 +40,9 @@ ServingError
     ├── Busy               503, with Retry-After
     │   ├── NoPlace        503, and the connection is closed: the body was on its way
     │   ├── Full           no room for another connection
+    │   ├── NotKept        what was sent cannot be written
     │   └── Draining       the server stops
+    ├── NoRoom             507, the disk is full
     ├── NoMetrics          503
     └── TooSlow            504
 
@@ -285,6 +288,14 @@ class NotAuthorized(RequestError):
     headers = ((b"www-authenticate", b"Bearer"),)
 
 
+class NoFeedbackKey(NotAuthorized):
+    """No key that may send labels: one that scores may not."""
+
+    template = (
+        "send a key for feedback as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; one that scores is none"
+    )
+
+
 class NotFound(RequestError):
     """No such path."""
 
@@ -378,6 +389,19 @@ class Draining(Busy):
 
     template = "the server stops: ask again, there or elsewhere"
     headers = (RETRY, CLOSE)
+
+
+class NotKept(Busy):
+    """What was sent to be kept cannot be written."""
+
+    template = "the labels cannot be written, none of them was kept: try again, and tell who runs this server"
+
+
+class NoRoom(RequestError):
+    """The disk has no room for what was sent to be kept."""
+
+    template = "the disk is full, none of the labels was kept: send them again when there is room"
+    status, code = 507, "RESOURCE_EXHAUSTED"
 
 
 class NoMetrics(RequestError):

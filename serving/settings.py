@@ -147,6 +147,7 @@ class Settings:
     joins: bool = False
     threads: int = 1
     key_file: str | None = None
+    feedback_key_file: str | None = None
     metrics_need_key: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()

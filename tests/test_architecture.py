@@ -36,7 +36,8 @@ FLOORS = {
     "data": (
         *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
         "cell_values",
-        *("captures", "text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
+        *("captures", "labels"),
+        *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
     "serving": (
         *(

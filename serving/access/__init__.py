@@ -2,8 +2,9 @@
 
 from serving.access import url_paths
 from serving.access.browsers import Browsers, origin
-from serving.access.callers import Access, host, read_hashes
+from serving.access.callers import Access, host
+from serving.access.keys import key_files
 from serving.access.tls import check_pair
 from serving.access.url_paths import prefix
 
-__all__ = ["Access", "Browsers", "check_pair", "host", "origin", "url_paths", "prefix", "read_hashes"]
+__all__ = ["Access", "Browsers", "check_pair", "host", "origin", "url_paths", "key_files", "prefix"]

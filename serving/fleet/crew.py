@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from data.captures import Places
-from serving.access import check_pair, read_hashes
+from serving.access import check_pair, key_files
 from serving.errors import NotReady, SettingsError
 from serving.fleet import canary
 from serving.settings import Model, Settings
@@ -242,8 +242,7 @@ class Crew:
         """Have the keys read at once, and each worker replaced by a new one, one after the other."""
         self._tell(number, serves=True)  # before it serves, a worker has no ear for it and would die
         try:
-            if self._settings.key_file:
-                read_hashes(Path(self._settings.key_file))
+            key_files(self._settings)
             if self._settings.tls_cert and self._settings.tls_key:
                 check_pair(self._settings.tls_cert, self._settings.tls_key)
         except SettingsError as error:

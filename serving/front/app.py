@@ -15,6 +15,7 @@ from serving.errors import Headers, RequestError
 from serving.front.access_log import AccessLog
 from serving.front.backend import Backend
 from serving.front.connections import Bodies, Receive, Send
+from serving.front.feedback import Sent
 from serving.front.questions import POST, Questions
 from serving.front.routes import UNREAD, Route, Routes
 from serving.front.telemetry import Telemetry
@@ -52,7 +53,7 @@ class App:
     async def turn_away(self, error: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer probes as ever, and what would be scored with an error."""
         route = self._routes.known.get(scope["path"]) or self._routes.other(scope)[1]
-        if route.protocol is None or scope["method"] != "POST":
+        if not route.brings or scope["method"] != "POST":
             return await self(scope, receive, send)
         answer = self._backend.refuse(error, route.errors)
         self._access_log.note(scope, answer, 0.0, "")
@@ -94,10 +95,12 @@ class App:
         scope, route, runtime, began, held = head
         backend, headers = self._backend, dict(scope["headers"])
         backend.access.check_host(headers)
-        if runtime is None or route.protocol is None:
+        if runtime is None or not route.brings:
             return self._questions.answer(scope, headers)
         if scope["method"] != "POST":
             return self._questions.options(scope, headers, POST)
+        if route.protocol is None:
+            return await self._labelled(head, runtime, headers, receive)
         backend.access.check_key(headers)
         body = await self._bodies.read(receive, headers, scope.get("client"), held)
         backend.work.enter()
@@ -121,6 +124,25 @@ class App:
             return _named(scored.answer, scored.prediction_id) if scored.prediction_id else scored.answer
         finally:
             backend.work.leave()
+
+    async def _labelled(
+        self, head: Head, runtime: Runtime, headers: Mapping[bytes, bytes], receive: Receive
+    ) -> Answer:
+        """Answer a request that brings labels; raises RequestError."""
+        backend, feedback = self._backend, self._backend.feedback
+        assert feedback is not None
+        try:
+            backend.access.check_feedback_key(headers)
+            body = await self._bodies.read(receive, headers, head.scope.get("client"), head.held)
+            with backend.work.admitted():
+                name = runtime.model.name or runtime.description.name
+                deadline = time.perf_counter() + self._work_seconds
+                answer = await feedback.take(Sent(name, body, headers, head.held, deadline))
+        except RequestError as error:
+            feedback.refused(error)
+            raise
+        self.telemetry.took(head.route.errors.name, answer.status)
+        return answer
 
 
 def _named(answer: Answer, prediction_id: str) -> Answer:

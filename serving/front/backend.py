@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from serving.access import Access
 from serving.errors import NotFound, RequestError
 from serving.front.capture import caller_of, capture_of
+from serving.front.feedback import feedback_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
 from serving.front.work import Work
@@ -35,6 +36,7 @@ class Backend:
         self.background = Background()
         self.work = Work(settings.limits, self.background)
         self.capture = capture_of(settings)
+        self.feedback = feedback_of(settings)
         self.draining = False
         self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
@@ -60,6 +62,8 @@ class Backend:
         self.telemetry.flush()
         if self.capture:
             self.capture.close()
+        if self.feedback:
+            self.feedback.close()
 
     def named(self, name: str, version: str, headers: Mapping[bytes, bytes] | None = None) -> Runtime:
         """Return a model by its public name; raises NotFound.

@@ -90,7 +90,8 @@ class Questions:
         return Answer(self._backend.served.by_key[key].description.mlflow.encode())
 
     def _described(self, key: str) -> Answer:
-        return Answer(self._backend.served.by_key[key].description.openapi)
+        described = self._backend.served.by_key[key].description.openapi
+        return Answer(openapi.with_feedback(described) if self._backend.feedback else described)
 
     def _of_model(self, protocol: str, scope: Mapping[str, Any], headers: Headers) -> Answer:
         """Answer both protocols' questions about a model; raises NotFound for one that is not served."""

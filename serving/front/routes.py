@@ -6,6 +6,7 @@ from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 from serving.access import url_paths
+from serving.front.feedback import FeedbackErrors
 from serving.front.served import Served
 from serving.protocols import Answer, Errors, Protocol, http_protocols, responses
 from serving.settings import Settings
@@ -17,11 +18,20 @@ AT_ROOT = {"/v2/models/{}/infer": "v2", "/v1/models/{}:predict": "v1"}
 
 
 class Route(NamedTuple):
-    """A path's meaning: whose it is, how errors are written there, and the protocol where it brings rows."""
+    """A path's meaning: whose it is, how errors are written there, and the protocol where it brings rows.
+
+    `takes_labels` where it brings what became of predictions.
+    """
 
     key: str
     errors: Errors[Answer]
     protocol: Protocol[Answer] | None = None
+    takes_labels: bool = False
+
+    @property
+    def brings(self) -> bool:
+        """Whether a body is taken here."""
+        return self.takes_labels or self.protocol is not None
 
 
 class PageErrors(responses.OneTextErrors):
@@ -31,6 +41,9 @@ class PageErrors(responses.OneTextErrors):
         self.name = name
 
 
+FEEDBACK = "/feedback"
+"""Behind a model's prefix, where predictions are kept."""
+LABELS = FeedbackErrors()
 UNREAD = responses.MlflowErrors()
 """How errors are written where no protocol is known."""
 PAGES = {version: PageErrors(f"{version} page") for version in ("v1", "v2")}
@@ -47,6 +60,8 @@ class Routes:
             model = runtime.model
             for path, name in SCORING.items():
                 self.known[model.prefix + path] = self._route(key, name)
+            if settings.capture.folder:
+                self.known[model.prefix + FEEDBACK] = Route(key, LABELS, takes_labels=True)
             for form, name in AT_ROOT.items():
                 self.known[form.format(model.public_name)] = self._route(key, name)
         self.known |= {settings.prefix + path: route for path, route in self.known.items()}

@@ -185,6 +185,11 @@ class Telemetry:
             for column, count in counts.items():
                 self._columns[noun].labels(column).inc(count)
 
+    def took(self, protocol: str, status: int) -> None:
+        """Count one request that brought something else than rows."""
+        with self._if_there_is_room():
+            self._requests.labels(protocol, str(status)).inc()
+
     def refused(self, protocol: str, status: int, kind: str) -> None:
         """Count one request that got no predictions."""
         with self._if_there_is_room():

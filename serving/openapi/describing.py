@@ -17,6 +17,7 @@ from serving.openapi.forms import NUMBER, Described, Forms, list_of, object_of, 
 from serving.protocols import tensors
 from serving.rows import media
 
+FEEDBACK = Path(__file__).with_name("feedback.json")
 SKELETON = Path(__file__).with_name("skeleton.json")
 
 _ASKED = {
@@ -61,6 +62,15 @@ def under(described: bytes, prefix: str) -> bytes:
         for each in served:
             each["url"] = prefix + each["url"].rstrip("/")
             part["servers"] = served
+    return orjson.dumps(document)
+
+
+@lru_cache(maxsize=8)
+def with_feedback(described: bytes) -> bytes:
+    """Return a document that has the path for labels too."""
+    document, feedback = orjson.loads(described), orjson.loads(FEEDBACK.read_bytes())
+    document["paths"] |= {path: _with_errors(item, "Error", {}) for path, item in feedback["paths"].items()}
+    document["components"]["schemas"] |= feedback["schemas"]
     return orjson.dumps(document)
 
 

@@ -102,6 +102,8 @@ def _depth(parsed: Any) -> int:
 
 def _count_keys(parsed: Any) -> int:
     """Return how many keys stand where requests have them: at the top, below it, in rows and tensors below it."""
+    if type(parsed) is list:
+        return sum(len(row) for row in parsed if type(row) is dict)
     if type(parsed) is not dict:
         return 0
     count = len(parsed)

@@ -9,7 +9,8 @@ import subprocess
 
 import pytest
 
-from serving.access.callers import Access, read_hashes
+from serving.access import Access
+from serving.access.keys import read_hashes
 from serving.errors import NotAuthorized, SettingsError
 from serving.settings import Settings
 from tests.recorded import recorded

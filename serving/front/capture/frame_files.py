@@ -1,4 +1,4 @@
-"""A worker's own file of frames: appended to in whole records, locked as long as it is written, renamed at its end.
+"""A worker's own file of frames, or of labels: whole records are appended, it is locked meanwhile, renamed at its end.
 
 A write that fails leaves nothing behind: the file is cut where the last record ended. Whoever reads it while it is
 written, or after a crash, finds whole records (`data.captures.records`).
@@ -29,7 +29,8 @@ class FrameFile:
         Which layouts it has.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, closed: str = CLOSED) -> None:
+        self._closed = closed
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.layouts: set[tuple[str, str]] = set()
         self.began, self.size = time.monotonic(), 0
@@ -52,6 +53,11 @@ class FrameFile:
             raise
         self.size += written
         self._is_written = True
+
+    def cut(self, size: int) -> None:
+        """Take back what was appended behind so many bytes; raises OSError."""
+        os.ftruncate(self._handle, size)
+        self.size = size
 
     def probe(self) -> None:
         """See whether a frame would fit; raises OSError."""
@@ -78,7 +84,7 @@ class FrameFile:
                 return
             os.fsync(self._handle)
             with suppress(FileNotFoundError):  # it was deleted
-                self.path.rename(self.path.with_suffix(CLOSED))
+                self.path.rename(self.path.with_suffix(self._closed))
                 _sync_folder(self.path.parent)
         finally:
             os.close(self._handle)

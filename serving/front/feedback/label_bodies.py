@@ -1,0 +1,84 @@
+"""The body of a request -> labels: JSON, CSV or Parquet, within the same limits as rows that are scored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from data.labels import ABSENT, NAMES, Label, LabelFault, LabelReader, of_texts, of_values
+from data.schema import MISSING_WORDS, Column, Schema
+from serving.errors import Fault, Malformed, TooLarge, UnusableValues
+from serving.rows import budget, media, read_json
+from serving.settings import Limits
+
+LABEL_BYTES = 800
+"""That a label takes as Python's objects, as a tuple and as JSON together."""
+
+WORDS = tuple(sorted(word for word in MISSING_WORDS if word))
+COLUMNS = Schema(tuple(Column(name, "category", categories=WORDS) for name in NAMES), "")
+"""For the reader of tables: all is text, and an empty cell alone is missing. NaN is no way to withdraw a label."""
+
+
+def labels_in(body: bytes, headers: Mapping[bytes, bytes], limits: Limits) -> list[Label]:
+    """Return the labels of a body; raises Malformed, TooLarge, UnusableValues or WrongType."""
+    kind = media.media_type(_text(headers, b"content-type"))
+    if kind not in (media.JSON, media.CSV, media.PARQUET):
+        raise media.wrong_type(kind, media.JSON, media.CSV, media.PARQUET)
+    body = media.expand(body, _text(headers, b"content-encoding").lower(), limits)
+    reader = LabelReader()
+    labels = _of_json(body, reader, limits) if kind == media.JSON else _of_table(body, kind, reader, limits)
+    reader.end()
+    if reader.count:
+        raise UnusableValues(faults=[_fault(each) for each in reader.faults], count=reader.count)
+    if not labels:
+        raise Malformed("there are no labels: send at least one")
+    return labels
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").strip()
+
+
+def _fault(given: LabelFault) -> Fault:
+    return Fault(given.row, given.column, given.expected, given.found)
+
+
+def _of_json(body: bytes, reader: LabelReader, limits: Limits) -> list[Label]:
+    sent = read_json(body, limits)
+    if not isinstance(sent, list) or not all(type(label) is dict for label in sent):
+        raise Malformed("send a list of labels, each an object with id or client_id, and actual")
+    _check_rows(len(sent), limits)
+    for row, label in enumerate(sent):
+        if beside := len(label.keys() - set(NAMES)):
+            reader.refuse("keys", f"none but {', '.join(NAMES)}", f"{beside} more", row=row)
+    return reader.read([label.get(name, ABSENT) for name in NAMES] for label in sent)
+
+
+def _check_rows(rows: int, limits: Limits) -> None:
+    if rows > limits.rows:
+        raise TooLarge(what="labels", limit=limits.rows)
+    budget.need(LABEL_BYTES * rows)
+
+
+def _of_table(body: bytes, kind: str, reader: LabelReader, limits: Limits) -> list[Label]:
+    import pyarrow as pa  # noqa: PLC0415 - 60 MB that a worker for JSON never needs
+
+    from serving.rows.tabular import open_batches  # noqa: PLC0415 - as above
+
+    try:
+        batches, sent = open_batches(body, kind, COLUMNS, limits)
+        reader.check_names(set(sent))
+        return (
+            []
+            if reader.count
+            else [label for each in batches for label in _of_batch(each, kind, reader, limits)]
+        )
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Malformed(f"the body is no readable {kind}") from error
+
+
+def _of_batch(batch: Any, kind: str, reader: LabelReader, limits: Limits) -> Iterator[Label]:
+    if reader.rows + batch.num_rows > limits.rows:
+        raise TooLarge(what="labels", limit=limits.rows)
+    budget.need(LABEL_BYTES * batch.num_rows)
+    yield from reader.read(of_texts(batch) if kind == media.CSV else of_values(batch))
