@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 
 import grpc
 import numpy as np
@@ -11,12 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from data.captures import Places
 from data.schema import Schema
 from serving.protocols.v2_messages.messages import message
 from serving.rows import coercion
 from tests.serving.captures import after, kept_in
 from tests.serving.grpc_calls import SERVICE
-from tests.serving.processes import processes_of
+from tests.serving.processes import processes_of, until
 
 JSON, CSV = "application/json", "text/csv"
 PARQUET, ARROW = "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"
@@ -221,3 +223,56 @@ def test_the_callers_own_id_is_kept(kept, way, caller):
     """X-Request-Id, else V2's id, else CloudEvents': outcomes come back under the id that the caller has."""
     answers, found = kept
     assert found[answers[way][0]].caller == caller
+
+
+@pytest.fixture()
+def small_disk(tmp_path):
+    """A disk of one megabyte, where one can be made."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("only root may mount a disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def captured_in(served):
+    """Return what a server says of its captures, and its figure for it."""
+    said = served.call("/status")[1]["capture"]
+    metrics = served.call("/metrics")[1].splitlines()
+    (figure,) = (line.split()[1] for line in metrics if line.startswith("slipway_capture_on "))
+    return said["on"], float(figure)
+
+
+def test_a_full_disk_costs_captures_and_no_answer(start, line, small_disk):
+    """A real one: it is said, and once there is room rows are kept again, with all from before."""
+    with start("--model", str(line), "--capture", str(small_disk / "captures")) as served:
+        first = served.call("/predict", {"x": 3})[2]["X-Prediction-Id"]
+        until(lambda: "slipway_capture_rows_total 1.0" in served.call("/metrics")[1], seconds=20)
+        (small_disk / "filler").write_bytes(bytes(980_000))
+        until(lambda: captured_in(served) == (False, 0.0), seconds=20)
+        status, answer, headers = served.call("/predict", {"x": 3})
+        assert (status, headers["X-Prediction-Id"]) == (200, None), answer
+        (small_disk / "filler").unlink()
+        until(lambda: captured_in(served) == (True, 1.0), seconds=20)
+        later = served.call("/predict", {"x": 3})[2]["X-Prediction-Id"]
+    assert set(kept_in(small_disk / "captures")) == {first, later}
+
+
+def test_a_body_is_not_kept(start, line, tmp_path):
+    """Neither a key, nor a column that the model has not."""
+    folder = tmp_path / "captures"
+    with start("--model", str(line), "--capture", str(folder)) as served:
+        body = {"dataframe_records": [{"x": 3, "name": "Grace Hopper"}]}
+        headers = {"Authorization": "Bearer do-not-write-me", "X-Forwarded-For": "203.0.113.7"}
+        assert served.call("/invocations", body, headers=headers)[2]["X-Prediction-Id"]
+    (path,) = Places(folder).frames.iterdir()
+    written = path.read_bytes()
+    assert not any(word in written for word in (b"Grace", b"do-not-write-me", b"203.0.113.7"))
+
+
+def test_a_worker_without_captures_names_no_row(server, golden):
+    """No header, not kept: nobody sends an outcome for nothing."""
+    headers = server.call("/invocations", {"dataframe_records": [golden[0]["row"]]})[2]
+    assert headers["X-Prediction-Id"] is None
