@@ -74,6 +74,7 @@ FLOORS = {
             "rows",
             "measuring",
             "monitoring",
+            "arrivals",
             "gate",
             "pages",
             "challenger",

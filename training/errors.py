@@ -9,6 +9,7 @@
     │   ├── NoSuchVersion
     │   ├── CannotScore
     │   ├── CannotWatch         it does not say what its rows looked like
+    │   ├── MonitorBusy         another monitor is at it
     │   ├── CannotRetrain       captured rows lack what its trainings need
     │   ├── NotOurs
     │   ├── WrongFiles
@@ -137,6 +138,20 @@ class CannotRetrain(RegistryError):
     template = "{name} cannot be trained from captured rows: {why}, which they lack: train it from a table"
     name: str
     why: str
+
+
+class MonitorBusy(RegistryError):
+    """Another monitor writes on the run of the same model."""
+
+    template = (
+        "another monitor is at work on this model, since {since}{process}: wait until it ends; one that died on "
+        "another machine is taken over after {hours} hours, or at once if you delete the tag {tag} of run {run_id}"
+    )
+    since: str
+    process: str
+    hours: int
+    tag: str
+    run_id: str
 
 
 class CannotScore(RegistryError):

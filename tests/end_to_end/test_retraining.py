@@ -22,13 +22,11 @@ BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Street:
-    """What servers would have written, and the table that the monitor watches."""
+    """What servers would have written."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         self.captures = folder / "captures"
         self.days = 0
-        self.rows: list[pd.DataFrame] = []
 
     def live(self, version: model_registry.Version, days: int, *, slope: float, broken: bool = False) -> None:
         """Let days pass: answers in the morning, outcomes in the evening."""
@@ -45,7 +43,6 @@ class Street:
             labels += [
                 [each, None, None, price, None] for each, price in zip(ids, frame["price"], strict=True)
             ]
-            self.rows.append(frame.assign(sold=moment.strftime("%Y-%m-%dT%H:%M:%S")))
             self.days += 1
         places = Places(self.captures)
         places.frames.mkdir(parents=True, exist_ok=True)
@@ -54,7 +51,6 @@ class Street:
         received = round((BEGIN + timedelta(days=self.days)).timestamp() * 1_000)
         head = {"kind": "labels", "received": received, "model": "houses", "labels": labels}
         (places.labels / f"until-{self.days}.labels").write_bytes(record(head))
-        pd.concat(self.rows).to_csv(self.folder / "later.csv", index=False)
 
 
 def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) -> Frame:
@@ -74,8 +70,8 @@ def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) 
 
 def monitor(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
     """Run the command as cron would."""
-    command = [sys.executable, "-m", "training", "monitor", "--name", "houses", "--data", "later.csv"]
-    asked = ("--time_column", "sold", "--independent", "true", "--captures", "captures", "--retrain", "auto")
+    command = [sys.executable, "-m", "training", "monitor", "--name", "houses"]
+    asked = ("--independent", "true", "--captures", "captures", "--retrain", "auto")
     return workspace.run(*command, *asked, *words, timeout=300)
 
 

@@ -6,11 +6,23 @@
     compacting   sources become Parquet, each row once, wherever a process dies
     keeping      hours that are too old go
     captured     one version's rows by day, with their outcomes
+    inventory    which versions, days and columns there are, and labels of nobody
 
 It knows no MLflow, and nothing of how a server writes.
 """
 
 from training.captures.captured import DayOfRows, Wanted, captured_days
-from training.captures.compacting import Compacted, compact, found_at
+from training.captures.compacting import compact, found_at
+from training.captures.inventory import captured_day_names, captured_versions, kept_columns, unknown_labels
 
-__all__ = ["Compacted", "DayOfRows", "Wanted", "captured_days", "compact", "found_at"]
+__all__ = [
+    "DayOfRows",
+    "Wanted",
+    "captured_day_names",
+    "captured_days",
+    "captured_versions",
+    "compact",
+    "found_at",
+    "kept_columns",
+    "unknown_labels",
+]

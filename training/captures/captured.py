@@ -1,9 +1,9 @@
 """One version's rows by day of prediction, with what is known of their outcomes by now.
 
-A day is read batch by batch. Where it has more rows than asked for, those are taken whose id has a small hash: the
-same ones at each call, whatever they hold. Labels find their row by its id, or by the caller's id and the row in the
-request; the last received wins, and an empty one withdraws. A caller who asks twice under one id gets two predictions:
-the label is the last one's.
+A day is read batch by batch. Where it has more rows than asked for, or was kept at different shares, those are taken
+whose id has a small hash: the same ones at each call, whatever they hold. Labels find their row by its id, or by the
+caller's id and the row in the request; the last received wins, and an empty one withdraws. A caller who asks twice
+under one id gets two predictions: the label is the last one's.
 """
 
 from __future__ import annotations
@@ -50,13 +50,15 @@ class DayOfRows:
     times : datetime64[us] array of shape (n_rows,)
         In UTC.
     shares : float64 array of shape (n_rows,)
-        Of the requests of that moment that were kept.
+        With which chance a row that was answered is here: the same for all rows of a day.
     actual : float64 array of shape (n_rows,)
         NaN where nobody knows yet.
     rows : int
         That there were, where not all are here.
     left_out : int
         Files of another digest, or that lack a column that was asked for.
+    unequal : bool
+        Whether the day was kept at different shares, so that rows of the larger ones were drawn.
     """
 
     day: str
@@ -69,6 +71,7 @@ class DayOfRows:
     actual: Floats
     rows: int
     left_out: int = 0
+    unequal: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,14 @@ ANY = Wanted()
 
 
 def captured_days(
-    places: Places, model: str, version: str, *, since: str = "", wanted: Wanted = ANY
+    places: Places, model: str, version: str, *, since: str = "", until: str = "", wanted: Wanted = ANY
 ) -> Iterator[DayOfRows]:
     """Yield the days on which a version predicted, oldest first, from a day on.
 
     Parameters
     ----------
-    since : str
-        An ISO date, the first one that is wanted.
+    since, until : str
+        ISO dates, the first and the last one that is wanted.
     """
     folder = (
         places.predictions
@@ -110,14 +113,15 @@ def captured_days(
     )
     for each in sorted(folder.glob("slipway_date=*")):
         day = each.name.partition("=")[2]
-        if day >= since:
+        if since <= day <= (until or day):
             yield _day(day, each, _outcomes(places, model), wanted)
 
 
 def _day(day: str, folder: Path, outcomes: Path, wanted: Wanted) -> DayOfRows:
     files = sorted(folder.rglob("*.parquet"))
     fitting = [path for path in files if _fits(path, wanted)]
-    table, rows = _rows(fitting, wanted)
+    chances = _chances(fitting, wanted.most)
+    table = _rows(fitting, chances)
     frame = _frame(table)
     return DayOfRows(
         day=day,
@@ -126,10 +130,11 @@ def _day(day: str, folder: Path, outcomes: Path, wanted: Wanted) -> DayOfRows:
         scale=_floats(table, "slipway_scale"),
         ids=table["slipway_id"].to_numpy().astype(object),
         times=table["slipway_time"].cast(pa.timestamp("us")).to_numpy(),
-        shares=_floats(table, "slipway_share"),
+        shares=np.full(len(table), chances.of_each),
         actual=_actual(table, day, outcomes),
-        rows=rows,
+        rows=chances.rows,
         left_out=len(files) - len(fitting),
+        unequal=chances.unequal,
     )
 
 
@@ -141,18 +146,47 @@ def _fits(path: Path, wanted: Wanted) -> bool:
     return is_its and {stored(name) for name in wanted.columns} <= kept
 
 
-def _rows(files: Sequence[Path], wanted: Wanted) -> tuple[pa.Table, int]:
-    """Return the rows that are taken, in the order of their ids, and how many there are."""
+@dataclass(frozen=True)
+class _Chances:
+    """With which chance a row that was answered is to be here, and how many were kept."""
+
+    of_each: float
+    rows: int
+    unequal: bool
+
+
+def _chances(files: Sequence[Path], most: int) -> _Chances:
+    """Return the chance that each row of some files can have: the least share, less where that is too many rows."""
+    least, largest, answered, rows = 1.0, 0.0, 0.0, 0
+    for batch in _batches(files, pa.schema([OURS.field("slipway_share")])):
+        shares = _shares(batch)
+        least, largest = min(least, shares.min(initial=1.0)), max(largest, shares.max(initial=0.0))
+        answered, rows = answered + float((1.0 / shares).sum()), rows + len(shares)
+    return _Chances(min(least, most / max(answered, 1.0)), rows, bool(rows) and least < largest)
+
+
+def _rows(files: Sequence[Path], chances: _Chances) -> pa.Table:
+    """Return the rows that are taken, in the order of their ids."""
     if not files:
-        return OURS.empty_table(), 0
+        return OURS.empty_table()
     shared = _shared(files)
-    dataset = ds.dataset([str(path) for path in files], format="parquet", schema=shared)
-    rows = dataset.count_rows()
-    limit = HASHES * min(wanted.most / max(rows, 1), 1.0)
     taken = [
-        batch.filter(pa.array(_hashes(batch) < limit)) for batch in dataset.to_batches(batch_readahead=2)
+        batch.filter(pa.array(_hashes(batch) < HASHES * (chances.of_each / _shares(batch))))
+        for batch in _batches(files, shared)
     ]
-    return pa.Table.from_batches(taken, schema=shared).sort_by("slipway_id"), rows
+    return pa.Table.from_batches(taken, schema=shared).sort_by("slipway_id")
+
+
+def _batches(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if files:
+        dataset = ds.dataset([str(path) for path in files], format="parquet", schema=schema)
+        yield from dataset.to_batches(batch_readahead=2)
+
+
+def _shares(batch: pa.RecordBatch) -> Floats:
+    """Return the shares at which rows were kept, above 0 and at most 1."""
+    shares = np.asarray(batch.column("slipway_share").to_numpy(zero_copy_only=False), dtype=np.float64)
+    return np.clip(np.nan_to_num(shares, nan=1.0), 1e-6, 1.0)
 
 
 def _shared(files: Sequence[Path]) -> pa.Schema:

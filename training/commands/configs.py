@@ -389,8 +389,12 @@ class MonitorConfig(Command):
     SUMMARY: ClassVar[str] = "watch a version on later days of rows"
 
     name: Name
-    data: Table
-    time_column: Annotated[str, Parameter(kinds.COLUMN, "the column that says when each row was")]
+    data: Annotated[str, Parameter(kinds.TABLE_OF_THEN, "a table; or pass captures")] = ""
+    time_column: Annotated[str, column("that says when each row of the table was")] = ""
+    captures: CapturesOrNone = ""
+    mature: Annotated[
+        timedelta, Parameter(kinds.AGE, "captures: how long after a day its outcomes are waited for")
+    ] = timedelta(days=1)
     exclude: Annotated[
         tuple[str, ...], Parameter(kinds.COLUMNS, "not watched: month, weekday and the like")
     ] = ()
@@ -407,7 +411,6 @@ class MonitorConfig(Command):
         Parameter(kinds.TEXTFILE, "the latest figures for Prometheus' node exporter", metavar="FILE.prom"),
     ] = ""
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
-    captures: CapturesOrNone = ""
     retraining: Retraining = Retraining()
     query: QueryAgain = ""
     header: HeaderAsked = "auto"
@@ -415,6 +418,10 @@ class MonitorConfig(Command):
 
     def settled(self) -> Self:
         """Return it as it is, where its parameters go together."""
+        if bool(self.data.strip()) == bool(self.captures.strip()):
+            raise UsageError(message="pass either captures=DIR or data=TABLE with time_column=COLUMN")
+        if bool(self.data) != bool(self.time_column):
+            raise UsageError(message="data goes with time_column, the column that says when each row was")
         self.retraining.check(self.captures, self.version)
         return self
 

@@ -100,6 +100,7 @@ DECIMAL = Kind(words.optional(words.decimal))
 
 TEXTFILE = Kind(words.optional(words.textfile))
 FOLDER = Kind(words.text("a folder"))
+AGE = Kind(words.age, words.written_age)
 AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)
 AMOUNT_OR_NONE = Kind(
     words.unless_empty(words.amount), lambda amount: "" if amount is None else f"{amount:g}"

@@ -52,6 +52,9 @@ RUN = "slipway.run"
 INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA)
 """What a version has in common with the one whose model it is."""
 
+MONITOR = "slipway.monitor"
+"""Of a monitor's run: since when which process is at it; absent where none is."""
+
 ALARM = "slipway.alarm"
 """Of a monitor's run: the alarms that stand, since when, and what moved; `none` otherwise."""
 

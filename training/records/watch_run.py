@@ -8,7 +8,10 @@ has for a number, which tells them apart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -17,12 +20,22 @@ import mlflow
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from training.errors import MonitorBusy
 from training.records import tag_names, tracking
+from training.records.processes import is_gone, this_process
 
 MEMORY = "state/retraining.json"
 PAGE = "monitor.html"
 DAY = 86_400_000
 """Milliseconds."""
+
+
+STATE = "state"
+STALE = timedelta(hours=24)
+"""After which a monitor of another machine is taken for dead; one of this machine is known to be."""
+
+SETTLED = 0.3
+"""Seconds in which two that begin at once have both said so."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,17 @@ class MonitorRun:
         return self._place("model-metrics")
 
     def state(self, version: str) -> dict[str, Any] | None:
-        """Return the state of the watch over a version, or None before its first day."""
-        return tracking.recorded_json(self.run_id, _file(version))
+        """Return the state of the watch over a version, or None before its first day; raises MlflowException.
+
+        A store that does not answer must not look like a first day: what stands there would be written over.
+        """
+        client = mlflow.MlflowClient()
+        there = {each.path for each in client.list_artifacts(self.run_id, STATE)}
+        return (
+            dict(mlflow.artifacts.load_dict(f"runs:/{self.run_id}/{_file(version)}"))
+            if _file(version) in there
+            else None
+        )
 
     def keep(self, version: str, state: Mapping[str, Any]) -> None:
         """Keep the state of the watch over a version."""
@@ -62,6 +84,40 @@ class MonitorRun:
     def say_retraining(self, sentence: str) -> None:
         """Say what came of the question whether to train."""
         mlflow.MlflowClient().set_tag(self.run_id, tag_names.RETRAINING, sentence[:5000])
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only monitor of the model; raises MonitorBusy.
+
+        Of two that begin in the same moment the later one stays: each looks again whether the tag is its own.
+        """
+        client = mlflow.MlflowClient()
+        self._refuse(client.get_run(self.run_id).data.tags.get(tag_names.MONITOR, ""))
+        mine = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S%z} {secrets.token_hex(4)} {this_process()}"
+        client.set_tag(self.run_id, tag_names.MONITOR, mine)
+        time.sleep(SETTLED)
+        found = client.get_run(self.run_id).data.tags.get(tag_names.MONITOR, "")
+        if found != mine:
+            self._refuse(found)
+        try:
+            yield
+        finally:
+            with suppress(MlflowException):  # it ends, whatever became of the tracking server
+                client.delete_tag(self.run_id, tag_names.MONITOR)
+
+    def _refuse(self, held: str) -> None:
+        since, _, rest = held.partition(" ")
+        process = rest.partition(" ")[2]
+        if not since or is_gone(process) or _age(since) > STALE:
+            return
+        number = process.split()[2:3]
+        raise MonitorBusy(
+            since=since,
+            process=f" (process {number[0]})" if number else "",
+            hours=STALE // timedelta(hours=1),
+            tag=tag_names.MONITOR,
+            run_id=self.run_id,
+        )
 
     def log_day(self, version: str, day: str, figures: Mapping[str, float]) -> None:
         """Log one day's figures of a version; the step is the day's number since 1970."""
@@ -102,6 +158,14 @@ class MonitorRun:
         mlflow.MlflowClient().set_terminated(self.run_id)
 
 
+def _age(since: str) -> timedelta:
+    """Return how long ago a moment was; for ever where it is none."""
+    try:
+        return datetime.now(tz=UTC) - datetime.fromisoformat(since)
+    except (ValueError, TypeError):
+        return timedelta.max
+
+
 def monitor_run(name: str) -> MonitorRun:
     """Return a model's run, which is made at its first day."""
     client = mlflow.MlflowClient()
@@ -132,4 +196,4 @@ def _by_day(metrics: Sequence[Metric], version: int) -> dict[str, float]:
 
 
 def _file(version: str) -> str:
-    return f"state/version_{version}.json"
+    return f"{STATE}/version_{version}.json"

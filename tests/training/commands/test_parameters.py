@@ -79,9 +79,8 @@ FULL: list[Command] = [
     ),
     MonitorConfig(
         "t",
-        "t.csv",
-        "day",
         captures="captures",
+        mature=timedelta(days=3),
         retraining=Retraining("auto", "both", "c.yaml", timedelta(days=90), 0.5, 20.0, timedelta(days=7)),
     ),
     ReproduceConfig("t", "3", data="t.csv", query="SELECT 1"),

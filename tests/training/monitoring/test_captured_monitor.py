@@ -1,0 +1,423 @@
+"""The command `monitor` on captures: as answered, labels late, killed anywhere, two at once, bad folders."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id, record
+from serving.scorer import Scorer
+from tests.conftest import Workspace
+from tests.training.monitoring.test_monitor import NAMES, houses, monitor_run, register
+from training.__main__ import main
+from training.compiling import pack_frame
+from training.errors import MonitorBusy
+from training.records import model_registry, tag_names
+from training.records import monitor_run as run_of
+from training.records.watch_run import MonitorRun
+
+FIRST = datetime(2024, 7, 1, tzinfo=UTC)
+
+
+@dataclass
+class Served:
+    """A server that answered houses, each day at noon, as a worker would have kept it."""
+
+    places: Places
+    version: model_registry.Version
+    layout: Layout
+    scorer: Scorer
+
+    @classmethod
+    def of(cls, folder: Path) -> Served:
+        """Of version 1."""
+        version = model_registry.version("houses", "1")
+        schema = version.schema
+        layout = Layout("houses", "1", version.digest, schema.columns)
+        return cls(Places(folder / "captures"), version, layout, Scorer.load(version.scorer_folder))
+
+    def answers(
+        self,
+        rows: pd.DataFrame,
+        day: int,
+        *,
+        layout: Layout | None = None,
+        share: float = 1.0,
+        hour: int = 12,
+    ) -> list[str]:
+        """Keep a day's rows, scored by the version; return their ids."""
+        layout = layout or self.layout
+        matrix = pack_frame(rows[NAMES], self.version.schema)
+        moment = FIRST + timedelta(days=day, hours=hour)
+        milliseconds = round(moment.timestamp() * 1_000)
+        kept = [self.version.schema.names.index(column.name) for column in layout.columns]
+        frame = Frame(
+            id=frame_id(milliseconds, day * 1_000 + hour * 10 + int(layout.version)),
+            model=layout.model,
+            digest=layout.digest,
+            milliseconds=milliseconds,
+            share=share,
+            matrix=matrix[:, kept],
+            predictions=self.scorer.predict(matrix),
+            scale=np.full(len(rows), np.nan),
+            requests=(Request(0, 0.0, f"of-{day}"),),
+        )
+        self._write(
+            self.places.frames / f"{day}-{hour}-{layout.version}.frames", record(layout.head()), frame
+        )
+        return [str(PredictionId(frame.id, row)) for row in range(len(rows))]
+
+    @staticmethod
+    def _write(path: Path, head: bytes, frame: Frame) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(head + record(frame.head(), frame.parts()))
+
+    def told(self, day: int, labels: list[list[Any]], *, after: float = 1.0) -> None:
+        """Let labels come so many days after a day."""
+        received = FIRST + timedelta(days=day + after, hours=12)
+        head = {
+            "kind": "labels",
+            "received": round(received.timestamp() * 1_000),
+            "model": "houses",
+            "labels": labels,
+        }
+        self.places.labels.mkdir(parents=True, exist_ok=True)
+        (self.places.labels / f"{day}-{after}.labels").write_bytes(record(head))
+
+
+def of_id(ids: list[str], actual: Any) -> list[list[Any]]:
+    """Labels by id."""
+    return [
+        [each, None, None, None if value is None else float(value), None]
+        for each, value in zip(ids, actual, strict=True)
+    ]
+
+
+Look = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def served(tracking: Workspace) -> Served:
+    """The registered houses, served."""
+    register(tracking.folder, watched=True)
+    return Served.of(tracking.folder)
+
+
+@pytest.fixture
+def look(capfd: pytest.CaptureFixture[str]) -> Look:
+    """Run the command on the captures; return its exit code and what it said."""
+
+    def run(*words: str) -> tuple[int, str]:
+        capfd.readouterr()
+        code = main(
+            ["monitor", "--name", "houses", "--captures", "captures", "--independent", "true", *words]
+        )
+        return code, "".join(capfd.readouterr())
+
+    return run
+
+
+def season(served: Served, days: int, *, labelled: bool = True, seed: int = 1) -> None:
+    """Serve some days of 30 houses, and say a day later what they were sold for."""
+    for day in range(days):
+        rows = houses(30, "2024-07-01", 1, seed=seed * 1_000 + day)
+        ids = served.answers(rows, day)
+        if labelled:
+            served.told(day, of_id(ids, rows["price"]))
+
+
+def history(name: str) -> list[float]:
+    """A figure's values over the days, the last one of each."""
+    run = monitor_run().info.run_id
+    found = mlflow.MlflowClient().get_metric_history(run, name)
+    return [value for _, value in sorted({each.step: each.value for each in found}.items())]
+
+
+def test_days_are_taken_as_they_were_answered_and_labels_a_day_later(served: Served, look: Look) -> None:
+    """The whole way: frames, Parquet, joined labels, figures, and nothing new at the second call."""
+    season(served, 10)
+    code, said = look()
+    assert (code, "10 new days" in said, "300 rows of houses 1" in said) == (0, True, True), said
+    assert np.mean(history("rmse")) == pytest.approx(20.0, rel=0.15)
+    assert history("labelled_share") == [1.0] * 10
+    assert history("rows") == [30.0] * 10
+    code, said = look()
+    assert (code, "0 new days after 2024-07-10" in said) == (0, True), said
+
+
+def test_outcomes_wait_until_they_have_matured(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Labels that come late count once, with their day, and come to what they would have come to at once."""
+    days = [houses(30, "2024-07-01", 1, seed=day) for day in range(4)]
+    ids = [served.answers(rows, day) for day, rows in enumerate(days)]
+    code, said = look("--mature", "20000d")
+    assert (code, "4 new days" in said) == (0, True), said
+    assert "labelled_share" not in monitor_run().data.metrics
+    for day, rows in enumerate(days):
+        served.told(day, of_id(ids[day], rows["price"]), after=3.0)
+    code, said = look()
+    assert (code, "0 new days" in said) == (0, True), said
+    assert history("labelled_share") == [1.0] * 4
+    late = history("evidence_errors")
+    mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
+    assert look()[0] == 0
+    assert history("evidence_errors") == late
+
+
+def test_labelled_rows_that_differ_from_the_others_are_told(served: Served, look: Look) -> None:
+    """Half of the labels, of the cheapest houses: the share, and how far their predictions lie from the others'."""
+    rows = houses(40, "2024-07-01", 1, seed=3)
+    ids = served.answers(rows, 0)
+    cheap = np.argsort(rows["price"].to_numpy())[:20]
+    served.told(0, of_id([ids[each] for each in cheap], rows["price"].to_numpy()[cheap]))
+    assert look()[0] == 0
+    figures = monitor_run().data.metrics
+    assert figures["labelled_share"] == 0.5
+    assert figures["labelled_prediction_shift"] < -1.0
+
+
+def test_labels_of_predictions_that_nobody_kept_are_counted(served: Served, look: Look) -> None:
+    """After the day has matured: a sampled row, another server's id, and what is no id at all."""
+    ids = served.answers(houses(5, "2024-07-01", 1, seed=3), 0)
+    stranger = ids[0][:30] + "00ffff"
+    served.told(0, of_id([ids[0], stranger, "order 66"], [100.0, 1.0, 1.0]), after=0.1)
+    code, said = look()
+    assert (code, "2 labels are of predictions that nobody kept" in said) == (0, True), said
+    assert monitor_run().data.metrics["labels_unknown"] == 2.0
+
+
+def test_labels_that_the_contract_forbids_are_left_out(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One price of a billion would be the error of the day."""
+    from training.arrivals import from_captures
+
+    monkeypatch.setattr(from_captures, "limits_of", lambda _: from_captures.Limits(0.0, 1_000.0))
+    rows = houses(30, "2024-07-01", 1, seed=3)
+    prices = rows["price"].to_numpy().copy()
+    prices[:2] = 1e9, -5.0
+    served.told(0, of_id(served.answers(rows, 0), prices))
+    code, said = look()
+    assert (code, "2 labels were left out: the contract forbids them" in said) == (0, True), said
+    assert monitor_run().data.metrics["labels_forbidden"] == 2.0
+    assert monitor_run().data.metrics["rmse"] < 50.0
+
+
+def test_the_contract_is_the_one_that_the_training_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file says what an outcome may be; where it is gone anything may."""
+    from training.arrivals import from_captures
+
+    contract = tmp_path / "houses.yaml"
+    contract.write_text("target: price\ncolumns:\n  price: {kind: number, minimum: 0, maximum: 900}\n")
+    version = model_registry.Version("houses", "1", "run", {tag_names.TARGET: "price"})
+    monkeypatch.setattr(from_captures.tracking, "recorded_command", lambda _: {"contract": str(contract)})
+    assert from_captures.limits_of(version) == from_captures.Limits(0.0, 900.0)
+    contract.unlink()
+    assert from_captures.limits_of(version) == from_captures.Limits()
+
+
+def test_a_column_that_was_not_kept_is_not_watched(served: Served, look: Look) -> None:
+    """Left out, or hashed: the others are, and a column that comes back later stays out, as the watch was begun."""
+    area, _, town = served.layout.columns
+    hashed = replace(served.layout, columns=(area, town), hashed=("town",))
+    for day in range(3):
+        served.answers(houses(30, "2024-07-01", 1, seed=day), day, layout=hashed)
+    code, said = look()
+    assert (code, "not kept as they were sent, so not watched: rooms, town" in said) == (0, True), said
+    state = json.loads(mlflow.artifacts.load_text(f"runs:/{monitor_run().info.run_id}/state/version_1.json"))
+    assert state["ignored"] == ["gaps", "rooms", "town"]
+    served.answers(houses(30, "2024-07-01", 1, seed=9), 3)
+    code, said = look()
+    assert (code, "1 new days" in said) == (0, True), said
+
+
+def test_two_versions_of_one_day_have_rows_of_their_own(served: Served, look: Look) -> None:
+    """A swap within a day; and a version of this number from another registry is not this one."""
+    rows = houses(30, "2024-07-01", 1, seed=3)
+    served.answers(rows, 0)
+    served.answers(rows.head(7), 0, hour=13, layout=replace(served.layout, version="2", digest="cd" * 32))
+    served.answers(rows.head(5), 0, hour=14, layout=replace(served.layout, digest="ef" * 32))
+    code, said = look()
+    assert (code, "2024-07-01: 1 files were left out" in said) == (0, True), said
+    assert history("rows") == [30.0]
+
+
+def test_a_broken_sensor_alarms_and_names_its_column(served: Served, look: Look) -> None:
+    """Square feet where there were square metres; the predictions are those that were given."""
+    for day in range(6):
+        served.answers(
+            houses(60, "2024-07-01", 1, seed=day).assign(area=lambda each: each["area"] * 10.76), day
+        )
+    code, said = look()
+    assert code == 3, said
+    assert "area: " in said
+
+
+def test_frames_that_were_kept_at_different_shares_are_drawn_from_alike(served: Served, look: Look) -> None:
+    """A tenth of the rows in the rush hour, all of them at night: every row of the day has the same chance."""
+    served.answers(houses(400, "2024-07-01", 1, seed=3), 0, share=0.1)
+    served.answers(houses(1_000, "2024-07-01", 1, seed=4), 0, hour=2)
+    code, said = look()
+    assert (code, "kept at different shares, so " in said) == (0, True), said
+    (rows,) = history("rows")
+    assert 400 + 60 < rows < 400 + 140
+
+
+def test_a_monitor_that_dies_anywhere_comes_to_the_same_numbers(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each call to the store while days are taken: figures, state and alarms are those of one that lived."""
+    season(served, 3)
+    assert look()[0] == 0
+    names = (
+        "rows",
+        "rmse",
+        "evidence_inputs",
+        "evidence_errors",
+        "evidence_harm",
+        "labelled_share",
+        "alarms",
+    )
+    expected = {name: history(name) for name in names}
+    state = run_of("houses").state("1")
+    mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
+    calls = 0
+    for step in range(20):
+        with monkeypatch.context() as dying:
+            done = _dying_at(step, dying)
+            code, _ = look()
+            calls = done[0]
+        if code == 0 and calls <= step:
+            break
+    assert step >= 5
+    assert {name: history(name) for name in names} == expected
+    assert run_of("houses").state("1") == state
+
+
+def _dying_at(step: int, patch: pytest.MonkeyPatch) -> list[int]:
+    """Let the call of that number that writes be the last one of this process."""
+    done = [0]
+
+    def dying(real: Callable) -> Callable:
+        def call(*words: Any, **named: Any) -> Any:
+            if done[0] == step:
+                raise KeyboardInterrupt
+            done[0] += 1
+            return real(*words, **named)
+
+        return call
+
+    for name in ("keep", "log_day", "say_alarms", "close"):
+        patch.setattr(MonitorRun, name, dying(getattr(MonitorRun, name)))
+    return done
+
+
+def test_of_two_monitors_one_says_so_and_ends_with_2(served: Served, look: Look) -> None:
+    """Two would write over each other's state; one that died is taken over."""
+    season(served, 2)
+    run = run_of("houses")
+    inside, leave = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with run.alone():
+            inside.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    inside.wait(60)
+    code, said = look()
+    leave.set()
+    thread.join()
+    assert (code, "another monitor is at work on this model, since " in said) == (2, True), said
+    client = mlflow.MlflowClient()
+    client.set_tag(run.run_id, tag_names.MONITOR, "2024-07-01T00:00:00+0000 abcd a-boot 1 2 3")
+    assert look()[0] == 0
+    assert tag_names.MONITOR not in monitor_run().data.tags
+
+
+def test_of_two_that_begin_at_once_one_stays(served: Served) -> None:
+    """Both looked before either had said so."""
+    run, ended = run_of("houses"), []
+
+    def begin() -> None:
+        try:
+            with run.alone():
+                ended.append("stayed")
+                threading.Event().wait(1.5)
+        except MonitorBusy:
+            ended.append("left")
+
+    both = [threading.Thread(target=begin) for _ in range(2)]
+    for each in both:
+        each.start()
+    for each in both:
+        each.join()
+    assert sorted(ended) == ["left", "stayed"]
+
+
+def test_a_state_that_cannot_be_read_is_not_a_first_day(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Months of evidence would be written over because a store was down for a second."""
+    run = run_of("houses")
+    run.keep("1", {"until": "2024-07-01"})
+
+    def down(*_: object) -> None:
+        raise mlflow.exceptions.MlflowException("no connection")
+
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", down)
+    with pytest.raises(mlflow.exceptions.MlflowException):
+        run.state("1")
+    assert run.state("2") is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--captures", "kaptures"), "'kaptures' has no folder frames, labels or predictions"),
+        (
+            ("--captures", "captures", "--data", "x.csv", "--time_column", "day"),
+            "pass either captures=DIR or data=",
+        ),
+        ((), "pass either captures=DIR or data=TABLE with time_column=COLUMN"),
+        (("--data", "x.csv"), "data goes with time_column"),
+        (("--captures", "captures", "--version", "9"), "has no houses version 9"),
+        (("--captures", "captures", "--exclude", "garden"), "has no excluded column 'garden'"),
+        (("--captures", "captures", "--mature", "soon"), "'soon' must be days or hours"),
+        (("--captures", "captures"), "hold no predictions of houses (they hold: taxi 7)"),
+    ],
+    ids=["no folder", "both", "neither", "no time", "no version", "no column", "no span", "others"],
+)
+def test_what_cannot_be_watched_is_one_line_here_too(
+    words: tuple[str, ...], said: str, served: Served, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With what was found, and code 2."""
+    other = replace(served.layout, model="taxi" if "hold" in said else "houses", version="7")
+    served.answers(houses(5, "2024-07-01", 1, seed=3), 0, layout=other)
+    assert main(["monitor", "--name", "houses", *words]) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line.startswith("slipway: ")]
+    assert said in line
+
+
+def test_a_version_of_which_nothing_was_kept_yet_is_a_state_not_a_mistake(served: Served, look: Look) -> None:
+    """The night after a promotion."""
+    served.answers(houses(5, "2024-07-01", 1, seed=3), 0, layout=replace(served.layout, version="7"))
+    code, said = look()
+    assert (code, "nothing was captured of houses version 1 yet, but of 7" in said) == (0, True), said
+    season(served, 1)
+    code, said = look()
+    assert (code, "1 new days" in said) == (0, True), said

@@ -1,0 +1,12 @@
+"""Days of rows that a version answered, or is asked about now, as its watch takes them.
+
+day            one day: packed rows, answers, outcomes
+from_tables    a table with a column of dates, scored here
+from_captures  what servers kept, as it was answered, with the labels that came back
+nights         one call of the monitor: what is opened, seen, logged and kept
+"""
+
+from training.arrivals.day import Arrivals, Arrived, day_before
+from training.arrivals.nights import Nights, arrivals_of, opened
+
+__all__ = ["Arrivals", "Arrived", "Nights", "arrivals_of", "day_before", "opened"]

@@ -1,0 +1,135 @@
+"""The days of a table with a column of dates: scored here, so that rows need not have been served by us."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.column_names import matching
+from data.errors import MissingColumn, UnusableColumn
+from data.tables import Table, row_digests, seconds
+from serving.scorer import Scorer
+from training.arrivals.day import Arrived, day_before
+from training.commands import configs
+from training.compiling import pack_frame
+from training.errors import CannotScore, UsageError
+from training.monitoring import Reference
+from training.progress import Say
+from training.records import model_registry, tracking
+from training.rows import load_known, open_table
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TableDays:
+    """A table's rows by day, in UTC.
+
+    Attributes
+    ----------
+    answers : float64 array of shape (n_rows, 2)
+    numbers : int64 array of shape (n_rows,)
+        The day of each row, since 1970.
+    """
+
+    names: tuple[str, ...]
+    matrix: Floats
+    answers: Floats
+    actual: Floats
+    numbers: NDArray[np.int64]
+    groups: NDArray[np.uint64] | None
+    lacking: tuple[str, ...] = ()
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {_label(int(number)): int(number) for number in np.unique(self.numbers)}
+
+    @property
+    def days(self) -> tuple[str, ...]:
+        """ISO dates, rising."""
+        return tuple(self._numbers)
+
+    @property
+    def matured(self) -> str:
+        """The day before this one: what came later than its table does not come any more."""
+        return day_before(datetime.now(tz=UTC))
+
+    def read(self, day: str) -> Arrived:
+        """Return a day's rows."""
+        rows = self.numbers == self._numbers[day]
+        alike = None if self.groups is None else self.groups[rows]
+        return Arrived(day, self.matrix[rows], self.answers[rows], self.actual[rows], alike)
+
+
+def of_table(
+    config: configs.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
+) -> TableDays:
+    """Read a table and score it by the version's own files.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read, or a row has no time.
+    CannotScore
+        It lacks a column that the version needs.
+    """
+    recorded = tracking.recorded_params(version.run_id)
+    source = open_table(config, say, recorded)
+    table = load_known(source, version.schema, version.split.kinds, configs.asked_then(recorded))
+    say("read", f"{len(table):,} rows from {table.where}")
+    moments = _moments(config, table)
+    groups = _groups(config, reference, version, table)
+    lacking = [name for name in version.schema.names if name not in table.frame]
+    if lacking:
+        raise CannotScore(name=version.name, version=version.number, column=lacking[0])
+    matrix = pack_frame(table.frame, version.schema)
+    answers = Scorer.load(version.scorer_folder).predict_with_scale(matrix)
+    known = version.target in table.frame
+    actual = table.numbers(version.target) if known else np.full(len(table), np.nan)
+    numbers = np.floor(moments / 86_400.0).astype(np.int64)
+    return TableDays(tuple(table.names), matrix, answers, actual, numbers, groups)
+
+
+def _label(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, tz=UTC).date().isoformat()
+
+
+def _groups(
+    config: configs.MonitorConfig, reference: Reference, version: model_registry.Version, table: Table
+) -> NDArray[np.uint64] | None:
+    """Return which rows are alike, as the version's split had them.
+
+    Raises
+    ------
+    UsageError
+        The table does not say it, and more than one row of a day is asked for.
+    """
+    lacking = [name for name in reference.group if name not in table.frame]
+    if lacking and config.independent:
+        raise UsageError(
+            message=f"{table.where} has no column {lacking[0]!r}, whose groups {version.name} version "
+            f"{version.number} was split by: add it, or pass independent=false for one row of each day"
+        )
+    if lacking or not reference.group:
+        return None
+    rule = version.split
+    return row_digests(table, reference.group, salt=rule.salt, kinds=rule.kinds, values=rule.values)
+
+
+def _moments(config: configs.MonitorConfig, table: Table) -> Floats:
+    """Return when each row was, in seconds since 1970; raises MissingColumn or UnusableColumn."""
+    column = matching(config.time_column, table.names)
+    if column not in table.frame:
+        raise MissingColumn(where=table.where, role="time", column=column, columns=table.names)
+    if table.kinds[column] != "datetime":
+        found = "holds no dates"
+        raise UnusableColumn(column=column, row=1, found=found, repair="name the column of the rows' dates")
+    moments = seconds(table.frame[column])
+    if np.isnan(moments).any():
+        row = int(np.flatnonzero(np.isnan(moments))[0]) + 1
+        raise UnusableColumn(column=column, row=row, found="is missing", repair="leave such rows out")
+    return moments
