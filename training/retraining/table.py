@@ -5,7 +5,7 @@ or, without one, to what the champion's rows were: limits widened as in a propos
 values or stands still. Who knows better than that passes a contract.
 
 The table is Parquet beside the captures. Columns by which rows were split and that no request has are filled: a moment
-with that of the prediction, others of a hash with nothing. Where that cannot be, the table is refused.
+with that of the prediction, others of a hash with one value of their kind. Where that cannot be, the table is refused.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ TYPES: dict[Kind | None, pa.DataType] = {
     "datetime": pa.timestamp("us"),
     None: pa.string(),
 }
+CAPTURED = "captured"
+"""What stands in a category that no request has."""
+
 ABSURD = 20.0
 """Of the known errors' 99.5 % quantile: an outcome that is so far beyond all predictions is none."""
 
@@ -100,15 +103,18 @@ def _filled(rows: Labelled, shape: Shape, name: str) -> pd.Series:
     if shape.rule.method == "time":
         return pd.Series(np.datetime_as_string(rows.times, unit="us").astype(object))
     if shape.rule.is_of_rows:
-        kind = shape.kinds[name]
-        return (
-            pd.Series([np.nan] * len(rows))
-            if kind in ("number", "boolean")
-            else pd.Series([None] * len(rows))
-        )
+        return _filling(rows, shape.kinds[name])
     if shape.rule.method == "hash" and shape.rule.columns == (name,) and shape.kinds[name] == "category":
         return pd.Series(rows.ids)
     raise CannotRetrain(name=shape.name, why=f"its rows are split by {name!r}")
+
+
+def _filling(rows: Labelled, kind: Kind | None) -> pd.Series:
+    """Return what stands in for a column that no request has, of its kind: an empty one would be refused."""
+    if kind == "datetime":
+        return pd.Series(np.datetime_as_string(rows.times, unit="us").astype(object))
+    filling = {"number": 0.0, "boolean": 0.0, "category": CAPTURED, None: None}[kind]
+    return pd.Series([filling] * len(rows), dtype=np.float64 if filling == 0.0 else object)
 
 
 def joined(first: Table, captured: Table) -> Table:
