@@ -140,6 +140,15 @@ def compact(config: configs.CompactConfig) -> int:
     return DONE
 
 
+def feedback(config: configs.FeedbackConfig) -> int:
+    """Do what `feedback` asks for."""
+    from training.jobs.loop import feedback as job  # noqa: PLC0415 - see above
+
+    job.feedback(config, say)
+    say_done()
+    return DONE
+
+
 def monitor(config: configs.MonitorConfig) -> int:
     """Do what `monitor` asks for; 3 where an alarm stands."""
     say_loading()
@@ -206,6 +215,7 @@ RUN: Mapping[type[configs.Command], Callable[[Any], int]] = {
     configs.CheckConfig: check,
     configs.RecalibrateConfig: recalibrate,
     configs.CompactConfig: compact,
+    configs.FeedbackConfig: feedback,
     configs.MonitorConfig: monitor,
     configs.ReproduceConfig: reproduce,
     configs.RollbackConfig: rollback,

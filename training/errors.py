@@ -28,6 +28,8 @@
     ├── WeightChanged          a retrain, or a champion, counts rows otherwise than its name does
     ├── CapturesError          a folder of captures is not as asked
     │   ├── NoCaptures
+    │   ├── NotCaptured        it holds nothing of this model
+    │   ├── UnusableLabels     a table says what no label may say
     │   └── CapturesBusy       somebody else works on it
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
     └── CalibrationError       a version cannot be calibrated anew
@@ -369,6 +371,44 @@ class NoCaptures(CapturesError):
     )
     where: str
     what: str
+
+
+class NotCaptured(CapturesError):
+    """Nothing of a model was kept there."""
+
+    template = "captures {where!r} hold no predictions of {name!r}{known}: check name and captures"
+    where: str
+    name: str
+    names: Sequence[str]
+
+    @property
+    def known(self) -> str:
+        """Whose there are."""
+        return f", but of {', '.join(self.names)}" if self.names else ""
+
+
+class UnusableLabels(CapturesError):
+    """Labels hold what cannot be used; rows are counted from 1."""
+
+    template = (
+        "{where}{place}, {column}: expected {expected}, found {found}{more}: mend it, no label was kept"
+    )
+    where: str
+    row: int | None
+    column: str
+    expected: str
+    found: str
+    count: int
+
+    @property
+    def place(self) -> str:
+        """The row of the first fault, or nothing for a whole column."""
+        return "" if self.row is None else f", row {self.row}"
+
+    @property
+    def more(self) -> str:
+        """How many others there are."""
+        return f" (and {self.count - 1:,} more)" if self.count > 1 else ""
 
 
 class CapturesBusy(CapturesError):

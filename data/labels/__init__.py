@@ -6,7 +6,17 @@
 Nothing here imports pyarrow before a table comes: a worker must not.
 """
 
-from data.labels.label_columns import of_texts, of_values
+from data.labels.label_columns import LABEL_COLUMNS, of_texts, of_values
 from data.labels.reading_labels import ABSENT, NAMES, Label, LabelFault, LabelReader, labels_record
 
-__all__ = ["ABSENT", "NAMES", "Label", "LabelFault", "LabelReader", "labels_record", "of_texts", "of_values"]
+__all__ = [
+    "ABSENT",
+    "LABEL_COLUMNS",
+    "NAMES",
+    "Label",
+    "LabelFault",
+    "LabelReader",
+    "labels_record",
+    "of_texts",
+    "of_values",
+]

@@ -8,9 +8,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from data.labels.reading_labels import ABSENT, NAMES, Cells
+from data.schema import MISSING_WORDS, Column, Schema
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_WORDS = tuple(sorted(word for word in MISSING_WORDS if word))
+LABEL_COLUMNS = Schema(tuple(Column(name, "category", categories=_WORDS) for name in NAMES), "")
+"""For readers of tables: all is text, and an empty cell alone is missing. NaN is no way to withdraw a label."""
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from data.captures import PredictionId, record
 from data.cell_values import converter, instant
-from data.schema import Column
+from data.schema import LARGEST_EXACT, Column
 
 NAMES = ("id", "client_id", "row", "actual", "at")
 """What a label may say, in the order of `Cells`."""
@@ -34,6 +34,8 @@ EXPECTED = {
 MOST_FAULTS = 20
 """That are listed; all are counted."""
 MOST_ID_BYTES = 128
+UUID_BYTES = 16
+"""Of an id in a column of UUIDs, as databases have them."""
 
 Cells = Sequence[Any]
 """What one label says under each of `NAMES`: Python's own values, None for null."""
@@ -114,12 +116,13 @@ class LabelReader:
     def _label(self, cells: Cells) -> Label | None:
         row = self.rows
         self.rows += 1
-        before = self.count
-        identity, client, number, actual, at = (
-            self._value(name, cell, row) for name, cell in zip(NAMES, cells, strict=True)
+        before, values = self.count, dict(zip(NAMES, cells, strict=True))
+        identity, client, number = (
+            self._value(name, values[name], row) for name in ("id", "client_id", "row")
         )
         if self.count == before:
             self._check_which(identity, client, number, row)
+        actual, at = (self._value(name, values[name], row) for name in ("actual", "at"))
         if self.count > before:
             return None
         return Label(identity, client, number or 0 if client is not None else None, actual, at)
@@ -167,13 +170,16 @@ def labels_record(model: str, labels: Sequence[Label]) -> bytes:
 def _found(cell: Any) -> str:
     if isinstance(cell, float) and not math.isfinite(cell):
         return "NaN" if math.isnan(cell) else "infinity"
+    if type(cell) is int and abs(cell) > LARGEST_EXACT:
+        return "a whole number beyond 2^53, which has no exact float"
     if isinstance(cell, int | float | Decimal) and not isinstance(cell, bool):
         return "another number"
     return _KINDS.get(type(cell), "something else")
 
 
 def _identity(cell: Any) -> str:
-    text = str(cell) if isinstance(cell, UUID) else cell
+    text = str(UUID(bytes=cell)) if type(cell) is bytes and len(cell) == UUID_BYTES else cell
+    text = str(text) if isinstance(text, UUID) else text
     if type(text) is not str:
         raise _Unfit(_found(cell))
     try:

@@ -10,6 +10,7 @@ import resource
 import shutil
 import subprocess
 import threading
+import urllib.request
 from pathlib import Path
 
 import jsonschema
@@ -223,6 +224,20 @@ def test_curl_sends_a_file(served, folder, tmp_path):
 def test_another_host_is_turned_away(served):
     """A page in a browser may be reaching for loopback."""
     assert served.call("/feedback", [{"id": ID, "actual": 1}], headers={"Host": "evil.example"})[0] == 421
+
+
+def test_a_page_of_a_known_origin_may_send_labels(start, line, tmp_path):
+    """A form where people say what a house was sold for; under the server's prefix too."""
+    options = ("--allow-origin", "https://a.example", "--prefix", "/p")
+    asks = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+    with start("--model", str(line), "--capture", str(tmp_path / "c"), *options) as served:
+        request = urllib.request.Request(f"{served.url}/feedback", headers=asks, method="OPTIONS")
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert "POST" in answer.headers["Access-Control-Allow-Methods"]
+        said = served.call("/p/feedback", [{"id": ID, "actual": 1}], headers={"Origin": "https://a.example"})
+        assert (said[0], said[2]["Access-Control-Allow-Origin"]) == (202, "https://a.example")
+        other = served.call("/feedback", [{"id": ID, "actual": 1}], headers={"Origin": "https://b.example"})
+        assert "Access-Control-Allow-Origin" not in other[2]
 
 
 @pytest.fixture()

@@ -11,7 +11,7 @@ import pytest
 
 from serving.access import Access
 from serving.access.keys import read_hashes
-from serving.errors import NotAuthorized, SettingsError
+from serving.errors import NoFeedbackKey, NotAuthorized, SettingsError
 from serving.settings import Settings
 from tests.recorded import recorded
 
@@ -216,3 +216,29 @@ def test_a_refusal_for_want_of_a_key_says_no_version(locked):
         )[0]
         == 200
     )
+
+
+def test_feedback_has_keys_of_its_own_that_are_read_again(tmp_path):
+    """A file that is broken, or has a key that scores, changes nothing: a server is never without keys."""
+    scoring, feedback = tmp_path / "scoring", tmp_path / "feedback"
+    scoring.write_text(HASH)
+    feedback.write_text(hashlib.sha256(OTHER.encode()).hexdigest())
+    rules = Access(Settings((), key_file=str(scoring), feedback_key_file=str(feedback)))
+
+    def tells(key):
+        try:
+            rules.check_feedback_key({b"x-api-key": key.encode()})
+        except NoFeedbackKey:
+            return False
+        return True
+
+    assert (tells(OTHER), tells(KEY), takes(rules, x_api_key=OTHER)) == (True, False, False)
+    for wrong, says in ((HASH, "holds a key of --api-key-file"), ("none", "--feedback-key-file .* line 1")):
+        feedback.write_text(wrong)
+        with pytest.raises(SettingsError, match=says):
+            rules.reload()
+        assert (tells(OTHER), takes(rules, x_api_key=KEY)) == (True, True)
+    third = "a third key of some length"
+    feedback.write_text(hashlib.sha256(third.encode()).hexdigest())
+    rules.reload()
+    assert (tells(OTHER), tells(third)) == (False, True)

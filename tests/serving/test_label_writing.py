@@ -14,7 +14,7 @@ from data.captures import Places, RecordFile, record
 from serving.errors import NotKept, TooSlow
 from serving.front.capture import frame_files
 from serving.front.feedback import Sent, label_writing
-from serving.front.feedback.feedback import Feedback
+from serving.front.feedback.label_requests import Feedback
 from serving.front.feedback.label_writing import LabelWriter
 from serving.rows import budget
 from serving.settings import Limits

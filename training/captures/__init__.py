@@ -5,6 +5,7 @@
     segments     Parquet files that appear whole or not at all
     compacting   sources become Parquet, each row once, wherever a process dies
     keeping      hours that are too old go
+    returning    labels of a table, all or none
     captured     one version's rows by day, with their outcomes
     inventory    which versions, days and columns there are, and labels of nobody
 
@@ -14,6 +15,7 @@ It knows no MLflow, and nothing of how a server writes.
 from training.captures.captured import DayOfRows, Wanted, captured_days
 from training.captures.compacting import compact, found_at
 from training.captures.inventory import captured_day_names, captured_versions, kept_columns, unknown_labels
+from training.captures.returning import keep_labels
 
 __all__ = [
     "DayOfRows",
@@ -23,6 +25,7 @@ __all__ = [
     "captured_versions",
     "compact",
     "found_at",
+    "keep_labels",
     "kept_columns",
     "unknown_labels",
 ]

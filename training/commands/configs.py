@@ -383,6 +383,20 @@ class Retraining:
 
 
 @dataclass(frozen=True)
+class FeedbackConfig(Command):
+    """Labels from a table, for a folder of captures."""
+
+    SUMMARY: ClassVar[str] = "say what became of predictions, from a table"
+
+    name: Name
+    captures: Captures
+    data: Table
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
+
+
+@dataclass(frozen=True)
 class MonitorConfig(Command):
     """Later days of rows, for the watch over a version."""
 
@@ -467,6 +481,7 @@ COMMANDS: tuple[type[Command], ...] = (
     PromoteConfig,
     RecalibrateConfig,
     CompactConfig,
+    FeedbackConfig,
     MonitorConfig,
     ReproduceConfig,
     RollbackConfig,

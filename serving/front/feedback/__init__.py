@@ -1,7 +1,7 @@
 """What a worker does with labels that come back: reads them strictly, and writes them before it says so."""
 
-from serving.front.feedback.feedback import Feedback, FeedbackErrors, Sent
 from serving.front.feedback.feedback_figures import FeedbackFigures
+from serving.front.feedback.label_requests import Feedback, FeedbackErrors, Sent
 from serving.front.feedback.label_writing import LabelWriter
 from serving.settings import Settings
 

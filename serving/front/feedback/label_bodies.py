@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data.labels import ABSENT, NAMES, Label, LabelFault, LabelReader, of_texts, of_values
-from data.schema import MISSING_WORDS, Column, Schema
+from data.labels import ABSENT, LABEL_COLUMNS, NAMES, Label, LabelFault, LabelReader, of_texts, of_values
 from serving.errors import Fault, Malformed, TooLarge, UnusableValues
 from serving.rows import budget, media, read_json
 from serving.settings import Limits
 
 LABEL_BYTES = 800
 """That a label takes as Python's objects, as a tuple and as JSON together."""
-
-WORDS = tuple(sorted(word for word in MISSING_WORDS if word))
-COLUMNS = Schema(tuple(Column(name, "category", categories=WORDS) for name in NAMES), "")
-"""For the reader of tables: all is text, and an empty cell alone is missing. NaN is no way to withdraw a label."""
 
 
 def labels_in(body: bytes, headers: Mapping[bytes, bytes], limits: Limits) -> list[Label]:
@@ -66,7 +61,7 @@ def _of_table(body: bytes, kind: str, reader: LabelReader, limits: Limits) -> li
     from serving.rows.tabular import open_batches  # noqa: PLC0415 - as above
 
     try:
-        batches, sent = open_batches(body, kind, COLUMNS, limits)
+        batches, sent = open_batches(body, kind, LABEL_COLUMNS, limits)
         reader.check_names(set(sent))
         return (
             []

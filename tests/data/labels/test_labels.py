@@ -31,6 +31,7 @@ def read(*labels, **label):
         ({"id": ID, "actual": 1.5}, Label(ID, None, None, 1.5, None)),
         ({"id": ID.upper(), "actual": 2}, Label(ID, None, None, 2.0, None)),
         ({"id": UUID(ID), "actual": Decimal("0.1")}, Label(ID, None, None, 0.1, None)),
+        ({"id": UUID(ID).bytes, "actual": 0}, Label(ID, None, None, 0.0, None)),
         ({"id": ID, "client_id": None, "row": None, "actual": None}, Label(ID, None, None, None, None)),
         ({"client_id": "ü", "actual": -0.0}, Label(None, "ü", 0, -0.0, None)),
         (
@@ -64,6 +65,8 @@ def test_a_label_is_read_as_it_was_sent(label, expected):
         ({"id": ID}, ["actual"]),
         ({"id": ID.replace("7abc", "4abc"), "actual": 1}, ["id"]),
         ({"id": 7, "actual": 1}, ["id"]),
+        ({"id": b"", "actual": 1}, ["id"]),
+        ({"id": UUID(ID).bytes[1:], "actual": 1}, ["id"]),
         ({"id": "", "actual": 1}, ["id"]),
         ({"client_id": "", "actual": 1}, ["client_id"]),
         ({"client_id": "ü" * 65, "actual": 1}, ["client_id"]),

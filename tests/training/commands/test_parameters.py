@@ -18,6 +18,7 @@ from training.commands.configs import (
     CheckConfig,
     Command,
     CompactConfig,
+    FeedbackConfig,
     HistoryConfig,
     MonitorConfig,
     Policy,
@@ -74,6 +75,7 @@ FULL: list[Command] = [
     RecalibrateConfig("t", "t.csv", version="3", header="first"),
     CompactConfig("captures", timedelta(days=90)),
     CompactConfig("captures", timedelta(hours=36)),
+    FeedbackConfig("t", "captures", "t.csv", header="first", encoding="cp1251"),
     MonitorConfig(
         "t", "t.csv", "day", exclude=("a, b",), independent=True, metrics="/var/t.prom", version="3"
     ),
