@@ -30,7 +30,8 @@
     │   ├── NoCaptures
     │   ├── NotCaptured        it holds nothing of this model
     │   ├── UnusableLabels     a table says what no label may say
-    │   └── CapturesBusy       somebody else works on it
+    │   ├── CapturesBusy       somebody else works on it
+    │   └── CannotMirror       its files cannot be copied elsewhere
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
     └── CalibrationError       a version cannot be calibrated anew
         ├── NotFresh           with the rows that it was trained from
@@ -409,6 +410,18 @@ class UnusableLabels(CapturesError):
     def more(self) -> str:
         """How many others there are."""
         return f" (and {self.count - 1:,} more)" if self.count > 1 else ""
+
+
+class CannotMirror(CapturesError):
+    """The Parquet files cannot be copied to an address."""
+
+    template = (
+        "to={uri!r} cannot be written: {reason}: check the address and its credentials; "
+        "all that was compacted is in {where!r}"
+    )
+    uri: str
+    reason: str
+    where: str
 
 
 class CapturesBusy(CapturesError):

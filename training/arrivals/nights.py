@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from data.captures import Places
 from training import captures
-from training.arrivals.day import Arrivals
+from training.arrivals.day import Arrivals, day_before
 from training.arrivals.from_captures import captured
 from training.arrivals.from_tables import TableDays, of_table
 from training.commands import configs
@@ -18,6 +18,9 @@ from training.errors import UsageError
 from training.monitoring import Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
+
+GRACE = timedelta(minutes=15)
+"""After midnight: workers keep their last rows in an open file for some minutes."""
 
 KEPT_EVERY = 60.0
 """Seconds after which the state is kept, where a call takes many days."""
@@ -71,8 +74,8 @@ class Nights:
 
     def take(self) -> None:
         """See the inputs of days that are over and the outcomes of days that have matured; keep what is known then."""
-        watch, today = self.watch, datetime.now(tz=UTC).date().isoformat()
-        new = {day for day in self.arrivals.days if watch.until < day < today}
+        watch, over = self.watch, day_before(datetime.now(tz=UTC), GRACE)
+        new = {day for day in self.arrivals.days if watch.until < day <= over}
         ripe = {day for day in self.arrivals.days if watch.outcomes_until < day <= self.arrivals.matured}
         after = f" after {watch.until}" if watch.until else ""
         self.say("watch", f"{self.version.name} version {self.version.number}: {len(new)} new days{after}")

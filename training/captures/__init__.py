@@ -6,6 +6,7 @@
     compacting   sources become Parquet, each row once, wherever a process dies
     keeping      hours that are too old go
     returning    labels of a table, all or none
+    mirror       the same files in a bucket
     captured     one version's rows by day, with their outcomes
     inventory    which versions, days and columns there are, and labels of nobody
 

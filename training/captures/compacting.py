@@ -19,6 +19,7 @@ from urllib.parse import quote
 from data.captures import Frame, Layout, Places, Record, RecordFile
 from training.captures.arrow import labels_of, rows_of
 from training.captures.keeping import Forgotten, forget
+from training.captures.mirror import copied_to
 from training.captures.segments import Segment
 from training.captures.sources import Left, Source, alone, taken
 from training.errors import NoCaptures
@@ -133,13 +134,15 @@ def found_at(folder: str) -> Places:
     return places
 
 
-def compact(places: Places, say: Say, keep: timedelta | None = None) -> Compacted:
-    """Make Parquet of all that may be taken, and delete what is older than `keep`.
+def compact(places: Places, say: Say, keep: timedelta | None = None, to: str = "") -> Compacted:
+    """Make Parquet of all that may be taken, delete what is older than `keep`, and copy the files to an address.
 
     Raises
     ------
     CapturesBusy
         Another one compacts the folder and does not end.
+    CannotMirror
+        The address cannot be written; all is here.
     OSError
         No room, or no right to write: all that was not written yet stays where it was.
     """
@@ -153,6 +156,8 @@ def compact(places: Places, say: Say, keep: timedelta | None = None) -> Compacte
             result.forgotten = forget(places, keep, datetime.now(tz=UTC))
     for sentence in result.sentences():
         say("compact", sentence)
+    if to:
+        say("copy", f"{copied_to(places, to)} files to {to}")
     return result
 
 

@@ -333,6 +333,9 @@ class CompactConfig(Command):
     keep: Annotated[
         timedelta | None, Parameter(kinds.AGE_OR_NONE, "delete what is older, such as 90d; default: nothing")
     ] = None
+    to: Annotated[
+        str, Parameter(kinds.ADDRESS, "also copy the files there, such as s3://bucket/folder", metavar="URI")
+    ] = ""
 
 
 @dataclass(frozen=True)

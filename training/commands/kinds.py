@@ -99,6 +99,7 @@ MISSING_WORDS = Kind(words.columns, words.joined, _owners)
 DECIMAL = Kind(words.optional(words.decimal))
 
 TEXTFILE = Kind(words.optional(words.textfile))
+ADDRESS = Kind(str, redact_address)
 FOLDER = Kind(words.text("a folder"))
 AGE = Kind(words.age, words.written_age)
 AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)

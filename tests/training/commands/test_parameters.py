@@ -74,7 +74,7 @@ FULL: list[Command] = [
     PromoteConfig("t", "3", data="t.csv", policy=Policy("not-worse"), force=True, reason="because"),
     RecalibrateConfig("t", "t.csv", version="3", header="first"),
     CompactConfig("captures", timedelta(days=90)),
-    CompactConfig("captures", timedelta(hours=36)),
+    CompactConfig("captures", timedelta(hours=36), "s3://bucket/folder"),
     FeedbackConfig("t", "captures", "t.csv", header="first", encoding="cp1251"),
     MonitorConfig(
         "t", "t.csv", "day", exclude=("a, b",), independent=True, metrics="/var/t.prom", version="3"

@@ -16,5 +16,7 @@ def compact(config: configs.CompactConfig, say: Say) -> None:
         There is no such folder, or none of captures.
     CapturesBusy
         Another process compacts it, and does not end.
+    CannotMirror
+        The files cannot be copied to where they are asked for.
     """
-    captures.compact(captures.found_at(config.captures), say, config.keep)
+    captures.compact(captures.found_at(config.captures), say, config.keep, config.to)
