@@ -54,7 +54,8 @@ class Backend:
         if self.capture and scored.predicted:
             caller = caller_of(call.headers, scored.predicted.request_id)
             now = call.began + seconds
-            return scored._replace(prediction_id=self.capture.keep(runtime, scored.predicted, caller, now))
+            if first := self.capture.keep(runtime, scored.predicted, caller, now):
+                return Scored(*scored[:-1], first)
         return scored
 
     def close(self) -> None:

@@ -262,7 +262,7 @@ def test_a_column_that_is_excluded_is_not_written():
     """Neither its cells, nor its unseen texts, nor its name."""
     kept = columns_of(exclude=("city",))
     assert [column.name for column in kept.layout.columns] == ["x", "b"]
-    np.testing.assert_array_equal(kept.matrix([predicted(3).matrix]), predicted(3).matrix[:, [0, 2]])
+    np.testing.assert_array_equal(kept.matrix(predicted(3).matrix), predicted(3).matrix[:, [0, 2]])
     assert kept.unseen([(0, [UnseenText(0, "city", "Quito")])]) == ()
 
 
@@ -271,7 +271,7 @@ def test_a_hashed_category_says_nothing_of_itself():
     kept = columns_of(hashed=("city",))
     (column,) = (each for each in kept.layout.columns if each.name == "city")
     assert kept.layout.hashed == ("city",)
-    codes = kept.matrix([np.array([[1.0, code, 2.0] for code in (0.0, 1.0, 2.0, -1.0, np.nan)])])[:, 1]
+    codes = kept.matrix(np.array([[1.0, code, 2.0] for code in (0.0, 1.0, 2.0, -1.0, np.nan)]))[:, 1]
     assert codes[3] == -1.0
     assert np.isnan(codes[4])
     cities = [column.categories[int(code)] for code in codes[:3]]

@@ -85,8 +85,7 @@ class Writer:
 
     def _append(self, pending: Pending) -> int:
         """Append a frame, and its layout where the file has none; return the bytes."""
-        frame, layout = pending.frame(), pending.columns.layout
-        records = record(frame.head(), frame.parts())
+        records, layout = pending.record(), pending.columns.layout
         file = self._current()
         if pending.key not in file.layouts:
             records = record(layout.head()) + records

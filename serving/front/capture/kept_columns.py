@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -82,9 +82,8 @@ class KeptColumns:
         )
         return cls(layout, np.array(places, dtype=np.intp), codes, key, len(kept) == len(names) and not codes)
 
-    def matrix(self, blocks: Sequence[Floats]) -> Floats:
-        """Return the rows of some matrices as they are written."""
-        whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+    def matrix(self, whole: Floats) -> Floats:
+        """Return the rows of a version's matrix as they are written."""
         if self.is_whole:
             return whole
         kept = whole[:, self.places]
