@@ -6,6 +6,7 @@ No word of a user's stands in them: the page says which unit and column is meant
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +25,9 @@ COLORS = (ACCENT, "#c77700", "#6a3d9a", "#1b6e3c", "#43a066", "#82c39a", "#b7dcc
 """Of questions, the intervals' in shades of one."""
 
 LEVELS = (ACCENT, "#c77700", "#6a3d9a", "#1b6e3c")
+FEWEST_DAYS = 10
+"""On an axis: matplotlib gives a single one four years."""
+
 ENDS = (-8.0, 8.0)
 """Evidence beyond is drawn here: below nothing speaks for a change, above all does, and the rest would be flat."""
 
@@ -37,7 +41,7 @@ def evidence(series: Mapping[str, Days], lines: Mapping[str, float]) -> Figure:
         axes.axhline(line, color=ALARM, linewidth=1, linestyle="--")
     axes.plot([], [], color=ALARM, linewidth=1, linestyle="--", label="alarm")
     axes.set_ylabel("tenfold gains of the bets")
-    _legend(axes)
+    _finish(axes, chain.from_iterable(series.values()))
     return figure
 
 
@@ -46,7 +50,7 @@ def errors(
 ) -> Figure:
     """Draw each day's RMSE, that of the days around it, and what the held-out rows had."""
     figure, axes = _canvas("RMSE")
-    axes.plot(_dates(daily), _values(daily), ".", color=FAINT, label="a day")
+    axes.plot(_dates(daily), _values(daily), ".", color=ACCENT, alpha=0.35, label="a day")
     sure = [(day, each) for day, each in lately if np.isfinite(each.half)]
     if sure:
         when = _dates(day for day, _ in sure)
@@ -58,7 +62,7 @@ def errors(
         if np.isfinite(before.half):
             axes.axhspan(before.low, before.high, color=INK, alpha=0.12, linewidth=0)
     axes.set_ylim(bottom=0.0)
-    _legend(axes)
+    _finish(axes, daily)
     return figure
 
 
@@ -70,7 +74,7 @@ def coverage(series: Mapping[float, Days]) -> Figure:
         axes.axhline(100.0 * level, color=color, linewidth=1, linestyle="--")
     axes.plot([], [], color=INK, linewidth=1, linestyle="--", label="promised")
     axes.set_ylabel("%")
-    _legend(axes, columns=5)
+    _finish(axes, chain.from_iterable(series.values()), columns=5)
     return figure
 
 
@@ -80,7 +84,7 @@ def rows(every: Days, labelled: Days) -> Figure:
     for days, color, words in ((every, FAINT, "outcome not known"), (labelled, ACCENT, "outcome known")):
         axes.bar(_dates(days), _values(days), width=1.0, color=color, label=words, antialiased=False)
     axes.set_ylim(bottom=0.0)
-    _legend(axes)
+    _finish(axes, every)
     return figure
 
 
@@ -95,9 +99,13 @@ def _canvas(title: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _legend(axes: Axes, columns: int = 4) -> None:
-    """Put the legend under the picture, where no line is."""
-    axes.legend(frameon=False, fontsize=11, loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=columns)
+def _finish(axes: Axes, days: Iterable[str], columns: int = 4) -> None:
+    """Put the legend under the picture, where no line is, and let a few days look like a few."""
+    axes.legend(frameon=False, fontsize=11, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns)
+    dates = np.sort(_dates(days))
+    lacking = FEWEST_DAYS - int((dates[-1] - dates[0]).astype(int))
+    if lacking > 0:
+        axes.set_xlim(dates[0] - lacking // 2 - 1, dates[-1] + lacking // 2 + 1)
 
 
 def _dates(days: Iterable[str]) -> NDArray[np.datetime64]:

@@ -25,6 +25,8 @@ WINDOW = 28
 MOST_MOVED = 6
 """Views that are shown, those that moved most first."""
 
+TOO_FEW = "too few days for an interval"
+
 LEAST_SHOWN = 0.001
 """Of the rows, then or now, for a bin to be shown: nothing was ever beyond what was seen, in most columns."""
 
@@ -152,8 +154,8 @@ def _errors(watched: Watched) -> Values:
     lately = [(day, _error_until(watched, daily, place)) for place, day in enumerate(daily, start=1)]
     plot = {"RMSE over time": day_plots.errors(daily, lately, watched.holdout)} if daily else {}
     return {
-        "lately": report.interval(lately[-1][1]) if lately else "",
-        "days": min(WINDOW, len(daily)),
+        "lately": _error(lately[-1][1]) if lately else "",
+        "days": _days(min(WINDOW, len(daily))),
         "holdout": report.interval(watched.holdout) if watched.holdout else "",
         "pictures": rendering.pictures(plot, plot),
     }
@@ -194,10 +196,18 @@ def _held(watched: Watched, level: float) -> dict[str, comparison.Interval]:
     }
 
 
+def _error(found: comparison.Interval) -> str:
+    return report.interval(found) if np.isfinite(found.half) else f"{number(found.value)} ({TOO_FEW})"
+
+
+def _days(count: int) -> str:
+    return "day" if count == 1 else f"{count} days"
+
+
 def _share(found: comparison.Interval) -> str:
     value = f"{100.0 * found.value:.1f} %"
     if not np.isfinite(found.half):
-        return f"{value} (too few days for an interval)"
+        return f"{value} ({TOO_FEW})"
     low, high = max(found.low, 0.0), min(found.high, 1.0)
     return f"{100.0 * found.value:.1f} [{100.0 * low:.1f}, {100.0 * high:.1f}] %"
 

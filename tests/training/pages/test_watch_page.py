@@ -113,7 +113,8 @@ def test_one_day_is_a_page_and_says_that_it_is_too_little_for_an_interval() -> N
     """The first night."""
     text = read(watched(1))
     assert "1 day, 60 rows" in text
-    assert "too few" in text
+    assert "the last day with outcomes" in text
+    assert text.count("too few days for an interval") == 5
 
 
 def test_before_the_first_day_there_is_a_page_too() -> None:
