@@ -176,6 +176,11 @@ def _add_capture(line: argparse.ArgumentParser) -> None:
         help="seconds after which what was kept is on the disk, 1 if not given; 0 leaves that to the system",
     )
     line.add_argument(
+        "--capture-rotate",
+        type=_number(float, 0.1, 86_400),
+        help="seconds after which a file of captures is closed, so that others take it; 300 if not given",
+    )
+    line.add_argument(
         "--capture-exclude", metavar="COLUMNS", action="append", help="left out, separated by commas"
     )
     line.add_argument(

@@ -21,7 +21,7 @@ from serving.errors import BadCapture, ModelError, SettingsError
 from serving.scorer import scorer_files
 from serving.settings import LOOPBACK, CaptureRules, Settings
 
-OPTIONS = ("share", "rows", "sync", "exclude", "hash", "hash_key")
+OPTIONS = ("share", "rows", "sync", "rotate", "exclude", "hash", "hash_key")
 LEAST_KEY = 16
 """Bytes of a key: a shorter one is found by trying."""
 
@@ -46,6 +46,7 @@ def capture_rules(given: argparse.Namespace) -> CaptureRules:
         share=named["share"] or 1.0,
         rows=named["rows"] or 0,
         sync=1.0 if named["sync"] is None else named["sync"],
+        rotate=named["rotate"] or 300.0,
         exclude=_listed("exclude", named["exclude"]),
         hashed=_listed("hash", named["hash"]),
         key_file=str(Path(given.capture_hash_key).absolute()) if given.capture_hash_key else "",

@@ -109,6 +109,8 @@ class CaptureRules:
         A second, of all workers together; 0 for any number.
     sync : float
         Seconds after which what was written is on the disk; 0 leaves that to the system.
+    rotate : float
+        Seconds after which a file is closed, for who makes Parquet of it; one that is large is closed before.
     exclude, hashed : tuple of str
         Columns that are left out, and categories that are written as a keyed hash.
     key_file : str
@@ -119,6 +121,7 @@ class CaptureRules:
     share: float = 1.0
     rows: int = 0
     sync: float = 1.0
+    rotate: float = 300.0
     exclude: tuple[str, ...] = ()
     hashed: tuple[str, ...] = ()
     key_file: str = ""

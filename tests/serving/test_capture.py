@@ -406,7 +406,7 @@ def test_a_file_that_was_deleted_is_followed_by_another(room):
 
 def test_a_file_is_closed_by_its_size_and_each_has_its_layout(room, monkeypatch):
     """Each file can be read, moved or deleted by itself."""
-    monkeypatch.setattr(frame_writer, "FILE_BYTES", 1)
+    monkeypatch.setattr(frame_files, "FILE_BYTES", 1)
     made = writing_in(room, sync=0.01)
     ids = [keep(made) for _ in range(4)]
     made.capture.close()
@@ -414,10 +414,9 @@ def test_a_file_is_closed_by_its_size_and_each_has_its_layout(room, monkeypatch)
     assert set(ids) <= kept_in(room.folder, endings=(".frames",)).keys()
 
 
-def test_an_old_file_is_closed_without_another_row(room, monkeypatch):
+def test_an_old_file_is_closed_without_another_row(room):
     """The last rows of an evening are not kept back until the morning."""
-    monkeypatch.setattr(frame_writer, "FILE_SECONDS", 0.1)
-    made = writing_in(room)
+    made = writing_in(room, rotate=0.1)
     keep(made)
     until(lambda: list((room.folder / "frames").glob("*.frames")), seconds=10)
     made.capture.close()

@@ -38,10 +38,11 @@ def test_all_options_reach_the_workers():
     """They travel as JSON."""
     rules = rules_of(
         *("--capture", "/c", "--capture-share", "0.5", "--capture-rows", "7", "--capture-sync", "0"),
+        *("--capture-rotate", "5"),
         *("--capture-exclude", "a, b", "--capture-exclude", "c", "--capture-hash", "d"),
         *("--capture-hash-key", "/k"),
     )
-    assert rules == CaptureRules("/c", 0.5, 7, 0.0, ("a", "b", "c"), ("d",), "/k")
+    assert rules == CaptureRules("/c", 0.5, 7, 0.0, 5.0, ("a", "b", "c"), ("d",), "/k")
     settings = Settings(models=(), capture=rules)
     assert Settings.from_dict(json.loads(settings.as_json())) == settings
 

@@ -13,11 +13,11 @@ import pytest
 from data.captures import Places, RecordFile, record
 from serving.errors import NotKept, TooSlow
 from serving.front.capture import frame_files
-from serving.front.feedback import Sent, label_writing
+from serving.front.feedback import Sent
 from serving.front.feedback.label_requests import Feedback
 from serving.front.feedback.label_writing import LabelWriter
 from serving.rows import budget
-from serving.settings import Limits
+from serving.settings import CaptureRules, Limits
 from tests.serving.processes import until
 
 BODY = b'[{"client_id": "a", "actual": 1}]'
@@ -26,7 +26,7 @@ BODY = b'[{"client_id": "a", "actual": 1}]'
 @pytest.fixture()
 def writer(tmp_path):
     """A writer, which is closed at the end."""
-    made = LabelWriter(str(tmp_path))
+    made = LabelWriter(CaptureRules(folder=str(tmp_path)))
     yield made
     made.close()
 
@@ -112,13 +112,15 @@ def test_a_folder_that_was_deleted_is_made_again(writer, tmp_path):
     assert numbers_in(tmp_path) == [1]
 
 
-@pytest.mark.parametrize("limit", ["FILE_BYTES", "FILE_SECONDS"])
-def test_a_file_that_is_large_or_old_is_closed(writer, tmp_path, monkeypatch, limit):
+@pytest.mark.parametrize(("size", "seconds"), [(10, 300.0), (2**20, 0.1)], ids=["large", "old"])
+def test_a_file_that_is_large_or_old_is_closed(tmp_path, monkeypatch, size, seconds):
     """Who makes Parquet of labels takes closed files alone; labels that come seldom are taken too."""
-    monkeypatch.setattr(label_writing, limit, 0.1 if limit == "FILE_SECONDS" else 10)
+    monkeypatch.setattr(frame_files, "FILE_BYTES", size)
+    writer = LabelWriter(CaptureRules(folder=str(tmp_path), rotate=seconds))
     writer.write(numbered(0)).result(10)
     until(lambda: numbers_in(tmp_path, "labels") == [0], seconds=10)
     writer.write(numbered(1)).result(10)
+    writer.close()
     assert numbers_in(tmp_path) == [0, 1]
 
 

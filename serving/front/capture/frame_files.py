@@ -16,10 +16,12 @@ from pathlib import Path
 
 OPEN, CLOSED = ".open", ".frames"
 PROBE_BYTES = 2**18
+FILE_BYTES = 64 * 2**20
+"""After which a file is closed, and the next one begun."""
 
 
 class FrameFile:
-    """An open file; raises OSError where none can be made.
+    """An open file, which is to be closed after some seconds; raises OSError where none can be made.
 
     Attributes
     ----------
@@ -29,11 +31,11 @@ class FrameFile:
         Which layouts it has.
     """
 
-    def __init__(self, folder: Path, closed: str = CLOSED) -> None:
-        self._closed = closed
+    def __init__(self, folder: Path, seconds: float, closed: str = CLOSED) -> None:
+        self._seconds, self._closed = seconds, closed
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.layouts: set[tuple[str, str]] = set()
-        self.began, self.size = time.monotonic(), 0
+        self._began, self.size = time.monotonic(), 0
         self._is_written = self._is_known = False
         self.path, self._handle = _locked(folder)
 
@@ -41,6 +43,11 @@ class FrameFile:
     def is_gone(self) -> bool:
         """Whether somebody deleted it."""
         return not os.fstat(self._handle).st_nlink
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is large or old enough to be closed."""
+        return self.size >= FILE_BYTES or time.monotonic() - self._began >= self._seconds
 
     def append(self, records: bytes) -> None:
         """Write records in one call; raises OSError where they do not fit, and leaves nothing of them."""

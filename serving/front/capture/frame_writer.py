@@ -22,8 +22,6 @@ from serving.settings import CaptureRules
 
 LEAST_FREE = 0.1
 """Share of the disk."""
-FILE_BYTES, FILE_SECONDS = 64 * 2**20, 300.0
-"""After which a file is closed, and the next one begun."""
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 20.0
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -38,7 +36,7 @@ class Writer:
         self._folder, self._figures = Places(Path(rules.folder)).frames, figures
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._file: FrameFile | None = None
-        self._disk = Disk(rules.sync)
+        self._rotate_seconds, self._disk = rules.rotate, Disk(rules.sync)
         self.stopped, self.released = "", 0
         self._look()
         figures.show(on=not self.stopped)
@@ -97,14 +95,13 @@ class Writer:
         """Return the file that is written; another one where somebody deleted it."""
         if self._file is None or self._file.is_gone:
             self._rotate()
-            self._file = self._disk.file = FrameFile(self._folder)
+            self._file = self._disk.file = FrameFile(self._folder, self._rotate_seconds)
         return self._file
 
     def _tend(self) -> None:
         """Look at the disk, and close a file that is large or old."""
         self._look()
-        file = self._file
-        if file and (file.size >= FILE_BYTES or time.monotonic() - file.began >= FILE_SECONDS):
+        if self._file and self._file.is_due:
             self._rotate()
 
     def _rotate(self) -> None:

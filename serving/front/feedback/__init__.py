@@ -12,5 +12,5 @@ def feedback_of(settings: Settings) -> Feedback | None:
     """Return what takes a worker's labels; none where no predictions are kept."""
     if not settings.capture.folder:
         return None
-    writer = LabelWriter(settings.capture.folder)
+    writer = LabelWriter(settings.capture)
     return Feedback(settings.limits, writer, FeedbackFigures())

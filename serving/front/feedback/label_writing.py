@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,10 +15,9 @@ from queue import Empty, SimpleQueue
 
 from data.captures import Places
 from serving.front.capture import FrameFile
+from serving.settings import CaptureRules
 
 ENDING = ".labels"
-FILE_BYTES, FILE_SECONDS = 64 * 2**20, 300.0
-"""After which a file is closed, and the next one begun."""
 LOOK_SECONDS = 1.0
 CLOSE_SECONDS = 20.0
 
@@ -37,8 +35,8 @@ class Waiting:
 class LabelWriter:
     """One worker's."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = Places(Path(folder)).labels
+    def __init__(self, rules: CaptureRules) -> None:
+        self._folder, self._rotate_seconds = Places(Path(rules.folder)).labels, rules.rotate
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         self._file: FrameFile | None = None
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
@@ -110,12 +108,11 @@ class LabelWriter:
         """Return the file that is written; another one where somebody deleted it."""
         if self._file is None or self._file.is_gone:
             self._rotate()
-            self._file = FrameFile(self._folder, ENDING)
+            self._file = FrameFile(self._folder, self._rotate_seconds, ENDING)
         return self._file
 
     def _rotate_if_due(self) -> None:
-        file = self._file
-        if file and (file.size >= FILE_BYTES or time.monotonic() - file.began >= FILE_SECONDS):
+        if self._file and self._file.is_due:
             self._rotate()
 
     def _rotate(self) -> None:
