@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -23,6 +24,7 @@ from serving.errors import SettingsError
 from tests.serving.captures import after
 from tests.serving.captures import kept_in as captured
 from tests.serving.processes import processes_of, until
+from training.captures import captured_days, compact
 
 ID = "019ac5b0-1c00-7abc-9234-56789a000007"
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"
@@ -187,12 +189,15 @@ def test_the_path_is_described_and_answers_as_described(served, server, golden):
     schemas = {"components": document["components"]}
     label = {"$ref": "#/components/schemas/Label"} | schemas
     jsonschema.validate({"id": ID, "actual": None}, label)
+    jsonschema.validate({"id": ID, "client_id": None, "row": None, "actual": 1}, label)
     jsonschema.validate({"client_id": "a", "row": 1, "actual": 1.5, "at": "2026-11-28T10:00:00Z"}, label)
     for wrong in (
         {"id": ID},
         {"actual": 1},
         {"id": ID, "client_id": "a", "actual": 1},
         {"id": ID, "actual": "1"},
+        {"id": "x", "actual": 1},
+        {"id": ID, "row": 1, "actual": 1},
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, label)
@@ -329,6 +334,25 @@ def test_each_model_has_a_path_of_its_own(start, line, flights, tmp_path):
     assert [label[0] for label in kept_in(tmp_path / "c")] == ["two"]
     (row,) = captured(tmp_path / "c").values()
     assert row.layout.model == "one", "predictions have the same names"
+
+
+def test_labels_meet_the_predictions_that_they_name(start, line, tmp_path):
+    """From two answers of two workers to the figures that a monitor reads: by id, by the caller's id, and withdrawn."""
+    folder, version = tmp_path / "c", shutil.copytree(line, tmp_path / "line")
+    rows = {"dataframe_records": [{"x": 1.0}, {"x": 2.0}, {"x": 3.0}]}
+    with start("--model", str(version), "--capture", str(folder), "--workers", "2") as served:
+        answer = served.call("/invocations", rows, headers={"X-Request-Id": "order 7"})
+        first = answer[2]["X-Prediction-Id"]
+        served.call("/feedback", [{"id": first, "actual": 1}, {"id": after(first, 1), "actual": 2}])
+        served.call(
+            "/feedback", [{"client_id": "order 7", "row": 2, "actual": 3}, {"id": first, "actual": None}]
+        )
+        number = answer[2]["X-Model-Version"]
+    compact(Places(folder), lambda *_: None)
+    (day,) = captured_days(Places(folder), "line", number)
+    assert day.predictions.tolist() == answer[1]["predictions"]
+    assert np.isnan(day.actual[0])
+    assert day.actual[1:].tolist() == [2.0, 3.0]
 
 
 @pytest.fixture()

@@ -82,8 +82,10 @@ def keep_labels(places: Places, model: str, source: Source) -> int:
             os.fsync(file.fileno())
         path = places.labels / f"{time.time_ns() // 10**6:013d}-{secrets.token_hex(6)}.labels"
         Path(name).rename(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            raise OSError(error.errno, error.strerror, str(places.labels)) from error
         raise
     _sync(places.labels)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from training import captures
 from training.captures import captured_days, returning
 from training.commands import configs
 from training.errors import NoCaptures, NotCaptured, UnusableLabels
+from training.failures import failure_of
 from training.jobs.loop.feedback import feedback
 
 
@@ -158,6 +160,20 @@ def test_what_a_dead_process_left_is_swept_a_day_later(places, tmp_path):
     captures.keep_labels(places, "flights", open_source(table(tmp_path, "csv", id=IDS[:1], actual=[1])))
     assert (old.exists(), young.exists()) == (False, True)
     assert len(labels_in(places)) == 1
+
+
+def test_a_full_disk_keeps_nothing(places, tmp_path, monkeypatch):
+    """One line that says where there is no room; the next call has not to clean up."""
+
+    def refuse(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(returning.os, "fsync", refuse)
+    with pytest.raises(OSError, match=f"No space left on device: '{places.labels}'") as refused:
+        captures.keep_labels(places, "flights", open_source(table(tmp_path, "csv", id=IDS[:1], actual=[1])))
+    assert failure_of(refused.value).code == 2
+    assert not list(places.labels.iterdir())
+    assert not list(places.folder.glob(".*"))
 
 
 def test_labels_say_when_they_came(places, tmp_path):
