@@ -233,6 +233,8 @@ def test_an_id_that_is_no_unicode_is_not_kept():
         (b"2013-07-01T12:00:00Z", 1_372_680_000.0),
         (b"2013-07-01T14:00:00.5+02:00", 1_372_680_000.5),
         (b"yesterday", None),
+        (b"1969-12-31T23:59:59Z", None),
+        (b"9999-01-01T00:00:00Z", None),
         (b"1372680000", None),
         (b"\xff", None),
         (b"", None),

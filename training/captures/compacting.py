@@ -16,6 +16,9 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from data.captures import Frame, Layout, Places, Record, RecordFile
 from training.captures.arrow import labels_of, rows_of
 from training.captures.keeping import Forgotten, forget
@@ -93,11 +96,11 @@ class _Frames:
         if frame is None:
             raise ValueError("is neither layout nor rows")
         layout = self._layouts[frame.model, frame.digest]
-        hour = datetime.fromtimestamp(frame.milliseconds / 1_000, tz=UTC)
         version = f"{_named('model', layout.model)}/{_named('version', layout.version)}"
-        folder = f"{version}/{hour:slipway_date=%Y-%m-%d/slipway_hour=%H}"
         about = {"digest": layout.digest, "hashed": list(layout.hashed)}
-        into.add(folder, rows_of(frame, layout), layout.digest[:MARK], about)
+        for hour, rows in _by_hour(rows_of(frame, layout)):
+            folder = f"{version}/{hour:slipway_date=%Y-%m-%d/slipway_hour=%H}"
+            into.add(folder, rows, layout.digest[:MARK], about)
         self._rows[f"{layout.model} {layout.version}"] += len(frame.predictions)
 
     def count(self, result: Compacted) -> None:
@@ -119,6 +122,13 @@ class _Labels:
 
     def count(self, result: Compacted) -> None:
         result.labels += self._labels
+
+
+def _by_hour(rows: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
+    """Yield the hours that rows are of: those of a frame are of one, unless callers date them."""
+    hours = pc.floor_temporal(rows["slipway_time"], unit="hour")
+    for hour in pc.unique(hours):
+        yield hour.as_py(), rows.filter(pc.equal(hours, hour))
 
 
 def _named(key: str, value: str) -> str:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from data.cell_values import instant
+
+AHEAD_SECONDS = 86_400.0
+"""By which another clock may be ahead of ours."""
 
 MOST_BYTES = 128
 """Of an id. A longer one is not kept: cut short it would be another's."""
@@ -24,10 +28,16 @@ NOBODY = Caller()
 def caller_of(headers: Mapping[bytes, bytes], in_body: str) -> Caller:
     """Return X-Request-Id, else the body's own id, else Ce-Id; and Ce-Time (CloudEvents 1.0, binary mode of HTTP)."""
     given = headers.get(b"x-request-id") or in_body or headers.get(b"ce-id")
-    time = headers.get(b"ce-time")
-    if not given and not time:
+    said = headers.get(b"ce-time")
+    if not given and not said:
         return NOBODY
-    return Caller(_id(given) if given else "", instant(time.decode("latin-1")) if time else None)
+    return Caller(_id(given) if given else "", _moment(said) if said else None)
+
+
+def _moment(said: bytes) -> float | None:
+    """Return when an event was, None where nobody can have been asked about it."""
+    at = instant(said.decode("latin-1"))
+    return at if at is not None and 0.0 <= at <= time.time() + AHEAD_SECONDS else None
 
 
 def _id(given: bytes | str) -> str:

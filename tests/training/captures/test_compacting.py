@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from data.captures import Layout, Places, record
+from data.captures import Layout, Places, Request, record
 from data.schema import Column
 from tests.conftest import ROOT
 from tests.training.captures.kept import (
@@ -81,6 +82,22 @@ def test_pandas_reads_the_folder_as_it_is(places: Places) -> None:
     assert rows.groupby("slipway_date", observed=True).size().to_dict() == {"2026-11-26": 3, "2026-11-27": 3}
     assert set(rows["slipway_hour"]) == {12, 1}
     assert set(rows["hour"].dropna()) == {7.0}
+
+
+def test_a_row_lies_in_the_hour_that_its_caller_names(places: Places) -> None:
+    """A replay is of other days than the moment of its answer; its neighbours in the frame stay where they are."""
+    frame = frame_at(NOON, rows=5)
+    week = 7 * 86_400.0
+    requests = (Request(0, 0.0), Request(1, -week, "late"), Request(3, 0.25))
+    written(places.frames / "1.frames", [replace(frame, requests=requests)])
+    compact(places, silent)
+    files = {path.parent.parent.name: pq.read_table(path) for path in places.predictions.rglob("*.parquet")}
+    assert {day: len(table) for day, table in files.items()} == {
+        f"slipway_date={NOON:%Y-%m-%d}": 3,
+        f"slipway_date={NOON - timedelta(seconds=week):%Y-%m-%d}": 2,
+    }
+    (late,) = (table for day, table in files.items() if not day.endswith(f"{NOON:%Y-%m-%d}"))
+    assert late["slipway_caller_id"].to_pylist() == ["late", "late"]
 
 
 def test_two_digests_under_one_version_are_two_files(places: Places) -> None:
