@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pytest
 
 from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id, record
+from serving.scorer import Scorer
 from tests.conftest import Workspace
 from tests.training.retraining.villages import NAMES, houses
 from training.compiling import pack_frame
@@ -24,9 +24,9 @@ BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
 class Street:
     """What servers would have written."""
 
-    def __init__(self, folder: Path) -> None:
-        self.captures = folder / "captures"
-        self.days = 0
+    def __init__(self, captures: Path, days: int = 0) -> None:
+        self.captures = captures
+        self.days = days
 
     def live(self, version: model_registry.Version, days: int, *, slope: float, broken: bool = False) -> None:
         """Let days pass: answers in the morning, outcomes in the evening."""
@@ -55,6 +55,7 @@ class Street:
 
 def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) -> Frame:
     """One request's rows."""
+    answers = Scorer.load(version.scorer_folder).predict_with_scale(pack_frame(frame[NAMES], version.schema))
     return Frame(
         id=frame_id(moment, 1),
         model="houses",
@@ -62,22 +63,36 @@ def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) 
         milliseconds=moment,
         share=1.0,
         matrix=pack_frame(frame[NAMES], version.schema),
-        predictions=version.predict(frame[NAMES]),
-        scale=np.full(len(frame), np.nan),
+        predictions=answers[:, 0],
+        scale=answers[:, 1],
         requests=(Request(0, 0.0),),
     )
 
 
-def monitor(workspace: Workspace, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run the command as cron would."""
-    command = [sys.executable, "-m", "training", "monitor", "--name", "houses"]
-    asked = ("--independent", "true", "--captures", "captures", "--retrain", "auto")
-    return workspace.run(*command, *asked, *words, timeout=300)
+def monitoring(captures: Path) -> list[str]:
+    """The command as cron would give it."""
+    command = [sys.executable, "-m", "training", "monitor", "--name", "houses", "--captures", str(captures)]
+    return [*command, "--independent", "true", "--retrain", "auto"]
+
+
+def killed_in_training(workspace: Workspace, captures: Path) -> None:
+    """Kill the monitor with SIGKILL while its training runs on."""
+    with subprocess.Popen(
+        monitoring(captures),
+        cwd=workspace.folder,
+        env=workspace.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert any(line.split()[:1] == ["split"] for line in process.stdout)
+        process.kill()
+        process.stdout.read()  # to its end: the training has it, too
 
 
 @pytest.mark.soak
 def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(tracking: Workspace) -> None:
-    """Alarm, training, shadow, gate, ledger: by the commands alone, with what a server writes."""
+    """Alarm, training, shadow, gate, ledger: by the commands alone, with what a server writes, and one kill -9."""
     workspace = tracking
     houses(1_500, seed=0, slope=2.0).to_csv("houses.csv", index=False)
     done = workspace.train("--data", "houses.csv", "--target", "price", "--time_budget", "10")
@@ -85,32 +100,32 @@ def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(t
     champion = model_registry.champion("houses")
     assert champion is not None
 
-    street = Street(workspace.folder)
+    street = Street(workspace.folder / "broken")
     street.live(champion, 20, slope=2.0, broken=True)
-    done = monitor(workspace)
+    done = workspace.run(*monitoring(street.captures))
     assert done.returncode == 3, done.stderr + done.stdout
     assert "did not retrain, because captured rows of houses" in done.stdout
     assert "'area'" in done.stdout
     assert len(model_registry.versions("houses")) == 1
 
-    street = Street(workspace.folder)
-    street.captures = workspace.folder / "mended"
-    street.days = 20
+    street = Street(workspace.folder / "mended", days=street.days)
     street.live(champion, 12, slope=3.0)
-    done = monitor(workspace, "--captures", "mended")
+    killed_in_training(workspace, street.captures)
+    done = workspace.run(*monitoring(street.captures), timeout=300)
     assert done.returncode == 3, done.stderr + done.stdout
     assert "challenger houses version 2" in done.stdout, done.stdout
+    assert "did not retrain, because challenger version 2 is still being judged" in done.stdout
+    assert "split" not in done.stdout, "it was trained by the one that was left"
     challenger = model_registry.challenger("houses")
     assert challenger is not None
     assert challenger.number == "2"
     assert "the alarm" in challenger.tags[tag_names.CAUSE]
-    done = monitor(workspace, "--captures", "mended")
-    assert "did not retrain, because challenger version 2 is still being judged" in done.stdout
 
     street.live(champion, 10, slope=3.0)
-    done = monitor(workspace, "--captures", "mended")
+    done = workspace.run(*monitoring(street.captures), timeout=300)
     assert "version 2 beside 1: better" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0, "the alarm went with the version that it was about"
+    assert [version.number for version in model_registry.versions("houses")] == ["1", "2"]
     assert model_registry.champion("houses").number == "2"
     assert model_registry.challenger("houses") is None
     entry = ledger.read("houses").entries[-1]
