@@ -8,7 +8,7 @@ figures that it covers, and the next call goes on from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from typing import Any
 
 from data.column_names import matching
@@ -60,7 +60,7 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
         watch = _watch(config, reference, version, state, arrivals)
         Nights(watch, arrivals, run, version, say).take()
         history = run.history(version.number)
-        _conclude(run, watch, version, history, say)
+        _conclude(run, _watched(watch, version, history, arrivals), say)
         gauges.write(config.metrics, _latest(watch, version, history))
         replaced = config.retraining.retrain == "auto" and retraining.after(watch, config, version, run, say)
     return bool(watch.alarms) and not replaced
@@ -113,29 +113,25 @@ def _latest(watch: Watch, version: model_registry.Version, history: History) -> 
     return gauges.Latest(version.name, version.number, figures, kinds, watch.until)
 
 
-def _conclude(
-    run: MonitorRun, watch: Watch, version: model_registry.Version, history: History, say: Say
-) -> None:
+def _conclude(run: MonitorRun, watched: watch_page.Watched, say: Say) -> None:
     """Say which alarms stand, on the run and to the caller."""
-    sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in watch.alarms]
+    alarms = watched.watch.alarms
+    sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in alarms]
     run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
-    steps = [step.format(name=version.name) for step in _steps({alarm.kind for alarm in watch.alarms})]
-    run.log_page(watch_page.page(_watched(watch, version, history, steps)))
+    run.log_page(watch_page.page(watched))
     run.close()
     say("see", f"mlflow ui, then {run.page}")
     say("page", run.read_page)
-    if not watch.alarms:
+    if not alarms:
         say("quiet", f"no alarm stands; {NO_DRIFT}")
         return
-    say(
-        "alarms", f"{', '.join(alarm.kind for alarm in watch.alarms)} of version {version.number}; {NO_DRIFT}"
-    )
-    for step in steps:
+    say("alarms", f"{', '.join(alarm.kind for alarm in alarms)} of version {watched.number}; {NO_DRIFT}")
+    for step in watched.steps:
         say("next", step)
 
 
 def _watched(
-    watch: Watch, version: model_registry.Version, history: History, steps: Sequence[str]
+    watch: Watch, version: model_registry.Version, history: History, arrivals: Arrivals
 ) -> watch_page.Watched:
     return watch_page.Watched(
         name=version.name,
@@ -144,7 +140,8 @@ def _watched(
         watch=watch,
         history=history,
         trained=tracking.recorded_metrics(version.run_id),
-        steps=steps,
+        steps=[step.format(name=version.name) for step in _steps({alarm.kind for alarm in watch.alarms})],
+        lacking=arrivals.lacking,
     )
 
 

@@ -58,6 +58,8 @@ class Watched:
         The figures of the run that made the version.
     steps : sequence of str
         What to do next.
+    lacking : sequence of str
+        What cannot be watched, for the rows do not have it.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Watched:
     history: Mapping[str, Days]
     trained: Mapping[str, float]
     steps: Sequence[str]
+    lacking: Sequence[str] = ()
 
     def days(self, name: str) -> Days:
         """Return a figure by day; nothing where it never was."""
@@ -106,6 +109,7 @@ def _state(watched: Watched) -> Values:
     return {
         "since": watched.taken[0] if watched.taken else "",
         "until": watched.taken[-1] if watched.taken else "",
+        "outcomes_until": watched.watch.outcomes_until,
         "days": f"{len(watched.taken):,}",
         "rows": f"{rows:,.0f}",
         "labelled": percent(labelled / rows, sign=False) if rows else "",
@@ -216,7 +220,13 @@ def _rows(watched: Watched) -> Values:
     plot = {}
     if watched.taken:
         plot["rows a day"] = day_plots.rows(watched.days("rows"), watched.labelled)
-    return {"pictures": rendering.pictures(plot, plot)}
+    shifts = list(watched.days("labelled_prediction_shift").values())[-WINDOW:]
+    return {
+        "pictures": rendering.pictures(plot, plot),
+        "unknown": f"{sum(watched.days('labels_unknown').values()):,.0f}",
+        "forbidden": f"{sum(watched.days('labels_forbidden').values()):,.0f}",
+        "shift": number(float(np.mean(shifts)), 2) if shifts else "",
+    }
 
 
 def _moved(watched: Watched) -> Values:
@@ -253,7 +263,8 @@ def _view(found: Moved) -> Values:
 def _unwatched(watched: Watched) -> Values:
     reference = watched.watch.reference
     return {
-        "ignored": watched.watch.ignored,
+        "ignored": [name for name in watched.watch.ignored if name not in watched.lacking],
+        "lacking": watched.lacking,
         "no_scores": reference.scores is None,
         "no_limit": reference.limit is None,
         "no_outcomes": bool(watched.taken) and not any(watched.labelled.values()),

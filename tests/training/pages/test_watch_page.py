@@ -138,3 +138,26 @@ def test_years_fit_into_one_page_of_the_same_size() -> None:
 def test_a_version_whose_run_has_no_holdout_says_not_known() -> None:
     """Fresh intervals of an older model are a run without one."""
     assert "held out when the version was made not known" in read(replace(watched(6), trained={}))
+
+
+def test_what_was_not_kept_is_told_from_what_was_excluded() -> None:
+    """One is a person's wish, the other may be a mistake."""
+    found = watched(2)
+    watch = Watch(found.watch.reference, 0, True, ("rooms", "town"))
+    text = read(replace(found, watch=watch, lacking=("town",)))
+    assert "rooms: excluded, as asked." in text
+    assert "town: the rows do not have it as it was sent." in text
+    assert "town: excluded" not in text
+
+
+def test_what_became_of_labels_is_said() -> None:
+    """Outcomes that come late, for unknown predictions, or for rows of a kind of their own."""
+    found = watched(5, labelled=0.5)
+    found.watch.outcomes_until = "2025-01-03"
+    more = {"labels_unknown": {"2025-01-01": 1_200.0}, "labels_forbidden": {"2025-01-01": 0.0}}
+    shifts = {"labelled_prediction_shift": {"2025-01-01": 0.5, "2025-01-02": 0.9}}
+    text = read(replace(found, history={**found.history, **more, **shifts}))
+    assert "Outcomes are watched until 2025-01-03; those of later days are still waited for." in text
+    assert "1,200 outcomes came for predictions that nobody kept." in text
+    assert "forbids" not in text
+    assert "predictions are 0.7 standard deviations above those of the other rows" in text
