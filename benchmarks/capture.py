@@ -6,18 +6,35 @@ Both serve the same model at the same time, and are loaded in turns: one row at 
 from __future__ import annotations
 
 import statistics
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
+
+import psutil
 
 from benchmarks.server import commands, prepare, running, worker_memory, wrk
 from benchmarks.sizes import sized
 from serving.running import free_port
 
-ROUNDS, SECONDS = sized((7, 3), tiny=(1, 1))
+ROUNDS, SECONDS = sized((9, 3), tiny=(1, 1))
 SHARE_TARGET, MEMORY_TARGET = 0.95, 12.0
 LOADS = {"one row, 32 connections": ("one.json", 32), "1,000 rows, 2 connections": ("thousand.json", 2)}
+
+
+class Side(NamedTuple):
+    """One of the two servers."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def seconds(self) -> float:
+        """Return the processor time that it took so far, all its processes."""
+        parent = psutil.Process(self.process.pid)
+        times = [each.cpu_times() for each in (parent, *parent.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
 
 
 def main() -> None:
@@ -25,46 +42,51 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch, "flights")
         prepare(folder, "flights", "arr_delay", "ridge")
-        ports = {"without": free_port(), "with": free_port()}
         options = {"without": [], "with": ["--capture", str(Path(scratch, "captures"))]}
-        processes = {
-            name: stack.enter_context(running(commands(folder, port)["ours"] + options[name], port, folder))[
-                0
-            ]
-            for name, port in ports.items()
-        }
+        sides = {}
+        for name, words in options.items():
+            port = free_port()
+            process, _ = stack.enter_context(running(commands(folder, port)["ours"] + words, port, folder))
+            sides[name] = Side(port, process)
         for title, (body, connections) in LOADS.items():
-            _compare(title, folder, body, connections, ports)
-        used = {name: worker_memory(process) for name, process in processes.items()}
+            _compare(title, folder, body, connections, sides)
+        used = {name: worker_memory(side.process) for name, side in sides.items()}
         written = sum(path.stat().st_size for path in Path(scratch, "captures").rglob("*") if path.is_file())
         more = used["with"] - used["without"]
         print(
             f"memory: {used['without']:.1f} MB without, {more:+.1f} MB with; target {MEMORY_TARGET:+.0f} MB: "
-            f"{'met' if more <= MEMORY_TARGET else 'missed'}; {written / 2**20:,.0f} MB written"
+            f"{_verdict(met=more <= MEMORY_TARGET)}; {written / 2**20:,.0f} MB written"
         )
 
 
-def _compare(title: str, folder: Path, body: str, connections: int, ports: Mapping[str, int]) -> None:
-    """Load both in turns, each first in every other one; print the median of the ratios."""
-    for port in ports.values():
-        wrk(port, folder, body, connections=connections, seconds=1)
-    rates = []
+def _verdict(*, met: bool) -> str:
+    return "met" if met else "missed"
+
+
+def _compare(title: str, folder: Path, body: str, connections: int, sides: Mapping[str, Side]) -> None:
+    """Load both in turns, each first in every other one; print the medians of the ratios."""
+    for side in sides.values():
+        wrk(side.port, folder, body, connections=connections, seconds=1)
+    turns = []
     for turn in range(ROUNDS):
-        names = list(ports) if turn % 2 else list(ports)[::-1]
-        rates.append(
-            {
-                name: wrk(ports[name], folder, body, connections=connections, seconds=SECONDS)[0]
-                for name in names
-            }
-        )
-    ratio = statistics.median(rate["with"] / rate["without"] for rate in rates)
-    plain = statistics.median(rate["without"] for rate in rates)
-    low, high = (pick(rate["with"] / rate["without"] for rate in rates) for pick in (min, max))
+        names = list(sides) if turn % 2 else list(sides)[::-1]
+        turns.append({name: _loaded(sides[name], folder, body, connections) for name in names})
+    kept, cost = (sorted(turn["with"][place] / turn["without"][place] for turn in turns) for place in (0, 1))
+    rate, spent = (statistics.median(turn["without"][place] for turn in turns) for place in (0, 1))
+    ratio = statistics.median(kept)
     print(
-        f"{title}: {plain:,.0f} requests/s without, {ratio:.3f} of that with ({low:.2f} to {high:.2f}); target "
-        f"{SHARE_TARGET}: {'met' if ratio >= SHARE_TARGET else 'missed'}",
+        f"{title}: {rate:,.0f} requests/s without, {ratio:.3f} of that with ({kept[0]:.2f} to {kept[-1]:.2f}); target "
+        f"{SHARE_TARGET}: {_verdict(met=ratio >= SHARE_TARGET)}; processor time of a request {spent * 1e6:,.0f} us, "
+        f"{statistics.median(cost):.3f} of that with",
         flush=True,
     )
+
+
+def _loaded(side: Side, folder: Path, body: str, connections: int) -> tuple[float, float]:
+    """Return requests a second, and seconds of processor time for each."""
+    before = side.seconds()
+    rate = wrk(side.port, folder, body, connections=connections, seconds=SECONDS)[0]
+    return rate, (side.seconds() - before) / (rate * SECONDS)
 
 
 if __name__ == "__main__":

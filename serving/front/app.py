@@ -120,8 +120,8 @@ class App:
                 headers,
                 scope["query_string"],
             )
-            scored = await backend.answer(call, runtime)
-            return _named(scored.answer, scored.prediction_id) if scored.prediction_id else scored.answer
+            scored, prediction_id = await backend.answer(call, runtime)
+            return _named(scored.answer, prediction_id) if prediction_id else scored.answer
         finally:
             backend.work.leave()
 

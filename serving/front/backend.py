@@ -41,8 +41,8 @@ class Backend:
         self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
 
-    async def answer(self, call: Call[A], runtime: Runtime) -> Scored[A]:
-        """Have a call answered, and count it; raises RequestError."""
+    async def answer(self, call: Call[A], runtime: Runtime) -> tuple[Scored[A], str]:
+        """Have a call answered, and count it; return the id of its first row, if it is kept; raises RequestError."""
         scored = await runtime.predict(call, self.background)
         telemetry, of = self.telemetry, (runtime.model.name, call.version)
         seconds = time.perf_counter() - call.began
@@ -51,12 +51,10 @@ class Backend:
             telemetry.noticed("unseen_categories", scored.unseen)
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
-        if self.capture and scored.predicted:
-            caller = caller_of(call.headers, scored.predicted.request_id)
-            now = call.began + seconds
-            if first := self.capture.keep(runtime, scored.predicted, caller, now):
-                return Scored(*scored[:-1], first)
-        return scored
+        if not self.capture or not scored.predicted:
+            return scored, ""
+        caller = caller_of(call.headers, scored.predicted.request_id)
+        return scored, self.capture.keep(runtime, scored.predicted, caller, call.began + seconds)
 
     def close(self) -> None:
         """Write what is only in memory, at the end."""

@@ -80,7 +80,7 @@ class Predicted(NamedTuple):
 class Scored(NamedTuple, Generic[A]):
     """An answer, and what is counted about it: rows, columns that were ignored, categories and gaps that were new.
 
-    And what there is to keep of it: rows and predictions, and the id of the first where they are kept.
+    And what there is to keep of it.
     """
 
     answer: A
@@ -89,7 +89,6 @@ class Scored(NamedTuple, Generic[A]):
     unseen: Mapping[str, int] = NOTHING
     missing: Mapping[str, int] = NOTHING
     predicted: Predicted | None = None
-    prediction_id: str = ""
 
 
 class Runtime(typing.Protocol):

@@ -103,8 +103,9 @@ class Capture:
         if not self._is_due:
             self._begin(now)
         rows, size = len(predicted.matrix), _size(predicted)
-        refused = self._draw.refusal(rows) or self._writer.stopped or self._overflow(size)
-        if refused:
+        writer = self._writer
+        is_full = self._taken - writer.released + size > ROOM_BYTES
+        if refused := self._draw.refusal(rows) or writer.stopped or ("full" if is_full else ""):
             self._dropped[refused] += rows
             return ""
         self._taken += size
@@ -114,9 +115,6 @@ class Capture:
         if pending.bytes >= FRAME_BYTES:
             self._close(pending)
         return first
-
-    def _overflow(self, size: int) -> str:
-        return "full" if self._taken - self._writer.released + size > ROOM_BYTES else ""
 
     def _of(self, runtime: Runtime, rows: int, now: float) -> Pending:
         """Return the frame that takes so many rows of a version."""

@@ -196,9 +196,9 @@ class Calls:
                 held=held,
                 headers=metadata_of(context.invocation_metadata()) if backend.capture else NO_HEADERS,
             )
-            scored = await backend.answer(call, runtime)
-        if scored.prediction_id:
-            await context.send_initial_metadata((("x-prediction-id", scored.prediction_id),))
+            scored, prediction_id = await backend.answer(call, runtime)
+        if prediction_id:
+            await context.send_initial_metadata((("x-prediction-id", prediction_id),))
         if scored.unseen:
             noticed = responses.noticed(scored.unseen)
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed])
