@@ -20,6 +20,7 @@ BENCHMARKS = {
     "protocols": "the Open Inference Protocol beside /invocations, and gRPC beside an echo",
     "adoption": "the Flask script of docs/from-flask.md beside what takes its place",
     "pyfunc": "models that do not compile, beside stock MLflow",
+    "monitoring": "how often a monitor alarms although nothing changed, and how soon where something did",
     "trials": "what a hundred trials cost beside their fits",
     "intervals": "what an interval costs the server",
     "capture": "what keeping the predictions costs the server",

@@ -117,7 +117,7 @@ class Watch:
         self.lately = Lately(self.views)
         self._inputs = RankEvidence([bins.gaps for bins in self.views], tolerance=self.tolerance)
         self._errors = _on_errors(self.reference.scores)
-        self._coverage = [_on_misses(level) for level in self.reference.levels]
+        self._coverage = [misses_of(level) for level in self.reference.levels]
         limit = self.reference.limit
         self._harm = HarmEvidence(limit.tau(WORSENING)) if limit else None
 
@@ -341,7 +341,7 @@ def _on_errors(scores: Bins | None) -> RankEvidence | None:
     return RankEvidence([scores.gaps] * len(bets), bets)
 
 
-def _on_misses(level: Level) -> RankEvidence:
+def misses_of(level: Level) -> RankEvidence:
     """Return bettors who expect some times the promised misses: an urn of hits and misses."""
     misses = level.above + 1
     gaps = np.array([level.rows + 1 - misses, misses])

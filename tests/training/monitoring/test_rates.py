@@ -1,0 +1,72 @@
+"""The promise of each alarm on whole watches: its share of false ones and its delays, as docs/monitoring.md says."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest
+
+from benchmarks import monitoring
+from benchmarks.monitoring import NAIVE, OURS, RISK, SHIFTS, WORLDS, Count, World
+from tests.conftest import ROOT
+
+DOCS = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("alarms", [0, 1, 5, 12, 499, 500])
+def test_the_bounds_of_a_share_are_scipys(alarms: int) -> None:
+    """What holds the promise below must be right itself: both tails of 1 % are an exact interval of 98 %."""
+    count, exact = Count(alarms, 500), binomtest(alarms, 500).proportion_ci(0.98, method="exact")
+    assert (count.low, count.high) == (pytest.approx(exact.low), pytest.approx(exact.high))
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a row of a table in Markdown."""
+    return [each.strip() for each in line.strip().strip("|").split("|")]
+
+
+def on_the_page(*first: str) -> list[str]:
+    """The other cells of the page's row that begins so."""
+    (found,) = [row for row in map(cells, DOCS.splitlines()) if tuple(row[: len(first)]) == first]
+    return found[len(first) :]
+
+
+def number(text: str) -> float:
+    """A number of the page; what was not found took for ever."""
+    return float("inf") if text == "not found" else float(text.replace(",", ""))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.name)
+def test_the_share_of_false_alarms_is_not_above_the_promise(world: World) -> None:
+    """Of 500 streams more than 11 would deny 1 %, with 99 %; the page's counts are within what chance leaves."""
+    counts = monitoring.false_alarms(world)
+    assert {name: counts[name] for name in OURS if counts[name].low > RISK} == {}
+    written = dict(zip(counts, map(number, on_the_page(world.name)), strict=True))
+    far = {
+        name: (count.alarms, written[name])
+        for name, count in counts.items()
+        if abs(count.alarms - written[name]) > 4.0 * (count.alarms + written[name] + 1.0) ** 0.5
+    }
+    assert far == {}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_all_streams_together_are_surely_below_the_promise() -> None:
+    """With so many the upper bound tells, too; on the same rows the tests that people write alarm in one of ten."""
+    counts = monitoring.together()
+    assert {name: count for name, count in counts.items() if name in OURS and count.high >= RISK} == {}
+    assert {name: count for name, count in counts.items() if name not in OURS and count.low < 0.1} == {}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("shift", SHIFTS)
+def test_a_change_is_found_as_soon_as_the_page_says(shift: str) -> None:
+    """Within a half: the median of forty streams is known no better."""
+    ours, *others = monitoring.delay_lines(shift)
+    before = on_the_page(*cells(ours)[:2])
+    assert number(cells(ours)[2]) == pytest.approx(number(before[0]), rel=0.5)
+    assert int(cells(ours)[3]) == 0, "no stream alarmed before the change"
+    assert [cells(line)[1] for line in others] == [name for name in NAIVE if name in "".join(others)]
