@@ -87,6 +87,25 @@ def test_a_wrong_value_is_refused_with_the_rule_and_the_value(words: list[str], 
         parse([*GOOD, *words])
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--data", "t.csv", "--time_column", "day", "--retrain", "auto"], "pass captures=DIR"),
+        (
+            ["--captures", "c", "--retrain", "auto", "--version", "3"],
+            "follows the champion: leave version out",
+        ),
+        (["--captures", "c", "--max_age", "90d"], "max_age goes with retrain=auto"),
+        (["--captures", "c", "--retrain", "auto", "--value", "3"], "value and cost go together"),
+        (["--captures", "c", "--retrain", "auto", "--cost", "nan"], "'nan' must be a number above 0"),
+    ],
+)
+def test_what_a_retraining_cannot_be_asked_is_said_before_the_work(words: list[str], says: str) -> None:
+    """A night's run that ignores what was asked is found a week later."""
+    with pytest.raises(UsageError, match=says):
+        parse(["monitor", "--name", "x", *words])
+
+
 def test_a_database_needs_a_name() -> None:
     """Its URL has none, and may hold a password."""
     with pytest.raises(UsageError, match="pass name=") as caught:
