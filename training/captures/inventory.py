@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -55,12 +56,22 @@ def unknown_labels(places: Places, model: str, day: str) -> int:
     received = places.outcomes / f"slipway_model={quote(model, safe='')}"
     labelled = _labelled(received, day)
     predicted = places.predictions / f"slipway_model={quote(model, safe='')}"
-    files = [str(path) for path in sorted(predicted.glob(f"*/slipway_date={day}/*/*.parquet"))]
-    known = 0
-    if files and len(labelled):
-        for batch in ds.dataset(files, format="parquet", schema=IDS).to_batches(columns=["slipway_id"]):
-            known += pc.sum(pc.is_in(batch.column("slipway_id"), value_set=labelled)).as_py() or 0
-    return len(labelled) - known + _without_form(received, day)
+    left = _without(labelled, predicted.glob(f"*/slipway_date={day}/*/*.parquet"))
+    if len(left):  # a row may be dated by its event, on another day than its id's
+        left = _without(left, predicted.glob("*/*/*/*.parquet"))
+    return len(left) + _without_form(received, day)
+
+
+def _without(ids: pa.Array, paths: Iterable[Path]) -> pa.Array:
+    """Return the ids that none of the files has."""
+    files = [str(path) for path in sorted(paths)]
+    if not files or not len(ids):
+        return ids
+    low, high = pc.min(ids), pc.max(ids)
+    within = (pc.field("slipway_id") >= low) & (pc.field("slipway_id") <= high)
+    for batch in ds.dataset(files, format="parquet", schema=IDS).to_batches(filter=within):
+        ids = ids.filter(pc.invert(pc.is_in(ids, value_set=batch.column("slipway_id"))))
+    return ids
 
 
 def _labelled(received: Path, day: str) -> pa.Array:

@@ -54,6 +54,7 @@ class Served:
         layout: Layout | None = None,
         share: float = 1.0,
         hour: int = 12,
+        back: float = 0.0,
     ) -> list[str]:
         """Keep a day's rows, scored by the version; return their ids."""
         layout = layout or self.layout
@@ -70,7 +71,7 @@ class Served:
             matrix=matrix[:, kept],
             predictions=self.scorer.predict(matrix),
             scale=np.full(len(rows), np.nan),
-            requests=(Request(0, 0.0, f"of-{day}"),),
+            requests=(Request(0, -back, f"of-{day}"),),
         )
         self._write(
             self.places.frames / f"{day}-{hour}-{layout.version}.frames", record(layout.head()), frame
@@ -195,6 +196,17 @@ def test_labels_of_predictions_that_nobody_kept_are_counted(served: Served, look
     code, said = look()
     assert (code, "2 labels are of predictions that nobody kept" in said) == (0, True), said
     assert monitor_run().data.metrics["labels_unknown"] == 2.0
+
+
+def test_a_label_of_a_row_that_is_dated_by_its_event_is_known(served: Served, look: Look) -> None:
+    """A replay: ids are of today, rows of the day of their event. Counted as nobody's they would be a false fault."""
+    rows = houses(5, "2024-07-01", 1, seed=3)
+    ids = served.answers(rows, 2, back=2 * 86_400.0)
+    served.answers(rows, 2, hour=13)
+    served.told(2, of_id(ids, rows["price"]))
+    code, said = look()
+    assert (code, "2 new days" in said, "nobody kept" in said) == (0, True, False), said
+    assert history("labelled_share") == [1.0, 0.0]
 
 
 def test_labels_that_the_contract_forbids_are_left_out(
