@@ -26,6 +26,8 @@ class Asked:
         Those that stand over the champion.
     matured : str
         The last day whose outcomes count, an ISO date, or nothing.
+    unwatched : tuple of str
+        Columns that only say when a row was: their values are new each month, and no sensor is broken.
     independent : bool
         Whether rows of a day have nothing in common that other days have not.
     folder : Path
@@ -36,6 +38,7 @@ class Asked:
     reference: Reference
     alarms: Mapping[str, str]
     matured: str
+    unwatched: tuple[str, ...]
     independent: bool
     folder: Path
     days: Days

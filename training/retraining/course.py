@@ -41,6 +41,7 @@ def after(
         reference=watch.reference,
         alarms={alarm.kind: f"since {alarm.since}: {alarm.cause}" for alarm in watch.alarms},
         matured=watch.outcomes_until,
+        unwatched=watch.ignored,
         independent=config.independent,
         folder=places.folder.resolve(),
         days=lambda number, since: captures.captured_days(

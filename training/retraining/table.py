@@ -11,7 +11,7 @@ with that of the prediction, others of a hash with one value of their kind. Wher
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,12 +123,15 @@ def joined(first: Table, captured: Table) -> Table:
     return Table(captured.where, frame.astype(captured.frame.dtypes.to_dict()), captured.kinds)
 
 
-def hold(table: Table, shape: Shape, contract: Contract) -> None:
-    """Hold captured rows to a contract; raises FaultsFound with every promise that they do not keep."""
+def hold(table: Table, shape: Shape, contract: Contract, unwatched: Sequence[str] = ()) -> None:
+    """Hold captured rows to a contract; raises FaultsFound with every promise that they do not keep.
+
+    Columns that are not watched are not held to anything.
+    """
     promised = {*contract.columns} & {shape.schema.target}
-    ours = {*shape.schema.names, *promised}
+    ours = {*shape.schema.names, *promised} - {*unwatched}
     ignored = tuple(name for name in (*contract.columns, *table.names) if name not in ours)
-    faults = [*violations(contract, table, ignored=ignored), *_stand_still(table, shape.schema)]
+    faults = [*violations(contract, table, ignored=ignored), *_stand_still(table, ours, shape.schema)]
     if faults:
         raise FaultsFound(where=table.where, faults=faults, repair=f" against {contract.where}")
 
@@ -153,10 +156,12 @@ def _promise(column: Column, gaps: Mapping[str, float]) -> Promise:
     return Promise(column.kind, column.unit, low, high, missing)
 
 
-def _stand_still(table: Table, schema: Schema) -> list[TableFault]:
+def _stand_still(table: Table, held: Set[str], schema: Schema) -> list[TableFault]:
     """Return the columns that varied and have one value now: their sensor is stuck, or gone."""
     varied = [
-        each.name for each in schema.columns if each.minimum != each.maximum or len(each.categories) > 1
+        each.name
+        for each in schema.columns
+        if each.name in held and (each.minimum != each.maximum or len(each.categories) > 1)
     ]
     return [
         TableFault(name, "has the same value in each row, it had several", "mend what measures it")

@@ -47,14 +47,15 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock
         shape = shape_of(asked.champion)
         first = _first_table(asked)
         captured = table.table_of(rows, shape, f"captured rows of {asked.name}")
-        table.hold(captured, shape, kept_contract(asked).contract)
+        table.hold(captured, shape, kept_contract(asked).contract, asked.unwatched)
         whole = _joined(asked, first, captured, shape, decision.cause)
         path = (
             asked.trainings / f"{asked.name}-{asked.champion.number}-{decision.cause}-{asked.matured}.parquet"
         )
         table.write(path, whole)
     except (DataError, TrainingError, OSError) as error:
-        return f"{error}{_remedy(asked)}" if isinstance(error, DataError) else str(error)
+        said = "; ".join(str(error).split("\n  "))
+        return f"{said}{_remedy(asked)}" if isinstance(error, DataError) else said
     asked.say("learn", f"{len(whole):,} rows, {len(rows):,} of them captured: {path}")
     address = first.get("data", "")
     memory.begun = Begun(str(path), decision.sentence, asked.matured, address, memory.trained_on)

@@ -147,6 +147,30 @@ def test_a_broken_sensor_trains_nothing(
     )
 
 
+@pytest.mark.parametrize("area", [-999.0, 60.0], ids=["beyond what was seen", "the same in each row"])
+def test_a_column_that_is_not_watched_is_not_held_to_what_was(
+    area: float, village: Village, trained: list[Mapping[str, str]]
+) -> None:
+    """A month is new each month: who trained on the spring could never learn from an autumn."""
+    broken(village, lambda frame: frame)
+    village.days = [type(day)(**{**vars(day), "frame": day.frame.assign(area=area)}) for day in village.days]
+    follow(village.asked(alarms=HARM))
+    assert not trained
+    follow(village.asked(alarms=HARM, unwatched=("area",)))
+    assert len(trained) == 1, village.heard()
+
+
+def test_what_is_wrong_with_the_rows_is_one_line(village: Village, trained: list[Mapping[str, str]]) -> None:
+    """However much it is."""
+    broken(village, lambda frame: frame.assign(area=-999.0, rooms=99.0))
+    follow(village.asked(alarms=HARM))
+    (line,) = (line for line in village.said if "did not retrain" in line)
+    assert "; column 'area'" in line
+    assert "; column 'rooms'" in line
+    assert "\n" not in line
+    assert not trained
+
+
 def test_a_column_that_stands_still_trains_nothing(
     village: Village, trained: list[Mapping[str, str]]
 ) -> None:

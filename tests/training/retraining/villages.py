@@ -130,7 +130,12 @@ class Village:
         yield from (day for day in its if day.day >= since)
 
     def asked(
-        self, *, alarms: dict[str, str] | None = None, independent: bool = True, **wishes: object
+        self,
+        *,
+        alarms: dict[str, str] | None = None,
+        independent: bool = True,
+        unwatched: tuple[str, ...] = (),
+        **wishes: object,
     ) -> Asked:
         """What the monitor asks on the evening of the last day."""
         return Asked(
@@ -138,6 +143,7 @@ class Village:
             reference=self.reference,
             alarms=alarms or {},
             matured=self.days[-1].day if self.days else "",
+            unwatched=unwatched,
             independent=independent,
             folder=self.folder,
             days=self.captured,
