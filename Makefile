@@ -12,7 +12,7 @@ PORT ?= 5002
 UI_PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
-.PHONY: help install run test recorded soak check format proto bench bench-accuracy ui serve clean
+.PHONY: help install run loop test recorded soak check format proto bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,9 @@ run: install ## train on the flights sample, register, promote, serve with stock
 	@echo "            make serve    an endpoint for models:/flights@champion"
 	@echo "            source .venv/bin/activate, then your own table:"
 	@echo "            mlflow run . --env-manager local -P data=/path/to/houses.csv -P target=price"
+
+loop: install ## half a year with a model in some minutes: watched, broken, retrained, swapped
+	@PYTHONPATH=. python docs/examples/closed_loop.py
 
 test: install ## set up, then run the tests, apart from the long ones
 	@python -m pytest -q -m "not soak" -n 2 --dist loadfile

@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +116,8 @@ class Desk:
         for printed, ours in (
             ("mlflow run .", f"mlflow run {ROOT}"),
             ("/path/to/", f"{self.folder}/"),
+            ("captures=DIR", f"captures={self.folder}/captures"),
+            ("data=labels.parquet", f"data={self.folder}/labels.parquet"),
             ("source .venv/bin/activate", "true"),
             ("http://models.example.com:8080", f"http://127.0.0.1:{self.port}"),
             ("0.0.0.0", "127.0.0.1"),
@@ -163,7 +167,23 @@ def registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Des
     force = f"{sys.executable} -m training promote --name flights --force true --reason page --version"
     for command in (train, fresh, f"{train} --seed 1", fresh, f"{force} 2", f"{force} 4"):
         desk.run(command)
+    predict_what_is_captured(desk)
     return desk
+
+
+def predict_what_is_captured(desk: Desk) -> None:
+    """Have the rows predicted, as of the day before yesterday, and write down what came of the first."""
+    desk.serve("python -m serving --model models:/flights@champion --capture captures")
+    then = (datetime.now(tz=UTC) - timedelta(days=2)).isoformat(timespec="seconds")
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{desk.port}/invocations",
+        (desk.folder / "rows.csv").read_bytes(),
+        {"Content-Type": "text/csv", "Ce-Time": then},
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        first = answer.headers["X-Prediction-Id"]
+    desk.stop()
+    pd.DataFrame({"id": [first], "actual": [12.5]}).to_parquet(desk.folder / "labels.parquet")
 
 
 def write_files(folder: Path) -> None:
@@ -178,6 +198,8 @@ def write_files(folder: Path) -> None:
     flights.to_csv(folder / "flights.csv", index=False)
     flights.tail(3_000).to_csv(folder / "fresh.csv", index=False)
     flights.drop(columns=["date", "arr_delay"]).head(20).to_csv(folder / "rows.csv", index=False)
+    for keys in ("keys", "feedback-keys"):
+        (folder / keys).write_text(sha256(keys.encode()).hexdigest() + "\n")
     subject = ["-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
     subprocess.run(made, check=True, capture_output=True)
