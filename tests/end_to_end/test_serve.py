@@ -111,6 +111,8 @@ def test_an_environment_of_the_models_own_requirements_is_enough(
     monkeypatch.chdir(champion.folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", champion.uri)
     monkeypatch.delenv("PYTHONPATH", raising=False)
+    own = f"{sys.base_prefix}/bin"  # uv finds no Python that pyenv installed beside its global one
+    monkeypatch.setenv("PATH", os.pathsep.join([own, os.environ["PATH"]]))
     frame = rows(5)
     body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
     with stock_server("models:/flights@champion", env_manager="uv") as served:
