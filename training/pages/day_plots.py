@@ -14,6 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from data.figures import percent
 from training.measuring import comparison
 from training.pages.plots import ACCENT, FAINT, INK, canvas
 
@@ -70,7 +71,9 @@ def coverage(series: Mapping[float, Days]) -> Figure:
     """Draw the share of outcomes inside the intervals of each level, and what was promised."""
     figure, axes = _canvas("Outcomes inside the intervals, 28 days")
     for color, (level, days) in zip(LEVELS, series.items(), strict=False):
-        axes.plot(_dates(days), 100.0 * _values(days), _mark(days), color=color, label=f"{100 * level:g} %")
+        axes.plot(
+            _dates(days), 100.0 * _values(days), _mark(days), color=color, label=percent(level, sign=False)
+        )
         axes.axhline(100.0 * level, color=color, linewidth=1, linestyle="--")
     axes.plot([], [], color=INK, linewidth=1, linestyle="--", label="promised")
     axes.set_ylabel("%")
@@ -105,7 +108,8 @@ def _finish(axes: Axes, days: Iterable[str], columns: int = 4) -> None:
     dates = np.sort(_dates(days))
     lacking = FEWEST_DAYS - int((dates[-1] - dates[0]).astype(int))
     if lacking > 0:
-        axes.set_xlim(dates[0] - lacking // 2 - 1, dates[-1] + lacking // 2 + 1)
+        margin = np.timedelta64(lacking // 2 + 1, "D")
+        axes.set_xlim(dates[0] - margin, dates[-1] + margin)
 
 
 def _dates(days: Iterable[str]) -> NDArray[np.datetime64]:

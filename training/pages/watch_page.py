@@ -101,7 +101,9 @@ def page(watched: Watched) -> str:
     state = f"alarm ({', '.join(kinds)})" if kinds else "no alarm"
     values = {name: values_of(watched) for name, values_of in SECTIONS.items()}
     title = f"{watched.name} version {watched.number}: {state}"
-    return rendering.page("monitor.html", title=title, unit=watched.unit, risk=f"{100 * RISK:g} %", **values)
+    return rendering.page(
+        "monitor.html", title=title, unit=watched.unit, risk=percent(RISK, sign=False), **values
+    )
 
 
 def _state(watched: Watched) -> Values:
@@ -142,7 +144,7 @@ def _asked(watched: Watched, name: str, line: float) -> Values:
 
 def _evidence_in_words(value: float) -> str:
     lowest, _ = day_plots.ENDS
-    return number(round(value, 2), 3) if value >= lowest else f"below {lowest:g}"
+    return number(round(value, 2), 3) if value >= lowest else f"below {number(lowest, 3)}"
 
 
 def _question(name: str) -> tuple[str, str]:
