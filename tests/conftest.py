@@ -107,9 +107,9 @@ def tracking(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     import mlflow
 
     monkeypatch.chdir(workspace.folder)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.uri)
-    mlflow.set_tracking_uri(None)
+    mlflow.set_tracking_uri(None)  # takes the variable away, if a test before set the address by a call
     mlflow.set_registry_uri(None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", workspace.uri)
     yield workspace
     while mlflow.active_run():
         mlflow.end_run()
@@ -125,9 +125,9 @@ def line_registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("line_registry")
     copied(empty_store.parent, folder)
     before, here = os.environ.get("MLFLOW_TRACKING_URI"), Path.cwd()
+    mlflow.set_tracking_uri(None)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.chdir(folder)
-    mlflow.set_tracking_uri(None)
     try:
         build(folder)
     finally:

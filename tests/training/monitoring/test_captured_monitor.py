@@ -363,15 +363,16 @@ def test_of_two_monitors_one_says_so_and_ends_with_2(served: Served, look: Look)
 
 def test_of_two_that_begin_at_once_one_stays(served: Served) -> None:
     """Both looked before either had said so."""
-    run, ended = run_of("houses"), []
+    run, ended, left = run_of("houses"), [], threading.Event()
 
     def begin() -> None:
         try:
             with run.alone():
                 ended.append("stayed")
-                threading.Event().wait(1.5)
+                left.wait(30)  # on a busy machine the other may begin seconds later
         except MonitorBusy:
             ended.append("left")
+            left.set()
 
     both = [threading.Thread(target=begin) for _ in range(2)]
     for each in both:
