@@ -14,6 +14,7 @@ BROKEN = "2013-10-01"
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_a_break_is_named_learned_when_a_person_says_so_and_served(tmp_path: Path) -> None:
     """Quiet before; found within a week, with the column within three; no training on what nobody vouches for."""
     spec = spec_from_file_location("closed_loop", ROOT / "docs" / "examples" / "closed_loop.py")
