@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -15,13 +15,12 @@ BROKEN = "2013-10-01"
 
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
-def test_a_break_is_named_learned_when_a_person_says_so_and_served(tmp_path: Path) -> None:
+def test_a_break_is_named_learned_when_a_person_says_so_and_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Quiet before; found within a week, with the column within three; no training on what nobody vouches for."""
-    spec = spec_from_file_location("closed_loop", ROOT / "docs" / "examples" / "closed_loop.py")
-    assert spec is not None and spec.loader is not None
-    loop = module_from_spec(spec)
-    spec.loader.exec_module(loop)
-    story = loop.main(["--folder", str(tmp_path)])
+    monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
+    story = import_module("closed_loop").main(["--folder", str(tmp_path)])
 
     alarms = [(kind, since, cause) for _, said in story.said for kind, since, cause in alarms_in(said)]
     assert min(since for _, since, _ in alarms) >= BROKEN
