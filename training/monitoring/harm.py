@@ -1,9 +1,11 @@
 """Has the error risen: a bet that the mean loss is above what the holdout promises, with any dependence allowed.
 
 The loss of a row is min(|actual - predicted|, clip) / clip, between 0 and 1. For a limit tau, wealth multiplied by
-1 + lambda (loss - tau) with 0 <= lambda <= 1 / tau stays above zero. It does not grow on average as long as the mean
-loss, given the past, is at most tau
-(Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting", JRSS B 86(1)).
+1 + w lambda (loss - tau) with 0 <= w <= 1 and 0 <= lambda <= 1 / tau stays above zero. It does not grow on average as
+long as the mean loss, given the past, is at most tau
+(Waudby-Smith & Ramdas 2024, "Estimating means of bounded random variables by betting", JRSS B 86(1)). Days that take
+turns, some worse and some better than tau, win nothing either where w is their number of rows and the mean over all
+rows is at most tau: log(1 + x) <= x, so the logarithm of the wealth is at most lambda sum w (loss - tau).
 Nothing is assumed of the losses' distribution, nor that they are independent. Ville's inequality gives the rate of
 false alarms.
 """
@@ -96,7 +98,18 @@ class HarmEvidence(Bettors):
         super().__init__(len(BETS))
         self.tau = tau
 
-    def see_day(self, loss: float) -> None:
-        """Bet on one day's mean loss: rows of a day may err together, days are taken one by one."""
+    def see_day(self, loss: float, share: float = 1.0) -> None:
+        """Bet on one day's mean loss: rows of a day may err together, days are taken one by one.
+
+        Parameters
+        ----------
+        loss : float
+        share : float
+            Of the rows of the largest day: less is bet on a day of few rows, for the limit is one of a mean over rows.
+        """
         self.open_day()
-        self.win(np.log1p(np.array(BETS) / self.tau * (loss - self.tau)))
+        self.win_day(loss, share)
+
+    def win_day(self, loss: float, share: float) -> None:
+        """Take what the bets on a day come to."""
+        self.win(np.log1p(share * np.array(BETS) / self.tau * (loss - self.tau)))

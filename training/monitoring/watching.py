@@ -8,8 +8,8 @@ is over; its outcomes may be given later, once no more of them are waited for.
 Rows of one day may have something in common that other days have not: its weather, its weekday. The promise holds for
 rows that are exchangeable with the known ones, so one row of each day is drawn, unless the caller says that rows of a
 day are independent: then up to `MOST_ROWS`, in an order of their own. Rows of one group are alike, too: where the
-reference has one row of each group, so have the days. Columns that only say when a row was can never be watched: name
-them as `ignored`.
+reference has one row of each group, so have the days. A day of few rows counts for few (`day_sizes`). Columns that only
+say when a row was can never be watched: name them as `ignored`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.figures import percent
+from training.monitoring.day_sizes import DaySizes
 from training.monitoring.harm import GroupIds, HarmEvidence, means
 from training.monitoring.lately import Lately, moved
 from training.monitoring.ranks import Bins, RankEvidence
@@ -120,6 +121,7 @@ class Watch:
         self._coverage = [misses_of(level) for level in self.reference.levels]
         limit = self.reference.limit
         self._harm = HarmEvidence(limit.tau(WORSENING)) if limit else None
+        self._sizes = {name: DaySizes() for name in ("inputs", "scores", "losses")}
 
     def see(
         self, day: str, matrix: Floats, answers: Floats, actual: Floats, groups: GroupIds | None = None
@@ -146,10 +148,11 @@ class Watch:
     def see_inputs(self, day: str, matrix: Floats, answers: Floats, groups: GroupIds | None = None) -> Day:
         """Take one day's rows and answers, once the day is over."""
         random = self._random(day, OF_INPUTS)
-        shown = _one_of_each(random.permutation(len(matrix)), groups)[:MOST_ROWS]
+        each = _one_of_each(random.permutation(len(matrix)), groups)
+        count, shown = self._sizes["inputs"].see_day(len(each)).count(self._most, random), each[:MOST_ROWS]
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
         self.lately.see_day(self._shown)
-        self._inputs.see_day(self._shown[: self._most])
+        self._inputs.see_day(self._shown[:count])
         self.until = day
         return self._concluded(day, {"rows": float(len(matrix))}, {"inputs": self._inputs_alarm()})
 
@@ -164,8 +167,9 @@ class Watch:
         scaled = known[np.isfinite(answers[known, 1])]
         if len(scaled):
             self._scores = _scores(scaled, answers, actual)
-            drawn = _one_of_each(scaled, groups)[: self._most]
-            self._see_errors(_scores(drawn, answers, actual), random)
+            each = _one_of_each(scaled, groups)
+            count = self._sizes["scores"].see_day(len(each)).count(self._most, random)
+            self._see_errors(_scores(each[:count], answers, actual), random)
         self.outcomes_until = day
         raised = {
             "errors": self._errors_alarm(),
@@ -201,8 +205,8 @@ class Watch:
 
     def _see_harm(self, absolute: Floats, groups: GroupIds | None) -> None:
         if self._harm is not None and self.reference.limit is not None:
-            losses = self.reference.limit.losses(absolute)
-            self._harm.see_day(float(means(losses, groups).mean()))
+            losses = means(self.reference.limit.losses(absolute), groups)
+            self._harm.see_day(float(losses.mean()), self._sizes["losses"].see_day(len(losses)).share)
 
     def _figures(self, actual: Floats, answers: Floats) -> dict[str, float]:
         known = np.isfinite(actual) & np.isfinite(answers[:, 0])
@@ -303,6 +307,7 @@ class Watch:
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "coverage": [each.as_dict() for each in self._coverage],
             "lately": self.lately.as_list(),
+            "sizes": {name: each.sizes for name, each in self._sizes.items()},
         } | {name: part.as_dict() for name, part in parts.items() if part is not None}
 
     def restore(self, written: Mapping[str, Any]) -> None:
@@ -323,6 +328,8 @@ class Watch:
         for evidence, each in zip(self._coverage, written["coverage"], strict=True):
             evidence.restore(each)
         self.lately.restore(written.get("lately", []))  # states from before have none
+        for name, sizes in written.get("sizes", {}).items():
+            self._sizes[name].sizes = [int(each) for each in sizes]
 
 
 def _day(text: str) -> str:

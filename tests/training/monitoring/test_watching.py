@@ -7,11 +7,14 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, Reference, Watch, reference_of, with_scores
+from training.monitoring.harm import HarmEvidence
 from training.monitoring.lately import stability_index
 from training.monitoring.watching import WORSENING, Alarm
 
@@ -363,3 +366,52 @@ def test_errors_larger_than_any_known_one_are_evidence_and_not_a_loss() -> None:
     assert "errors" in {alarm.kind for alarm in watch.alarms}
     state = watch.as_dict()["errors"]["log_wealth"]
     assert max(state) > 50.0, state
+
+
+def quiet_year(seed: int) -> Watch:
+    """A year in which weekdays have 500 rows and weekends 50 larger ones that err more, as it was before."""
+    random = np.random.default_rng(seed)
+
+    def of(day: int) -> tuple[np.ndarray, np.ndarray]:
+        weekend = day % 7 >= 5
+        matrix = rows(50 if weekend else 500, random)
+        matrix[:, 0] += weekend
+        return matrix, actual(matrix, random, 2.0 if weekend else 1.0)
+
+    past = [of(day) for day in range(70)]
+    matrix, truth = (np.concatenate(parts) for parts in zip(*past, strict=True))
+    order = random.permutation(len(matrix))
+    held = order[: len(matrix) // 3]
+    absolute = np.abs(truth - answers(matrix)[:, 0])
+    scores = absolute / answers(matrix)[:, 1]
+    part = held[: len(held) // 2]
+    table = Intervals(
+        "calibration", len(part), True, COVERAGES, tuple(quantile(scores[part], each) for each in COVERAGES)
+    )
+    known = Known(matrix[order], matrix[held], answers(matrix)[held], absolute[held], scores[part])
+    watch = Watch(reference_of(known, SCHEMA, table, seed=seed), seed=seed)
+    for day in range(364):
+        now, truth = of(day)
+        watch.see((date(2026, 1, 5) + timedelta(days=day)).isoformat(), now, answers(now), truth)
+    return watch
+
+
+@pytest.mark.soak
+def test_small_days_that_differ_from_large_ones_are_no_change() -> None:
+    """Rows are as they were, week by week. More than 4 alarms in 100 years would deny 1 %, with 99 %."""
+    raised = [alarm.kind for seed in range(100) for alarm in quiet_year(seed).alarms]
+    assert {kind: raised.count(kind) for kind in set(raised) if raised.count(kind) > 4} == {}
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.floats(0.0, 1.0)), min_size=1, max_size=60))
+def test_days_whose_rows_are_within_the_limit_on_average_win_nothing(days: list[tuple[int, float]]) -> None:
+    """However they take turns: a bad weekend of fifty rows does not weigh like a week."""
+    sizes, losses = np.array(days).T
+    tau = float((sizes * losses).sum() / sizes.sum())
+    if not 0.0 < tau <= 1.0:
+        return
+    evidence = HarmEvidence(tau)
+    evidence.log_wealth = np.zeros(len(evidence.log_wealth))  # one account: what later ones win is theirs
+    for size, loss in days:
+        evidence.win_day(loss, size / sizes.max())
+    assert evidence.log_wealth.max() <= 1e-9
