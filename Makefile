@@ -12,6 +12,9 @@ PORT ?= 5002
 UI_PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
+# Two processes, a file at a time, in the order of their names: the long ones of tests/end_to_end first.
+IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help install run loop test recorded soak check format proto bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
@@ -37,17 +40,17 @@ loop: install ## half a year with a model in some minutes: watched, broken, retr
 	@PYTHONPATH=. python docs/examples/closed_loop.py
 
 test: install ## set up, then run the tests, apart from the long ones
-	@python -m pytest -q -m "not soak" -n 2 --dist loadfile
+	@python -m pytest -q -m "not soak" $(IN_TWO)
 
 unit: install ## the tests that start no processes: what CI runs on each other Python
-	@python -m pytest -q -m "not soak and not starts" -n 2 --dist loadfile
+	@python -m pytest -q -m "not soak and not starts" $(IN_TWO)
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
 	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlw recorded tests --include='test_*.py')
 
 soak: install ## the long tests, with the figures that they measure
-	@python -m pytest -q -rP -m soak -n 2 --dist loadfile
+	@python -m pytest -q -rP -m soak $(IN_TWO)
 
 check: install ## ruff and mypy, as CI runs them
 	@ruff check .
