@@ -177,8 +177,10 @@ def _add_capture(line: argparse.ArgumentParser) -> None:
     )
     line.add_argument(
         "--capture-rotate",
-        type=_number(float, 0.1, 86_400),
-        help="seconds after which a file of captures is closed, so that others take it; 300 if not given",
+        type=_number(
+            float, 0.1, 600
+        ),  # a monitor takes a day a quarter of an hour after midnight: it must be closed
+        help="seconds after which a file of captures is closed, so that others take it, 600 at most; 300 if not given",
     )
     line.add_argument(
         "--capture-exclude", metavar="COLUMNS", action="append", help="left out, separated by commas"

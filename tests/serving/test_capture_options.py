@@ -66,10 +66,16 @@ def test_options_that_do_not_go_together_are_refused(words, said):
 
 @pytest.mark.parametrize(
     "words",
-    [["--capture-share", "0"], ["--capture-share", "1.1"], ["--capture-rows", "0"], ["--capture-sync", "-1"]],
+    [
+        ["--capture-share", "0"],
+        ["--capture-share", "1.1"],
+        ["--capture-rows", "0"],
+        ["--capture-sync", "-1"],
+        ["--capture-rotate", "601"],
+    ],
 )
 def test_numbers_out_of_range_are_refused(words, capsys):
-    """A share of 0 is no capture."""
+    """A share of 0 is no capture; a file that is open a quarter after midnight has rows of a day that was taken."""
     with pytest.raises(SystemExit, match="2"):
         rules_of("--capture", "c", *words)
     assert "is not between" in capsys.readouterr().err

@@ -7,6 +7,7 @@ nights         one call of the monitor: what is opened, seen, logged and kept
 """
 
 from training.arrivals.day import Arrivals, Arrived, day_before
+from training.arrivals.from_captures import Opened
 from training.arrivals.nights import Nights, arrivals_of, opened
 
-__all__ = ["Arrivals", "Arrived", "Nights", "arrivals_of", "day_before", "opened"]
+__all__ = ["Arrivals", "Arrived", "Nights", "Opened", "arrivals_of", "day_before", "opened"]

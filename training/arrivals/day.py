@@ -55,11 +55,19 @@ class Arrivals(Protocol):
         """ISO dates, rising."""
 
     @property
+    def over(self) -> str:
+        """The last day that is over: all its rows are here."""
+
+    @property
     def matured(self) -> str:
         """The last day whose outcomes count: no more of them are waited for."""
 
     def read(self, day: str) -> Arrived | None:
         """Return a day's rows, or None where none of them can be used."""
+
+
+GRACE = timedelta(minutes=15)
+"""After a day, and after its outcomes have matured: a server closes its file of the last rows within ten minutes."""
 
 
 def day_before(moment: datetime, wait: timedelta = timedelta(0)) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from data import contracts
 from data.captures import Places
 from serving.scorer import Scorer
 from training import captures
-from training.arrivals.day import Arrived, day_before
+from training.arrivals.day import GRACE, Arrived, day_before
 from training.captures import DayOfRows, Wanted
 from training.compiling import pack_frame
 from training.errors import NoCaptures
@@ -43,6 +43,20 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Opened:
+    """A folder of captures as Parquet.
+
+    Attributes
+    ----------
+    at : datetime
+        When that began: what a server closed later is not in it, however long it took.
+    """
+
+    places: Places
+    at: datetime
+
+
+@dataclass(frozen=True)
 class CapturedDays:
     """What servers kept of one version's predictions.
 
@@ -60,6 +74,7 @@ class CapturedDays:
     kept: tuple[str, ...]
     lacking: tuple[str, ...]
     days: tuple[str, ...]
+    over: str
     matured: str
     limits: Limits
     say: Say
@@ -118,7 +133,7 @@ class CapturedDays:
 
 
 def captured(
-    places: Places,
+    opened: Opened,
     version: model_registry.Version,
     mature: timedelta,
     known: Mapping[str, object],
@@ -138,7 +153,7 @@ def captured(
     NoCaptures
         Nothing was captured of this model.
     """
-    scorer = Scorer.load(version.scorer_folder)
+    scorer, places = Scorer.load(version.scorer_folder), opened.places
     days = captures.captured_day_names(places, version.name, version.number)
     if not days:
         _say_nothing(places, version, say)
@@ -153,7 +168,8 @@ def captured(
         kept=kept,
         lacking=(*lacking, *_of_whole_rows(scorer)) if lacking else (),
         days=days,
-        matured=day_before(datetime.now(tz=UTC), mature),
+        over=day_before(opened.at, GRACE),
+        matured=day_before(opened.at, mature + GRACE),
         limits=limits_of(version),
         say=say,
     )

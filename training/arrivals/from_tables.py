@@ -13,7 +13,7 @@ from data.column_names import matching
 from data.errors import MissingColumn, UnusableColumn
 from data.tables import Table, row_digests, seconds
 from serving.scorer import Scorer
-from training.arrivals.day import Arrived, day_before
+from training.arrivals.day import GRACE, Arrived, day_before
 from training.commands import configs
 from training.compiling import pack_frame
 from training.errors import CannotScore, UsageError
@@ -52,6 +52,11 @@ class TableDays:
     def days(self) -> tuple[str, ...]:
         """ISO dates, rising."""
         return tuple(self._numbers)
+
+    @property
+    def over(self) -> str:
+        """The day before this one."""
+        return day_before(datetime.now(tz=UTC), GRACE)
 
     @property
     def matured(self) -> str:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from data.captures import Places
 from training import captures
-from training.arrivals.day import Arrivals, day_before
-from training.arrivals.from_captures import captured
+from training.arrivals.day import Arrivals
+from training.arrivals.from_captures import Opened, captured
 from training.arrivals.from_tables import TableDays, of_table
 from training.commands import configs
 from training.errors import UsageError
@@ -19,23 +18,20 @@ from training.monitoring import Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
 
-GRACE = timedelta(minutes=15)
-"""After midnight: workers keep their last rows in an open file for some minutes."""
-
 KEPT_EVERY = 60.0
 """Seconds after which the state is kept, where a call takes many days."""
 
 
 def opened(
     config: configs.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
-) -> TableDays | Places:
-    """Return a table that was read, or the places of captures, all of them in Parquet."""
+) -> TableDays | Opened:
+    """Return a table that was read, or captures, as Parquet."""
     if not config.captures:
         return of_table(config, version, reference, say)
     _refuse_groups(config, reference, version)
-    places = captures.found_at(config.captures)
+    places, before = captures.found_at(config.captures), datetime.now(tz=UTC)
     captures.compact(places, say)
-    return places
+    return Opened(places, before)
 
 
 def _refuse_groups(
@@ -50,7 +46,7 @@ def _refuse_groups(
 
 
 def arrivals_of(
-    found: TableDays | Places,
+    found: TableDays | Opened,
     config: configs.MonitorConfig,
     version: model_registry.Version,
     state: Mapping[str, Any],
@@ -74,7 +70,7 @@ class Nights:
 
     def take(self) -> None:
         """See the inputs of days that are over and the outcomes of days that have matured; keep what is known then."""
-        watch, over = self.watch, day_before(datetime.now(tz=UTC), GRACE)
+        watch, over = self.watch, self.arrivals.over
         new = {day for day in self.arrivals.days if watch.until < day <= over}
         ripe = {day for day in self.arrivals.days if watch.outcomes_until < day <= self.arrivals.matured}
         after = f" after {watch.until}" if watch.until else ""

@@ -14,7 +14,7 @@ from typing import Any
 from data.column_names import matching
 from data.errors import MissingColumn
 from training import retraining
-from training.arrivals import Arrivals, Nights, arrivals_of, opened
+from training.arrivals import Arrivals, Nights, Opened, arrivals_of, opened
 from training.commands import configs
 from training.errors import CannotWatch, UsageError
 from training.jobs import gauges
@@ -61,8 +61,12 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
         Nights(watch, arrivals, run, version, say).take()
         history = run.history(version.number)
         _conclude(run, _watched(watch, version, history, arrivals), say)
-        gauges.write(config.metrics, _latest(watch, version, history))
-        replaced = config.retraining.retrain == "auto" and retraining.after(watch, config, version, run, say)
+        replaced = False
+        try:
+            if config.retraining.retrain == "auto" and isinstance(found, Opened):
+                replaced = retraining.after(watch, found.places, config, version, run, say=say)
+        finally:
+            gauges.write(config.metrics, _latest(watch, version, history, replaced))
     return bool(watch.alarms) and not replaced
 
 
@@ -107,9 +111,9 @@ def _watch(
     return watch
 
 
-def _latest(watch: Watch, version: model_registry.Version, history: History) -> gauges.Latest:
+def _latest(watch: Watch, version: model_registry.Version, history: History, replaced: bool) -> gauges.Latest:
     figures = {name: list(days.values())[-1] for name, days in history.items()}
-    kinds = [alarm.kind for alarm in watch.alarms]
+    kinds = [] if replaced else [alarm.kind for alarm in watch.alarms]
     return gauges.Latest(version.name, version.number, figures, kinds, watch.until)
 
 

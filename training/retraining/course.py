@@ -6,6 +6,7 @@ Each step leaves a state from which the next call goes on: kill it anywhere and 
 
 from __future__ import annotations
 
+from data.captures import Places
 from training import captures
 from training.commands import configs
 from training.monitoring import Watch
@@ -22,19 +23,21 @@ MOST_ROWS = 20_000
 
 
 def after(
-    watch: Watch, config: configs.MonitorConfig, version: model_registry.Version, run: MonitorRun, say: Say
+    watch: Watch,
+    places: Places,
+    config: configs.MonitorConfig,
+    version: model_registry.Version,
+    run: MonitorRun,
+    *,
+    say: Say,
 ) -> bool:
-    """Do what follows a watch over the champion; return whether a challenger took its place.
+    """Do what follows a watch over the champion, of captures as Parquet; return whether a challenger took its place.
 
     Raises
     ------
-    NoCaptures, CapturesBusy
-        The captured rows cannot be read.
     ContractError, UsageError
         As `follow` does.
     """
-    places = captures.found_at(config.captures)
-    captures.compact(places, say)
     wanted = captures.Wanted(columns=version.schema.names, most=MOST_ROWS)
     asked = Asked(
         champion=version,

@@ -19,7 +19,9 @@ from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id
 from serving.scorer import Scorer
 from tests.conftest import Workspace
 from tests.training.monitoring.test_monitor import NAMES, houses, monitor_run, register
+from training import retraining
 from training.__main__ import main
+from training.arrivals import nights
 from training.compiling import pack_frame
 from training.errors import MonitorBusy
 from training.records import model_registry, tag_names
@@ -176,6 +178,58 @@ def test_outcomes_wait_until_they_have_matured(
     assert history("evidence_errors") == late
 
 
+@dataclass
+class Clock:
+    """The monitor's clock, and how late it is once captures are Parquet."""
+
+    now: datetime
+    after: timedelta = timedelta(0)
+
+    @classmethod
+    def of(cls, patch: pytest.MonkeyPatch) -> Clock:
+        """In place of the real one."""
+        clock, compact = cls(FIRST), nights.captures.compact
+
+        class Now(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return clock.now.astimezone(tz)
+
+        def late(*words: Any) -> None:
+            compact(*words)
+            clock.now += clock.after
+
+        patch.setattr(nights, "datetime", Now)
+        patch.setattr(nights.captures, "compact", late)
+        return clock
+
+
+def test_a_backlog_that_takes_long_closes_no_day_whose_last_file_was_not_taken(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From ten past midnight until twenty to one: what a server closed meanwhile is not Parquet yet."""
+    clock = Clock.of(monkeypatch)
+    season(served, 1)
+    clock.now, clock.after = FIRST + timedelta(days=1, minutes=10), timedelta(minutes=30)
+    assert "0 new days" in look()[1]
+    clock.now = FIRST + timedelta(days=1, minutes=16)
+    assert "1 new days" in look()[1]
+
+
+def test_labels_have_the_same_grace_as_rows(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A label of two minutes to midnight is in a file that is open at five past."""
+    clock = Clock.of(monkeypatch)
+    season(served, 1)
+    clock.now = FIRST + timedelta(days=2, minutes=10)
+    assert look()[0] == 0
+    assert "labelled_share" not in monitor_run().data.metrics
+    clock.now = FIRST + timedelta(days=2, minutes=16)
+    assert look()[0] == 0
+    assert history("labelled_share") == [1.0]
+
+
 def test_labelled_rows_that_differ_from_the_others_are_told(served: Served, look: Look) -> None:
     """Half of the labels, of the cheapest houses: the share, and how far their predictions lie from the others'."""
     rows = houses(40, "2024-07-01", 1, seed=3)
@@ -276,6 +330,20 @@ def test_a_broken_sensor_alarms_and_names_its_column(served: Served, look: Look)
     code, said = look()
     assert code == 3, said
     assert "area: " in said
+
+
+def test_after_a_replacement_no_gauge_says_alarm(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or somebody is woken for a version that nobody is served by any more; the exit code says so, too."""
+    for day in range(6):
+        served.answers(houses(60, "2024-07-01", 1, seed=day).assign(area=lambda each: each["area"] * 10), day)
+    assert look("--metrics", "houses.prom")[0] == 3
+    standing = 'slipway_monitor_alarm{kind="inputs",model="houses",version="1"}'
+    assert f"{standing} 1.0" in Path("houses.prom").read_text()
+    monkeypatch.setattr(retraining, "after", lambda *_, **__: True)
+    assert look("--metrics", "houses.prom", "--retrain", "auto")[0] == 0
+    assert f"{standing} 0.0" in Path("houses.prom").read_text()
 
 
 def test_frames_that_were_kept_at_different_shares_are_drawn_from_alike(served: Served, look: Look) -> None:
