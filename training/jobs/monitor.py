@@ -53,8 +53,7 @@ def monitor(config: configs.MonitorConfig, say: Say) -> bool:
     version = model_registry.chosen(config.name, config.version)
     reference = _reference(version)
     found = opened(config, version, reference, say)
-    run = monitor_run(version.name)
-    with run.alone():
+    with monitor_run(version.name).alone() as run:
         state = run.state(version.number) or {}
         arrivals = arrivals_of(found, config, version, state, say)
         watch = _watch(config, reference, version, state, arrivals)

@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -44,6 +44,8 @@ class MonitorRun:
 
     run_id: str
     experiment_id: str
+    mine: str = ""
+    """What its tag says as long as nobody else is at work; nothing where nobody has to be alone."""
 
     @property
     def page(self) -> str:
@@ -51,29 +53,33 @@ class MonitorRun:
         return self._place("model-metrics")
 
     def state(self, version: str) -> dict[str, Any] | None:
-        """Return the state of the watch over a version, or None before its first day; raises MlflowException.
+        """Return the state of the watch over a version, or None before its first day; raises MlflowException."""
+        return self._kept(_file(version))
+
+    def keep(self, version: str, state: Mapping[str, Any]) -> None:
+        """Keep the state of the watch over a version; raises MonitorBusy where another monitor has begun."""
+        self._keep(_file(version), state)
+
+    def memory(self) -> dict[str, Any]:
+        """Return what is known of retrainings, across versions; nothing before the first; raises MlflowException."""
+        return self._kept(MEMORY) or {}
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Keep what is known of retrainings; raises MonitorBusy where another monitor has begun."""
+        self._keep(MEMORY, memory)
+
+    def _kept(self, file: str) -> dict[str, Any] | None:
+        """Return a file of what is known, None where there is none yet.
 
         A store that does not answer must not look like a first day: what stands there would be written over.
         """
-        client = mlflow.MlflowClient()
-        there = {each.path for each in client.list_artifacts(self.run_id, STATE)}
-        return (
-            dict(mlflow.artifacts.load_dict(f"runs:/{self.run_id}/{_file(version)}"))
-            if _file(version) in there
-            else None
-        )
+        there = {each.path for each in mlflow.MlflowClient().list_artifacts(self.run_id, STATE)}
+        return dict(mlflow.artifacts.load_dict(f"runs:/{self.run_id}/{file}")) if file in there else None
 
-    def keep(self, version: str, state: Mapping[str, Any]) -> None:
-        """Keep the state of the watch over a version."""
-        mlflow.MlflowClient().log_dict(self.run_id, dict(state), _file(version))
-
-    def memory(self) -> dict[str, Any]:
-        """Return what is known of retrainings of the model, across versions; nothing before the first."""
-        return tracking.recorded_json(self.run_id, MEMORY) or {}
-
-    def remember(self, memory: Mapping[str, Any]) -> None:
-        """Keep what is known of retrainings."""
-        mlflow.MlflowClient().log_dict(self.run_id, dict(memory), MEMORY)
+    def _keep(self, file: str, content: Mapping[str, Any]) -> None:
+        if self.mine:
+            self._hold()
+        mlflow.MlflowClient().log_dict(self.run_id, dict(content), file)
 
     def log_evidence(self, version: str, evidence: Mapping[str, Any], card: str) -> None:
         """Log what a challenger was judged on."""
@@ -86,24 +92,34 @@ class MonitorRun:
         mlflow.MlflowClient().set_tag(self.run_id, tag_names.RETRAINING, sentence[:5000])
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Be the only monitor of the model; raises MonitorBusy.
+    def alone(self) -> Iterator[MonitorRun]:
+        """Be the only monitor of the model, and keep what is known as that one; raises MonitorBusy.
 
-        Of two that begin in the same moment the later one stays: each looks again whether the tag is its own.
+        Of two that begin in the same moment the later one stays: each looks again whether the tag is its own. Where the
+        store is so slow that both found theirs, the earlier one finds the other's before it keeps anything.
         """
-        client = mlflow.MlflowClient()
-        self._refuse(client.get_run(self.run_id).data.tags.get(tag_names.MONITOR, ""))
         mine = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S%z} {secrets.token_hex(4)} {this_process()}"
-        client.set_tag(self.run_id, tag_names.MONITOR, mine)
-        time.sleep(SETTLED)
-        found = client.get_run(self.run_id).data.tags.get(tag_names.MONITOR, "")
-        if found != mine:
-            self._refuse(found)
+        run = replace(self, mine=mine)
+        run._hold()
         try:
-            yield
+            yield run
         finally:
             with suppress(MlflowException):  # it ends, whatever became of the tracking server
-                client.delete_tag(self.run_id, tag_names.MONITOR)
+                run._let_go()
+
+    def _hold(self) -> None:
+        """Have the tag say that it is this monitor that works; raises MonitorBusy where another one does."""
+        while (held := self._held()) != self.mine:
+            self._refuse(held)
+            mlflow.MlflowClient().set_tag(self.run_id, tag_names.MONITOR, self.mine)
+            time.sleep(SETTLED)
+
+    def _held(self) -> str:
+        return str(mlflow.MlflowClient().get_run(self.run_id).data.tags.get(tag_names.MONITOR, ""))
+
+    def _let_go(self) -> None:
+        if self._held() == self.mine:
+            mlflow.MlflowClient().delete_tag(self.run_id, tag_names.MONITOR)
 
     def _refuse(self, held: str) -> None:
         since, _, rest = held.partition(" ")

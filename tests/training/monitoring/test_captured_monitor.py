@@ -26,6 +26,7 @@ from training.compiling import pack_frame
 from training.errors import MonitorBusy
 from training.records import model_registry, tag_names
 from training.records import monitor_run as run_of
+from training.records.processes import this_process
 from training.records.watch_run import MonitorRun
 
 FIRST = datetime(2024, 7, 1, tzinfo=UTC)
@@ -450,19 +451,59 @@ def test_of_two_that_begin_at_once_one_stays(served: Served) -> None:
     assert sorted(ended) == ["left", "stayed"]
 
 
-def test_a_state_that_cannot_be_read_is_not_a_first_day(
-    served: Served, monkeypatch: pytest.MonkeyPatch
+def test_who_comes_while_another_keeps_is_found_before_anything_is_written_over(served: Served) -> None:
+    """On a slow store two may find their tag: the first one ends, and takes the other's tag away from nobody."""
+    run, client = run_of("houses"), mlflow.MlflowClient()
+    other = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S%z} abcd {this_process()}"
+
+    def begun_twice() -> None:
+        with run.alone() as first:
+            first.keep("1", {"until": "2024-07-01"})
+            client.set_tag(run.run_id, tag_names.MONITOR, other)
+            for keep in (lambda: first.keep("1", {}), lambda: first.remember({})):
+                with pytest.raises(MonitorBusy):
+                    keep()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begun_twice()
+    assert run.state("1") == {"until": "2024-07-01"}
+    assert monitor_run().data.tags[tag_names.MONITOR] == other
+
+
+def test_a_tag_that_went_is_written_again(served: Served) -> None:
+    """Another one's end took it, or a person: a third monitor would see nobody."""
+    run, client = run_of("houses"), mlflow.MlflowClient()
+    with run.alone() as alone:
+        client.delete_tag(run.run_id, tag_names.MONITOR)
+        alone.keep("1", {})
+        assert monitor_run().data.tags[tag_names.MONITOR] == alone.mine
+    assert tag_names.MONITOR not in monitor_run().data.tags
+
+
+@pytest.mark.parametrize(
+    ("kept", "read"),
+    [
+        (lambda run: run.keep("1", {"until": "2024-07-01"}), lambda run: run.state("1")),
+        (lambda run: run.remember({"begun": "2024-07-01"}), lambda run: run.memory()),
+    ],
+    ids=["state", "memory"],
+)
+@pytest.mark.parametrize("error", [mlflow.exceptions.MlflowException("no connection"), OSError("no route")])
+def test_what_is_known_and_cannot_be_read_is_not_a_first_day(
+    kept: Callable[[MonitorRun], None],
+    read: Callable[[MonitorRun], object],
+    error: Exception,
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Months of evidence would be written over because a store was down for a second."""
+    """Months of evidence, or a training that was begun, would be written over because a store was down for a second."""
     run = run_of("houses")
-    run.keep("1", {"until": "2024-07-01"})
-
-    def down(*_: object) -> None:
-        raise mlflow.exceptions.MlflowException("no connection")
-
-    monkeypatch.setattr(mlflow.artifacts, "load_dict", down)
-    with pytest.raises(mlflow.exceptions.MlflowException):
-        run.state("1")
+    assert not read(run)
+    kept(run)
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", lambda *_: (_ for _ in ()).throw(error))
+    with pytest.raises(type(error)):
+        read(run)
     assert run.state("2") is None
 
 
