@@ -19,7 +19,7 @@ from data.redaction import log_to
 from data.temporary import scratch
 from serving import access
 from serving.access import check_pair, key_files
-from serving.capturing import capture_rules, check_feedback, prepare_captures
+from serving.capture_options import capture_rules, check_feedback, prepare_captures
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote

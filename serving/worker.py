@@ -148,7 +148,7 @@ class _Server(uvicorn.Server):
         runtime = self._backend.served.warm(model) or self._prepared.get(model)
         try:
             if runtime is None:
-                runtime = await asyncio.to_thread(_load_again, model, self._backend.settings)
+                runtime = await asyncio.to_thread(_load_again, model, self._backend)
         except ServingError as error:
             return str(error)
         except Exception:
@@ -178,10 +178,12 @@ class _Server(uvicorn.Server):
         self._admission.draining = self._admission.draining or sig == signal.SIGINT
 
 
-def _load_again(model: Model, settings: Settings) -> Runtime:
+def _load_again(model: Model, backend: Backend) -> Runtime:
     """Load a version, and free what that leaves in cycles: the collector comes by once in 500 versions, 2 MB later."""
     try:
-        return load(model, settings)
+        runtime = load(model, backend.settings)
+        backend.prepare(runtime)
+        return runtime
     finally:
         gc.collect(0)
 

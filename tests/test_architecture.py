@@ -35,7 +35,7 @@ MLFLOW_MODULES = {
 FLOORS = {
     "data": (
         *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
-        "cell_values",
+        *("cell_values", "own_file"),
         *("captures", "labels"),
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
@@ -52,7 +52,7 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("registry", "fleet", "capturing", "batch", "tryout", "worker", "__main__"),
+        *("registry", "fleet", "capture_options", "batch", "tryout", "worker", "__main__"),
     ),
     "training": (
         *(
@@ -96,6 +96,7 @@ DOORLESS = (
         "data.column_names",
         "data.schema",
         "data.cell_values",
+        "data.own_file",
         "serving.errors",
         "serving.settings",
         "serving.running",

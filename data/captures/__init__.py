@@ -3,12 +3,12 @@
     ids       a prediction's id, which leads to its frame and row
     records   how anything is appended to a file and read back after a crash
     places    where the files lie
-    captured  rows, predictions and what was asked, as one record
+    frame     rows, predictions and what was asked, as one record
 
 Workers append; whoever watches a model reads. Nothing here imports pyarrow, which a worker must not.
 """
 
-from data.captures.captured import Frame, Layout, Request, Unseen
+from data.captures.frame import Frame, Layout, Request, Unseen
 from data.captures.ids import PredictionId, frame_id
 from data.captures.places import Places
 from data.captures.records import Record, RecordFile, record

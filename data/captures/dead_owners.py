@@ -1,5 +1,6 @@
-"""Files that somebody appended to and left open when he died: cut to their last whole record, and given their name.
+"""Files that somebody appended to and left open when he died are given their name.
 
+What stands in them stays as it is: readers stop at a torn end, and behind a spoilt record there may be whole ones.
 Nobody is asked who lives: an owner holds the lock of his file. It knows no folders, and not what records say.
 """
 
@@ -40,14 +41,8 @@ def closed(path: Path, ending: str) -> bool:
 def _closed(handle: int, path: Path, ending: str) -> bool:
     if not os.fstat(handle).st_size:
         return _without_empty(handle, path)
-    file = RecordFile(path)
-    for _ in file:
-        pass
-    if not file.end:
+    if not any(True for _ in RecordFile(path)):
         return False
-    if file.torn:
-        logger.warning("%s ends in %d bytes of a record that was not written to its end", path, file.torn)
-        os.ftruncate(handle, file.end)
     os.fsync(handle)
     path.rename(path.with_suffix(ending))
     return True

@@ -8,9 +8,6 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-MOST_ROWS = 2**24
-"""Of a frame."""
-
 _RANDOM_BITS = 50
 _FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -35,11 +32,6 @@ class PredictionId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.frame}{self.row:06x}"
-
-    @property
-    def milliseconds(self) -> int:
-        """When the frame was begun, since 1970."""
-        return int(self.frame[:8] + self.frame[9:13], 16)
 
 
 def frame_id(milliseconds: int, random: int) -> str:

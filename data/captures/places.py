@@ -12,13 +12,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from data.captures.dead_owners import closed
+from data.own_file import OPEN
 
 
 @dataclass(frozen=True)
 class Places:
-    """The folders of one capture folder."""
+    """The folders of one capture folder, and how files end there that are closed."""
+
+    FRAMES: ClassVar[str] = ".frames"
+    LABELS: ClassVar[str] = ".labels"
 
     folder: Path
 
@@ -43,6 +48,7 @@ class Places:
         return self.folder / "outcomes"
 
     def close_dead(self) -> int:
-        """Close the files that dead owners left open: cut to their last whole record, and renamed. Return how many."""
-        left = [(self.frames, ".frames"), (self.labels, ".labels")]
-        return sum(closed(path, ending) for folder, ending in left for path in sorted(folder.glob("*.open")))
+        """Give the files their names that dead owners left open; return how many."""
+        left = [(self.frames, self.FRAMES), (self.labels, self.LABELS)]
+        opened = [(path, ending) for folder, ending in left for path in sorted(folder.glob(f"*{OPEN}"))]
+        return sum(closed(path, ending) for path, ending in opened)

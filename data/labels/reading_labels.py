@@ -14,26 +14,23 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from data.captures import PredictionId, record
+from data.captures import Frame, PredictionId, record
 from data.cell_values import converter, instant
 from data.schema import LARGEST_EXACT, Column
 
 NAMES = ("id", "client_id", "row", "actual", "at")
 """What a label may say, in the order of `Cells`."""
-MOST_ROWS = 2**24
-"""Of a request that is kept."""
 ABSENT: Any = type("Absent", (), {"__repr__": lambda _: "ABSENT"})()
 """In place of a value that was not sent; null was sent."""
 EXPECTED = {
     "id": "a prediction id, such as 019ac5b0-1c00-7abc-9234-56789a000007",
-    "client_id": "text of 1 to 128 bytes",
-    "row": f"a whole number from 0 to {MOST_ROWS - 1}",
+    "client_id": f"text of 1 to {Frame.MOST_ID_BYTES} bytes",
+    "row": f"a whole number from 0 to {Frame.MOST_ROWS - 1}",
     "actual": "a finite number, or null to withdraw the label",
     "at": "a moment, such as 2026-11-28T10:00:00Z",
 }
 MOST_FAULTS = 20
 """That are listed; all are counted."""
-MOST_ID_BYTES = 128
 UUID_BYTES = 16
 """Of an id in a column of UUIDs, as databases have them."""
 
@@ -195,14 +192,14 @@ def _client(cell: Any) -> str:
         length = len(cell.encode())
     except UnicodeEncodeError:
         raise _Unfit("text that is not Unicode") from None
-    if not 0 < length <= MOST_ID_BYTES:
+    if not 0 < length <= Frame.MOST_ID_BYTES:
         raise _Unfit("longer text" if length else "empty text")
     return cell
 
 
 def _row(cell: Any) -> int:
     is_whole = type(cell) is int or (isinstance(cell, float | Decimal) and _is_whole(cell))
-    if not is_whole or not 0 <= cell < MOST_ROWS:
+    if not is_whole or not 0 <= cell < Frame.MOST_ROWS:
         raise _Unfit(_found(cell))
     return int(cell)
 

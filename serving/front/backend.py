@@ -36,10 +36,17 @@ class Backend:
         self.background = Background()
         self.work = Work(settings.limits, self.background)
         self.capture = capture_of(settings)
+        for each in self.served.by_key.values():
+            self.prepare(each)
         self.feedback = feedback_of(settings)
         self.draining = False
         self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
+
+    def prepare(self, runtime: Runtime) -> None:
+        """Make ready what a version needs beside itself before it serves; from any thread."""
+        if self.capture and runtime.model.runtime == "scorer":
+            self.capture.prepare(runtime)
 
     async def answer(self, call: Call[A], runtime: Runtime) -> tuple[Scored[A], str]:
         """Have a call answered, and count it; return the id of its first row, if it is kept; raises RequestError."""

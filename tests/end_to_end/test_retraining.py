@@ -59,6 +59,7 @@ def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) 
     return Frame(
         id=frame_id(moment, 1),
         model="houses",
+        version=version.number,
         digest=version.digest,
         milliseconds=moment,
         share=1.0,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from data.captures import Frame, Layout, Places, PredictionId, RecordFile
+from serving.front.capture.pending import Pending
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,22 @@ def kept_in(folder: Path, *, endings: tuple[str, ...] = (".frames", ".open")) ->
         layouts = {}
         for record in RecordFile(path):
             if layout := Layout.of(record):
-                layouts[layout.digest] = layout
+                layouts[layout.key] = layout
             elif frame := Frame.of(record):
-                found = rows_of(frame, layouts[frame.digest])
+                found = rows_of(frame, layouts[frame.key])
                 assert not rows.keys() & found.keys(), "a row stands twice"
                 rows |= found
     return rows
+
+
+def frame_of(pending: Pending) -> Frame:
+    """Return what a reader finds of a frame that is written."""
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(pending.record())
+        (record,) = RecordFile(Path(file.name))
+    frame = Frame.of(record)
+    assert frame is not None
+    return frame
 
 
 def rows_of(frame: Frame, layout: Layout) -> dict[str, KeptRow]:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import math
 import os
 import random
+import shutil
 import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from data import own_file
 from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
 from data.schema import Column
-from serving.front.capture import frame_files, frame_writer, kept_requests
+from serving import worker
+from serving.front import Backend
+from serving.front.capture import frame_writer, kept_requests
 from serving.front.capture.caller_words import NOBODY, Caller, caller_of
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.drawing import NOT_DRAWN, Draw
@@ -25,10 +30,11 @@ from serving.front.capture.kept_requests import Capture
 from serving.front.capture.pending import Begin, Pending
 from serving.rows import coercion
 from serving.rows.coercion import UnseenText
-from serving.runtimes import Description, Predicted
-from serving.settings import CaptureRules
-from tests.serving.captures import kept_in
+from serving.runtimes import Description, Predicted, load
+from serving.settings import CaptureRules, Model, Settings
+from tests.serving.captures import frame_of, kept_in
 from tests.serving.processes import until
+from training.captures import compact
 
 COLUMNS = (
     Column("x", "number"),
@@ -48,7 +54,7 @@ def _texts_are_not_kept_elsewhere(monkeypatch):
 def version(columns=COLUMNS, *, digest="ab" * 32, label="3"):
     """Return a loaded version, as far as captures look at one."""
     described = Description("m", label, digest, "", {}, b"", columns)
-    return SimpleNamespace(model=SimpleNamespace(name="m"), description=described)
+    return SimpleNamespace(model=SimpleNamespace(name="m", runtime="scorer"), description=described)
 
 
 def predicted(rows=1, *, city=0.0, texts=(), columns=3, scale=None):
@@ -113,7 +119,7 @@ def test_the_share_stands_in_the_frame():
     while not capture.keep(version(), predicted(), NOBODY, 0.0):
         pass
     due[0]()
-    assert held.pending[0].frame().share == 0.9
+    assert frame_of(held.pending[0]).share == 0.9
 
 
 @pytest.mark.parametrize("a_second", [20, 1_000, 5_000])
@@ -184,7 +190,7 @@ def test_texts_count_as_memory_too():
 
 def test_a_frame_has_no_more_rows_than_its_ids(monkeypatch):
     """The next begins where the 24 bits end: an id is never another row's."""
-    monkeypatch.setattr(kept_requests, "MOST_ROWS", 10)
+    monkeypatch.setattr(Frame, "MOST_ROWS", 10)
     held = Held()
     capture, due = capture_in(held)
     ids = [capture.keep(version(), predicted(4), NOBODY, 0.0) for _ in range(3)]
@@ -201,7 +207,7 @@ def test_versions_have_frames_of_their_own():
     for each, columns in ((version(), 3), (other, 2), (version(), 3)):
         capture.keep(each, predicted(2, columns=columns), NOBODY, 0.0)
     due[0]()
-    assert {pending.frame().digest: pending.frame().matrix.shape for pending in held.pending} == {
+    assert {frame.digest: frame.matrix.shape for frame in map(frame_of, held.pending)} == {
         "ab" * 32: (4, 3),
         "cd" * 32: (2, 2),
     }
@@ -248,10 +254,10 @@ def test_an_event_is_of_the_time_that_it_names(said, at):
 def test_a_row_is_dated_by_its_event():
     """To the millisecond, whenever the frame was begun; its neighbours keep their own time."""
     begin = Begin(milliseconds=1_764_288_000_000, now=50.0, random=0, share=1.0)
-    pending = Pending(("line", "ab"), columns_of(), begin)
+    pending = Pending(columns_of(), begin)
     for caller, now in ((NOBODY, 50.1), (Caller("a", 1_372_680_000.25), 50.1), (Caller("b"), 50.2)):
         pending.add(predicted(2), caller, now)
-    moments = [begin.milliseconds / 1000 + each.offset for each in pending.frame().requests]
+    moments = [begin.milliseconds / 1000 + each.offset for each in frame_of(pending).requests]
     assert moments == pytest.approx([1_764_288_000.1, 1_372_680_000.25, 1_764_288_000.2], abs=1e-4)
 
 
@@ -354,7 +360,7 @@ def test_below_a_tenth_of_the_disk_nothing_is_kept_until_there_is_room(room):
     assert made.figures.reasons == {"disk": 2}
 
 
-@pytest.mark.parametrize("how", ["short", "no room", "broken"])
+@pytest.mark.parametrize("how", ["short", "no room", "broken", "not cut"])
 def test_a_write_that_fails_leaves_whole_records(room, monkeypatch, how):
     """What is half written would hide all behind it; the rows are counted, and the next are kept."""
     made = writing_in(room)
@@ -372,11 +378,17 @@ def test_a_write_that_fails_leaves_whole_records(room, monkeypatch, how):
         if failing:
             raise OSError(errno.EIO, "refused")
 
-    monkeypatch.setattr(frame_files.os, "write", write)
-    monkeypatch.setattr(frame_files.FrameFile, "probe", probe)
+    def cut(handle, size):
+        if failing:
+            raise OSError(errno.EIO, "refused")
+
+    monkeypatch.setattr(own_file.os, "write", write)
+    monkeypatch.setattr(own_file.OwnFile, "probe", probe)
+    if how == "not cut":
+        monkeypatch.setattr(own_file.os, "ftruncate", cut)
     lost = keep(made)
     assert lost
-    reason = "error" if how == "broken" else "disk"
+    reason = "error" if how in ("broken", "not cut") else "disk"
     assert made.writer.stopped
     assert keep(made) == "", "no id where it is known that nothing can be written"
     failing.clear()
@@ -388,10 +400,11 @@ def test_a_write_that_fails_leaves_whole_records(room, monkeypatch, how):
     assert lost not in found
     assert made.figures.reasons[reason] >= 2
     assert sum(made.figures.reasons.values()) == 4
-    (path,) = (room.folder / "frames").iterdir()
-    file = RecordFile(path)
-    assert len(list(file)) == 3
-    assert file.torn == 0
+    files = [RecordFile(path) for path in sorted((room.folder / "frames").iterdir())]
+    assert [len(list(file)) for file in files] == [2, 2], (
+        "each has its layout, and nothing follows what failed"
+    )
+    assert [file.torn for file in files] == [7 if how == "not cut" else 0, 0]
 
 
 def test_a_file_that_was_deleted_is_followed_by_another(room):
@@ -406,9 +419,113 @@ def test_a_file_that_was_deleted_is_followed_by_another(room):
     assert next(iter(kept_in(room.folder))) == later
 
 
+def test_a_folder_that_is_deleted_while_nothing_comes_is_made_again(room, monkeypatch):
+    """The disk is looked at each second: what is not there cannot be, and must not end captures for good."""
+    monkeypatch.setattr(frame_writer, "free_share", own_file.free_share)
+    monkeypatch.setattr(frame_writer, "LEAST_FREE", 0.0)
+    made = writing_in(room)
+    keep(made)
+    shutil.rmtree(room.folder)
+    time.sleep(0.2)  # ten looks at nothing
+    until(lambda: not made.writer.stopped, seconds=2)
+    later = keep(made)
+    made.capture.close()
+    assert later in kept_in(room.folder)
+
+
+def test_a_disk_that_loses_what_was_written_stops_captures_until_another_file_can_be_begun(room, monkeypatch):
+    """A failed fdatasync is said once by the kernel, and its pages are gone: what may be lost is counted."""
+    real, failing = os.fdatasync, [True]
+
+    def sync(handle):
+        if failing:
+            failing.clear()
+            raise OSError(errno.EIO, "lost")
+        real(handle)
+
+    monkeypatch.setattr(own_file.os, "fdatasync", sync)
+    monkeypatch.setattr(frame_writer, "LOOK_SECONDS", 0.5)
+    made = writing_in(room, sync=0.05)
+    keep(made)
+    until(lambda: made.writer.stopped == "error", seconds=10)
+    assert made.figures.reasons == {"error": 2}
+    until(lambda: not made.writer.stopped, seconds=10)
+    behind = keep(made)
+    made.capture.close()
+    assert behind in kept_in(room.folder)
+    assert len(list((room.folder / "frames").iterdir())) == 2
+    assert made.figures.reasons == {"error": 2}, "counted once"
+
+
+def test_files_that_end_in_between_do_not_put_off_the_disk(room, monkeypatch):
+    """What was written stands on the disk after the seconds that were asked for, however often a file is full."""
+    disk, synced = frame_writer.Disk(0.3, lambda *_: None), []
+    disk.file = frame_writer.FileOfFrames(SimpleNamespace(sync=lambda: synced.append(1), path=""))
+    monkeypatch.setattr(own_file.OwnFile, "sync", lambda own: own.sync())
+    monkeypatch.setattr(own_file.OwnFile, "finish", lambda _: None)
+    ended = frame_writer.FileOfFrames(SimpleNamespace(path=""))
+    for _ in range(20):
+        disk._ended.put(ended)
+        time.sleep(0.05)
+    assert synced
+    disk.close()
+
+
+def test_a_version_that_is_registered_again_has_rows_of_its_own(room):
+    """The same files under another number: its rows would be compacted as those of the number before."""
+    made = writing_in(room)
+    for label in ("3", "4"):
+        made.capture.keep(version(label=label), predicted(2), NOBODY, time.perf_counter())
+        made.due.pop()()
+    made.capture.close()
+    assert sorted(row.layout.version for row in kept_in(room.folder).values()) == ["3", "3", "4", "4"]
+    compact(Places(room.folder), lambda *_: None)
+    (number,) = {path.name for path in (room.folder / "predictions" / "slipway_model=m").glob("*=4")}
+    assert number == "slipway_version=4"
+
+
+def test_what_fails_in_a_capture_never_fails_an_answer(caplog):
+    """It was scored: the client gets it, the rows are counted, and no room is lost for good."""
+    held = Held()
+    capture, due = capture_in(held)
+    kept = capture.keep(version(), predicted(2), NOBODY, 0.0)
+    assert kept
+    broken = predicted(3)._replace(predictions=np.array([object()] * 3))
+    assert capture.keep(version(), broken, SimpleNamespace(at=None), 0.0) == ""
+    assert "a prediction is not kept" in caplog.text
+    due.pop()()
+    assert held.counts == {"error": 5}, "those of the frame that it may have spoilt, too"
+    assert capture._taken == held.released == 0
+    assert capture.keep(version(), predicted(2), NOBODY, 1.0)
+
+
+def test_what_is_not_drawn_is_not_looked_at():
+    """A request of many unseen categories would be walked through for nothing."""
+    held = Held()
+    capture, due = capture_in(held, share=1e-12)
+    assert capture.keep(version(), predicted(texts=["no text"]), NOBODY, 0.0) == ""
+    due[0]()
+    assert held.counts == {}
+
+
+def test_columns_are_ready_before_a_version_serves(line, monkeypatch, tmp_path):
+    """Hashing 50,000 categories takes 0.14 s, in which the event loop would answer nobody."""
+    settings = Settings(models=(Model(str(line / "scorer")),), capture=CaptureRules(folder=str(tmp_path)))
+    runtime = load(settings.models[0], settings)
+    backend = Backend([], settings)
+    worker._load_again(settings.models[0], backend)
+    monkeypatch.setattr(KeptColumns, "of", None)
+
+    async def keep_one():
+        return backend.capture.keep(runtime, predicted(), NOBODY, 0.0)
+
+    assert asyncio.run(keep_one())
+    backend.close()
+
+
 def test_a_file_is_closed_by_its_size_and_each_has_its_layout(room, monkeypatch):
     """Each file can be read, moved or deleted by itself."""
-    monkeypatch.setattr(frame_files, "FILE_BYTES", 1)
+    monkeypatch.setattr(own_file, "FILE_BYTES", 1)
     made = writing_in(room, sync=0.01)
     ids = [keep(made) for _ in range(4)]
     made.capture.close()
@@ -455,7 +572,7 @@ def left_by_a_dead_worker(folder, *, torn):
     places = Places(folder)
     places.frames.mkdir(parents=True)
     layout = Layout("m", "3", "ab" * 32, COLUMNS)
-    frame = Frame("0" * 30, "m", "ab" * 32, 0, 1.0, *[np.zeros((1, 3)), np.zeros(1), np.zeros(1)], ())
+    frame = Frame("0" * 30, "m", "3", "ab" * 32, 0, 1.0, *[np.zeros((1, 3)), np.zeros(1), np.zeros(1)], ())
     path = places.frames / "1-a.open"
     path.write_bytes(record(layout.head()) + record(frame.head(), frame.parts()) * 2)
     whole = path.stat().st_size
@@ -464,14 +581,24 @@ def left_by_a_dead_worker(folder, *, torn):
 
 
 @pytest.mark.parametrize("torn", [0, 5])
-def test_what_a_dead_worker_left_is_cut_to_whole_records_and_renamed(tmp_path, torn):
-    """Nobody else may close it, and a torn end would stay in the way of nothing but cannot be read."""
+def test_what_a_dead_worker_left_is_renamed_as_it_is(tmp_path, torn):
+    """Nobody else may close it; a torn end stays behind what is whole, where readers stop and count."""
     path = left_by_a_dead_worker(tmp_path, torn=torn)
+    before = path.read_bytes()
     assert Places(tmp_path).close_dead() == 1
     assert not path.exists()
-    file = RecordFile(path.with_suffix(".frames"))
-    assert len(list(file)) == (2 if torn else 3)
-    assert file.torn == 0
+    assert path.with_suffix(".frames").read_bytes() == before
+    assert len(list(RecordFile(path.with_suffix(".frames")))) == (2 if torn else 3)
+
+
+def test_what_stands_behind_a_spoilt_record_is_not_destroyed(tmp_path):
+    """A disk flipped a bit: the compactor sets aside what it cannot read, and it can still be looked at."""
+    path = left_by_a_dead_worker(tmp_path, torn=0)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert Places(tmp_path).close_dead() == 1
+    assert path.with_suffix(".frames").read_bytes() == content
 
 
 def test_what_a_living_worker_writes_is_left_alone(tmp_path):

@@ -6,12 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from data.captures import Places
-from serving import capturing
+from serving import capture_options
 from serving.__main__ import parser
 from serving.errors import SettingsError
 from serving.settings import CaptureRules, Model, Settings
@@ -20,7 +19,7 @@ from tests.conftest import ROOT
 
 def rules_of(*words):
     """Return the rules that a command line gives."""
-    return capturing.capture_rules(parser().parse_args(["--model", "m", *words]))
+    return capture_options.capture_rules(parser().parse_args(["--model", "m", *words]))
 
 
 @pytest.fixture()
@@ -31,7 +30,7 @@ def model(flights):
 
 def prepare(model, rules):
     """Prepare a server's captures."""
-    capturing.prepare_captures(Settings(models=(model,), capture=rules))
+    capture_options.prepare_captures(Settings(models=(model,), capture=rules))
 
 
 def test_all_options_reach_the_workers():
@@ -95,16 +94,6 @@ def test_columns_that_cannot_be_so_are_refused(model, tmp_path, change, said):
     with pytest.raises(SettingsError, match=said):
         prepare(model, CaptureRules(folder=str(tmp_path / "c"), **change))
     assert not (tmp_path / "c").exists()
-
-
-def test_a_column_that_begins_like_ours_is_refused(model, tmp_path):
-    """It would be overwritten by the prediction, or the other way round."""
-    path = tmp_path / "scorer"
-    path.mkdir()
-    document = (Path(model.folder) / "scorer.json").read_text()
-    (path / "scorer.json").write_text(document.replace('"date"', '"slipway_scale"'))
-    with pytest.raises(SettingsError, match="the model's column 'slipway_scale' begins like those"):
-        prepare(Model(str(path)), CaptureRules(folder=str(tmp_path / "c")))
 
 
 def test_a_model_that_mlflow_runs_is_said_not_to_be_kept(tmp_path, caplog):

@@ -85,17 +85,17 @@ class _Reader(Protocol):
 
 class _Frames:
     def __init__(self) -> None:
-        self._layouts: dict[tuple[str, str], Layout] = {}
+        self._layouts: dict[tuple[str, str, str], Layout] = {}
         self._rows: Counter[str] = Counter()
 
     def take(self, record: Record, into: Segment) -> None:
         if layout := Layout.of(record):
-            self._layouts[layout.model, layout.digest] = layout
+            self._layouts[layout.key] = layout
             return
         frame = Frame.of(record)
         if frame is None:
             raise ValueError("is neither layout nor rows")
-        layout = self._layouts[frame.model, frame.digest]
+        layout = self._layouts[frame.key]
         version = f"{_named('model', layout.model)}/{_named('version', layout.version)}"
         about = {"digest": layout.digest, "hashed": list(layout.hashed)}
         for hour, rows in _by_hour(rows_of(frame, layout)):
@@ -158,9 +158,9 @@ def compact(places: Places, say: Say, keep: timedelta | None = None, to: str = "
     """
     result = Compacted()
     with alone(places.folder, lambda: say("wait", f"another process compacts {places.folder}")):
-        for source in taken(places.frames, ".frames", result.left):
+        for source in taken(places.frames, places.FRAMES, result.left):
             _compact(source, places.predictions, _Frames(), result)
-        for source in taken(places.labels, ".labels", result.left):
+        for source in taken(places.labels, places.LABELS, result.left):
             _compact(source, places.outcomes, _Labels(), result)
         if keep is not None:
             result.forgotten = forget(places, keep, datetime.now(tz=UTC))
@@ -199,7 +199,7 @@ def _was_taken(reader: _Reader, record: Record, segment: Segment) -> bool:
 
 
 def _learn(content: Any, record: Record) -> None:
-    """Let a digest learn a record: whole ones alone, for a torn end may be cut off before the next attempt."""
+    """Let a digest learn a record."""
     head: Mapping[str, Any] = record.head
     content.update(json.dumps(head, sort_keys=True).encode())
     for part in record.parts:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from data.captures import Layout, Places, RecordFile
 from data.errors import DuplicateColumns, EmptySource
 from data.labels import LABEL_COLUMNS, LabelReader, labels_record, of_texts, of_values
+from data.own_file import sync_folder
 from data.sources import Source
 from training.errors import NotCaptured, UnusableLabels
 
@@ -80,14 +81,14 @@ def keep_labels(places: Places, model: str, source: Source) -> int:
             rows = _write(file, model, source)
             file.flush()
             os.fsync(file.fileno())
-        path = places.labels / f"{time.time_ns() // 10**6:013d}-{secrets.token_hex(6)}.labels"
+        path = places.labels / f"{time.time_ns() // 10**6:013d}-{secrets.token_hex(6)}{places.LABELS}"
         Path(name).rename(path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and not error.filename:
             raise OSError(error.errno, error.strerror, str(places.labels)) from error
         raise
-    _sync(places.labels)
+    sync_folder(places.labels)
     return rows
 
 
@@ -137,12 +138,3 @@ def _sweep(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > STALE_SECONDS:
                 path.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Have a file's new name on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -18,6 +18,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.own_file import sync_folder
+
 ROWS = 32_768
 """That are gathered before they are written: the memory of a compaction."""
 
@@ -89,7 +91,7 @@ class Segment:
             _make_folders(path.parent, self._root)
             (self._beside / str(place)).replace(path)
         for folder in sorted({above for path in result for above in _up_to(path.parent, self._root)}):
-            _sync(folder)
+            sync_folder(folder)
         self._beside.rmdir() if self._beside.exists() else None
         return result
 
@@ -118,11 +120,3 @@ def _make_folders(folder: Path, root: Path) -> None:
 def _up_to(folder: Path, root: Path) -> list[Path]:
     """Return a folder and those above it, up to the root and the one that it is in."""
     return [folder, *(above for above in folder.parents if above.is_relative_to(root)), root.parent]
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,9 +14,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.own_file import OPEN
 from training.errors import CapturesBusy
 
-OPEN, ASIDE = ".open", ".aside"
+ASIDE = ".aside"
 YOUNG = 60.0
 """Seconds: an empty open file may be one whose owner is about to lock it."""
 

@@ -2,12 +2,11 @@
 
 from serving.front.capture.caller_words import Caller, caller_of
 from serving.front.capture.capture_figures import CaptureFigures
-from serving.front.capture.frame_files import FrameFile
 from serving.front.capture.frame_writer import Writer
 from serving.front.capture.kept_requests import Capture
 from serving.settings import Settings
 
-__all__ = ["Caller", "Capture", "FrameFile", "caller_of", "capture_of"]
+__all__ = ["Caller", "Capture", "caller_of", "capture_of"]
 
 
 def capture_of(settings: Settings) -> Capture | None:

@@ -6,13 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from data.captures import Frame
 from data.cell_values import instant
 
 AHEAD_SECONDS = 86_400.0
 """By which another clock may be ahead of ours."""
-
-MOST_BYTES = 128
-"""Of an id. A longer one is not kept: cut short it would be another's."""
 
 
 class Caller(NamedTuple):
@@ -41,8 +39,9 @@ def _moment(said: bytes) -> float | None:
 
 
 def _id(given: bytes | str) -> str:
+    """Return an id, nothing for one that is too long: cut short it would be another's."""
     try:
         text = given if isinstance(given, str) else given.decode()
-        return text if len(text.encode()) <= MOST_BYTES else ""
+        return text if len(text.encode()) <= Frame.MOST_ID_BYTES else ""
     except UnicodeError:
         return ""

@@ -6,27 +6,45 @@ taken before is written if it fits. An id that was given for a row that is then 
 
 from __future__ import annotations
 
-import errno
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from data.captures import Places, record
+from data.own_file import CLOSE_SECONDS, LOOK_SECONDS, NO_ROOM, OwnFile, free_share
 from serving.front.capture.capture_figures import CaptureFigures
-from serving.front.capture.frame_files import FrameFile, free_share
 from serving.front.capture.pending import Pending
 from serving.settings import CaptureRules
 
 LEAST_FREE = 0.1
 """Share of the disk."""
-LOOK_SECONDS = 1.0
-CLOSE_SECONDS = 20.0
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass
+class FileOfFrames:
+    """A file, and what stands in it.
+
+    Attributes
+    ----------
+    layouts : set
+        Which versions' frames can be read.
+    rows : int
+        That were appended.
+    safe : int
+        Of these, those that are on the disk, or were given up.
+    """
+
+    own: OwnFile
+    layouts: set[tuple[str, str, str]] = field(default_factory=set)
+    rows: int = 0
+    safe: int = 0
 
 
 class Writer:
@@ -35,8 +53,8 @@ class Writer:
     def __init__(self, rules: CaptureRules, figures: CaptureFigures) -> None:
         self._folder, self._figures = Places(Path(rules.folder)).frames, figures
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
-        self._file: FrameFile | None = None
-        self._rotate_seconds, self._disk = rules.rotate, Disk(rules.sync)
+        self._file: FileOfFrames | None = None
+        self._rotate_seconds, self._disk = rules.rotate, Disk(rules.sync, self._give_up)
         self.stopped, self.released = "", 0
         self._look()
         figures.show(on=not self.stopped)
@@ -72,9 +90,7 @@ class Writer:
             lag = time.perf_counter() - pending.begin.now
             self._figures.written(pending.rows, written, lag)
         except OSError as error:
-            reason = "disk" if error.errno in NO_ROOM else "error"
-            self._figures.dropped(reason, pending.rows)
-            self._stop(reason, error.strerror or str(error))
+            self._give_up(pending.rows, error)
         except Exception:
             logger.exception("a frame of %d rows could not be made, and is dropped", pending.rows)
             self._figures.dropped("error", pending.rows)
@@ -85,23 +101,25 @@ class Writer:
         """Append a frame, and its layout where the file has none; return the bytes."""
         records, layout = pending.record(), pending.columns.layout
         file = self._current()
-        if pending.key not in file.layouts:
+        if layout.key not in file.layouts:
             records = record(layout.head()) + records
-        file.append(records)
-        file.layouts.add(pending.key)
+        file.own.append(records)
+        file.layouts.add(layout.key)
+        file.rows += pending.rows
         return len(records)
 
-    def _current(self) -> FrameFile:
-        """Return the file that is written; another one where somebody deleted it."""
-        if self._file is None or self._file.is_gone:
+    def _current(self) -> FileOfFrames:
+        """Return the file that is written; another one where it is over."""
+        if self._file is None or self._file.own.is_over:
             self._rotate()
-            self._file = self._disk.file = FrameFile(self._folder, self._rotate_seconds)
+            own = OwnFile(self._folder, self._rotate_seconds, Places.FRAMES)
+            self._file = self._disk.file = FileOfFrames(own)
         return self._file
 
     def _tend(self) -> None:
         """Look at the disk, and close a file that is large or old."""
         self._look()
-        if self._file and self._file.is_due:
+        if self._file and self._file.own.is_due:
             self._rotate()
 
     def _rotate(self) -> None:
@@ -112,13 +130,21 @@ class Writer:
     def _look(self) -> None:
         """Stop where the disk is nearly full, and go on where it has room again."""
         try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted it
             if free_share(self._folder) < LEAST_FREE:
                 return self._stop("disk", f"less than {LEAST_FREE:.0%} of the disk is free")
             if self.stopped:
-                self._current().probe()
+                self._current().own.probe()
                 self._go_on()
         except OSError as error:
-            self._stop("disk" if error.errno in NO_ROOM else "error", error.strerror or str(error))
+            self._give_up(0, error)
+
+    def _give_up(self, rows: int, error: OSError) -> None:
+        """Count rows that are lost, or may be, and stop."""
+        reason = "disk" if error.errno in NO_ROOM else "error"
+        if rows:
+            self._figures.dropped(reason, rows)
+        self._stop(reason, error.strerror or str(error))
 
     def _stop(self, reason: str, words: str) -> None:
         if not self.stopped:
@@ -133,16 +159,16 @@ class Writer:
 
 
 class Disk:
-    """Waits for the disk in a thread of its own, so that nobody else does."""
+    """Waits for the disk in a thread of its own, so that nobody else does; says how many rows it may have lost."""
 
-    def __init__(self, seconds: float) -> None:
-        self.file: FrameFile | None = None
-        self._seconds = seconds or None
-        self._ended: SimpleQueue[FrameFile | None] = SimpleQueue()
+    def __init__(self, seconds: float, give_up: Callable[[int, OSError], None]) -> None:
+        self.file: FileOfFrames | None = None
+        self._seconds, self._give_up = seconds or math.inf, give_up
+        self._ended: SimpleQueue[FileOfFrames | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="capture-sync", daemon=True)
         self._thread.start()
 
-    def finish(self, file: FrameFile) -> None:
+    def finish(self, file: FileOfFrames) -> None:
         """Close a file, soon."""
         self.file = None
         self._ended.put(file)
@@ -153,20 +179,28 @@ class Disk:
         self._thread.join(CLOSE_SECONDS)
 
     def _run(self) -> None:
+        due = time.monotonic() + self._seconds
         while True:
+            left = max(due - time.monotonic(), 0.0)
             try:
-                ended = self._ended.get(timeout=self._seconds)
+                ended = self._ended.get(timeout=None if left == math.inf else left)
+                if ended is None:
+                    return
+                self._do(ended, OwnFile.finish)
             except Empty:
-                self._do(self.file, FrameFile.sync)
-                continue
-            if ended is None:
-                return
-            self._do(ended, FrameFile.finish)
+                pass
+            if time.monotonic() >= due:  # files that end in between do not put it off
+                self._do(self.file, OwnFile.sync)
+                due = time.monotonic() + self._seconds
 
-    @staticmethod
-    def _do(file: FrameFile | None, work: Callable[[FrameFile], None]) -> None:
+    def _do(self, file: FileOfFrames | None, work: Callable[[OwnFile], None]) -> None:
+        if file is None:
+            return
+        rows = file.rows
         try:
-            if file:
-                work(file)
+            work(file.own)
         except OSError as error:
-            logger.error("captures: %s: %s", file and file.path, error.strerror)  # noqa: TRY400 - the text says it all
+            logger.error("captures: %s: %s", file.own.path, error.strerror)  # noqa: TRY400 - the text says it all
+            rows = file.rows
+            self._give_up(rows - file.safe, error)
+        file.safe = rows

@@ -6,12 +6,14 @@ Nothing here waits, and nothing touches the disk: frames go to `Writer` when the
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from data.captures import Frame
 from serving.front.capture.caller_words import Caller
 from serving.front.capture.drawing import NOT_DRAWN, Draw
 from serving.front.capture.kept_columns import KeptColumns, read_key
@@ -25,8 +27,6 @@ MOMENT = 0.15
 FRAME_BYTES = 256 * 2**10
 ROOM_BYTES = 8 * 2**20
 """Of rows that are not written yet, in a worker. What comes when it is full is dropped."""
-MOST_ROWS = 2**24
-"""Of a frame: the ids have so many places."""
 REQUEST_BYTES, TEXT_BYTES = 400, 200
 """That Python's objects take, for a request and for an unseen category."""
 MOST_TEXTS = ROOM_BYTES // TEXT_BYTES
@@ -36,6 +36,9 @@ WORDS = {
 }
 """For the reasons that stop it."""
 
+logger = logging.getLogger(__name__)
+
+Key = tuple[str, str, str]
 Later = Callable[[float, Callable[[], None]], Any]
 
 
@@ -86,8 +89,8 @@ class Capture:
         self._rules, self._writer, self._counting, self._later = rules, writer, counting, later
         self._key = read_key(rules.key_file)
         self._draw = Draw(rules.share, rules.rows / workers)
-        self._columns: dict[tuple[str, str], KeptColumns] = {}
-        self._pending: dict[tuple[str, str], Pending] = {}
+        self._columns: dict[Key, KeptColumns] = {}
+        self._pending: dict[Key, Pending] = {}
         self._dropped: Counter[str] = Counter()
         self._is_due = False
         self._taken = 0
@@ -98,46 +101,69 @@ class Capture:
         stopped = self._writer.stopped
         return {"on": not stopped, "reason": WORDS.get(stopped, stopped)}
 
+    def prepare(self, runtime: Runtime) -> None:
+        """Make what is kept of a version before it serves: hashing many categories takes a tenth of a second."""
+        key = _key_of(runtime)
+        if key not in self._columns:
+            self._columns[key] = KeptColumns.of(runtime, self._rules, self._key)
+
     def keep(self, runtime: Runtime, predicted: Predicted, caller: Caller, now: float) -> str:
-        """Keep what was predicted at `now`; return the id of the first row, or nothing where it is not kept."""
-        if not self._is_due:
-            self._begin(now)
+        """Keep what was predicted at `now`; return the id of the first row, or nothing where it is not kept.
+
+        It is answered already, so whatever goes wrong here is counted and logged, and costs the client nothing.
+        """
+        rows = len(predicted.matrix)
+        try:
+            if not self._is_due:
+                self._begin(now)
+            refused = self._draw.refusal(rows) or self._writer.stopped
+            if not refused and (first := self._take(runtime, predicted, caller, now)):
+                return first
+            self._dropped[refused or "full"] += rows
+        except Exception:
+            logger.exception("a prediction is not kept; it was answered")
+            self._dropped["error"] += rows + self._lose(_key_of(runtime))
+        return ""
+
+    def _take(self, runtime: Runtime, predicted: Predicted, caller: Caller, now: float) -> str:
+        """Put a request into its frame; return the first id, or nothing where there is no room for it."""
         rows, size = len(predicted.matrix), _size(predicted)
-        writer = self._writer
-        is_full = self._taken - writer.released + size > ROOM_BYTES
-        if refused := self._draw.refusal(rows) or writer.stopped or ("full" if is_full else ""):
-            self._dropped[refused] += rows
+        if self._taken - self._writer.released + size > ROOM_BYTES:
             return ""
-        self._taken += size
         pending = self._of(runtime, rows, now)
-        pending.bytes += size
         first = pending.add(predicted, caller, now)
+        pending.bytes += size
+        self._taken += size
         if pending.bytes >= FRAME_BYTES:
             self._close(pending)
         return first
 
+    def _lose(self, key: Key) -> int:
+        """Throw away a frame that may hold half a request; return the rows that it had."""
+        pending = self._pending.pop(key, None)
+        if pending is None:
+            return 0
+        self._taken -= pending.bytes
+        return pending.rows
+
     def _of(self, runtime: Runtime, rows: int, now: float) -> Pending:
         """Return the frame that takes so many rows of a version."""
-        key = (runtime.model.name, runtime.description.digest)
+        key = _key_of(runtime)
         pending = self._pending.get(key)
-        if pending and pending.rows + rows > MOST_ROWS:
+        if pending and pending.rows + rows > Frame.MOST_ROWS:
             self._close(pending)
             pending = None
         if pending is None:
+            self.prepare(runtime)
             begin = Begin(time.time_ns() // 10**6, now, secrets.randbits(50), self._draw.share)
-            pending = self._pending[key] = Pending(key, self._kept(runtime, key), begin)
+            pending = self._pending[key] = Pending(self._columns[key], begin)
         return pending
-
-    def _kept(self, runtime: Runtime, key: tuple[str, str]) -> KeptColumns:
-        if key not in self._columns:
-            self._columns[key] = KeptColumns.of(runtime, self._rules, self._key)
-        return self._columns[key]
 
     def _begin(self, now: float) -> None:
         """Begin a moment."""
         self._draw.begin(now)
-        self._is_due = True
         self._later(MOMENT, self.flush)
+        self._is_due = True
 
     def flush(self) -> None:
         """End a moment: hand over what is pending, and count what was dropped."""
@@ -150,13 +176,19 @@ class Capture:
                 self._counting.dropped(reason, rows)
 
     def _close(self, pending: Pending) -> None:
-        del self._pending[pending.key]
+        del self._pending[pending.columns.layout.key]
         self._writer.put(pending)
 
     def close(self) -> None:
         """Write what is there, at the end."""
         self.flush()
         self._writer.close()
+
+
+def _key_of(runtime: Runtime) -> Key:
+    """Return what a version's layout has as its key: the same files may be served again under another number."""
+    described = runtime.description
+    return runtime.model.name or described.name, described.label, described.digest
 
 
 def _size(predicted: Predicted) -> int:

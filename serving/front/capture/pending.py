@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from data.captures import Frame, Request, frame_id, record
+from data.captures import Frame, frame_id, record
 from serving.front.capture.caller_words import Caller
 from serving.front.capture.kept_columns import KeptColumns
 from serving.rows import Texts
@@ -35,8 +34,8 @@ class Begin(NamedTuple):
 class Pending:
     """A frame that is not closed yet."""
 
-    def __init__(self, key: tuple[str, str], columns: KeptColumns, begin: Begin) -> None:
-        self.key, self.columns, self.begin = key, columns, begin
+    def __init__(self, columns: KeptColumns, begin: Begin) -> None:
+        self.columns, self.begin = columns, begin
         self.id = frame_id(begin.milliseconds, begin.random)
         self.rows = self.bytes = 0
         self._starts, self._seconds = array("q"), array("d")
@@ -62,10 +61,6 @@ class Pending:
         self.rows = start + rows
         return f"{self.id}{start:06x}"
 
-    def frame(self) -> Frame:
-        """Return it as a reader finds it."""
-        return replace(self._bare(), requests=tuple(map(Request._make, self._requests())))
-
     def record(self) -> bytes:
         """Return it as it is written; an object for each request would take five times as long."""
         bare = self._bare()
@@ -79,6 +74,7 @@ class Pending:
         return Frame(
             id=self.id,
             model=layout.model,
+            version=layout.version,
             digest=layout.digest,
             milliseconds=self.begin.milliseconds,
             share=self.begin.share,

@@ -14,12 +14,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from data.captures import Places
-from serving.front.capture import FrameFile
+from data.own_file import CLOSE_SECONDS, LOOK_SECONDS, OwnFile
 from serving.settings import CaptureRules
-
-ENDING = ".labels"
-LOOK_SECONDS = 1.0
-CLOSE_SECONDS = 20.0
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +34,7 @@ class LabelWriter:
     def __init__(self, rules: CaptureRules) -> None:
         self._folder, self._rotate_seconds = Places(Path(rules.folder)).labels, rules.rotate
         self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
-        self._file: FrameFile | None = None
+        self._file: OwnFile | None = None
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
         self._thread.start()
 
@@ -104,11 +100,11 @@ class LabelWriter:
             file.cut(size)
             raise
 
-    def _current(self) -> FrameFile:
-        """Return the file that is written; another one where somebody deleted it."""
-        if self._file is None or self._file.is_gone:
+    def _current(self) -> OwnFile:
+        """Return the file that is written; another one where it is over."""
+        if self._file is None or self._file.is_over:
             self._rotate()
-            self._file = FrameFile(self._folder, self._rotate_seconds, ENDING)
+            self._file = OwnFile(self._folder, self._rotate_seconds, Places.LABELS)
         return self._file
 
     def _rotate_if_due(self) -> None:

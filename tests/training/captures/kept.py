@@ -49,6 +49,7 @@ def frame_at(
     return Frame(
         id=frame_id(milliseconds(moment), number),
         model=layout.model,
+        version=layout.version,
         digest=layout.digest,
         milliseconds=milliseconds(moment),
         share=share,

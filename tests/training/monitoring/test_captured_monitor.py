@@ -68,6 +68,7 @@ class Served:
         frame = Frame(
             id=frame_id(milliseconds, day * 1_000 + hour * 10 + int(layout.version)),
             model=layout.model,
+            version=layout.version,
             digest=layout.digest,
             milliseconds=milliseconds,
             share=share,

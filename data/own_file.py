@@ -1,7 +1,7 @@
-"""A worker's own file of frames, or of labels: whole records are appended, it is locked meanwhile, renamed at its end.
+"""A file that one process appends records to, and nobody else: locked as long as it is open, renamed at its end.
 
-A write that fails leaves nothing behind: the file is cut where the last record ended. Whoever reads it while it is
-written, or after a crash, finds whole records (`data.captures.records`).
+A write that fails is cut off again, and nothing is written behind it: whatever stands at the end of a file of which the
+disk refused something, all before it is whole. What is in a record is not known here.
 """
 
 from __future__ import annotations
@@ -11,38 +11,42 @@ import fcntl
 import os
 import secrets
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-OPEN, CLOSED = ".open", ".frames"
+OPEN = ".open"
+"""How a file ends that is written."""
 PROBE_BYTES = 2**18
 FILE_BYTES = 64 * 2**20
 """After which a file is closed, and the next one begun."""
+LOOK_SECONDS = 1.0
+"""After which an owner looks at his file without having anything to write."""
+CLOSE_SECONDS = 20.0
+"""That the end of a process waits for the disk."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class FrameFile:
+class OwnFile:
     """An open file, which is to be closed after some seconds; raises OSError where none can be made.
 
     Attributes
     ----------
     size : int
         Bytes of whole records.
-    layouts : set
-        Which layouts it has.
     """
 
-    def __init__(self, folder: Path, seconds: float, closed: str = CLOSED) -> None:
+    def __init__(self, folder: Path, seconds: float, closed: str) -> None:
         self._seconds, self._closed = seconds, closed
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.layouts: set[tuple[str, str]] = set()
         self._began, self.size = time.monotonic(), 0
-        self._is_written = self._is_known = False
+        self._synced, self._is_known, self._is_in_doubt = 0, False, False
         self.path, self._handle = _locked(folder)
 
     @property
-    def is_gone(self) -> bool:
-        """Whether somebody deleted it."""
-        return not os.fstat(self._handle).st_nlink
+    def is_over(self) -> bool:
+        """Whether nothing may be appended: it was deleted, or the disk refused something and its end is in doubt."""
+        return self._is_in_doubt or not os.fstat(self._handle).st_nlink
 
     @property
     def is_due(self) -> bool:
@@ -50,20 +54,22 @@ class FrameFile:
         return self.size >= FILE_BYTES or time.monotonic() - self._began >= self._seconds
 
     def append(self, records: bytes) -> None:
-        """Write records in one call; raises OSError where they do not fit, and leaves nothing of them."""
-        try:
-            written = os.write(self._handle, records)
-            if written < len(records):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError:
-            os.ftruncate(self._handle, self.size)
-            raise
+        """Write records in one call; raises OSError where they do not fit, and the file is over then."""
+        with self._doubted():
+            try:
+                written = os.write(self._handle, records)
+                if written < len(records):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError:
+                with suppress(OSError):  # a reader stops before what is left
+                    os.ftruncate(self._handle, self.size)
+                raise
         self.size += written
-        self._is_written = True
 
     def cut(self, size: int) -> None:
         """Take back what was appended behind so many bytes; raises OSError."""
-        os.ftruncate(self._handle, size)
+        with self._doubted():
+            os.ftruncate(self._handle, size)
         self.size = size
 
     def probe(self) -> None:
@@ -71,17 +77,21 @@ class FrameFile:
         try:
             os.posix_fallocate(self._handle, self.size, PROBE_BYTES)
         finally:
-            os.ftruncate(self._handle, self.size)
+            self.cut(self.size)
 
     def sync(self) -> None:
-        """Have what was written stand on the disk, and the file's name at the first time; raises OSError."""
-        if not self._is_written:
+        """Have what was written stand on the disk, and the file's name at the first time.
+
+        Raises OSError, and the file is over then: the kernel may have let go of what it could not write.
+        """
+        size = self.size
+        if size == self._synced:
             return
-        self._is_written = False
-        os.fdatasync(self._handle)
-        if not self._is_known:
-            _sync_folder(self.path.parent)
-            self._is_known = True
+        with self._doubted():
+            os.fdatasync(self._handle)
+            if not self._is_known:
+                sync_folder(self.path.parent)
+        self._synced, self._is_known = size, True
 
     def finish(self) -> None:
         """Close it under its last name; one that holds nothing goes. Raises OSError."""
@@ -92,9 +102,17 @@ class FrameFile:
             os.fsync(self._handle)
             with suppress(FileNotFoundError):  # it was deleted
                 self.path.rename(self.path.with_suffix(self._closed))
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         finally:
             os.close(self._handle)
+
+    @contextmanager
+    def _doubted(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self._is_in_doubt = True
+            raise
 
 
 def _locked(folder: Path) -> tuple[Path, int]:
@@ -114,7 +132,8 @@ def _locked(folder: Path) -> tuple[Path, int]:
         os.close(handle)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder stand on the disk; raises OSError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

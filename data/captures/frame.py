@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from data.captures.records import Record
 from data.schema import Column
 
 Floats = NDArray[np.float64]
+
+Key = tuple[str, str, str]
+"""Model, version and digest: the same files may be registered twice, and are two versions then."""
 
 LAYOUT, ROWS = "layout", "rows"
 """Kinds of records."""
@@ -68,6 +71,11 @@ class Layout:
     columns: tuple[Column, ...]
     hashed: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> Key:
+        """What the frames have that are its own."""
+        return self.model, self.version, self.digest
+
     def head(self) -> dict[str, Any]:
         """Return the head of its record."""
         return {
@@ -97,7 +105,7 @@ class Frame:
     ----------
     id : str
         What the ids of its rows begin with.
-    model, digest : str
+    model, version, digest : str
         Which layout is its own.
     milliseconds : int
         When it was begun, since 1970.
@@ -112,8 +120,14 @@ class Frame:
     unseen : tuple of Unseen
     """
 
+    MOST_ROWS: ClassVar[int] = 2**24
+    """The ids have so many places."""
+    MOST_ID_BYTES: ClassVar[int] = 128
+    """Of a caller's id."""
+
     id: str
     model: str
+    version: str
     digest: str
     milliseconds: int
     share: float
@@ -123,12 +137,18 @@ class Frame:
     requests: tuple[Request, ...]
     unseen: tuple[Unseen, ...] = ()
 
+    @property
+    def key(self) -> Key:
+        """Its layout's."""
+        return self.model, self.version, self.digest
+
     def head(self) -> dict[str, Any]:
         """Return the head of its record."""
         return {
             "kind": ROWS,
             "id": self.id,
             "model": self.model,
+            "version": self.version,
             "digest": self.digest,
             "at": self.milliseconds,
             "share": self.share,
@@ -155,6 +175,7 @@ class Frame:
         return cls(
             id=head["id"],
             model=head["model"],
+            version=head["version"],
             digest=head["digest"],
             milliseconds=head["at"],
             share=head["share"],

@@ -25,9 +25,6 @@ OPTIONS = ("share", "rows", "sync", "rotate", "exclude", "hash", "hash_key")
 LEAST_KEY = 16
 """Bytes of a key: a shorter one is found by trying."""
 
-OURS = "slipway_"
-"""How the columns begin that captures have of their own."""
-
 logger = logging.getLogger("serving")
 
 
@@ -57,8 +54,8 @@ def check_feedback(given: argparse.Namespace) -> None:
     """Raise SettingsError where labels would be taken from anybody: they decide what a later version learns."""
     if given.feedback_key_file and not given.capture:
         raise SettingsError("--feedback-key-file goes with --capture DIR")
-    is_open = given.host in LOOPBACK or given.no_auth
-    if given.capture and not given.feedback_key_file and (given.api_key_file or not is_open):
+    is_alone = given.host in LOOPBACK
+    if given.capture and not given.feedback_key_file and (given.api_key_file or not is_alone):
         why = "--api-key-file" if given.api_key_file else f"--host {given.host}"
         raise SettingsError(
             f"{why} with --capture: pass --feedback-key-file too, since labels decide what is learned"
@@ -101,11 +98,6 @@ def _columns_of(settings: Settings) -> list[tuple[Column, ...]]:
 
 def _check_columns(rules: CaptureRules, models: Sequence[tuple[Column, ...]]) -> None:
     columns = [column for each in models for column in each]
-    if ours := [column.name for column in columns if column.name.startswith(OURS)]:
-        reason = (
-            f"the model's column {ours[0]!r} begins like those that captures add: rename it, and train again"
-        )
-        _refuse("capture", rules.folder, reason)
     for word in (*rules.exclude, *rules.hashed) if models else ():
         if not _named(word, models):
             known = ", ".join(dict.fromkeys(column.name for column in columns))
