@@ -348,6 +348,13 @@ class WrongHost(RequestError):
     status, code = 421, "BAD_REQUEST"
 
 
+class WrongOrigin(RequestError):
+    """A page of an origin that this server was not told of sends what a browser sends without asking first."""
+
+    status, code = 403, "PERMISSION_DENIED"
+    template = "a page of this origin may not send labels here: start the server with --allow-origin ORIGIN"
+
+
 class Busy(RequestError):
     """As many requests are in flight as this worker takes."""
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from serving.errors import Headers
+from serving.errors import Headers, WrongOrigin
 
 EXPOSED = (
     b"X-Model-Version, X-Unseen-Categories, X-Prediction-Id, Inference-Header-Content-Length, Retry-After, "
@@ -44,6 +44,19 @@ class Browsers:
             (b"access-control-expose-headers", EXPOSED),
             _VARY,
         )
+
+    def check(self, asked: Mapping[bytes, bytes]) -> None:
+        """Raise WrongOrigin where a page sends something that was not let in, and that is not this server's own.
+
+        A browser asks first (`preflight`) for some requests only: a page may send bytes without a Content-Type to any
+        address that its reader can reach, and does not care that it cannot read the answer.
+        """
+        origin = asked.get(b"origin")
+        if origin is None or self._any or origin.lower() in self._known:
+            return
+        is_own = asked.get(b"sec-fetch-site") == b"same-origin"
+        if not is_own and origin.partition(b"://")[2] != asked.get(b"host"):
+            raise WrongOrigin()
 
     def preflight(self, asked: Mapping[bytes, bytes]) -> Headers:
         """Return what a page may send, beside `headers`; nothing where the request is no preflight."""

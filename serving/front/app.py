@@ -133,11 +133,11 @@ class App:
         assert feedback is not None
         try:
             backend.access.check_feedback_key(headers)
+            self._browsers.check(headers)
             body = await self._bodies.read(receive, headers, head.scope.get("client"), head.held)
-            with backend.work.admitted():
-                name = runtime.model.name or runtime.description.name
-                deadline = time.perf_counter() + self._work_seconds
-                answer = await feedback.take(Sent(name, body, headers, head.held, deadline))
+            name = runtime.model.name or runtime.description.name
+            deadline = time.perf_counter() + self._work_seconds
+            answer = await feedback.take(Sent(name, body, headers, backend.work.reserved, deadline))
         except RequestError as error:
             feedback.refused(error)
             raise

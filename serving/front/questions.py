@@ -91,7 +91,7 @@ class Questions:
 
     def _described(self, key: str) -> Answer:
         described = self._backend.served.by_key[key].description.openapi
-        return Answer(openapi.with_feedback(described) if self._backend.feedback else described)
+        return Answer(openapi.with_captures(described) if self._backend.feedback else described)
 
     def _of_model(self, protocol: str, scope: Mapping[str, Any], headers: Headers) -> Answer:
         """Answer both protocols' questions about a model; raises NotFound for one that is not served."""

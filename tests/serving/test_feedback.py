@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import resource
@@ -201,8 +202,15 @@ def test_the_path_is_described_and_answers_as_described(served, server, golden):
     ):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(wrong, label)
+    named = [
+        path
+        for path, item in document["paths"].items()
+        if "X-Prediction-Id" in item.get("post", {}).get("responses", {}).get("200", {}).get("headers", {})
+    ]
+    assert {"/invocations", "/predict"} < set(named)
+    assert "X-Prediction-Id" not in json.dumps(server.call("/openapi.json")[1])
     statuses = set(document["paths"]["/feedback"]["post"]["responses"])
-    assert statuses >= {"202", "400", "401", "405", "408", "413", "415", "421", "503", "504", "507"}
+    assert statuses >= {"202", "400", "401", "403", "405", "408", "413", "415", "421", "503", "504", "507"}
     assert served.call("/feedback")[0] == 405
     assert "/feedback" not in server.call("/openapi.json")[1]["paths"]
     assert server.call("/feedback", [{"id": ID, "actual": 1}])[0] == 404
@@ -226,6 +234,43 @@ def test_curl_sends_a_file(served, folder, tmp_path):
     assert ("curl", 0, 7.25) in {(label[2], label[3], label[4]) for label in kept_in(folder)}
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Content-Type": "application/json", "Origin": "https://evil.example"}, 403),
+        ({"Content-Type": "application/json", "Origin": "null"}, 403),
+        (
+            {
+                "Content-Type": "application/json",
+                "Origin": "https://a.example",
+                "Sec-Fetch-Site": "cross-site",
+            },
+            403,
+        ),
+        (
+            {
+                "Content-Type": "application/json",
+                "Origin": "https://a.example",
+                "Sec-Fetch-Site": "same-origin",
+            },
+            202,
+        ),
+        ({"Content-Type": "application/json", "Origin": "{own}"}, 202),
+    ],
+)
+def test_what_any_page_could_send_is_refused(served, folder, headers, status):
+    """A browser asks no server before it sends bytes without a type; a page of the server's own address may send."""
+    before = len(kept_in(folder))
+    connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=20)
+    sent = {name: value.replace("{own}", served.url) for name, value in headers.items()}
+    connection.request("POST", "/feedback", json.dumps([{"id": ID, "actual": 1}]), sent)
+    assert connection.getresponse().status == status
+    connection.close()
+    assert len(kept_in(folder)) == before + (status == 202)
+
+
 def test_another_host_is_turned_away(served):
     """A page in a browser may be reaching for loopback."""
     assert served.call("/feedback", [{"id": ID, "actual": 1}], headers={"Host": "evil.example"})[0] == 421
@@ -242,6 +287,7 @@ def test_a_page_of_a_known_origin_may_send_labels(start, line, tmp_path):
         said = served.call("/p/feedback", [{"id": ID, "actual": 1}], headers={"Origin": "https://a.example"})
         assert (said[0], said[2]["Access-Control-Allow-Origin"]) == (202, "https://a.example")
         other = served.call("/feedback", [{"id": ID, "actual": 1}], headers={"Origin": "https://b.example"})
+        assert other[0] == 403
         assert "Access-Control-Allow-Origin" not in other[2]
 
 
@@ -314,10 +360,9 @@ def test_a_full_disk_keeps_all_or_nothing_and_says_so(start, line, tmp_path):
         resource.prlimit(worker.pid, resource.RLIMIT_FSIZE, before)
         assert served.call("/feedback", many)[0] == 202
         assert metric(served, 'slipway_feedback_refused_total{reason="NoRoom"}') == 1
-    (closed,) = Places(folder).labels.glob("*.labels")
-    file = RecordFile(closed)
-    assert [len(record.head["labels"]) for record in file] == [5_000, 1, 5_000]
-    assert file.torn == 0
+    found = [RecordFile(path) for path in sorted(Places(folder).labels.glob("*.labels"))]
+    assert [[len(record.head["labels"]) for record in file] for file in found] == [[5_000], [1, 5_000]]
+    assert [file.torn for file in found] == [0, 0]
 
 
 def test_each_model_has_a_path_of_its_own(start, line, flights, tmp_path):
@@ -385,6 +430,7 @@ def test_a_key_that_scores_tells_no_truth_and_the_other_way_round(start, line, t
 @pytest.mark.parametrize(
     ("words", "says"),
     [
+        (["--capture", "c", "--host", "0.0.0.0", "--no-auth"], "--host 0.0.0.0 with --capture: pass"),
         (["--feedback-key-file", "{1}"], "--feedback-key-file goes with --capture DIR"),
         (
             ["--capture", "c", "--api-key-file", "{0}"],
@@ -407,7 +453,11 @@ def test_what_would_take_labels_from_anybody_is_refused_at_the_start(keys, words
 
 @pytest.mark.parametrize(
     "words",
-    [["--capture", "c"], ["--capture", "c", "--host", "0.0.0.0", "--no-auth"], ["--api-key-file", "{0}"]],
+    [
+        ["--capture", "c"],
+        ["--capture", "c", "--host", "0.0.0.0", "--no-auth", "--feedback-key-file", "{1}"],
+        ["--api-key-file", "{0}"],
+    ],
 )
 def test_what_was_meant_to_be_open_is(keys, words):
     """On this machine alone, or where somebody says so."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import NamedTuple
 
 from data.labels import labels_record
-from serving.errors import NoRoom, NotKept, RequestError, TooSlow
+from data.own_file import NO_ROOM
+from serving.errors import Busy, NoRoom, NotKept, RequestError, TooSlow
 from serving.front.feedback.feedback_figures import FeedbackFigures
 from serving.front.feedback.label_bodies import labels_in
 from serving.front.feedback.label_writing import LabelWriter
@@ -20,18 +21,20 @@ from serving.protocols import Answer, responses
 from serving.rows import budget
 from serving.settings import Limits
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
 logger = logging.getLogger(__name__)
 
 
+MOST_IN_WORK = 16
+"""Requests whose labels are read or written: a disk that hangs holds these, and no place in which rows are scored."""
+
+
 class Sent(NamedTuple):
-    """A request: for which model, its body, headers, what it holds of the budget, and when it has to be answered."""
+    """A request: for which model, its body, headers, where memory is held, and when it has to be answered."""
 
     model: str
     body: bytes
     headers: Mapping[bytes, bytes]
-    held: budget.Held
+    reserved: Callable[[int], AbstractContextManager[budget.Held]]
     deadline: float
 
 
@@ -46,8 +49,9 @@ class Feedback:
 
     def __init__(self, limits: Limits, writer: LabelWriter, figures: FeedbackFigures) -> None:
         self._limits, self._writer, self._figures = limits, writer, figures
+        self._in_work = 0
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading-labels")
-        """Of its own: large bodies of labels keep no rows from being scored."""
+        """Of its own: large bodies of labels wait for each other, and large bodies of rows for none of them."""
 
     def refused(self, error: RequestError) -> None:
         """Count a request that was refused."""
@@ -58,27 +62,38 @@ class Feedback:
         self._writer.close()
 
     async def take(self, sent: Sent) -> Answer:
-        """Keep the labels of a request; raises RequestError, and nothing of it is kept then."""
-        count, record = await self._read_in_thread(sent)
-        await self._write(record, sent.deadline)
-        self._figures.kept(count)
-        return Answer(responses.dump({"received": count}), 202)
+        """Keep the labels of a request; raises RequestError, and nothing of it is kept then.
 
-    async def _read_in_thread(self, sent: Sent) -> tuple[int, bytes]:
-        read = partial(sent.held.run, partial(self._read, sent))
-        return await asyncio.get_running_loop().run_in_executor(self._reading, read)
+        After TooSlow it may still be kept: what is in work stays there, and holds its place until it ends.
+        """
+        if self._in_work >= MOST_IN_WORK:
+            raise Busy("as many labels as this worker takes wait for the disk: try again")
+        self._in_work += 1
+        work = asyncio.ensure_future(self._keep(sent))
+        work.add_done_callback(self._end)
+        await asyncio.wait([work], timeout=sent.deadline - time.perf_counter())
+        if not work.done():
+            raise TooSlow("the disk took too long; labels may be sent twice: send them again")
+        return Answer(responses.dump({"received": work.result()}), 202)
+
+    def _end(self, work: asyncio.Future[int]) -> None:
+        self._in_work -= 1
+        if not work.cancelled():
+            work.exception()  # nobody else may be there to see it
+
+    async def _keep(self, sent: Sent) -> int:
+        """Read labels and have them on the disk; return how many. Raises RequestError."""
+        with sent.reserved(0) as held:
+            read = partial(held.run, partial(self._read, sent))
+            count, record = await asyncio.get_running_loop().run_in_executor(self._reading, read)
+        try:
+            await asyncio.wrap_future(self._writer.write(record))
+        except OSError as error:
+            logger.error("labels are not kept: %s", error.strerror or error)  # noqa: TRY400 - the text says it all
+            raise (NoRoom if error.errno in NO_ROOM else NotKept)() from error
+        self._figures.kept(count)
+        return count
 
     def _read(self, sent: Sent) -> tuple[int, bytes]:
         labels = labels_in(sent.body, sent.headers, self._limits)
         return len(labels), labels_record(sent.model, labels)
-
-    async def _write(self, record: bytes, deadline: float) -> None:
-        written = self._writer.write(record)
-        try:
-            async with asyncio.timeout(deadline - time.perf_counter()):
-                await asyncio.wrap_future(written)
-        except TimeoutError:
-            raise TooSlow("the disk took too long; labels may be sent twice: send them again") from None
-        except OSError as error:
-            logger.error("labels are not kept: %s", error.strerror or error)  # noqa: TRY400 - the text says it all
-            raise (NoRoom if error.errno in NO_ROOM else NotKept)() from error
