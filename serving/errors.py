@@ -29,6 +29,7 @@ ServingError
     ├── CoverageRefused    400, an interval that this version cannot promise
     ├── NotAuthorized      401
     │   └── NoFeedbackKey  401, a key that scores sends no labels
+    ├── WrongOrigin        403, a page that was not let in
     ├── NotFound           404
     ├── MethodNotAllowed   405
     ├── SlowBody           408
