@@ -80,11 +80,11 @@ class Workspace:
 @pytest.fixture
 def make_workspace(empty_store: Path, tmp_path: Path) -> Callable[[str], Workspace]:
     """Make folders with a tracking store each."""
+    from tests.registered import copied
 
     def make(name: str) -> Workspace:
         folder = tmp_path / name
-        folder.mkdir()
-        shutil.copy(empty_store, folder / "mlflow.db")
+        copied(empty_store.parent, folder)
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pandas as pd
 import pytest
 
 from tests.conftest import ROOT, Workspace
+from tests.registered import copied
 
 ROWS = 400
 PLOTS = {
@@ -76,7 +76,7 @@ def trained(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trai
     from mlflow import MlflowClient
 
     folder = tmp_path_factory.mktemp("messy")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    copied(empty_store.parent, folder)
     workspace = Workspace(folder, {**os.environ, "PYTHONPATH": str(ROOT)})
     workspace.environment["MLFLOW_TRACKING_URI"] = workspace.uri
     table = folder / "o'hara houses" / "houses.csv"

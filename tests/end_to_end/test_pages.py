@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -23,6 +22,7 @@ import pytest
 
 from serving.running import await_port, free_port, started
 from tests.conftest import ROOT
+from tests.registered import copied
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx) |KEY=")
@@ -148,7 +148,7 @@ class Desk:
 def registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     """Four versions of flights, three of which were champion, and the files that the pages name."""
     folder = tmp_path_factory.mktemp("pages")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    copied(empty_store.parent, folder)
     desk = Desk(
         folder,
         {

@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -20,6 +19,7 @@ import pytest
 from serving.running import await_port, free_port, started
 from serving.tryout import stock_server
 from tests.conftest import ROOT, Workspace
+from tests.registered import copied
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 README = (ROOT / "README.md").read_text()
@@ -29,7 +29,7 @@ README = (ROOT / "README.md").read_text()
 def champion(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The flights champion, trained as `make run` trains it."""
     folder = tmp_path_factory.mktemp("served")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    copied(empty_store.parent, folder)
     uri = f"sqlite:///{folder}/mlflow.db"
     workspace = Workspace(folder, {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri})
     done = workspace.train("--data", str(FLIGHTS), "--target", "arr_delay", "--exclude", "date")

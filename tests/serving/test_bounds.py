@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import sys
 
 import mlflow
@@ -15,13 +14,14 @@ import pytest
 from benchmarks.accuracy import heteroscedastic
 from serving.scorer.scoring import Scorer
 from tests.conftest import ROOT, Workspace
+from tests.registered import copied
 
 
 @pytest.fixture(scope="module")
 def trained(empty_store, tmp_path_factory):
     """A champion whose noise grows with x0, with widths that follow the row; returns its folder and rows."""
     folder = tmp_path_factory.mktemp("intervals")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    copied(empty_store.parent, folder)
     table, _ = heteroscedastic(4_000)
     table.to_csv(folder / "noisy.csv", index=False)
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}

@@ -22,6 +22,7 @@ from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 from tests.conftest import ROOT
 from tests.recorded import recorded
+from tests.registered import copied
 from tests.serving.broken_wire import Wire
 from tests.serving.paced_load import STEP, paced
 from tests.serving.processes import pace, processes_of
@@ -373,7 +374,7 @@ def wired(empty_store, tmp_path_factory, sources):
     import mlflow
 
     folder = tmp_path_factory.mktemp("registry")
-    shutil.copy(empty_store, folder / "mlflow.db")
+    copied(empty_store.parent, folder)
     port = free_port()
     words = [
         "--backend-store-uri",

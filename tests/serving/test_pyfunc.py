@@ -22,6 +22,7 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
+from tests.registered import copied
 from tests.serving.odd_models import saved, saved_odd
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
@@ -270,9 +271,7 @@ def test_a_promoted_version_comes_into_service_without_a_lost_request(
     empty_store, start, iris, tmp_path
 ) -> None:
     """The registry's alias is followed, whatever the model is."""
-    import shutil
-
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    copied(empty_store.parent, tmp_path)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     client = mlflow.MlflowClient(uri)
     client.create_registered_model("clusters")

@@ -40,7 +40,7 @@ def test_each_family_becomes_a_version_that_stock_mlflow_loads(family: str, trac
     fitted = build({"family": family, "params": SMALL.get(family, {})}, schema, seed=0).fit(frame, target)
     compiled = compile_verified(fitted, schema=schema, frame=frame, target=target)
     write_scorer(
-        tmp_path,
+        tmp_path / "scorer",
         graph=compiled.graph,
         schema=schema,
         frame=frame,
@@ -48,7 +48,9 @@ def test_each_family_becomes_a_version_that_stock_mlflow_loads(family: str, trac
         parity=compiled.parity,
     )
     with mlflow.start_run():
-        logged = log_version(fitted, schema=schema, scorer_folder=tmp_path, input_example=frame.head(2))
+        logged = log_version(
+            fitted, schema=schema, scorer_folder=tmp_path / "scorer", input_example=frame.head(2)
+        )
     version = mlflow.register_model(logged.model_uri, "rows").version
     loaded = load_model(f"models:/rows/{version}")
     np.testing.assert_allclose(loaded.predict(frame), fitted.predict(frame), rtol=1e-12)
