@@ -1,7 +1,8 @@
 """Which requests are kept: a share, drawn by lot, and fewer where more rows come than are wanted.
 
-Every request of a moment has the same chance, whatever it holds, and the share is kept beside the rows: who weighs a
-row with 1/share has the mean of all.
+Every request of a moment has the same chance to be drawn, whatever it holds, and the share is kept beside the rows: who
+weighs a row with 1/share has the mean of all. That ends where memory is full: a large request that was drawn finds no
+room before a small one does, and is counted as `full`.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class Feedback:
         self._limits, self._writer, self._figures = limits, writer, figures
         self._in_work = 0
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading-labels")
-        """Of its own: large bodies of labels wait for each other, and large bodies of rows for none of them."""
+        """Of its own: labels wait for labels. The interpreter alone they share with what is scored (`MOST_LABELS`)."""
 
     def refused(self, error: RequestError) -> None:
         """Count a request that was refused."""
