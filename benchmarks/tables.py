@@ -180,14 +180,14 @@ def _processor() -> float:
 
 
 def _result(words: list[str], name: str, wall: float, processor: float) -> Result:
-    from training.commands import configs, parse
+    from training.commands import parse, trainings
     from training.records import model_registry
     from training.rows import arrange, load_split, open_table
 
     (version,) = model_registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data
     config = parse(words)
-    assert isinstance(config, configs.TrainConfig)
+    assert isinstance(config, trainings.TrainConfig)
     config, table, rule = load_split(config, open_table(config, _unheard), config.asked)
     rows = arrange(table, rule, config, _unheard)
     predicted = obvious(rows.frame("train"), rows.target("train"), rows.frame("holdout"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.redaction import redact
 from serving.registry import given_run
-from training.commands import configs, parse
+from training.commands import CheckConfig, Command, parse, registered, trainings, watches
 from training.errors import LedgerBroken
 from training.failures import Failure, failure_of, refusal
 from training.jobs import result
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         prepare_process()
         command = parse(words)
-        job = configs.job_of(command)
+        job = command.job
         given_run.began(job)
         code = RUN[type(command)](command)
     except (Exception, KeyboardInterrupt) as error:
@@ -77,7 +77,7 @@ def say_loading() -> None:
     say("start", "loading scikit-learn and MLflow")
 
 
-def train(config: configs.TrainConfig) -> int:
+def train(config: trainings.TrainConfig) -> int:
     """Do what `train` asks for."""
     say_loading()
     from training.jobs import train as job  # noqa: PLC0415 - see above
@@ -85,7 +85,7 @@ def train(config: configs.TrainConfig) -> int:
     return concluded(config, lambda: job.train(config, say, CONSOLE.watch))
 
 
-def adopt(config: configs.AdoptConfig) -> int:
+def adopt(config: trainings.AdoptConfig) -> int:
     """Do what `adopt` asks for."""
     say_loading()
     from training.jobs import adopt as job  # noqa: PLC0415 - see above
@@ -93,7 +93,7 @@ def adopt(config: configs.AdoptConfig) -> int:
     return concluded(config, lambda: job.adopt(config, say))
 
 
-def promote(config: configs.PromoteConfig) -> int:
+def promote(config: registered.PromoteConfig) -> int:
     """Do what `promote` asks for."""
     say_loading()
     from training.jobs import promote as job  # noqa: PLC0415 - see above
@@ -101,7 +101,7 @@ def promote(config: configs.PromoteConfig) -> int:
     return concluded(config, lambda: job.promote(config, say))
 
 
-def concluded(config: configs.TrainConfig | configs.PromoteConfig, work: Callable[[], Outcome]) -> int:
+def concluded(config: trainings.TrainConfig | registered.PromoteConfig, work: Callable[[], Outcome]) -> int:
     """Do what may promote a version, and say what came of it in every way that was asked for."""
     result.make_room(config.result)
     outcome = work()
@@ -112,7 +112,7 @@ def concluded(config: configs.TrainConfig | configs.PromoteConfig, work: Callabl
     return result.NOT_PROMOTED if config.fail_if_kept and not outcome.decision.promoted else DONE
 
 
-def check(config: configs.CheckConfig) -> int:
+def check(config: CheckConfig) -> int:
     """Do what `check` asks for."""
     from training.jobs import check as job  # noqa: PLC0415 - see above
 
@@ -121,7 +121,7 @@ def check(config: configs.CheckConfig) -> int:
     return DONE
 
 
-def recalibrate(config: configs.RecalibrateConfig) -> int:
+def recalibrate(config: registered.RecalibrateConfig) -> int:
     """Do what `recalibrate` asks for."""
     say_loading()
     from training.jobs import recalibrate as job  # noqa: PLC0415 - see above
@@ -131,7 +131,7 @@ def recalibrate(config: configs.RecalibrateConfig) -> int:
     return DONE
 
 
-def compact(config: configs.CompactConfig) -> int:
+def compact(config: watches.CompactConfig) -> int:
     """Do what `compact` asks for."""
     from training.jobs.loop import compact as job  # noqa: PLC0415 - see above
 
@@ -140,7 +140,7 @@ def compact(config: configs.CompactConfig) -> int:
     return DONE
 
 
-def feedback(config: configs.FeedbackConfig) -> int:
+def feedback(config: watches.FeedbackConfig) -> int:
     """Do what `feedback` asks for."""
     from training.jobs.loop import feedback as job  # noqa: PLC0415 - see above
 
@@ -149,7 +149,7 @@ def feedback(config: configs.FeedbackConfig) -> int:
     return DONE
 
 
-def monitor(config: configs.MonitorConfig) -> int:
+def monitor(config: watches.MonitorConfig) -> int:
     """Do what `monitor` asks for; 3 where an alarm stands."""
     say_loading()
     from training.jobs import monitor as job  # noqa: PLC0415 - see above
@@ -157,11 +157,11 @@ def monitor(config: configs.MonitorConfig) -> int:
     stands = job.monitor(config, say)
     say_done()
     if stands:
-        given_run.done(configs.job_of(config))  # it did what it was asked
+        given_run.done(config.job)  # it did what it was asked
     return FOUND_SOMETHING if stands else DONE
 
 
-def reproduce(config: configs.ReproduceConfig) -> int:
+def reproduce(config: registered.ReproduceConfig) -> int:
     """Do what `reproduce` asks for."""
     say_loading()
     from training.jobs import reproduce as job  # noqa: PLC0415 - see above
@@ -169,7 +169,7 @@ def reproduce(config: configs.ReproduceConfig) -> int:
     return DONE if job.reproduce(config, say) else NOT_REPRODUCED
 
 
-def rollback(config: configs.RollbackConfig) -> int:
+def rollback(config: registered.RollbackConfig) -> int:
     """Do what `rollback` asks for."""
     from training.jobs import rollback as job  # noqa: PLC0415 - see above
 
@@ -178,21 +178,19 @@ def rollback(config: configs.RollbackConfig) -> int:
     return DONE
 
 
-def history(config: configs.HistoryConfig) -> int:
+def history(config: registered.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
     from training.jobs import history as job  # noqa: PLC0415 - see above
 
     try:
         answer = job.answer(config)
     except LedgerBroken as error:
-        return failed(configs.job_of(config), refusal(str(error), code=FOUND_SOMETHING))
+        return failed(config.job, refusal(str(error), code=FOUND_SOMETHING))
     show(answer.shown)
     for note in answer.notes:
         say("warning", note)
     if answer.findings:
-        return max(
-            failed(configs.job_of(config), refusal(each, code=FOUND_SOMETHING)) for each in answer.findings
-        )
+        return max(failed(config.job, refusal(each, code=FOUND_SOMETHING)) for each in answer.findings)
     say(*answer.verdict)
     return DONE
 
@@ -208,18 +206,18 @@ def show(answer: Table | str) -> None:
     (terminal if terminal.is_terminal else Terminal(width=100)).print(answer)
 
 
-RUN: Mapping[type[configs.Command], Callable[[Any], int]] = {
-    configs.TrainConfig: train,
-    configs.AdoptConfig: adopt,
-    configs.PromoteConfig: promote,
-    configs.CheckConfig: check,
-    configs.RecalibrateConfig: recalibrate,
-    configs.CompactConfig: compact,
-    configs.FeedbackConfig: feedback,
-    configs.MonitorConfig: monitor,
-    configs.ReproduceConfig: reproduce,
-    configs.RollbackConfig: rollback,
-    configs.HistoryConfig: history,
+RUN: Mapping[type[Command], Callable[[Any], int]] = {
+    trainings.TrainConfig: train,
+    trainings.AdoptConfig: adopt,
+    registered.PromoteConfig: promote,
+    CheckConfig: check,
+    registered.RecalibrateConfig: recalibrate,
+    watches.CompactConfig: compact,
+    watches.FeedbackConfig: feedback,
+    watches.MonitorConfig: monitor,
+    registered.ReproduceConfig: reproduce,
+    registered.RollbackConfig: rollback,
+    registered.HistoryConfig: history,
 }
 """What does each command."""
 

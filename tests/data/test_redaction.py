@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from data.errors import UnreadableSource
 from data.redaction import HARMLESS, RedactingFormatter, redact, redact_address
 from serving.errors import ModelNotFound, RegistryDown
-from training.commands.configs import TrainConfig, refuse_masked
+from training.commands.rereading import refuse_masked
+from training.commands.trainings import TrainConfig
 from training.errors import TrackingUnavailable, UsageError
 
 NEEDLE = "Zq7"

@@ -14,7 +14,7 @@ from data.errors import MissingColumn, UnusableColumn
 from data.tables import Table, row_digests, seconds
 from serving.scorer import Scorer
 from training.arrivals.day import GRACE, Arrived, day_before
-from training.commands import configs
+from training.commands import rereading, watches
 from training.compiling import pack_frame
 from training.errors import CannotScore, UsageError
 from training.monitoring import Reference
@@ -71,7 +71,7 @@ class TableDays:
 
 
 def of_table(
-    config: configs.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
+    config: watches.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
 ) -> TableDays:
     """Read a table and score it by the version's own files.
 
@@ -84,7 +84,7 @@ def of_table(
     """
     recorded = tracking.recorded_params(version.run_id)
     source = open_table(config, say, recorded)
-    table = load_known(source, version.schema, version.split.kinds, configs.asked_then(recorded))
+    table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
     say("read", f"{len(table):,} rows from {table.where}")
     moments = _moments(config, table)
     groups = _groups(config, reference, version, table)
@@ -104,7 +104,7 @@ def _label(number: int) -> str:
 
 
 def _groups(
-    config: configs.MonitorConfig, reference: Reference, version: model_registry.Version, table: Table
+    config: watches.MonitorConfig, reference: Reference, version: model_registry.Version, table: Table
 ) -> NDArray[np.uint64] | None:
     """Return which rows are alike, as the version's split had them.
 
@@ -125,7 +125,7 @@ def _groups(
     return row_digests(table, reference.group, salt=rule.salt, kinds=rule.kinds, values=rule.values)
 
 
-def _moments(config: configs.MonitorConfig, table: Table) -> Floats:
+def _moments(config: watches.MonitorConfig, table: Table) -> Floats:
     """Return when each row was, in seconds since 1970; raises MissingColumn or UnusableColumn."""
     column = matching(config.time_column, table.names)
     if column not in table.frame:

@@ -12,7 +12,7 @@ from training import captures
 from training.arrivals.day import Arrivals
 from training.arrivals.from_captures import Opened, captured
 from training.arrivals.from_tables import TableDays, of_table
-from training.commands import configs
+from training.commands import watches
 from training.errors import UsageError
 from training.monitoring import Reference, Watch
 from training.progress import Say
@@ -23,7 +23,7 @@ KEPT_EVERY = 60.0
 
 
 def opened(
-    config: configs.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
+    config: watches.MonitorConfig, version: model_registry.Version, reference: Reference, say: Say
 ) -> TableDays | Opened:
     """Return a table that was read, or captures, as Parquet."""
     if not config.captures:
@@ -35,7 +35,7 @@ def opened(
 
 
 def _refuse_groups(
-    config: configs.MonitorConfig, reference: Reference, version: model_registry.Version
+    config: watches.MonitorConfig, reference: Reference, version: model_registry.Version
 ) -> None:
     """Raise UsageError where more than one row of a day is asked for, and captures do not tell groups."""
     if reference.group and config.independent:
@@ -47,7 +47,7 @@ def _refuse_groups(
 
 def arrivals_of(
     found: TableDays | Opened,
-    config: configs.MonitorConfig,
+    config: watches.MonitorConfig,
     version: model_registry.Version,
     state: Mapping[str, Any],
     say: Say,

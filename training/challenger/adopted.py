@@ -20,7 +20,7 @@ from data.errors import MissingColumn, UnusableColumn
 from data.schema import Column
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training.commands import configs
+from training.commands import trainings
 from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError
 from training.measuring import comparison
@@ -61,7 +61,7 @@ def _with_flat_target(model: Any) -> Any:
     return model
 
 
-def describe_rows(config: configs.AdoptConfig, checked: Checked, model: Any, digest: str) -> PreparedTable:
+def describe_rows(config: trainings.AdoptConfig, checked: Checked, model: Any, digest: str) -> PreparedTable:
     """Describe the columns that the model takes, in its order; the split is a form, for all rows count as held out."""
     table = checked.table
     names = features(config, table, model)
@@ -76,7 +76,7 @@ def describe_rows(config: configs.AdoptConfig, checked: Checked, model: Any, dig
     return PreparedTable(checked, split, replace(schema, columns=columns), digest)
 
 
-def features(config: configs.AdoptConfig, table: Table, model: Any) -> list[str]:
+def features(config: trainings.AdoptConfig, table: Table, model: Any) -> list[str]:
     """Return the names of the model's columns in its order; raises MissingColumn or CannotAdopt."""
     given = [name for name in table.names if name not in (config.target, *config.exclude)]
     named = getattr(model, "feature_names_in_", None)
@@ -128,7 +128,7 @@ def with_gaps_as_nan(model: Any, rows: PreparedTable) -> Any:
     return make_pipeline(CategoryText().fit(frame), model)
 
 
-def errors_on(rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> comparison.Figures:
+def errors_on(rows: PreparedTable, model: Any, config: trainings.AdoptConfig) -> comparison.Figures:
     """Return the model's errors on the rows at hand; raises CannotAdopt where it fails on them."""
     table = rows.checked.table
     fault, repair = f"fails on the rows of {table.where}", "pass rows like those it was fitted on"

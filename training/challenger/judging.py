@@ -8,7 +8,7 @@ from collections.abc import Callable
 from data.errors import DataError
 from data.tables import Table
 from serving.registry import promotions
-from training.commands import configs
+from training.commands import Policy
 from training.errors import Superseded, TrainingError
 from training.gate import Trial, deciding
 from training.pages import evidence
@@ -27,7 +27,7 @@ def judge(
     version: model_registry.Version,
     table: Table,
     history: ledger.History,
-    policy: configs.Policy,
+    policy: Policy,
     *,
     run: tracking.Run | None = None,
 ) -> deciding.Decision:

@@ -1,8 +1,22 @@
 """What each command is asked to do: words in, a checked configuration out."""
 
-from training.commands import configs
+from training.commands import registered, rereading, trainings, watches
+from training.commands.checking import CheckConfig
+from training.commands.command import Command
 from training.commands.parameters import named_as
 from training.commands.parser import parse
+from training.commands.policies import Policy
 from training.commands.words import MOST_MARGIN
 
-__all__ = ["MOST_MARGIN", "configs", "named_as", "parse"]
+__all__ = [
+    "MOST_MARGIN",
+    "CheckConfig",
+    "Command",
+    "Policy",
+    "named_as",
+    "parse",
+    "registered",
+    "rereading",
+    "trainings",
+    "watches",
+]

@@ -1,7 +1,7 @@
 """The command line of `python -m training`: words in, a checked command out.
 
 MLflow hands every parameter on as text, checks none, and appends unknown ones as `--name value`: so a misspelt name is
-answered with the nearest known one. What the parameters are stands in `training.commands.configs`.
+answered with the nearest known one. Each command's parameters stand at its class.
 """
 
 from __future__ import annotations
@@ -12,9 +12,34 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from data.errors import nearest
-from training.commands.configs import COMMANDS, Command
+from training.commands.checking import CheckConfig
+from training.commands.command import Command
 from training.commands.parameters import declared, made
+from training.commands.registered import (
+    HistoryConfig,
+    PromoteConfig,
+    RecalibrateConfig,
+    ReproduceConfig,
+    RollbackConfig,
+)
+from training.commands.trainings import AdoptConfig, TrainConfig
+from training.commands.watches import CompactConfig, FeedbackConfig, MonitorConfig
 from training.errors import UsageError
+
+COMMANDS: tuple[type[Command], ...] = (
+    TrainConfig,
+    AdoptConfig,
+    CheckConfig,
+    PromoteConfig,
+    RecalibrateConfig,
+    CompactConfig,
+    FeedbackConfig,
+    MonitorConfig,
+    ReproduceConfig,
+    RollbackConfig,
+    HistoryConfig,
+)
+"""In the order of --help."""
 
 
 class Parser(argparse.ArgumentParser):

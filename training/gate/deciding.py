@@ -15,7 +15,7 @@ from typing import Any
 from data.figures import figure, number, percent
 from data.schema import Schema
 from serving.scorer import Parity
-from training.commands import MOST_MARGIN, configs
+from training.commands import MOST_MARGIN, Policy
 from training.compiling import cost
 from training.measuring import Scores, comparison
 
@@ -99,7 +99,7 @@ def cannot_tell(why: str) -> Decision:
 
 
 def decide(
-    policy: configs.Policy,
+    policy: Policy,
     checks: list[Check],
     *,
     change: comparison.Change | None,
@@ -131,7 +131,7 @@ def decide(
     )
 
 
-def better(policy: configs.Policy, change: comparison.Change) -> Check:
+def better(policy: Policy, change: comparison.Change) -> Check:
     """Require the interval to lie below zero, or below the margin."""
     return Check(
         BETTER,
@@ -141,7 +141,7 @@ def better(policy: configs.Policy, change: comparison.Change) -> Check:
     )
 
 
-def _advice(policy: configs.Policy, change: comparison.Change | None, failed: set[str]) -> str:
+def _advice(policy: Policy, change: comparison.Change | None, failed: set[str]) -> str:
     if BESIDE_MEAN in failed:
         return "the columns say next to nothing of the target: see what check names, add columns or rows"
     if change is not None and BETTER in failed:
@@ -149,7 +149,7 @@ def _advice(policy: configs.Policy, change: comparison.Change | None, failed: se
     return ""
 
 
-def advice(policy: configs.Policy, change: comparison.Change) -> str:
+def advice(policy: Policy, change: comparison.Change) -> str:
     """Say what would help a version of which these rows do not show that it is good enough."""
     if change.low > policy.highest:
         return (
@@ -166,16 +166,16 @@ def advice(policy: configs.Policy, change: comparison.Change) -> str:
     )
 
 
-def _margin(policy: configs.Policy, change: comparison.Change) -> str:
+def _margin(policy: Policy, change: comparison.Change) -> str:
     """Name the margin that would let it pass, if there is one: it is for the user to say whether that will do."""
-    margin = max(math.floor(100.0 * change.high + 1.0) / 100.0, configs.Policy.margin)
+    margin = max(math.floor(100.0 * change.high + 1.0) / 100.0, Policy.margin)
     if margin > MOST_MARGIN or margin <= policy.highest:
         return ""
-    larger = f" -P margin={margin:g}" if margin > configs.Policy.margin else ""
+    larger = f" -P margin={margin:g}" if margin > Policy.margin else ""
     return f"-P policy=not-worse{larger} if up to {margin:.0%} worse will do"
 
 
-def accepts_requests(new: Schema, old: Schema, policy: configs.Policy) -> Check:
+def accepts_requests(new: Schema, old: Schema, policy: Policy) -> Check:
     """Require that whoever can ask the champion can ask the challenger: no new column, no other kind."""
     kinds = {column.name: column.kind for column in old.columns}
     faults = [

@@ -15,7 +15,7 @@ from data.figures import figure
 from data.splits import split_table, weighting
 from data.tables import Table, row_digests
 from serving.scorer import Scorer
-from training.commands import configs
+from training.commands import Policy
 from training.compiling import cost
 from training.errors import WeightChanged
 from training.gate import deciding, proof
@@ -90,7 +90,7 @@ class Trial:
         """The target's unit, or nothing."""
         return self.version.schema.target_unit or ""
 
-    def decision(self, policy: configs.Policy, history: ledger.History) -> deciding.Decision:
+    def decision(self, policy: Policy, history: ledger.History) -> deciding.Decision:
         """Let the gate decide on everything that can be measured here."""
         ours, baseline = (
             score(self.actual, self.ours, self.weight),

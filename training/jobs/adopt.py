@@ -21,7 +21,7 @@ from data.figures import figure
 from data.tables import Table, fingerprint, load_table
 from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
-from training.commands import configs
+from training.commands import trainings
 from training.compiling import compile_verified, cost, write_scorer
 from training.measuring import comparison
 from training.pages import plain
@@ -31,7 +31,7 @@ from training.rows import PreparedTable, as_named, known_tables, open_table, sus
 from training.versions import flavor
 
 
-def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
+def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
     """Register a fitted model, and promote it where its name has no champion.
 
     Raises
@@ -40,7 +40,7 @@ def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
         The table, the file or a step of the model cannot be used; nothing is registered then.
     """
     known_tables.refuse_mistyped(config)
-    with tracking.open_run(config.name, configs.job_of(config)) as run:
+    with tracking.open_run(config.name, config.job) as run:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)
@@ -62,7 +62,7 @@ def adopt(config: configs.AdoptConfig, say: Say) -> Outcome:
         return replace(outcome, figures=metrics)
 
 
-def check(config: configs.AdoptConfig, say: Say) -> tuple[configs.AdoptConfig, Table, Checked]:
+def check(config: trainings.AdoptConfig, say: Say) -> tuple[trainings.AdoptConfig, Table, Checked]:
     """Return what was asked, with the table's names, the table, and its rows with an outcome; no model is run."""
     table = load_table(open_table(config, say), config.asked)
     config = as_named(config, table.names)
@@ -75,7 +75,7 @@ def check(config: configs.AdoptConfig, say: Say) -> tuple[configs.AdoptConfig, T
     return config, table, checked
 
 
-def log(job: Job, rows: PreparedTable, model: Any, config: configs.AdoptConfig) -> flavor.Logged:
+def log(job: Job, rows: PreparedTable, model: Any, config: trainings.AdoptConfig) -> flavor.Logged:
     """Compile the model, and log it with its scorer; raises CompilingError."""
     table = rows.checked.table
     frame, target = table.frame[list(rows.schema.names)], table.numbers(config.target)
@@ -118,7 +118,7 @@ def record(
     job.run.log_dataset(table.frame, where=table.where, target=job.config.target, digest=rows.fingerprint)
 
 
-def summary(rows: PreparedTable, model: Any, rmse: float, config: configs.AdoptConfig) -> str:
+def summary(rows: PreparedTable, model: Any, rmse: float, config: trainings.AdoptConfig) -> str:
     """Say what was adopted and how it does, in one line."""
     count = len(rows.schema.columns)
     return (

@@ -15,12 +15,12 @@ from data.checks import Checked, check_table, column_faults, suspect_numbers, ye
 from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
 from data.splits import SplitRule, split_table, weighting
 from data.tables import Table, load_table
-from training.commands import configs
+from training.commands import CheckConfig
 from training.errors import UsageError
 from training.rows import as_named, contracted, open_table, suspicions
 
 
-def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
+def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     """Say all that looks wrong with a table; write its contract where there is none yet.
 
     Raises
@@ -60,9 +60,7 @@ def check(config: configs.CheckConfig, say: Callable[[str, str], None]) -> None:
     )
 
 
-def _checked(
-    table: Table, config: configs.CheckConfig, target: str
-) -> tuple[Checked | None, Sequence[object]]:
+def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
         return None, [doubt for name, doubt in table.doubts.items() if name not in config.exclude]
@@ -83,7 +81,7 @@ def _checked(
         return None, [error]
 
 
-def _suspected(table: Table, checked: Checked | None, config: configs.CheckConfig, target: str) -> list[str]:
+def _suspected(table: Table, checked: Checked | None, config: CheckConfig, target: str) -> list[str]:
     if checked is None:
         return [
             str(fault)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serving.registry import promotions
-from training.commands import configs
+from training.commands import registered
 from training.errors import NoSuchModel, TrainingError
 from training.records import ledger, model_registry, tag_names, tracking
 
@@ -39,7 +39,7 @@ class Answer:
     verdict: tuple[str, str]
 
 
-def answer(config: configs.HistoryConfig) -> Answer:
+def answer(config: registered.HistoryConfig) -> Answer:
     """Read the ledger of a name, and hold it to the registry and the files.
 
     Raises

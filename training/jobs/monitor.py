@@ -15,7 +15,7 @@ from data.column_names import matching
 from data.errors import MissingColumn
 from training import retraining
 from training.arrivals import Arrivals, Nights, Opened, arrivals_of, opened
-from training.commands import configs
+from training.commands import watches
 from training.errors import CannotWatch, UsageError
 from training.jobs import gauges
 from training.monitoring import NO_DRIFT, Reference, Watch
@@ -36,7 +36,7 @@ NEXT = {
 """What helps against an alarm."""
 
 
-def monitor(config: configs.MonitorConfig, say: Say) -> bool:
+def monitor(config: watches.MonitorConfig, say: Say) -> bool:
     """Take the days that were not taken yet, and return whether an alarm stands.
 
     Raises
@@ -81,7 +81,7 @@ def _reference(version: model_registry.Version) -> Reference:
 
 
 def _watch(
-    config: configs.MonitorConfig,
+    config: watches.MonitorConfig,
     reference: Reference,
     version: model_registry.Version,
     state: Mapping[str, Any],

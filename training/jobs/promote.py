@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from data.checks import check_table
 from training.challenger import Outcome, enter, judge, registering
-from training.commands import configs
+from training.commands import registered, rereading
 from training.errors import UsageError
 from training.gate import deciding
 from training.progress import Say
@@ -12,7 +12,7 @@ from training.records import ledger, model_registry, tracking
 from training.rows import load_known, open_table
 
 
-def promote(config: configs.PromoteConfig, say: Say) -> Outcome:
+def promote(config: registered.PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
     tracking.check_tracking(must_exist=True)
     history = ledger.settle(config.name)
@@ -25,7 +25,7 @@ def promote(config: configs.PromoteConfig, say: Say) -> Outcome:
         if decision.advice:
             say("help", decision.advice)
         return Outcome(version, decision)
-    with tracking.open_run(config.name, configs.job_of(config)) as run:
+    with tracking.open_run(config.name, config.job) as run:
         decision = enter(
             version,
             lambda history: _judge_again(config, version, history, run, say),
@@ -39,7 +39,7 @@ def promote(config: configs.PromoteConfig, say: Say) -> Outcome:
 
 
 def _judge_again(
-    config: configs.PromoteConfig,
+    config: registered.PromoteConfig,
     version: model_registry.Version,
     history: ledger.History,
     run: tracking.Run | None,
@@ -55,9 +55,9 @@ def _judge_again(
         raise UsageError(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
-    configs.refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
+    rereading.refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
     source = open_table(config, say, recorded)
-    table = load_known(source, version.schema, version.split.kinds, configs.asked_then(recorded))
+    table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
     table = check_table(table, target=version.target, weight=version.weight).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)

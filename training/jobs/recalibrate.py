@@ -21,7 +21,7 @@ from data.figures import figure
 from data.tables import Table, fingerprint, load_kept, row_digests
 from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
-from training.commands import configs
+from training.commands import registered, rereading
 from training.compiling import pack_frame
 from training.errors import CannotScore, NotFresh, TooFewToCalibrate
 from training.measuring import conformal
@@ -36,7 +36,7 @@ from training.weights import mean, relative
 FEWEST_ROWS = 20
 
 
-def recalibrate(config: configs.RecalibrateConfig, say: Say) -> model_registry.Version:
+def recalibrate(config: registered.RecalibrateConfig, say: Say) -> model_registry.Version:
     """Register a version with the same model and a new table.
 
     Raises
@@ -82,11 +82,11 @@ def recalibrate(config: configs.RecalibrateConfig, say: Say) -> model_registry.V
 
 
 def _fresh_rows(
-    config: configs.RecalibrateConfig, old: model_registry.Version, say: Say
+    config: registered.RecalibrateConfig, old: model_registry.Version, say: Say
 ) -> tuple[Table, str]:
     """Return the rows that count, and the column that says how much, where they have it."""
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
-    asked = replace(configs.asked_then(recorded), known=old.schema.readings)
+    asked = replace(rereading.asked_then(recorded), known=old.schema.readings)
     source = open_table(config, say, recorded)
     table = load_kept(source, kinds, asked)
     if fingerprint(table) == old.tags.get(tag_names.DATA):

@@ -19,7 +19,7 @@ from data.tables import fingerprint, load_kept
 from data.temporary import own_folder
 from serving.scorer import scorer_files
 from training.challenger import MODEL_SPEC, write_version
-from training.commands import configs, parse
+from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build, fit
@@ -28,7 +28,7 @@ from training.records import model_registry, tag_names, tracking
 from training.rows import PreparedTable, arrange, as_named, open_table
 
 
-def reproduce(config: configs.ReproduceConfig, say: Say) -> bool:
+def reproduce(config: registered.ReproduceConfig, say: Say) -> bool:
     """Rebuild a version, tag it with what came of that, and return whether the digests are equal.
 
     Raises
@@ -41,7 +41,7 @@ def reproduce(config: configs.ReproduceConfig, say: Say) -> bool:
     tracking.check_tracking(must_exist=True)
     version = model_registry.version(config.name, config.version)
     recorded = version.verified_digest()
-    with tracking.open_run(config.name, configs.job_of(config)) as run:
+    with tracking.open_run(config.name, config.job) as run:
         rows, seed = _rows_of_then(version, config, say)
         with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
             digest = _rebuild(version, rows, Path(folder), seed=seed)
@@ -55,7 +55,7 @@ def reproduce(config: configs.ReproduceConfig, say: Say) -> bool:
 
 
 def _rows_of_then(
-    version: model_registry.Version, config: configs.ReproduceConfig, say: Say
+    version: model_registry.Version, config: registered.ReproduceConfig, say: Say
 ) -> tuple[PreparedTable, int]:
     """Return the version's own rows, described and split as they were, and the seed."""
     if version.adopted:
@@ -64,7 +64,7 @@ def _rows_of_then(
         )
     tags = tracking.recorded_tags(version.run_id)
     asked = _recorded_config(version, tags.get(tag_names.COMMAND, ""))
-    configs.refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
+    rereading.refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
     asked = replace(
         asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
     )
@@ -84,12 +84,12 @@ def _rows_of_then(
     return arrange(table, version.split, as_named(asked, table.names), say), asked.seed
 
 
-def _recorded_config(version: model_registry.Version, command: str) -> configs.TrainConfig:
+def _recorded_config(version: model_registry.Version, command: str) -> trainings.TrainConfig:
     """Read the command that the version's run recorded."""
     if not command.startswith("python -m training train "):
         raise NotOurs(name=version.name, version=version.number, lacks="the tag slipway.command on its run")
     config = parse(shlex.split(command)[3:])
-    assert isinstance(config, configs.TrainConfig)
+    assert isinstance(config, trainings.TrainConfig)
     return config
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from training.commands import configs
+from training.commands import registered
 from training.records import ledger, tracking
 
 
-def roll_back(config: configs.RollbackConfig, say: Callable[[str, str], None]) -> None:
+def roll_back(config: registered.RollbackConfig, say: Callable[[str, str], None]) -> None:
     """Move the alias, enter it into the ledger, and say both; raises LedgerError or RegistryError."""
     tracking.check_tracking(must_exist=True)
     entry = ledger.rollback(config.name, reason=config.reason)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data.contracts import Contract
 from training.challenger import Outcome, judge, log_model, record, registering, search
-from training.commands import configs
+from training.commands import trainings
 from training.gate import deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
@@ -21,11 +21,11 @@ from training.rows import PreparedTable, arrange, contracted, known_tables, load
 from training.search import Choice, cross_validation
 
 
-def train(config: configs.TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
+def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     known_tables.refuse_mistyped(config)
     cross_validation.warm_up()  # the search's processes import meanwhile what they need
-    with tracking.open_run(config.name, configs.job_of(config)) as run:
+    with tracking.open_run(config.name, config.job) as run:
         config, agreed = contracted.with_contract(config)
         job = Job(config, run, say, watch)
         if config.promote == "auto":

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from data.figures import figure, number, percent
 from data.schema import Column, Schema, Value
-from training.commands import configs
+from training.commands import trainings
 from training.compiling import raw_row
 from training.gate import Decision
 from training.measuring import Assessment, Evaluation, Part, comparison
@@ -36,7 +36,7 @@ Values = Mapping[str, object]
 class Made:
     """Everything that a training came to."""
 
-    config: configs.TrainConfig
+    config: trainings.TrainConfig
     rows: PreparedTable
     choice: Choice
     evaluation: Evaluation

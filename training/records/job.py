@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from training.commands import configs
+from training.commands import trainings
 from training.progress import Say, Watch, silent
 from training.records import tracking
 
@@ -13,7 +13,7 @@ from training.records import tracking
 class Job:
     """What was asked for, where it is recorded, and who is told."""
 
-    config: configs.TrainConfig
+    config: trainings.TrainConfig
     run: tracking.Run
     say: Say
     watch: Watch = silent

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.commands import configs
+from training.commands import watches
 from training.monitoring import Reference
 from training.progress import Say
 from training.records import MonitorRun, model_registry
@@ -42,7 +42,7 @@ class Asked:
     independent: bool
     folder: Path
     days: Days
-    wishes: configs.Retraining
+    wishes: watches.Retraining
     run: MonitorRun
     say: Say
 

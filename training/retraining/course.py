@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from data.captures import Places
 from training import captures
-from training.commands import configs
+from training.commands import watches
 from training.monitoring import Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
@@ -25,7 +25,7 @@ MOST_ROWS = 20_000
 def after(
     watch: Watch,
     places: Places,
-    config: configs.MonitorConfig,
+    config: watches.MonitorConfig,
     version: model_registry.Version,
     run: MonitorRun,
     *,

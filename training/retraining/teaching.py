@@ -12,7 +12,7 @@ from data.contracts import Contract
 from data.errors import DataError
 from data.tables import Table
 from data.temporary import own_folder
-from training.commands import configs, parse
+from training.commands import parse, registered, rereading, trainings
 from training.errors import TrainingError
 from training.records import model_registry, tag_names, tracking
 from training.retraining import process, table
@@ -115,9 +115,9 @@ def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shap
     wish = asked.wishes.learn
     if wish == "captured" or (wish == "auto" and cause in ACTING):
         return captured
-    configs.refuse_masked(first.get("data", ""), first.get("query", ""))
-    source = open_table(configs.RecalibrateConfig(name=asked.name, data=first["data"]), asked.say, first)
-    known = load_known(source, shape.schema, shape.rule.kinds, configs.asked_then(first))
+    rereading.refuse_masked(first.get("data", ""), first.get("query", ""))
+    source = open_table(registered.RecalibrateConfig(name=asked.name, data=first["data"]), asked.say, first)
+    known = load_known(source, shape.schema, shape.rule.kinds, rereading.asked_then(first))
     return table.joined(known, captured)
 
 
@@ -138,7 +138,7 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
     before = [f"--{name}={recorded[name]}" for name in AS_BEFORE if recorded.get(name)]
     schema = shape.schema
     config = parse(["train", f"--data={path}", f"--target={schema.target}", f"--name={shape.name}", *before])
-    assert isinstance(config, configs.TrainConfig)
+    assert isinstance(config, trainings.TrainConfig)
     units = {column.name: column.unit for column in schema.columns} | {schema.target: schema.target_unit}
     config = replace(
         config,

@@ -15,7 +15,7 @@ import numpy as np
 from data.errors import DataError
 from data.tables import Table
 from training.challenger import enter
-from training.commands import configs
+from training.commands import Policy
 from training.errors import TrainingError
 from training.gate import Trial, deciding
 from training.pages import evidence
@@ -131,7 +131,7 @@ def _by_gate(
     try:
         history.check(champion)
         trial = _trial(asked, watched, challenger, champion)
-        decision = trial.decision(configs.Policy(), history)
+        decision = trial.decision(Policy(), history)
     except (DataError, TrainingError, KeyError) as error:
         return deciding.cannot_tell(str(error))
     better = deciding.Check(SHADOW, passed=True, found=verdict.sentence, limit="above 0, at every look")

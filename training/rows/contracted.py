@@ -10,7 +10,7 @@ from data import contracts
 from data.cells import ReadOptions
 from data.errors import ContractError, FaultsFound
 from data.tables import Table
-from training.commands import configs
+from training.commands import trainings
 from training.rows.named_columns import as_named
 
 
@@ -21,7 +21,7 @@ def asked_of(asked: ReadOptions, promised: contracts.Contract | None) -> ReadOpt
     return asked.with_known(promised.readings)
 
 
-def with_contract(config: configs.TrainConfig) -> tuple[configs.TrainConfig, contracts.Contract | None]:
+def with_contract(config: trainings.TrainConfig) -> tuple[trainings.TrainConfig, contracts.Contract | None]:
     """Return the training with the contract's units, and the contract where there is one.
 
     Raises

@@ -17,15 +17,15 @@ from data.sources import Source
 from data.splits import SplitRule
 from data.tables import Kinds, Table, load_kept
 from serving.errors import ServingError
-from training.commands import configs
+from training.commands import trainings
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
 from training.rows.named_columns import as_named
 
 
 def load_split(
-    config: configs.TrainConfig, source: Source, asked: ReadOptions = NO_OPTIONS
-) -> tuple[configs.TrainConfig, Table, SplitRule]:
+    config: trainings.TrainConfig, source: Source, asked: ReadOptions = NO_OPTIONS
+) -> tuple[trainings.TrainConfig, Table, SplitRule]:
     """Read a table for a training of a name.
 
     Returns
@@ -67,7 +67,7 @@ def load_split(
     return kept, table, _with_kinds(stored, table, kinds, values=stored.values)
 
 
-def asked_rule(config: configs.TrainConfig, table: Table) -> SplitRule:
+def asked_rule(config: trainings.TrainConfig, table: Table) -> SplitRule:
     """Return the rule that the parameters ask for."""
     others = (config.target, config.weight)
     everything = tuple(name for name in table.names if name not in others and not _is_index(table, name))
@@ -78,26 +78,26 @@ def asked_rule(config: configs.TrainConfig, table: Table) -> SplitRule:
     return SplitRule(config.first_split, columns, share, salt=config.name, keyed=bool(config.key))
 
 
-def as_kept(config: configs.TrainConfig, rule: SplitRule) -> configs.TrainConfig:
+def as_kept(config: trainings.TrainConfig, rule: SplitRule) -> trainings.TrainConfig:
     """Return the training as if it had asked for a rule; versions from before keys were told apart have them, too."""
-    columns: dict[str, Any] = dict.fromkeys(configs.SPLIT_COLUMNS.values(), "")
-    if rule.method in configs.SPLIT_COLUMNS:
-        columns[configs.SPLIT_COLUMNS[rule.method]] = rule.columns[0]
+    columns: dict[str, Any] = dict.fromkeys(trainings.SPLIT_COLUMNS.values(), "")
+    if rule.method in trainings.SPLIT_COLUMNS:
+        columns[trainings.SPLIT_COLUMNS[rule.method]] = rule.columns[0]
     key = rule.columns if rule.keyed or config.key == rule.columns else ()
     return replace(config, split=rule.method, holdout=rule.holdout, key=key, **columns)
 
 
-def _changes(config: configs.TrainConfig, kept: configs.TrainConfig) -> dict[str, Any]:
+def _changes(config: trainings.TrainConfig, kept: trainings.TrainConfig) -> dict[str, Any]:
     """Return what is said of the split and is not so; what is not said asks for nothing, a key for a hash."""
-    names = ("split", "holdout", "key", *configs.SPLIT_COLUMNS.values())
+    names = ("split", "holdout", "key", *trainings.SPLIT_COLUMNS.values())
     said = {name: value for name in names if (value := getattr(config, name)) not in ("", None, ())}
     said |= {"split": "hash"} if config.key else {}
     return {name: value for name, value in said.items() if value != getattr(kept, name)}
 
 
 def _with_weight(
-    config: configs.TrainConfig, versions: Sequence[model_registry.Version]
-) -> configs.TrainConfig:
+    config: trainings.TrainConfig, versions: Sequence[model_registry.Version]
+) -> trainings.TrainConfig:
     """Return the training with the column that weighs the rows of earlier versions; none asked for is as before."""
     stored = versions[-1].weight
     if config.weight not in ("", stored):

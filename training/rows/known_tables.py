@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from data.sources import Source
-from training.commands import configs
+from training.commands import trainings
 from training.progress import Say
 from training.records import model_registry, tracking
 from training.rows.opened_table import header_of, open_table
 
 
-def refuse_mistyped(config: configs.TrainConfig) -> None:
+def refuse_mistyped(config: trainings.TrainConfig) -> None:
     """Raise what is wrong with the place of the first table of a name, before an experiment is made for it."""
     tracking.check_tracking()
     if not model_registry.is_known(config.name):
         open_table(config, lambda *_: None)
 
 
-def open_again(config: configs.TrainConfig, say: Say) -> tuple[configs.TrainConfig, Source]:
+def open_again(config: trainings.TrainConfig, say: Say) -> tuple[trainings.TrainConfig, Source]:
     """Open a name's table as the last one was, where nothing else is said; the training says then how that is."""
     before = _last_params(config.name)
     source = open_table(config, say, before)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from training.commands import configs, named_as
+from training.commands import CheckConfig, named_as, trainings
 
-Asked = TypeVar("Asked", bound=configs.TrainConfig | configs.CheckConfig)
+Asked = TypeVar("Asked", bound=trainings.TrainConfig | CheckConfig)
 
 
 def as_named(asked: Asked, names: Iterable[str]) -> Asked:

@@ -13,7 +13,7 @@ from data.errors import FaultsFound
 from data.schema import Schema
 from data.splits import Side, Split, SplitRule, split_table, weighting
 from data.tables import Table, describe, fingerprint
-from training.commands import configs
+from training.commands import trainings
 from training.errors import UsageError
 from training.progress import Say
 from training.rows import in_words
@@ -45,7 +45,7 @@ class PreparedTable:
         """Return (fit, validate) positions among the training rows."""
         return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)
 
-    def seconds_of(self, config: configs.TrainConfig) -> float:
+    def seconds_of(self, config: trainings.TrainConfig) -> float:
         """Return the time budget for so many rows."""
         return config.seconds_for(len(self.checked.table))
 
@@ -69,7 +69,7 @@ class PreparedTable:
         )
 
 
-def arrange(table: Table, rule: SplitRule, config: configs.TrainConfig, say: Say) -> PreparedTable:
+def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
     """Check and split a table by a rule, and describe its training rows."""
     checked = check_table(
         table,
@@ -108,7 +108,7 @@ def split_of(checked: Checked, rule: SplitRule) -> Split:
 
 
 def _describe_training(
-    checked: Checked, split: Split, config: configs.TrainConfig
+    checked: Checked, split: Split, config: trainings.TrainConfig
 ) -> tuple[Schema, list[str]]:
     """Describe what the training rows hold; a column that they all lack is no feature."""
     training = checked.table.take(split.mask("train"))

@@ -17,7 +17,7 @@ from data.sources import open_source
 from tests.training.captures.kept import NOON, frame_at, ids, written
 from training import captures
 from training.captures import captured_days, returning
-from training.commands import configs
+from training.commands import watches
 from training.errors import NoCaptures, NotCaptured, UnusableLabels
 from training.failures import failure_of
 from training.jobs.loop.feedback import feedback
@@ -65,7 +65,7 @@ def test_a_table_of_any_kind_says_the_same(places, tmp_path, ending):
     where = table(tmp_path, ending, id=IDS, actual=[0.1, None, 2], at=["2026-11-28T10:00:00Z", None, None])
     query = "SELECT * FROM labels" if ending == "db" else ""
     said = []
-    config = configs.FeedbackConfig("flights", str(places.folder), where, query=query)
+    config = watches.FeedbackConfig("flights", str(places.folder), where, query=query)
     feedback(config, lambda step, text: said.append((step, text)))
     assert labels_in(places) == [
         [IDS[0], None, None, 0.1, 1795860000000],
@@ -146,7 +146,7 @@ def test_labels_of_a_model_that_was_never_kept_are_refused(places, tmp_path):
         assert len(labels_in(places)) == 1
         captures.compact(places, lambda *_: None)
     with pytest.raises(NoCaptures):
-        feedback(configs.FeedbackConfig("flights", str(tmp_path), "none.csv"), print)
+        feedback(watches.FeedbackConfig("flights", str(tmp_path), "none.csv"), print)
 
 
 def test_what_a_dead_process_left_is_swept_a_day_later(places, tmp_path):

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from training.commands.configs import CheckConfig, HistoryConfig, PromoteConfig, TrainConfig, asked_then
+from training.commands.checking import CheckConfig
 from training.commands.parser import parse
+from training.commands.registered import HistoryConfig, PromoteConfig
+from training.commands.rereading import asked_then
+from training.commands.trainings import TrainConfig
 from training.errors import UsageError
 
 GOOD = ["train", "--data", "folder/houses.csv", "--target", "price"]

@@ -12,25 +12,20 @@ import yaml
 from serving import batch
 from tests.conftest import ROOT
 from training.__main__ import RUN
-from training.commands.configs import (
-    COMMANDS,
-    AdoptConfig,
-    CheckConfig,
-    Command,
-    CompactConfig,
-    FeedbackConfig,
+from training.commands.checking import CheckConfig
+from training.commands.command import Command
+from training.commands.parameters import declared
+from training.commands.parser import COMMANDS, parse
+from training.commands.policies import Policy
+from training.commands.registered import (
     HistoryConfig,
-    MonitorConfig,
-    Policy,
     PromoteConfig,
     RecalibrateConfig,
     ReproduceConfig,
-    Retraining,
     RollbackConfig,
-    TrainConfig,
 )
-from training.commands.parameters import declared
-from training.commands.parser import parse
+from training.commands.trainings import AdoptConfig, TrainConfig
+from training.commands.watches import CompactConfig, FeedbackConfig, MonitorConfig, Retraining
 
 PROJECT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 ENTRY_POINTS = {"main" if command is TrainConfig else command.word(): command for command in COMMANDS}

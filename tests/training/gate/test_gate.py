@@ -8,7 +8,7 @@ import json
 import pytest
 
 from data.schema import Column, Schema
-from training.commands.configs import Policy
+from training.commands.policies import Policy
 from training.gate import deciding
 from training.measuring import comparison
 

@@ -12,8 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT, Workspace
-from training.commands.configs import TrainConfig
 from training.commands.parser import parse
+from training.commands.trainings import TrainConfig
 from training.jobs.reproduce import packages_in_words
 
 FLIGHTS = ["--data", str(ROOT / "data" / "samples" / "flights.csv"), "--target", "arr_delay"]

@@ -10,8 +10,8 @@ import pytest
 
 from training import __main__ as commands
 from training.challenger.registering import Outcome
-from training.commands.configs import Policy
 from training.commands.parser import parse
+from training.commands.policies import Policy
 from training.errors import SearchFailed, UsageError
 from training.gate import deciding
 from training.jobs import adopt, promote, result, train

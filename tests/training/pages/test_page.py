@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from data.splits import SplitRule
 from data.tables import Table
 from tests.conftest import ROOT
-from training.commands.configs import TrainConfig
+from training.commands.trainings import TrainConfig
 from training.gate.deciding import Check, Decision
 from training.measuring import Assessment, Evaluation, Part, score
 from training.measuring.comparison import Change, Interval

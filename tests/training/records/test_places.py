@@ -9,7 +9,7 @@ from mlflow.entities import Run, ViewType
 from serving.registry import given_run
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.commands.configs import HistoryConfig, PromoteConfig, job_of
+from training.commands.registered import HistoryConfig, PromoteConfig
 from training.errors import ExperimentDeleted
 from training.records import tracking as module
 
@@ -203,5 +203,5 @@ def test_what_a_name_had_decided_is_read_from_the_recorded_command() -> None:
 
 def test_jobs_in_words() -> None:
     """As a run is named."""
-    assert job_of(HistoryConfig("houses")) == "history houses"
-    assert job_of(PromoteConfig("houses", "3", dry_run=True)) == "promote houses 3 (dry run)"
+    assert HistoryConfig("houses").job == "history houses"
+    assert PromoteConfig("houses", "3", dry_run=True).job == "promote houses 3 (dry run)"

@@ -19,7 +19,7 @@ from sklearn.preprocessing import OneHotEncoder
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.captures import DayOfRows
-from training.commands import configs
+from training.commands import watches
 from training.compiling import compile_verified, pack_frame, write_scorer
 from training.monitoring import Known, Reference, reference_of
 from training.records import ledger, model_registry, monitor_run, tag_names
@@ -147,7 +147,7 @@ class Village:
             independent=independent,
             folder=self.folder,
             days=self.captured,
-            wishes=configs.Retraining(retrain="auto", **wishes),
+            wishes=watches.Retraining(retrain="auto", **wishes),
             run=monitor_run("houses"),
             say=lambda step, outcome: self.said.append(f"{step}: {outcome}"),
         )

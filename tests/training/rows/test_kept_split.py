@@ -16,7 +16,7 @@ from data.schema import Schema
 from data.sources import Source, open_source
 from data.splits import Split, SplitRule, split_table
 from data.tables import describe, load_kept
-from training.commands.configs import TrainConfig
+from training.commands.trainings import TrainConfig
 from training.errors import SplitChanged, WrongFiles
 from training.records import model_registry, tag_names
 from training.rows.kept_split import load_split

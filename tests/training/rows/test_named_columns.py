@@ -6,8 +6,9 @@ import pytest
 
 from data.cells import Reading, ReadOptions
 from data.column_names import matching
-from training.commands.configs import CheckConfig, TrainConfig
+from training.commands.checking import CheckConfig
 from training.commands.parser import parse
+from training.commands.trainings import TrainConfig
 from training.commands.words import columns, joined
 from training.rows.named_columns import as_named
 

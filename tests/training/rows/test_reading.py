@@ -15,7 +15,9 @@ from serving import batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.commands.configs import CheckConfig, PromoteConfig, TrainConfig
+from training.commands.checking import CheckConfig
+from training.commands.registered import PromoteConfig
+from training.commands.trainings import TrainConfig
 from training.errors import UsageError
 from training.rows import known_tables
 from training.rows.opened_table import open_table

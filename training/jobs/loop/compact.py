@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from training import captures
-from training.commands import configs
+from training.commands import watches
 from training.progress import Say
 
 
-def compact(config: configs.CompactConfig, say: Say) -> None:
+def compact(config: watches.CompactConfig, say: Say) -> None:
     """Compact a folder of captures once.
 
     Raises

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from training import captures
-from training.commands import configs
+from training.commands import watches
 from training.progress import Say
 from training.rows import open_table
 
 
-def feedback(config: configs.FeedbackConfig, say: Say) -> None:
+def feedback(config: watches.FeedbackConfig, say: Say) -> None:
     """Keep the labels of a table.
 
     Raises
