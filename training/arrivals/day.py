@@ -51,6 +51,10 @@ class Arrivals(Protocol):
         """What cannot be watched: columns that are not here, and what needs them."""
 
     @property
+    def unasked(self) -> Mapping[str, str]:
+        """The kinds of alarms that cannot be raised, and why."""
+
+    @property
     def days(self) -> Sequence[str]:
         """ISO dates, rising."""
 
@@ -68,6 +72,8 @@ class Arrivals(Protocol):
 
 GRACE = timedelta(minutes=15)
 """After a day, and after its outcomes have matured: a server closes its file of the last rows within ten minutes."""
+
+NO_GROUPS = "the rows do not say which of them are alike, and the known errors are means of such groups"
 
 
 def day_before(moment: datetime, wait: timedelta = timedelta(0)) -> str:

@@ -20,7 +20,7 @@ from data import contracts
 from data.captures import Places
 from serving.scorer import Scorer
 from training import captures
-from training.arrivals.day import GRACE, Arrived, day_before
+from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
 from training.captures import DayOfRows, Wanted
 from training.compiling import pack_frame
 from training.errors import NoCaptures
@@ -28,6 +28,8 @@ from training.progress import Say
 from training.records import model_registry, tracking
 
 Floats = NDArray[np.float64]
+
+NO_SCALE = "the width of an interval hangs on columns that were not kept as they were sent"
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,16 @@ class Opened:
     ----------
     at : datetime
         When that began: what a server closed later is not in it, however long it took.
+    mature : timedelta
+        How long after a day its outcomes are waited for.
+    grouped : bool
+        Whether the version knows groups of rows, which captures do not.
     """
 
     places: Places
     at: datetime
+    mature: timedelta
+    grouped: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class CapturedDays:
         The columns that are there as they were sent.
     lacking : tuple of str
         What cannot be watched.
+    unasked : mapping of str to str
+        The kinds of alarms that cannot be raised, and why.
     """
 
     places: Places
@@ -73,6 +83,7 @@ class CapturedDays:
     scorer: Scorer
     kept: tuple[str, ...]
     lacking: tuple[str, ...]
+    unasked: Mapping[str, str]
     days: tuple[str, ...]
     over: str
     matured: str
@@ -114,10 +125,14 @@ class CapturedDays:
         return pack_frame(frame.assign(**gone), self.version.schema)
 
     def _scale(self, rows: DayOfRows, matrix: Floats) -> Floats:
-        """Return the scales as answered, and of rows without one as the version gives it."""
+        """Return the scales as answered, and of rows without one as the version gives it.
+
+        Where that cannot be known there are none: rows whose callers asked for intervals are no sample of all.
+        """
+        if "errors" in self.unasked:
+            return np.full(len(rows.scale), np.nan)
         open_ones = np.isnan(rows.scale)
-        intervals = self.scorer.document.intervals
-        if not open_ones.any() or (set(self.names) - set(self.kept) and intervals and intervals.adaptive):
+        if not open_ones.any():
             return rows.scale
         result = rows.scale.copy()
         result[open_ones] = self.scorer.predict_with_scale(matrix[open_ones])[:, 1]
@@ -133,18 +148,12 @@ class CapturedDays:
 
 
 def captured(
-    opened: Opened,
-    version: model_registry.Version,
-    mature: timedelta,
-    known: Mapping[str, object],
-    say: Say,
+    opened: Opened, version: model_registry.Version, known: Mapping[str, object], say: Say
 ) -> CapturedDays:
     """Return the days that were captured of a version.
 
     Parameters
     ----------
-    mature : timedelta
-        How long after a day its outcomes are waited for.
     known : mapping
         The state of the watch: what was lacking when it began is not watched later either.
 
@@ -167,9 +176,10 @@ def captured(
         scorer=scorer,
         kept=kept,
         lacking=(*lacking, *_of_whole_rows(scorer)) if lacking else (),
+        unasked=_unasked(opened, bool(lacking) and _is_adaptive(scorer)),
         days=days,
         over=day_before(opened.at, GRACE),
-        matured=day_before(opened.at, mature + GRACE),
+        matured=day_before(opened.at, opened.mature + GRACE),
         limits=limits_of(version),
         say=say,
     )
@@ -177,8 +187,18 @@ def captured(
 
 def _of_whole_rows(scorer: Scorer) -> Sequence[str]:
     """Return what cannot be known of a row that was not kept as a whole."""
+    return ("gaps", "scale") if _is_adaptive(scorer) else ("gaps",)
+
+
+def _is_adaptive(scorer: Scorer) -> bool:
     intervals = scorer.document.intervals
-    return ("gaps", "scale") if intervals and intervals.adaptive else ("gaps",)
+    return intervals is not None and intervals.adaptive
+
+
+def _unasked(opened: Opened, no_scale: bool) -> dict[str, str]:
+    """Return which kinds of alarms cannot be raised, and why."""
+    found = {"harm": NO_GROUPS} if opened.grouped else {}
+    return found | (dict.fromkeys(("errors", "coverage"), NO_SCALE) if no_scale else {})
 
 
 def _kept(places: Places, version: model_registry.Version, known: Mapping[str, object]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from data.column_names import matching
 from data.errors import MissingColumn, UnusableColumn
 from data.tables import Table, row_digests, seconds
 from serving.scorer import Scorer
-from training.arrivals.day import GRACE, Arrived, day_before
+from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
 from training.commands import rereading, watches
 from training.compiling import pack_frame
 from training.errors import CannotScore, UsageError
@@ -43,6 +44,7 @@ class TableDays:
     numbers: NDArray[np.int64]
     groups: NDArray[np.uint64] | None
     lacking: tuple[str, ...] = ()
+    unasked: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -96,7 +98,8 @@ def of_table(
     known = version.target in table.frame
     actual = table.numbers(version.target) if known else np.full(len(table), np.nan)
     numbers = np.floor(moments / 86_400.0).astype(np.int64)
-    return TableDays(tuple(table.names), matrix, answers, actual, numbers, groups)
+    unasked = {"harm": NO_GROUPS} if reference.group and groups is None else {}
+    return TableDays(tuple(table.names), matrix, answers, actual, numbers, groups, unasked=unasked)
 
 
 def _label(number: int) -> str:

@@ -31,7 +31,7 @@ def opened(
     _refuse_groups(config, reference, version)
     places, before = captures.found_at(config.captures), datetime.now(tz=UTC)
     captures.compact(places, say)
-    return Opened(places, before)
+    return Opened(places, before, config.mature, bool(reference.group))
 
 
 def _refuse_groups(
@@ -46,16 +46,13 @@ def _refuse_groups(
 
 
 def arrivals_of(
-    found: TableDays | Opened,
-    config: watches.MonitorConfig,
-    version: model_registry.Version,
-    state: Mapping[str, Any],
-    say: Say,
+    found: TableDays | Opened, version: model_registry.Version, state: Mapping[str, Any], say: Say
 ) -> Arrivals:
     """Return the days of what was opened; raises NoCaptures."""
-    if isinstance(found, TableDays):
-        return found
-    return captured(found, version, config.mature, state, say)
+    arrivals = found if isinstance(found, TableDays) else captured(found, version, state, say)
+    for kind, why in arrivals.unasked.items():
+        say("watch", f"{kind} cannot alarm: {why}")
+    return arrivals
 
 
 @dataclass(frozen=True)

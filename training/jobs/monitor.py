@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
+from dataclasses import replace
 from typing import Any
 
 from data.column_names import matching
@@ -55,7 +56,7 @@ def monitor(config: watches.MonitorConfig, say: Say) -> bool:
     found = opened(config, version, reference, say)
     with monitor_run(version.name).alone() as run:
         state = run.state(version.number) or {}
-        arrivals = arrivals_of(found, config, version, state, say)
+        arrivals = arrivals_of(found, version, state, say)
         watch = _watch(config, reference, version, state, arrivals)
         Nights(watch, arrivals, run, version, say).take()
         history = run.history(version.number)
@@ -63,7 +64,9 @@ def monitor(config: watches.MonitorConfig, say: Say) -> bool:
         replaced = False
         try:
             if config.retraining.retrain == "auto" and isinstance(found, Opened):
-                replaced = retraining.after(watch, found.places, config, version, run, say=say)
+                replaced = retraining.after(
+                    watch, found.places, config, version, run, reference=reference, say=say
+                )
         finally:
             gauges.write(config.metrics, _latest(watch, version, history, replaced))
     return bool(watch.alarms) and not replaced
@@ -93,7 +96,7 @@ def _watch(
         columns = list(version.schema.names)
         raise MissingColumn(where=version.uri, role="excluded", column=unknown[0], columns=columns)
     watch = Watch(
-        reference,
+        _asked(reference, arrivals),
         int(version.number),
         config.independent,
         tuple(sorted({*ignored, *arrivals.lacking})),
@@ -101,13 +104,20 @@ def _watch(
     )
     try:
         if state:
-            watch.restore(state)
+            watch.restore(state if "coverage" not in arrivals.unasked else {**state, "coverage": []})
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(
             message=f"what the monitor knows of {version.name} version {version.number} {error}: pass exclude, "
             "independent and tolerance as at first, or delete its run"
         ) from error
     return watch
+
+
+def _asked(reference: Reference, arrivals: Arrivals) -> Reference:
+    """Return a reference without what these rows cannot be compared with."""
+    if "errors" in arrivals.unasked:
+        reference = replace(reference, scores=None, levels=())
+    return replace(reference, limit=None) if "harm" in arrivals.unasked else reference
 
 
 def _latest(watch: Watch, version: model_registry.Version, history: History, replaced: bool) -> gauges.Latest:
@@ -145,6 +155,7 @@ def _watched(
         trained=tracking.recorded_metrics(version.run_id),
         steps=[step.format(name=version.name) for step in _steps({alarm.kind for alarm in watch.alarms})],
         lacking=arrivals.lacking,
+        unasked=arrivals.unasked,
     )
 
 

@@ -7,7 +7,7 @@ sections and their fixed sentences.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,6 +60,8 @@ class Watched:
         What to do next.
     lacking : sequence of str
         What cannot be watched, for the rows do not have it.
+    unasked : mapping of str to str
+        The kinds of alarms that these rows cannot raise, and why.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Watched:
     trained: Mapping[str, float]
     steps: Sequence[str]
     lacking: Sequence[str] = ()
+    unasked: Mapping[str, str] = field(default_factory=dict)
 
     def days(self, name: str) -> Days:
         """Return a figure by day; nothing where it never was."""
@@ -267,8 +270,9 @@ def _unwatched(watched: Watched) -> Values:
     return {
         "ignored": [name for name in watched.watch.ignored if name not in watched.lacking],
         "lacking": watched.lacking,
-        "no_scores": reference.scores is None,
-        "no_limit": reference.limit is None,
+        "unasked": watched.unasked,
+        "no_scores": reference.scores is None and "errors" not in watched.unasked,
+        "no_limit": reference.limit is None and "harm" not in watched.unasked,
         "no_outcomes": bool(watched.taken) and not any(watched.labelled.values()),
         "one_a_day": not watched.watch.independent,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from data.captures import Places
 from training import captures
 from training.commands import watches
-from training.monitoring import Watch
+from training.monitoring import Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
 from training.retraining import process, teaching, verdicts
@@ -29,6 +29,7 @@ def after(
     version: model_registry.Version,
     run: MonitorRun,
     *,
+    reference: Reference,
     say: Say,
 ) -> bool:
     """Do what follows a watch over the champion, of captures as Parquet; return whether a challenger took its place.
@@ -41,7 +42,7 @@ def after(
     wanted = captures.Wanted(columns=version.schema.names, most=MOST_ROWS)
     asked = Asked(
         champion=version,
-        reference=watch.reference,
+        reference=reference,
         alarms={alarm.kind: f"since {alarm.since}: {alarm.cause}" for alarm in watch.alarms},
         matured=watch.outcomes_until,
         unwatched=watch.ignored,

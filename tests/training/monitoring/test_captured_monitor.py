@@ -21,7 +21,7 @@ from tests.conftest import Workspace
 from tests.training.monitoring.test_monitor import NAMES, houses, monitor_run, register
 from training import retraining
 from training.__main__ import main
-from training.arrivals import nights
+from training.arrivals import from_captures, nights
 from training.compiling import pack_frame
 from training.errors import MonitorBusy
 from training.records import model_registry, tag_names
@@ -58,6 +58,7 @@ class Served:
         share: float = 1.0,
         hour: int = 12,
         back: float = 0.0,
+        scale: float = np.nan,
     ) -> list[str]:
         """Keep a day's rows, scored by the version; return their ids."""
         layout = layout or self.layout
@@ -74,7 +75,7 @@ class Served:
             share=share,
             matrix=matrix[:, kept],
             predictions=self.scorer.predict(matrix),
-            scale=np.full(len(rows), np.nan),
+            scale=np.full(len(rows), scale),
             requests=(Request(0, -back, f"of-{day}"),),
         )
         self._write(
@@ -269,8 +270,6 @@ def test_labels_that_the_contract_forbids_are_left_out(
     served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One price of a billion would be the error of the day."""
-    from training.arrivals import from_captures
-
     monkeypatch.setattr(from_captures, "limits_of", lambda _: from_captures.Limits(0.0, 1_000.0))
     rows = houses(30, "2024-07-01", 1, seed=3)
     prices = rows["price"].to_numpy().copy()
@@ -286,8 +285,6 @@ def test_the_contract_is_the_one_that_the_training_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its file says what an outcome may be; where it is gone anything may."""
-    from training.arrivals import from_captures
-
     contract = tmp_path / "houses.yaml"
     contract.write_text("target: price\ncolumns:\n  price: {kind: number, minimum: 0, maximum: 900}\n")
     version = model_registry.Version("houses", "1", "run", {tag_names.TARGET: "price"})
@@ -310,6 +307,48 @@ def test_a_column_that_was_not_kept_is_not_watched(served: Served, look: Look) -
     served.answers(houses(30, "2024-07-01", 1, seed=9), 3)
     code, said = look()
     assert (code, "1 new days" in said) == (0, True), said
+
+
+def page() -> str:
+    """The monitor's page."""
+    return str(mlflow.artifacts.load_text(f"runs:/{monitor_run().info.run_id}/monitor.html"))
+
+
+def test_without_the_columns_of_a_width_errors_and_coverage_are_said_not_to_be_watched(
+    served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows whose callers asked for an interval have a width, and are no sample of all: theirs does not count either."""
+    monkeypatch.setattr(from_captures, "_is_adaptive", lambda _: True)
+    layout = replace(served.layout, columns=served.layout.columns[:2])
+    for day, scale in enumerate((np.nan, 1.0, 1.0)):
+        rows = houses(30, "2024-07-01", 1, seed=day)
+        served.told(day, of_id(served.answers(rows, day, layout=layout, scale=scale), rows["price"]))
+    code, said = look()
+    assert (code, "errors cannot alarm: the width of an" in said, "coverage cannot alarm" in said) == (
+        0,
+        True,
+        True,
+    )
+    assert "Errors: the width of an interval hangs on columns" in page()
+    assert "Coverage: the width of an interval hangs on columns" in page()
+    figures = monitor_run().data.metrics
+    assert {"rmse", "evidence_harm"} <= set(figures)
+    assert not {name for name in figures if "coverage" in name or name == "evidence_errors"}
+    state = run_of("houses").state("1")
+    assert state is not None
+    run_of("houses").keep("1", state | {"coverage": [{}] * 4})
+    assert look()[0] == 0, "a state from before is taken up"
+
+
+def test_harm_is_not_watched_where_rows_do_not_say_their_groups(tracking: Workspace, look: Look) -> None:
+    """A mean of group means is held against a mean of rows: many rows of one bad house would be harm."""
+    register(tracking.folder, watched=True, group=True)
+    season(Served.of(tracking.folder), 3)
+    code, said = look("--independent", "false")
+    assert (code, "harm cannot alarm: the rows do not say which of them are alike" in said) == (0, True), said
+    assert "Harm: the rows do not say which of them are alike" in page()
+    assert "evidence_harm" not in monitor_run().data.metrics
+    assert "evidence_inputs" in monitor_run().data.metrics
 
 
 def test_two_versions_of_one_day_have_rows_of_their_own(served: Served, look: Look) -> None:
