@@ -33,6 +33,15 @@ class PredictionId(NamedTuple):
     def __str__(self) -> str:
         return f"{self.frame}{self.row:06x}"
 
+    @property
+    def milliseconds(self) -> int:
+        """When the row was answered, since 1970.
+
+        >>> PredictionId("019ac7c2-7000-7000-8000-000000", 0).milliseconds
+        1764288000000
+        """
+        return int(self.frame[:13].replace("-", ""), 16)
+
 
 def frame_id(milliseconds: int, random: int) -> str:
     """Return what all ids of a frame begin with.

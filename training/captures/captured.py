@@ -3,7 +3,8 @@
 A day is read batch by batch. Where it has more rows than asked for, or was kept at different shares, those are taken
 whose id has a small hash: the same ones at each call, whatever they hold. Labels find their row by its id, or by the
 caller's id and the row in the request; the last received wins, and an empty one withdraws. A caller who asks twice
-under one id gets two predictions: the label is the last one's.
+under one id gets two predictions, maybe of two days or versions: the label is the last one's that was answered before
+it was received.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -23,8 +23,9 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from data.captures import Places
+from data.captures import Places, PredictionId
 from training.captures.arrow import OURS, OUTCOMES, PREFIX, stored
+from training.captures.folders import labels_since, of_model, of_version, value_of
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +33,9 @@ MOST_ROWS = 200_000
 """Of a day that are read at once."""
 
 HASHES = 2.0**64
+
+AS_LABELLED = {"slipway_id": "answer", "slipway_caller_id": "caller_id", "slipway_row": "row"}
+CALLS = pa.schema([OURS.field(name) for name in AS_LABELLED])
 
 
 @dataclass(frozen=True)
@@ -106,32 +110,33 @@ def captured_days(
     since, until : str
         ISO dates, the first and the last one that is wanted.
     """
-    folder = (
-        places.predictions
-        / f"slipway_model={quote(model, safe='')}"
-        / f"slipway_version={quote(version, safe='')}"
-    )
-    for each in sorted(folder.glob("slipway_date=*")):
-        day = each.name.partition("=")[2]
-        if since <= day <= (until or day):
-            yield _day(day, each, _outcomes(places, model), wanted)
+    for each in sorted(of_version(places, model, version).glob("slipway_date=*")):
+        if since <= value_of(each) <= (until or value_of(each)):
+            yield _day(each, _Outcomes(places, model), wanted)
 
 
-def _day(day: str, folder: Path, outcomes: Path, wanted: Wanted) -> DayOfRows:
+def captured_rows(places: Places, model: str, version: str, day: str, wanted: Wanted = ANY) -> int:
+    """Return how many rows of a day there are, whether they would be drawn or not."""
+    folder = of_version(places, model, version) / f"slipway_date={day}"
+    files = [path for path in folder.rglob("*.parquet") if _fits(path, wanted)]
+    return sum(int(pq.read_metadata(path).num_rows) for path in files)
+
+
+def _day(folder: Path, outcomes: _Outcomes, wanted: Wanted) -> DayOfRows:
     files = sorted(folder.rglob("*.parquet"))
     fitting = [path for path in files if _fits(path, wanted)]
     chances = _chances(fitting, wanted.most)
     table = _rows(fitting, chances)
     frame = _frame(table)
     return DayOfRows(
-        day=day,
+        day=value_of(folder),
         frame=frame,
         predictions=_floats(table, "slipway_prediction"),
         scale=_floats(table, "slipway_scale"),
         ids=table["slipway_id"].to_numpy().astype(object),
         times=table["slipway_time"].cast(pa.timestamp("us")).to_numpy(),
         shares=np.full(len(table), chances.of_each),
-        actual=_actual(table, day, outcomes),
+        actual=outcomes.of(table, date.fromisoformat(value_of(folder))),
         rows=chances.rows,
         left_out=len(files) - len(fitting),
         unequal=chances.unequal,
@@ -177,10 +182,13 @@ def _rows(files: Sequence[Path], chances: _Chances) -> pa.Table:
     return pa.Table.from_batches(taken, schema=shared).sort_by("slipway_id")
 
 
-def _batches(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+def _batches(
+    files: Sequence[Path], schema: pa.Schema, asked: pc.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
     if files:
         dataset = ds.dataset([str(path) for path in files], format="parquet", schema=schema)
-        yield from dataset.to_batches(batch_readahead=2)
+        every = dataset.to_batches(filter=asked, batch_readahead=2)
+        yield from (batch for batch in every if batch.num_rows)
 
 
 def _shares(batch: pa.RecordBatch) -> Floats:
@@ -221,50 +229,60 @@ def _floats(table: pa.Table, name: str) -> Floats:
     return np.asarray(table[name].to_numpy(), dtype=np.float64)
 
 
-def _outcomes(places: Places, model: str) -> Path:
-    return places.outcomes / f"slipway_model={quote(model, safe='')}"
+@dataclass(frozen=True)
+class _Outcomes:
+    """What is known of a model's predictions."""
 
+    places: Places
+    model: str
 
-def _actual(table: pa.Table, day: str, outcomes: Path) -> Floats:
-    """Return the outcome of each row, NaN where nobody knows."""
-    known = _labels(table, day, outcomes)
-    rows = pd.DataFrame({"id": table["slipway_id"].to_pylist()})
-    of_caller = _last_of_caller(table)
-    by_id = rows.merge(known[known["id"].notna()], on="id").assign(place=lambda each: each["id"])
-    by_caller = of_caller.merge(known[known["id"].isna()].drop(columns="id"), on=["caller_id", "row"])
-    found = pd.concat([by_id[["id", "order", "actual"]], by_caller[["id", "order", "actual"]]])
-    last = found.sort_values("order", kind="stable").drop_duplicates("id", keep="last")
-    return np.asarray(rows["id"].map(last.set_index("id")["actual"]), dtype=np.float64)
+    def of(self, table: pa.Table, day: date) -> Floats:
+        """Return the outcome of each row of a day, NaN where nobody knows."""
+        rows = pd.Series(table["slipway_id"].to_pylist(), dtype=object)
+        known = self._labels(table, day)
+        by_id = known[known["id"].notna() & known["id"].isin(rows)]
+        by_caller = known[known["id"].isna()]
+        by_caller = by_caller.assign(id=self._answers(by_caller, day))
+        found = pd.concat([each[["id", "order", "actual"]] for each in (by_id, by_caller)])
+        last = found.sort_values("order", kind="stable").drop_duplicates("id", keep="last")
+        return np.asarray(rows.map(last.set_index("id")["actual"]), dtype=np.float64)
 
+    def _labels(self, table: pa.Table, day: date) -> pd.DataFrame:
+        """Return the labels that may be of a day's rows, with their order of receipt."""
+        files = labels_since(self.places, self.model, day)
+        if not files or not len(table):
+            return pd.DataFrame(OUTCOMES.empty_table().to_pandas()).assign(order=0)
+        dataset = ds.dataset(files, format="parquet", schema=OUTCOMES)
+        ids, callers = table["slipway_id"], pc.unique(table["slipway_caller_id"]).drop_null()
+        low, high = pc.min(ids), pc.max(ids)
+        by_id = (pc.field("id") >= low) & (pc.field("id") <= high)
+        by_caller = pc.field("id").is_null() & pc.field("caller_id").isin(callers)
+        known: pd.DataFrame = dataset.to_table(filter=by_id | by_caller).to_pandas()
+        known = known.sort_values("received", kind="stable").reset_index(drop=True)
+        return known.assign(order=known.index, row=known["row"].fillna(0).astype(np.int32))
 
-def _last_of_caller(table: pa.Table) -> pd.DataFrame:
-    """Return the rows that have a caller's id: of those that share one, the last answered."""
-    rows = pd.DataFrame(
-        {
-            "id": table["slipway_id"].to_pylist(),
-            "caller_id": table["slipway_caller_id"].to_pylist(),
-            "row": table["slipway_row"].to_numpy(),
-        }
-    )
-    return rows[rows["caller_id"].notna()].drop_duplicates(["caller_id", "row"], keep="last")
+    def _answers(self, labels: pd.DataFrame, day: date) -> NDArray[np.object_]:
+        """Return which prediction each label by a caller's id is of: the last one before its receipt, of any version.
 
-
-def _labels(table: pa.Table, day: str, outcomes: Path) -> pd.DataFrame:
-    """Return the labels that may be of a day's rows, with their order of receipt."""
-    begin = date.fromisoformat(day)
-    files = [
-        str(path)
-        for folder in sorted(outcomes.glob("slipway_received=*"))
-        if folder.name.partition("=")[2] >= (begin - timedelta(days=1)).isoformat()
-        for path in sorted(folder.glob("*.parquet"))
-    ]
-    if not files or not len(table):
-        return pd.DataFrame(OUTCOMES.empty_table().to_pandas()).assign(order=0)
-    dataset = ds.dataset(files, format="parquet", schema=OUTCOMES)
-    ids, callers = table["slipway_id"], pc.unique(table["slipway_caller_id"]).drop_null()
-    low, high = pc.min(ids), pc.max(ids)
-    by_id = (pc.field("id") >= low) & (pc.field("id") <= high)
-    by_caller = pc.field("id").is_null() & pc.field("caller_id").isin(callers)
-    known: pd.DataFrame = dataset.to_table(filter=by_id | by_caller).to_pandas()
-    known = known.sort_values("received", kind="stable").reset_index(drop=True)
-    return known.assign(order=known.index, row=known["row"].fillna(0).astype(np.int64))
+        Labels come in the order of receipt. Rows that are dated before the day are not looked at.
+        """
+        found: NDArray[np.object_] = np.full(len(labels), "", dtype=object)
+        if not len(labels):
+            return found
+        last = labels["received"].iloc[-1].date().isoformat()
+        days = of_model(self.places, self.model).glob("slipway_version=*/slipway_date=*")
+        files = [
+            path
+            for folder in sorted(days)
+            if day.isoformat() <= value_of(folder) <= last
+            for path in sorted(folder.rglob("*.parquet"))
+        ]
+        asked = pc.field("slipway_caller_id").isin(pa.array(labels["caller_id"].unique()))
+        for batch in _batches(files, CALLS, asked):
+            rows = batch.to_pandas().sort_values("slipway_id").rename(columns=AS_LABELLED)
+            answered = [PredictionId.parse(each).milliseconds for each in rows["answer"]]
+            rows = rows.assign(received=pd.to_datetime(answered, unit="ms", utc=True).as_unit("us"))
+            labelled = labels[["received", "caller_id", "row"]]
+            latest = pd.merge_asof(labelled, rows, on="received", by=["caller_id", "row"])["answer"]
+            found = np.maximum(found, latest.fillna("").to_numpy())
+        return found

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.captures import Frame, Layout, Places, Record, RecordFile
 from training.captures.arrow import labels_of, rows_of
+from training.captures.folders import named
 from training.captures.keeping import Forgotten, forget
 from training.captures.mirror import copied_to
 from training.captures.segments import Segment
@@ -96,7 +96,7 @@ class _Frames:
         if frame is None:
             raise ValueError("is neither layout nor rows")
         layout = self._layouts[frame.key]
-        version = f"{_named('model', layout.model)}/{_named('version', layout.version)}"
+        version = f"{named('model', layout.model)}/{named('version', layout.version)}"
         about = {"digest": layout.digest, "hashed": list(layout.hashed)}
         for hour, rows in _by_hour(rows_of(frame, layout)):
             folder = f"{version}/{hour:slipway_date=%Y-%m-%d/slipway_hour=%H}"
@@ -117,7 +117,7 @@ class _Labels:
             raise ValueError("is no record of labels")
         day = datetime.fromtimestamp(head["received"] / 1_000, tz=UTC)
         table = labels_of(head)
-        into.add(f"{_named('model', head['model'])}/{day:slipway_received=%Y-%m-%d}", table)
+        into.add(f"{named('model', head['model'])}/{day:slipway_received=%Y-%m-%d}", table)
         self._labels += len(table)
 
     def count(self, result: Compacted) -> None:
@@ -129,11 +129,6 @@ def _by_hour(rows: pa.Table) -> Iterator[tuple[datetime, pa.Table]]:
     hours = pc.floor_temporal(rows["slipway_time"], unit="hour")
     for hour in pc.unique(hours):
         yield hour.as_py(), rows.filter(pc.equal(hours, hour))
-
-
-def _named(key: str, value: str) -> str:
-    """Return a folder's name; Hive's word for one that has none."""
-    return f"slipway_{key}={quote(value, safe='') or '__HIVE_DEFAULT_PARTITION__'}"
 
 
 def found_at(folder: str) -> Places:

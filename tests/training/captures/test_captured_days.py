@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.captures import Layout, Places
+from data.captures import Layout, Places, PredictionId, Request
 from data.schema import Schema
 from tests.training.captures.kept import COLUMNS, LAYOUT, NOON, frame_at, ids, labelled, written
-from training.captures import DayOfRows, Wanted, captured_days, compact
+from training.captures import DayOfRows, Wanted, captured_days, captured_rows, compact
 from training.compiling import pack_frame
 
 LATER = NOON + timedelta(days=1)
+OTHER = replace(LAYOUT, version="4", digest="cd" * 32)
 
 
 @pytest.fixture
@@ -76,6 +77,65 @@ def test_a_callers_id_that_came_twice_is_the_last_answered(places: Places) -> No
     label(places, LATER, (None, "mine", 0, 5.0))
     (day,) = days(places)
     np.testing.assert_array_equal(day.actual, [np.nan, 5.0])
+
+
+def asked(places: Places, name: str, moment: datetime, number: int, layout: Layout = LAYOUT) -> None:
+    """Let a caller ask about one row under its own id."""
+    frame = frame_at(moment, 1, number=number, layout=layout)
+    written(places.frames / f"{number}.frames", [replace(frame, requests=(Request(0, 0.0, name),))], [layout])
+
+
+MIDNIGHT = NOON + timedelta(hours=12)
+
+
+@pytest.mark.parametrize(
+    ("again", "layout", "expected"),
+    [
+        (MIDNIGHT + timedelta(seconds=1), LAYOUT, [[np.nan], [5.0]]),
+        (MIDNIGHT - timedelta(seconds=1), OTHER, [[np.nan]]),
+        (MIDNIGHT + timedelta(seconds=1), OTHER, [[np.nan]]),
+    ],
+    ids=["midnight", "swap", "both"],
+)
+def test_a_retry_takes_the_label_with_it_to_another_day_or_version(
+    again: datetime, layout: Layout, expected: list[list[float]], places: Places
+) -> None:
+    """Or one outcome would be that of two predictions."""
+    asked(places, "mine", MIDNIGHT - timedelta(seconds=2), 1)
+    asked(places, "mine", again, 2, layout)
+    label(places, LATER, (None, "mine", 0, 5.0))
+    np.testing.assert_array_equal([day.actual for day in days(places)], expected)
+    (other,) = list(captured_days(places, "flights", "4")) or [None]
+    assert (other is None) == (layout is LAYOUT)
+    assert other is None or other.actual.tolist() == [5.0]
+
+
+def test_an_id_that_is_used_each_day_labels_the_day_before_its_receipt(places: Places) -> None:
+    """Orders are counted anew each day: today's outcome is not that of all days before, and not of tomorrow's."""
+    for day in range(3):
+        asked(places, "order 1", NOON + timedelta(days=day), day)
+        label(places, NOON + timedelta(days=day, hours=6), (None, "order 1", 0, float(day)))
+    np.testing.assert_array_equal([day.actual for day in days(places)], [[0.0], [1.0], [2.0]])
+
+
+def test_a_label_goes_to_the_last_answer_even_where_that_was_not_drawn(places: Places) -> None:
+    """Of a day with many rows some are taken; an answer before the last one is not the labelled one instead."""
+    for number in range(39):
+        asked(places, "mine", NOON + timedelta(seconds=number), number)
+    label(places, LATER, (None, "mine", 0, 5.0))
+    (day,) = days(places, wanted=Wanted(most=10))
+    last = str(PredictionId(frame_at(NOON + timedelta(seconds=38), 1, number=38).id, 0))
+    assert last not in day.ids
+    assert np.isnan(day.actual).all()
+
+
+def test_rows_are_counted_whether_they_are_drawn_or_not(places: Places) -> None:
+    """Those of files that fit."""
+    written(places.frames / "1.frames", [frame_at(NOON, 50)])
+    assert [len(day.ids) < 50 for day in days(places, wanted=Wanted(most=10))] == [True]
+    assert captured_rows(places, "flights", "3", "2026-11-26") == 50
+    assert captured_rows(places, "flights", "3", "2026-11-26", Wanted(digest="cd" * 32)) == 0
+    assert captured_rows(places, "flights", "3", "2026-11-27") == 0
 
 
 def test_files_of_another_digest_or_without_a_column_are_left_out_and_counted(places: Places) -> None:
