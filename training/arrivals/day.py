@@ -66,6 +66,9 @@ class Arrivals(Protocol):
     def matured(self) -> str:
         """The last day whose outcomes count: no more of them are waited for."""
 
+    def count(self, day: str) -> int:
+        """Return how many rows a day has."""
+
     def read(self, day: str) -> Arrived | None:
         """Return a day's rows, or None where none of them can be used."""
 

@@ -95,11 +95,18 @@ class CapturedDays:
         """The model's columns."""
         return self.version.schema.names
 
+    def count(self, day: str) -> int:
+        """Return how many rows a day has, of files that are read."""
+        return captures.captured_rows(self.places, self.version.name, self.version.number, day, self._wanted)
+
+    @property
+    def _wanted(self) -> Wanted:
+        return Wanted(self.version.digest, self.kept)
+
     def read(self, day: str) -> Arrived | None:
         """Return a day's rows, or None where all are of another digest or lack a column that is watched."""
-        wanted = Wanted(self.version.digest, self.kept)
         (rows,) = captures.captured_days(
-            self.places, self.version.name, self.version.number, since=day, until=day, wanted=wanted
+            self.places, self.version.name, self.version.number, since=day, until=day, wanted=self._wanted
         )
         if rows.left_out:
             why = "of another version with this number, or they lack a column that is watched"

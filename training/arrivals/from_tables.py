@@ -65,6 +65,10 @@ class TableDays:
         """The day before this one: what came later than its table does not come any more."""
         return day_before(datetime.now(tz=UTC))
 
+    def count(self, day: str) -> int:
+        """Return how many rows a day has."""
+        return int((self.numbers == self._numbers[day]).sum())
+
     def read(self, day: str) -> Arrived:
         """Return a day's rows."""
         rows = self.numbers == self._numbers[day]

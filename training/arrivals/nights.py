@@ -12,6 +12,7 @@ from training import captures
 from training.arrivals.day import Arrivals
 from training.arrivals.from_captures import Opened, captured
 from training.arrivals.from_tables import TableDays, of_table
+from training.arrivals.late import Late
 from training.commands import watches
 from training.errors import UsageError
 from training.monitoring import Reference, Watch
@@ -63,6 +64,7 @@ class Nights:
     arrivals: Arrivals
     run: MonitorRun
     version: model_registry.Version
+    late: Late
     say: Say
 
     def take(self) -> None:
@@ -72,6 +74,7 @@ class Nights:
         ripe = {day for day in self.arrivals.days if watch.outcomes_until < day <= self.arrivals.matured}
         after = f" after {watch.until}" if watch.until else ""
         self.say("watch", f"{self.version.name} version {self.version.number}: {len(new)} new days{after}")
+        self._count_late()
         kept = time.monotonic()
         for day in sorted(new | ripe):
             self._see(day, is_new=day in new, is_ripe=day in ripe)
@@ -79,10 +82,20 @@ class Nights:
                 kept = self._keep()
         self._keep()
 
+    def _count_late(self) -> None:
+        before, found = dict(self.late.late), self.late.found(self.arrivals, self.watch.until)
+        for day, rows in found.items():
+            self.run.log_day(self.version.number, day, {"rows_late": float(rows)})
+        if found:
+            rows = sum(rows - before.get(day, 0) for day, rows in found.items())
+            self.say("watch", f"{rows:,} rows came late for days already taken, and are not counted")
+
     def _see(self, day: str, *, is_new: bool, is_ripe: bool) -> None:
         rows = self.arrivals.read(day)
         if rows is None:
             return
+        if is_new:
+            self.late.taken[day] = self.arrivals.count(day)
         seen = [self.watch.see_inputs(day, rows.matrix, rows.answers, rows.groups)] if is_new else []
         seen += [self.watch.see_outcomes(day, rows.answers, rows.actual, rows.groups)] if is_ripe else []
         figures = {name: value for part in seen for name, value in part.figures.items()}
@@ -94,5 +107,5 @@ class Nights:
         """Keep the state, and return when; before the first day there is none."""
         if self.watch.until:
             kept = [each for each in self.arrivals.names if each not in self.arrivals.lacking]
-            self.run.keep(self.version.number, self.watch.as_dict() | {"kept": kept})
+            self.run.keep(self.version.number, self.watch.as_dict() | {"kept": kept} | self.late.as_dict())
         return time.monotonic()

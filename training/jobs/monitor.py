@@ -15,7 +15,7 @@ from typing import Any
 from data.column_names import matching
 from data.errors import MissingColumn
 from training import retraining
-from training.arrivals import Arrivals, Nights, Opened, arrivals_of, opened
+from training.arrivals import Arrivals, Late, Nights, Opened, arrivals_of, opened
 from training.commands import watches
 from training.errors import CannotWatch, UsageError
 from training.jobs import gauges
@@ -58,7 +58,7 @@ def monitor(config: watches.MonitorConfig, say: Say) -> bool:
         state = run.state(version.number) or {}
         arrivals = arrivals_of(found, version, state, say)
         watch = _watch(config, reference, version, state, arrivals)
-        Nights(watch, arrivals, run, version, say).take()
+        Nights(watch, arrivals, run, version, Late.of(state), say).take()
         history = run.history(version.number)
         _conclude(run, _watched(watch, version, history, arrivals), say)
         replaced = False

@@ -229,6 +229,7 @@ def _rows(watched: Watched) -> Values:
     return {
         "pictures": rendering.pictures(plot, plot),
         "unknown": f"{sum(watched.days('labels_unknown').values()):,.0f}",
+        "late": f"{sum(watched.days('rows_late').values()):,.0f}",
         "forbidden": f"{sum(watched.days('labels_forbidden').values()):,.0f}",
         "shift": number(float(np.mean(shifts)), 2) if shifts else "",
     }

@@ -207,7 +207,7 @@ def _experiment(client: mlflow.MlflowClient, name: str) -> str:
 def _by_day(metrics: Sequence[Metric], version: int) -> dict[str, float]:
     """Return a version's values by day; those from before times had a version's number count for each."""
     ours = [each for each in metrics if each.timestamp % DAY in (0, version)]
-    ours.sort(key=lambda each: (each.step, each.timestamp))
+    ours.sort(key=lambda each: (each.step, each.timestamp, each.value))  # what is counted twice grows
     return {(date(1970, 1, 1) + timedelta(days=each.step)).isoformat(): each.value for each in ours}
 
 

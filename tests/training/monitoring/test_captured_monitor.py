@@ -266,6 +266,46 @@ def test_a_label_of_a_row_that_is_dated_by_its_event_is_known(served: Served, lo
     assert history("labelled_share") == [1.0, 0.0]
 
 
+def test_rows_that_come_for_days_already_taken_are_counted(served: Served, look: Look) -> None:
+    """A replay of a day, and of one that nobody had seen: each row is said once, and none of them is watched."""
+    for day in (1, 3):
+        served.answers(houses(5, "2024-07-01", 1, seed=3), day)
+    assert "came late" not in look()[1]
+    served.answers(houses(4, "2024-07-01", 1, seed=4), 1, hour=13)
+    served.answers(houses(3, "2024-07-01", 1, seed=5), 2)
+    code, said = look()
+    assert (code, "7 rows came late for days already taken, and are not counted" in said) == (0, True), said
+    assert history("rows_late") == [4.0, 3.0]
+    assert "came late" not in look()[1]
+    served.answers(houses(2, "2024-07-01", 1, seed=6), 2, hour=13)
+    assert "2 rows came late" in look()[1]
+    assert history("rows_late") == [4.0, 5.0]
+    assert history("rows") == [5.0, 5.0]
+    assert "9 rows came late" in page()
+    served.answers(houses(5, "2024-07-01", 1, seed=7), 60)
+    assert "came late" not in look()[1]
+    served.answers(houses(6, "2024-07-01", 1, seed=8), 59)
+    assert "6 rows came late" in look()[1], "although older ones are forgotten"
+
+
+def test_what_is_known_of_late_rows_is_bounded_and_begins_with_what_is_there(
+    served: Served, look: Look
+) -> None:
+    """A state of an older Slipway has no counts: its days are not late as a whole. Old days are forgotten."""
+    for day in (0, 1, 40):
+        served.answers(houses(5, "2024-07-01", 1, seed=day), day)
+    assert look()[0] == 0
+    state = run_of("houses").state("1")
+    assert state is not None
+    assert state["taken"] == {"2024-08-10": 5} | dict.fromkeys(["2024-07-01", "2024-07-02"], 5)
+    del state["taken"], state["late"]
+    run_of("houses").keep("1", state)
+    assert "came late" not in look()[1]
+    again = run_of("houses").state("1")
+    assert again is not None
+    assert again["taken"] == {"2024-08-10": 5}
+
+
 def test_labels_that_the_contract_forbids_are_left_out(
     served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:

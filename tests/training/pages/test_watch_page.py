@@ -154,10 +154,15 @@ def test_what_became_of_labels_is_said() -> None:
     """Outcomes that come late, for unknown predictions, or for rows of a kind of their own."""
     found = watched(5, labelled=0.5)
     found.watch.outcomes_until = "2025-01-03"
-    more = {"labels_unknown": {"2025-01-01": 1_200.0}, "labels_forbidden": {"2025-01-01": 0.0}}
+    more = {
+        "labels_unknown": {"2025-01-01": 1_200.0},
+        "labels_forbidden": {"2025-01-01": 0.0},
+        "rows_late": {"2025-01-02": 7.0},
+    }
     shifts = {"labelled_prediction_shift": {"2025-01-01": 0.5, "2025-01-02": 0.9}}
     text = read(replace(found, history={**found.history, **more, **shifts}))
     assert "Outcomes are watched until 2025-01-03; those of later days are still waited for." in text
     assert "1,200 outcomes came for predictions that nobody kept." in text
     assert "forbids" not in text
+    assert "7 rows came late, for days that were taken already" in text
     assert "predictions are 0.7 standard deviations above those of the other rows" in text
