@@ -68,6 +68,7 @@ FLOORS = {
             "search",
         ),
         *(
+            "archive",
             "captures",
             "versions",
             "records",

@@ -34,7 +34,7 @@ from serving.runtimes import Description, Predicted, load
 from serving.settings import CaptureRules, Model, Settings
 from tests.serving.captures import frame_of, kept_in
 from tests.serving.processes import until
-from training.captures import compact
+from training.archive import compact
 
 COLUMNS = (
     Column("x", "number"),

@@ -25,7 +25,8 @@ from serving.errors import SettingsError
 from tests.serving.captures import after
 from tests.serving.captures import kept_in as captured
 from tests.serving.processes import processes_of, until
-from training.captures import captured_days, compact
+from training.archive import compact
+from training.captures import captured_days
 
 ID = "019ac5b0-1c00-7abc-9234-56789a000007"
 CSV, PARQUET = "text/csv", "application/vnd.apache.parquet"

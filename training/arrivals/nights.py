@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from training import captures
+from training import archive
 from training.arrivals.day import Arrivals
 from training.arrivals.from_captures import Opened, captured
 from training.arrivals.from_tables import TableDays, of_table
@@ -30,8 +30,8 @@ def opened(
     if not config.captures:
         return of_table(config, version, reference, say)
     _refuse_groups(config, reference, version)
-    places, before = captures.found_at(config.captures), datetime.now(tz=UTC)
-    captures.compact(places, say)
+    places, before = archive.found_at(config.captures), datetime.now(tz=UTC)
+    archive.compact(places, say)
     return Opened(places, before, config.mature, bool(reference.group))
 
 

@@ -24,8 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.captures import Places, PredictionId
-from training.captures.arrow import OURS, OUTCOMES, PREFIX, stored
-from training.captures.folders import labels_since, of_model, of_version, value_of
+from training.archive import OURS, OUTCOMES, PREFIX, labels_since, of_model, of_version, stored, value_of
 
 Floats = NDArray[np.float64]
 

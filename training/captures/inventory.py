@@ -13,8 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from data.captures import Places, PredictionId, frame_id
-from training.captures.arrow import OURS, OUTCOMES, PREFIX, stored
-from training.captures.folders import labels_since, of_model, of_version, value_of
+from training.archive import OURS, OUTCOMES, PREFIX, labels_since, of_model, of_version, stored, value_of
 
 IDS = pa.schema([OURS.field("slipway_id")])
 

@@ -12,8 +12,9 @@ import pytest
 
 from data.captures import Layout, Places, PredictionId, Request
 from data.schema import Schema
-from tests.training.captures.kept import COLUMNS, LAYOUT, NOON, frame_at, ids, labelled, written
-from training.captures import DayOfRows, Wanted, captured_days, captured_rows, compact
+from tests.training.archive.kept import COLUMNS, LAYOUT, NOON, frame_at, ids, labelled, written
+from training.archive import compact
+from training.captures import DayOfRows, Wanted, captured_days, captured_rows
 from training.compiling import pack_frame
 
 LATER = NOON + timedelta(days=1)

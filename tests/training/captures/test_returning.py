@@ -14,8 +14,8 @@ import pytest
 from data.captures import Places, RecordFile
 from data.errors import DuplicateColumns, EmptySource
 from data.sources import open_source
-from tests.training.captures.kept import NOON, frame_at, ids, written
-from training import captures
+from tests.training.archive.kept import NOON, frame_at, ids, written
+from training import archive, captures
 from training.captures import captured_days, returning
 from training.commands import watches
 from training.errors import NoCaptures, NotCaptured, UnusableLabels
@@ -85,7 +85,7 @@ def test_labels_reach_the_rows_that_they_name(places, tmp_path):
         {"slipway_caller_id": ["mine-1"], "slipway_row": [0], "actual": [8.0]},
     ):
         captures.keep_labels(places, "flights", open_source(table(tmp_path, "csv", **columns)))
-    captures.compact(places, lambda *_: None)
+    archive.compact(places, lambda *_: None)
     (day,) = captured_days(places, "flights", "3")
     assert day.actual.tolist() == [8.0, 5.0, 6.0]
 
@@ -144,7 +144,7 @@ def test_labels_of_a_model_that_was_never_kept_are_refused(places, tmp_path):
         with pytest.raises(NotCaptured, match="no predictions of 'flight', but of flights"):
             captures.keep_labels(places, "flight", source)
         assert len(labels_in(places)) == 1
-        captures.compact(places, lambda *_: None)
+        archive.compact(places, lambda *_: None)
     with pytest.raises(NoCaptures):
         feedback(watches.FeedbackConfig("flights", str(tmp_path), "none.csv"), print)
 

@@ -191,7 +191,7 @@ class Clock:
     @classmethod
     def of(cls, patch: pytest.MonkeyPatch) -> Clock:
         """In place of the real one."""
-        clock, compact = cls(FIRST), nights.captures.compact
+        clock, compact = cls(FIRST), nights.archive.compact
 
         class Now(datetime):
             @classmethod
@@ -203,7 +203,7 @@ class Clock:
             clock.now += clock.after
 
         patch.setattr(nights, "datetime", Now)
-        patch.setattr(nights.captures, "compact", late)
+        patch.setattr(nights.archive, "compact", late)
         return clock
 
 

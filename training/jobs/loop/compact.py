@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training import captures
+from training import archive
 from training.commands import watches
 from training.progress import Say
 
@@ -19,4 +19,4 @@ def compact(config: watches.CompactConfig, say: Say) -> None:
     CannotMirror
         The files cannot be copied to where they are asked for.
     """
-    captures.compact(captures.found_at(config.captures), say, config.keep, config.to)
+    archive.compact(archive.found_at(config.captures), say, config.keep, config.to)

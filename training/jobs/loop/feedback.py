@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training import captures
+from training import archive, captures
 from training.commands import watches
 from training.progress import Say
 from training.rows import open_table
@@ -20,6 +20,6 @@ def feedback(config: watches.FeedbackConfig, say: Say) -> None:
     DataError
         The table cannot be read.
     """
-    places = captures.found_at(config.captures)
+    places = archive.found_at(config.captures)
     kept = captures.keep_labels(places, config.name, open_table(config, say))
     say("feedback", f"{kept:,} labels of {config.name} kept in {places.labels}")

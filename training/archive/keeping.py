@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from data.captures import Places
-from training.captures.sources import ASIDE
+from training.archive.sources import ASIDE
 
 
 @dataclass(frozen=True)

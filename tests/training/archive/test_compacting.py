@@ -21,7 +21,7 @@ import pytest
 from data.captures import Layout, Places, Request, record
 from data.schema import Column
 from tests.conftest import ROOT
-from tests.training.captures.kept import (
+from tests.training.archive.kept import (
     LAYOUT,
     NOON,
     frame_at,
@@ -31,7 +31,7 @@ from tests.training.captures.kept import (
     predictions,
     written,
 )
-from training.captures import compact, found_at, segments, sources
+from training.archive import compact, found_at, segments, sources
 from training.errors import CapturesBusy, NoCaptures
 
 

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.captures import Frame, Layout, Places, Record, RecordFile
-from training.captures.arrow import labels_of, rows_of
-from training.captures.folders import named
-from training.captures.keeping import Forgotten, forget
-from training.captures.mirror import copied_to
-from training.captures.segments import Segment
-from training.captures.sources import Left, Source, alone, taken
+from training.archive.arrow import labels_of, rows_of
+from training.archive.folders import named
+from training.archive.keeping import Forgotten, forget
+from training.archive.mirror import copied_to
+from training.archive.segments import Segment
+from training.archive.sources import Left, Source, alone, taken
 from training.errors import NoCaptures
 from training.progress import Say
 

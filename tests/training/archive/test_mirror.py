@@ -9,10 +9,10 @@ import pyarrow.dataset as ds
 import pytest
 
 from data.captures import Places
-from tests.training.captures.kept import NOON, frame_at, labelled, written
+from tests.training.archive.kept import NOON, frame_at, labelled, written
 from training.__main__ import main
-from training.captures import compact
-from training.captures.mirror import copied_to
+from training.archive import compact
+from training.archive.mirror import copied_to
 from training.errors import CannotMirror
 
 
