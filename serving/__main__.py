@@ -127,6 +127,13 @@ def parser() -> argparse.ArgumentParser:
         help="for requests under way at the end",
     )
     line.add_argument(
+        "--drain-delay",
+        type=_number(float, 0, 3600),
+        default=0.0,
+        help="seconds after SIGTERM for which requests are still taken while /readyz says 503: as long as a balancer "
+        "takes to notice",
+    )
+    line.add_argument(
         "--load-seconds",
         type=_number(float, 1, 3600),
         default=60.0,
@@ -291,6 +298,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         tls_key=given.tls_key,
         access_log=given.access_log,
         drain_seconds=given.drain_seconds,
+        drain_delay=given.drain_delay,
         load_seconds=given.load_seconds,
         load_bytes=given.load_bytes,
         hung_seconds=given.hung_seconds,

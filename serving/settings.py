@@ -138,7 +138,8 @@ class Settings:
 
     `processes` and `joins` are for models that MLflow runs: how many processes each worker has for one,
     and whether requests that wait may be joined into one call. `load_seconds` and `load_bytes` bound what
-    loading a version may take; a worker that gives no sign of life for `hung_seconds` is replaced.
+    loading a version may take; a worker that gives no sign of life for `hung_seconds` is replaced. For
+    `drain_delay` seconds after a signal the server says that it is not ready, and takes requests as before.
     """
 
     models: tuple[Model, ...]
@@ -160,6 +161,7 @@ class Settings:
     tls_key: str | None = None
     access_log: float = 0.0
     drain_seconds: float = 30.0
+    drain_delay: float = 0.0
     load_seconds: float = 60.0
     load_bytes: int = 2**30
     hung_seconds: float = 20.0

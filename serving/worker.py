@@ -16,9 +16,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -28,6 +27,12 @@ from serving.front import App, Backend, access_logger
 from serving.front.connections import Admission, protocol_class
 from serving.runtimes import Runtime, forbid_imports, load, within_limits
 from serving.settings import Model, Settings
+
+if TYPE_CHECKING:
+    from serving.front.rpc import StoppingCalls
+
+SPARE_SECONDS = 2.0
+"""So much later than the parent would end it, a worker ends that was signalled alone."""
 
 logger = logging.getLogger(__package__)
 
@@ -65,8 +70,9 @@ def run(settings: Settings, runtimes: list[Runtime], listener: socket.socket) ->
         ssl_keyfile=settings.tls_key,
     )
     server = _Server(config, backend, admission)
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, lambda *_: _reload(backend))
+    signal.signal(signal.SIGHUP, lambda *_: _reload(backend))
+    signal.signal(signal.SIGUSR1, lambda *_: server.drain(signal.SIGTERM))
+    signal.signal(signal.SIGUSR2, lambda *_: server.drain(signal.SIGINT))
     gc.freeze()  # what was loaded stays: the collector need not walk through it again
     gc.set_threshold(20_000)
     server.run(sockets=[listener])
@@ -77,7 +83,8 @@ class _Server(uvicorn.Server):
     """uvicorn's server, which drains in one of two ways.
 
     SIGTERM ends this worker: it takes no more connections, since others do. SIGINT ends the whole
-    server: nobody else would take them, so it tells each until the end that the server stops.
+    server: nobody else would take them, so it tells each until the end that the server stops. The
+    parent says the same by SIGUSR1 and SIGUSR2, which nobody else sends.
     """
 
     def __init__(self, config: uvicorn.Config, backend: Backend, admission: Admission) -> None:
@@ -85,7 +92,7 @@ class _Server(uvicorn.Server):
         self._backend = backend
         self._admission = admission
         self._prepared: dict[Model, Runtime] = {}
-        self._stop_grpc: Callable[[], Awaitable[None]] | None = None
+        self._grpc: StoppingCalls | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await self._listen(sockets or [])
@@ -96,7 +103,8 @@ class _Server(uvicorn.Server):
             )  # else a line for each client that does not get through
             from serving.front.rpc import start  # noqa: PLC0415 - an extra, and 20 MB that REST does not need
 
-            self._stop_grpc = await start(self._backend)
+            self._grpc = await start(self._backend)
+        self._loop = asyncio.get_running_loop()
         self._obeying = asyncio.create_task(self._obey())
 
     async def _listen(self, sockets: list[socket.socket]) -> None:
@@ -120,7 +128,7 @@ class _Server(uvicorn.Server):
         """Do what the parent orders; where its line ends, the parent is gone."""
         with suppress(ConnectionError):  # a killed parent's line is reset
             await self._obey_line(*await asyncio.open_connection(sock=socket.socket(fileno=os.dup(0))))
-        self.handle_exit(signal.SIGINT, None)
+        self.drain(signal.SIGINT)
 
     async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
@@ -129,6 +137,8 @@ class _Server(uvicorn.Server):
             order = json.loads(line)
             if "status" in order:
                 self._backend.statuses = order["status"]
+            elif "leave" in order:
+                await self._leave()
             else:
                 writer.write(
                     json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
@@ -139,7 +149,7 @@ class _Server(uvicorn.Server):
         refused = await self._take(order)
         if refused and "swap" in order:
             logger.error("worker %d cannot serve what the others serve: %s", os.getpid(), refused)
-            self.handle_exit(signal.SIGTERM, None)
+            self.drain(signal.SIGTERM)
         return refused
 
     async def _take(self, order: dict[str, Any]) -> str | None:
@@ -168,12 +178,29 @@ class _Server(uvicorn.Server):
         open_to_the_end: list[Any] = []
         if self._admission.draining:
             open_to_the_end, self.servers, sockets = self.servers, [], None
-        await asyncio.gather(super().shutdown(sockets), *([self._stop_grpc()] if self._stop_grpc else []))
+        await asyncio.gather(super().shutdown(sockets), *([self._grpc.stop()] if self._grpc else []))
         for server in open_to_the_end:
             server.close()
 
+    async def _leave(self) -> None:
+        """Take requests as before, say that others should be asked, and close each connection after its answer.
+
+        Who keeps a connection to this server alone would else not hear of it before its requests are refused.
+        """
+        self._backend.draining = self._admission.leaving = True
+        if self._grpc:
+            await self._grpc.leave()
+
     def handle_exit(self, sig: int, frame: Any) -> None:  # noqa: ARG002 - uvicorn's
-        """Drain, however often it is told: a terminal and systemd signal all, and so does the parent."""
+        """Drain; where the server is to wait before, leave it to the parent, which is signalled too."""
+        delay = self._backend.settings.drain_delay
+        if delay:
+            self._loop.call_soon_threadsafe(self._loop.call_later, delay + SPARE_SECONDS, self.drain, sig)
+        else:
+            self.drain(sig)
+
+    def drain(self, sig: int) -> None:
+        """Drain, however often it is told."""
         self._backend.draining = self.should_exit = True
         self._admission.draining = self._admission.draining or sig == signal.SIGINT
 

@@ -50,6 +50,9 @@ PYFUNC_SECONDS = 300.0
 MOST_DEATHS = 2
 """So many workers may die while they load a version before it is refused."""
 
+DRAIN, DRAIN_ALL = signal.SIGUSR1, signal.SIGUSR2
+"""What a worker that serves is told at its end: others take its connections, or nobody does."""
+
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 ENVIRONMENT = (
@@ -150,6 +153,8 @@ class Crew:
         self._due: list[tuple[float, float]] = [(0.0, FIRST_PAUSE)]
         self._waiting = settings.workers - 1
         self._stopping = False
+        self._leaves_at: float | None = None
+        self._leaving = False
         self._counters = counters
         self._lock = threading.Lock()
         self._orders = itertools.count()
@@ -172,6 +177,7 @@ class Crew:
             self._end_hung()
             self._let_others_start()
             self._roll_next()
+            self._leave()
         return 0 if self._stopping else MODEL_BROKEN
 
     def prepare(self, model: Model) -> str | None:
@@ -260,7 +266,7 @@ class Crew:
             return
         if len([worker for worker in staying if worker.serves]) > self._settings.workers:
             worn[0].retired = True
-            worn[0].process.send_signal(signal.SIGTERM)
+            worn[0].process.send_signal(DRAIN)
         elif len(staying) + len(self._due) <= self._settings.workers:
             self._due.append((0.0, FIRST_PAUSE))
 
@@ -320,6 +326,8 @@ class Crew:
         worker = Worker(process, ours, now, pause, heard=now)
         ours.sendall(self._settings.as_json().encode() + b"\n")
         worker.tell({"status": self._status})
+        if self._leaving:
+            worker.tell({"leave": True})
         worker.ear = threading.Thread(target=worker.listen, daemon=True)
         worker.ear.start()
         return worker
@@ -359,11 +367,33 @@ class Crew:
             logger.error("the model cannot be served: %s", canary.why_ended(code, self._settings))
 
     def _stop(self, _number: int, _frame: Any) -> None:
-        """End all workers. SIGINT says that no other takes the connections; it has no ear for it before it serves."""
+        """Begin to leave where that takes a while; end all workers at the next signal, and kill them at one more."""
         if self._stopping:
             self._tell(signal.SIGKILL)
+        answers = any(worker.loaded for worker in self._workers)  # or is about to
+        if answers and self._settings.drain_delay and self._leaves_at is None:
+            self._leaves_at = time.monotonic() + self._settings.drain_delay
+        else:
+            self._end()
+
+    def _leave(self) -> None:
+        """Have the workers say that they are not ready, and end them when balancers have had the time to hear it."""
+        if self._leaves_at is None or self._stopping:
+            return
+        if time.monotonic() >= self._leaves_at:
+            self._end()
+        elif not self._leaving:
+            seconds = self._settings.drain_delay
+            logger.info("told to stop: /readyz says 503, requests are taken for %g s more", seconds)
+            with self._lock:
+                self._leaving = True
+                for worker in self._workers:
+                    worker.tell({"leave": True})
+
+    def _end(self) -> None:
+        """End all workers: no other takes their connections. One that does not serve yet knows but the plain signal."""
         self._stopping = True
-        self._tell(signal.SIGINT, serves=True)
+        self._tell(DRAIN_ALL, serves=True)
         self._tell(signal.SIGTERM, serves=False)
 
     def _tell(self, number: int, *, serves: bool | None = None) -> None:

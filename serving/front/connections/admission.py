@@ -54,7 +54,7 @@ class Admission:
 
     def __init__(self, app: Answering, limits: Limits) -> None:
         self.limits = limits
-        self.draining = False
+        self.draining = self.leaving = False
         self.ahead = 0
         self._app = app
         self._most = most_connections(limits.connections)

@@ -32,6 +32,7 @@ class Admitting(Waiting, Protocol):
 
     limits: Limits
     draining: bool
+    leaving: bool
     ahead: int
 
     def admit(self, connection: Connection) -> None:
@@ -196,7 +197,7 @@ class Connection(Writing):
         self.in_head = False
         self.head_came()
         super().on_headers_complete()
-        if self.draining:
+        if self.draining or self.admission.leaving:
             self.cycle.keep_alive = False
         if self.pipeline:
             self.admission.take_ahead(len(self.pipeline))

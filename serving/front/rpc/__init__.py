@@ -1,5 +1,5 @@
 """The Open Inference Protocol over gRPC; imports grpc."""
 
-from serving.front.rpc.server import start
+from serving.front.rpc.server import StoppingCalls, start
 
-__all__ = ["start"]
+__all__ = ["start", "StoppingCalls"]

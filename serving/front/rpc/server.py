@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from grpc_health.v1 import health, health_pb2
@@ -37,7 +37,14 @@ NO_COMPRESSION = [("grpc.compression_enabled_algorithms_bitset", 1)]
 """gRPC expands a message before anybody can ask what is in it: 15 kB take a tenth of a second, and 16 MiB."""
 
 
-async def start(backend: Backend) -> Callable[[], Awaitable[None]]:
+class StoppingCalls(NamedTuple):
+    """What ends a server of calls: first it says that others should be asked, then it takes no more."""
+
+    leave: Callable[[], Awaitable[None]]
+    stop: Callable[[], Awaitable[None]]
+
+
+async def start(backend: Backend) -> StoppingCalls:
     """Listen on the port that the parent reserved; return what stops the server."""
     settings, limits = backend.settings, backend.settings.limits
     server = grpc.aio.server(
@@ -63,7 +70,7 @@ async def start(backend: Backend) -> Callable[[], Awaitable[None]]:
         await healthy.enter_graceful_shutdown()
         await server.stop(settings.drain_seconds)
 
-    return stop
+    return StoppingCalls(healthy.enter_graceful_shutdown, stop)
 
 
 def _listen(server: grpc.aio.Server, settings: Settings) -> None:
