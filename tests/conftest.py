@@ -27,7 +27,16 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 ROOT = Path(__file__).parent.parent
 
 
-STARTERS = {"subprocess", "Workspace", "workspace", "server", "start", "postgres_server", "environment_of"}
+STARTERS = {
+    "subprocess",
+    "Workspace",
+    "workspace",
+    "server",
+    "start",
+    "postgres_server",
+    "environment_of",
+    "s3",
+}
 """What a test's module imports, or which fixtures it takes, where it starts processes."""
 
 
@@ -199,6 +208,27 @@ def postgres(postgres_server: str) -> Callable[[str], str]:
         return f"{postgres_server}/{name}"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def seaweed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """An S3 server of our own, a `tests.seaweed.Seaweed`."""
+    from tests.seaweed import seaweed
+
+    with seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3(seaweed_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An empty `tests.seaweed.Bucket` of it, with the environment in which clients find it."""
+    from tests.seaweed import Bucket
+
+    for name, value in seaweed_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = Bucket(f"bucket-{time.time_ns()}", seaweed_server)
+    seaweed_server.files.create_dir(bucket.name)
+    return bucket
 
 
 def missing_part(what: str) -> None:

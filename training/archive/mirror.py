@@ -32,17 +32,18 @@ def copied_to(places: Places, uri: str) -> int:
         for path, name in lacking:
             if isinstance(there, fs.LocalFileSystem):  # a bucket has no folders to make
                 there.create_dir(f"{root}/{name}".rpartition("/")[0])
-            fs.copy_files(
-                str(path.resolve()),
-                f"{root}/{name}",
-                source_filesystem=fs.LocalFileSystem(),
-                destination_filesystem=there,
-                chunk_size=MANY,
-            )
+            _copy(path, there, f"{root}/{name}")
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0][:300]
         raise CannotMirror(uri=uri, reason=reason, where=str(places.folder)) from error
     return len(lacking)
+
+
+def _copy(path: Path, there: fs.FileSystem, name: str) -> None:
+    """Copy a file; `pyarrow.fs.copy_files` would be silent about a bucket that refused the last of it."""
+    with path.open("rb") as source, there.open_output_stream(name) as sink:
+        while part := source.read(MANY):
+            sink.write(part)
 
 
 def _files(places: Places) -> Iterator[tuple[Path, str]]:
