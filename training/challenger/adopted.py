@@ -20,6 +20,7 @@ from data.errors import MissingColumn, UnusableColumn
 from data.schema import Column
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
+from training.challenger.adopted_boosting import with_codes, with_texts
 from training.commands import trainings
 from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError
@@ -27,6 +28,8 @@ from training.measuring import comparison
 from training.progress import Say
 from training.rows import PreparedTable
 from training.transformers import CategoryText
+
+SERVED_AS_IS = "--runtime pyfunc serves it as it is"
 
 
 def load(path: Path, digest: str, say: Say) -> Any:
@@ -47,7 +50,15 @@ def load(path: Path, digest: str, say: Say) -> Any:
     if not hasattr(model, "predict"):
         fault = f"holds a {type(model).__name__}, which predicts nothing"
         raise CannotAdopt(model=path.name, fault=fault, repair="dump the fitted model itself")
-    return _with_flat_target(getattr(model, "best_estimator_", model))  # of a search
+    with blamed_on(path, "cannot be compiled", SERVED_AS_IS):
+        model = with_texts(getattr(model, "best_estimator_", model))  # of a search
+    return _with_flat_target(model)
+
+
+def with_codes_of(config: trainings.AdoptConfig, checked: Checked, model: Any) -> Any:
+    """Let a model of LightGBM's that knows pandas' categories take text; raises CannotAdopt."""
+    with blamed_on(config.path, "cannot take the rows", "pass rows with the columns of the fit"):
+        return with_codes(model, checked.table.frame[features(config, checked.table, model)])
 
 
 def _with_flat_target(model: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 
 from data.schema import Column, Schema
 from training.compiling.errors import UncompilableStep
-from training.compiling.estimators import ensembles, kernels, linear, neural, trees
+from training.compiling.estimators import ensembles, kernels, leafwise, linear, neural, trees
 from training.compiling.features import UNSEEN_TEXT, Dates, Feature, Slot, Text
 from training.compiling.graph import Graph, Tensor
 from training.compiling.keras import Network, adapted, compiled_network
@@ -25,6 +25,7 @@ PIECES: dict[type, Any] = {
     **calendar.STEPS,
     **linear.MODELS,
     **trees.MODELS,
+    **leafwise.MODELS,
     **neural.MODELS,
     **kernels.MODELS,
 }

@@ -48,6 +48,7 @@ def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
         job = replace(job, config=config)
         digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
         model = adopted.load(config.path, digest, say)
+        model = adopted.with_codes_of(config, checked, model)
         rows = adopted.describe_rows(config, checked, model, fingerprint(table))
         model = adopted.with_gaps_as_nan(model, rows)
         errors = adopted.errors_on(rows, model, config)
@@ -79,7 +80,7 @@ def log(job: Job, rows: PreparedTable, model: Any, config: trainings.AdoptConfig
     """Compile the model, and log it with its scorer; raises CompilingError."""
     table = rows.checked.table
     frame, target = table.frame[list(rows.schema.names)], table.numbers(config.target)
-    with adopted.blamed_on(config.path, "cannot be compiled", "--runtime pyfunc serves it as it is"):
+    with adopted.blamed_on(config.path, "cannot be compiled", adopted.SERVED_AS_IS):
         compiled = compile_verified(model, schema=rows.schema, frame=frame, target=target)
     parity, schema = compiled.parity, rows.schema
     with tempfile.TemporaryDirectory(dir=own_folder()) as name:

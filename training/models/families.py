@@ -41,6 +41,7 @@ from sklearn.preprocessing import (
 from sklearn.svm import SVR
 
 from data.schema import Kind, Schema
+from training.lightgbm_text import LightGBMRegressor
 from training.transformers import CalendarFeatures, CategoryText
 
 Spec = Mapping[str, Any]
@@ -56,6 +57,9 @@ WIDE, FEWEST_BINS = 250, 32
 
 MOST_ONE_HOT = 500
 """Columns of zeros and ones for one column: 9,000 shops of 60,000 rows would take 4 GB."""
+
+LIGHTGBM: dict[str, Any] = {"num_iterations": 300, "learning_rate": 0.05, "num_leaves": 31}
+"""What the family's settings are where a specification says nothing."""
 
 TARGETS: dict[str, dict[str, Any]] = {
     "scaled": {"transformer": StandardScaler()},
@@ -114,16 +118,27 @@ def huber(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline:  # 
 
 def boosting(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline:
     """Histogram gradient boosting on native categories and missing values."""
-    numbers = len(_of(schema, "number", "boolean")) + len(_of(schema, "datetime")) * 8
-    categories = list(range(numbers, numbers + len(_of(schema, "category"))))
     settings = {"max_iter": 200, "learning_rate": 0.08} | dict(params)
     monotonic = settings.pop("monotonic", None)
     model = HistGradientBoostingRegressor(
-        categorical_features=categories or None,
+        categorical_features=_category_places(schema) or None,
         monotonic_cst=_directions(schema, monotonic) if monotonic else None,
         early_stopping=False,
         random_state=seed,
         **settings,
+    )
+    return Pipeline([("columns", _encoded_trees(schema)), ("model", model)])
+
+
+def leafwise(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline:
+    """LightGBM on native categories and missing values: trees that grow where it helps most."""
+    settings = LIGHTGBM | dict(params)
+    monotonic = settings.pop("monotonic", None)
+    model = LightGBMRegressor(
+        settings,
+        categories=_category_places(schema),
+        monotonic=_directions(schema, monotonic) if monotonic else None,
+        seed=seed,
     )
     return Pipeline([("columns", _encoded_trees(schema)), ("model", model)])
 
@@ -192,6 +207,7 @@ FAMILIES: dict[str, Make] = {
     "elastic_net": elastic_net,
     "huber": huber,
     "boosting": boosting,
+    "lightgbm": leafwise,
     "stochastic": stochastic,
     "forest": forest,
     "extra_trees": extra_trees,
@@ -270,6 +286,12 @@ def _directions(schema: Schema, monotonic: Mapping[str, int]) -> list[int]:
     """Return the user's directions in the order in which trees get the columns."""
     numbers = [monotonic.get(name, 0) for name in _of(schema, "number", "boolean")]
     return numbers + [0] * (len(_of(schema, "datetime")) * 8 + len(_of(schema, "category")))
+
+
+def _category_places(schema: Schema) -> list[int]:
+    """Return where trees get the codes of categories: behind numbers and calendars."""
+    first = len(_of(schema, "number", "boolean")) + len(_of(schema, "datetime")) * 8
+    return list(range(first, first + len(_of(schema, "category"))))
 
 
 def _by_kind(*steps: tuple[str, Any, list[str]]) -> ColumnTransformer:

@@ -39,8 +39,11 @@ LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
 
-MONOTONIC = ("boosting",)
+MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
+
+BINS = {"boosting": "max_bins", "lightgbm": "max_bin"}
+"""What each calls the number of ranges of a column."""
 
 
 @dataclass(frozen=True)
@@ -251,8 +254,8 @@ def shaped(spec: Spec, task: Task) -> Spec:
         params["monotonic"] = dict(task.monotonic)
     if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
         params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
-    if spec["family"] == "boosting" and (bins := fewer_bins(task.schema)):
-        params["max_bins"] = bins
+    if (bins := fewer_bins(task.schema)) and (name := BINS.get(spec["family"])):
+        params[name] = bins
     return {**spec, "params": params}
 
 

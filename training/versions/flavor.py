@@ -33,7 +33,7 @@ from data.temporary import own_folder
 from serving.scorer import Document, Scorer, version_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.keras import Network, adapted, packages
-from training.versions.loadable import SHIPPED_CODE, TRUSTED
+from training.versions.loadable import LIGHTGBM, SHIPPED_CODE, TRUSTED
 
 FLAVOR_NAME = "slipway"
 SCORER_FOLDER = "scorer"
@@ -41,7 +41,7 @@ REFERENCE = "monitor/reference.json"
 """What a monitor compares later rows with, within a version's folder."""
 
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
-"""What stock MLflow needs to run a pipeline."""
+"""What stock MLflow needs to run a pipeline; beside them LightGBM, where its trees are asked."""
 
 
 @dataclass(frozen=True)
@@ -193,14 +193,15 @@ def _copy_stock(version: Path, path: Path, written: Model) -> None:
 
 
 def _save_pipeline(pipeline: Any, path: str, **options: Any) -> None:
+    trusted = trusted_types(pipeline)
     with tempfile.TemporaryDirectory(dir=own_folder()) as staging:
         mlflow.sklearn.save_model(
             pipeline,
             path,
             code_paths=[str(_staged_code(Path(staging)))],
-            pip_requirements=_pinned(REQUIREMENTS),
+            pip_requirements=_pinned((*REQUIREMENTS, *["lightgbm"] * (LIGHTGBM in trusted))),
             serialization_format="skops",
-            skops_trusted_types=trusted_types(pipeline),
+            skops_trusted_types=trusted,
             **options,
         )
 

@@ -18,6 +18,7 @@ from training.search.race import Budget
 from training.versions.flavor import load_model, log_version
 
 SMALL = {
+    "lightgbm": {"num_iterations": 20},
     "stochastic": {"n_estimators": 20},
     "forest": {"n_estimators": 20},
     "extra_trees": {"n_estimators": 20},

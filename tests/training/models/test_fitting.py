@@ -81,7 +81,9 @@ def test_the_weights_reach_the_model(name: str) -> None:
         assert weighted[0] == pytest.approx(np.average(target, weights=weight))
 
 
-@pytest.mark.parametrize("name", ["ridge", "boosting", "stochastic", "forest", "of a logarithm", "blend"])
+@pytest.mark.parametrize(
+    "name", ["ridge", "boosting", "lightgbm", "stochastic", "forest", "of a logarithm", "blend"]
+)
 def test_equal_weights_are_none_to_the_bit(name: str) -> None:
     """The same model, and so the same digest, whatever the weight that all rows have."""
     frame, target, _ = halves()
@@ -91,7 +93,7 @@ def test_equal_weights_are_none_to_the_bit(name: str) -> None:
     np.testing.assert_array_equal(plain.predict(frame), weighted.predict(frame))
 
 
-@pytest.mark.parametrize("name", ["ridge", "boosting", "stochastic", "support_vectors", "blend"])
+@pytest.mark.parametrize("name", ["ridge", "boosting", "lightgbm", "stochastic", "support_vectors", "blend"])
 def test_a_constant_times_all_weights_gives_the_same_model(name: str) -> None:
     """A survey's weights may sum to its sample or to a nation: a penalty is as strong."""
     frame, target, weight = halves()

@@ -28,6 +28,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "lasso": {},
     "huber": {},
     "boosting": {"max_iter": 60},
+    "lightgbm": {"num_iterations": 60},
     "stochastic": {"n_estimators": 60},
     "forest": {"n_estimators": 30},
     "extra_trees": {"n_estimators": 30},

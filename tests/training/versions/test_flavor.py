@@ -145,7 +145,7 @@ def test_only_the_models_own_packages_are_asked_for(version: Path) -> None:
     lines = (version / "requirements.txt").read_text().split()
     assert [line.split("==")[0] for line in lines] == ["mlflow", "scikit-learn", "pandas", "numpy", "skops"]
     shipped = {path.name for path in (version / "code" / "training").iterdir() if path.suffix == ".py"}
-    assert shipped == {"__init__.py", "transformers.py"}
+    assert shipped == {"__init__.py", "transformers.py", "lightgbm_text.py"}
 
 
 def test_a_boolean_is_a_double_in_the_signature() -> None:

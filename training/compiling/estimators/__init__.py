@@ -1,3 +1,3 @@
 """Estimators as pieces of the graph."""
 
-__all__ = ["ensembles", "kernels", "linear", "neural", "trees"]
+__all__ = ["ensembles", "kernels", "leafwise", "linear", "neural", "trees"]

@@ -74,7 +74,7 @@ def forest(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     fitted = getattr(model, "estimators_", [model])
     refuse = not fitted[0].__sklearn_tags__().input_tags.allow_nan
     trees = [_from_sklearn(tree.tree_) for tree in fitted]
-    total = _ensemble(model, trees, features, graph, narrow=True)
+    total = ensemble(model, trees, features, graph, narrow=True)
     return _refused(graph, features, total / float(len(trees)) if len(trees) > 1 else total, missing=refuse)
 
 
@@ -89,7 +89,7 @@ def gradient_boosting(model: Any, features: list[Feature], graph: Graph) -> Tens
         raise UncompilableStep(
             step="GradientBoostingRegressor", reason=f"init={model.init!r} is not supported"
         )
-    total = _ensemble(model, trees, features, graph, narrow=True) + start
+    total = ensemble(model, trees, features, graph, narrow=True) + start
     return _refused(graph, features, total, missing=True)
 
 
@@ -97,7 +97,7 @@ def hist_gradient_boosting(model: Any, features: list[Feature], graph: Graph) ->
     """Return the baseline plus the trees' steps; through the link if the loss has one."""
     trees, order = _from_histograms(model)
     baseline = float(np.ravel(model._baseline_prediction)[0])
-    total = _ensemble(model, trees, [features[place] for place in order], graph, narrow=False) + baseline
+    total = ensemble(model, trees, [features[place] for place in order], graph, narrow=False) + baseline
     if model.loss in ("poisson", "gamma"):
         return graph.op("Exp", total)
     return total
@@ -156,9 +156,7 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
 # --- into the graph ----------------------------------------------------------------------------
 
 
-def _ensemble(
-    model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool
-) -> Tensor:
+def ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool) -> Tensor:
     """Return the sum of the trees, shape (n_rows, 1)."""
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
