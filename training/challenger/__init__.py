@@ -4,10 +4,8 @@ from training.challenger.judging import enter, judge
 from training.challenger.making import log_model, write_version
 from training.challenger.recording import record
 from training.challenger.registering import Outcome
-from training.challenger.searching import MODEL_SPEC, search
 
 __all__ = [
-    "MODEL_SPEC",
     "Outcome",
     "adopted",
     "enter",
@@ -15,6 +13,6 @@ __all__ = [
     "log_model",
     "record",
     "registering",
-    "search",
+    "searching",
     "write_version",
 ]

@@ -30,36 +30,36 @@ from training.pages import plots
 from training.progress import Say
 from training.records import Job, tag_names
 from training.rows import PreparedTable
-from training.search import Choice
+from training.search import Winner
 from training.versions import flavor
 
 
-def log_model(job: Job, rows: PreparedTable, choice: Choice) -> tuple[flavor.Logged, dict[str, Figure]]:
+def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Logged, dict[str, Figure]]:
     """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         written = write_version(
-            Path(folder), choice.fitted, choice.spec, choice.compiled, rows, seed=job.config.seed, say=job.say
+            Path(folder), winner.fitted, winner.spec, winner.compiled, rows, seed=job.config.seed, say=job.say
         )
         scorer = written.scorer
         promised = promise(job, rows, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
-            choice.fitted,
+            winner.fitted,
             schema=rows.schema,
             scorer_folder=Path(folder),
             input_example=example,
             reference=reference(written, rows, seed=job.config.seed).as_dict(),
         )
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
-    parity = choice.compiled.parity
+    parity = winner.compiled.parity
     job.run.log(
         metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel, "scorer_row_us": row_us},
         tags={tag_names.DIGEST: scorer.digest},
     )
     job.say(
         "model",
-        f"{choice.best.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
+        f"{winner.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
     return logged, promised

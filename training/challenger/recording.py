@@ -13,14 +13,14 @@ from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import report
 from training.records import Job, model_registry, tag_names, tracking
 from training.rows import PreparedTable, in_words
-from training.search import Choice
+from training.search import Winner
 
 IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
 """Of the time budget for measuring which columns matter, and at least."""
 
 
 def record(
-    job: Job, rows: PreparedTable, choice: Choice, evaluation: Evaluation, assessment: Assessment
+    job: Job, rows: PreparedTable, winner: Winner, evaluation: Evaluation, assessment: Assessment
 ) -> dict[str, Figure]:
     """Log figures, lineage, tables and plots; return the plots for the card."""
     unit, run, seconds = rows.schema.target_unit, job.run, rows.seconds_of(job.config)
@@ -39,22 +39,22 @@ def record(
     run.log(
         metrics=evaluation.as_metrics()
         | assessment.as_metrics()
-        | choice.as_metrics()
+        | winner.as_metrics()
         | counts
-        | report.line(choice, rows.schema),
-        params={"family": choice.best.family, "features": ",".join(rows.schema.names)[:6000]},
+        | report.line(winner, rows.schema),
+        params={"family": winner.family, "features": ",".join(rows.schema.names)[:6000]},
         tags=model_registry.weight_tag(rows.checked.weight)
         | {tag_names.DATA: rows.fingerprint, tag_names.PACKAGES: report.versions_in_words()}
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
-    run.log_json(MODEL_SPEC, choice.spec)
-    run.log_table("trials", choice.trials)
+    run.log_json(MODEL_SPEC, winner.spec)
+    run.log_table("trials", winner.choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
     result = importance.importance(
-        choice.compiled.graph,
+        winner.compiled.graph,
         rows.frame(side),
         rows.target(side),
         rows.schema,

@@ -1,4 +1,4 @@
-"""The search of one training: its budget, what it starts from, and what is told and logged of it."""
+"""The search of one training, and the fit of what was chosen: budget, where it starts, what is told and logged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.models import Spec
 from training.pages import report
 from training.records import Job, model_registry, tracking
 from training.rows import PreparedTable
-from training.search import Budget, Callbacks, Candidate, Choice, Standing, choose
+from training.search import Budget, Callbacks, Candidate, Choice, Standing, Winner, choose, winner_of
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"
@@ -43,25 +43,38 @@ def search(job: Job, rows: PreparedTable) -> Choice:
     callbacks = Callbacks(
         standing=standings.append,
         candidate=on_candidate,
-        refusal=lambda candidate, error: say("warning", f"{candidate.family} leaves the search: {error}"),
         interrupted=lambda count: say("warning", f"interrupted: the best of {count} trials is used"),
     )
     with job.watch("search", how_far):
         choice = choose(
-            rows.frame("train"),
-            rows.target("train"),
-            rows.folds(),
-            schema=rows.schema,
-            seed=config.seed,
+            rows.training(config.seed),
             budget=budget,
             warm=champions_spec(config.name),
             monotonic=dict(config.monotonic),
             callbacks=callbacks,
-            storable=flavor.trusted_types,
-            weight=rows.weight("train"),
         )
-    say("search", f"{choice.ended} ({choice.search_seconds:.1f} s)")
+    say("search", f"{choice.ended} ({choice.seconds:.1f} s)")
     return choice
+
+
+def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
+    """Fit and compile the chosen specification, or the next best that can be a version; raises CompilingError."""
+    training, fitted = rows.training(job.config.seed), deque([choice.best.family], maxlen=1)
+
+    def how_far(seconds: float) -> str:
+        return f"{seconds:.0f} s, {fitted[-1]} on all {training.size:,} rows"
+
+    def on_refusal(candidate: Candidate, error: Exception) -> None:
+        job.say("warning", f"{candidate.family} leaves the search: {error}")
+
+    with job.watch("fit", how_far):
+        return winner_of(
+            choice,
+            training,
+            fitting=lambda candidate: fitted.append(candidate.family),
+            refusal=on_refusal,
+            storable=flavor.trusted_types,
+        )
 
 
 def champions_spec(name: str) -> Spec | None:

@@ -18,7 +18,7 @@ from typing import Any
 from data.tables import fingerprint, load_kept
 from data.temporary import own_folder
 from serving.scorer import scorer_files
-from training.challenger import MODEL_SPEC, write_version
+from training.challenger import searching, write_version
 from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
@@ -95,9 +95,9 @@ def _recorded_config(version: model_registry.Version, command: str) -> trainings
 
 def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path, *, seed: int) -> str:
     """Fit and compile the recorded choice into a folder, and return its digest."""
-    spec = tracking.recorded_json(version.run_id, MODEL_SPEC)
+    spec = tracking.recorded_json(version.run_id, searching.MODEL_SPEC)
     if spec is None:
-        raise NotOurs(name=version.name, version=version.number, lacks=f"{MODEL_SPEC} on its run")
+        raise NotOurs(name=version.name, version=version.number, lacks=f"{searching.MODEL_SPEC} on its run")
     frame, target = rows.frame("train"), rows.target("train")
     fitted = fit(build(spec, rows.schema, seed=seed), frame, target, rows.weight("train"))
     compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)

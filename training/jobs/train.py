@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.contracts import Contract
-from training.challenger import Outcome, judge, log_model, record, registering, search
+from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.gate import deciding
 from training.measuring import Evaluation, assess, score
@@ -18,7 +18,7 @@ from training.pages import card, plain, report
 from training.progress import Say, Watch, silent
 from training.records import Job, ledger, model_registry, tracking
 from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
-from training.search import Choice, cross_validation
+from training.search import Winner, cross_validation
 
 
 def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
@@ -31,19 +31,19 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         if config.promote == "auto":
             ledger.settle(config.name)  # a broken ledger is told before the work, not after it
         job, rows = prepare(job, agreed)
-        choice = search(job, rows)
-        evaluation = evaluate(rows, choice)
-        assessment = assess(rows, choice, evaluation, seed=config.seed)
-        figures = record(job, rows, choice, evaluation, assessment)
-        logged, promised = log_model(job, rows, choice)
-        summary = report.summary(rows.schema, choice, evaluation, assessment, rows.checked.weight)
+        winner = searching.fit_best(job, rows, searching.search(job, rows))
+        evaluation = evaluate(rows, winner)
+        assessment = assess(rows, winner, evaluation, seed=config.seed)
+        figures = record(job, rows, winner, evaluation, assessment)
+        logged, promised = log_model(job, rows, winner)
+        summary = report.summary(rows.schema, winner, evaluation, assessment, rows.checked.weight)
         version = registering.register(job, rows, logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = registering.conclude(
             job, version, lambda history: decide(job, rows, version, history), summary=told
         )
         made = card.Made(
-            config, rows, choice, evaluation, assessment, version, outcome.decision, figures | promised
+            config, rows, winner, evaluation, assessment, version, outcome.decision, figures | promised
         )
         job.run.log_card(card.card(made))
         return replace(outcome, figures=evaluation.as_metrics() | assessment.as_metrics())
@@ -67,15 +67,15 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
     return replace(job, config=config), arrange(table, rule, config, say)
 
 
-def evaluate(rows: PreparedTable, choice: Choice) -> Evaluation:
+def evaluate(rows: PreparedTable, winner: Winner) -> Evaluation:
     """Measure the chosen model; the holdout is used here, once."""
-    predicted, weight = choice.fitted.predict(rows.frame("holdout")), rows.weight("holdout")
+    predicted, weight = winner.fitted.predict(rows.frame("holdout")), rows.weight("holdout")
     return Evaluation(
         actual=rows.target("holdout"),
         predicted=predicted,
-        train=score(rows.target("train"), choice.fitted.predict(rows.frame("train")), rows.weight("train")),
+        train=score(rows.target("train"), winner.fitted.predict(rows.frame("train")), rows.weight("train")),
         holdout=score(rows.target("holdout"), predicted, weight),
-        baseline=score(rows.target("holdout"), choice.baseline.predict(rows.frame("holdout")), weight),
+        baseline=score(rows.target("holdout"), winner.baseline.predict(rows.frame("holdout")), weight),
     )
 
 

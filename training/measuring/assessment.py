@@ -16,7 +16,7 @@ from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Change, Figures
 from training.measuring.scores import Evaluation
 from training.rows import PreparedTable
-from training.search import Choice
+from training.search import Winner
 from training.weights import of
 
 SHARE_OF_SEARCH = 0.2
@@ -95,7 +95,7 @@ class Assessment:
         )
 
 
-def assess(rows: PreparedTable, choice: Choice, evaluation: Evaluation, *, seed: int) -> Assessment:
+def assess(rows: PreparedTable, winner: Winner, evaluation: Evaluation, *, seed: int) -> Assessment:
     """Measure how sure the holdout's figures are; the model is fixed by now."""
     actual, predicted = evaluation.actual, evaluation.predicted
     held_out = rows.split.mask("holdout")
@@ -111,26 +111,26 @@ def assess(rows: PreparedTable, choice: Choice, evaluation: Evaluation, *, seed:
     alone = ~np.isin(digests[held_out], digests[rows.split.mask("train")])
     moments = None if rows.split.moments is None else rows.split.moments[held_out]
     slices = [part(name, mask) for name, mask in comparison.slices(rows.frame("holdout"), moments)]
-    mean = choice.baseline.predict(rows.frame("holdout"))
+    mean = winner.baseline.predict(rows.frame("holdout"))
     return Assessment(
         holdout=part("all rows", np.ones(len(actual), dtype=bool), comparison.RESAMPLES),
         alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
         beside_mean=comparison.compare(actual, predicted, mean, clusters, weight),
-        curve=_curve(rows, choice, seed),
+        curve=_curve(rows, winner, seed),
     )
 
 
-def _curve(rows: PreparedTable, choice: Choice, seed: int) -> learning_curve.Curve | None:
+def _curve(rows: PreparedTable, winner: Winner, seed: int) -> learning_curve.Curve | None:
     training = rows.split.mask("train")
     return learning_curve.measure(
-        choice.fitted,
+        winner.fitted,
         rows.frame("train"),
         rows.target("train"),
         rows.split.folds(5),
         clusters=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
-        budget=max(SHARE_OF_SEARCH * choice.search_seconds, LEAST_SECONDS),
-        seconds_a_row=choice.fit_seconds / int(training.sum()),
+        budget=max(SHARE_OF_SEARCH * winner.choice.seconds, LEAST_SECONDS),
+        seconds_a_row=winner.fit_seconds / int(training.sum()),
         seed=seed,
         weight=rows.weight("train"),
     )

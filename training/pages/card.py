@@ -22,7 +22,7 @@ from training.pages import rendering, report
 from training.pages.markdown import code, plain
 from training.records import model_registry, tag_names
 from training.rows import PreparedTable, in_words
-from training.search import Choice
+from training.search import Winner
 
 MOST_COLUMNS = 60
 FIGURES = ("rmse", "mae", "bias")
@@ -38,7 +38,7 @@ class Made:
 
     config: trainings.TrainConfig
     rows: PreparedTable
-    choice: Choice
+    winner: Winner
     evaluation: Evaluation
     assessment: Assessment
     version: model_registry.Version
@@ -84,7 +84,7 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
 
 def _what(made: Made) -> Values:
     summary = report.summary(
-        made.rows.schema, made.choice, made.evaluation, made.assessment, made.rows.checked.weight
+        made.rows.schema, made.winner, made.evaluation, made.assessment, made.rows.checked.weight
     )
     return {
         "target": made.rows.schema.target,
@@ -128,9 +128,9 @@ def _split(made: Made) -> Values:
 
 
 def _chosen(made: Made) -> Values:
-    ranked = sorted(made.choice.candidates, key=lambda candidate: candidate.cv_rmse)
+    ranked = sorted(made.winner.choice.candidates, key=lambda candidate: candidate.cv_rmse)
     return {
-        "family": made.choice.best.family,
+        "family": made.winner.family,
         "candidates": [
             {"family": each.family, "rmse": figure(each.cv_rmse, made.unit, each.cv_rmse_se)}
             for each in ranked

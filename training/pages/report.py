@@ -16,7 +16,7 @@ from data.schema import Schema
 from training.compiling import versions
 from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import plots
-from training.search import Choice, Standing
+from training.search import Standing, Winner
 
 MOST_SLICES = 18
 """Shown in the card, the largest errors first; the table has all."""
@@ -37,12 +37,12 @@ def weighted_by(column: str) -> str:
 
 
 def summary(
-    schema: Schema, choice: Choice, evaluation: Evaluation, assessment: Assessment, weight: str = ""
+    schema: Schema, winner: Winner, evaluation: Evaluation, assessment: Assessment, weight: str = ""
 ) -> str:
     """Say in one line what the model is and how good."""
     count, error = len(schema.columns), assessment.holdout.figures["rmse"]
     return (
-        f"{choice.best.family} on {count} {'column' if count == 1 else 'columns'}; "
+        f"{winner.family} on {count} {'column' if count == 1 else 'columns'}; "
         f"typical error (holdout RMSE{weighted_by(weight)}) {interval(error, schema.target_unit)}, "
         f"mean alone {figure(evaluation.baseline.rmse, schema.target_unit)}"
     )
@@ -54,8 +54,6 @@ def standing_in_words(standing: Standing, seconds: float, unit: str | None = Non
     >>> standing_in_words(Standing(trials=31, ends_after=42.0), 18.3)
     '18 s of 42, 31 settings'
     """
-    if standing.doing:
-        return f"{seconds:.0f} s, fitting {standing.doing}"
     words = f"{seconds:.0f} s of {max(standing.ends_after, seconds):.0f}, {standing.trials} settings"
     if standing.best is None:
         return words
@@ -66,14 +64,14 @@ def standing_in_words(standing: Standing, seconds: float, unit: str | None = Non
     )
 
 
-def line(choice: Choice, schema: Schema) -> dict[str, float]:
+def line(winner: Winner, schema: Schema) -> dict[str, float]:
     """Return w and b of y = wx + b as metrics where the model is such a line, and nothing otherwise."""
-    if choice.spec != {"family": "ridge", "params": {}} or [column.kind for column in schema.columns] != [
+    if winner.spec != {"family": "ridge", "params": {}} or [column.kind for column in schema.columns] != [
         "number"
     ]:
         return {}
     at = pd.DataFrame({schema.names[0]: [0.0, 1.0]})
-    intercept, at_one = choice.fitted.predict(at)
+    intercept, at_one = winner.fitted.predict(at)
     return {"slope": float(at_one - intercept), "intercept": float(intercept)}
 
 

@@ -1,7 +1,18 @@
-"""Which model to fit: specifications compete by cross-validation on the training rows."""
+"""Which model to fit: specifications compete by cross-validation; the winner is fitted on all rows and compiled."""
 
 from training.search.candidates import Candidate
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.race import Budget, Standing
+from training.search.winner import Winner, winner_of
 
-__all__ = ["Budget", "Candidate", "Choice", "Standing", "Callbacks", "choose", "cross_validation"]
+__all__ = [
+    "Budget",
+    "Callbacks",
+    "Candidate",
+    "Choice",
+    "Standing",
+    "Winner",
+    "choose",
+    "cross_validation",
+    "winner_of",
+]

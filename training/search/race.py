@@ -103,8 +103,6 @@ class Standing:
         On so many `rows`.
     ends_after : float
         Seconds from the search's start to when its time is up.
-    doing : str
-        What is fitted once the search is over; nothing before.
     """
 
     trials: int = 0
@@ -112,7 +110,6 @@ class Standing:
     best: Candidate | None = None
     rows: int = 0
     ends_after: float = 0.0
-    doing: str = ""
 
 
 class Race:

@@ -13,8 +13,10 @@ from tests.training.models.test_models import FEATURES, table
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.models.families import FAMILIES, build
-from training.search.choosing import Callbacks, choose
+from training.search.choosing import choose
+from training.search.cross_validation import TrainingRows
 from training.search.race import Budget
+from training.search.winner import winner_of
 from training.versions.flavor import load_model, log_version
 
 SMALL = {
@@ -69,15 +71,12 @@ def test_a_candidate_that_no_version_may_hold_gives_way_to_the_next() -> None:
         if not left:
             raise UncompilableStep(step="odd", reason="a version may not hold this type")
 
-    choice = choose(
-        given.frame[FEATURES],
-        given.numbers("y"),
-        folds,
-        schema=schema,
-        seed=0,
-        budget=Budget(20.0, 2),
-        callbacks=Callbacks(refusal=lambda candidate, error: left.append(candidate.family)),
+    rows = TrainingRows(given.frame[FEATURES], given.numbers("y"), folds, schema, 0)
+    winner = winner_of(
+        choose(rows, budget=Budget(20.0, 2)),
+        rows,
+        refusal=lambda candidate, error: left.append(candidate.family),
         storable=storable,
     )
     assert left
-    assert choice.best.family not in left
+    assert winner.family not in left

@@ -21,6 +21,7 @@ from training.models.fitting import fit, takes_weights
 from training.search.choosing import choose
 from training.search.cross_validation import TrainingRows, out_of_fold
 from training.search.race import Budget
+from training.search.winner import winner_of
 from training.versions import flavor
 
 SPECS: dict[str, Spec] = {
@@ -149,9 +150,7 @@ def weighted_rows() -> tuple[TrainingRows, np.ndarray]:
 def test_a_search_weighs_fits_and_errors_and_says_who_cannot() -> None:
     """The figure is the weighted one of out-of-fold predictions; a Gaussian process takes no weights."""
     rows, weight = weighted_rows()
-    choice = choose(
-        rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=Budget(5.0, 6), weight=weight
-    )
+    choice = choose(rows, budget=Budget(5.0, 6))
     for candidate in choice.candidates:
         squared = (candidate.out_of_fold - rows.target) ** 2
         known = np.isfinite(squared)
@@ -159,9 +158,10 @@ def test_a_search_weighs_fits_and_errors_and_says_who_cannot() -> None:
     assert choice.ended.endswith("without a way to weigh rows: process")
     assert "process" not in set(choice.trials["family"])
     at = pd.DataFrame({"x0": [-1.0, 1.0], "x1": 0.0})
-    assert np.diff(choice.fitted.predict(at)) > 1.0  # the heavy rows' line rises
-    assert np.diff(choice.baseline.predict(at)) == 0.0
-    assert choice.baseline.predict(at)[0] == pytest.approx(np.average(rows.target, weights=weight))
+    winner = winner_of(choice, rows)
+    assert np.diff(winner.fitted.predict(at)) > 1.0  # the heavy rows' line rises
+    assert np.diff(winner.baseline.predict(at)) == 0.0
+    assert winner.baseline.predict(at)[0] == pytest.approx(np.average(rows.target, weights=weight))
 
 
 def test_folds_and_samples_keep_their_weights() -> None:

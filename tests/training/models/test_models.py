@@ -10,6 +10,7 @@ from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.models.families import FAMILIES, build
 from training.search.choosing import Callbacks, choose
+from training.search.cross_validation import TrainingRows
 from training.search.race import Budget
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
@@ -63,11 +64,7 @@ def test_the_search_prefers_the_family_that_fits() -> None:
     training = given.take(split.mask("train"))
     told = []
     choice = choose(
-        training.frame[FEATURES],
-        training.numbers("y"),
-        split.folds(3),
-        schema=schema,
-        seed=0,
+        TrainingRows(training.frame[FEATURES], training.numbers("y"), split.folds(3), schema, 0),
         budget=Budget(seconds=60.0, trials=2),
         callbacks=Callbacks(candidate=told.append),
     )

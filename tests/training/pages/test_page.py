@@ -25,7 +25,7 @@ from training.pages import card, evidence, rendering
 from training.progress import silent
 from training.records import model_registry
 from training.rows import arrange
-from training.search import Candidate, Choice
+from training.search import Candidate, Choice, Winner
 
 HOSTILE = (
     "<script>alert(1)</script> & \"a\" 'b' <b> {{7*7}} {% raw %} {# c #} ![p](http://127.0.0.1:1/p.png) &lt;"
@@ -85,7 +85,7 @@ def made(said: str, **figures: Figure) -> card.Made:
     return card.Made(
         config,
         rows,
-        Choice(best, (best,), None, None, None, 1.0, 1.0, pd.DataFrame()),  # type: ignore[arg-type]
+        Winner(Choice((best,), 1.0, pd.DataFrame()), best, None, None, None, 1.0),  # type: ignore[arg-type]
         Evaluation(actual, actual + 1.0, scores, scores, scores),
         Assessment(whole, whole, (part,), CHANGE, None),
         model_registry.Version(f"name {said}", "1", "run", {}),

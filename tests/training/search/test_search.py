@@ -22,6 +22,7 @@ from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
 from training.search.race import Budget
+from training.search.winner import winner_of
 
 Floats = NDArray[np.float64]
 
@@ -40,8 +41,7 @@ def rows_of(x: Floats, y: Floats, *, folds: int = 4) -> TrainingRows:
 
 def chosen(rows: TrainingRows, *, seconds: float = 60.0, trials: int = 2, **words) -> Choice:
     """Search on such rows."""
-    budget = Budget(seconds, trials)
-    return choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=budget, **words)
+    return choose(rows, budget=Budget(seconds, trials), **words)
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +84,18 @@ def test_a_model_that_is_too_large_leaves_and_the_next_best_takes_its_place(
     assert chosen(curved).best.family == "boosting"
     monkeypatch.setattr(cost, "MOST_BYTES", 20_000)
     refused: list[tuple[Candidate, Exception]] = []
-    choice = chosen(curved, callbacks=Callbacks(refusal=lambda *words: refused.append(words)))
-    assert choice.best.family in ("ridge", "mean")
+    winner = winner_of(chosen(curved), curved, refusal=lambda *words: refused.append(words))
+    assert winner.family in ("ridge", "mean")
     assert "bytes, at most 20,000" in str(refused[0][1])
 
 
 def test_predictions_keep_the_directions_that_the_user_gave(curved: TrainingRows) -> None:
     """Monotonic in x0 though the rows are not."""
     choice = chosen(curved, trials=2, monotonic={"x0": 1})
-    assert choice.best.family in ("boosting", "mean")
+    winner = winner_of(choice, curved)
+    assert winner.family in ("boosting", "mean")
     at = pd.DataFrame({"x0": np.linspace(-2, 2, 50), "x1": 1.5, "x2": 0.0})
-    assert (np.diff(choice.fitted.predict(at)) >= -1e-12).all()
+    assert (np.diff(winner.fitted.predict(at)) >= -1e-12).all()
 
 
 @pytest.fixture

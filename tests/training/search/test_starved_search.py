@@ -18,6 +18,7 @@ from training.search.candidates import judged
 from training.search.choosing import choose
 from training.search.cross_validation import FoldResult, Pool, folds_of
 from training.search.race import Budget
+from training.search.winner import winner_of
 
 
 def test_the_shortest_time_tries_a_ridge_and_a_boosting() -> None:
@@ -46,8 +47,8 @@ def test_what_the_sample_said_is_kept_where_the_best_does_not_finish_on_more_row
     monkeypatch.setattr(cross_validation, "folds_of", slow_on_all)
     choice = chosen(rows, seconds=3.0, trials=2)
     assert choice.best.family == "boosting"
-    on_all = build(choice.spec, rows.schema, seed=0).fit(rows.frame, rows.target)
-    assert (choice.fitted.predict(rows.frame) == on_all.predict(rows.frame)).all()
+    on_all = build(choice.best.spec, rows.schema, seed=0).fit(rows.frame, rows.target)
+    assert (winner_of(choice, rows).fitted.predict(rows.frame) == on_all.predict(rows.frame)).all()
 
 
 def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeypatch) -> None:
@@ -64,7 +65,7 @@ def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeyp
 
     monkeypatch.setattr(cross_validation, "folds_of", failing)
     with pytest.raises(SearchFailed, match=r"no model but the mean could be fitted.*0 sample"):
-        choose(rows.frame, rows.target, rows.folds, schema=rows.schema, seed=0, budget=Budget(1.0, 4))
+        choose(rows, budget=Budget(1.0, 4))
 
 
 def test_the_mean_is_no_answer_because_it_is_cheap(monkeypatch) -> None:
