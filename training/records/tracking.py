@@ -24,6 +24,7 @@ import requests
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.time import get_current_time_millis
 
 from data.redaction import MASK, addresses_around, redact, redact_address
@@ -247,10 +248,7 @@ def recorded_metrics(run_id: str) -> dict[str, float]:
 
 def recorded_text(run_id: str, name: str) -> str:
     """Return a text file of a run, or nothing where it has none of that name."""
-    try:
-        return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}"))
-    except (MlflowException, OSError):
-        return ""
+    return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")) if _has(run_id, name) else ""
 
 
 def add_to_run(run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> None:
@@ -283,10 +281,23 @@ def recorded_tags(run_id: str) -> dict[str, str]:
 
 def recorded_json(run_id: str, name: str) -> dict[str, Any] | None:
     """Return a JSON artifact of a run, or None where it has none of that name."""
+    return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}")) if _has(run_id, name) else None
+
+
+def _has(run_id: str, name: str) -> bool:
+    """Return whether a run that may be gone has a file; raises MlflowException where the store does not answer.
+
+    A store that is away must not look like a file that was never there: what stands in for it would be used.
+    """
+    if not run_id:
+        return False
+    folder = name.rpartition("/")[0]
     try:
-        return dict(mlflow.artifacts.load_dict(f"runs:/{run_id}/{name}"))
-    except (MlflowException, OSError):
-        return None
+        return name in {each.path for each in mlflow.MlflowClient().list_artifacts(run_id, folder or None)}
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return False
+        raise
 
 
 def ui() -> str:
