@@ -35,6 +35,9 @@ MOST_CLUSTERS = 5_000
 STRETCHES = 40
 """Of time, each with as many rows; errors that last longer than one make the interval too narrow."""
 
+LITTLE = 0.01
+"""A change of the RMSE that no user would notice."""
+
 FEWEST_CLUSTERS = 5
 FEWEST_SLICE_ROWS = 50
 BINS = 4
@@ -106,6 +109,16 @@ class Slice:
     change: Change
     lower_bound: float
     surely_worse: bool
+
+
+def is_little(low: float, high: float) -> bool:
+    """Return whether all of a change's interval is what nobody would notice."""
+    return max(abs(low), abs(high)) < LITTLE
+
+
+def lowers(low: float, high: float) -> bool:
+    """Return whether a change's interval says that the error gets smaller by what somebody may notice."""
+    return high < 0.0 and not is_little(low, high)
 
 
 def compare(

@@ -22,7 +22,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from data.figures import percent
-from training.measuring.comparison import Change, Clusters, compare
+from training.measuring.comparison import Change, Clusters, compare, is_little, lowers
 from training.models import fit
 from training.weights import Weight, mean, of
 
@@ -32,9 +32,6 @@ FEWEST_ROWS = 20
 
 FEWEST_FOLDS = 3
 """Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
-
-LITTLE = 0.01
-"""A change of the RMSE that no user would notice."""
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -64,9 +61,9 @@ class Curve:
     def __str__(self) -> str:
         """Say in one sentence what more rows would bring, as far as the figures carry it."""
         last = self.last
-        if max(abs(last.low), abs(last.high)) < LITTLE:
+        if is_little(last.low, last.high):
             told = "More rows of this kind would change little"
-        elif last.high < 0:
+        elif lowers(last.low, last.high):
             each = percent(last.change, sign=False).removeprefix("-")
             told = f"More rows of this kind would lower RMSE by about {each} for each doubling"
         elif last.low > 0:
