@@ -15,6 +15,9 @@ Sinha, Kennedy & Ramdas 2024, Annals of Statistics 52(6), arXiv 2103.06476, theo
 `fewest` draws; tests simulate what is left of the promise there. r is chosen so that the interval is narrowest at the
 number of draws that are planned: r^2 = (-2 log a + log(1 - 2 log a)) / t.
 
+Few draws know their sd badly. So the half width is as many estimated standard errors as Student's t exceeds with the
+chance with which a normal exceeds the formula's.
+
 It assumes draws that are independent and alike. A mean that drifts is followed on average, as theorem 2.5 there says.
 """
 
@@ -26,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +73,7 @@ class MeanSequence:
         """The ends of the interval; without end before `fewest` draws."""
         if self.count < max(self.fewest, 2):
             return -np.inf, np.inf
-        half = np.sqrt(self.deviations / (self.count - 1)) * boundary(self.count, planned=self.planned)
+        half = np.sqrt(self.deviations / (self.count - 1)) * reach(self.count, planned=self.planned)
         return self.mean - float(half), self.mean + float(half)
 
     def as_dict(self) -> dict[str, Any]:
@@ -82,8 +86,18 @@ class MeanSequence:
         self.deviations = float(written["deviations"])
 
 
+def reach(count: int, *, planned: int, risk: float = RISK) -> float:
+    """Return the interval's half width in standard deviations that are estimated from the same `count` draws.
+
+    >>> [round(reach(count, planned=120) / boundary(count, planned=120), 3) for count in (30, 1_000)]
+    [1.11, 1.003]
+    """
+    errors = boundary(count, planned=planned, risk=risk) * np.sqrt(count)
+    return float(t.isf(norm.sf(errors), count - 1) / np.sqrt(count))
+
+
 def boundary(count: int, *, planned: int, risk: float = RISK) -> float:
-    """Return the interval's half width in standard deviations of one draw, after `count` draws.
+    """Return the interval's half width in known standard deviations of one draw, after `count` draws.
 
     >>> round(boundary(1_000, planned=1_000) * 1_000**0.5, 2)  # in standard errors; 1.96 at one look
     3.04

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.succession.sequences import RISK, MeanSequence, boundary
+from training.succession.sequences import RISK, MeanSequence, reach
 
 Floats = NDArray[np.float64]
 Word = Literal["better", "worse", "no difference", "not yet"]
@@ -152,7 +152,7 @@ def planned(earlier: Floats, *, independent: bool) -> Plan:
     Notes
     -----
     With mean m and standard deviation s of a draw, the interval's end passes zero in four of five cases where
-    m = s (boundary(t) + 0.84 / sqrt(t)). Draws that show no gain ask for the most.
+    m = s (reach(t) + 0.84 / sqrt(t)). Draws that show no gain ask for the most.
     """
     least, most = (FEWEST_ROWS, MOST_ROWS) if independent else (FEWEST_DAYS, MOST_DAYS)
     spread = float(earlier.std(ddof=1)) if len(earlier) > 1 else 0.0
@@ -160,7 +160,7 @@ def planned(earlier: Floats, *, independent: bool) -> Plan:
     if mean <= 0.0 or not spread:
         return Plan(independent, most)
     draws = least
-    while draws < most and mean < spread * (boundary(draws, planned=draws) + POWER / np.sqrt(draws)):
+    while draws < most and mean < spread * (reach(draws, planned=draws) + POWER / np.sqrt(draws)):
         draws += max(draws // 20, 1)
     return Plan(independent, min(draws, most))
 
