@@ -80,4 +80,4 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
 def champions_spec(name: str) -> Spec | None:
     """Return what the champion was built from, so that a retrain starts where the last one ended."""
     champion = model_registry.champion(name)
-    return tracking.recorded_json(champion.run_id, MODEL_SPEC) if champion else None
+    return tracking.recorded_json(champion.trained_in, MODEL_SPEC) if champion else None

@@ -61,6 +61,7 @@ def recalibrate(config: registered.RecalibrateConfig, say: Say) -> model_registr
         reach = figure(made.quantile[-1] * fresh.scale, old.schema.target_unit)
         logged = _log(old, scorer, fresh)
         tags = {name: value for name, value in old.tags.items() if name in tag_names.INHERITED}
+        tags[tag_names.TRAINED_IN] = old.trained_in
         summary = (
             f"version {old.number} with intervals from {made.rows:,} rows{weight and ' of equal weight'} of "
             f"{table.where}: "

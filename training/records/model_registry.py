@@ -94,6 +94,11 @@ class Version:
         return self.tags.get(tag_names.ADOPTED, "")
 
     @property
+    def trained_in(self) -> str:
+        """The run that its model was trained in: new intervals are a version's whose own run trained nothing."""
+        return self.tags.get(tag_names.TRAINED_IN, self.run_id)
+
+    @property
     def files(self) -> str:
         """The digest of all its files, or nothing where none was recorded."""
         return self.made_here or self.tags.get(tag_names.FILES, "")

@@ -28,6 +28,12 @@ DATA = "slipway.data_fingerprint"
 ENTRY = "slipway.ledger_entry"
 """Of a version: the newest entry of the ledger about it that was carried out."""
 
+TRAINED_IN = "slipway.trained_in"
+"""Of a version with new intervals: the run that its model was trained in."""
+
+LEARNED_UNTIL = "slipway.learned_until"
+"""Of a version that was trained from captured rows: the day of the last of them."""
+
 REPRODUCED = "slipway.reproduced"
 """Of a version: what came of making it again."""
 
@@ -49,7 +55,7 @@ PROCESS = "slipway.process"
 RUN = "slipway.run"
 """Of the run that `mlflow run` opened: the run that stands for it."""
 
-INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA)
+INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA, TRAINED_IN, LEARNED_UNTIL)
 """What a version has in common with the one whose model it is."""
 
 MONITOR = "slipway.monitor"
@@ -60,9 +66,6 @@ ALARM = "slipway.alarm"
 
 CAUSE = "slipway.cause"
 """Of a run and a version: why the monitor trained it."""
-
-LEARNED_UNTIL = "slipway.learned_until"
-"""Of a version that was trained from captured rows: the day of the last of them."""
 
 FIRST_TABLE = "slipway.first_table"
 """Of a run that learned from captured rows: the table that its name was first trained from."""
