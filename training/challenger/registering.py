@@ -51,10 +51,9 @@ def conclude(job: Job, version: model_registry.Version, decide: Decide, *, summa
         model_registry.tag(version.name, version.number, tags_of(version, decision))
     else:
         decision = enter(version, decide, run_id=job.run.run_id, say=job.say)
-    text = f"{summary}\n\n{decision.word}: {plain(decision.reason)}"
-    if decision.checks:
-        text += f"\n\n[evidence]({job.run.evidence_page})"
-    model_registry.describe(version, text)
+    page = f"\n\n[evidence]({job.run.evidence_page})" if decision.checks else ""
+    model_registry.describe(version, f"{summary}{page}")  # its tags say what was decided, then and later
+    text = f"{summary}\n\n{decision.word}: {plain(decision.reason)}{page}"
     figures = decision.champion.as_metrics("champion_holdout") if decision.champion else {}
     tags = {"mlflow.note.content": text, "mlflow.runName": f"{version.name} {version.number}"}
     job.run.log(metrics=figures, tags=tags | tags_of(version, decision))

@@ -55,6 +55,7 @@ def test_a_training_is_held_to_the_contract_and_takes_its_units(
     client = mlflow.MlflowClient()
     (version,) = client.search_model_versions("name = 'homes'")
     assert "EUR" in version.description
+    assert "promoted" not in version.description, "a later decision would leave it there: the tags say it"
     assert "contract.yaml" in [each.path for each in client.list_artifacts(version.run_id)]
     frame = pd.read_csv(homes)
     frame.assign(rooms=99).to_csv(homes, index=False)
