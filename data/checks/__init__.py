@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from data.checks.faults import TableFault, column_faults, rows_of
     from data.checks.leakage import leaks
     from data.checks.suspects import suspect_numbers, years_in_words
-    from data.checks.trainable import Checked, check_table
+    from data.checks.trainable import FEWEST_ROWS, Checked, check_table
 
 __all__ = [
+    "FEWEST_ROWS",
     "Checked",
     "TableFault",
     "check_table",
@@ -26,6 +27,7 @@ __all__ = [
 __getattr__ = at_first_use(
     __name__,
     {
+        "FEWEST_ROWS": "trainable",
         "Checked": "trainable",
         "TableFault": "faults",
         "check_table": "trainable",

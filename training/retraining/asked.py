@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from training.commands import watches
 from training.monitoring import Reference
@@ -12,8 +13,23 @@ from training.progress import Say
 from training.records import MonitorRun, model_registry
 from training.retraining.rows import Day
 
-Days = Callable[[str, str], Iterable[Day]]
-"""Given a version's number and an ISO date, yields what it predicted from that day on, oldest first."""
+DayNames = Callable[[model_registry.Version], Sequence[str]]
+"""Given a version, returns the days on which it predicted: ISO dates, rising."""
+
+Read = Callable[[model_registry.Version, str], Day]
+"""Given a version and one of its days, returns what it predicted on that day."""
+
+
+class Alarm(Protocol):
+    """One that stands."""
+
+    @property
+    def since(self) -> str:
+        """An ISO date."""
+
+    @property
+    def cause(self) -> str:
+        """What was found, in words."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +38,7 @@ class Asked:
 
     Attributes
     ----------
-    alarms : mapping of kind to sentence
+    alarms : mapping of kind to Alarm
         Those that stand over the champion.
     matured : str
         The last day whose outcomes count, an ISO date, or nothing.
@@ -36,12 +52,13 @@ class Asked:
 
     champion: model_registry.Version
     reference: Reference
-    alarms: Mapping[str, str]
+    alarms: Mapping[str, Alarm]
     matured: str
     unwatched: tuple[str, ...]
     independent: bool
     folder: Path
-    days: Days
+    day_names: DayNames
+    read: Read
     wishes: watches.Retraining
     run: MonitorRun
     say: Say
@@ -56,9 +73,28 @@ class Asked:
         """Where the tables are that challengers were trained from."""
         return self.folder / "trainings"
 
-    def days_until_matured(self, version: str, since: str = "") -> Iterator[Day]:
-        """Yield a version's days whose outcomes count."""
-        for day in self.days(version, since):
-            if day.day > self.matured:
-                return
-            yield day
+    def champions_days(self, since: str) -> Iterator[Day]:
+        """Yield the champion's days whose outcomes count, from one on, oldest first."""
+        for day in self.day_names(self.champion):
+            if since <= day <= self.matured:
+                yield self.read(self.champion, day)
+
+    def newest_first(
+        self, versions: Sequence[model_registry.Version], since: str = "", until: str = ""
+    ) -> Iterator[tuple[str, Day]]:
+        """Yield days of some versions whose outcomes count, from one on until another, with the versions' numbers."""
+        last = until or self.matured
+        named = [
+            (day, place)
+            for place, each in enumerate(versions)
+            for day in self.day_names(each)
+            if since <= day <= last
+        ]
+        for day, place in sorted(named, reverse=True):
+            yield versions[place].number, self.read(versions[place], day)
+
+    @property
+    def last_day(self) -> str:
+        """The last day of which any row was captured, whether its outcomes count or not."""
+        every = [day for each in model_registry.versions(self.name) for day in self.day_names(each)]
+        return max([self.matured, *every])

@@ -12,10 +12,11 @@ from training.commands import watches
 from training.monitoring import Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
-from training.retraining import process, teaching, verdicts
+from training.retraining import process, promises, teaching, verdicts
 from training.retraining.asked import Asked
-from training.retraining.facts import Traffic, costs_of, facts_of, labelled_rows
+from training.retraining.facts import Traffic, costs_of, facts_of, facts_without_rows, labelled_rows
 from training.retraining.memory import Memory
+from training.retraining.rows import Day
 from training.succession import decide
 
 MOST_ROWS = 20_000
@@ -39,18 +40,22 @@ def after(
     ContractError, UsageError
         As `follow` does.
     """
-    wanted = captures.Wanted(columns=version.schema.names, most=MOST_ROWS)
+
+    def read(of: model_registry.Version, day: str) -> Day:
+        wanted = captures.Wanted(of.digest, version.schema.names, MOST_ROWS)
+        (rows,) = captures.captured_days(places, of.name, of.number, since=day, until=day, wanted=wanted)
+        return rows
+
     asked = Asked(
         champion=version,
         reference=reference,
-        alarms={alarm.kind: f"since {alarm.since}: {alarm.cause}" for alarm in watch.alarms},
+        alarms={alarm.kind: alarm for alarm in watch.alarms},
         matured=watch.outcomes_until,
         unwatched=watch.ignored,
         independent=config.independent,
         folder=places.folder.resolve(),
-        days=lambda number, since: captures.captured_days(
-            places, version.name, number, since=since, wanted=wanted
-        ),
+        day_names=lambda of: captures.captured_day_names(places, of.name, of.number),
+        read=read,
         wishes=config.retraining,
         run=run,
         say=say,
@@ -72,24 +77,29 @@ def follow(asked: Asked) -> bool:
     UsageError
         What the monitor knows was written by somebody else.
     """
-    teaching.kept_contract(asked)
+    promises.kept_contract(asked)
     with process.alone(asked.trainings / f"{asked.name}.lock") as lock:
         if lock is None:
-            asked.say("retrain", f"another process trains or judges {asked.name}: nothing was done")
+            _say(asked, f"did not retrain, because another process trains or judges {asked.name}")
             return False
         memory = Memory.of(asked.run)
         teaching.finish(asked, memory)
-        replaced = verdicts.judge(asked, memory)
-        if not replaced:
+        promoted = verdicts.judge(asked, memory)
+        if promoted:
+            now = f"version {promoted} took the place of version {asked.champion.number}"
+            _say(asked, f"did not retrain, because {now}")
+        else:
             _say(asked, _answered(asked, memory, lock))
-        return replaced
+        return bool(promoted)
 
 
 def _answered(asked: Asked, memory: Memory, lock: int) -> str:
-    """Ask the rule and do what it says; return the sentence."""
-    traffic = Traffic()
+    """Ask the rule and do what it says; return the sentence. Rows are read where they count alone."""
+    costs, traffic = costs_of(asked), Traffic()
+    if costs is None and (why := facts_without_rows(asked, memory).not_now):
+        return f"did not retrain, because {why}"
     rows = labelled_rows(asked, traffic)
-    decision = decide(facts_of(asked, memory, rows, traffic), costs_of(asked))
+    decision = decide(facts_of(asked, memory, rows, traffic), costs)
     if decision.sum:
         asked.say("costs", decision.sum)
     if not decision.cause:

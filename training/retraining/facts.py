@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
+from scipy.stats import t
 
+from training.commands import watches
 from training.records import model_registry, tag_names, tracking
 from training.retraining.asked import Asked
 from training.retraining.memory import Memory
@@ -17,8 +20,8 @@ DOUBLING = ("rmse_change_of_last_doubling_low", "rmse_change_of_last_doubling_hi
 FEWEST_DRAWS = 5
 """Rows, or days, below which no bound of the live error is given."""
 
-NORMAL = 1.96
-"""Standard errors below the mean at which the live error's lower bound lies: 2.5 %."""
+RISK = 0.025
+"""That the live error is below its lower bound."""
 
 
 class Traffic:
@@ -28,14 +31,14 @@ class Traffic:
         self.left_out = 0
         self._rows, self._days = 0.0, set[str]()
 
-    def counting(self, days: Iterator[Day]) -> Iterator[Day]:
-        """Yield the days, and count."""
-        for day in days:
+    def counting(self, days: Iterator[tuple[str, Day]]) -> Iterator[tuple[str, Day]]:
+        """Yield versions and days, and count."""
+        for version, day in days:
             self.left_out += day.left_out
             if len(day.predictions):
-                self._rows += day.rows / float(np.mean(day.shares))
+                self._rows += len(day.predictions) / float(np.mean(day.shares))
                 self._days.add(day.day)
-            yield day
+            yield version, day
 
     @property
     def rows_a_day(self) -> float:
@@ -45,13 +48,8 @@ class Traffic:
 
 def labelled_rows(asked: Asked, traffic: Traffic | None = None) -> Labelled:
     """Return all captured rows with an outcome that counts, of every version that had the champion's columns."""
-    counted = traffic or Traffic()
-    days = (
-        (version.number, day)
-        for version in model_registry.versions(asked.name)
-        for day in counted.counting(asked.days_until_matured(version.number))
-    )
-    return gather(days, list(asked.champion.schema.names))
+    days = asked.newest_first(model_registry.versions(asked.name))
+    return gather((traffic or Traffic()).counting(days), list(asked.champion.schema.names))
 
 
 def new_rows(asked: Asked, rows: Labelled) -> Labelled:
@@ -63,20 +61,31 @@ def new_rows(asked: Asked, rows: Labelled) -> Labelled:
     return rows.take(rows.days >= its[0] if len(its) else np.zeros(len(rows), dtype=np.bool_))
 
 
+def facts_without_rows(asked: Asked, memory: Memory) -> Facts:
+    """Return what is known before any row was read."""
+    return Facts(
+        alarms={kind: f"since {alarm.since}: {alarm.cause}" for kind, alarm in asked.alarms.items()},
+        learned_rows=0,
+        new_rows=0,
+        since_training=days_between(memory.trained_on, asked.matured),
+        in_shadow=memory.watched.challenger if memory.watched else "",
+    )
+
+
 def facts_of(asked: Asked, memory: Memory, rows: Labelled, traffic: Traffic) -> Facts:
     """Return what the rule is asked with."""
-    metrics = tracking.recorded_metrics(asked.champion.run_id)
+    metrics = tracking.recorded_metrics(asked.champion.trained_in)
     new = new_rows(asked, rows)
     doubling = [metrics[name] for name in DOUBLING if name in metrics]
-    return Facts(
-        alarms=asked.alarms,
+    return replace(
+        facts_without_rows(asked, memory),
         learned_rows=int(metrics.get("rows_train", 0)),
         new_rows=len(new),
+        tried_rows=int((new.days <= memory.challenged_on).sum()),
         doubling=(doubling[0], doubling[1]) if len(doubling) == len(DOUBLING) else None,
         age=_age(asked, new.days.tolist()),
         max_age=None if asked.wishes.max_age is None else asked.wishes.max_age / timedelta(days=1),
-        since_training=_days_between(memory.trained_on, asked.matured),
-        in_shadow=memory.watched.challenger if memory.watched else "",
+        since_challenger=days_between(memory.challenged_on, asked.matured),
         live=_live(asked, new),
         held_out=metrics.get("holdout_mae", float("nan")),
         rows_a_day=traffic.rows_a_day,
@@ -90,17 +99,19 @@ def costs_of(asked: Asked) -> Costs | None:
     wishes = asked.wishes
     if wishes.value is None or wishes.cost is None:
         return None
-    days = (wishes.horizon or timedelta(days=30)) / timedelta(days=1)
-    return Costs(wishes.value, wishes.cost, days)
+    horizon = wishes.horizon or watches.Retraining.horizon
+    assert horizon is not None  # its default
+    return Costs(wishes.value, wishes.cost, horizon / timedelta(days=1))
 
 
 def _age(asked: Asked, days: Sequence[str]) -> float:
     """Return the champion's age: since it was registered, or since its first answer where clocks say otherwise."""
     registered = (datetime.now(tz=UTC) - model_registry.made_at(asked.champion)) / timedelta(days=1)
-    return max(registered, _days_between(min(days, default=""), asked.matured) or 0.0)
+    return max(registered, days_between(min(days, default=""), asked.matured) or 0.0)
 
 
-def _days_between(first: str, last: str) -> float | None:
+def days_between(first: str, last: str) -> float | None:
+    """Return the days from one ISO date to another, None where one is missing."""
     if not first or not last:
         return None
     return float((date.fromisoformat(last) - date.fromisoformat(first)).days)
@@ -113,4 +124,5 @@ def _live(asked: Asked, new: Labelled) -> float:
     draws = errors if asked.independent else day_means(errors, its.numbers_of_days)
     if len(draws) < FEWEST_DRAWS:
         return float("nan")
-    return float(draws.mean() - NORMAL * draws.std(ddof=1) / np.sqrt(len(draws)))
+    reach = float(t.ppf(1.0 - RISK, len(draws) - 1))  # normal draws: 1.96 of few is wrong more often
+    return float(draws.mean() - reach * draws.std(ddof=1) / np.sqrt(len(draws)))

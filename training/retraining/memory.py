@@ -30,6 +30,10 @@ class Begun:
         Where the table is that the model was first trained from.
     before : str
         The day of the training before this one.
+    since : str
+        The first day of its captured rows, or nothing for all.
+    contract : str
+        What its rows were held to, where that is a file.
     """
 
     table: str
@@ -37,16 +41,28 @@ class Begun:
     until: str
     first_table: str
     before: str = ""
+    since: str = ""
+    contract: str = ""
 
 
 @dataclass
 class Watched:
-    """A challenger in the shadow of a champion, by their numbers."""
+    """A challenger in the shadow of a champion, by their numbers.
+
+    Attributes
+    ----------
+    entries : int
+        That the ledger had when it began: what was decided before was about other days.
+    failing_since : str
+        The day on which it could not be judged, as on none since; or nothing.
+    """
 
     challenger: str
     champion: str
     learned_until: str
     shadow: Shadow
+    entries: int = 0
+    failing_since: str = ""
 
 
 @dataclass
@@ -57,12 +73,15 @@ class Memory:
     ----------
     trained_on : str
         The day up to which rows were taken when a training was last begun, or nothing.
+    challenged_on : str
+        The same of the last training that made a version.
     """
 
     run: MonitorRun
     begun: Begun | None = None
     watched: Watched | None = None
     trained_on: str = ""
+    challenged_on: str = ""
 
     @classmethod
     def of(cls, run: MonitorRun) -> Memory:
@@ -74,6 +93,7 @@ class Memory:
                 begun=Begun(**written["begun"]) if written.get("begun") else None,
                 watched=_watched(written["watched"]) if written.get("watched") else None,
                 trained_on=str(written.get("trained_on", "")),
+                challenged_on=str(written.get("challenged_on", "")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UsageError(
@@ -93,8 +113,11 @@ class Memory:
                     "champion": watched.champion,
                     "learned_until": watched.learned_until,
                     "shadow": watched.shadow.as_dict(),
+                    "entries": watched.entries,
+                    "failing_since": watched.failing_since,
                 },
                 "trained_on": self.trained_on,
+                "challenged_on": self.challenged_on,
             }
         )
 
@@ -105,4 +128,6 @@ def _watched(written: Mapping[str, Any]) -> Watched:
         str(written["champion"]),
         str(written["learned_until"]),
         Shadow.from_dict(written["shadow"]),
+        int(written.get("entries", 0)),
+        str(written.get("failing_since", "")),
     )

@@ -34,14 +34,13 @@ class Trained:
 
     Attributes
     ----------
-    version, run_id : str
-        Of the challenger; nothing where there is none.
+    version : str
+        The challenger's number; nothing where there is none.
     refused : str
         Why there is none.
     """
 
     version: str = ""
-    run_id: str = ""
     refused: str = ""
 
 
@@ -51,16 +50,28 @@ def alone(path: Path) -> Iterator[int | None]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield handle
-    except BlockingIOError:
-        yield None
+        yield handle if _locks(handle) else None
     finally:
         os.close(handle)
 
 
+def _locks(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def train(words: Mapping[str, str], lock: int) -> Trained:
-    """Train, and return what came of it; raises OSError where no process can be started."""
+    """Train, and return what came of it."""
+    try:
+        return _trained(words, lock)
+    except OSError as error:
+        return Trained(refused=f"no training could be started: {error}")
+
+
+def _trained(words: Mapping[str, str], lock: int) -> Trained:
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         result = Path(folder) / "result.json"
         said = {**words, "promote": "never", "result": str(result)}
@@ -75,8 +86,7 @@ def train(words: Mapping[str, str], lock: int) -> Trained:
             check=False,
         )
         if done.returncode == 0 and result.is_file():
-            outcome = json.loads(result.read_text(encoding="utf-8"))
-            return Trained(outcome["version"], outcome["run_id"])
+            return Trained(json.loads(result.read_text(encoding="utf-8"))["version"])
     return Trained(refused=_last_words(done))
 
 

@@ -52,7 +52,7 @@ class Day(Protocol):
 
     @property
     def shares(self) -> Floats:
-        """Of the requests of that moment that were kept."""
+        """With which chance a row that was answered is here."""
 
     @property
     def rows(self) -> int:
@@ -99,18 +99,22 @@ class Labelled:
         return np.unique(self.days, return_inverse=True)[1].astype(np.int64)
 
 
-def gather(days: Iterable[tuple[str, Day]], columns: list[str]) -> Labelled:
+def gather(days: Iterable[tuple[str, Day]], columns: list[str], *, most: int = MOST_ROWS) -> Labelled:
     """Return the labelled rows of days, each with the version that answered it, in the order of their predictions.
 
-    Days that lack a column are passed over: a version whose columns were others answered them.
+    Days come the newest first, and no more of them are asked for than it takes. Those that lack a column are passed
+    over: a version whose columns were others answered them.
     """
-    parts = [
-        _labelled(version, day, columns) for version, day in days if not {*columns} - {*day.frame.columns}
-    ]
-    full = [part for part in parts if len(part)] or [_nothing(columns)]
+    full: list[Labelled] = []
+    for version, day in days:
+        if sum(map(len, full)) >= most and full[-1].days[0] != day.day:
+            break
+        if not {*columns} - {*day.frame.columns} and len(part := _labelled(version, day, columns)):
+            full.append(part)
+    full = full[::-1] or [_nothing(columns)]
     arrays = {name: np.concatenate([getattr(part, name) for part in full]) for name in ARRAYS}
     rows = Labelled(pd.concat([part.frame for part in full], ignore_index=True), **arrays)
-    return rows.take(np.argsort(rows.times, kind="stable")[-MOST_ROWS:])
+    return rows.take(np.argsort(rows.times, kind="stable")[-most:])
 
 
 def day_means(values: Floats, days: NDArray[np.int64]) -> Floats:

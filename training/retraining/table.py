@@ -1,8 +1,4 @@
-"""Captured rows as a table that a training can read, and whether they may be learned from.
-
-A broken sensor trains nothing: the rows are held to the contract that the champion's training kept, or that is given,
-or, without one, to what the champion's rows were: limits widened as in a proposed contract, no column that lost its
-values or stands still. Who knows better than that passes a contract.
+"""Captured rows as a table that a training can read.
 
 The table is Parquet beside the captures. Columns by which rows were split and that no request has are filled: a moment
 with that of the prediction, others of a hash with one value of their kind. Where that cannot be, the table is refused.
@@ -11,7 +7,6 @@ with that of the prediction, others of a hash with one value of their kind. Wher
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.checks import TableFault
-from data.contracts import Contract, Promise, violations, widened
-from data.errors import FaultsFound
-from data.schema import Column, Kind, Schema
+from data.schema import Kind, Schema
 from data.splits import SplitRule
 from data.tables import Table, seconds
 from training.errors import CannotRetrain
-from training.monitoring import Reference
 from training.retraining.rows import Labelled
 
 TYPES: dict[Kind | None, pa.DataType] = {
@@ -39,12 +30,6 @@ TYPES: dict[Kind | None, pa.DataType] = {
 }
 CAPTURED = "captured"
 """What stands in a category that no request has."""
-
-ABSURD = 20.0
-"""Of the known errors' 99.5 % quantile: an outcome that is so far beyond all predictions is none."""
-
-MOST_GAPS = 0.05
-"""Missing cells that a column may have beyond those that it had: a share of the rows, as in a proposed contract."""
 
 
 @dataclass(frozen=True)
@@ -121,53 +106,6 @@ def joined(first: Table, captured: Table) -> Table:
     """Return the rows of a first table and captured ones below each other; columns that only the first has go."""
     frame = pd.concat([first.frame.reindex(columns=captured.names), captured.frame], ignore_index=True)
     return Table(captured.where, frame.astype(captured.frame.dtypes.to_dict()), captured.kinds)
-
-
-def hold(table: Table, shape: Shape, contract: Contract, unwatched: Sequence[str] = ()) -> None:
-    """Hold captured rows to a contract; raises FaultsFound with every promise that they do not keep.
-
-    Columns that are not watched are not held to anything.
-    """
-    promised = {*contract.columns} & {shape.schema.target}
-    ours = {*shape.schema.names, *promised} - {*unwatched}
-    ignored = tuple(name for name in (*contract.columns, *table.names) if name not in ours)
-    faults = [*violations(contract, table, ignored=ignored), *_stand_still(table, ours, shape.schema)]
-    if faults:
-        raise FaultsFound(where=table.where, faults=faults, repair=f" against {contract.where}")
-
-
-def contract_of(schema: Schema, reference: Reference, where: str) -> Contract:
-    """Return what rows keep that are like those a version was made from."""
-    gaps = reference.missing_shares
-    promises = {column.name: _promise(column, gaps) for column in schema.columns}
-    if reference.limit is None:
-        return Contract(where, promises)
-    predictions = reference.whole[0].edges[:, 0]
-    known, reach = predictions[np.isfinite(predictions)], ABSURD * reference.limit.clip
-    low, high = float(known.min() - reach), float(known.max() + reach)
-    return Contract(where, promises | {schema.target: Promise("number", schema.target_unit, low, high)})
-
-
-def _promise(column: Column, gaps: Mapping[str, float]) -> Promise:
-    missing = min(gaps.get(column.name, float(column.missing)) + MOST_GAPS, 1.0)
-    if column.kind != "number" or column.minimum is None or column.maximum is None:
-        return Promise(column.kind, column.unit, missing=missing)
-    low, high = (widened(column.minimum, column.maximum, sign) for sign in (-1, 1))
-    return Promise(column.kind, column.unit, low, high, missing)
-
-
-def _stand_still(table: Table, held: Set[str], schema: Schema) -> list[TableFault]:
-    """Return the columns that varied and have one value now: their sensor is stuck, or gone."""
-    varied = [
-        each.name
-        for each in schema.columns
-        if each.name in held and (each.minimum != each.maximum or len(each.categories) > 1)
-    ]
-    return [
-        TableFault(name, "has the same value in each row, it had several", "mend what measures it")
-        for name in varied
-        if table.frame[name].nunique() <= 1
-    ]
 
 
 def _array(values: pd.Series, kind: Kind | None) -> pa.Array:

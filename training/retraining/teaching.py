@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data import contracts
-from data.contracts import Contract
+import numpy as np
+
 from data.errors import DataError
 from data.tables import Table
-from data.temporary import own_folder
 from training.commands import parse, registered, rereading, trainings
-from training.errors import TrainingError
-from training.records import model_registry, tag_names, tracking
-from training.retraining import process, table
+from training.errors import TrainingError, UsageError
+from training.records import ledger, model_registry, tag_names, tracking
+from training.retraining import process, promises, table
 from training.retraining.asked import Asked
-from training.retraining.facts import labelled_rows
 from training.retraining.memory import Begun, Memory, Watched
-from training.retraining.rows import Labelled, day_means
+from training.retraining.rows import Floats, Labelled, day_means, gather
 from training.retraining.table import Shape
 from training.rows import load_known, open_table
 from training.succession import ACTING, Decision, Plan, Shadow, gains, planned
 
-CONTRACT = "contract.yaml"
 AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")
 """What a retraining takes from the training of the champion; the split and the weight the name's versions keep."""
 
+ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE = 500, 10
+"""Rows since an alarm from which alone a model can be made: at least, and for each feature."""
+
 
 @dataclass(frozen=True)
-class Kept:
-    """What captured rows are held to, and its text where it is a file."""
+class Lesson:
+    """The captured rows that are learned from, which they are in words, and the first day where they are not all."""
 
-    contract: Contract
-    text: str = ""
+    rows: Labelled
+    which: str
+    since: str = ""
 
 
 def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock: int) -> str:
@@ -46,8 +46,10 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock
     try:
         shape = shape_of(asked.champion)
         first = _first_table(asked)
-        captured = table.table_of(rows, shape, f"captured rows of {asked.name}")
-        table.hold(captured, shape, kept_contract(asked).contract, asked.unwatched)
+        lesson = _lesson(asked, rows, decision.cause)
+        captured = table.table_of(lesson.rows, shape, f"captured rows of {asked.name}")
+        kept = promises.kept_contract(asked)
+        promises.hold(captured, lesson.rows.days, shape, kept.contract, asked.unwatched)
         whole = _joined(asked, first, captured, shape, decision.cause)
         path = (
             asked.trainings / f"{asked.name}-{asked.champion.number}-{decision.cause}-{asked.matured}.parquet"
@@ -56,9 +58,17 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock
     except (DataError, TrainingError, OSError) as error:
         said = "; ".join(str(error).split("\n  "))
         return f"{said}{_remedy(asked)}" if isinstance(error, DataError) else said
-    asked.say("learn", f"{len(whole):,} rows, {len(rows):,} of them captured: {path}")
+    asked.say("learn", f"{len(whole):,} rows, {len(captured):,} of them captured ({lesson.which}): {path}")
     address = first.get("data", "")
-    memory.begun = Begun(str(path), decision.sentence, asked.matured, address, memory.trained_on)
+    memory.begun = Begun(
+        table=str(path),
+        sentence=decision.sentence,
+        until=asked.matured,
+        first_table=address,
+        before=memory.trained_on,
+        since=lesson.since,
+        contract=kept.text,
+    )
     memory.trained_on = asked.matured
     memory.keep()
     trained = process.train(_words(asked, path, shape), lock)
@@ -80,14 +90,25 @@ def finish(asked: Asked, memory: Memory) -> None:
     if made is None:
         memory.trained_on = begun.before
     else:
-        made = _told(asked, made, begun)
-        model_registry.name_challenger(asked.name, made.number)
-        shadow = Shadow(_plan(asked, made))
-        memory.watched = Watched(made.number, asked.champion.number, begun.until, shadow)
-        asked.say(
-            "challenger", f"{asked.name} version {made.number}: {begun.sentence}; judged {_how(shadow.plan)}"
-        )
+        memory.challenged_on = begun.until
+        _name(asked, memory, _told(made, begun), begun)
     memory.keep()
+
+
+def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Begun) -> None:
+    """Let a version be the challenger, unless a person named another one while it was trained."""
+    bearer = model_registry.challenger(asked.name)
+    if bearer is not None and bearer.number not in (made.number, asked.champion.number):
+        asked.say(
+            "challenger", f"{asked.name} version {made.number} is not: version {bearer.number} was named"
+        )
+        return
+    model_registry.name_challenger(asked.name, made.number)
+    shadow, entries = Shadow(_plan(asked, made, begun)), len(ledger.read(asked.name).entries)
+    memory.watched = Watched(made.number, asked.champion.number, begun.until, shadow, entries)
+    asked.say(
+        "challenger", f"{asked.name} version {made.number}: {begun.sentence}; judged {_how(shadow.plan)}"
+    )
 
 
 def shape_of(version: model_registry.Version) -> Shape:
@@ -95,19 +116,18 @@ def shape_of(version: model_registry.Version) -> Shape:
     return Shape(version.name, version.schema, version.split, version.weight)
 
 
-def kept_contract(asked: Asked) -> Kept:
-    """Return what captured rows are held to; raises ContractError where a file that was given is none."""
-    if asked.wishes.contract:
-        path = Path(asked.wishes.contract)
-        return Kept(contracts.read(path), path.read_text(encoding="utf-8"))
-    if text := tracking.recorded_text(asked.champion.run_id, CONTRACT):
-        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-            path = Path(folder) / CONTRACT
-            path.write_text(text, encoding="utf-8")
-            where = f"the contract of {asked.name} version {asked.champion.number}"
-            return Kept(replace(contracts.read(path), where=where), text)
-    where = f"the rows that {asked.name} version {asked.champion.number} was made from"
-    return Kept(table.contract_of(asked.champion.schema, asked.reference, where))
+def _lesson(asked: Asked, rows: Labelled, cause: str) -> Lesson:
+    """Return what is learned from: after an alarm what came before it is another world's, if enough came since."""
+    if asked.wishes.learn != "auto" or cause not in ACTING:
+        return Lesson(rows, "all of them")
+    since = asked.alarms[cause].since
+    new = rows.take(rows.days >= since)
+    enough = max(ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE * len(asked.champion.schema.names))
+    if len(new) >= enough:
+        return Lesson(new, f"those since the alarm of {since}", since)
+    return Lesson(
+        rows, f"all of them: {len(new):,} came since the alarm of {since}, {enough:,} are enough alone"
+    )
 
 
 def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shape, cause: str) -> Table:
@@ -115,7 +135,11 @@ def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shap
     wish = asked.wishes.learn
     if wish == "captured" or (wish == "auto" and cause in ACTING):
         return captured
-    rereading.refuse_masked(first.get("data", ""), first.get("query", ""))
+    if not first.get("data"):
+        raise UsageError(
+            message=f"nobody wrote down what {asked.name} was first trained from: pass learn=captured"
+        )
+    rereading.refuse_masked(first["data"], first.get("query", ""))
     source = open_table(registered.RecalibrateConfig(name=asked.name, data=first["data"]), asked.say, first)
     known = load_known(source, shape.schema, shape.rule.kinds, rereading.asked_then(first))
     return table.joined(known, captured)
@@ -123,10 +147,10 @@ def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shap
 
 def _first_table(asked: Asked) -> Mapping[str, str]:
     """Return where the table is that the name was first trained from, and how it is written."""
-    tags = tracking.recorded_tags(asked.champion.run_id)
-    address = tags.get(tag_names.FIRST_TABLE, "")
+    training = asked.champion.trained_in
+    address = tracking.recorded_tags(training).get(tag_names.FIRST_TABLE, "")
     if not address:
-        return tracking.recorded_params(asked.champion.run_id)
+        return tracking.recorded_params(training)
     runs = [each.run_id for each in model_registry.versions(asked.name) if each.run_id]
     params = (tracking.recorded_params(run_id) for run_id in runs)
     return next((each for each in params if each.get("data") == address), {"data": address})
@@ -134,7 +158,7 @@ def _first_table(asked: Asked) -> Mapping[str, str]:
 
 def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
     """Return the parameters of the training: those of the champion's, on another table."""
-    recorded = tracking.recorded_command(asked.champion.run_id)
+    recorded = tracking.recorded_command(asked.champion.trained_in)
     before = [f"--{name}={recorded[name]}" for name in AS_BEFORE if recorded.get(name)]
     schema = shape.schema
     config = parse(["train", f"--data={path}", f"--target={schema.target}", f"--name={shape.name}", *before])
@@ -148,27 +172,35 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
     return {name: word for name, word in config.as_params().items() if word}
 
 
-def _told(asked: Asked, made: model_registry.Version, begun: Begun) -> model_registry.Version:
+def _told(made: model_registry.Version, begun: Begun) -> model_registry.Version:
     """Return the version as it is after this: write on the version and its run why it was made and from what."""
     tags = {tag_names.CAUSE: begun.sentence[:5000], tag_names.LEARNED_UNTIL: begun.until}
-    texts = {CONTRACT: text} if (text := kept_contract(asked).text) else {}
+    texts = {promises.CONTRACT: begun.contract} if begun.contract else {}
     tracking.add_to_run(made.run_id, tags | {tag_names.FIRST_TABLE: begun.first_table}, texts)
     model_registry.tag(made.name, made.number, tags)
     return model_registry.version(made.name, made.number)
 
 
-def _plan(asked: Asked, made: model_registry.Version) -> Plan:
-    """Return how the challenger is judged, by the rows that it held out and the champion answered."""
-    rows = labelled_rows(asked)
-    rows = rows.take(
-        (rows.days <= made.tags[tag_names.LEARNED_UNTIL]) & (rows.versions == asked.champion.number)
-    )
+def _plan(asked: Asked, made: model_registry.Version, begun: Begun) -> Plan:
+    """Return how the challenger is judged, by the rows that it held out and the champion answered.
+
+    One that cannot be asked is planned as one that shows no gain: the shadow will say what is wrong with it.
+    """
+    try:
+        draws = _held_out_gains(asked, made, begun)
+    except (DataError, TrainingError):
+        draws = np.zeros(0)
+    return planned(draws, independent=asked.independent)
+
+
+def _held_out_gains(asked: Asked, made: model_registry.Version, begun: Begun) -> Floats:
+    days = asked.newest_first([asked.champion], begun.since, begun.until)
+    rows = gather(days, list(asked.champion.schema.names))
     rows = rows.take(made.held_out(table.table_of(rows, shape_of(made), "captured rows")))
     if not len(rows):
-        return planned(rows.actual, independent=asked.independent)
+        return rows.actual
     found = gains(rows.actual, rows.predictions, made.predict(rows.frame))
-    draws = found if asked.independent else day_means(found, rows.numbers_of_days)
-    return planned(draws, independent=asked.independent)
+    return found if asked.independent else day_means(found, rows.numbers_of_days)
 
 
 def _later(asked: Asked) -> list[model_registry.Version]:

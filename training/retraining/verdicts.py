@@ -1,28 +1,38 @@
 """The challenger is judged on the days that came after its last row; where it is better, by the gate, and promoted.
 
-What the shadow says decides whether it is better. The gate's other lines are taken on the same rows: the proofs of its
-files, the schema, the slices, time and size. The ledger's entry names the monitor's run, where the evidence is.
+What the shadow says decides whether it is better, in the place of the gate's interval. The gate's other lines are taken
+on the same rows: the proofs of its files, the schema, the slices, time and size. The ledger's entry names the monitor's
+run, where the evidence is. A challenger that can never be judged is refused: it would stand in the way of the next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 
 from data.errors import DataError
+from data.figures import figure, percent
 from data.tables import Table
-from training.challenger import enter
+from training.challenger import Decide, enter
 from training.commands import Policy
-from training.errors import TrainingError
-from training.gate import Trial, deciding
+from training.errors import (
+    CannotScore,
+    NotLoadable,
+    NotOurs,
+    Superseded,
+    TrainingError,
+    Unvouched,
+    WeightChanged,
+)
+from training.gate import Trial, check_same_weight, deciding
 from training.pages import evidence
 from training.records import ledger, model_registry, tag_names
 from training.retraining.asked import Asked
+from training.retraining.facts import days_between
 from training.retraining.memory import Memory, Watched
-from training.retraining.rows import Day, Labelled, gather
+from training.retraining.rows import Labelled, gather
 from training.succession import Shadow, Verdict, planned
 
 BY_HAND = "somebody named it challenger"
@@ -30,32 +40,57 @@ SHADOW = "mean gain over the champion on later rows"
 MOST_ROWS = 100_000
 """Of the shadow's rows that the gate looks at, the newest."""
 
+PERMANENT = (CannotScore, NotLoadable, NotOurs, Unvouched, WeightChanged)
+"""Why a challenger can never be judged: columns that nobody sends, its weight, what its files are."""
 
-def judge(asked: Asked, memory: Memory) -> bool:
-    """Let the shadow see what is new; return whether the challenger took the champion's place."""
+PATIENCE = 3.0
+"""Days without its files, or on which anything else fails, before it is refused: a store may be away for a night."""
+
+
+def judge(asked: Asked, memory: Memory) -> str:
+    """Let the shadow see what is new; return the number of the challenger if it took the champion's place."""
     challenger = _challenger(asked, memory)
     if challenger is None or memory.watched is None:
-        return False
-    watched = memory.watched
+        return ""
     try:
-        verdict = _see_days(asked, watched, challenger)
-    except (
-        TrainingError
-    ) as error:  # its files, or columns that nobody sends: an alarm must be told all the same
-        asked.say("shadow", f"version {challenger.number} cannot be judged: {error}")
-        return False
-    memory.keep()
-    asked.say(
-        "shadow", f"version {challenger.number} beside {watched.champion}: {verdict.word}: {verdict.sentence}"
-    )
-    if verdict.word == "not yet":
-        return False
-    decision = _decided(asked, watched, challenger, verdict)
+        decision = _judged(asked, memory, memory.watched, challenger)
+    except Superseded as error:  # the next call begins anew, beside the champion that stands then
+        asked.say("shadow", f"version {challenger.number} was not decided about: {error}")
+        return ""
+    if decision is None:
+        return ""
     asked.say("decide", f"{decision.word}: {decision.reason}")
-    model_registry.name_challenger(asked.name, "")
+    bearer = model_registry.challenger(asked.name)
+    if bearer is not None and bearer.number == challenger.number:  # somebody may have named another meanwhile
+        model_registry.name_challenger(asked.name, "")
     memory.watched = None
     memory.keep()
-    return decision.promoted
+    return challenger.number if decision.promoted else ""
+
+
+def _judged(
+    asked: Asked, memory: Memory, watched: Watched, challenger: model_registry.Version
+) -> deciding.Decision | None:
+    """Return what was decided about the challenger, None where it is too early to decide."""
+    try:
+        decide = _seen(asked, memory, watched, challenger)
+        return None if decide is None else _decided(asked, watched, challenger, decide)
+    except Superseded:
+        raise
+    except TrainingError as error:  # an alarm must be told all the same
+        if not _gives_up(asked, memory, watched, error):
+            asked.say("shadow", f"version {challenger.number} cannot be judged today: {error}")
+            return None
+        decision = deciding.cannot_tell(str(error))
+        return _decided(asked, watched, challenger, lambda _: decision)
+
+
+def _gives_up(asked: Asked, memory: Memory, watched: Watched, error: TrainingError) -> bool:
+    """Return whether a challenger that cannot be judged is to make room."""
+    watched.failing_since = watched.failing_since or asked.matured
+    memory.keep()
+    failing = days_between(watched.failing_since, asked.matured) or 0.0
+    return isinstance(error, PERMANENT) or failing >= PATIENCE
 
 
 def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
@@ -63,7 +98,9 @@ def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
     challenger = model_registry.challenger(asked.name)
     if challenger is None or challenger.number == asked.champion.number:
         model_registry.name_challenger(asked.name, "")
-        memory.watched = None
+        if memory.watched:
+            memory.watched = None
+            memory.keep()
         return None
     watched, pair = memory.watched, (challenger.number, asked.champion.number)
     if watched and (watched.challenger, watched.champion) == pair:
@@ -72,17 +109,37 @@ def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
         plan, until = watched.shadow.plan, watched.learned_until
     else:
         plan = planned(np.zeros(0), independent=asked.independent)
-        until = challenger.tags.get(tag_names.LEARNED_UNTIL, asked.matured)
-    memory.watched = Watched(*pair, until, Shadow(plan))
+        until = asked.last_day  # nobody knows what it has learned, but nothing that came later
+    memory.watched = Watched(*pair, until, Shadow(plan), len(ledger.read(asked.name).entries))
     memory.keep()
     return challenger
+
+
+def _seen(
+    asked: Asked, memory: Memory, watched: Watched, challenger: model_registry.Version
+) -> Decide | None:
+    """Let the shadow see days; return how to decide about the challenger, None where it is too early."""
+    if challenger.weight:
+        unknown = deciding.cannot_tell(
+            f"rows are weighted by {challenger.weight!r}, which captured rows lack"
+        )
+        return lambda _: unknown
+    check_same_weight(challenger, asked.champion)
+    verdict = _see_days(asked, watched, challenger)
+    watched.failing_since = ""
+    memory.keep()
+    said = f"version {challenger.number} beside {watched.champion}: {verdict.word}: {verdict.sentence}"
+    asked.say("shadow", said)
+    if verdict.word == "not yet":
+        return None
+    return lambda history: _by_verdict(asked, watched, challenger, history)
 
 
 def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version) -> Verdict:
     """Let the shadow see the days that it has not seen, one after another until it is decided."""
     shadow = watched.shadow
     since = _day_after(max(watched.learned_until, shadow.until))
-    for day in asked.days_until_matured(watched.champion, since):
+    for day in asked.champions_days(since):
         if shadow.verdict.word != "not yet":
             break
         known = np.isfinite(day.actual) & np.isfinite(day.predictions)
@@ -94,53 +151,76 @@ def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version
 
 
 def _decided(
-    asked: Asked, watched: Watched, challenger: model_registry.Version, verdict: Verdict
+    asked: Asked, watched: Watched, challenger: model_registry.Version, decide: Decide
 ) -> deciding.Decision:
     """Decide, and enter it in the ledger, once: who was killed behind the entry finds it there."""
     history = ledger.settle(asked.name)
     ours = [
         entry
-        for entry in history.entries
+        for entry in history.entries[watched.entries :]
         if entry.to_version == challenger.number and entry.evidence == asked.run.run_id
     ]
     if ours:
         return deciding.Decision(promoted=history.recorded == challenger.number, reason=ours[-1].reason)
-    cause = challenger.tags.get(tag_names.CAUSE, BY_HAND)
-    told = f"{cause}; in the shadow of version {watched.champion} it is {verdict.word}: {verdict.sentence}"
-
-    def decide(history: ledger.History) -> deciding.Decision:
-        if verdict.word != "better":
-            return deciding.Decision(promoted=False, reason=told, policy="shadow")
-        decision = _by_gate(asked, watched, challenger, verdict, history)
-        return replace(decision, reason=f"{told}; {decision.reason}")
-
     return enter(challenger, decide, run_id=asked.run.run_id, say=asked.say)
 
 
-def _by_gate(
-    asked: Asked,
-    watched: Watched,
-    challenger: model_registry.Version,
-    verdict: Verdict,
-    history: ledger.History,
+def _by_verdict(
+    asked: Asked, watched: Watched, challenger: model_registry.Version, history: ledger.History
 ) -> deciding.Decision:
-    """Return what the gate says on the rows of the shadow."""
+    """Return what the shadow says, and of a better one what the gate says; raises Superseded for another champion."""
     champion = history.current
     if champion is None or champion.number != watched.champion:
-        return deciding.cannot_tell(f"the champion is version {history.serving or 'none'} by now")
+        raise Superseded(name=asked.name, champion=history.serving)
+    verdict, cause = watched.shadow.verdict, challenger.tags.get(tag_names.CAUSE, BY_HAND)
+    told = f"{cause}; in the shadow of version {watched.champion} it is {verdict.word}: {verdict.sentence}"
+    if verdict.word != "better":
+        return deciding.Decision(promoted=False, reason=told, policy="shadow")
+    decision = _by_gate(asked, watched, challenger, history)
+    return replace(decision, reason=f"{told}; {decision.reason}")
+
+
+def _by_gate(
+    asked: Asked, watched: Watched, challenger: model_registry.Version, history: ledger.History
+) -> deciding.Decision:
+    """Return what the gate's other lines say on the rows of the shadow."""
+    champion = history.current
+    assert champion is not None
     try:
         history.check(champion)
         trial = _trial(asked, watched, challenger, champion)
-        decision = trial.decision(Policy(), history)
+        decision = _with_shadow(trial.decision(Policy(), history), watched, trial.unit)
     except (DataError, TrainingError, KeyError) as error:
         return deciding.cannot_tell(str(error))
-    better = deciding.Check(SHADOW, passed=True, found=verdict.sentence, limit="above 0, at every look")
-    decision = replace(decision, checks=(better, *decision.checks), policy="shadow, better")
     title = f"{challenger.name} version {challenger.number}"
     assert trial.theirs is not None
     figures = evidence.figures(decision, trial.actual, trial.ours, trial.theirs, trial.unit)
     asked.run.log_evidence(challenger.number, decision.evidence, evidence.card(title, decision, figures))
     return decision
+
+
+def _with_shadow(decision: deciding.Decision, watched: Watched, unit: str) -> deciding.Decision:
+    """Return a decision with the shadow's line for the gate's interval, which is for rows that are looked at once."""
+    better = deciding.Check(
+        SHADOW, passed=True, found=watched.shadow.verdict.sentence, limit="above 0, at every look"
+    )
+    checks = (better, *(each for each in decision.checks if each.name != deciding.BETTER))
+    failed = [f"{each.name}: {each.found}, must be {each.limit}" for each in checks if not each.passed]
+    change = decision.change
+    assert change is not None
+    figures = (
+        f"RMSE {figure(change.challenger, unit)}, {percent(change.change)} of champion version {watched.champion}'s "
+        f"{figure(change.champion, unit)} on {change.rows:,} captured rows"
+    )
+    return replace(
+        decision,
+        promoted=not failed,
+        reason="; ".join([figures, *failed]),
+        checks=checks,
+        policy="shadow, better",
+        notes=("these rows were captured: none of them was learned from, and none is of a holdout",),
+        advice="",
+    )
 
 
 def _trial(
@@ -165,17 +245,8 @@ def _trial(
 
 
 def _rows(asked: Asked, watched: Watched, challenger: model_registry.Version) -> Labelled:
-    days = asked.days(watched.champion, _day_after(watched.learned_until))
-    seen = ((watched.champion, day) for day in _until(days, watched.shadow.until))
-    rows = gather(seen, list(challenger.schema.names))
-    return rows.take(np.arange(len(rows))[-MOST_ROWS:])
-
-
-def _until(days: Iterable[Day], last: str) -> Iterator[Day]:
-    for day in days:
-        if day.day > last:
-            return
-        yield day
+    seen = asked.newest_first([asked.champion], _day_after(watched.learned_until), watched.shadow.until)
+    return gather(seen, list(challenger.schema.names), most=MOST_ROWS)
 
 
 def _day_after(day: str) -> str:

@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from data.checks import FEWEST_ROWS
 from data.figures import figure, percent
+from training.measuring import comparison
 
 ACTING = ("errors", "harm")
 """Alarms on which a training follows."""
@@ -26,9 +28,6 @@ HALF, WHOLE = 0.5, 1.0
 
 COOL_DOWN = 1.0
 """Days between two trainings."""
-
-FEWEST_ROWS = 50
-"""Labelled rows below which nothing can be trained, as `data.checks` has it."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,15 @@ class Facts:
         That the champion was fitted on, zero where nobody counted them.
     new_rows : int
         Labelled ones that were predicted after its last.
+    tried_rows : int
+        Of these, that a challenger has learned from which did not become champion.
     doubling : tuple of float, or None
         The interval of the change in RMSE that the last doubling of rows made; None where nobody measured it.
     age, max_age : float, float or None
         Of the champion, in days.
-    since_training : float or None
-        Days since the last training for this model, None where there was none.
+    since_training, since_challenger : float or None
+        Days since the last training for this model, and since the last that made a challenger; None where there was
+        none.
     in_shadow : str
         The number of a challenger that is being judged, or nothing.
     live, held_out : float
@@ -86,13 +88,35 @@ class Facts:
     doubling: tuple[float, float] | None = None
     age: float = 0.0
     max_age: float | None = None
+    tried_rows: int = 0
     since_training: float | None = None
+    since_challenger: float | None = None
     in_shadow: str = ""
     live: float = float("nan")
     held_out: float = float("nan")
     rows_a_day: float = 0.0
     unit: str = ""
     left_out: int = 0
+
+    @property
+    def not_now(self) -> str:
+        """What forbids a training whatever rows there are, or nothing."""
+        if self.in_shadow:
+            return f"challenger version {self.in_shadow} is still being judged"
+        if self.since_training is not None and self.since_training < COOL_DOWN:
+            return "the last training was on this day, and a day has to pass"
+        return ""
+
+    @property
+    def untried_rows(self) -> int:
+        """The new rows that no challenger has learned from: those that others learned from have had their answer."""
+        return self.new_rows - self.tried_rows
+
+    @property
+    def is_too_old(self) -> bool:
+        """Whether the champion is older than the operator wants, and no challenger is younger than that."""
+        ages = [self.age] if self.since_challenger is None else [self.age, self.since_challenger]
+        return self.max_age is not None and min(ages) >= self.max_age
 
 
 @dataclass(frozen=True)
@@ -130,10 +154,8 @@ def decide(facts: Facts, costs: Costs | None = None) -> Decision:
 
 def _hindrance(facts: Facts) -> str:
     """Return what forbids a training whatever speaks for it."""
-    if facts.in_shadow:
-        return f"challenger version {facts.in_shadow} is still being judged"
-    if facts.since_training is not None and facts.since_training < COOL_DOWN:
-        return "the last training was on this day, and a day has to pass"
+    if facts.not_now:
+        return facts.not_now
     if facts.new_rows < FEWEST_ROWS:
         lacking = (
             f"; {facts.left_out:,} captured files lack a column, or hold its hash" if facts.left_out else ""
@@ -147,13 +169,13 @@ def _cause(facts: Facts) -> tuple[str, str]:
     for kind in ACTING:
         if kind in facts.alarms:
             return kind, f"the alarm {kind} stands: {facts.alarms[kind]}"
-    share, has_more = _share(facts), f"{facts.new_rows:,} labelled rows are new"
+    share, has_more = _share(facts), f"{facts.untried_rows:,} labelled rows are new"
     if share >= WHOLE:
         return "rows", f"{has_more}, as many as the {facts.learned_rows:,} that it learned from"
-    if share >= HALF and facts.doubling and facts.doubling[1] < 0.0:
+    if share >= HALF and facts.doubling and comparison.lowers(*facts.doubling):
         low, high = facts.doubling
         return "rows", f"{has_more}, and a doubling changed RMSE by {percent(low)} to {percent(high)}"
-    if facts.max_age is not None and facts.age >= facts.max_age:
+    if facts.is_too_old:
         return "age", f"the champion is {facts.age:.0f} days old, {facts.max_age:g} are allowed"
     return "", "; ".join(_silent(facts, share))
 
@@ -162,9 +184,9 @@ def _silent(facts: Facts, share: float) -> list[str]:
     """Return why nothing speaks for a training."""
     others = ", ".join(kind for kind in facts.alarms if kind not in ACTING)
     reasons = [f"neither errors nor harm alarm{others and f' ({others} alone never retrains)'}"]
-    of_all = (
-        f"{facts.new_rows:,} new labelled rows are {share:.0%} of the {facts.learned_rows:,} learned from"
-    )
+    since = " since the last challenger" if facts.tried_rows else ""
+    new = f"{facts.untried_rows:,} new labelled rows{since}"
+    of_all = f"{new} are {share:.0%} of the {facts.learned_rows:,} learned from"
     if share < HALF:
         return [*reasons, of_all]
     unsure = (
@@ -175,7 +197,7 @@ def _silent(facts: Facts, share: float) -> list[str]:
 
 def _share(facts: Facts) -> float:
     """Return the new rows as a share of those learned from; zero where nobody counted these."""
-    return facts.new_rows / facts.learned_rows if facts.learned_rows else 0.0
+    return facts.untried_rows / facts.learned_rows if facts.learned_rows else 0.0
 
 
 def _gain(facts: Facts, costs: Costs) -> float:

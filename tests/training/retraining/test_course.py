@@ -11,51 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Workspace
-from tests.registered import copied
-from tests.training.retraining.villages import Village, houses, promote_first, register
+from tests.training.retraining.villages import HARM, Village, houses, register
 from training.errors import UsageError
-from training.gate import Trial
 from training.records import MonitorRun, ledger, model_registry, monitor_run, tag_names, tracking
 from training.retraining import follow, process
-
-HARM = {"harm": "the mean error is 40 % above what was promised"}
-
-
-@pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
-    """Trainings in a moment, in this process; their parameters."""
-    calls: list[Mapping[str, str]] = []
-
-    def train(words: Mapping[str, str], _lock: int) -> process.Trained:
-        calls.append(words)
-        made = register(pd.read_parquet(words["data"]), words["data"])
-        return process.Trained(made.number, made.run_id)
-
-    monkeypatch.setattr(process, "train", train)
-    return calls
-
-
-@pytest.fixture(scope="module")
-def first(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a registered champion; tests get copies."""
-    folder = tmp_path_factory.mktemp("village")
-    copied(empty_store.parent, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
-        patch.chdir(folder)
-        mlflow.set_tracking_uri(None)
-        promote_first()
-    mlflow.set_tracking_uri(None)
-    return folder
-
-
-@pytest.fixture
-def village(first: Path, tracking: Workspace, monkeypatch: pytest.MonkeyPatch) -> Village:
-    """A champion; the proofs of files, which take seconds, are another test's."""
-    copied(first, tracking.folder)
-    monkeypatch.setattr(Trial, "proofs", lambda _: [])
-    return Village.of(tracking.folder / "captures")
 
 
 def test_a_changed_world_gets_a_new_champion(village: Village, trained: list[Mapping[str, str]]) -> None:
@@ -88,8 +47,14 @@ def test_a_changed_world_gets_a_new_champion(village: Village, trained: list[Map
     run = monitor_run("houses")
     assert (entry.kind, entry.to_version, entry.evidence) == ("promotion", "2", run.run_id)
     assert "the alarm harm stands" in entry.reason
+    assert "on 200 captured rows" in entry.reason
+    assert "holdout" not in entry.reason
+    told = tracking.recorded_tags(run.run_id)[tag_names.RETRAINING]
+    assert told == "did not retrain, because version 2 took the place of version 1"
     evidence = mlflow.artifacts.load_dict(f"runs:/{run.run_id}/shadow/version_2/evidence.json")
-    assert evidence["checks"][0]["name"] == "mean gain over the champion on later rows"
+    checks = [check["name"] for check in evidence["checks"]]
+    assert checks[0] == "mean gain over the champion on later rows"
+    assert not any("interval of the change" in check for check in checks)
     assert len(trained) == 1
 
 
@@ -248,6 +213,8 @@ def test_two_monitors_at_once_train_once(village: Village, trained: list[Mapping
         follow(village.asked(alarms=HARM))
     assert "another process trains or judges houses" in village.heard()
     assert not trained
+    told = tracking.recorded_tags(monitor_run("houses").run_id)[tag_names.RETRAINING]
+    assert told == "did not retrain, because another process trains or judges houses"
 
 
 @pytest.mark.soak

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -30,6 +30,7 @@ NAMES = ["area", "rooms", "town"]
 KINDS = {"area": "number", "rooms": "number", "town": "category", "price": "number"}
 RULE = SplitRule("hash", tuple(NAMES), 0.15, salt="houses", kinds={name: KINDS[name] for name in NAMES})
 BEGIN = date(2026, 3, 1)
+HARM = {"harm": "the mean error is 40 % above what was promised"}
 
 
 def houses(count: int, *, seed: int, slope: float) -> pd.DataFrame:
@@ -95,6 +96,7 @@ class Village:
     days: list[DayOfRows] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    reads: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: Path) -> Village:
@@ -124,29 +126,40 @@ class Village:
                 )
             )
 
-    def captured(self, version: str, since: str) -> Iterator[DayOfRows]:
-        """What the reader of captures yields."""
-        its = [day for day, by in zip(self.days, self.by, strict=True) if by == version]
-        yield from (day for day in its if day.day >= since)
+    def day_names(self, version: model_registry.Version) -> list[str]:
+        """What the reader of captures has of a version."""
+        return [day.day for day, by in zip(self.days, self.by, strict=True) if by == version.number]
+
+    def read(self, version: model_registry.Version, name: str) -> DayOfRows:
+        """What the reader of captures gives."""
+        self.reads.append(name)
+        its = zip(self.days, self.by, strict=True)
+        (day,) = (day for day, by in its if (by, day.day) == (version.number, name))
+        return day
 
     def asked(
         self,
         *,
         alarms: dict[str, str] | None = None,
+        since: str = BEGIN.isoformat(),
         independent: bool = True,
         unwatched: tuple[str, ...] = (),
+        immature: int = 0,
         **wishes: object,
     ) -> Asked:
         """What the monitor asks on the evening of the last day."""
         return Asked(
             champion=self.champion,
             reference=self.reference,
-            alarms=alarms or {},
-            matured=self.days[-1].day if self.days else "",
+            alarms={
+                kind: SimpleNamespace(since=since, cause=cause) for kind, cause in (alarms or {}).items()
+            },
+            matured=self.days[-1 - immature].day if self.days else "",
             unwatched=unwatched,
             independent=independent,
             folder=self.folder,
-            days=self.captured,
+            day_names=self.day_names,
+            read=self.read,
             wishes=watches.Retraining(retrain="auto", **wishes),
             run=monitor_run("houses"),
             say=lambda step, outcome: self.said.append(f"{step}: {outcome}"),

@@ -47,6 +47,15 @@ COSTS = Costs(value=0.5, cost=2_000.0, days=30.0)
         ({"learned_rows": 0, "new_rows": 9_999}, "", "neither errors nor harm alarm"),
         ({"age": 89.0, "max_age": 90.0}, "", "neither errors nor harm alarm"),
         ({"age": 1e4}, "", "neither errors nor harm alarm"),
+        ({"new_rows": 999, "doubling": (-0.009, -0.001)}, "", "there is no sign that more help"),
+        (
+            {"new_rows": 1_200, "tried_rows": 800},
+            "",
+            "400 new labelled rows since the last challenger are 40% of the 1,000",
+        ),
+        ({"new_rows": 1_800, "tried_rows": 800}, "rows", "1,000 labelled rows are new, as many as"),
+        ({"age": 99.0, "max_age": 90.0, "since_challenger": 89.0}, "", "neither errors nor harm alarm"),
+        ({"age": 180.0, "max_age": 90.0, "since_challenger": 90.0}, "age", "the champion is 180 days old"),
     ],
 )
 def test_each_cause_and_each_silence_has_its_sentence(change: dict[str, Any], cause: str, said: str) -> None:

@@ -118,11 +118,11 @@ def test_false_verdicts_are_as_rare_as_the_page_says(draw: Draw, sizes: dict[str
 
 
 @pytest.mark.soak
-def test_a_usual_interval_at_each_draw_is_wrong_for_four_of_ten_pairs(
+def test_a_usual_interval_at_each_draw_is_wrong_for_35_of_100_pairs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What the wider interval is for: 1.96 standard errors at each of 4,801 looks."""
     monkeypatch.setitem(globals(), "reach", lambda count, planned: 1.96 / np.sqrt(count))
     above, below = misses(of_t5, streams=1_000, **ROWS)
-    low, high = binom.interval(0.99, 1_000, 0.4)
+    low, high = binom.interval(0.99, 1_000, 0.35)
     assert low <= 1_000 * (above + below) <= high

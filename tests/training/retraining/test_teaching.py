@@ -1,0 +1,150 @@
+"""What a challenger is trained from, as what, and what holds it back, in a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.training.retraining.villages import HARM, Village, houses
+from training.records import model_registry, tag_names, tracking
+from training.retraining import follow, process
+
+Calls = list[Mapping[str, str]]
+
+
+def test_a_challenger_is_trained_as_the_champion_was(village: Village, trained: Calls) -> None:
+    """With its seed, its trials, its units; on captured rows, and without a word about a promotion."""
+    command = (
+        "python -m training train --data houses.csv --target price --seed 7 --trials 3 --monotonic area=+"
+    )
+    tracking.add_to_run(village.champion.run_id, {tag_names.COMMAND: command}, {})
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM))
+    (words,) = trained
+    table = str(village.folder / "trainings" / "houses-1-harm-2026-03-10.parquet")
+    expected = {"name": "houses", "target": "price", "seed": "7", "trials": "3", "monotonic": "area=+"}
+    assert words.items() >= (expected | {"data": table}).items()
+
+
+@pytest.mark.parametrize(
+    ("days", "count", "said"),
+    [
+        (20, 600, "600 of them captured (those since the alarm of 2026-03-06)"),
+        (
+            10,
+            400,
+            "400 of them captured (all of them: 200 came since the alarm of 2026-03-06, 500 are enough",
+        ),
+    ],
+    ids=["enough since the alarm", "too few since the alarm"],
+)
+def test_after_an_alarm_rows_of_the_new_world_are_learned_from_if_they_are_enough(
+    days: int, count: int, said: str, village: Village, trained: Calls
+) -> None:
+    """What came before it would teach the old one."""
+    village.live(5, slope=2.0)
+    village.live(days - 5, slope=3.0)
+    follow(village.asked(alarms=HARM, since="2026-03-06"))
+    assert len(pd.read_parquet(trained[0]["data"])) == count
+    assert said in village.heard()
+
+
+@pytest.mark.soak
+def test_the_first_table_is_learned_from_after_an_alarm_where_it_was_asked_for(
+    village: Village, trained: Calls
+) -> None:
+    """Who says both knows that the first rows are still of this world."""
+    houses(600, seed=0, slope=2.0).to_csv("houses.csv", index=False)
+    village.live(20, slope=3.0)
+    follow(village.asked(alarms=HARM, since="2026-03-06", learn="both"))
+    assert len(pd.read_parquet(trained[0]["data"])) == 600 + 800
+
+
+def test_the_contract_of_the_champions_training_holds(village: Village, trained: Calls) -> None:
+    """It was written by a person: what the rows were by chance is no better."""
+    columns = "area: {kind: number, maximum: 100}", "rooms: {kind: number}", "town: {kind: category}"
+    contract = "\n  ".join(["columns:", *columns, "price: {kind: number}"])
+    tracking.add_to_run(village.champion.run_id, {}, {"contract.yaml": contract})
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM))
+    assert "against the contract of houses version 1" in (heard := village.heard())
+    assert "is above 100" in heard
+    assert not trained
+
+
+@pytest.mark.soak
+def test_the_contract_that_held_is_kept_although_the_file_has_changed(
+    village: Village, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: Calls
+) -> None:
+    """A training takes minutes, and may be ended by the next call, which was given another file."""
+    contract = tmp_path / "houses.yaml"
+    columns = "area: {kind: number}", "rooms: {kind: number}", "town: {kind: category}"
+    contract.write_text(text := "\n  ".join(["columns:", *columns, "price: {kind: number}"]))
+    train = process.train
+
+    def meanwhile(words: Mapping[str, str], lock: int) -> process.Trained:
+        contract.write_text(text.replace("area: {kind: number}", "area: {kind: number, maximum: 1}"))
+        return train(words, lock)
+
+    monkeypatch.setattr(process, "train", meanwhile)
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM, contract=str(contract)))
+    assert tracking.recorded_text(model_registry.challenger("houses").run_id, "contract.yaml") == text
+
+
+def test_rows_whose_weight_nobody_captured_train_nothing(village: Village, trained: Calls) -> None:
+    """No request says how much its row counts."""
+    model_registry.tag("houses", "1", {tag_names.WEIGHT: "size"})
+    village.champion = model_registry.version("houses", "1")
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM))
+    said = "houses cannot be trained from captured rows: its rows are weighted by 'size', which they lack"
+    assert f"did not retrain, because {said}" in village.heard()
+    assert not trained
+
+
+def test_a_retraining_that_would_not_pay_is_not_made_and_the_sum_is_said(
+    village: Village, trained: Calls
+) -> None:
+    """Half a unit of money for each of 40 rows a day, over a week."""
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM, value=0.5, cost=1e6, horizon=timedelta(days=7)))
+    heard = village.heard()
+    assert "0.5 * 280 rows in 7 days = " in heard
+    assert "a retraining costs 1e+06" in heard
+    assert "did not retrain, because it would not pay, although the alarm harm stands" in heard
+    assert not trained
+
+
+@pytest.mark.soak
+def test_an_age_trains_once_and_again_when_the_challenger_is_as_old(village: Village, trained: Calls) -> None:
+    """A refused challenger does not make the champion younger; each night a new one would be trained."""
+    houses(600, seed=0, slope=2.0).to_csv("houses.csv", index=False)
+    village.live(11, slope=2.0)
+    asked = {"max_age": timedelta(days=10)}
+    follow(village.asked(**asked))
+    assert "the champion is 10 days old, 10 are allowed" in village.heard()
+    model_registry.name_challenger("houses", "")
+    village.live(9, slope=2.0)
+    follow(village.asked(**asked))
+    assert "did not retrain, because neither errors nor harm alarm" in village.heard()
+    village.live(1, slope=2.0)
+    follow(village.asked(**asked))
+    assert len(trained) == 2
+
+
+def test_a_training_that_cannot_be_started_is_said(village: Village, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for a process, or for its folder: the alarm is told all the same."""
+
+    def no_room(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    village.live(10, slope=3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("training.retraining.process.subprocess.run", no_room)
+        follow(village.asked(alarms=HARM))
+    assert "did not retrain, because no training could be started: " in village.heard()
