@@ -16,8 +16,8 @@ import yaml
 from tests.conftest import ROOT
 from tests.imports import Import, cycle_in, imports_of, late_names_of, names_of
 
-PACKAGES = ("data", "serving", "training")
-ALLOWED = {"data": {"data"}, "serving": {"serving", "data"}, "training": {"training", "serving", "data"}}
+PACKAGES = ("data", "serving", "training", "slipway")
+ALLOWED = {package: set(PACKAGES[: place + 1]) for place, package in enumerate(PACKAGES)}
 MLFLOW_MODULES = {
     "training/records/tracking.py",
     "training/records/experiments.py",
@@ -86,6 +86,7 @@ FLOORS = {
             "__main__",
         ),
     ),
+    "slipway": ("errors", "given", "asking", "teaching", "__main__"),
 }
 """Of a package's modules and folders: each imports from those before it alone."""
 
@@ -105,6 +106,9 @@ DOORLESS = (
     ),
 )
 """Single modules at the bottom, which everyone may import."""
+
+COMMANDS = ("serving.__main__", "serving.batch", "training.__main__", "training.progress", "training.startup")
+"""What runs a command, and what a process is prepared with: `slipway` does both."""
 
 ALSO_FOR_TRAINING = {
     ("training.jobs.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
@@ -171,9 +175,9 @@ def within(package: str) -> list[Import]:
 
 
 def floor_of(module: str) -> int:
-    """How far up in its package a module stands."""
-    package, name = module.split(".")[:2]
-    return FLOORS[package].index(name)
+    """How far up in its package a module stands; the package's own face stands above all."""
+    package, *names = module.split(".")
+    return FLOORS[package].index(names[0]) if names else len(FLOORS[package])
 
 
 @cache
@@ -187,6 +191,8 @@ def by_the_door(each: Import) -> bool:
     """Whether it takes what a folder offers, or stays within its own folder and those around it."""
     package = each.source.partition(".")[0]
     if each.source.endswith(".errors"):  # errors are part of every face
+        return True
+    if each.by.startswith("slipway.") and each.source in COMMANDS:
         return True
     if each.source in (package, *DOORLESS):
         return each.target in (*DOORLESS, *rooms(package))
@@ -315,7 +321,8 @@ def helpful() -> list[tuple[str, ...]]:
     entries = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"].values()
     started = {tuple(entry["command"].split(" --")[0].split()[2:]) for entry in entries}
     return sorted(
-        started | {("training",), ("data",), ("data", "sample"), ("serving.tryout",), ("benchmarks",)}
+        started
+        | {("training",), ("data",), ("data", "sample"), ("serving.tryout",), ("benchmarks",), ("slipway",)}
     )
 
 

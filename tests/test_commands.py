@@ -14,7 +14,9 @@ from training.commands.parser import build_parser
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SOURCES = [
-    path for package in ("data", "serving", "training") for path in sorted((ROOT / package).rglob("*.py"))
+    path
+    for package in ("data", "serving", "training", "slipway")
+    for path in sorted((ROOT / package).rglob("*.py"))
 ]
 
 

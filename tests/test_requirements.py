@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import ROOT
 
-OURS = {"data", "serving", "training", "benchmarks", "tests"}
+OURS = {"data", "serving", "training", "slipway", "benchmarks", "tests"}
 IMPORTED_AS = {
     "google": "protobuf",
     "grpc": "grpcio",

@@ -28,9 +28,14 @@ def prepare_process() -> None:
     """Log to a file, warnings too, and end at SIGTERM as at Ctrl-C; what the environment says already stands."""
     log_to(_handler(), level=logging.INFO, form=FORMAT)
     logging.captureWarnings(capture=True)
+    set_environment()
+    signal.signal(signal.SIGTERM, _terminate)
+
+
+def set_environment() -> None:
+    """Set what libraries read when they are imported; what is set already stands."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    signal.signal(signal.SIGTERM, _terminate)
 
 
 def _handler() -> logging.Handler:

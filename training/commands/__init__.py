@@ -4,12 +4,10 @@ from training.commands import registered, rereading, trainings, watches
 from training.commands.checking import CheckConfig
 from training.commands.command import Command
 from training.commands.parameters import named_as
-from training.commands.parser import parse
+from training.commands.parser import parse, summaries
 from training.commands.policies import Policy
-from training.commands.words import MOST_MARGIN
 
 __all__ = [
-    "MOST_MARGIN",
     "CheckConfig",
     "Command",
     "Policy",
@@ -17,6 +15,7 @@ __all__ = [
     "parse",
     "registered",
     "rereading",
+    "summaries",
     "trainings",
     "watches",
 ]

@@ -6,10 +6,11 @@ A command is a class, a parameter one of its fields. The command line is made fr
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 from data.cells import ReadOptions
-from training.commands.parameters import written
+from training.commands.parameters import words_for, written
 
 
 class Command:
@@ -21,6 +22,11 @@ class Command:
     def word(cls) -> str:
         """Return what it is called on the command line."""
         return cls.__name__.removesuffix("Config").lower()
+
+    @classmethod
+    def words(cls, values: Mapping[str, Any]) -> list[str]:
+        """Return the command line that says these values, as text or as Python has them."""
+        return [cls.word(), *words_for(cls, values)]
 
     @property
     def job(self) -> str:

@@ -7,7 +7,7 @@ command.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import reduce
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
@@ -109,6 +109,21 @@ def made(command: type[Command], given: Mapping[str, Any]) -> Command:
 def written(command: Any) -> dict[str, str]:
     """Return a command's parameters as words by name, without a password."""
     return {each.name: each.written(command) for each in declared(type(command))}
+
+
+def words_for(command: type, values: Mapping[str, Any]) -> list[str]:
+    """Return the command line that says these values: texts as they are, others as each parameter is written."""
+    kinds = {each.name: each.how.kind for each in declared(command)}
+    said = {name: _as_word(value, kinds.get(name, TEXT)) for name, value in values.items()}
+    return [each for name, word in said.items() if word for each in (f"--{name}", word)]
+
+
+def _as_word(value: Any, kind: Kind) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, Mapping):
+        value = value.items()
+    return kind.write(tuple(value) if isinstance(value, Iterable) else value)
 
 
 def named_as(command: Command, columns: Sequence[str]) -> Command:

@@ -64,6 +64,11 @@ def parse(arguments: Sequence[str] | None = None) -> Command:
     return made(_named(asked.command), vars(asked)).settled()
 
 
+def summaries() -> dict[str, str]:
+    """Return what each command does, in the order of --help."""
+    return {command.word(): command.SUMMARY for command in COMMANDS}
+
+
 def build_parser() -> Parser:
     """Return the command line's grammar."""
     parser = Parser(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from training.commands import kinds
 from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
+from training.commands.words import MOST_MARGIN
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")
@@ -26,6 +27,8 @@ class Policy:
     allow_schema_change : bool
         Whether requests that the champion accepts may be refused from now on.
     """
+
+    MOST_MARGIN: ClassVar[float] = MOST_MARGIN
 
     name: Annotated[
         PolicyName, Parameter(one_of(POLICIES), f"one of {', '.join(POLICIES)}", called="policy")

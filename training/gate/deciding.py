@@ -15,7 +15,7 @@ from typing import Any
 from data.figures import figure, number, percent
 from data.schema import Schema
 from serving.scorer import Parity
-from training.commands import MOST_MARGIN, Policy
+from training.commands import Policy
 from training.compiling import cost
 from training.measuring import Scores, comparison
 
@@ -169,7 +169,7 @@ def advice(policy: Policy, change: comparison.Change) -> str:
 def _margin(policy: Policy, change: comparison.Change) -> str:
     """Name the margin that would let it pass, if there is one: it is for the user to say whether that will do."""
     margin = max(math.floor(100.0 * change.high + 1.0) / 100.0, Policy.margin)
-    if margin > MOST_MARGIN or margin <= policy.highest:
+    if margin > Policy.MOST_MARGIN or margin <= policy.highest:
         return ""
     larger = f" -P margin={margin:g}" if margin > Policy.margin else ""
     return f"-P policy=not-worse{larger} if up to {margin:.0%} worse will do"

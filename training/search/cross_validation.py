@@ -7,14 +7,17 @@ result comes back as it is done, so that a hopeless specification stops after it
 from __future__ import annotations
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -255,10 +258,21 @@ class Pool:
     def _start(self) -> _Place:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs,), daemon=True)
-        process.start()
+        with _without_main():
+            process.start()
         theirs.close()
         ours.send(self._rows)
         return _Place(process, ours)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep the caller's script out of a new process, which would run it again where nothing guards it."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _work(line: Connection) -> None:
