@@ -81,6 +81,7 @@ FLOORS = {
             "pages",
             "challenger",
             "succession",
+            "lessons",
             "retraining",
             "jobs",
             "__main__",

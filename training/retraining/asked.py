@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Protocol
 
 from training.commands import watches
+from training.lessons import Day
 from training.monitoring import Reference
 from training.progress import Say
 from training.records import MonitorRun, model_registry
-from training.retraining.rows import Day
 
 DayNames = Callable[[model_registry.Version], Sequence[str]]
 """Given a version, returns the days on which it predicted: ISO dates, rising."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from data.captures import Places
 from training import captures
 from training.commands import watches
+from training.lessons import Day
 from training.monitoring import Reference, Watch
 from training.progress import Say
 from training.records import MonitorRun, model_registry
-from training.retraining import process, promises, teaching, verdicts
+from training.retraining import contract, process, teaching, verdicts
 from training.retraining.asked import Asked
 from training.retraining.facts import Traffic, costs_of, facts_of, facts_without_rows, labelled_rows
 from training.retraining.memory import Memory
-from training.retraining.rows import Day
 from training.succession import decide
 
 MOST_ROWS = 20_000
@@ -77,7 +77,7 @@ def follow(asked: Asked) -> bool:
     UsageError
         What the monitor knows was written by somebody else.
     """
-    promises.kept_contract(asked)
+    contract.kept_contract(asked)
     with process.alone(asked.trainings / f"{asked.name}.lock") as lock:
         if lock is None:
             _say(asked, f"did not retrain, because another process trains or judges {asked.name}")

@@ -10,10 +10,10 @@ import numpy as np
 from scipy.stats import t
 
 from training.commands import watches
+from training.lessons import Day, Labelled, day_means, gather
 from training.records import model_registry, tag_names, tracking
 from training.retraining.asked import Asked
 from training.retraining.memory import Memory
-from training.retraining.rows import Day, Labelled, day_means, gather
 from training.succession import Costs, Facts
 
 DOUBLING = ("rmse_change_of_last_doubling_low", "rmse_change_of_last_doubling_high")

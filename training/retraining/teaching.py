@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import DataError
 from data.tables import Table
+from training import lessons
 from training.commands import parse, registered, rereading, trainings
 from training.errors import TrainingError, UsageError
+from training.lessons import Labelled, Shape, day_means, gather
 from training.records import ledger, model_registry, tag_names, tracking
-from training.retraining import process, promises, table
+from training.retraining import contract, process
 from training.retraining.asked import Asked
 from training.retraining.memory import Begun, Memory, Watched
-from training.retraining.rows import Floats, Labelled, day_means, gather
-from training.retraining.table import Shape
 from training.rows import load_known, open_table
 from training.succession import ACTING, Decision, Plan, Shadow, gains, planned
 
@@ -47,14 +48,14 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock
         shape = shape_of(asked.champion)
         first = _first_table(asked)
         lesson = _lesson(asked, rows, decision.cause)
-        captured = table.table_of(lesson.rows, shape, f"captured rows of {asked.name}")
-        kept = promises.kept_contract(asked)
-        promises.hold(captured, lesson.rows.days, shape, kept.contract, asked.unwatched)
+        captured = lessons.table_of(lesson.rows, shape, f"captured rows of {asked.name}")
+        kept = contract.kept_contract(asked)
+        lessons.hold(captured, lesson.rows.days, shape, kept.contract, asked.unwatched)
         whole = _joined(asked, first, captured, shape, decision.cause)
         path = (
             asked.trainings / f"{asked.name}-{asked.champion.number}-{decision.cause}-{asked.matured}.parquet"
         )
-        table.write(path, whole)
+        lessons.write(path, whole)
     except (DataError, TrainingError, OSError) as error:
         said = "; ".join(str(error).split("\n  "))
         return f"{said}{_remedy(asked)}" if isinstance(error, DataError) else said
@@ -142,7 +143,7 @@ def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shap
     rereading.refuse_masked(first["data"], first.get("query", ""))
     source = open_table(registered.RecalibrateConfig(name=asked.name, data=first["data"]), asked.say, first)
     known = load_known(source, shape.schema, shape.rule.kinds, rereading.asked_then(first))
-    return table.joined(known, captured)
+    return lessons.joined(known, captured)
 
 
 def _first_table(asked: Asked) -> Mapping[str, str]:
@@ -175,7 +176,7 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
 def _told(made: model_registry.Version, begun: Begun) -> model_registry.Version:
     """Return the version as it is after this: write on the version and its run why it was made and from what."""
     tags = {tag_names.CAUSE: begun.sentence[:5000], tag_names.LEARNED_UNTIL: begun.until}
-    texts = {promises.CONTRACT: begun.contract} if begun.contract else {}
+    texts = {contract.CONTRACT: begun.contract} if begun.contract else {}
     tracking.add_to_run(made.run_id, tags | {tag_names.FIRST_TABLE: begun.first_table}, texts)
     model_registry.tag(made.name, made.number, tags)
     return model_registry.version(made.name, made.number)
@@ -193,10 +194,10 @@ def _plan(asked: Asked, made: model_registry.Version, begun: Begun) -> Plan:
     return planned(draws, independent=asked.independent)
 
 
-def _held_out_gains(asked: Asked, made: model_registry.Version, begun: Begun) -> Floats:
+def _held_out_gains(asked: Asked, made: model_registry.Version, begun: Begun) -> NDArray[np.float64]:
     days = asked.newest_first([asked.champion], begun.since, begun.until)
     rows = gather(days, list(asked.champion.schema.names))
-    rows = rows.take(made.held_out(table.table_of(rows, shape_of(made), "captured rows")))
+    rows = rows.take(made.held_out(lessons.table_of(rows, shape_of(made), "captured rows")))
     if not len(rows):
         return rows.actual
     found = gains(rows.actual, rows.predictions, made.predict(rows.frame))

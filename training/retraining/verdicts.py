@@ -27,12 +27,12 @@ from training.errors import (
     WeightChanged,
 )
 from training.gate import Trial, check_same_weight, deciding
+from training.lessons import Labelled, gather
 from training.pages import evidence
 from training.records import ledger, model_registry, tag_names
 from training.retraining.asked import Asked
 from training.retraining.facts import days_between
 from training.retraining.memory import Memory, Watched
-from training.retraining.rows import Labelled, gather
 from training.succession import Shadow, Verdict, planned
 
 BY_HAND = "somebody named it challenger"

@@ -18,11 +18,11 @@ from training import archive
 from training.commands import registered, watches
 from training.errors import TrainingError
 from training.jobs.recalibrate import recalibrate
+from training.lessons import gather
 from training.records import ledger, model_registry, monitor_run, tag_names, tracking
 from training.retraining import course, follow
 from training.retraining.facts import Traffic, costs_of, facts_of, labelled_rows
 from training.retraining.memory import Memory
-from training.retraining.rows import gather
 from training.succession import Costs, Facts
 
 

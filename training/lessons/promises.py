@@ -1,8 +1,7 @@
 """Whether captured rows may be learned from.
 
-A broken sensor trains nothing: the rows are held to the contract that the champion's training kept, or that is given,
-or, without one, to what the champion's rows were: limits widened as in a proposed contract, no column that lost its
-values or stands still. Who knows better than that passes a contract.
+A broken sensor trains nothing: the rows are held to a contract, or, without one, to what the champion's rows were:
+limits widened as in a proposed contract, no column that lost its values or stands still.
 
 A sensor that broke on the last days is lost among a season's good rows. So the newest days are also looked at alone.
 They are few: a column may have more gaps there by chance, and a flag that is rarely set may stand still for days, so
@@ -11,27 +10,19 @@ each is held to what such few rows, or days, would do by chance once in a thousa
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from data import contracts
 from data.checks import TableFault
 from data.contracts import Contract, Promise, violations, widened
 from data.errors import FaultsFound
 from data.schema import Column, Schema
 from data.tables import Table
-from data.temporary import own_folder
+from training.lessons.table import Shape
 from training.monitoring import Reference
-from training.records import tracking
-from training.retraining.asked import Asked
-from training.retraining.table import Shape
-
-CONTRACT = "contract.yaml"
 
 ABSURD = 20.0
 """Of the known errors' 99.5 % quantile: an outcome that is so far beyond all predictions is none."""
@@ -47,29 +38,6 @@ CHANCE = 3.09
 
 STILL = 0.01
 """The chance of a column to stand still on the newest days, by the days before, below which its sensor is stuck."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What captured rows are held to, and its text where it is a file."""
-
-    contract: Contract
-    text: str = ""
-
-
-def kept_contract(asked: Asked) -> Kept:
-    """Return what captured rows are held to; raises ContractError where a file that was given is none."""
-    if asked.wishes.contract:
-        path = Path(asked.wishes.contract)
-        return Kept(contracts.read(path), path.read_text(encoding="utf-8"))
-    if text := tracking.recorded_text(asked.champion.trained_in, CONTRACT):
-        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-            path = Path(folder) / CONTRACT
-            path.write_text(text, encoding="utf-8")
-            where = f"the contract of {asked.name} version {asked.champion.number}"
-            return Kept(replace(contracts.read(path), where=where), text)
-    where = f"the rows that {asked.name} version {asked.champion.number} was made from"
-    return Kept(contract_of(asked.champion.schema, asked.reference, where))
 
 
 def hold(

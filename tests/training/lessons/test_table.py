@@ -12,16 +12,12 @@ import pandas as pd
 import pytest
 
 from data.cells import ReadOptions
-from data.contracts import Contract, Promise
-from data.errors import FaultsFound
 from data.schema import Column, Kind, Schema
 from data.sources import open_source
 from data.splits import SplitRule, split_table
 from data.tables import Table, load_kept, row_digests
 from training.errors import CannotRetrain
-from training.retraining.promises import hold
-from training.retraining.rows import Labelled
-from training.retraining.table import Shape, joined, table_of, write
+from training.lessons import Labelled, Shape, joined, table_of, write
 
 SCHEMA = Schema(
     (
@@ -172,88 +168,3 @@ def test_a_table_that_cannot_be_written_leaves_nothing(
     assert path.read_bytes() == whole
     assert [each.name for each in path.parent.iterdir()] == ["t.parquet"]
     assert path.stat().st_mode & 0o077 == 0
-
-
-def days_of(count: int, a_day: int = 40, *, seed: int = 0) -> Labelled:
-    """Rows of many days: a flag that is rarely set, a weekday, a column with gaps."""
-    random, size = np.random.default_rng(seed), count * a_day
-    number = np.repeat(np.arange(count), a_day)
-    flag = np.isin(number, [3, 60]).astype(float)
-    frame = pd.DataFrame(
-        {
-            "area": np.where(random.random(size) < 0.12, np.nan, random.uniform(1, 9, size)),
-            "garden": flag,
-            "zip": np.where(random.random(size) < 0.5, "01067", "20095").astype(object),
-            "weekday": (number % 7).astype(float),
-        }
-    )
-    times = np.datetime64("2026-01-01", "us") + (number * 86_400 + np.arange(size) % a_day).astype(
-        "timedelta64[s]"
-    )
-    days = np.datetime_as_string(times.astype("datetime64[D]"))
-    ids = np.arange(size).astype(str).astype(object)
-    return Labelled(
-        frame, random.normal(size=size), random.normal(size=size), days, times, ids, np.full(size, "1")
-    )
-
-
-DAILY = Schema(
-    (
-        Column("area", "number", minimum=1.0, maximum=9.0),
-        Column("garden", "boolean", categories=("false", "true")),
-        Column("zip", "category", categories=("01067", "20095")),
-        Column("weekday", "number", minimum=0.0, maximum=6.0),
-    ),
-    target="price",
-)
-GAPS = Contract(
-    "houses.yaml",
-    {
-        "area": Promise("number", missing=0.25),
-        **{name: Promise(kind, missing=0.05) for name, kind in (("garden", "boolean"), ("zip", "category"))},
-        "weekday": Promise("number", missing=0.05),
-        "price": Promise("number"),
-    },
-)
-
-
-def held(rows: Labelled) -> None:
-    """Hold rows to that contract."""
-    shape = replace(SHAPE, schema=DAILY, rule=SplitRule("hash", DAILY.names, 0.2))
-    hold(table_of(rows, shape, "captured rows"), rows.days, shape, GAPS)
-
-
-@pytest.mark.parametrize(
-    ("column", "broken", "said"),
-    [
-        ("area", np.nan, "column 'area': since 2026-04-08: 1"),
-        ("zip", None, "column 'zip': since 2026-04-08: 120 of 120 cells are empty"),
-        ("zip", "01067", "column 'zip': since 2026-04-08: has the same value in each row"),
-        ("area", 5.0, "column 'area': since 2026-04-08: has the same value in each row"),
-    ],
-)
-@pytest.mark.parametrize("dead", [3, 4])
-def test_a_sensor_that_broke_on_the_last_days_is_found_behind_a_season_of_good_ones(
-    column: str, broken: object, said: str, dead: int
-) -> None:
-    """160 of 4,000 rows are 4 %: fewer than the gaps that a season may have."""
-    rows = days_of(100)
-    values = rows.frame[column].to_numpy(copy=True)
-    values[-40 * dead :] = broken
-    with pytest.raises(FaultsFound) as found:
-        held(replace(rows, frame=rows.frame.assign(**{column: values})))
-    assert said in str(found.value)
-    assert str(found.value).count("column '") == 1
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("a_day", [1, 5, 40, 400])
-def test_what_few_days_do_by_chance_is_no_broken_sensor(a_day: int) -> None:
-    """A flag that is set on two days of a hundred, a weekday, gaps as ever: 200 seasons, at most two are refused."""
-    refused = 0
-    for seed in range(200 if a_day < 400 else 40):
-        try:
-            held(days_of(100, a_day, seed=seed))
-        except FaultsFound:
-            refused += 1
-    assert refused <= 2

@@ -19,7 +19,7 @@ from data.schema import Kind, Schema
 from data.splits import SplitRule
 from data.tables import Table, seconds
 from training.errors import CannotRetrain
-from training.retraining.rows import Labelled
+from training.lessons.rows import Labelled
 
 TYPES: dict[Kind | None, pa.DataType] = {
     "number": pa.float64(),
