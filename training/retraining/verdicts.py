@@ -119,12 +119,9 @@ def _seen(
     asked: Asked, memory: Memory, watched: Watched, challenger: model_registry.Version
 ) -> Decide | None:
     """Let the shadow see days; return how to decide about the challenger, None where it is too early."""
-    if challenger.weight:
-        unknown = deciding.cannot_tell(
-            f"rows are weighted by {challenger.weight!r}, which captured rows lack"
-        )
+    if why := _never(asked, challenger):
+        unknown = deciding.cannot_tell(why)
         return lambda _: unknown
-    check_same_weight(challenger, asked.champion)
     verdict = _see_days(asked, watched, challenger)
     watched.failing_since = ""
     memory.keep()
@@ -133,6 +130,15 @@ def _seen(
     if verdict.word == "not yet":
         return None
     return lambda history: _by_verdict(asked, watched, challenger, history)
+
+
+def _never(asked: Asked, challenger: model_registry.Version) -> str:
+    """Return why captured rows can never judge a challenger, or nothing; raises WeightChanged, WrongFiles."""
+    if challenger.weight:
+        return f"rows are weighted by {challenger.weight!r}, which captured rows lack"
+    check_same_weight(challenger, asked.champion)
+    accepts = deciding.accepts_requests(challenger.schema, asked.champion.schema, Policy())
+    return "" if accepts.passed else f"it does not take the {accepts.name}: {accepts.found}"
 
 
 def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -110,6 +111,22 @@ def test_a_challenger_that_weighs_rows_otherwise_is_refused(village: Village, tr
     follow(village.asked())
     assert refusals() == ["2"]
     assert "errors of two kinds do not compare" in village.heard()
+
+
+def test_a_challenger_that_takes_other_requests_is_refused_before_it_is_asked(
+    village: Village, trained: Calls
+) -> None:
+    """Texts of a category are no numbers: each night's call would end in a traceback, and tell no alarm."""
+    village.live(10, slope=3.0)
+    by_hand(village)
+    schema = village.champion.schema
+    columns = [replace(each, kind="category") if each.name == "rooms" else each for each in schema.columns]
+    village.champion.__dict__["schema"] = replace(schema, columns=tuple(columns))
+    follow(village.asked())
+    assert "it does not take the requests that the champion accepts: 'rooms' was a category" in (
+        village.heard()
+    )
+    assert refusals() == ["2"]
 
 
 def test_a_challenger_whose_files_are_gone_makes_room(village: Village, trained: Calls) -> None:
