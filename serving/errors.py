@@ -13,6 +13,7 @@ ServingError
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
+├── NotFetched             a version's files did not get into the folder that was named
 ├── NotReady               a worker did not get to load a version; it is offered again
 ├── ServerFailed           a server that was started for a purpose of ours does not get ready
 ├── SettingsError          the server was asked to start in a way that it refuses
@@ -183,6 +184,15 @@ class CacheDown(RegistryDown):
         "{uri}: the cache {folder} cannot be used now: {reason}: make room there, or pass another --cache"
     )
     folder: Path
+
+
+class NotFetched(ServingError):
+    """A version's files did not get into the folder that was named."""
+
+    template = "{uri} was not fetched into {target}: {reason}"
+    uri: str
+    target: Path
+    reason: str
 
 
 class NotReady(ServingError):

@@ -52,7 +52,7 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("registry", "fleet", "capture_options", "batch", "tryout", "worker", "__main__"),
+        *("registry", "fleet", "capture_options", "fetch", "batch", "tryout", "worker", "__main__"),
     ),
     "training": (
         *(
@@ -323,7 +323,15 @@ def helpful() -> list[tuple[str, ...]]:
     started = {tuple(entry["command"].split(" --")[0].split()[2:]) for entry in entries}
     return sorted(
         started
-        | {("training",), ("data",), ("data", "sample"), ("serving.tryout",), ("benchmarks",), ("slipway",)}
+        | {
+            ("training",),
+            ("data",),
+            ("data", "sample"),
+            ("serving.tryout",),
+            ("serving.fetch",),
+            ("benchmarks",),
+            ("slipway",),
+        }
     )
 
 

@@ -211,6 +211,11 @@ def _asking(uri: str, ask: Callable[[], T]) -> T:
     except Exception as error:  # whatever a registry that is broken, slow or another's may cause
         if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
             raise  # it is the place of the download that fails
+        for (
+            number
+        ) in CACHE_ERRORS:  # MLflow makes an error of its own of what went wrong with some of many files
+            if os.strerror(number) in str(error):
+                raise OSError(number, os.strerror(number)) from error
         reason = _first_line(error)
         if getattr(error, "error_code", "") in DEFINITE:
             asked = f"asked was {registry_address()}"
