@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -330,12 +331,18 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
+def _end_before_the_start(*_: object) -> None:
+    """End while a version is fetched: no signal ends the first process of a container that does not take it."""
+    raise SystemExit(0)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve; 0 after a signal, 2 where the options don't hold, 3 where the model is refused."""
     given = parser().parse_args(argv)
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     raise_file_limit()
     logger.setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _end_before_the_start)
     with scratch(otherwise=MEMORY) as folder:
         if folder is None:
             logger.warning("no temporary folder can be made: /metrics is off; set TMPDIR to have it")
