@@ -63,6 +63,8 @@ FLOORS = {
             "transformers",
             "lightgbm_text",
             "progress",
+            "interrupts",
+            "following",
             "commands",
             "compiling",
             "models",

@@ -19,6 +19,7 @@ from serving.registry import given_run
 from training.commands import CheckConfig, Command, parse, registered, trainings, watches
 from training.errors import LedgerBroken
 from training.failures import Failure, failure_of, refusal
+from training.following import follow
 from training.jobs import result
 from training.progress import Console
 from training.startup import prepare_process
@@ -150,10 +151,13 @@ def feedback(config: watches.FeedbackConfig) -> int:
 
 
 def monitor(config: watches.MonitorConfig) -> int:
-    """Do what `monitor` asks for; 3 where an alarm stands."""
+    """Do what `monitor` asks for; 3 where an alarm stands, 0 once it was asked to end that followed."""
     say_loading()
     from training.jobs import monitor as job  # noqa: PLC0415 - see above
 
+    if config.follow:
+        follow(lambda: job.monitor(config, say), config.every, say)
+        return DONE
     stands = job.monitor(config, say)
     say_done()
     if stands:

@@ -12,6 +12,9 @@ from training.startup import LOG_FILE
 OURS, MENDABLE, INTERRUPTED = 1, 2, 130
 """Exit codes: we have to mend it, the user can, somebody stopped it."""
 
+CLIENTS = ("requests", "urllib3")
+"""By which MLflow asks its server."""
+
 DATABASES = ("sqlite3", "sqlalchemy", "psycopg", "psycopg2")
 
 
@@ -47,6 +50,10 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(INTERRUPTED, "interrupted: nothing was registered after this line", "interrupted")
     if isinstance(error, DataError | TrainingError):
         return refusal(str(error))
+    if is_of_tracking(error) and (why := _refused_by(error)):
+        return refusal(
+            f"tracking or registry cannot be used: {why}: the details are in {LOG_FILE}", is_for_log=True
+        )
     if isinstance(error, OSError):
         return refusal(f"{error.filename or 'a file'} cannot be used: {error.strerror or error}")
     if broken := database_fault(error):
@@ -54,6 +61,20 @@ def failure_of(error: BaseException) -> Failure:
         return refusal(reason, is_for_log=True)
     reason = f"internal error ({type(error).__name__})"
     return Failure(OURS, f"{reason}: the details are in {LOG_FILE}", reason, is_for_log=True)
+
+
+def is_of_tracking(error: BaseException) -> bool:
+    """Return whether MLflow's server or database is what failed: another time it may answer."""
+    return bool(_refused_by(error) or database_fault(error))
+
+
+def _refused_by(error: BaseException | None) -> str:
+    """Return what a tracking server did in place of an answer, as one word; nothing where that is not what failed."""
+    while error is not None:
+        if type(error).__module__.partition(".")[0] in CLIENTS:
+            return f"the server did not answer ({type(error).__name__})"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def database_fault(error: BaseException | None) -> str:

@@ -103,6 +103,7 @@ ADDRESS = Kind(str, redact_address)
 FOLDER = Kind(words.text("a folder"))
 AGE = Kind(words.age, words.written_age)
 AGE_OR_NONE = Kind(words.unless_empty(words.age), words.written_age)
+SPAN = Kind(words.span, words.written_span)
 AMOUNT_OR_NONE = Kind(
     words.unless_empty(words.amount), lambda amount: "" if amount is None else f"{amount:g}"
 )

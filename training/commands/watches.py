@@ -138,6 +138,10 @@ class MonitorConfig(Command):
     query: QueryAgain = ""
     header: HeaderAsked = "auto"
     encoding: Encoding = ""
+    follow: Annotated[bool, Parameter(kinds.YES_OR_NO, "stay, and look again each night")] = False
+    every: Annotated[
+        timedelta, Parameter(kinds.SPAN, "follow: how often, in place of each night, such as 6h")
+    ] = timedelta(days=1)
 
     def settled(self) -> Self:
         """Return it as it is, where its parameters go together."""
@@ -147,3 +151,5 @@ class MonitorConfig(Command):
             raise UsageError(message="data goes with time_column, the column that says when each row was")
         self.retraining.check(self.captures, self.version)
         return self
+        if not self.follow and self.every != type(self).every:
+            raise UsageError(message="every goes with follow=true")

@@ -199,6 +199,25 @@ def written_age(span: timedelta | None) -> str:
     return "" if not hours else f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
 
 
+SPANS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
+"""In seconds, the longest first."""
+
+
+def span(word: str) -> timedelta:
+    """Accept how often something is done: days, hours, minutes or seconds."""
+    parts = re.fullmatch(r"([1-9]\d{0,4})([dhms])", word)
+    if not parts:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a span, such as 1d, 6h or 30m")
+    return timedelta(seconds=int(parts[1]) * SPANS[parts[2]])
+
+
+def written_span(span: timedelta) -> str:
+    """Write what `span` reads back, in the longest unit."""
+    seconds = round(span.total_seconds())
+    unit = next(unit for unit, length in SPANS.items() if seconds % length == 0)
+    return f"{seconds // SPANS[unit]}{unit}"
+
+
 def amount(word: str) -> float:
     """Accept what something costs."""
     return _number(word, lambda value: 0.0 < value < math.inf, "a number above 0, such as 12.5")

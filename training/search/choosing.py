@@ -14,10 +14,10 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 
 from training.errors import Terminated
+from training.interrupts import remembered_signals
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families
 from training.search.cross_validation import TrainingRows
-from training.search.interrupts import remembered_signals
 from training.search.race import Budget, Race, Standing
 
 
