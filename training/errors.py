@@ -30,6 +30,7 @@
     │   ├── NoCaptures
     │   ├── NotCaptured        it holds nothing of this model
     │   ├── UnusableLabels     a table says what no label may say
+    │   ├── UnusableKey        a column that no prediction can be found by
     │   ├── CapturesBusy       somebody else works on it
     │   └── CannotMirror       its files cannot be copied elsewhere
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
@@ -422,6 +423,24 @@ class CannotMirror(CapturesError):
     uri: str
     reason: str
     where: str
+
+
+class UnusableKey(CapturesError):
+    """A column of a key was not kept as it was sent."""
+
+    template = (
+        "captures {where!r} have no column {column!r} of {name!r} as it was sent (it was left out, hashed, or is not "
+        "one of its inputs): name a key of {has}"
+    )
+    where: str
+    name: str
+    column: str
+    columns: Sequence[str]
+
+    @property
+    def has(self) -> str:
+        """Which columns could be one."""
+        return ", ".join(self.columns) or "columns that are kept, of which there is none"
 
 
 class CapturesBusy(CapturesError):

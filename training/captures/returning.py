@@ -11,7 +11,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote
@@ -33,7 +33,7 @@ STALE_SECONDS = 86_400.0
 """After which an unfinished file is one of a process that died."""
 
 
-def _check_captured(places: Places, model: str) -> None:
+def check_captured(places: Places, model: str) -> None:
     """Raise NotCaptured where nothing of a model was kept."""
     known = set()
     for name in _captured(places):
@@ -72,13 +72,20 @@ def keep_labels(places: Places, model: str, source: Source) -> int:
     OSError
         No room, or no right to write: none is kept.
     """
-    _check_captured(places, model)
+    check_captured(places, model)
+    with kept_file(places) as file:
+        return _write(file, model, source)
+
+
+@contextmanager
+def kept_file(places: Places) -> Iterator[BinaryIO]:
+    """Give a file that is kept as one of labels where the block ends, and is not there where it does not."""
     places.labels.mkdir(mode=0o700, exist_ok=True)
     _sweep(places.folder)
     handle, name = tempfile.mkstemp(prefix=PART, dir=places.folder)
     try:
         with os.fdopen(handle, "wb") as file:
-            rows = _write(file, model, source)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         path = places.labels / f"{time.time_ns() // 10**6:013d}-{secrets.token_hex(6)}{places.LABELS}"
@@ -89,7 +96,6 @@ def keep_labels(places: Places, model: str, source: Source) -> int:
             raise OSError(error.errno, error.strerror, str(places.labels)) from error
         raise
     sync_folder(places.labels)
-    return rows
 
 
 def _write(file: BinaryIO, model: str, source: Source) -> int:

@@ -53,6 +53,10 @@ class FeedbackConfig(Command):
     name: Name
     captures: Captures
     data: Table
+    key: Annotated[
+        tuple[str, ...],
+        Parameter(kinds.COLUMNS, "a table without ids: inputs of the model that tell which row it was"),
+    ] = ()
     query: QueryAgain = ""
     header: HeaderAsked = "auto"
     encoding: Encoding = ""
@@ -134,14 +138,14 @@ class MonitorConfig(Command):
         Parameter(kinds.TEXTFILE, "the latest figures for Prometheus' node exporter", metavar="FILE.prom"),
     ] = ""
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
-    retraining: Retraining = Retraining()
-    query: QueryAgain = ""
-    header: HeaderAsked = "auto"
-    encoding: Encoding = ""
     follow: Annotated[bool, Parameter(kinds.YES_OR_NO, "stay, and look again each night")] = False
     every: Annotated[
         timedelta, Parameter(kinds.SPAN, "follow: how often, in place of each night, such as 6h")
     ] = timedelta(days=1)
+    retraining: Retraining = Retraining()
+    query: QueryAgain = ""
+    header: HeaderAsked = "auto"
+    encoding: Encoding = ""
 
     def settled(self) -> Self:
         """Return it as it is, where its parameters go together."""
@@ -149,7 +153,7 @@ class MonitorConfig(Command):
             raise UsageError(message="pass either captures=DIR or data=TABLE with time_column=COLUMN")
         if bool(self.data) != bool(self.time_column):
             raise UsageError(message="data goes with time_column, the column that says when each row was")
-        self.retraining.check(self.captures, self.version)
-        return self
         if not self.follow and self.every != type(self).every:
             raise UsageError(message="every goes with follow=true")
+        self.retraining.check(self.captures, self.version)
+        return self
