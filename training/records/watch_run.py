@@ -34,6 +34,9 @@ STATE = "state"
 STALE = timedelta(hours=24)
 """After which a monitor of another machine is taken for dead; one of this machine is known to be."""
 
+_ENDED: set[str] = set()
+"""What tags said of monitors of this process that ended: a store that was down by then still has the tag."""
+
 SETTLED = 0.3
 """Seconds in which two that begin at once have both said so."""
 
@@ -104,6 +107,7 @@ class MonitorRun:
         try:
             yield run
         finally:
+            _ENDED.add(mine)
             with suppress(MlflowException):  # it ends, whatever became of the tracking server
                 run._let_go()
 
@@ -124,7 +128,7 @@ class MonitorRun:
     def _refuse(self, held: str) -> None:
         since, _, rest = held.partition(" ")
         process = rest.partition(" ")[2]
-        if not since or is_gone(process) or _age(since) > STALE:
+        if not since or held in _ENDED or is_gone(process) or _age(since) > STALE:
             return
         number = process.split()[2:3]
         raise MonitorBusy(

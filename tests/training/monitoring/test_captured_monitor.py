@@ -551,6 +551,19 @@ def test_who_comes_while_another_keeps_is_found_before_anything_is_written_over(
     assert monitor_run().data.tags[tag_names.MONITOR] == other
 
 
+def test_a_tag_that_could_not_be_taken_away_stops_no_later_monitor_of_the_same_process(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor that follows would wait for itself for a day, once the store had gone down within a look."""
+    run, client = run_of("houses"), mlflow.MlflowClient()
+    with monkeypatch.context() as patch, run.alone() as first:
+        down = mlflow.exceptions.MlflowException("no connection")
+        patch.setattr(MonitorRun, "_let_go", lambda _: (_ for _ in ()).throw(down))
+    assert monitor_run().data.tags[tag_names.MONITOR] == first.mine
+    with run.alone() as second:
+        assert client.get_run(run.run_id).data.tags[tag_names.MONITOR] == second.mine
+
+
 def test_a_tag_that_went_is_written_again(served: Served) -> None:
     """Another one's end took it, or a person: a third monitor would see nobody."""
     run, client = run_of("houses"), mlflow.MlflowClient()
