@@ -64,7 +64,7 @@ FLOORS = {
             "lightgbm_text",
             "progress",
             "interrupts",
-            "following",
+            "repeating",
             "commands",
             "compiling",
             "models",

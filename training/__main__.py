@@ -19,9 +19,9 @@ from serving.registry import given_run
 from training.commands import CheckConfig, Command, parse, registered, trainings, watches
 from training.errors import LedgerBroken
 from training.failures import Failure, failure_of, refusal
-from training.following import follow
 from training.jobs import result
 from training.progress import Console
+from training.repeating import follow
 from training.startup import prepare_process
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
-from training import following
+from training import repeating
 from training.errors import MonitorBusy, NoSuchModel, Terminated, TrackingUnavailable
 
 OFTEN = timedelta(seconds=1)
@@ -22,7 +22,7 @@ OFTEN = timedelta(seconds=1)
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
     """What was said; the next look is at once."""
-    monkeypatch.setattr(following, "SOON", timedelta(0))
+    monkeypatch.setattr(repeating, "SOON", timedelta(0))
     before = signal.signal(signal.SIGTERM, _terminated)
     yield []
     signal.signal(signal.SIGTERM, before)
@@ -66,7 +66,7 @@ PASSING = [
 @pytest.mark.parametrize("error", PASSING, ids=lambda error: type(error.__cause__ or error).__name__)
 def test_what_passes_is_said_and_looked_at_again(error: Exception, said: list[tuple[str, str]]) -> None:
     """At the first look, too: at boot the tracking server may start later than the monitor."""
-    following.follow(looks(error, None, error, None), OFTEN, lambda *words: said.append(words))
+    repeating.follow(looks(error, None, error, None), OFTEN, lambda *words: said.append(words))
     steps = [step for step, _ in said]
     assert steps == ["failed", "wait", "wait", "failed", "wait", "wait", "stop"]
 
@@ -75,16 +75,16 @@ def test_what_only_the_user_mends_ends_a_first_look_and_no_later_one(said: list[
     """A misspelt name must not be waited for; a champion that cannot be watched has a successor one day."""
     nobody = NoSuchModel(name="houzes", where="here")
     with pytest.raises(NoSuchModel):
-        following.follow(looks(nobody), OFTEN, lambda *words: said.append(words))
+        repeating.follow(looks(nobody), OFTEN, lambda *words: said.append(words))
     assert said == []
-    following.follow(looks(None, nobody, None), OFTEN, lambda *words: said.append(words))
+    repeating.follow(looks(None, nobody, None), OFTEN, lambda *words: said.append(words))
     assert "there is no model 'houzes'" in dict(said)["failed"]
 
 
 def test_a_fault_of_ours_ends_it(said: list[tuple[str, str]]) -> None:
     """Whoever supervises the process is to hear of it, and starts it again."""
     with pytest.raises(ZeroDivisionError):
-        following.follow(looks(None, ZeroDivisionError()), OFTEN, lambda *words: said.append(words))
+        repeating.follow(looks(None, ZeroDivisionError()), OFTEN, lambda *words: said.append(words))
 
 
 def test_a_signal_that_a_library_swallows_is_not_lost(said: list[tuple[str, str]]) -> None:
@@ -96,5 +96,5 @@ def test_a_signal_that_a_library_swallows_is_not_lost(said: list[tuple[str, str]
         with suppress(Terminated):
             os.kill(os.getpid(), signal.SIGTERM)
 
-    following.follow(quiet, OFTEN, lambda *words: said.append(words))
+    repeating.follow(quiet, OFTEN, lambda *words: said.append(words))
     assert (calls, said[-1][0]) == ([1], "stop")
