@@ -20,7 +20,7 @@ from scipy.stats import beta, norm
 from benchmarks.sizes import sized
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
-from training.measuring.conformal import COVERAGES, quantile, rank
+from training.measuring.intervals.conformal import COVERAGES, quantile, rank
 from training.monitoring import Groups, Known, Watch, reference_of
 from training.monitoring.ranks import RankEvidence
 

@@ -38,7 +38,7 @@ STEPS = {
     "training.search.choosing": "Race.run",
     "training.search.winner": "_fitted compile_verified",
     "training.measuring.assessment": "_curve",
-    "training.measuring.conformal": "residuals_of calibrate",
+    "training.measuring.intervals.conformal": "residuals_of calibrate",
     "training.gate.trial": "Trial.decision Trial.proofs",
 }
 """The functions that are timed, by module; those of a module within others are parts of theirs."""

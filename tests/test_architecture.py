@@ -21,15 +21,15 @@ ALLOWED = {package: set(PACKAGES[: place + 1]) for place, package in enumerate(P
 MLFLOW_MODULES = {
     "training/records/tracking.py",
     "training/records/experiments.py",
-    "training/records/model_registry.py",
-    "training/records/ledger.py",
+    "training/records/registry/model_registry.py",
+    "training/records/registry/ledger.py",
     "training/records/watch_run.py",
     "training/records/views.py",
     "training/versions/flavor.py",
     "training/versions/stock.py",
     "serving/registry/given_run.py",
     "serving/registry/store.py",
-    "serving/runtimes/pyfunc_process.py",
+    "serving/runtimes/model_processes/pyfunc_process.py",
 }
 
 FLOORS = {
@@ -116,7 +116,7 @@ COMMANDS = ("serving.__main__", "serving.batch", "training.__main__", "training.
 ALSO_FOR_TRAINING = {
     ("training.jobs.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
     (
-        "training.records.ledger",
+        "training.records.registry.ledger",
         "serving.registry",
     ): "writes the entries that the server reads, until records/ has them",
     ("training.challenger.judging", "serving.registry"): "names an entry's kind, until records/ has it",
@@ -126,13 +126,16 @@ ALSO_FOR_TRAINING = {
     ): "closes the run that `mlflow run` gave it, as `serving.batch` does",
     ("training.records.experiments", "serving.registry"): "tells that run what stands for it",
     (
-        "training.records.ledger",
+        "training.records.registry.ledger",
         "serving.errors",
     ): "says in training's words what the registry's reader raised",
     ("training.gate.proof", "serving.running"): "starts a real server",
     ("training.gate.proof", "serving.errors"): "says in training's words that it did not get ready",
     ("training.rows.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
-    ("training.records.model_registry", "serving.errors"): "catches what reading a registered scorer raises",
+    (
+        "training.records.registry.model_registry",
+        "serving.errors",
+    ): "catches what reading a registered scorer raises",
     ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
 }
 """What training imports beside the face of `serving.scorer`, and why."""

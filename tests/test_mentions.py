@@ -49,8 +49,8 @@ def test_no_module_is_started_by_its_file() -> None:
         "the test test_no_such_thing.py",
         "as docs/no-such-page.md says",
         "read by data.inference",
-        "(`training.records.ledger.NoSuchClass`)",
-        "`training.records.ledger.Ledger.no_such_method`",
+        "(`training.records.registry.ledger.NoSuchClass`)",
+        "`training.records.registry.ledger.Ledger.no_such_method`",
     ],
 )
 def test_a_made_up_file_or_module_is_found(said: str) -> None:
@@ -60,7 +60,7 @@ def test_a_made_up_file_or_module_is_found(said: str) -> None:
 
 def test_names_that_exist_and_names_of_others_pass() -> None:
     """A path, a folder, a bare file, a module, what it defines; MLflow's own modules; a file of the reader's."""
-    ours = "serving/scorer, docs/serving.md, conftest.py, `training.records.ledger`, data.schema.Schema."
+    ours = "serving/scorer, docs/serving.md, conftest.py, `training.records.registry.ledger`, data.schema.Schema."
     others = "mlflow.data.from_pandas, /path/to/data/x.csv, s3://data/x.parquet, run.data.params, data.csv"
     assert not unknown_files(f"{ours} {others}")
 

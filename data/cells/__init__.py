@@ -12,8 +12,7 @@ from data.faces import at_first_use
 
 if TYPE_CHECKING:
     from data.cells.arrow_cells import plain_texts
-    from data.cells.column_readings import settle_readings
-    from data.cells.doubts import readings_in_words, way_to_numbers
+    from data.cells.discovery import readings_in_words, settle_readings, way_to_numbers
     from data.cells.hints import HINTS
     from data.cells.options import NO_OPTIONS, ReadOptions
 
@@ -35,8 +34,8 @@ __getattr__ = at_first_use(
         "NO_OPTIONS": "options",
         "ReadOptions": "options",
         "plain_texts": "arrow_cells",
-        "readings_in_words": "doubts",
-        "settle_readings": "column_readings",
-        "way_to_numbers": "doubts",
+        "readings_in_words": "discovery",
+        "settle_readings": "discovery",
+        "way_to_numbers": "discovery",
     },
 )

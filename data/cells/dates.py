@@ -1,6 +1,6 @@
 """Dates and durations as people write them, and what they say: ISO 8601, whole minutes or seconds.
 
-Which order of day and month a column has is for `data.cells.inference`; here it is known.
+Which order of day and month a column has is for `data.cells.discovery.inference`; here it is known.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.faces import at_first_use
-from data.sources.joined import is_joined
+from data.sources.formats import is_joined
 from data.sources.layout import HEADERS, Header, Layout
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Where rows come from: files, folders, globs and databases, as Arrow tables.
 
-Which reader takes an address, and nothing of how it reads: delimited text is for `data.sources.text_files`, JSON for
-`data.sources.json_rows`, Parquet and Feather for `data.sources.typed_files`, a query for `data.sources.databases`.
+Which reader takes an address, and nothing of how it reads: a file is for `data.sources.formats`, a query for
+`data.sources.databases`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import pyarrow as pa
 
 from data.errors import EmptySource, UnreadableSource
 from data.redaction import redact_address
-from data.sources import packed, spreadsheets
+from data.sources import packed
 from data.sources.databases import open_database
+from data.sources.formats import open_json, open_texts, open_typed, spreadsheets
 from data.sources.globs import base_of, matching, partitions
-from data.sources.json_rows import open_json
 from data.sources.layout import Layout
 from data.sources.source import Source
-from data.sources.text_files import open_texts
-from data.sources.typed_files import open_typed
 
 FORMATS = {
     ".csv": "csv",

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from serving.protocols import responses, tensors, translation, v1, v2
+from serving.protocols import responses, translation, v1
 from serving.protocols.invocations import Invocations
+from serving.protocols.open_inference import tensors, v2
 from serving.protocols.over_http import HttpProtocol
 from serving.protocols.protocol import Call, Errors, Protocol
 from serving.protocols.responses import Answer

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 
 from serving.errors import CoverageRefused, Malformed
+from serving.protocols.open_inference import NUMPY, NamedTensor, WantedOutputs, check_date
 from serving.protocols.protocol import NO_INTERVALS, Inputs, MlflowRequest
-from serving.protocols.tensors import NUMPY, NamedTensor, WantedOutputs, check_date
 from serving.rows import media, read_json
 from serving.settings import Limits
 

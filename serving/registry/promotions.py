@@ -1,8 +1,9 @@
 """The ledger of promotions as the registry keeps it: entries, their chain, and whether one vouches for a version.
 
-Training writes it (`training.records.ledger`), the server and `score` ask it before they believe a pin: who can write
-a tag cannot put a line into a chain that others have read. Who can write the whole database can; docs/registry.md
-says what that means. MLflow's client is handed in: this module knows neither MLflow nor where its store is.
+Training writes it (`training.records.registry.ledger`), the server and `score` ask it before they believe a pin: who
+can write a tag cannot put a line into a chain that others have read. Who can write the whole database can;
+docs/registry.md says what that means. MLflow's client is handed in: this module knows neither MLflow nor where its
+store is.
 """
 
 from __future__ import annotations

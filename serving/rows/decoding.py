@@ -20,7 +20,7 @@ from serving.errors import Fault, Malformed, TooLarge, UnusableValues
 from serving.rows import costs
 from serving.rows.broken_json import refusal
 from serving.rows.budget import before_rows
-from serving.rows.coercion import MOST_FAULTS, Packed, Texts, UnseenText, pack_arrow, pack_columns, pack_row
+from serving.rows.cells import MOST_FAULTS, Packed, Texts, UnseenText, pack_arrow, pack_columns, pack_row
 from serving.rows.media import ARROW, ARROW_FILE, CSV, JSON, PARQUET, without_mark, wrong_type
 from serving.scorer import Floats
 from serving.settings import Limits

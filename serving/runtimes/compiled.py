@@ -1,6 +1,7 @@
 """A compiled version, loaded in the process that answers: its scorer, and who is scored together.
 
-It knows neither HTTP nor the registry. Its counterpart is `serving.runtimes.pyfunc`, for models that do not compile.
+It knows neither HTTP nor the registry. Its counterpart is `serving.runtimes.model_processes`, for models that do not
+compile.
 """
 
 from __future__ import annotations

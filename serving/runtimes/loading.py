@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from serving.runtimes.compiled import CompiledRuntime
-from serving.runtimes.pyfunc import PyfuncRuntime
+from serving.runtimes.model_processes import PyfuncRuntime
 from serving.runtimes.runtime import Runtime
 from serving.settings import Model, Settings
 

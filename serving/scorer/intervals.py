@@ -1,7 +1,7 @@
 """How far from a prediction an interval reaches: a table of quantiles, read at the coverage asked for.
 
 `half width = quantile(coverage) * scale(row)`. The table was made on rows that the model was not
-fitted on (`training.measuring.conformal`); what is served is only this table and the graph's second output,
+fitted on (`training.measuring.intervals.conformal`); what is served is only this table and the graph's second output,
 the scale. Rows in serving must be exchangeable with those: a drift breaks the promise silently.
 """
 

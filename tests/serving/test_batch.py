@@ -13,7 +13,7 @@ import pytest
 from data.sources import open_source
 from serving.batch import check_output, main, score_file
 from serving.errors import BadOutput, FaultyRows
-from serving.rows.coercion import pack_columns
+from serving.rows.cells.coercion import pack_columns
 from serving.scorer.scoring import Scorer
 from tests.conftest import ROOT
 

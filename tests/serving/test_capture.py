@@ -29,7 +29,7 @@ from serving.front.capture.kept_columns import KeptColumns, hash_of
 from serving.front.capture.kept_requests import Capture
 from serving.front.capture.pending import Begin, Pending
 from serving.rows import coercion
-from serving.rows.coercion import UnseenText
+from serving.rows.cells.coercion import UnseenText
 from serving.runtimes import Description, Predicted, load
 from serving.settings import CaptureRules, Model, Settings
 from tests.serving.captures import frame_of, kept_in

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from serving.protocols.tensors import OF_KIND
+from serving.protocols.open_inference.tensors import OF_KIND
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.soak

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.schema import UNSEEN, Column, Kind, Schema
-from serving.rows.coercion import pack_arrow, pack_columns, pack_row
+from serving.rows.cells.coercion import pack_arrow, pack_columns, pack_row
 from training.transformers import seconds
 
 

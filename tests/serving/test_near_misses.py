@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.schema import Column, Schema
-from serving.rows import near_misses
-from serving.rows.coercion import pack_arrow, pack_columns, pack_row
+from serving.rows.cells import near_misses
+from serving.rows.cells.coercion import pack_arrow, pack_columns, pack_row
 from serving.rows.media import ARROW, CSV, PARQUET
 from tests.serving.test_server import in_every_format
 

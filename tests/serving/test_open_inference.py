@@ -32,7 +32,7 @@ from data.schema import Column, Schema
 from serving.errors import RequestError, TooSlow
 from serving.front.backend import Backend
 from serving.front.rpc.calls import Calls
-from serving.protocols.tensors import NamedTensor, WantedOutputs, rows_of, unpack
+from serving.protocols.open_inference.tensors import NamedTensor, WantedOutputs, rows_of, unpack
 from serving.protocols.v2_messages.messages import CALLS, DESCRIPTORS, PACKAGE, POOL, SERVICE, message
 from serving.runtimes.compiled import CompiledRuntime
 from serving.scorer.scoring import Scorer

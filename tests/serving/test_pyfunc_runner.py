@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mlflow.models import infer_signature
 from sklearn.linear_model import LinearRegression
 
-from serving.runtimes.pyfunc_process import Request, Runner
+from serving.runtimes.model_processes.pyfunc_process import Request, Runner
 from tests.conftest import missing_part
 from tests.serving.odd_models import Hinted, Kinds, Nosy, Strange, saved
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from data.schema import Column, Schema
 from serving.errors import Malformed, RequestError
 from serving.protocols import v2
-from serving.protocols.tensors import MANY, NamedTensor, WantedOutputs, rows_of, unpack
-from serving.rows.coercion import pack_columns
+from serving.protocols.open_inference.tensors import MANY, NamedTensor, WantedOutputs, rows_of, unpack
+from serving.rows.cells.coercion import pack_columns
 from serving.settings import Limits
 
 SHORT = [b"aa", b"bb", b"c\0", b"\0\0", b"\0a", "\u00e4".encode(), b"\xff\xfe", b"11"]

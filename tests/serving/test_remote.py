@@ -12,7 +12,7 @@ import pytest
 
 from serving.errors import Busy, RequestError
 from serving.runtimes.joining import WaitingRequest
-from serving.runtimes.pyfunc import PyfuncRuntime
+from serving.runtimes.model_processes.pyfunc import PyfuncRuntime
 from serving.settings import Limits, Model
 from tests.serving.odd_models import saved_odd
 

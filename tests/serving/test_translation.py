@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from serving.errors import Malformed
-from serving.protocols.tensors import NamedTensor
+from serving.protocols.open_inference.tensors import NamedTensor
 from serving.protocols.translation import describe, from_simple, from_tensors, to_simple, to_tensors
 from serving.settings import Limits
 

@@ -16,8 +16,8 @@ import tritonclient.http as triton_http
 
 from serving.errors import Malformed
 from serving.protocols import v2
-from serving.protocols.tensor_parameters import as_meant
-from serving.protocols.tensors import NamedTensor, unpack
+from serving.protocols.open_inference.tensor_parameters import as_meant
+from serving.protocols.open_inference.tensors import NamedTensor, unpack
 from serving.protocols.translation import from_tensors
 from serving.protocols.v2_messages.coding import decode
 from serving.protocols.v2_messages.messages import message
@@ -214,7 +214,7 @@ def test_a_tensor_that_means_something_else_is_refused(given, doors) -> None:
 def test_dates_may_be_said_to_be_dates() -> None:
     """In a column of dates, over each door to a model."""
     from data.schema import Column, Schema
-    from serving.protocols.tensors import WantedOutputs, rows_of
+    from serving.protocols.open_inference.tensors import WantedOutputs, rows_of
 
     schema = Schema((Column("when", "datetime"),), target="y")
     day = as_meant(NamedTensor("when", "BYTES", [1], ["2023-05-01"]), {"content_type": "datetime"})

@@ -12,7 +12,7 @@ from sklearn import metrics
 from data.splits import Split, SplitRule
 from data.tables import Table
 from training.measuring import comparison, conformal, coverage
-from training.measuring.conformal import Residuals, quantile, table_of, worth
+from training.measuring.intervals.conformal import Residuals, quantile, table_of, worth
 from training.measuring.scores import score
 from training.search.candidates import blend_weights
 from training.weights import effective, relative

@@ -110,7 +110,7 @@ def log_copy(
 ) -> Logged:
     """Log the model of a version's folder with another scorer and reference; nothing of the version is loaded.
 
-    The folder is taken to be checked: `training.records.model_registry.Version.folder`.
+    The folder is taken to be checked: `training.records.registry.model_registry.Version.folder`.
     """
     return _log(
         name=name,

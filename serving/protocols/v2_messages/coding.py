@@ -11,7 +11,8 @@ from google.protobuf.message import DecodeError
 
 from data.schema import Schema
 from serving.errors import Malformed, RequestError, TooLarge
-from serving.protocols import responses, tensor_parameters, tensors, translation
+from serving.protocols import responses, translation
+from serving.protocols.open_inference import tensor_parameters, tensors
 from serving.protocols.protocol import Call, Inputs, MlflowRequest
 from serving.protocols.v2_messages.messages import message
 from serving.rows import Rows, budget

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.schema import Schema
 from serving.errors import Fault, TooLarge, UnusableValues
-from serving.rows.coercion import EXPECTED
+from serving.rows.cells import EXPECTED
 from serving.settings import Limits
 
 

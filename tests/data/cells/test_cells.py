@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.cells import Reading, plain_texts
+from data.cells.discovery.inference import infer
 from data.cells.hints import NO_HINT, hint_of
-from data.cells.inference import infer
 from data.cells.readings import SPACES
 
 

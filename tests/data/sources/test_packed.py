@@ -14,7 +14,7 @@ import pytest
 
 from data.errors import EmptySource, SourceError, UnreadableSource
 from data.sources import open_source
-from tests.data.sources.spreadsheets import write
+from tests.data.sources.formats.spreadsheets import write
 
 CSV = b"x;y\n1;2\n3;4\n"
 JSON = b'[{"x": 1, "y": 2}, {"x": 3, "y": 4}]'

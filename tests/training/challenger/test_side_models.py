@@ -9,11 +9,11 @@ import pytest
 from data.schema import Schema
 from data.tables import Table, describe
 from serving.scorer.scoring import Scorer
-from tests.training.measuring.test_calibration import residuals_on
+from tests.training.measuring.intervals.test_calibration import residuals_on
 from training.challenger import making
 from training.compiling import compile_verified, with_scale
 from training.compiling.errors import UncompilableStep
-from training.measuring.conformal import calibrate
+from training.measuring.intervals.conformal import calibrate
 from training.models.families import build
 
 NAMES = ["x", "shop"]

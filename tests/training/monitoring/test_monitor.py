@@ -23,7 +23,7 @@ from tests.conftest import Workspace
 from training.__main__ import main
 from training.challenger import making
 from training.compiling import compile_verified, pack_frame, write_scorer
-from training.measuring.conformal import COVERAGES, quantile
+from training.measuring.intervals.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, reference_of
 from training.records import ledger, model_registry, tag_names
 from training.versions import flavor

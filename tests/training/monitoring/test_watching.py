@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
-from training.measuring.conformal import COVERAGES, quantile
+from training.measuring.intervals.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, Reference, Watch, reference_of, with_scores
 from training.monitoring.harm import HarmEvidence
 from training.monitoring.lately import stability_index

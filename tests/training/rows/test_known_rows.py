@@ -22,7 +22,7 @@ from data.sources import open_source
 from data.tables import load_table
 from serving.batch import score_file
 from serving.errors import FaultyRows, UnusableValues
-from serving.rows.coercion import pack_columns, pack_row
+from serving.rows.cells.coercion import pack_columns, pack_row
 from serving.rows.decoding import from_table
 from serving.rows.media import CSV
 from serving.scorer.scoring import Scorer

@@ -29,7 +29,8 @@ from mlflow.exceptions import MlflowException
 from serving.errors import LedgerUnreadable, NotInLedger
 from serving.registry import promotions
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
-from training.records import model_registry, tag_names, tracking, views
+from training.records import tag_names, tracking, views
+from training.records.registry import model_registry
 
 UNEVEN = timedelta(minutes=5)
 """How far two writers' clocks may be apart: beyond it one of them is wrong, and each writes its own time."""

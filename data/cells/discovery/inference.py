@@ -9,8 +9,8 @@ gap fits one reading and no other, the column has it. `1,234` may be 1234 or 1.2
     the file       one file has one decimal mark: that of its columns that leave no doubt, where they agree
     the user       `read=`, `decimal=`
 
-and where nothing does, both readings are named. It knows one column at a time: `data.cells.column_readings` knows the
-file and the user.
+and where nothing does, both readings are named. It knows one column at a time:
+`data.cells.discovery.column_readings` knows the file and the user.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from data.cells.dates import ORDERS
-from data.cells.fitting import FITTING_SHARE, GAPS, Inference, best, likely
+from data.cells.discovery.fitting import FITTING_SHARE, GAPS, Inference, best, likely
+from data.cells.discovery.number_cells import infer_number
 from data.cells.hints import NO_HINT, Hint
-from data.cells.number_cells import infer_number
 from data.cells.readings import Reading
 
 SAMPLE_CELLS = 2_000

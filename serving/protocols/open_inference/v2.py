@@ -11,11 +11,8 @@ import numpy as np
 from data.schema import Schema
 from serving.errors import Malformed
 from serving.protocols import translation
-from serving.protocols.over_http import HttpProtocol
-from serving.protocols.protocol import Call, Inputs, MlflowRequest
-from serving.protocols.responses import Answer, OneTextErrors, dump, noticed
-from serving.protocols.tensor_parameters import as_meant, check_output, coverage_of, flag
-from serving.protocols.tensors import (
+from serving.protocols.open_inference.tensor_parameters import as_meant, check_output, coverage_of, flag
+from serving.protocols.open_inference.tensors import (
     DATATYPES,
     NUMPY,
     NamedTensor,
@@ -28,6 +25,9 @@ from serving.protocols.tensors import (
     rows_of,
     unpack,
 )
+from serving.protocols.over_http import HttpProtocol
+from serving.protocols.protocol import Call, Inputs, MlflowRequest
+from serving.protocols.responses import Answer, OneTextErrors, dump, noticed
 from serving.rows import Rows, from_records, media, read_json
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits

@@ -16,7 +16,14 @@ from data.tables import Table, describe
 from serving.errors import CoverageRefused
 from serving.scorer.scoring import Session
 from training.compiling import compile_pipeline, compile_verified, compiler, with_scale
-from training.measuring.conformal import COVERAGES, Calibrated, Residuals, calibrate, quantile, table_of
+from training.measuring.intervals.conformal import (
+    COVERAGES,
+    Calibrated,
+    Residuals,
+    calibrate,
+    quantile,
+    table_of,
+)
 from training.models.families import build
 
 

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from data.cell_values import converter, gaps, instant
 from data.schema import LARGEST_EXACT, UNSEEN, Column, Kind, Schema
 from serving.errors import Fault
-from serving.rows import near_misses
-from serving.rows.cell_forms import Bools
+from serving.rows.cells import near_misses
+from serving.rows.cells.cell_forms import Bools
 from serving.scorer import Floats
 
 NO_COLUMN = "no such column"
@@ -160,7 +160,7 @@ def pack_arrow(batch: Any, schema: Schema, *, is_text: bool = False, sent: Itera
     sent : iterable of str
         All names that came, where the batch holds only those that the schema knows.
     """
-    from serving.rows import arrow_columns  # noqa: PLC0415 - pyarrow takes 60 MB that most workers never need
+    from serving.rows.cells import arrow_columns  # noqa: PLC0415 - pyarrow takes 60 MB that most workers never need
 
     collected = _Collected(schema, batch.num_rows)
     present = set(batch.schema.names)

@@ -1,6 +1,6 @@
 """A process that runs one MLflow model of any kind, for a front that speaks HTTP and gRPC.
 
-Started as `python -m serving.runtimes.pyfunc_process FD`. It loads the model with MLflow's own
+Started as `python -m serving.runtimes.model_processes.pyfunc_process FD`. It loads the model with MLflow's own
 `pyfunc.load_model`, which may run code of the model's: that is the operator's choice. Requests come
 in batches, in MLflow's own formats, and are read by MLflow's own parser under the model's signature.
 
@@ -26,8 +26,8 @@ import orjson
 
 from data.redaction import addresses_around, log_to, redact
 from serving.rows import media
-from serving.runtimes.frames import frame, read_frame
-from serving.runtimes.joint_calls import Parsed, RefusedRequest, joined, parse, parts
+from serving.runtimes.model_processes.frames import frame, read_frame
+from serving.runtimes.model_processes.joint_calls import Parsed, RefusedRequest, joined, parse, parts
 
 QUOTED = re.compile(r" of (?:data )?([`']).*\1 with", re.DOTALL)
 """What a request held, in MLflow's words about it."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serving.errors import Malformed
-from serving.protocols.tensors import NamedTensor
+from serving.protocols.open_inference.tensors import NamedTensor
 from serving.rows import coercion
 
 OF_TABLES = ("pd", "np", "str")

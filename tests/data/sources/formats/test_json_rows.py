@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import EmptySource, SourceError
-from data.sources import Source, json_rows, open_source
+from data.sources import Source, open_source
+from data.sources.formats import json_rows
 from data.tables import load_table
 
 ROWS = [{"x": 1, "town": "Ulm, a[1]"}, {"x": 2.5, "town": None}, {"x": None, "town": '}"{'}]

@@ -2,7 +2,8 @@
 
 A version is registered in one request with all its tags, so that a crash leaves either no
 version or a whole one. Nothing here compares models, `training.gate` does; and only
-`training.records.ledger` moves the alias. What scores is imported where it is needed: a rollback cannot wait for it.
+`training.records.registry.ledger` moves the alias. What scores is imported where it is needed: a rollback cannot wait
+for it.
 
 Files are fetched into a private folder, compared with what was recorded, and used from there: what the artifact store
 holds a moment later changes nothing.

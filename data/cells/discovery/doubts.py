@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.cells.currencies import is_currency
-from data.cells.fitting import Inference
-from data.cells.inference import infer, word_of
+from data.cells.discovery.fitting import Inference
+from data.cells.discovery.inference import infer, word_of
 from data.cells.readings import SPACES, Reading
 from data.errors import UnusableColumn
 

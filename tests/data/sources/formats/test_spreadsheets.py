@@ -11,7 +11,7 @@ import pytest
 from data.errors import EmptySource, UnreadableSource
 from data.sources import open_source
 from data.tables import load_table
-from tests.data.sources.spreadsheets import Cell, write
+from tests.data.sources.formats.spreadsheets import Cell, write
 
 ROWS: list[list[Cell]] = [
     ["x", "when", "town", "old", "zip"],
@@ -76,7 +76,7 @@ def test_what_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(UnreadableSource, match=r"text\.xlsx: is no workbook that can be read"):
         open_source(str(tmp_path / "text.xlsx"))
     path = write(tmp_path / "t.xlsx", {"A": ROWS})
-    monkeypatch.setattr("data.sources.spreadsheets.LARGEST", 1000)
+    monkeypatch.setattr("data.sources.formats.spreadsheets.LARGEST", 1000)
     with pytest.raises(UnreadableSource, match="save the sheet as CSV"):
         open_source(str(path))
     monkeypatch.setitem(sys.modules, "python_calamine", None)

@@ -22,7 +22,7 @@ from data.figures import figure
 from data.splits import Split
 from serving.scorer import Intervals, Scorer
 from training.measuring.comparison import Clusters, clusters_of
-from training.measuring.conformal import rank
+from training.measuring.intervals.conformal import rank
 from training.weights import Weight, effective, mean, median, of
 
 SHOWN = (0.5, 0.8, 0.9, 0.95)

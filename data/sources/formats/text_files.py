@@ -20,11 +20,12 @@ import pyarrow.csv as pa_csv
 from data.column_names import named
 from data.errors import BrokenLine, EmptySource, SourceError, UnreadableSource
 from data.schema import MISSING_WORDS, Schema
-from data.sources import packed, spreadsheets
+from data.sources import packed
+from data.sources.formats import spreadsheets
+from data.sources.formats.spreadsheets import is_workbook
 from data.sources.globs import with_constants
 from data.sources.layout import Layout
 from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
-from data.sources.spreadsheets import is_workbook
 from data.text import (
     Dialect,
     Encoding,

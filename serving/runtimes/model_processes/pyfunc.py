@@ -2,7 +2,7 @@
 
 Requests that come while all processes are busy wait, and go together in the next batch; where none
 waits, a request goes at once. A process that dies or takes too long is ended and replaced; what it had
-in work is answered 503 or 504. The front itself imports no MLflow: see `serving.runtimes.pyfunc_process`.
+in work is answered 503 or 504. The front itself imports no MLflow: `pyfunc_process`, beside this module, does.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from serving.errors import Busy, ModelError, RequestError, TooSlow
 from serving.openapi import of_signature
 from serving.protocols import Call, translation
 from serving.runtimes.background import INLINE_BYTES, Background
-from serving.runtimes.frames import LENGTH, frame, read_frame
 from serving.runtimes.joining import Closed, Queue, WaitingRequest, settle
+from serving.runtimes.model_processes.frames import LENGTH, frame, read_frame
 from serving.runtimes.runtime import Description, Scored
 from serving.settings import Limits, Model
 
@@ -82,7 +82,7 @@ def start(model: Model, limits: Limits, *, joins: bool) -> _ModelProcess:
     """Start a process and wait until it has loaded the model; raises ModelError."""
     ours, theirs = socket.socketpair()
     process = subprocess.Popen(
-        [sys.executable, "-m", "serving.runtimes.pyfunc_process", str(theirs.fileno())],
+        [sys.executable, "-m", "serving.runtimes.model_processes.pyfunc_process", str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
         stdout=2,  # what a model prints is a log, and nobody may be reading our own output
         pass_fds=[theirs.fileno()],

@@ -1,6 +1,6 @@
 """Columns of numbers as people write them: which marks, units and currencies stand in the cells, and what they mean.
 
-What is certain, and what decides where it is not, is explained in `data.cells.inference`.
+What is certain, and what decides where it is not, is explained in `data.cells.discovery.inference`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from data.cells.currencies import POINTED, is_currency
-from data.cells.fitting import Fit, Inference, best, likely
+from data.cells.discovery.fitting import Fit, Inference, best, likely
 from data.cells.hints import Hint
 from data.cells.readings import GROUPS, MINUS, SPACES, Reading
 
@@ -149,7 +149,7 @@ def _shown_decimal(cells: Mapping[str, int], reading: Reading) -> str:
 
 
 def _parts_thousands(cells: Iterable[str], reading: Reading) -> bool:
-    """Return whether marks that three digits follow can only part thousands; see `data.cells.inference`."""
+    """Return whether marks that three digits follow can only part thousands; see `data.cells.discovery.inference`."""
     bodies = [match["body"] for text in cells if (match := _LOOSE.fullmatch(text))]
     marked = [body for body in bodies if re.fullmatch(r"\d{1,3}([.,]\d{3})+", body)]
     bare = [body for body in bodies if re.fullmatch(r"\d{1,3}", body)]

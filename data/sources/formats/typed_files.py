@@ -14,7 +14,7 @@ import pyarrow.parquet as pa_parquet
 from data.column_names import named
 from data.errors import UnreadableSource
 from data.sources import packed
-from data.sources.joined import is_joined
+from data.sources.formats.joined import is_joined
 from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
 
 

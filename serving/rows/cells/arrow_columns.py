@@ -1,4 +1,4 @@
-"""One Arrow column -> the floats of `data.schema`: the vectorised half of `serving.rows.coercion`.
+"""One Arrow column -> the floats of `data.schema`: the vectorised half of `serving.rows.cells.coercion`.
 
 Imported at the first Parquet, Arrow or CSV request only. Each function returns the floats and
 which cells are faults; a fault's float means nothing.
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from data.cell_values import FIRST, LAST, instant
 from data.cells import plain_texts
 from data.schema import DATE_PATTERN, LARGEST_EXACT, UNSEEN, Column
-from serving.rows import near_misses
-from serving.rows.cell_forms import NUMBER_PATTERN, WHOLE_PATTERN, Bools
+from serving.rows.cells import near_misses
+from serving.rows.cells.cell_forms import NUMBER_PATTERN, WHOLE_PATTERN, Bools
 from serving.scorer import Floats
 
 UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

@@ -12,8 +12,8 @@ from scipy.stats import betabinom, binom
 
 from data.schema import Schema
 from data.tables import Table, describe
-from training.measuring.conformal import Residuals, calibrate, one_width
-from training.measuring.coverage import Reached, chance, crowding
+from training.measuring.intervals.conformal import Residuals, calibrate, one_width
+from training.measuring.intervals.coverage import Reached, chance, crowding
 
 Floats = NDArray[np.float64]
 

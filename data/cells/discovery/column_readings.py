@@ -1,8 +1,8 @@
 """Which reading each column of a table has: what was asked for, what is certain, and where there is doubt.
 
-Has each column of text looked at (`data.cells.inference`, one by one), lets the columns of a file decide together where
-one of them leaves it open, and returns their cells in plain text. A column that nobody uses may be in doubt:
-the doubts are kept with the table, and whoever wants such a column is told.
+Has each column of text looked at (`data.cells.discovery.inference`, one by one), lets the columns of a file decide
+together where one of them leaves it open, and returns their cells in plain text. A column that nobody uses may be in
+doubt: the doubts are kept with the table, and whoever wants such a column is told.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from data.cells.arrow_cells import plain_texts
-from data.cells.doubts import dirty, either, made_missing
-from data.cells.fitting import Inference
+from data.cells.discovery.doubts import dirty, either, made_missing
+from data.cells.discovery.fitting import Inference
+from data.cells.discovery.inference import SAMPLE_CELLS, infer, is_worth_inferring
 from data.cells.hints import Hint
-from data.cells.inference import SAMPLE_CELLS, infer, is_worth_inferring
 from data.cells.options import ReadOptions
 from data.cells.readings import SPACES, Form, Reading, number_of
 from data.errors import UnusableColumn

@@ -1,0 +1,18 @@
+"""How it is found out which reading each column of a table has, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.faces import at_first_use
+
+if TYPE_CHECKING:
+    from data.cells.discovery.column_readings import settle_readings
+    from data.cells.discovery.doubts import readings_in_words, way_to_numbers
+
+__all__ = ["readings_in_words", "settle_readings", "way_to_numbers"]
+
+__getattr__ = at_first_use(
+    __name__,
+    {"settle_readings": "column_readings", "readings_in_words": "doubts", "way_to_numbers": "doubts"},
+)
