@@ -24,6 +24,7 @@ from serving.rows import budget
 from serving.runtimes import INLINE_BYTES, Runtime
 
 Scope = Mapping[str, Any]
+NO_HEADERS: Headers = ()
 
 
 class Head(NamedTuple):
@@ -72,9 +73,9 @@ class App:
         if route is None:
             asked, route = self._routes.other(scope)
         runtime = backend.served.by_key.get(route.key)
-        held = budget.Held(backend.work.budget)
+        held, named = budget.Held(backend.work.budget), NO_HEADERS
         try:
-            answer = await self._answer(Head(asked, route, runtime, began, held), receive)
+            answer, named = await self._answer(Head(asked, route, runtime, began, held), receive)
         except RequestError as error:
             answer = backend.refuse(error, route.errors)
         except Exception:
@@ -82,7 +83,7 @@ class App:
         if answer.error_id or self._settings.access_log:
             label = runtime.description.label if runtime else ""
             self._access_log.note(scope, answer, time.perf_counter() - began, label)
-        extra = runtime.description.headers if runtime and answer.status != 401 else ()
+        extra = runtime.description.headers + named if runtime and answer.status != 401 else named
         if self._settings.allowed_origins:
             extra += self._browsers.headers(scope["headers"])
         try:
@@ -91,16 +92,17 @@ class App:
             if held.peak:
                 backend.work.let_go(held)
 
-    async def _answer(self, head: Head, receive: Receive) -> Answer:
+    async def _answer(self, head: Head, receive: Receive) -> tuple[Answer, Headers]:
+        """Return an answer, and what it has beside its own headers: the id under which its first row was kept."""
         scope, route, runtime, began, held = head
         backend, headers = self._backend, dict(scope["headers"])
         backend.access.check_host(headers)
         if runtime is None or not route.brings:
-            return self._questions.answer(scope, headers)
+            return self._questions.answer(scope, headers), NO_HEADERS
         if scope["method"] != "POST":
-            return self._questions.options(scope, headers, POST)
+            return self._questions.options(scope, headers, POST), NO_HEADERS
         if route.protocol is None:
-            return await self._labelled(head, runtime, headers, receive)
+            return await self._labelled(head, runtime, headers, receive), NO_HEADERS
         backend.access.check_key(headers)
         body = await self._bodies.read(receive, headers, scope.get("client"), held)
         backend.work.enter()
@@ -121,7 +123,7 @@ class App:
                 scope["query_string"],
             )
             scored, prediction_id = await backend.answer(call, runtime)
-            return _named(scored.answer, prediction_id) if prediction_id else scored.answer
+            return scored.answer, ((b"x-prediction-id", prediction_id),) if prediction_id else NO_HEADERS
         finally:
             backend.work.leave()
 
@@ -143,12 +145,6 @@ class App:
             raise
         self.telemetry.took(head.route.errors.name, answer.status)
         return answer
-
-
-def _named(answer: Answer, prediction_id: str) -> Answer:
-    """Return an answer that says under which id its first row was kept."""
-    body, status, headers, error_id = answer
-    return Answer(body, status, (*headers, (b"x-prediction-id", prediction_id.encode())), error_id)
 
 
 def _size(body: bytes, headers: Mapping[bytes, bytes]) -> int:

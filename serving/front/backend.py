@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from serving.access import Access
 from serving.errors import NotFound, RequestError
-from serving.front.capture import caller_of, capture_of
+from serving.front.capture import capture_of
 from serving.front.feedback import feedback_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
@@ -48,7 +48,7 @@ class Backend:
         if self.capture and runtime.model.runtime == "scorer":
             self.capture.prepare(runtime)
 
-    async def answer(self, call: Call[A], runtime: Runtime) -> tuple[Scored[A], str]:
+    async def answer(self, call: Call[A], runtime: Runtime) -> tuple[Scored[A], bytes]:
         """Have a call answered, and count it; return the id of its first row, if it is kept; raises RequestError."""
         scored = await runtime.predict(call, self.background)
         telemetry, of = self.telemetry, (runtime.model.name, call.version)
@@ -59,9 +59,8 @@ class Backend:
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
         if not self.capture or not scored.predicted:
-            return scored, ""
-        caller = caller_of(call.headers, scored.predicted.request_id)
-        return scored, self.capture.keep(runtime, scored.predicted, caller, call.began + seconds)
+            return scored, b""
+        return scored, self.capture.keep(runtime, scored.predicted, call.headers, call.began + seconds)
 
     def close(self) -> None:
         """Write what is only in memory, at the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import functools
 import math
 import os
 import random
@@ -21,7 +22,7 @@ from data.schema import Column
 from serving import worker
 from serving.front import Backend
 from serving.front.capture import frame_writer, kept_requests
-from serving.front.capture.caller_words import NOBODY, Caller, caller_of
+from serving.front.capture.caller_words import Words, caller_of, words_of
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.drawing import NOT_DRAWN, Draw
 from serving.front.capture.frame_writer import Writer
@@ -32,7 +33,7 @@ from serving.rows import coercion
 from serving.rows.cells.coercion import UnseenText
 from serving.runtimes import Description, Predicted, load
 from serving.settings import CaptureRules, Model, Settings
-from tests.serving.captures import frame_of, kept_in
+from tests.serving.captures import after, frame_of, kept_in, rows_of
 from tests.serving.processes import until
 from training.archive import compact
 
@@ -42,6 +43,7 @@ COLUMNS = (
     Column("b", "number"),
 )
 SECRET = b"0123456789abcdef"
+NOTHING_SAID = {}
 ROOM = kept_requests.ROOM_BYTES
 
 
@@ -51,6 +53,7 @@ def _texts_are_not_kept_elsewhere(monkeypatch):
     monkeypatch.setattr(coercion, "_most_texts", 0)
 
 
+@functools.cache
 def version(columns=COLUMNS, *, digest="ab" * 32, label="3"):
     """Return a loaded version, as far as captures look at one."""
     described = Description("m", label, digest, "", {}, b"", columns)
@@ -76,7 +79,7 @@ class Held:
 
     def let_go(self):
         """Write what is held."""
-        self.released += sum(each.bytes for each in self.pending)
+        self.released += sum(each.size for each in self.pending)
         self.pending = []
 
     def dropped(self, reason, rows):
@@ -101,7 +104,7 @@ def test_a_share_is_drawn_uniformly(share):
     capture, due = capture_in(held, share=share)
     kept = []
     for turn in range(20_000):
-        kept.append(bool(capture.keep(version(), predicted(), NOBODY, float(turn))))
+        kept.append(bool(capture.keep(version(), predicted(), NOTHING_SAID, float(turn))))
         if turn % 100 == 0:
             due.pop()()
             held.let_go()
@@ -116,7 +119,7 @@ def test_the_share_stands_in_the_frame():
     """Without it every later mean is one of the wrong rows."""
     held = Held()
     capture, due = capture_in(held, share=0.9)
-    while not capture.keep(version(), predicted(), NOBODY, 0.0):
+    while not capture.keep(version(), predicted(), NOTHING_SAID, 0.0):
         pass
     due[0]()
     assert frame_of(held.pending[0]).share == 0.9
@@ -153,7 +156,7 @@ def test_rows_that_are_too_many_are_counted():
     capture, due = capture_in(held, rows=5, workers=5)
     for moment in range(10):
         for _ in range(100):
-            capture.keep(version(), predicted(), NOBODY, moment * 0.2)
+            capture.keep(version(), predicted(), NOTHING_SAID, moment * 0.2)
         due.pop()()
     assert set(held.counts) == {"rate"}
     assert 700 < held.counts["rate"] < 901
@@ -166,14 +169,14 @@ def test_memory_is_bounded_and_the_newest_is_dropped():
     held = Held()
     capture, due = capture_in(held)
     first = []
-    while capture.keep(version(), predicted(1_000), NOBODY, 0.0):
+    while capture.keep(version(), predicted(1_000), NOTHING_SAID, 0.0):
         first.append(len(first))
-    assert sum(pending.bytes for pending in held.pending) <= ROOM
+    assert sum(pending.size for pending in held.pending) <= ROOM
     assert 100 < len(first) <= ROOM // (1_000 * 8 * 5)
     due[0]()
     assert held.counts == {"full": 1_000}
     held.let_go()
-    assert capture.keep(version(), predicted(1_000), NOBODY, 1.0)
+    assert capture.keep(version(), predicted(1_000), NOTHING_SAID, 1.0)
 
 
 def test_texts_count_as_memory_too():
@@ -181,22 +184,82 @@ def test_texts_count_as_memory_too():
     held = Held()
     capture, due = capture_in(held)
     long = [UnseenText(0, "city", "x" * (ROOM // 4))]
-    assert capture.keep(version(), predicted(texts=long), NOBODY, 0.0) == ""
+    assert capture.keep(version(), predicted(texts=long), NOTHING_SAID, 0.0) == b""
     many = [UnseenText(0, "city", "")] * (kept_requests.MOST_TEXTS + 1)
-    assert capture.keep(version(), predicted(texts=many), NOBODY, 0.0) == "", "more texts than are collected"
+    assert capture.keep(version(), predicted(texts=many), NOTHING_SAID, 0.0) == b"", (
+        "more texts than are collected"
+    )
     due[0]()
     assert held.counts == {"full": 2}
 
 
-def test_a_frame_has_no_more_rows_than_its_ids(monkeypatch):
-    """The next begins where the 24 bits end: an id is never another row's."""
-    monkeypatch.setattr(Frame, "MOST_ROWS", 10)
+def test_a_frame_has_no_more_rows_than_its_ids():
+    """Room ends before the 24 bits do, with the smallest rows that there can be: an id is never another row's."""
+    held = Held()
+    capture, _ = capture_in(held)
+    bare = version(())
+    most = (ROOM - kept_requests.REQUEST_BYTES) // Pending(
+        bare, columns_of(bare), Begin(0, 0.0, 0, 1.0)
+    ).row_bytes
+    nothing = Predicted(np.zeros((most, 0)), np.zeros(most), None, (), "")
+    assert capture.keep(bare, nothing, NOTHING_SAID, 0.0)
+    assert most + kept_requests.FRAME_BYTES < Frame.MOST_ROWS, "and as many again as could be there before"
+
+
+def test_a_frame_that_is_full_is_followed_by_another():
+    """Of the same moment and version, with an id of its own, and nobody waits for the moment's end."""
     held = Held()
     capture, due = capture_in(held)
-    ids = [capture.keep(version(), predicted(4), NOBODY, 0.0) for _ in range(3)]
+    ids = [
+        PredictionId.parse(capture.keep(version(), predicted(3_000), NOTHING_SAID, 0.0).decode())
+        for _ in range(4)
+    ]
+    assert [each.row for each in ids] == [0, 3_000, 0, 3_000]
+    assert ids[0].frame == ids[1].frame != ids[2].frame
+    assert [pending.rows for pending in held.pending] == [6_000]
     due[0]()
-    assert [PredictionId.parse(each).row for each in ids] == [0, 4, 0]
-    assert [pending.rows for pending in held.pending] == [8, 4]
+    assert [frame_of(pending).predictions.size for pending in held.pending] == [6_000, 6_000]
+
+
+def test_many_versions_share_the_room():
+    """A server of a hundred models has as many frames at once, each with a row or two."""
+    held = Held()
+    capture, due = capture_in(held)
+    assert all(capture.keep(version(label=str(each)), predicted(), NOTHING_SAID, 0.0) for each in range(200))
+    due[0]()
+    assert held.counts == {}
+    assert capture._taken == sum(pending.size for pending in held.pending) < 200 * 100
+
+
+def test_rows_are_read_back_as_they_were_whatever_came_beside_them():
+    """One row, a few, many, with and without intervals, in Fortran's order: each under its own id."""
+    held, random, expected = Held(), np.random.default_rng(1), {}
+    capture, due = capture_in(held)
+    for turn in range(300):
+        rows = int(random.choice([1, 1, 1, 2, 32, 33, 70]))
+        matrix = np.asarray(random.normal(size=(rows, 3)), order=random.choice(["C", "F"]))
+        matrix[:, 1] = random.integers(0, 3, rows)
+        scored = random.normal(size=(rows, 2))
+        scale = scored[:, 1] if turn % 3 else None
+        headers = {b"x-request-id": str(turn).encode()} if turn % 2 else {}
+        shown = Predicted(matrix.copy(order="K"), scored[:, 0], scale, (), "")
+        first = capture.keep(version(), shown, headers, turn / 1000).decode()
+        for row in range(rows):
+            interval = np.nan if scale is None else scale[row]
+            expected[after(first, row)] = (
+                *matrix[row],
+                scored[row, 0],
+                interval,
+                row,
+                str(turn) if turn % 2 else "",
+            )
+    due[0]()
+    found = {}
+    for pending in held.pending:
+        found |= rows_of(frame_of(pending), pending.columns.layout)
+    assert found.keys() == expected.keys()
+    for each, row in found.items():
+        np.testing.assert_equal((*row.cells, row.prediction, row.scale, row.row, row.caller), expected[each])
 
 
 def test_versions_have_frames_of_their_own():
@@ -205,7 +268,7 @@ def test_versions_have_frames_of_their_own():
     capture, due = capture_in(held)
     other = version(COLUMNS[:2], digest="cd" * 32, label="4")
     for each, columns in ((version(), 3), (other, 2), (version(), 3)):
-        capture.keep(each, predicted(2, columns=columns), NOBODY, 0.0)
+        capture.keep(each, predicted(2, columns=columns), NOTHING_SAID, 0.0)
     due[0]()
     assert {frame.digest: frame.matrix.shape for frame in map(frame_of, held.pending)} == {
         "ab" * 32: (4, 3),
@@ -225,12 +288,12 @@ def test_versions_have_frames_of_their_own():
 )
 def test_an_id_of_the_callers_is_kept_as_it_is_or_not_at_all(given, expected):
     """Cut short, or with letters replaced, it would be another request's."""
-    assert caller_of({b"x-request-id": given}, "").id == expected
+    assert caller_of(words_of({b"x-request-id": given}, "")).id == expected
 
 
 def test_an_id_that_is_no_unicode_is_not_kept():
     """JSON can write half a letter, and no file could hold it."""
-    assert caller_of({}, "\ud800").id == ""
+    assert caller_of(words_of({}, "\ud800")).id == ""
 
 
 @pytest.mark.parametrize(
@@ -248,15 +311,19 @@ def test_an_id_that_is_no_unicode_is_not_kept():
 )
 def test_an_event_is_of_the_time_that_it_names(said, at):
     """A queue that is late, or a replay, must not make yesterday's rows today's; what is no time says nothing."""
-    assert caller_of({b"ce-time": said}, "").at == at
+    assert caller_of(Words(b"", said)).at == at
 
 
 def test_a_row_is_dated_by_its_event():
     """To the millisecond, whenever the frame was begun; its neighbours keep their own time."""
     begin = Begin(milliseconds=1_764_288_000_000, now=50.0, random=0, share=1.0)
-    pending = Pending(columns_of(), begin)
-    for caller, now in ((NOBODY, 50.1), (Caller("a", 1_372_680_000.25), 50.1), (Caller("b"), 50.2)):
-        pending.add(predicted(2), caller, now)
+    pending = Pending(version(), columns_of(), begin)
+    for words, now in (
+        (None, 50.1),
+        (Words(b"a", b"2013-07-01T12:00:00.25Z"), 50.1),
+        (Words("b", b""), 50.2),
+    ):
+        pending.add(predicted(2), words, now, 0)
     moments = [begin.milliseconds / 1000 + each.offset for each in frame_of(pending).requests]
     assert moments == pytest.approx([1_764_288_000.1, 1_372_680_000.25, 1_764_288_000.2], abs=1e-4)
 
@@ -336,7 +403,8 @@ def writing_in(room, **rules):
 
 def keep(made, *, caller=""):
     """Keep a row and close its frame; return its id, once it is written or given up."""
-    first = made.capture.keep(version(), predicted(2), Caller(caller), time.perf_counter())
+    said = {b"x-request-id": caller.encode()}
+    first = made.capture.keep(version(), predicted(2), said, time.perf_counter()).decode()
     if made.due:
         made.due.pop()()
     until(lambda: made.writer.released == made.capture._taken, seconds=10)
@@ -475,7 +543,7 @@ def test_a_version_that_is_registered_again_has_rows_of_its_own(room):
     """The same files under another number: its rows would be compacted as those of the number before."""
     made = writing_in(room)
     for label in ("3", "4"):
-        made.capture.keep(version(label=label), predicted(2), NOBODY, time.perf_counter())
+        made.capture.keep(version(label=label), predicted(2), NOTHING_SAID, time.perf_counter())
         made.due.pop()()
     made.capture.close()
     assert sorted(row.layout.version for row in kept_in(room.folder).values()) == ["3", "3", "4", "4"]
@@ -488,22 +556,21 @@ def test_what_fails_in_a_capture_never_fails_an_answer(caplog):
     """It was scored: the client gets it, the rows are counted, and no room is lost for good."""
     held = Held()
     capture, due = capture_in(held)
-    kept = capture.keep(version(), predicted(2), NOBODY, 0.0)
-    assert kept
-    broken = predicted(3)._replace(predictions=np.array([object()] * 3))
-    assert capture.keep(version(), broken, SimpleNamespace(at=None), 0.0) == ""
+    assert capture.keep(version(), predicted(2), NOTHING_SAID, 0.0)
+    broken = predicted(3)._replace(predictions=[0.0] * 3)
+    assert capture.keep(version(), broken, NOTHING_SAID, 0.0) == b""
     assert "a prediction is not kept" in caplog.text
     due.pop()()
     assert held.counts == {"error": 5}, "those of the frame that it may have spoilt, too"
     assert capture._taken == held.released == 0
-    assert capture.keep(version(), predicted(2), NOBODY, 1.0)
+    assert capture.keep(version(), predicted(2), NOTHING_SAID, 1.0)
 
 
 def test_what_is_not_drawn_is_not_looked_at():
     """A request of many unseen categories would be walked through for nothing."""
     held = Held()
     capture, due = capture_in(held, share=1e-12)
-    assert capture.keep(version(), predicted(texts=["no text"]), NOBODY, 0.0) == ""
+    assert capture.keep(version(), predicted(texts=["no text"]), NOTHING_SAID, 0.0) == b""
     due[0]()
     assert held.counts == {}
 
@@ -517,7 +584,7 @@ def test_columns_are_ready_before_a_version_serves(line, monkeypatch, tmp_path):
     monkeypatch.setattr(KeptColumns, "of", None)
 
     async def keep_one():
-        return backend.capture.keep(runtime, predicted(), NOBODY, 0.0)
+        return backend.capture.keep(runtime, predicted(), NOTHING_SAID, 0.0)
 
     assert asyncio.run(keep_one())
     backend.close()

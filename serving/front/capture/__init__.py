@@ -1,12 +1,11 @@
 """What a worker keeps of its predictions: rows wait in memory for a moment, and a thread writes them to a file."""
 
-from serving.front.capture.caller_words import Caller, caller_of
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.frame_writer import Writer
 from serving.front.capture.kept_requests import Capture
 from serving.settings import Settings
 
-__all__ = ["Caller", "Capture", "caller_of", "capture_of"]
+__all__ = ["Capture", "capture_of"]
 
 
 def capture_of(settings: Settings) -> Capture | None:

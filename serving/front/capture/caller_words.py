@@ -13,23 +13,31 @@ AHEAD_SECONDS = 86_400.0
 """By which another clock may be ahead of ours."""
 
 
+class Words(NamedTuple):
+    """What was said, as it came: an id, and a time. Either may be nothing."""
+
+    id: bytes | str
+    time: bytes
+
+
 class Caller(NamedTuple):
-    """What was said: an id, and a time in seconds since 1970; an empty id and None where there is none of use."""
+    """What is known by it: an id, and seconds since 1970; an empty id and None where that is of no use."""
 
     id: str = ""
     at: float | None = None
 
 
-NOBODY = Caller()
-
-
-def caller_of(headers: Mapping[bytes, bytes], in_body: str) -> Caller:
+def words_of(headers: Mapping[bytes, bytes], in_body: str) -> Words | None:
     """Return X-Request-Id, else the body's own id, else Ce-Id; and Ce-Time (CloudEvents 1.0, binary mode of HTTP)."""
-    given = headers.get(b"x-request-id") or in_body or headers.get(b"ce-id")
-    said = headers.get(b"ce-time")
-    if not given and not said:
-        return NOBODY
-    return Caller(_id(given) if given else "", _moment(said) if said else None)
+    get = headers.get
+    given = get(b"x-request-id") or in_body or get(b"ce-id")
+    said = get(b"ce-time")
+    return Words(given or b"", said or b"") if given or said else None
+
+
+def caller_of(words: Words) -> Caller:
+    """Return what words mean; not on the event loop, where nobody needs to know."""
+    return Caller(_id(words.id), _moment(words.time))
 
 
 def _moment(said: bytes) -> float | None:

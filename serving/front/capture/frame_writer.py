@@ -55,7 +55,7 @@ class Writer:
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._file: FileOfFrames | None = None
         self._rotate_seconds, self._disk = rules.rotate, Disk(rules.sync, self._give_up)
-        self.stopped, self.released = "", 0
+        self.stopped, self.released, self._looked = "", 0, 0.0
         self._look()
         figures.show(on=not self.stopped)
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
@@ -95,7 +95,7 @@ class Writer:
             logger.exception("a frame of %d rows could not be made, and is dropped", pending.rows)
             self._figures.dropped("error", pending.rows)
         finally:
-            self.released += pending.bytes
+            self.released += pending.size
 
     def _append(self, pending: Pending) -> int:
         """Append a frame, and its layout where the file has none; return the bytes."""
@@ -117,8 +117,9 @@ class Writer:
         return self._file
 
     def _tend(self) -> None:
-        """Look at the disk, and close a file that is large or old."""
-        self._look()
+        """Look at the disk, if nobody did for a second, and close a file that is large or old."""
+        if time.monotonic() >= self._looked + LOOK_SECONDS:
+            self._look()
         if self._file and self._file.own.is_due:
             self._rotate()
 
@@ -129,6 +130,7 @@ class Writer:
 
     def _look(self) -> None:
         """Stop where the disk is nearly full, and go on where it has room again."""
+        self._looked = time.monotonic()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted it
             if free_share(self._folder) < LEAST_FREE:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from data.captures import Frame
-from serving.front.capture.caller_words import Caller
+from serving.front.capture.caller_words import Words, words_of
 from serving.front.capture.drawing import NOT_DRAWN, Draw
 from serving.front.capture.kept_columns import KeptColumns, read_key
 from serving.front.capture.pending import Begin, Pending
@@ -27,8 +27,10 @@ MOMENT = 0.15
 FRAME_BYTES = 256 * 2**10
 ROOM_BYTES = 8 * 2**20
 """Of rows that are not written yet, in a worker. What comes when it is full is dropped."""
+STEP_BYTES = 32 * 2**10
+"""In which a frame takes room: a server of a hundred models has as many frames at once."""
 REQUEST_BYTES, TEXT_BYTES = 400, 200
-"""That Python's objects take, for a request and for an unseen category."""
+"""That Python's objects take, for a request that is more than one row and for an unseen category."""
 MOST_TEXTS = ROOM_BYTES // TEXT_BYTES
 WORDS = {
     "disk": "the disk has too little room left",
@@ -90,9 +92,10 @@ class Capture:
         self._key = read_key(rules.key_file)
         self._draw = Draw(rules.share, rules.rows / workers)
         self._columns: dict[Key, KeptColumns] = {}
-        self._pending: dict[Key, Pending] = {}
+        self._pending: dict[int, Pending] = {}
+        """By the `id` of a runtime."""
         self._dropped: Counter[str] = Counter()
-        self._is_due = False
+        self._is_drawn, self._is_due = rules.share < 1.0 or rules.rows > 0, False
         self._taken = 0
         coercion.keep_texts(MOST_TEXTS)
 
@@ -107,63 +110,69 @@ class Capture:
         if key not in self._columns:
             self._columns[key] = KeptColumns.of(runtime, self._rules, self._key)
 
-    def keep(self, runtime: Runtime, predicted: Predicted, caller: Caller, now: float) -> str:
+    def keep(
+        self, runtime: Runtime, predicted: Predicted, headers: Mapping[bytes, bytes], now: float
+    ) -> bytes:
         """Keep what was predicted at `now`; return the id of the first row, or nothing where it is not kept.
 
-        It is answered already, so whatever goes wrong here is counted and logged, and costs the client nothing.
+        It is answered already, so whatever goes wrong here is counted and logged, and costs the client nothing. Flat:
+        each request comes here.
         """
         rows = len(predicted.matrix)
         try:
-            if not self._is_due:
-                self._begin(now)
-            refused = self._draw.refusal(rows) or self._writer.stopped
-            if not refused and (first := self._take(runtime, predicted, caller, now)):
-                return first
-            self._dropped[refused or "full"] += rows
+            pending = self._pending.get(id(runtime))
+            if pending is None or self._is_drawn:
+                if refused := self._refusal(rows, now):
+                    self._dropped[refused] += rows
+                    return b""
+                pending = pending or self._begun(runtime, now)
+            words = words_of(headers, predicted.request_id)
+            size = pending.row_bytes if rows == 1 else REQUEST_BYTES + rows * pending.row_bytes
+            if words or predicted.scale is not None or predicted.texts:
+                size += _more_bytes(words, predicted)
+            if size <= pending.left or (pending := self._with_room(pending, size, now)):
+                return pending.add(predicted, words, now, size)
+            self._dropped["full"] += rows
         except Exception:
             logger.exception("a prediction is not kept; it was answered")
-            self._dropped["error"] += rows + self._lose(_key_of(runtime))
-        return ""
+            self._dropped["error"] += rows + self._lose(runtime)
+        return b""
 
-    def _take(self, runtime: Runtime, predicted: Predicted, caller: Caller, now: float) -> str:
-        """Put a request into its frame; return the first id, or nothing where there is no room for it."""
-        rows, size = len(predicted.matrix), _size(predicted)
-        if self._taken - self._writer.released + size > ROOM_BYTES:
-            return ""
-        pending = self._of(runtime, rows, now)
-        first = pending.add(predicted, caller, now)
-        pending.bytes += size
-        self._taken += size
-        if pending.bytes >= FRAME_BYTES:
-            self._close(pending)
-        return first
+    def _refusal(self, rows: int, now: float) -> str:
+        """Return why a request is not kept, nothing where it is; the first one of a moment begins it."""
+        if not self._is_due:
+            self._draw.begin(now)
+            self._later(MOMENT, self.flush)
+            self._is_due = True
+        return (self._is_drawn and self._draw.refusal(rows)) or self._writer.stopped
 
-    def _lose(self, key: Key) -> int:
-        """Throw away a frame that may hold half a request; return the rows that it had."""
-        pending = self._pending.pop(key, None)
-        if pending is None:
-            return 0
-        self._taken -= pending.bytes
-        return pending.rows
-
-    def _of(self, runtime: Runtime, rows: int, now: float) -> Pending:
-        """Return the frame that takes so many rows of a version."""
-        key = _key_of(runtime)
-        pending = self._pending.get(key)
-        if pending and pending.rows + rows > Frame.MOST_ROWS:
-            self._close(pending)
-            pending = None
-        if pending is None:
-            self.prepare(runtime)
-            begin = Begin(time.time_ns() // 10**6, now, secrets.randbits(50), self._draw.share)
-            pending = self._pending[key] = Pending(self._columns[key], begin)
+    def _begun(self, runtime: Runtime, now: float) -> Pending:
+        """Begin a frame, for which there is no room yet."""
+        self.prepare(runtime)
+        begin = Begin(time.time_ns() // 10**6, now, secrets.randbits(50), self._draw.share)
+        pending = self._pending[id(runtime)] = Pending(runtime, self._columns[_key_of(runtime)], begin)
         return pending
 
-    def _begin(self, now: float) -> None:
-        """Begin a moment."""
-        self._draw.begin(now)
-        self._later(MOMENT, self.flush)
-        self._is_due = True
+    def _with_room(self, pending: Pending, size: int, now: float) -> Pending | None:
+        """Return the frame that has room for so many bytes of the same version: this one, or the next; or none."""
+        if pending.room >= FRAME_BYTES:
+            self._close(pending)
+            pending = self._begun(pending.runtime, now)
+        more = max(size - pending.left, STEP_BYTES)
+        if self._taken - self._writer.released + more > ROOM_BYTES:
+            return None
+        self._taken += more
+        pending.room += more
+        pending.left += more
+        return pending
+
+    def _lose(self, runtime: Runtime) -> int:
+        """Throw away a frame that may hold half a request; return the rows that it had."""
+        pending = self._pending.pop(id(runtime), None)
+        if pending is None:
+            return 0
+        self._taken -= pending.room
+        return pending.rows
 
     def flush(self) -> None:
         """End a moment: hand over what is pending, and count what was dropped."""
@@ -176,8 +185,11 @@ class Capture:
                 self._counting.dropped(reason, rows)
 
     def _close(self, pending: Pending) -> None:
-        del self._pending[pending.columns.layout.key]
-        self._writer.put(pending)
+        """Hand a frame over, and give back the room that it does not need."""
+        del self._pending[id(pending.runtime)]
+        self._taken -= pending.left
+        if pending.rows:
+            self._writer.put(pending)
 
     def close(self) -> None:
         """Write what is there, at the end."""
@@ -191,10 +203,9 @@ def _key_of(runtime: Runtime) -> Key:
     return runtime.model.name or described.name, described.label, described.digest
 
 
-def _size(predicted: Predicted) -> int:
-    """Return the bytes that a request takes until it is written."""
-    matrix, predictions, _, texts, _ = predicted
-    size = REQUEST_BYTES + matrix.nbytes + 2 * predictions.nbytes
-    if texts:
-        size += sum(TEXT_BYTES + 4 * len(each.text) for each in texts)
-    return size
+def _more_bytes(words: Words | None, predicted: Predicted) -> int:
+    """Return the bytes that a caller's words, scales and unseen categories take."""
+    size = sum(TEXT_BYTES + 4 * len(each.text) for each in predicted.texts)
+    if words:
+        size += REQUEST_BYTES + sum(map(sys.getsizeof, words))
+    return size if predicted.scale is None else size + REQUEST_BYTES

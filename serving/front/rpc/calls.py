@@ -198,7 +198,7 @@ class Calls:
             )
             scored, prediction_id = await backend.answer(call, runtime)
         if prediction_id:
-            await context.send_initial_metadata((("x-prediction-id", prediction_id),))
+            await context.send_initial_metadata((("x-prediction-id", prediction_id.decode()),))
         if scored.unseen:
             noticed = responses.noticed(scored.unseen)
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed])
