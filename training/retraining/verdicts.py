@@ -137,6 +137,8 @@ def _never(asked: Asked, challenger: model_registry.Version) -> str:
     if challenger.weight:
         return f"rows are weighted by {challenger.weight!r}, which captured rows lack"
     check_same_weight(challenger, asked.champion)
+    if challenger.target != asked.champion.target:
+        return f"it predicts {challenger.target!r}, the champion {asked.champion.target!r}"
     accepts = deciding.accepts_requests(challenger.schema, asked.champion.schema, Policy())
     return "" if accepts.passed else f"it does not take the {accepts.name}: {accepts.found}"
 

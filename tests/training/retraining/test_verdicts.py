@@ -129,6 +129,16 @@ def test_a_challenger_that_takes_other_requests_is_refused_before_it_is_asked(
     assert refusals() == ["2"]
 
 
+def test_a_challenger_of_another_target_is_refused(village: Village, trained: Calls) -> None:
+    """Its distance from outcomes that it does not predict says nothing."""
+    village.live(10, slope=3.0)
+    by_hand(village)
+    model_registry.tag("houses", "2", {tag_names.TARGET: "rent"})
+    follow(village.asked())
+    assert "it predicts 'rent', the champion 'price'" in village.heard()
+    assert refusals() == ["2"]
+
+
 def test_a_challenger_whose_files_are_gone_makes_room(village: Village, trained: Calls) -> None:
     """It would be the one that is still being judged for ever."""
     village.live(10, slope=3.0)
