@@ -24,6 +24,7 @@ BENCHMARKS = {
     "trials": "what a hundred trials cost beside their fits",
     "intervals": "what an interval costs the server",
     "capture": "what keeping the predictions costs the server",
+    "identities": "what it costs the server to know who asks: a token, a certificate",
     "restarts": "requests that a restart costs behind a balancer that learns late",
     "moves": "how soon a moved alias is served, with a model of 5 MB",
     "swaps": "a hundred swaps of versions under load",

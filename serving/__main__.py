@@ -19,12 +19,12 @@ from typing import Any
 from data.redaction import log_to
 from data.temporary import scratch
 from serving import access
-from serving.access import check_pair, key_files
+from serving.caller_options import add_callers, check_callers, token_rules
 from serving.capture_options import capture_rules, check_feedback, prepare_captures
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
-from serving.settings import LOOPBACK, Limits, Model, Settings
+from serving.settings import Limits, Model, Settings
 
 logger = logging.getLogger(__package__)
 
@@ -89,11 +89,7 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--workers", type=_number(int, 1, 256), default=1, help="processes that answer")
     line.add_argument("--threads", type=_number(int, 1, 256), default=1, help="of the scorer in each worker")
-    line.add_argument("--api-key-file", help="SHA-256 hashes of the keys, one a line; read again on SIGHUP")
-    line.add_argument("--no-auth", action="store_true", help="serve beyond this machine without keys")
-    line.add_argument(
-        "--metrics-need-key", action="store_true", help="ask for a key at /metrics too, which names models"
-    )
+    add_callers(line)
     line.add_argument(
         "--allow-host",
         type=access.host,
@@ -118,8 +114,6 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="take the prefix in /openapi.json from the header X-Forwarded-Prefix",
     )
-    line.add_argument("--tls-cert", help="PEM file of the certificate; with --tls-key")
-    line.add_argument("--tls-key", help="PEM file of its key")
     line.add_argument("--access-log", type=_number(float, 0, 1), default=0.0, help="share of requests to log")
     line.add_argument(
         "--drain-seconds",
@@ -267,17 +261,8 @@ def have_home(folder: Path | None) -> None:
 
 def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Settings:
     """Check what the options say together; raises SettingsError."""
-    if given.host not in LOOPBACK and not given.api_key_file and not given.no_auth:
-        raise SettingsError(
-            f"--host {given.host} is open to others: pass --api-key-file, or --no-auth to mean it"
-        )
-    if bool(given.tls_cert) != bool(given.tls_key):
-        raise SettingsError("--tls-cert and --tls-key go together")
-    if given.tls_cert:
-        check_pair(given.tls_cert, given.tls_key)
+    check_callers(given)
     check_feedback(given)
-    if given.metrics_need_key and not given.api_key_file:
-        raise SettingsError("--metrics-need-key goes with --api-key-file")
     if given.runtime == "scorer" and (given.processes != 1 or given.joining is not None):
         raise SettingsError("--processes and --joining go with --runtime pyfunc")
     settings = Settings(
@@ -297,6 +282,11 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         trust_proxy=given.trust_proxy,
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
+        tls_client_ca=given.tls_client_ca,
+        tls_client_sans=tuple(given.tls_client_san),
+        tokens=token_rules(given),
+        audit_log=given.audit_log or "",
+        audit_accepted=given.audit_accepted,
         access_log=given.access_log,
         drain_seconds=given.drain_seconds,
         drain_delay=given.drain_delay,
@@ -306,7 +296,8 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         limits=Limits(**{limit.name: getattr(given, limit.name) for limit in fields(Limits)}),
         capture=capture_rules(given),
     )
-    key_files(settings)
+    access.Access(settings)
+    access.tls.certificates_of(settings)
     return settings
 
 

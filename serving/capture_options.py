@@ -17,11 +17,14 @@ from typing import NoReturn
 from data.captures import Places
 from data.column_names import matching
 from data.schema import Column
+from serving.access import identities, read_keys
 from serving.errors import BadCapture, ModelError, SettingsError
 from serving.scorer import scorer_files
 from serving.settings import LOOPBACK, CaptureRules, Settings
 
 OPTIONS = ("share", "rows", "sync", "rotate", "exclude", "hash", "hash_key")
+ASKING = ("api_key_file", "jwks", "tls_client_ca")
+"""Options that ask who it is."""
 LEAST_KEY = 16
 """Bytes of a key: a shorter one is found by trying."""
 
@@ -55,11 +58,20 @@ def check_feedback(given: argparse.Namespace) -> None:
     if given.feedback_key_file and not given.capture:
         raise SettingsError("--feedback-key-file goes with --capture DIR")
     is_alone = given.host in LOOPBACK
-    if given.capture and not given.feedback_key_file and (given.api_key_file or not is_alone):
-        why = "--api-key-file" if given.api_key_file else f"--host {given.host}"
+    asks = next((name for name in ASKING if getattr(given, name)), None)
+    if given.capture and (asks or not is_alone) and not _lets_somebody_send_labels(given):
+        why = f"--{asks.replace('_', '-')}" if asks else f"--host {given.host}"
         raise SettingsError(
             f"{why} with --capture: pass --feedback-key-file too, since labels decide what is learned"
         )
+
+
+def _lets_somebody_send_labels(given: argparse.Namespace) -> bool:
+    """Return whether a key or a token may send labels."""
+    if given.feedback_key_file or any(each.startswith("feedback=") for each in given.scope):
+        return True
+    keys = read_keys(Path(given.api_key_file)) if given.api_key_file else {}
+    return any(identities.FEEDBACK in each.scopes for each in keys.values())
 
 
 def _listed(option: str, given: Sequence[str] | None) -> tuple[str, ...]:

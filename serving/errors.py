@@ -29,7 +29,11 @@ ServingError
     ├── UnusableValues     400, cells that cannot be used, each with its place
     ├── CoverageRefused    400, an interval that this version cannot promise
     ├── NotAuthorized      401
-    │   └── NoFeedbackKey  401, a key that scores sends no labels
+    │   ├── NoToken        401, a token that is none
+    │   ├── NoFeedbackKey  401, a key that scores sends no labels
+    │   ├── NotAllowed     403, a known caller without the scope
+    │   └── NoCertificate  403, no certificate of a client that is let in
+    ├── TooOften           429, with Retry-After
     ├── WrongOrigin        403, a page that was not let in
     ├── NotFound           404
     ├── MethodNotAllowed   405
@@ -296,7 +300,7 @@ class NotAuthorized(RequestError):
 
     template = "send a key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'"
     status, code = 401, "UNAUTHENTICATED"
-    headers = ((b"www-authenticate", b"Bearer"),)
+    headers = Headers(((b"www-authenticate", b"Bearer"),))
 
 
 class NoFeedbackKey(NotAuthorized):
@@ -305,6 +309,43 @@ class NoFeedbackKey(NotAuthorized):
     template = (
         "send a key for feedback as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'; one that scores is none"
     )
+
+
+class NoToken(NotAuthorized):
+    """A token that is none here, and why."""
+
+    template = "{doubt}: send a token of this server's issuer as 'Authorization: Bearer TOKEN'"
+    doubt: str
+
+
+class NotAllowed(NotAuthorized):
+    """A key or token that is known, and may not do this."""
+
+    template = "this key or token may not do this: it needs the scope {scope}"
+    status, code = 403, "PERMISSION_DENIED"
+    headers = Headers()
+    scope: str
+
+
+class NoCertificate(NotAuthorized):
+    """No certificate came with the connection, or one of a name that is not let in."""
+
+    template = "connect with a client certificate {which}: this server asks for one"
+    status, code = 403, "PERMISSION_DENIED"
+    headers = Headers()
+    which: str
+
+
+class TooOften(RequestError):
+    """A caller asks more often than its key may."""
+
+    template = "this key asks more often than it may: ask again in {seconds} s"
+    status, code = 429, "RESOURCE_EXHAUSTED"
+    seconds: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.headers = ((b"retry-after", b"%d" % self.seconds),)
 
 
 class NotFound(RequestError):

@@ -133,6 +133,26 @@ class CaptureRules:
 
 
 @dataclass(frozen=True)
+class TokenRules:
+    """Which tokens are taken: none where there is no file of keys.
+
+    Attributes
+    ----------
+    jwks : str
+        The file of the issuer's public keys.
+    issuer, audience : str
+        What a token has to say.
+    scopes : tuple of str
+        What it has to hold: one for all that scores, and SCOPE=THEIRS for one of ours.
+    """
+
+    jwks: str = ""
+    issuer: str = ""
+    audience: str = ""
+    scopes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Settings:
     """All that a worker needs to know beside the models' files; `grpc_port` is 0 where gRPC is off.
 
@@ -159,6 +179,11 @@ class Settings:
     trust_proxy: bool = False
     tls_cert: str | None = None
     tls_key: str | None = None
+    tls_client_ca: str | None = None
+    tls_client_sans: tuple[str, ...] = ()
+    tokens: TokenRules = TokenRules()
+    audit_log: str = ""
+    audit_accepted: bool = False
     access_log: float = 0.0
     drain_seconds: float = 30.0
     drain_delay: float = 0.0
@@ -181,6 +206,11 @@ class Settings:
     def from_dict(cls, written: Mapping[str, Any]) -> Settings:
         """Read the JSON form back."""
         models = tuple(Model(**model) for model in written["models"])
-        lists = {name: tuple(written.get(name, ())) for name in ("allowed_hosts", "allowed_origins")}
+        lists = {
+            name: tuple(written.get(name, ()))
+            for name in ("allowed_hosts", "allowed_origins", "tls_client_sans")
+        }
         limits, capture = Limits(**written["limits"]), CaptureRules.from_dict(written["capture"])
-        return cls(**{**written, **lists, "models": models, "limits": limits, "capture": capture})
+        tokens = TokenRules(**{**written["tokens"], "scopes": tuple(written["tokens"]["scopes"])})
+        read = {"models": models, "limits": limits, "capture": capture, "tokens": tokens}
+        return cls(**{**written, **lists, **read})

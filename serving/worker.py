@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from data.redaction import log_to
+from serving.access import Watched
 from serving.errors import ServingError
 from serving.front import App, Backend, access_logger
 from serving.front.connections import Admission, protocol_class
@@ -66,8 +67,6 @@ def run(settings: Settings, runtimes: list[Runtime], listener: socket.socket) ->
         proxy_headers=False,
         timeout_keep_alive=settings.limits.keep_alive_seconds,  # type: ignore[arg-type]  # a fraction is fine
         timeout_graceful_shutdown=round(settings.drain_seconds),
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
     )
     server = _Server(config, backend, admission)
     signal.signal(signal.SIGHUP, lambda *_: _reload(backend))
@@ -95,7 +94,8 @@ class _Server(uvicorn.Server):
         self._grpc: StoppingCalls | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await self._listen(sockets or [])
+        self._listeners = sockets or []
+        self.servers = await self._listening()
         self.started = True
         if self._backend.settings.grpc_port:
             os.environ.setdefault(
@@ -106,18 +106,38 @@ class _Server(uvicorn.Server):
             self._grpc = await start(self._backend)
         self._loop = asyncio.get_running_loop()
         self._obeying = asyncio.create_task(self._obey())
+        if self._backend.watched:
+            self._watching = asyncio.create_task(self._watch())
 
-    async def _listen(self, sockets: list[socket.socket]) -> None:
-        """Listen as uvicorn does, but with a limit on the time of a TLS handshake."""
+    async def _listening(self) -> list[Any]:
+        """Listen as uvicorn does, but with a limit on the time of a TLS handshake.
+
+        On a copy of each socket, so that another server can take its place, with another certificate.
+        """
         loop = asyncio.get_running_loop()
-        tls = self.config.ssl
+        certificates = self._backend.certificates
+        tls = certificates.context if certificates else None
         seconds = self._backend.settings.limits.body_seconds if tls else None
-        self.servers = [
+        return [
             await loop.create_server(
-                self._connection, sock=each, ssl=tls, backlog=2048, ssl_handshake_timeout=seconds
+                self._connection, sock=each.dup(), ssl=tls, backlog=2048, ssl_handshake_timeout=seconds
             )
-            for each in sockets
+            for each in self._listeners
         ]
+
+    async def _watch(self) -> None:
+        """Read files again that changed; whoever connects from then on is shown the new certificate."""
+        certificates = self._backend.certificates
+        shown = certificates.context if certificates else None
+        while not self.should_exit:
+            await asyncio.sleep(Watched.SECONDS)
+            for each in self._backend.watched:
+                each.look()
+            if certificates and certificates.context is not shown and not self.should_exit:
+                shown = certificates.context
+                before, self.servers = self.servers, await self._listening()
+                for server in before:
+                    server.close()
 
     def _connection(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]

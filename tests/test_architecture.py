@@ -52,7 +52,8 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("registry", "fleet", "capture_options", "fetch", "batch", "tryout", "worker", "__main__"),
+        *("registry", "fleet", "caller_options", "capture_options", "fetch", "batch", "tryout", "worker"),
+        "__main__",
     ),
     "training": (
         *(

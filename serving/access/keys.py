@@ -1,22 +1,23 @@
-"""Keys, kept as SHA-256 hashes in files: those that score, and those that send labels, which are others.
+"""Keys, kept as SHA-256 hashes in files: each with a name, with what it may do, and with how often.
 
-Labels decide what a later version learns. So whoever may ask for predictions may not say what became of them.
+Labels decide what a later version learns. So a key that may ask for predictions may not say what became of them: those
+are keys of their own, in a file of their own or beside the others.
 """
 
 from __future__ import annotations
 
 import codecs
 import hashlib
-import hmac
 import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from serving.access.identities import FEEDBACK, NAMES, SCOPES, SCORING, Identity, Limit
 from serving.errors import SettingsError
 from serving.settings import Settings
 
-FEEDBACK = "--feedback-key-file"
+SCORING_FILE, FEEDBACK_FILE = "--api-key-file", "--feedback-key-file"
 SHORTEST_KEY = 16
 """Bytes. The hash of a shorter key is guessed within hours by who has the file."""
 
@@ -25,53 +26,56 @@ _HASH = re.compile(
     r"|SHA(?:2-)?256 ?\(.*\) ?= ?(?P<tagged>[0-9a-f]{64})",  # openssl, BSD
     re.IGNORECASE,
 )
+_SCOPES = rf"(?:{'|'.join(SCOPES)})"
+_RIGHTS = re.compile(
+    rf"(?P<hash>[0-9a-f]{{64}})\s+(?![0-9a-f]{{64}}\b)(?P<name>{NAMES})"
+    rf"(?:\s+(?P<scopes>{_SCOPES}(?:,{_SCOPES})*))?(?:\s+(?P<requests>[1-9]\d{{0,8}})(?:/(?P<unit>[smhd]))?)?",
+    re.IGNORECASE | re.ASCII,
+)
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _OF_NOTHING = {hashlib.sha256(nothing).hexdigest() for nothing in (b"", b"\n", b"\r\n")}
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 logger = logging.getLogger(__name__)
 
+Known = Mapping[bytes, Identity]
+"""Who has a key, by the key's SHA-256."""
+
 
 class Keys:
-    """The keys of one file."""
+    """The keys of a server's files."""
 
-    def __init__(self, path: str, hashes: tuple[bytes, ...]) -> None:
-        self._path, self._hashes = path, hashes
+    def __init__(self, known: Known) -> None:
+        self._known = known
         self._warned = False
 
-    def knows(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Return whether one of them came with a request; every hash is compared."""
-        fits = [key for key in _keys(headers) if self._fits(key)]
-        if fits and not self._warned and min(map(len, fits)) < SHORTEST_KEY:
+    def holder(self, key: bytes, digest: bytes) -> Identity | None:
+        """Return who has a key."""
+        found = self._known.get(digest)
+        if found and not self._warned and len(key) < SHORTEST_KEY:
             self._warned = True
             logger.warning(
-                "a key of fewer than %d characters is in use: its hash in %s is soon guessed; make longer ones",
+                "a key of fewer than %d characters is in use: its hash is soon guessed by who has the file; make "
+                "longer ones",
                 SHORTEST_KEY,
-                self._path,
             )
-        return bool(fits)
-
-    def _fits(self, key: bytes) -> bool:
-        digest = hashlib.sha256(key).hexdigest().encode()
-        return bool(sum(hmac.compare_digest(digest, known) for known in self._hashes))
+        return found
 
 
-def key_files(settings: Settings) -> tuple[Keys | None, Keys | None]:
-    """Read the keys that score, and those that send labels; None where none is asked for. Raises SettingsError."""
-    scoring, feedback = settings.key_file, settings.feedback_key_file
-    hashes = read_hashes(Path(scoring)) if scoring is not None else ()
-    others = read_hashes(Path(feedback), FEEDBACK) if feedback is not None else ()
-    if set(hashes) & set(others):
+def key_files(settings: Settings) -> Keys:
+    """Read the keys that score, and those that send labels; raises SettingsError."""
+    scoring = read_keys(Path(settings.key_file)) if settings.key_file is not None else {}
+    feedback = settings.feedback_key_file
+    others = read_keys(Path(feedback), FEEDBACK_FILE) if feedback is not None else {}
+    if scoring.keys() & others.keys():
         raise SettingsError(
-            f"{FEEDBACK} {feedback}: holds a key of --api-key-file: make others, for labels decide what is learned"
+            f"{FEEDBACK_FILE} {feedback}: holds a key of --api-key-file: make others, for labels decide what is learned"
         )
-    return (
-        None if scoring is None else Keys(scoring, hashes),
-        None if feedback is None else Keys(feedback, others),
-    )
+    return Keys({**scoring, **others})
 
 
-def _keys(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
-    """Give each key that came; a proxy may have put another in the header that the client left free."""
+def credentials(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
+    """Give each key or token that came; a proxy may have put another in the header that the client left free."""
     if given := headers.get(b"x-api-key", b"").strip():
         yield given
     scheme, _, key = headers.get(b"authorization", b"").strip().partition(b" ")
@@ -79,20 +83,23 @@ def _keys(headers: Mapping[bytes, bytes]) -> Iterator[bytes]:
         yield key.strip()
 
 
-def read_hashes(path: Path, option: str = "--api-key-file") -> tuple[bytes, ...]:
-    """Return the hashes of a key file, one a line, # for comments; raises SettingsError."""
+def read_keys(path: Path, option: str = SCORING_FILE) -> dict[bytes, Identity]:
+    """Return who has which key: one a line, # for comments; raises SettingsError."""
     try:
         lines = _text(path.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{option} {path}: cannot be read") from error
-    hashes = [
-        _hash_in(f"{option} {path}, line {number}", line)
-        for number, line in enumerate(lines, start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
-    if not hashes:
+    known: dict[bytes, Identity] = {}
+    for number, line in enumerate(lines, start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            where = f"{option} {path}, line {number}"
+            digest, found = _line(where, line, option, number)
+            first = known.setdefault(digest, found)
+            if (first.scopes, first.limit) != (found.scopes, found.limit):
+                raise SettingsError(f"{where}: is a key that stands above with other rights: write it once")
+    if not known:
         raise SettingsError(f"{option} {path}: holds no hash; {_HOW}")
-    return tuple(digest.encode() for digest in hashes)
+    return known
 
 
 _HOW = 'add one a line with: printf %s "$KEY" | sha256sum'
@@ -104,12 +111,36 @@ def _text(written: bytes) -> str:
     return written.decode(encoding)
 
 
-def _hash_in(where: str, line: str) -> str:
-    """Return a line's hash; the line itself may be a key, so no error quotes it."""
-    match = _HASH.fullmatch(line.strip()) or _HASH.fullmatch(line.partition("#")[0].strip())
+def _line(where: str, line: str, option: str, number: int) -> tuple[bytes, Identity]:
+    """Return what a line says; the line itself may be a key, so no error quotes it."""
+    without_comment = line.partition("#")[0].strip()
+    rights = _RIGHTS.fullmatch(without_comment)
+    match = rights or _HASH.fullmatch(line.strip()) or _HASH.fullmatch(without_comment)
     if not match:
-        raise SettingsError(f"{where}: is no SHA-256 hash in hex; keys themselves don't belong there, {_HOW}")
+        raise SettingsError(
+            f"{where}: is no SHA-256 hash in hex, alone or with a name, scopes ({','.join(SCOPES)}) and a limit "
+            f"(10/s); keys themselves don't belong there, {_HOW}"
+        )
     digest = (match["hash"] or match["tagged"]).lower()
     if digest in _OF_NOTHING:
         raise SettingsError(f"{where}: is the hash of an empty key, which anybody has; {_HOW}")
-    return digest
+    if rights and hashlib.sha256(rights["name"].encode()).hexdigest() == digest:
+        raise SettingsError(f"{where}: holds the key itself beside its hash: write a name there")
+    if rights is None and len(without_comment.split()) > 2:
+        logger.warning("%s: is read as the hash of a file with blanks in its name, without scopes", where)
+    return bytes.fromhex(digest), _identity(where, option, rights, f"line {number}", bytes.fromhex(digest))
+
+
+def _identity(where: str, option: str, rights: re.Match[str] | None, unnamed: str, digest: bytes) -> Identity:
+    usual = frozenset({FEEDBACK}) if option == FEEDBACK_FILE else SCORING
+    if rights is None:
+        return Identity("key", unnamed, usual)
+    scopes = frozenset(rights["scopes"].lower().split(",")) if rights["scopes"] else usual
+    if FEEDBACK in scopes and len(scopes) > 1:
+        raise SettingsError(f"{where}: may send labels and something else: make two keys, each for its own")
+    if option == FEEDBACK_FILE and scopes != usual:
+        raise SettingsError(f"{where}: may not send labels: keys for something else go into --api-key-file")
+    limit = None
+    if rights["requests"]:
+        limit = Limit(int(rights["requests"]), _SECONDS[(rights["unit"] or "s").lower()], digest)
+    return Identity("key", rights["name"], scopes, limit)

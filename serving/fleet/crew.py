@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from data.captures import Places
-from serving.access import check_pair, key_files
+from serving.access import Access, tls
 from serving.errors import NotReady, SettingsError
 from serving.fleet import canary
 from serving.settings import Model, Settings
@@ -248,9 +248,8 @@ class Crew:
         """Have the keys read at once, and each worker replaced by a new one, one after the other."""
         self._tell(number, serves=True)  # before it serves, a worker has no ear for it and would die
         try:
-            key_files(self._settings)
-            if self._settings.tls_cert and self._settings.tls_key:
-                check_pair(self._settings.tls_cert, self._settings.tls_key)
+            Access(self._settings)
+            tls.certificates_of(self._settings)
         except SettingsError as error:
             logger.error("SIGHUP: %s; the workers stay", error)  # noqa: TRY400 - the text says it all
             return

@@ -10,13 +10,14 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from serving.access import Browsers
+from serving.access import Browsers, identities
 from serving.errors import Headers, RequestError
 from serving.front.access_log import AccessLog
+from serving.front.audit import MOST_PATH
 from serving.front.backend import Backend
 from serving.front.connections import Bodies, Receive, Send
 from serving.front.feedback import Sent
-from serving.front.questions import POST, Questions
+from serving.front.questions import POST, PROBES, Questions
 from serving.front.routes import UNREAD, Route, Routes
 from serving.front.telemetry import Telemetry
 from serving.protocols import Answer, Call, tensors, v2
@@ -58,32 +59,58 @@ class App:
             return await self(scope, receive, send)
         answer = self._backend.refuse(error, route.errors)
         self._access_log.note(scope, answer, 0.0, "")
+        self._note(scope, answer, type(error).__name__)
         return await _send(send, answer, self._browsers.headers(scope["headers"]))
 
     def refuse_unread(self, error: RequestError) -> Answer:
         """Count and log what never became a request; return its answer."""
         answer = self._backend.refuse(error, UNREAD)
-        self._access_log.note({"method": "", "path": ""}, answer, 0.0, "")
+        unread = {"method": "", "path": ""}
+        self._access_log.note(unread, answer, 0.0, "")
+        self._note(unread, answer, type(error).__name__)
         return answer
+
+    def _note(self, scope: Scope, answer: Answer, reason: str) -> None:
+        """Have the audit know how a request ended: a refusal always, an answer where somebody had to be let in."""
+        audit, state = self._backend.audit, scope.get("state", {})
+        if audit is None or not (reason or (audit.takes_accepted and "who" in state)):
+            return
+        what = {
+            "door": "http",
+            "method": scope["method"],
+            "path": scope["path"][:MOST_PATH],
+            "status": answer.status,
+            "client": (scope.get("client") or ("",))[0],
+        }
+        who = state.get("who", identities.NOBODY)
+        if reason:
+            audit.refused(who, what | {"error_id": answer.error_id}, reason=reason)
+        else:
+            audit.accepted(who, what)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         began, backend = time.perf_counter(), self._backend
+        if "state" not in scope:  # ASGI leaves it to servers
+            scope = {**scope, "state": {}}
         asked, route = scope, self._routes.known.get(scope["path"])
         if route is None:
             asked, route = self._routes.other(scope)
         runtime = backend.served.by_key.get(route.key)
-        held, named = budget.Held(backend.work.budget), NO_HEADERS
+        held, named, reason = budget.Held(backend.work.budget), NO_HEADERS, ""
         try:
             answer, named = await self._answer(Head(asked, route, runtime, began, held), receive)
         except RequestError as error:
-            answer = backend.refuse(error, route.errors)
+            answer, reason = backend.refuse(error, route.errors), type(error).__name__
         except Exception:
-            answer = backend.fail(route.errors)
+            answer, reason = backend.fail(route.errors), "Internal"
+        if backend.audit:
+            self._note(asked, answer, reason)
         if answer.error_id or self._settings.access_log:
             label = runtime.description.label if runtime else ""
             self._access_log.note(scope, answer, time.perf_counter() - began, label)
-        extra = runtime.description.headers + named if runtime and answer.status != 401 else named
+        is_known = answer.status not in (401, 403)
+        extra = runtime.description.headers + named if runtime and is_known else named
         if self._settings.allowed_origins:
             extra += self._browsers.headers(scope["headers"])
         try:
@@ -97,13 +124,15 @@ class App:
         scope, route, runtime, began, held = head
         backend, headers = self._backend, dict(scope["headers"])
         backend.access.check_host(headers)
+        if backend.access.asks_for_certificates and not scope["path"].endswith(PROBES):
+            backend.access.check_certificate(scope["state"].get("certificate", ()))
         if runtime is None or not route.brings:
             return self._questions.answer(scope, headers), NO_HEADERS
         if scope["method"] != "POST":
             return self._questions.options(scope, headers, POST), NO_HEADERS
         if route.protocol is None:
             return await self._labelled(head, runtime, headers, receive), NO_HEADERS
-        backend.access.check_key(headers)
+        backend.admit(scope["state"], headers, identities.PREDICT)
         body = await self._bodies.read(receive, headers, scope.get("client"), held)
         backend.work.enter()
         try:
@@ -134,7 +163,7 @@ class App:
         backend, feedback = self._backend, self._backend.feedback
         assert feedback is not None
         try:
-            backend.access.check_feedback_key(headers)
+            backend.admit(head.scope["state"], headers, identities.FEEDBACK)
             self._browsers.check(headers)
             body = await self._bodies.read(receive, headers, head.scope.get("client"), head.held)
             name = runtime.model.name or runtime.description.name

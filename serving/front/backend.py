@@ -8,8 +8,9 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from serving.access import Access
+from serving.access import Access, Watched, identities, tls
 from serving.errors import NotFound, RequestError
+from serving.front.audit import audit_of
 from serving.front.capture import capture_of
 from serving.front.feedback import feedback_of
 from serving.front.served import Served
@@ -40,6 +41,11 @@ class Backend:
             self.prepare(each)
         self.feedback = feedback_of(settings)
         self.draining = False
+        self.audit = audit_of(settings)
+        self.certificates = tls.certificates_of(settings)
+        self.watched = self.access.watched()
+        if self.certificates:
+            self.watched.append(Watched("--tls-cert", self.certificates.files, self.certificates.load))
         self.statuses: dict[str, dict[str, Any]] = {}
         """What the parent says of what is followed, by key."""
 
@@ -69,11 +75,23 @@ class Backend:
             self.capture.close()
         if self.feedback:
             self.feedback.close()
+        if self.audit:
+            self.audit.close()
 
-    def named(self, name: str, version: str, headers: Mapping[bytes, bytes] | None = None) -> Runtime:
+    def identify(self, state: dict[str, Any], headers: Mapping[bytes, bytes]) -> identities.Identity:
+        """Return who asks, and keep that with the request for the audit; `state` has the names in a certificate."""
+        who: identities.Identity = self.access.identify(headers, state.get("certificate", ()))
+        state["who"] = who
+        return who
+
+    def admit(self, state: dict[str, Any], headers: Mapping[bytes, bytes], *scopes: str) -> None:
+        """Let in who may do one of these; raises NotAuthorized or TooOften."""
+        self.access.allow(self.identify(state, headers), *scopes)
+
+    def named(self, name: str, version: str, who: identities.Identity = identities.NOBODY) -> Runtime:
         """Return a model by its public name; raises NotFound.
 
-        What is served instead is said to those alone who may score: pass their headers.
+        What is served instead is said to those alone who may score.
         """
         if runtime := self.served.named(name, version):
             return runtime
@@ -81,7 +99,7 @@ class Backend:
         what, instead = (
             ("version", served.description.label) if served else ("model", ", ".join(self.served.keys))
         )
-        known = self.access.knows(headers or {})
+        known = identities.PREDICT in who.scopes
         raise NotFound(f"no such {what}: {instead} is served" if known else f"no such {what}")
 
     def refuse(self, error: RequestError, errors: Errors[R]) -> R:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from serving import openapi
-from serving.access import Browsers, url_paths
+from serving.access import Browsers, identities, url_paths
 from serving.errors import Draining, MethodNotAllowed, NotFound
 from serving.front.backend import Backend
 from serving.protocols import Answer, responses, tensors, v1
@@ -16,8 +16,15 @@ from serving.runtimes import Description
 from serving.scorer import SLIPWAY
 
 TEXT_TYPE = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-KEPT = frozenset({"/openapi.json", "/status", "/models"})
-"""How pages end that name models, or say more of them than a probe needs: with the key alone."""
+KNOWN_MODELS = (identities.PREDICT, identities.PAGE)
+KEPT = {
+    "/openapi.json": KNOWN_MODELS,
+    "/models": KNOWN_MODELS,
+    "/status": (identities.METRICS, identities.PAGE),
+}
+"""How pages end that name models, or say more of them than a probe needs: with a key of one of these scopes alone."""
+PROBES = ("/livez", "/readyz", "/ping", "/health", "/health/live", "/health/ready")
+"""How pages end that who looks after a machine asks, without a key or a certificate."""
 Match = re.Match[str]
 Headers = Mapping[bytes, bytes]
 
@@ -47,8 +54,10 @@ class Questions:
         if scope["method"] not in ("GET", "HEAD"):
             return self.options(scope, headers, GET)
         last = path[path.rindex("/") :]
-        if last in KEPT or (last == "/metrics" and self._backend.settings.metrics_need_key):
-            self._backend.access.check_key(headers)
+        if last in KEPT:
+            self._backend.admit(scope["state"], headers, *KEPT[last])
+        elif last == "/metrics" and self._backend.settings.metrics_need_key:
+            self._backend.admit(scope["state"], headers, identities.METRICS)
         return self._rooted(page(), headers) if last == "/openapi.json" else page()
 
     def options(self, scope: Mapping[str, Any], headers: Headers, allowed: str) -> Answer:
@@ -98,18 +107,20 @@ class Questions:
         match = url_paths.MODELS[protocol].fullmatch(scope["path"])
         if match is None:
             raise NotFound("no such path: see /v2 and /v2/models/NAME, or /v1/models/NAME")
-        description = self._backend.named(match["name"], match["version"] or "", headers).description
+        who = self._backend.identify(scope["state"], headers)
+        description = self._backend.named(match["name"], match["version"] or "", who).description
         if scope["method"] not in ("GET", "HEAD"):
             return self.options(scope, headers, GET)
-        return self._say[protocol](match, description, headers)
+        if protocol == "v2" and match["rest"] != "/ready":
+            self._backend.access.allow(who, *KNOWN_MODELS)
+        return self._say[protocol](match, description)
 
-    def _first_protocol(self, match: Match, description: Description, _headers: Headers) -> Answer:
+    def _first_protocol(self, match: Match, description: Description) -> Answer:
         return v1.state(match["name"], description.label, ready=not self._backend.draining)
 
-    def _open_inference(self, match: Match, description: Description, headers: Headers) -> Answer:
+    def _open_inference(self, match: Match, description: Description) -> Answer:
         if match["rest"] == "/ready":
             return self._readiness({"name": match["name"], "ready": not self._backend.draining})
-        self._backend.access.check_key(headers)
         return Answer(responses.dump(description.metadata))
 
     def _rooted(self, described: Answer, headers: Headers) -> Answer:
@@ -131,7 +142,9 @@ class Questions:
     def _status(self) -> dict[str, Any]:
         backend = self._backend
         kept = {"capture": backend.capture.status()} if backend.capture else {}
-        return backend.served.status(backend.statuses, draining=backend.draining) | kept
+        files = {each.option: each.status() for each in backend.watched}
+        read = {"files": files} if files else {}
+        return backend.served.status(backend.statuses, draining=backend.draining) | kept | read
 
     def _metrics(self) -> Answer:
         telemetry = self._backend.telemetry

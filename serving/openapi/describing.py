@@ -21,9 +21,11 @@ FEEDBACK = Path(__file__).with_name("feedback.json")
 SKELETON = Path(__file__).with_name("skeleton.json")
 
 _ASKED = {
-    "401": "No known key",
+    "401": "No known key or token",
+    "403": "A known key or token that may not do this, or no certificate that is let in",
     "405": "Another method is due",
     "421": "Host header of another machine",
+    "429": "More often than this key may ask",
     "500": "Our failure",
 }
 _SCORED = _ASKED | {

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from serving.access import Access
-from serving.access.keys import read_hashes
+from serving.access.identities import FEEDBACK, PREDICT
+from serving.access.keys import read_keys
 from serving.errors import NoFeedbackKey, NotAuthorized, SettingsError
 from serving.settings import Settings
 from tests.recorded import recorded
@@ -29,7 +30,8 @@ def access(folder, written: str | bytes = HASH) -> Access:
 def takes(rules: Access, **headers: str) -> bool:
     """Whether a request with these headers is let in."""
     try:
-        rules.check_key({name.replace("_", "-").encode(): text.encode() for name, text in headers.items()})
+        sent = {name.replace("_", "-").encode(): text.encode() for name, text in headers.items()}
+        rules.allow(rules.identify(sent), PREDICT)
     except NotAuthorized:
         return False
     return True
@@ -110,7 +112,7 @@ def test_what_is_no_hash_gets_one_line_with_its_place(tmp_path, written, says):
     file = tmp_path / "keys"
     file.write_bytes(written if isinstance(written, bytes) else written.encode())
     with pytest.raises(SettingsError) as refused:
-        read_hashes(file)
+        read_keys(file)
     assert says in str(refused.value)
     assert "secret-word" not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -227,7 +229,7 @@ def test_feedback_has_keys_of_its_own_that_are_read_again(tmp_path):
 
     def tells(key):
         try:
-            rules.check_feedback_key({b"x-api-key": key.encode()})
+            rules.allow(rules.identify({b"x-api-key": key.encode()}), FEEDBACK)
         except NoFeedbackKey:
             return False
         return True

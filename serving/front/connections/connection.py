@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from serving.access import tls
 from serving.errors import HeadTooLarge, NotHttp, RequestError, UnknownCoding
 from serving.front.connections.outgoing import Deaf, OneWrite, SecureWrite, Waiting, Writing
 from serving.protocols import Answer
@@ -61,11 +62,14 @@ class Connection(Writing):
     draining = away = False
     timer: asyncio.TimerHandle | None = None
     last_words = b""
+    certificate: tls.Names = ()
 
     def connection_made(self, transport: Any) -> None:
         """Take a client, if there is room."""
         secure = transport.get_extra_info("sslcontext") is not None
         wire = SecureWrite(transport, self.may_close, self.watch_writing) if secure else None
+        if secure:
+            self.certificate = tls.names_of(transport.get_extra_info("ssl_object"))
         super().connection_made(wire or OneWrite(transport, self.may_close))  # type: ignore[arg-type]
         self.expect_head(self.limits.body_seconds)
         self.admission.admit(self)
@@ -161,6 +165,8 @@ class Connection(Writing):
         self.coding = None
         self.in_head = True
         super().on_message_begin()
+        if self.certificate:
+            self.scope["state"]["certificate"] = self.certificate
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the address."""

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2
 
+from serving.access import identities, tls
 from serving.errors import Busy, NotFound, RequestError, TooLarge
 from serving.front.backend import Backend
 from serving.front.rpc.exchange import abort, metadata_of, take_message
@@ -56,33 +57,38 @@ class Calls:
         self._backend = backend
         self._protocol = OpenInferenceMessages(backend.settings.limits)
         self._opened = 0
+        self._asks = backend.access.asks or backend.audit is not None
 
     def closed_handlers(self) -> dict[str, Any]:
         """Return what answers the calls that need a key, where the server has keys."""
-        return {
-            f"/{PACKAGE}.{SERVICE}/{name}": self._handler(name, call)
-            for name, call in (
-                ("ServerMetadata", self.server_metadata),
-                ("ModelMetadata", self.model_metadata),
-                ("ModelInfer", self.model_infer),
+        either = (identities.PREDICT, identities.PAGE)
+        return dict(
+            self._handler(name, call, *scopes)
+            for name, call, scopes in (
+                ("ServerMetadata", self.server_metadata, either),
+                ("ModelMetadata", self.model_metadata, either),
+                ("ModelInfer", self.model_infer, (identities.PREDICT,)),
             )
-        }
+        )
 
     def open_handlers(self, healthy: Any) -> dict[str, Any]:
         """Return what answers the calls that need none."""
-        ours = {
-            f"/{PACKAGE}.{SERVICE}/{name}": self._handler(name, call)
+        ours = dict(
+            self._handler(name, call)
             for name, call in (
                 ("ServerLive", self.server_live),
                 ("ServerReady", self.server_ready),
                 ("ModelReady", self.model_ready),
             )
-        }
+        )
         return ours | self._health_handlers(healthy)
 
-    def _handler(self, name: str, call: Answering) -> Any:
-        return grpc.stream_unary_rpc_method_handler(
-            self._guarded(call), response_serializer=message(f"{name}Response").SerializeToString
+    def _handler(self, name: str, call: Answering, *scopes: str) -> tuple[str, Any]:
+        """Return a call's path and what answers it, for those alone who may do one of these."""
+        path = f"/{PACKAGE}.{SERVICE}/{name}"
+        write = message(f"{name}Response").SerializeToString
+        return path, grpc.stream_unary_rpc_method_handler(
+            self.guarded(call, path, *scopes), response_serializer=write
         )
 
     def _health_handlers(self, healthy: Any) -> dict[str, Any]:
@@ -95,33 +101,66 @@ class Calls:
                 await healthy.Watch(await self._small(health_pb2.HealthCheckRequest, context), context)
 
         write = health_pb2.HealthCheckResponse.SerializeToString
+        checked, watched = (f"/{health.SERVICE_NAME}/{name}" for name in ("Check", "Watch"))
         return {
-            f"/{health.SERVICE_NAME}/Check": grpc.stream_unary_rpc_method_handler(
-                self._guarded(check), response_serializer=write
+            checked: grpc.stream_unary_rpc_method_handler(
+                self.guarded(check, checked), response_serializer=write
             ),
-            f"/{health.SERVICE_NAME}/Watch": grpc.stream_stream_rpc_method_handler(
-                self._guarded(watch), response_serializer=write
+            watched: grpc.stream_stream_rpc_method_handler(
+                self.guarded(watch, watched), response_serializer=write
             ),
         }
 
-    def _guarded(self, call: Answering) -> Answering:
-        """Answer errors with the protocol's codes; nothing of a fault of ours but an id goes out.
+    def guarded(self, call: Answering, path: str, *scopes: str) -> Answering:
+        """Let in who may do one of these, and answer errors with the protocol's codes.
+
+        Nothing of a fault of ours but an id goes out. Who is refused has no message of his read.
 
         The message is `call`'s alone: what is raised at the end stands in a cycle with this frame, and would keep it.
         """
 
         async def answer(messages: Any, context: Any) -> Any:
+            state: dict[str, Any] = {}
             try:
-                return await call(messages, context)
+                if scopes and self._asks:
+                    self._admit(state, context, scopes)
+                answered = await call(messages, context)
             except (grpc.aio.AbortError, asyncio.CancelledError):
                 raise
             except RequestError as error:
-                refusal = self._backend.refuse(error, self._protocol)
+                refusal, reason = self._backend.refuse(error, self._protocol), type(error).__name__
             except Exception:
-                refusal = self._backend.fail(self._protocol)
+                refusal, reason = self._backend.fail(self._protocol), "Internal"
+            else:
+                self._note(state, context, path, "")
+                return answered
+            self._note(state, context, path, reason, refusal.status)
             return await abort(context, refusal)
 
         return answer
+
+    def _admit(self, state: dict[str, Any], context: Any, scopes: tuple[str, ...]) -> None:
+        headers = metadata_of(context.invocation_metadata())
+        self._backend.admit(self._state(state, context), headers, *scopes)
+
+    def _state(self, state: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Put the names in the client's certificate to what is known of a call."""
+        if self._backend.access.asks_for_certificates:
+            state["certificate"] = tls.names_over_grpc(context.auth_context())
+        return state
+
+    def _note(
+        self, state: Mapping[str, Any], context: Any, path: str, reason: str, status: int = 200
+    ) -> None:
+        """Have the audit know how a call ended; statuses are HTTP's for the same."""
+        audit, who = self._backend.audit, state.get("who", identities.NOBODY)
+        if audit is None or not (reason or (audit.takes_accepted and "who" in state)):
+            return
+        what = {"door": "grpc", "method": "POST", "path": path, "status": status, "client": context.peer()}
+        if reason:
+            audit.refused(who, what, reason=reason)
+        else:
+            audit.accepted(who, what)
 
     @contextmanager
     def _opening(self) -> Iterator[None]:
@@ -171,7 +210,8 @@ class Calls:
         try:
             return self._backend.named(name, version)
         except NotFound:
-            return self._backend.named(name, version, metadata_of(context.invocation_metadata()))
+            who = self._backend.identify(self._state({}, context), metadata_of(context.invocation_metadata()))
+            return self._backend.named(name, version, who)
 
     async def model_infer(self, _messages: Any, context: Any) -> Any:
         """Score; raises RequestError."""

@@ -11,20 +11,16 @@ a key is never read. Health, readiness and liveness need none; few of these call
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import grpc
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from serving.errors import NotAuthorized
+from serving.access import identities
 from serving.front.backend import Backend
 from serving.front.rpc.calls import OPEN_CALLS, Calls
-from serving.front.rpc.exchange import abort, metadata_of
-from serving.protocols.v2_messages import PACKAGE, POOL, SERVICE, OpenInferenceMessages
-from serving.settings import Settings
+from serving.protocols.v2_messages import PACKAGE, POOL, SERVICE
 
 KEEPALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),
@@ -62,8 +58,8 @@ async def start(backend: Backend) -> StoppingCalls:
     healthy = health.aio.HealthServicer()
     for name in ("", f"{PACKAGE}.{SERVICE}"):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
-    server.add_generic_rpc_handlers((Doors(backend, Calls(backend), healthy),))
-    _listen(server, settings)
+    server.add_generic_rpc_handlers((Doors(Calls(backend), healthy),))
+    _listen(server, backend)
     await server.start()
 
     async def stop() -> None:
@@ -73,53 +69,47 @@ async def start(backend: Backend) -> StoppingCalls:
     return StoppingCalls(healthy.enter_graceful_shutdown, stop)
 
 
-def _listen(server: grpc.aio.Server, settings: Settings) -> None:
+def _listen(server: grpc.aio.Server, backend: Backend) -> None:
+    settings, certificates = backend.settings, backend.certificates
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"{host}:{settings.grpc_port}"
-    if settings.tls_cert and settings.tls_key:
-        pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
-        server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
-    else:
+    if certificates is None:
         server.add_insecure_port(address)
+        return
+
+    def newest() -> Any:
+        """Return what a new connection is shown; gRPC calls this in a thread of its own."""
+        return grpc.ssl_server_certificate_configuration([certificates.pair], certificates.client_ca)
+
+    asks = certificates.client_ca is not None
+    server.add_secure_port(address, grpc.dynamic_ssl_server_credentials(newest(), newest, asks))
 
 
 class Doors(grpc.GenericRpcHandler):  # type: ignore[misc]  # gRPC comes without types
-    """Which call is answered by what; without a key, where one is needed, by a refusal that reads nothing."""
+    """Which call is answered by what."""
 
-    def __init__(self, backend: Backend, calls: Calls, healthy: Any) -> None:
-        self._access = backend.access
-        self._keyed = self._access.asks_for_keys
-        self._refuse = partial(backend.refuse, errors=OpenInferenceMessages(backend.settings.limits))
-        self._open = calls.open_handlers(healthy)
-        self._closed = calls.closed_handlers() | _reflected()
+    def __init__(self, calls: Calls, healthy: Any) -> None:
+        self._known = calls.open_handlers(healthy) | calls.closed_handlers() | _reflected(calls)
 
     def service(self, details: Any) -> Any:
         """Return the handler of a call, None for one that is not known."""
-        handler = self._closed.get(details.method)
-        if handler is None:
-            return self._open.get(details.method)
-        if self._keyed:
-            try:
-                self._access.check_key(metadata_of(details.invocation_metadata))
-            except NotAuthorized as error:
-                return self._refusal(error)
-        return handler
-
-    def _refusal(self, error: NotAuthorized) -> Any:
-        async def refuse(_messages: Any, context: Any) -> None:
-            await abort(context, self._refuse(error))
-
-        return grpc.stream_stream_rpc_method_handler(refuse)
+        return self._known.get(details.method)
 
 
-def _reflected() -> dict[str, Any]:
+def _reflected(calls: Calls) -> dict[str, Any]:
     """Return what answers reflection, by its method's name."""
     POOL.AddSerializedFile(health_pb2.DESCRIPTOR.serialized_pb)
     shown = (f"{PACKAGE}.{SERVICE}", health.SERVICE_NAME, reflection.SERVICE_NAME)
     servicer = reflection.aio.ReflectionServicer(shown, pool=POOL)
+    path = f"/{reflection.SERVICE_NAME}/ServerReflectionInfo"
+
+    async def reflect(messages: Any, context: Any) -> None:
+        async for answer in servicer.ServerReflectionInfo(messages, context):
+            await context.write(answer)
+
     handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
+        calls.guarded(reflect, path, identities.PREDICT, identities.PAGE),
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    return {f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": handler}
+    return {path: handler}
