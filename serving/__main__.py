@@ -16,8 +16,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from data.own_files import scratch
 from data.redaction import log_to
-from data.temporary import scratch
 from serving import access
 from serving.caller_options import add_callers, check_callers, token_rules
 from serving.capture_options import capture_rules, check_feedback, prepare_captures

@@ -25,9 +25,9 @@ import pyarrow.parquet as pa_parquet
 
 from data.column_names import are_numbered
 from data.errors import DataError, nearest
+from data.own_files import own_folder
 from data.redaction import addresses_around, redact, redact_address
 from data.sources import HEADERS, Layout, Source, open_source
-from data.temporary import own_folder
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
 from serving.rows import coercion

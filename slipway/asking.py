@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.temporary import own_folder
+from data.own_files import own_folder
 from serving.registry import locate
 from serving.rows import coercion
 from serving.scorer import Scorer

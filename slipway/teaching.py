@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
-from data.temporary import own_folder
+from data.own_files import own_folder
 from slipway.asking import Model, load
 from slipway.errors import NotATable
 from slipway.given import as_arrow

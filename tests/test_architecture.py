@@ -34,8 +34,8 @@ MLFLOW_MODULES = {
 
 FLOORS = {
     "data": (
-        *("redaction", "temporary", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
-        *("cell_values", "own_file"),
+        *("redaction", "own_files", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
+        "cell_values",
         *("captures", "labels"),
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),
@@ -98,12 +98,17 @@ FACED = ("data", "serving", "training")
 """Packages whose folders are entered by what their `__init__` offers."""
 
 DOORLESS = (
-    *("data.redaction", "data.temporary", "data.faces", "data.facts", "data.errors", "data.figures"),
+    *(
+        "data.redaction",
+        "data.faces",
+        "data.facts",
+        "data.errors",
+        "data.figures",
+    ),
     *(
         "data.column_names",
         "data.schema",
         "data.cell_values",
-        "data.own_file",
         "serving.errors",
         "serving.settings",
         "serving.running",

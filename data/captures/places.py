@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from data.captures.dead_owners import closed
-from data.own_file import OPEN
+from data.own_files import OPEN
 
 
 @dataclass(frozen=True)

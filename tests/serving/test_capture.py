@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data import own_file
 from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
+from data.own_files import own_file
 from data.schema import Column
 from serving import worker
 from serving.front import Backend

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from data import own_file
 from data.captures import Places, RecordFile, record
+from data.own_files import own_file
 from serving.errors import Busy, NotKept, TooLarge, TooSlow
 from serving.front.feedback import Sent, label_requests
 from serving.front.feedback.label_bodies import labels_in

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.own_file import sync_folder
+from data.own_files import sync_folder
 
 ROWS = 32_768
 """That are gathered before they are written: the memory of a compaction."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.own_file import OPEN
+from data.own_files import OPEN
 from training.errors import CapturesBusy
 
 ASIDE = ".aside"

@@ -21,7 +21,7 @@ import pyarrow as pa
 from data.captures import Layout, Places, RecordFile
 from data.errors import DuplicateColumns, EmptySource
 from data.labels import LABEL_COLUMNS, LabelReader, labels_record, of_texts, of_values
-from data.own_file import sync_folder
+from data.own_files import sync_folder
 from data.sources import Source
 from training.errors import NotCaptured, UnusableLabels
 

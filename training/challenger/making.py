@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from data.own_files import own_folder
 from data.splits import SIDES, Side, Split
-from data.temporary import own_folder
 from serving.scorer import Scorer
 from training.compiling import (
     Verified,

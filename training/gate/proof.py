@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.cells import Reading
-from data.temporary import own_folder
+from data.own_files import own_folder
 from serving.errors import ServerFailed
 from serving.running import served
 from training.errors import ServerSilent

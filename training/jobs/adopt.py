@@ -18,8 +18,8 @@ from typing import Any
 
 from data.checks import Checked, check_table
 from data.figures import figure
+from data.own_files import own_folder
 from data.tables import Table, fingerprint, load_table
-from data.temporary import own_folder
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import trainings
 from training.compiling import compile_verified, cost, write_scorer

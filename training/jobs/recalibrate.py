@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from data.checks import check_table
 from data.figures import figure
+from data.own_files import own_folder
 from data.tables import Table, fingerprint, load_kept, row_digests
-from data.temporary import own_folder
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import registered, rereading
 from training.compiling import pack_frame

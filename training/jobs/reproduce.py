@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from data.own_files import own_folder
 from data.tables import fingerprint, load_kept
-from data.temporary import own_folder
 from serving.scorer import scorer_files
 from training.challenger import searching, write_version
 from training.commands import parse, registered, rereading, trainings

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data import contracts
 from data.contracts import Contract
-from data.temporary import own_folder
+from data.own_files import own_folder
 from training.lessons import contract_of
 from training.records import tracking
 from training.retraining.asked import Asked

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.temporary import own_folder
+from data.own_files import own_folder
 
 ROOT = str(Path(__file__).parents[2])
 

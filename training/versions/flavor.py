@@ -28,8 +28,8 @@ from mlflow.models.model import MLMODEL_FILE_NAME
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, TensorSpec
 from mlflow.types import Schema as MlflowSchema
 
+from data.own_files import own_folder
 from data.schema import Schema
-from data.temporary import own_folder
 from serving.scorer import Document, Scorer, version_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.keras import Network, adapted, packages

@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from data.captures import Places, record
-from data.own_file import CLOSE_SECONDS, LOOK_SECONDS, NO_ROOM, OwnFile, free_share
+from data.own_files import CLOSE_SECONDS, LOOK_SECONDS, NO_ROOM, OwnFile, free_share
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.pending import Pending
 from serving.settings import CaptureRules

@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from data.labels import labels_record
-from data.own_file import NO_ROOM
+from data.own_files import NO_ROOM
 from serving.errors import Busy, NoRoom, NotKept, RequestError, TooSlow
 from serving.front.feedback.feedback_figures import FeedbackFigures
 from serving.front.feedback.label_bodies import labels_in

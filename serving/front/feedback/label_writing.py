@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from data.captures import Places
-from data.own_file import CLOSE_SECONDS, LOOK_SECONDS, OwnFile
+from data.own_files import CLOSE_SECONDS, LOOK_SECONDS, OwnFile
 from serving.settings import CaptureRules
 
 logger = logging.getLogger(__name__)

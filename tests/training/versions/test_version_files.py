@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.temporary import own_folder
+from data.own_files.temporary import own_folder
 from serving.scorer.version_files import FILES_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded

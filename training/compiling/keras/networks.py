@@ -25,8 +25,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from data.own_files import own_folder
 from data.schema import Schema
-from data.temporary import own_folder
 from training.compiling.errors import NoTensorFlow, UncompilableStep, UnreadableNetwork
 from training.compiling.graph import Graph, Tensor
 from training.compiling.keras.layers import name_of, network

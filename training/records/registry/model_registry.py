@@ -30,11 +30,11 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from numpy.typing import NDArray
 
+from data.own_files import own_folder
 from data.redaction import redact_address
 from data.schema import Schema
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
-from data.temporary import own_folder
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 SCRIPT = """
 import os, signal, sys, tempfile
-from data.temporary import own_folder
+from data.own_files.temporary import own_folder
 with tempfile.TemporaryDirectory(dir=own_folder()):
     with tempfile.TemporaryDirectory(dir=own_folder()):
         if "killed" in sys.argv:
