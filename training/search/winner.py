@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from training.compiling import Verified, compile_verified, cost
@@ -52,11 +50,6 @@ class Winner:
     def spec(self) -> Spec:
         """What to build again."""
         return self.candidate.spec
-
-    @property
-    def out_of_fold(self) -> NDArray[np.float64]:
-        """Its predictions of rows that it was not fitted on."""
-        return self.candidate.out_of_fold
 
     def as_metrics(self) -> dict[str, float]:
         """Return its figures under their MLflow names; `fit_seconds` is the last fit's."""
