@@ -3,4 +3,4 @@
 from training.models.families import Spec, build, fewer_bins
 from training.models.fitting import fit
 
-__all__ = ["Spec", "build", "fewer_bins", "fit", "portfolio"]
+__all__ = ["Spec", "build", "fewer_bins", "fit", "portfolio", "ranges"]

@@ -1,6 +1,6 @@
-"""What the search tries: strong settings first, then what Optuna proposes within these ranges.
+"""What the search tries before anything is proposed: strong settings first.
 
-The first settings are those that did best over many public tables, cheap ones before dear ones, so
+They are those that did best over many public tables, cheap ones before dear ones, so
 that a short budget is well spent. It knows sizes of tables, not their content.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,6 @@ from numpy.typing import NDArray
 from data.schema import Schema
 from training.models.families import Spec, build, fewer_bins
 from training.models.fitting import takes_weights
-
-if TYPE_CHECKING:
-    import optuna
 
 SMOOTH_ROWS = 5_000
 """Beyond, support vectors take minutes and their graph milliseconds."""
@@ -39,11 +36,8 @@ LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
 
-MONOTONIC = ("boosting", "lightgbm")
+MONOTONIC = ("boosting",)
 """The families that can keep a direction that the user gave."""
-
-BINS = {"boosting": "max_bins", "lightgbm": "max_bin"}
-"""What each calls the number of ranges of a column."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +79,15 @@ class Task:
 
 def first(task: Task) -> list[Spec]:
     """Return the settings to try before any search."""
-    leaf = _smallest_leaf(task, 200)
+    leaf = smallest_leaf(task, 200)
     rounds = 400 if task.rows < 20_000 else 600
     tried: list[Spec] = [
-        _spec("ridge"),
-        _spec("boosting"),
-        _spec("stochastic", n_estimators=rounds, max_depth=5, learning_rate=0.05),
-        _spec("boosting", max_iter=rounds, learning_rate=0.05, max_features=0.6, min_samples_leaf=10),
-        _spec("extra_trees", max_features=0.7, min_samples_leaf=leaf),
-        _spec(
+        spec_of("ridge"),
+        spec_of("boosting"),
+        spec_of("stochastic", n_estimators=rounds, max_depth=5, learning_rate=0.05),
+        spec_of("boosting", max_iter=rounds, learning_rate=0.05, max_features=0.6, min_samples_leaf=10),
+        spec_of("extra_trees", max_features=0.7, min_samples_leaf=leaf),
+        spec_of(
             "stochastic",
             n_estimators=1500,
             max_depth=4,
@@ -101,33 +95,33 @@ def first(task: Task) -> list[Spec]:
             subsample=0.5,
             min_samples_leaf=3,
         ),
-        _spec("support_vectors", C=10.0, epsilon=0.02),
-        _spec("support_vectors", C=100.0, epsilon=0.005),
-        _spec("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
-        _spec("process", nu=1.5),
-        _spec("ridge", splines=6),
-        _spec("ridge", interactions=True),
-        _spec("ridge", splines=5, interactions=True),
-        _spec("forest", max_features=0.5, min_samples_leaf=leaf),
-        _spec("boosting", max_iter=1500, learning_rate=0.04, max_leaf_nodes=63, max_features=0.5),
-        _spec("perceptron", width=100, depth=3, max_iter=150, alpha=1e-2, bag=3),
-        _spec(
+        spec_of("support_vectors", C=10.0, epsilon=0.02),
+        spec_of("support_vectors", C=100.0, epsilon=0.005),
+        spec_of("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
+        spec_of("process", nu=1.5),
+        spec_of("ridge", splines=6),
+        spec_of("ridge", interactions=True),
+        spec_of("ridge", splines=5, interactions=True),
+        spec_of("forest", max_features=0.5, min_samples_leaf=leaf),
+        spec_of("boosting", max_iter=1500, learning_rate=0.04, max_leaf_nodes=63, max_features=0.5),
+        spec_of("perceptron", width=100, depth=3, max_iter=150, alpha=1e-2, bag=3),
+        spec_of(
             "stochastic", n_estimators=3000, max_depth=6, learning_rate=0.02, subsample=0.5, max_features=0.4
         ),
-        _spec("elastic_net", splines=6),
-        _spec("huber"),
-        _spec("lasso"),
+        spec_of("elastic_net", splines=6),
+        spec_of("huber"),
+        spec_of("lasso"),
     ]
     if task.rows > LARGE:  # histograms take a tenth of the time there
         tried[2:2] = [
-            _spec("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
-            _spec("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
+            spec_of("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
+            spec_of("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
         ]
     if task.skewed:
         tried[3:3] = [
-            _spec("boosting", target="log"),
-            _spec("stochastic", n_estimators=800, max_depth=4, target="log"),
-            _spec("ridge", splines=5, target="log"),
+            spec_of("boosting", target="log"),
+            spec_of("stochastic", n_estimators=800, max_depth=4, target="log"),
+            spec_of("ridge", splines=5, target="log"),
         ]
     return [shaped(spec, task) for spec in tried if fits(spec, task)]
 
@@ -156,94 +150,16 @@ def _fits_unweighted(spec: Spec, task: Task) -> bool:
         return task.rows <= PROCESS_ROWS and plain
     if family == "support_vectors":
         return task.rows <= 2 * SMOOTH_ROWS
-    return (
-        not spec["params"].get("interactions") or _width(task, spec["params"].get("splines", 0)) <= PRODUCTS
-    )
+    return not spec["params"].get("interactions") or width(task, spec["params"].get("splines", 0)) <= PRODUCTS
 
 
-def proposed(trial: optuna.Trial, task: Task) -> Spec:
-    """Return the settings that Optuna wants tried."""
-    families = [name for name in RANGES if fits(_spec(name), task)]
-    family = trial.suggest_categorical("family", families)
-    params = RANGES[family](trial, task)
-    if task.skewed and trial.suggest_categorical("log", [False, True]):
-        params["target"] = "log"
-    return shaped(_spec(family, **params), task)
-
-
-def _boosting(trial: optuna.Trial, _: Task) -> dict[str, Any]:
-    return {
-        "max_iter": trial.suggest_int("hist_rounds", 100, 2000, log=True),
-        "learning_rate": trial.suggest_float("hist_rate", 0.015, 0.2, log=True),
-        "max_leaf_nodes": trial.suggest_int("hist_leaves", 7, 127, log=True),
-        "min_samples_leaf": trial.suggest_int("hist_leaf_rows", 2, 60, log=True),
-        "l2_regularization": trial.suggest_float("hist_l2", 1e-3, 30.0, log=True),
-        "max_features": trial.suggest_float("hist_features", 0.3, 1.0),
-    }
-
-
-def _stochastic(trial: optuna.Trial, _: Task) -> dict[str, Any]:
-    return {
-        "n_estimators": trial.suggest_int("sgb_rounds", 200, 3000, log=True),
-        "learning_rate": trial.suggest_float("sgb_rate", 0.01, 0.15, log=True),
-        "max_depth": trial.suggest_int("sgb_depth", 2, 8),
-        "subsample": trial.suggest_float("sgb_rows", 0.3, 1.0),
-        "max_features": trial.suggest_float("sgb_features", 0.2, 1.0),
-        "min_samples_leaf": trial.suggest_int("sgb_leaf_rows", 1, 30, log=True),
-    }
-
-
-def _extra_trees(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    return {
-        "n_estimators": 200,
-        "max_features": trial.suggest_float("extra_features", 0.3, 1.0),
-        "min_samples_leaf": trial.suggest_int(
-            "extra_leaf_rows", _smallest_leaf(task, 200), 8 * _smallest_leaf(task, 200)
-        ),
-    }
-
-
-def _perceptron(trial: optuna.Trial, _: Task) -> dict[str, Any]:
-    return {
-        "width": trial.suggest_int("mlp_width", 24, 128, log=True),
-        "depth": trial.suggest_int("mlp_depth", 1, 3),
-        "alpha": trial.suggest_float("mlp_alpha", 1e-5, 1.0, log=True),
-        "learning_rate_init": trial.suggest_float("mlp_rate", 5e-4, 1e-2, log=True),
-        "max_iter": trial.suggest_int("mlp_epochs", 50, 300, log=True),
-    }
-
-
-def _support_vectors(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    width = max(1, len(task.schema.columns))
-    return {
-        "C": trial.suggest_float("svr_C", 1.0, 1000.0, log=True),
-        "epsilon": trial.suggest_float("svr_epsilon", 1e-3, 0.2, log=True),
-        "gamma": trial.suggest_float("svr_gamma", 0.1 / width, 3.0 / width, log=True),
-    }
-
-
-def _linear(trial: optuna.Trial, task: Task) -> dict[str, Any]:
-    splines = trial.suggest_int("line_splines", 3, 12)
-    products = trial.suggest_categorical("line_interactions", [False, True])
-    return {"splines": splines, "interactions": products and _width(task, splines) <= PRODUCTS}
-
-
-RANGES = {
-    "boosting": _boosting,
-    "stochastic": _stochastic,
-    "extra_trees": _extra_trees,
-    "perceptron": _perceptron,
-    "support_vectors": _support_vectors,
-    "ridge": _linear,
-}
-
-
-def _width(task: Task, splines: int) -> int:
+def width(task: Task, splines: int) -> int:
     """Return how many columns a line has before their products."""
     return len(task.schema.columns) * (splines + 3 if splines else 1)
 
 
-def _spec(family: str, **params: Any) -> Spec:
+def spec_of(family: str, **params: Any) -> Spec:
+    """Return a family's specification."""
     return {"family": family, "params": params}
 
 
@@ -254,8 +170,8 @@ def shaped(spec: Spec, task: Task) -> Spec:
         params["monotonic"] = dict(task.monotonic)
     if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
         params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
-    if (bins := fewer_bins(task.schema)) and (name := BINS.get(spec["family"])):
-        params[name] = bins
+    if spec["family"] == "boosting" and (bins := fewer_bins(task.schema)):
+        params["max_bins"] = bins
     return {**spec, "params": params}
 
 
@@ -264,5 +180,6 @@ def _is_skewed(target: NDArray[np.float64]) -> bool:
     return bool(high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
 
 
-def _smallest_leaf(task: Task, trees: int) -> int:
+def smallest_leaf(task: Task, trees: int) -> int:
+    """Return how many rows a leaf has at least, so that so many trees have no more than `LEAVES`."""
     return max(1, math.ceil(task.rows * trees / LEAVES))

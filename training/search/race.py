@@ -10,12 +10,10 @@ from __future__ import annotations
 import json
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +21,8 @@ from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, TrainingRows
+from training.search.proposals import Ask, Proposals
 from training.weights import mean, of, spread
-
-if TYPE_CHECKING:
-    import optuna
-
-Ask = tuple[Spec, Callable[[float], None]]
-"""A specification to try, and who is told its error."""
 
 SAMPLE_ROWS = (10_000, 40_000)
 """Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
@@ -188,22 +181,16 @@ class Race:
         if warm and portfolio.fits(warm, self.task) and warm not in obvious:
             obvious.insert(0, warm)
         self._awaited = list(obvious)
+        proposals = Proposals(self.task, self.rows.seed)
         for spec in obvious:
-            yield spec, _tell_nobody
+            yield proposals.known(spec)
         for spec in portfolio.first(self.task):
             if self._is_enough:
                 return
             if spec not in obvious:
-                yield spec, _tell_nobody
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Optuna's, about its own experiments
-            study = _study(self.rows.seed)
+                yield proposals.known(spec)
         while not self._is_enough:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # as above
-                trial = study.ask()
-                spec = portfolio.proposed(trial, self.task)
-            yield spec, partial(_tell, study, trial)
+            yield proposals.ask()
 
     @property
     def _is_enough(self) -> bool:
@@ -391,24 +378,6 @@ def _enough_folds(rows: TrainingRows) -> TrainingRows:
     """Keep as many folds as tell settings apart."""
     validated = np.cumsum([len(validate) for _, validate in reversed(rows.folds)])
     return rows.with_folds(1 + int(np.searchsorted(validated, min(JUDGED_ROWS, validated[-1]))))
-
-
-def _study(seed: int) -> optuna.Study:
-    import optuna  # noqa: PLC0415 - half a second that a short search never needs
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    return optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-    )
-
-
-def _tell(study: optuna.Study, trial: optuna.Trial, rmse: float) -> None:
-    from optuna.trial import TrialState  # noqa: PLC0415 - as above
-
-    if np.isfinite(rmse):
-        study.tell(trial, rmse)
-    else:
-        study.tell(trial, state=TrialState.PRUNED)
 
 
 def _tell_nobody(_: float) -> None:

@@ -17,7 +17,7 @@ from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
 from data.tables import Table, describe
 from training.compiling import cost
-from training.models import portfolio
+from training.models import portfolio, ranges
 from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
@@ -120,7 +120,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
         return {"family": "ridge", "params": {}}
 
     monkeypatch.setattr(portfolio, "first", lambda _: iter([{"family": "ridge", "params": {}}]))
-    monkeypatch.setattr(portfolio, "proposed", dropped)
+    monkeypatch.setattr(ranges, "proposed", dropped)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     before, told = interruptible, []
     choice = chosen(curved, trials=50, seconds=4.0, callbacks=Callbacks(interrupted=told.append))
