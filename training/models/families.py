@@ -9,7 +9,9 @@ features in the form it works best on; it knows nothing of scores.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -43,6 +45,8 @@ from sklearn.svm import SVR
 from data.schema import Kind, Schema
 from training.lightgbm_text import LightGBMRegressor
 from training.transformers import CalendarFeatures, CategoryText
+
+logger = logging.getLogger(__name__)
 
 Spec = Mapping[str, Any]
 """A family's name and its parameters; for a blend, its members' and their weights."""
@@ -128,6 +132,19 @@ def boosting(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline:
         **settings,
     )
     return Pipeline([("columns", _encoded_trees(schema)), ("model", model)])
+
+
+@cache
+def lightgbm_loads() -> bool:
+    """Return whether LightGBM's library can be loaded: it needs the OpenMP of the system, which slim images lack."""
+    try:
+        import lightgbm  # noqa: F401, PLC0415 - at its first use
+    except (ImportError, OSError) as error:
+        logger.warning(
+            "LightGBM cannot be loaded (%s), its family is not tried: apt-get install libgomp1", error
+        )
+        return False
+    return True
 
 
 def leafwise(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline:

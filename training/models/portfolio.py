@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.schema import Schema
-from training.models.families import Spec, build, fewer_bins
+from training.models.families import Spec, build, fewer_bins, lightgbm_loads
 from training.models.fitting import takes_weights
 
 SMOOTH_ROWS = 5_000
@@ -144,6 +144,8 @@ def _fits_unweighted(spec: Spec, task: Task) -> bool:
     if family == "blend":
         return all(_fits_unweighted(member, task) for member in spec["members"])
     if task.monotonic and family not in MONOTONIC:
+        return False
+    if family == "lightgbm" and not lightgbm_loads():
         return False
     plain = all(column.kind in ("number", "boolean") and not column.missing for column in task.schema.columns)
     if family == "process":

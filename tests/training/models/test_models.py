@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
+from training.models import families, portfolio
 from training.models.families import FAMILIES, build
 from training.search.choosing import Callbacks, choose
 from training.search.cross_validation import TrainingRows
@@ -98,3 +101,38 @@ def test_missing_categories_become_one_kind_of_missing() -> None:
     texts = CategoryText().fit(frame).transform(frame)["city"].tolist()
     assert texts[0] == "Ulm"
     assert all(isinstance(text, float) and np.isnan(text) for text in texts[1:])
+
+
+@pytest.mark.parametrize("family", portfolio.MONOTONIC)
+@pytest.mark.parametrize("way", [1, -1])
+def test_a_family_that_keeps_directions_keeps_them(family: str, way: int) -> None:
+    """Whatever noise says: along x, with all else as it was, no prediction goes the other way."""
+    given = table(600)
+    schema = describe(given, FEATURES, target="y")
+    task = portfolio.Task(600, schema, monotonic={"x": way})
+    spec = portfolio.shaped({"family": family, "params": {}}, task)
+    target = np.sin(3.0 * np.nan_to_num(given.frame["x"])) + np.random.default_rng(1).normal(size=600)
+    fitted = build(spec, schema, seed=0).fit(given.frame[FEATURES], target)
+    along = np.linspace(-5.0, 5.0, 400)
+    for row in range(0, 600, 60):
+        rows = given.frame[FEATURES].iloc[[row] * 400].assign(x=along)
+        steps = np.diff(fitted.predict(rows)) * way
+        assert steps.min() >= -1e-12
+        assert steps.max() > 0.0
+
+
+def test_where_lightgbm_cannot_be_loaded_its_family_is_not_tried(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its wheel needs the system's libgomp, which slim images lack: a training goes on without it, and says so."""
+    families.lightgbm_loads.cache_clear()
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    task = portfolio.Task(600, describe(table(), FEATURES, target="y"))
+    try:
+        assert not portfolio.fits({"family": "lightgbm", "params": {}}, task)
+        assert "lightgbm" not in {spec["family"] for spec in portfolio.first(task)}
+        assert "libgomp1" in caplog.text
+    finally:
+        families.lightgbm_loads.cache_clear()
+    monkeypatch.undo()
+    assert portfolio.fits({"family": "lightgbm", "params": {}}, task)
