@@ -20,7 +20,7 @@ from data.errors import MissingColumn, UnusableColumn
 from data.schema import Column
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training.challenger.adopted_boosting import with_codes, with_texts
+from training.challenger.adopted_boosting import with_codes, with_names_of, with_texts
 from training.commands import trainings
 from training.compiling.keras import Network, load_network
 from training.errors import CannotAdopt, TrainingError
@@ -57,6 +57,7 @@ def load(path: Path, digest: str, say: Say) -> Any:
 
 def with_codes_of(config: trainings.AdoptConfig, checked: Checked, model: Any) -> Any:
     """Let a model of LightGBM's that knows pandas' categories take text; raises CannotAdopt."""
+    model = with_names_of(model, checked.table.names)
     with blamed_on(config.path, "cannot take the rows", "pass rows with the columns of the fit"):
         return with_codes(model, checked.table.frame[features(config, checked.table, model)])
 

@@ -7,6 +7,7 @@ that gives these places, so that it takes the text of a request.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,15 @@ def with_codes(model: Any, frame: pd.DataFrame) -> Any:
     values = dict(zip(texts, known, strict=True))
     steps = [(str(place), _encoder(values.get(name)), [name]) for place, name in enumerate(frame)]
     return make_pipeline(ColumnTransformer(steps).fit(frame), model)
+
+
+def with_names_of(model: Any, columns: Sequence[str]) -> Any:
+    """Return a model that calls its columns as the rows do: LightGBM writes "living_area" for "living area"."""
+    if isinstance(model, LightGBMRegressor) and hasattr(model, "feature_names_in_"):
+        written = {name.replace(" ", "_"): name for name in columns} | {name: name for name in columns}
+        names = [written.get(name, name) for name in model.feature_names_in_]
+        model.feature_names_in_ = np.asarray(names, dtype=object)
+    return model
 
 
 def _encoder(known: list[str] | None) -> Any:

@@ -448,6 +448,16 @@ def test_lightgbm_within_pipelines_and_averages_is_adopted(tracking: Workspace) 
     np.testing.assert_allclose(version.predict(everything.drop(columns="price")), expected, rtol=1e-12)
 
 
+def test_lightgbm_finds_a_column_whose_name_has_a_blank(tracking: Workspace) -> None:
+    """LightGBM itself calls it living_area."""
+    everything = houses().drop(columns="town").rename(columns={"area": "living area"})
+    columns = everything[["rooms", "living area"]]
+    model = boosted().fit(columns, everything["price"])
+    assert adopt(model, everything) == 0
+    version = mlflow.pyfunc.load_model("models:/houses@champion")
+    np.testing.assert_allclose(version.predict(columns), model.predict(columns), rtol=1e-12)
+
+
 def test_lightgbm_of_lines_is_refused_by_name(
     tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
