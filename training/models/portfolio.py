@@ -36,8 +36,11 @@ LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
 
-MONOTONIC = ("boosting",)
+MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
+
+BINS = {"boosting": "max_bins", "lightgbm": "max_bin"}
+"""What each calls the number of ranges of a column."""
 
 
 @dataclass(frozen=True)
@@ -77,24 +80,42 @@ class Task:
         return cls(len(target), schema, bool(positive) and _is_skewed(target), monotonic, far=far)
 
 
+def spec_of(family: str, **params: Any) -> Spec:
+    """Return a family's specification."""
+    return {"family": family, "params": params}
+
+
+def _boosted_leaves(rounds: int, rate: float, leaves: int, **params: Any) -> Spec:
+    """Return settings of LightGBM that see most of the rows for each tree."""
+    some_rows = {"bagging_fraction": 0.8} | params
+    return spec_of("lightgbm", num_iterations=rounds, learning_rate=rate, num_leaves=leaves, **some_rows)
+
+
+QUICK_LEAVES = _boosted_leaves(
+    600, 0.05, 15, feature_fraction_bynode=0.6, bagging_fraction=0.6, min_data_in_leaf=5, lambda_l2=1.0
+)
+MEDIUM_LEAVES = _boosted_leaves(1500, 0.03, 15, feature_fraction_bynode=0.6, min_data_in_leaf=3)
+MANY_SMALL_TREES = _boosted_leaves(
+    3000, 0.03, 8, feature_fraction_bynode=0.6, bagging_fraction=0.5, min_data_in_leaf=3
+)
+DRAWN_SPLITS = _boosted_leaves(1000, 0.05, 31, extra_trees=True, min_data_in_leaf=3)
+LARGE_LEAVES = _boosted_leaves(
+    1000, 0.05, 63, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=10
+)
+"""Settings of LightGBM: chosen by cross-validation on the training rows of public tables (docs/log.md)."""
+
+
 def first(task: Task) -> list[Spec]:
     """Return the settings to try before any search."""
     leaf = smallest_leaf(task, 200)
-    rounds = 400 if task.rows < 20_000 else 600
     tried: list[Spec] = [
         spec_of("ridge"),
         spec_of("boosting"),
-        spec_of("stochastic", n_estimators=rounds, max_depth=5, learning_rate=0.05),
-        spec_of("boosting", max_iter=rounds, learning_rate=0.05, max_features=0.6, min_samples_leaf=10),
+        QUICK_LEAVES,
         spec_of("extra_trees", max_features=0.7, min_samples_leaf=leaf),
-        spec_of(
-            "stochastic",
-            n_estimators=1500,
-            max_depth=4,
-            learning_rate=0.03,
-            subsample=0.5,
-            min_samples_leaf=3,
-        ),
+        DRAWN_SPLITS,
+        MEDIUM_LEAVES,
+        MANY_SMALL_TREES,
         spec_of("support_vectors", C=10.0, epsilon=0.02),
         spec_of("support_vectors", C=100.0, epsilon=0.005),
         spec_of("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
@@ -103,24 +124,18 @@ def first(task: Task) -> list[Spec]:
         spec_of("ridge", interactions=True),
         spec_of("ridge", splines=5, interactions=True),
         spec_of("forest", max_features=0.5, min_samples_leaf=leaf),
-        spec_of("boosting", max_iter=1500, learning_rate=0.04, max_leaf_nodes=63, max_features=0.5),
+        LARGE_LEAVES,
         spec_of("perceptron", width=100, depth=3, max_iter=150, alpha=1e-2, bag=3),
-        spec_of(
-            "stochastic", n_estimators=3000, max_depth=6, learning_rate=0.02, subsample=0.5, max_features=0.4
-        ),
         spec_of("elastic_net", splines=6),
         spec_of("huber"),
         spec_of("lasso"),
     ]
     if task.rows > LARGE:  # histograms take a tenth of the time there
-        tried[2:2] = [
-            spec_of("boosting", max_iter=1000, learning_rate=0.05, max_leaf_nodes=63, max_features=0.5),
-            spec_of("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3),
-        ]
+        tried[2:2] = [LARGE_LEAVES, spec_of("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3)]
     if task.skewed:
         tried[3:3] = [
             spec_of("boosting", target="log"),
-            spec_of("stochastic", n_estimators=800, max_depth=4, target="log"),
+            spec_of("lightgbm", **QUICK_LEAVES["params"], target="log"),
             spec_of("ridge", splines=5, target="log"),
         ]
     return [shaped(spec, task) for spec in tried if fits(spec, task)]
@@ -160,11 +175,6 @@ def width(task: Task, splines: int) -> int:
     return len(task.schema.columns) * (splines + 3 if splines else 1)
 
 
-def spec_of(family: str, **params: Any) -> Spec:
-    """Return a family's specification."""
-    return {"family": family, "params": params}
-
-
 def shaped(spec: Spec, task: Task) -> Spec:
     """Return the settings with what the table and the user's directions ask for; the target on a scale near 1."""
     params = dict(spec["params"])
@@ -172,8 +182,8 @@ def shaped(spec: Spec, task: Task) -> Spec:
         params["monotonic"] = dict(task.monotonic)
     if task.far:  # log(1 + y) is y where y is small; the logarithm itself knows no scale
         params["target"] = "natural_log" if params.get("target") == "log" else "scaled"
-    if spec["family"] == "boosting" and (bins := fewer_bins(task.schema)):
-        params["max_bins"] = bins
+    if (bins := fewer_bins(task.schema)) and (name := BINS.get(spec["family"])):
+        params[name] = bins
     return {**spec, "params": params}
 
 

@@ -8,10 +8,14 @@ from functools import partial
 from typing import Any, Protocol
 
 from training.models.families import Spec
-from training.models.portfolio import PRODUCTS, Task, fits, shaped, smallest_leaf, spec_of, width
+from training.models.portfolio import BINS, PRODUCTS, Task, fits, shaped, smallest_leaf, spec_of, width
 
 LOGARITHMS = ("log", "natural_log")
 """A skewed target's scales; which of them depends on its size alone."""
+
+
+SHAPED = ("monotonic", *BINS.values())
+"""What the table and the user's directions ask for, whatever was chosen."""
 
 
 class Trial(Protocol):
@@ -93,7 +97,7 @@ def answers_of(spec: Spec, task: Task) -> dict[str, Any] | None:
     family = str(spec["family"])
     if family not in RANGES:
         return None
-    params = {name: value for name, value in spec["params"].items() if name not in ("monotonic", "max_bins")}
+    params = {name: value for name, value in spec["params"].items() if name not in SHAPED}
     is_log = params.pop("target", None) in LOGARITHMS
     chosen = {name: params.pop(name, each.usual) for name, each in RANGES[family](task).items()}
     ranges = RANGES[family](task)
@@ -120,15 +124,20 @@ def _boosting(_: Task) -> Ranges:
     }
 
 
-def _stochastic(_: Task) -> Ranges:
-    return {
-        "n_estimators": _whole("sgb_rounds", 200, 3000, 500),
-        "learning_rate": _ratio("sgb_rate", 0.01, 0.15, 0.05),
-        "max_depth": Range("sgb_depth", 2, 8, 3, whole=True),
-        "subsample": Range("sgb_rows", 0.3, 1.0, 0.6),
-        "max_features": Range("sgb_features", 0.2, 1.0, 0.6),
-        "min_samples_leaf": _whole("sgb_leaf_rows", 1, 30, 1),
+def _lightgbm(task: Task) -> Ranges:
+    ranges: dict[str, Range | Switch] = {
+        "num_iterations": _whole("lgb_rounds", 200, 3000, 300),
+        "learning_rate": _ratio("lgb_rate", 0.015, 0.2, 0.05),
+        "num_leaves": _whole("lgb_leaves", 4, 127, 31),
+        "min_data_in_leaf": _whole("lgb_leaf_rows", 2, 60, 20),
+        "lambda_l2": _ratio("lgb_l2", 1e-3, 30.0, 1e-3),  # of none
+        "feature_fraction_bynode": Range("lgb_features", 0.3, 1.0, 1.0),
+        "bagging_fraction": Range("lgb_rows", 0.4, 1.0, 1.0),
+        "extra_trees": Switch("lgb_drawn"),
     }
+    if any(column.kind == "category" for column in task.schema.columns):
+        ranges["cat_smooth"] = _ratio("lgb_cat_smooth", 1.0, 100.0, 10.0)
+    return ranges
 
 
 def _extra_trees(task: Task) -> Ranges:
@@ -169,7 +178,7 @@ def _linear(_: Task) -> Ranges:
 
 RANGES: Mapping[str, Callable[[Task], Ranges]] = {
     "boosting": _boosting,
-    "stochastic": _stochastic,
+    "lightgbm": _lightgbm,
     "extra_trees": _extra_trees,
     "perceptron": _perceptron,
     "support_vectors": _support_vectors,
