@@ -23,6 +23,8 @@ NONE, ZERO, NAN = 0, 1, 2
 CATEGORICAL, DEFAULT_LEFT = 1, 2
 """Bits of a split's decision type; the two above them are what is missing."""
 
+LAST_DECISION = (NAN << 2) | DEFAULT_LEFT | CATEGORICAL
+
 SAME = frozenset(["regression", "regression_l1", "huber", "fair", "quantile", "mape"])
 EXPONENTIAL = frozenset(["poisson", "gamma", "tweedie"])
 """Objectives by what is done with the trees' sum."""
@@ -210,7 +212,7 @@ class LightGBMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         first = replace(model.trees[0], value=model.trees[0].value + mean)
         self.text_ = written(replace(model, trees=(first, *model.trees[1:])))
         self.n_features_in_ = model.features
-        self.__dict__.pop("_booster", None)
+        self._booster = lightgbm.Booster(model_str=self.text_)
         return self
 
     def predict(self, X: Any) -> Floats:
@@ -282,25 +284,29 @@ def _tree(block: Mapping[str, str], features: int) -> Tree:
 def _faults(tree: Tree, features: int, sets: int) -> Iterator[str]:
     """Yield what is wrong with a tree; each rule relies on those before it."""
     splits, leaves = len(tree.feature), len(tree.value)
-    children = np.sort(np.concatenate([tree.left, tree.right]))
+    children = np.concatenate([tree.left, tree.right])
     numbers = np.concatenate([np.arange(-leaves, 0), np.arange(1, splits)])
-    if splits and not np.array_equal(children, numbers):
+    if splits and not np.array_equal(np.sort(children), numbers):
         yield "a tree's splits are no tree"
-    own = np.arange(splits)
-    if any(np.any((child >= 0) & (child <= own)) for child in (tree.left, tree.right)):
+    if ((children >= 0) & (children <= np.concatenate([np.arange(splits)] * 2))).any():
         yield "a split stands before its parent"
-    if np.any((tree.feature < 0) | (tree.feature >= features)):
+    if splits and not 0 <= tree.feature.min() <= tree.feature.max() < features:
         yield f"a split on a column beyond the {features} there are"
-    if np.any(np.isnan(tree.threshold)) or not np.all(np.isfinite(tree.value)):
+    if np.isnan(tree.threshold).any() or not np.isfinite(tree.value).all():
         yield "a threshold or a leaf is no number"
-    if np.any((tree.decision < 0) | (tree.decision > 11)):
+    if splits and not 0 <= tree.decision.min() <= tree.decision.max() <= LAST_DECISION:
         yield "a split of an unknown kind"
-    if tree.boundaries[0] or np.any(np.diff(tree.boundaries) < 1) or tree.boundaries[-1] != len(tree.words):
+    if sets or tree.categorical.any():
+        yield from _faults_of_sets(tree, sets)
+
+
+def _faults_of_sets(tree: Tree, sets: int) -> Iterator[str]:
+    """Yield what is wrong with a tree's sets of categories."""
+    if tree.boundaries[0] or (np.diff(tree.boundaries) < 1).any() or tree.boundaries[-1] != len(tree.words):
         yield "sets of categories that end elsewhere"
-    if np.any((tree.words < 0) | (tree.words >= 2**32)):
+    if ((tree.words < 0) | (tree.words >= 2**32)).any():
         yield "a set of categories that is no set"
-    places = tree.threshold[tree.categorical]
-    if not np.all(np.isin(places, np.arange(sets))):
+    if not np.isin(tree.threshold[tree.categorical], np.arange(sets)).all():
         yield "a split on a set of categories that is not there"
 
 
