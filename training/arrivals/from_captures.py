@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data import contracts
 from data.captures import Places
 from serving.scorer import Scorer
 from training import captures
@@ -229,11 +227,16 @@ def _say_nothing(places: Places, version: model_registry.Version, say: Say) -> N
 
 
 def limits_of(version: model_registry.Version) -> Limits:
-    """Return what the contract of a version's training says of the target; nothing where it is not here."""
-    path = Path(tracking.recorded_command(version.run_id).get("contract", "") or "/")
-    if not path.is_file():
-        return Limits()
-    promise = contracts.read(path).columns.get(version.target)
+    """Return what the contract that a version's training kept says of the target; nothing without one.
+
+    Raises
+    ------
+    ContractError
+        What was kept is none: somebody wrote over it.
+    """
+    where = f"the contract of {version.name} version {version.number}"
+    recorded = tracking.recorded_contract(version.trained_in, where=where)
+    promise = recorded[0].columns.get(version.target) if recorded else None
     low, high = (promise.number(key) if promise else None for key in ("minimum", "maximum"))
     return Limits(-np.inf if low is None else low, np.inf if high is None else high)
 

@@ -11,10 +11,11 @@ import logging
 import shlex
 import sqlite3
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.time import get_current_time_millis
 
+from data import contracts
+from data.contracts import Contract
+from data.own_files import own_folder
 from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
 from training.records import experiments, tag_names, views
@@ -34,6 +38,9 @@ from training.records.processes import is_gone, this_process
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+CONTRACT = "contract.yaml"
+"""Where a training keeps the contract that its table kept."""
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -249,6 +256,17 @@ def recorded_metrics(run_id: str) -> dict[str, float]:
 def recorded_text(run_id: str, name: str) -> str:
     """Return a text file of a run, or nothing where it has none of that name."""
     return str(mlflow.artifacts.load_text(f"runs:/{run_id}/{name}")) if _has(run_id, name) else ""
+
+
+def recorded_contract(run_id: str, *, where: str) -> tuple[Contract, str] | None:
+    """Return the contract that a training kept, under a name for it, and its text; raises ContractError."""
+    text = recorded_text(run_id, CONTRACT)
+    if not text:
+        return None
+    with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
+        path = Path(folder) / CONTRACT
+        path.write_text(text, encoding="utf-8")
+        return replace(contracts.read(path), where=where), text
 
 
 def add_to_run(run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -> None:

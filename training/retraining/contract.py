@@ -5,18 +5,14 @@ Who knows better than these rows passes a contract.
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from data import contracts
 from data.contracts import Contract
-from data.own_files import own_folder
 from training.lessons import contract_of
 from training.records import tracking
 from training.retraining.asked import Asked
-
-CONTRACT = "contract.yaml"
 
 
 @dataclass(frozen=True)
@@ -32,11 +28,8 @@ def kept_contract(asked: Asked) -> Kept:
     if asked.wishes.contract:
         path = Path(asked.wishes.contract)
         return Kept(contracts.read(path), path.read_text(encoding="utf-8"))
-    if text := tracking.recorded_text(asked.champion.trained_in, CONTRACT):
-        with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-            path = Path(folder) / CONTRACT
-            path.write_text(text, encoding="utf-8")
-            where = f"the contract of {asked.name} version {asked.champion.number}"
-            return Kept(replace(contracts.read(path), where=where), text)
+    where = f"the contract of {asked.name} version {asked.champion.number}"
+    if recorded := tracking.recorded_contract(asked.champion.trained_in, where=where):
+        return Kept(*recorded)
     where = f"the rows that {asked.name} version {asked.champion.number} was made from"
     return Kept(contract_of(asked.champion.schema, asked.reference, where))

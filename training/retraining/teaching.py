@@ -176,7 +176,7 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
 def _told(made: model_registry.Version, begun: Begun) -> model_registry.Version:
     """Return the version as it is after this: write on the version and its run why it was made and from what."""
     tags = {tag_names.CAUSE: begun.sentence[:5000], tag_names.LEARNED_UNTIL: begun.until}
-    texts = {contract.CONTRACT: begun.contract} if begun.contract else {}
+    texts = {tracking.CONTRACT: begun.contract} if begun.contract else {}
     tracking.add_to_run(made.run_id, tags | {tag_names.FIRST_TABLE: begun.first_table}, texts)
     model_registry.tag(made.name, made.number, tags)
     return model_registry.version(made.name, made.number)

@@ -321,17 +321,12 @@ def test_labels_that_the_contract_forbids_are_left_out(
     assert monitor_run().data.metrics["rmse"] < 50.0
 
 
-def test_the_contract_is_the_one_that_the_training_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its file says what an outcome may be; where it is gone anything may."""
-    contract = tmp_path / "houses.yaml"
-    contract.write_text("target: price\ncolumns:\n  price: {kind: number, minimum: 0, maximum: 900}\n")
-    version = model_registry.Version("houses", "1", "run", {tag_names.TARGET: "price"})
-    monkeypatch.setattr(from_captures.tracking, "recorded_command", lambda _: {"contract": str(contract)})
-    assert from_captures.limits_of(version) == from_captures.Limits(0.0, 900.0)
-    contract.unlink()
-    assert from_captures.limits_of(version) == from_captures.Limits()
+def test_the_contract_is_the_one_that_the_training_kept(served: Served) -> None:
+    """On its run, from any machine: the file that it named may be gone, or be another one by now."""
+    assert from_captures.limits_of(served.version) == from_captures.Limits()
+    contract = "target: price\ncolumns:\n  price: {kind: number, minimum: 0, maximum: 900}\n"
+    mlflow.MlflowClient().log_text(served.version.run_id, contract, "contract.yaml")
+    assert from_captures.limits_of(served.version) == from_captures.Limits(0.0, 900.0)
 
 
 def test_a_column_that_was_not_kept_is_not_watched(served: Served, look: Look) -> None:
