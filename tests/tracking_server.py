@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import requests
+
 from serving.running import await_port, free_port
 
 
@@ -28,7 +30,7 @@ class TrackingServer:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start it, or start it again, and return once it listens."""
+        """Start it, or start it again, and return once it answers."""
         words = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         words += ["--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"]
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), *words]
@@ -37,14 +39,16 @@ class TrackingServer:
                 command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
             )
         await_port(self.port, 200)
+        requests.get(f"{self.uri}/health", timeout=100).raise_for_status()  # it listens before it answers
 
     def stop(self) -> None:
         """Let it not answer any more, though its port is open."""
         self._signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
-        """Let it answer again."""
+        """Let it answer again, and return once it does."""
         self._signal(signal.SIGCONT)
+        requests.get(f"{self.uri}/health", timeout=100).raise_for_status()
 
     def kill(self) -> None:
         """Kill it and all its workers."""

@@ -373,16 +373,21 @@ def test_a_folder_without_captures_is_one_line(tmp_path: Path) -> None:
 @pytest.mark.soak
 def test_kill_at_twenty_random_moments_costs_no_row_and_doubles_none(places: Places) -> None:
     """The real thing, with the real signal: after each the next one goes on."""
-    frames = [frame_at(NOON + timedelta(minutes=number), 200, number=number) for number in range(120)]
-    expected = sorted(each for frame in frames for each in ids(frame))
-    for number in range(12):
-        written(places.frames / f"{number}.frames", frames[number * 10 : number * 10 + 10])
+    random, expected, fell = np.random.default_rng(0), [], 0
     command = [sys.executable, "-m", "training", "compact", "--captures", str(places.folder)]
-    random = np.random.default_rng(0)
-    for _ in range(20):
+    for lot in range(20):
+        for number in range(lot * 12, lot * 12 + 12):
+            frame = frame_at(NOON + timedelta(minutes=number), 2_000, number=number)
+            written(places.frames / f"{number}.frames", [frame])
+            expected += ids(frame)
+        there = len(list(places.frames.iterdir()))
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
-            time.sleep(float(random.uniform(0.5, 1.6)))
+            while process.poll() is None and len(list(places.frames.iterdir())) == there:
+                time.sleep(0.002)
+            time.sleep(float(random.uniform(0.0, 0.1)))
+            fell += process.poll() is None and any(places.frames.iterdir())
             process.kill()
+    assert fell >= 10, "while files were taken"
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    assert predictions(places)["slipway_id"].tolist() == expected
+    assert predictions(places)["slipway_id"].tolist() == sorted(expected)
     assert not list(places.frames.iterdir())
