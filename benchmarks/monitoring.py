@@ -21,7 +21,7 @@ from benchmarks.sizes import sized
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.intervals.conformal import COVERAGES, quantile, rank
-from training.monitoring import Groups, Known, Watch, reference_of
+from training.monitoring import Groups, Known, Moments, Watch, reference_of
 from training.monitoring.ranks import RankEvidence
 
 Floats = NDArray[np.float64]
@@ -93,6 +93,8 @@ class World:
         The share of a row's variance that its level has.
     past, each : int
         Days that are known, and rows of a day.
+    timed : bool
+        Whether whole days learn, calibrate and test, as where a split follows time.
     """
 
     name: str
@@ -102,6 +104,7 @@ class World:
     common: float = 0.64
     past: int = 150
     each: int = 20
+    timed: bool = False
 
     def rows(self, random: Random, days: Sequence[int]) -> Rows:
         """Return the rows of some days, in order."""
@@ -159,6 +162,7 @@ WORLDS = (
     World("groups of a day", by_group, grouped=True),
     World("days with a level, one row a day", by_day, independent=False),
     World("Monday to Sunday, one row a day", by_weekday, independent=False),
+    World("30 days with a level, split by time", by_day, independent=False, past=30, timed=True),
 )
 MANY = World("5,000 known, 100 rows a day", alone, past=150, each=100)
 
@@ -202,6 +206,10 @@ def version_of(world: World, random: Random) -> Version:
     """Return a version made of the past days of a world: a third of the rows each learn, calibrate and test."""
     past = world.rows(random, range(-world.past, 0))
     side = random.integers(3, size=int(past.groups.max()) + 1)[past.groups.astype(np.int64)]
+    days = np.repeat(np.arange(world.past), world.each)
+    if world.timed:
+        side = days * 3 // world.past
+    moments = 86_400.0 * days
     training, calibration, holdout = (past.at(side == each) for each in range(3))
     kept = tuple(each for each in COVERAGES if rank(len(calibration.scores), each) <= len(calibration.scores))
     quantiles = tuple(quantile(calibration.scores, each) for each in kept)
@@ -221,11 +229,14 @@ def version_of(world: World, random: Random) -> Version:
         absolute=holdout.absolute,
         scores=calibration.scores,
         groups=alike if world.grouped else None,
+        moments=Moments(*(moments[side == part] for part in (0, 2, 2, 1))) if world.timed else None,
     )
     table = Intervals("calibration", len(calibration.scores), True, kept, quantiles)
     seed = int(random.integers(2**31))
     reference = reference_of(known, Schema((*numbers, *others), target="price"), table, seed=seed)
-    watch = Watch(reference, seed, independent=world.independent, ignored=("weekday",))
+    watch = Watch(
+        reference.of(independent=world.independent), seed, independent=world.independent, ignored=("weekday",)
+    )
     return Version(watch, towns, training, calibration, dict(zip(kept, quantiles, strict=True))[0.9])
 
 

@@ -25,7 +25,7 @@ from training.compiling import (
 from training.compiling.errors import CompilingError
 from training.measuring import comparison, conformal, coverage
 from training.models import Spec
-from training.monitoring import Groups, Known, Reference, reference_of
+from training.monitoring import Groups, Known, Moments, Reference, reference_of
 from training.pages import plots
 from training.progress import Say
 from training.records import Job, tag_names
@@ -69,12 +69,13 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
 class Written:
     """A scorer that was written, and the scores, |residual| / scale, that its intervals were made from, if any.
 
-    `blocks` are those of the scores' rows.
+    `blocks` are those of the scores' rows, `moments` their times.
     """
 
     scorer: Scorer
     scores: NDArray[np.float64] | None
     blocks: NDArray[np.uint64] | None = None
+    moments: NDArray[np.float64] | None = None
 
 
 def write_version(
@@ -94,7 +95,9 @@ def write_version(
         parity=compiled.parity,
         intervals=result.table if result else None,
     )
-    return Written(scorer, result.scores if result else None, residuals.blocks if residuals else None)
+    if result is None or residuals is None:
+        return Written(scorer, None)
+    return Written(scorer, result.scores, residuals.blocks, residuals.moments)
 
 
 def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
@@ -110,6 +113,7 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
         absolute=absolute[finite],
         scores=None if rows.checked.weight else written.scores,
         groups=groups_of(rows.split, finite, written.blocks),
+        moments=moments_of(rows.split, finite, written.moments),
     )
     return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
 
@@ -121,6 +125,14 @@ def groups_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.uint64
     training, calibration, holdout = (split.blocks[split.mask(side)] for side in SIDES)
     held_out = np.concatenate([calibration, holdout])
     return Groups(split.rule.grouping, training, held_out, holdout[finite], scores)
+
+
+def moments_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.float64] | None) -> Moments | None:
+    """Return when rows were, where the split follows time: no other training knows it."""
+    if split.moments is None:
+        return None
+    training, calibration, holdout = (split.moments[split.mask(side)] for side in SIDES)
+    return Moments(training, np.concatenate([calibration, holdout]), holdout[finite], scores)
 
 
 def _with_intervals(

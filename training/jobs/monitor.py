@@ -96,7 +96,7 @@ def _watch(
         columns = list(version.schema.names)
         raise MissingColumn(where=version.uri, role="excluded", column=unknown[0], columns=columns)
     watch = Watch(
-        _asked(reference, arrivals),
+        _asked(reference.of(independent=config.independent), arrivals),
         int(version.number),
         config.independent,
         tuple(sorted({*ignored, *arrivals.lacking})),

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from data.checks import check_table
 from data.figures import figure
 from data.own_files import own_folder
-from data.tables import Table, fingerprint, load_kept, row_digests
+from data.tables import Table, fingerprint, load_kept, row_digests, seconds
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import registered, rereading
 from training.compiling import pack_frame
 from training.errors import CannotScore, NotFresh, TooFewToCalibrate
 from training.measuring import conformal
-from training.monitoring import Reference, with_scores
+from training.monitoring import Reference
 from training.pages import plain
 from training.progress import Say
 from training.records import ledger, model_registry, tag_names, tracking
@@ -110,12 +110,15 @@ class Fresh:
         None with weights: ranks would not be exact.
     groups : uint64 array of shape (n_rows,), or None
         Which rows are alike, where the version's split had groups and the table has their columns.
+    moments : float64 array of shape (n_rows,), or None
+        When they were, where the version's split follows time and the table has its column.
     """
 
     intervals: Intervals
     scale: float
     scores: NDArray[np.float64] | None
     groups: NDArray[np.uint64] | None
+    moments: NDArray[np.float64] | None
 
 
 def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: Scorer) -> Fresh:
@@ -140,7 +143,19 @@ def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: S
     grouping = () if old.adopted else old.split.grouping
     told = bool(grouping) and all(name in table.frame for name in grouping)
     groups = row_digests(table, grouping)[known] if told else None
-    return Fresh(made, mean(result[known, 1], by), scores, groups)
+    moments = None if old.adopted else _moments(old, table)
+    return Fresh(
+        made, mean(result[known, 1], by), scores, groups, None if moments is None else moments[known]
+    )
+
+
+def _moments(old: model_registry.Version, table: Table) -> NDArray[np.float64] | None:
+    """Return when rows were, in seconds; None where the split does not follow time or a row does not say it."""
+    column = old.split.columns[0] if old.split.method == "time" else ""
+    if table.kinds.get(column) != "datetime":
+        return None
+    moments = seconds(table.frame[column])
+    return None if np.isnan(moments).any() else moments
 
 
 def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Logged:
@@ -158,4 +173,5 @@ def _reference(old: model_registry.Version, fresh: Fresh) -> dict[str, Any] | No
         return None
     known = Reference.from_dict(json.loads(path.read_text(encoding="utf-8")))
     groups = fresh.groups if known.group else None
-    return with_scores(known, fresh.scores, fresh.intervals, groups, seed=int(old.number)).as_dict()
+    made = known.with_scores(fresh.scores, fresh.intervals, groups, fresh.moments, seed=int(old.number))
+    return made.as_dict()

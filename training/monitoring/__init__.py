@@ -12,12 +12,13 @@ It sees arrays and tables; it knows neither MLflow nor the server.
 """
 
 from training.monitoring.lately import Moved
-from training.monitoring.reference import RISK, Groups, Known, Reference, reference_of, with_scores
+from training.monitoring.reference import RISK, Groups, Known, Moments, Reference, reference_of
 from training.monitoring.watching import NO_DRIFT, Watch
 
 __all__ = [
     "Groups",
     "Known",
+    "Moments",
     "Moved",
     "NO_DRIFT",
     "RISK",
@@ -25,5 +26,4 @@ __all__ = [
     "Watch",
     "live",
     "reference_of",
-    "with_scores",
 ]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
+from training.monitoring.day_sizes import DaySizes
 from training.monitoring.harm import GroupIds, Limit, limit_of
 from training.monitoring.ranks import MISSING, Bins, bins_of
 
@@ -50,12 +51,21 @@ class Level:
         Of the score: a larger one is a miss.
     above, rows : int
         How many of the known scores are larger, and how many there are.
+    cut : float or None
+        What a score is held against in place of the quantile, where the known scores are drawn from those that it was
+        made from: the smallest of them that is not below it, for which `above` is exact.
     """
 
     coverage: float
     quantile: float
     above: int
     rows: int
+    cut: float | None = None
+
+    @property
+    def threshold(self) -> float:
+        """Above which a score is a miss for the bets."""
+        return self.quantile if self.cut is None else self.cut
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,9 @@ class Reference:
         Of the mean loss.
     group : tuple of str
         Columns that say which rows are alike, where one row of each group was taken; else empty.
+    daily : Reference or None
+        The same of one row of each day, where the version knows the days: what one row of each later day is held
+        against. Rows of thirty days of weather are thirty, however many they are.
     """
 
     columns: tuple[Bins, ...]
@@ -87,6 +100,11 @@ class Reference:
     levels: tuple[Level, ...]
     limit: Limit | None
     group: tuple[str, ...] = ()
+    daily: Reference | None = None
+
+    def of(self, *, independent: bool) -> Reference:
+        """Return what many rows of a day are held against, or one."""
+        return self.daily if self.daily is not None and not independent else self
 
     def views(self, matrix: Floats, answers: Floats, random: np.random.Generator) -> NDArray[np.int64]:
         """Return the bin of each row in each view, shape (n_rows, n_columns + 3).
@@ -98,13 +116,44 @@ class Reference:
         answers : float64 array of shape (n_rows, 2)
             Predictions and scales.
         """
-        seen = [self._seen(bins, matrix[:, index]) for index, bins in enumerate(self.columns)]
-        coded = np.array([bins.name in self.places for bins in self.columns])
-        values = [*seen, *_whole(matrix, answers, coded)]
-        every = [*self.columns, *self.whole]
+        values, every = self.values(matrix, answers).T, [*self.columns, *self.whole]
         return np.column_stack(
             [bins.of(column, random.random(len(column))) for bins, column in zip(every, values, strict=True)]
         )
+
+    def with_scores(
+        self,
+        scores: Floats | None,
+        intervals: Intervals,
+        groups: GroupIds | None = None,
+        moments: Floats | None = None,
+        *,
+        seed: int,
+    ) -> Reference:
+        """Return it with the scores that intervals were made from, one of each group or day; or with none.
+
+        Where it has groups or days and those of the scores are not known, their ranks would not be exact.
+        """
+        daily = self.daily
+        if daily is not None:
+            daily = replace(daily, scores=None, levels=())
+            if scores is not None and moments is not None:
+                random = np.random.default_rng([seed, OF_TIES, len(scores), OF_TIES])
+                daily = _scored(
+                    daily, scores[drawn_by_day(moments, random)], intervals, random, are_drawn=True
+                )
+        if scores is None or (self.group and groups is None):
+            return replace(self, scores=None, levels=(), daily=daily)
+        random = np.random.default_rng([seed, OF_TIES, len(scores)])
+        scores = scores if groups is None else scores[one_of_each(groups, random)]
+        made = _scored(self, scores, intervals, random, are_drawn=groups is not None)
+        return replace(made, daily=daily)
+
+    def values(self, matrix: Floats, answers: Floats) -> Floats:
+        """Return what each row shows in each view, shape (n_rows, n_columns + 3)."""
+        seen = [self._seen(bins, matrix[:, index]) for index, bins in enumerate(self.columns)]
+        coded = np.array([bins.name in self.places for bins in self.columns])
+        return np.column_stack([*seen, *_whole(matrix, answers, coded)])
 
     @property
     def missing_shares(self) -> dict[str, float]:
@@ -132,6 +181,7 @@ class Reference:
             "levels": [asdict(each) for each in self.levels],
             "limit": self.limit and asdict(self.limit),
             "group": list(self.group),
+            "daily": self.daily and self.daily.as_dict(),
         }
 
     @classmethod
@@ -150,6 +200,7 @@ class Reference:
             levels=tuple(Level(**each) for each in written["levels"]),
             limit=Limit(**written["limit"]) if written["limit"] else None,
             group=tuple(map(str, written.get("group", ()))),
+            daily=cls.from_dict(written["daily"]) if written.get("daily") else None,
         )
 
 
@@ -162,6 +213,16 @@ class Groups:
     held_out: GroupIds
     absolute: GroupIds
     scores: GroupIds | None
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When each row of a `Known` was, in seconds since 1970: arrays as long as its own."""
+
+    training: Floats
+    held_out: Floats
+    absolute: Floats
+    scores: Floats | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +243,8 @@ class Known:
         Those that the intervals were made from.
     groups : Groups or None
         Of these rows; None where each stands for itself.
+    moments : Moments or None
+        Of these rows; None where nobody knows them.
     """
 
     training: Floats
@@ -190,6 +253,7 @@ class Known:
     absolute: Floats
     scores: Floats | None
     groups: Groups | None = None
+    moments: Moments | None = None
 
     def drawn(self, random: np.random.Generator) -> Known:
         """Return one packed row of each group, for the rows of a group are alike."""
@@ -208,6 +272,17 @@ class Known:
 
 def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, seed: int) -> Reference:
     """Return the reference of a version."""
+    made = _of_rows(known, schema, seed=seed)
+    if known.moments is not None:
+        made = replace(made, daily=_of_days(known, known.moments, schema, made.limit, seed=seed))
+    if intervals is None:
+        return made
+    groups = known.groups.scores if known.groups else None
+    moments = known.moments.scores if known.moments else None
+    return made.with_scores(known.scores, intervals, groups, moments, seed=seed)
+
+
+def _of_rows(known: Known, schema: Schema, *, seed: int) -> Reference:
     random = np.random.default_rng([seed, OF_TIES])
     known = known.drawn(random)
     naming, ranked = _halves(known.training, random)
@@ -231,29 +306,53 @@ def reference_of(known: Known, schema: Schema, intervals: Intervals | None, *, s
         for name, values in zip(WHOLE_ROW, _whole(known.held_out, known.answers, coded), strict=True)
     )
     limit = limit_of(known.absolute, risk=RISK / 2, groups=known.groups.absolute if known.groups else None)
-    made = Reference(columns, whole, places, None, (), limit, known.groups.columns if known.groups else ())
-    groups = known.groups.scores if known.groups else None
-    return made if intervals is None else with_scores(made, known.scores, intervals, groups, seed=seed)
+    return Reference(columns, whole, places, None, (), limit, known.groups.columns if known.groups else ())
 
 
-def with_scores(
+def _of_days(known: Known, moments: Moments, schema: Schema, limit: Limit | None, *, seed: int) -> Reference:
+    """Return the reference of one row of each day; the mean loss may be what days as well as rows leave it."""
+    random = np.random.default_rng([seed, OF_TIES, OF_TIES])
+    training, held_out = (drawn_by_day(each, random) for each in (moments.training, moments.held_out))
+    drawn = replace(
+        known,
+        training=known.training[training],
+        held_out=known.held_out[held_out],
+        answers=known.answers[held_out],
+        groups=None,
+        moments=None,
+    )
+    of_days = limit_of(known.absolute, risk=RISK / 2, groups=_days(moments.absolute).astype(np.uint64))
+    wider = max((each for each in (limit, of_days) if each), key=lambda each: each.upper, default=None)
+    enough = limit is not None and of_days is not None
+    return replace(_of_rows(drawn, schema, seed=seed), limit=wider if enough else None)
+
+
+def _scored(
     reference: Reference,
-    scores: Floats | None,
+    scores: Floats,
     intervals: Intervals,
-    groups: GroupIds | None = None,
+    random: np.random.Generator,
     *,
-    seed: int,
+    are_drawn: bool,
 ) -> Reference:
-    """Return a reference with the scores that intervals were made from, one of each group; or with none.
-
-    Where the reference has groups and those of the scores are not known, their ranks would not be exact.
-    """
-    if scores is None or (reference.group and groups is None):
-        return replace(reference, scores=None, levels=())
-    random = np.random.default_rng([seed, OF_TIES, len(scores)])
-    scores = scores if groups is None else scores[one_of_each(groups, random)]
     ties = random.random(len(scores))
-    return replace(reference, scores=bins_of("error", scores, ties), levels=_levels(scores, intervals))
+    levels = _levels(scores, intervals, are_drawn=are_drawn)
+    return replace(reference, scores=bins_of("error", scores, ties), levels=levels)
+
+
+def _days(moments: Floats) -> NDArray[np.int64]:
+    """Return the days of moments, in UTC, as numbers."""
+    return np.floor(moments / 86_400.0).astype(np.int64)
+
+
+def drawn_by_day(moments: Floats, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the places of one row of each day, as `DaySizes` draws them of later days: of small ones seldom."""
+    sizes, places, days = DaySizes(), [], _days(moments)
+    for day in np.unique(days):
+        rows = np.flatnonzero(days == day)
+        if sizes.see_day(len(rows)).count(1, random):
+            places.append(int(random.choice(rows)))
+    return np.array(places, dtype=np.int64)
 
 
 def one_of_each(groups: GroupIds, random: np.random.Generator) -> NDArray[np.int64]:
@@ -306,10 +405,16 @@ def _whole(matrix: Floats, answers: Floats, coded: NDArray[np.bool_]) -> list[Fl
     return [answers[:, 0], answers[:, 1], gaps.astype(np.float64)]
 
 
-def _levels(scores: Floats, intervals: Intervals) -> tuple[Level, ...]:
+def _levels(scores: Floats, intervals: Intervals, *, are_drawn: bool) -> tuple[Level, ...]:
+    """Return the levels; of scores that were drawn, those whose quantile is not beyond the largest of them."""
     quantiles = dict(zip(intervals.coverage, intervals.quantile, strict=True))
-    return tuple(
-        Level(coverage, quantiles[coverage], int((scores > quantiles[coverage]).sum()), len(scores))
-        for coverage in LEVELS
-        if coverage in quantiles
-    )
+    levels = []
+    for coverage in (each for each in LEVELS if each in quantiles):
+        beyond = scores[scores >= quantiles[coverage]]
+        cut = float(beyond.min(initial=np.inf)) if are_drawn else quantiles[coverage]
+        if np.isfinite(cut):
+            above = int((scores > cut).sum())
+            levels.append(
+                Level(coverage, quantiles[coverage], above, len(scores), cut if are_drawn else None)
+            )
+    return tuple(levels)

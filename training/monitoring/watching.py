@@ -113,6 +113,7 @@ class Watch:
         self._watched = [index for index, bins in enumerate(every) if bins.name not in self.ignored]
         self.views: tuple[Bins, ...] = tuple(every[index] for index in self._watched)
         self._shown = np.zeros((0, len(self.views)), dtype=np.int64)
+        self._values = np.zeros((0, len(self.views)))
         self._scores = np.zeros(0)
         """What the last day showed, for people: up to `MOST_ROWS` of it."""
         self.lately = Lately(self.views)
@@ -151,6 +152,7 @@ class Watch:
         each = _one_of_each(random.permutation(len(matrix)), groups)
         count, shown = self._sizes["inputs"].see_day(len(each)).count(self._most, random), each[:MOST_ROWS]
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
+        self._values = self.reference.values(matrix[shown], answers[shown])[:, self._watched]
         self.lately.see_day(self._shown)
         self._inputs.see_day(self._shown[:count])
         self.until = day
@@ -200,7 +202,7 @@ class Watch:
             index = bins.of(scores, random.random(len(scores)))
             self._errors.see_day(np.repeat(index[:, None], len(self._errors.widths), axis=1))
         for level, evidence in zip(self.reference.levels, self._coverage, strict=True):
-            missed = (scores > level.quantile).astype(np.int64)
+            missed = (scores > level.threshold).astype(np.int64)
             evidence.see_day(np.repeat(missed[:, None], len(evidence.widths), axis=1))
 
     def _see_harm(self, absolute: Floats, groups: GroupIds | None) -> None:
@@ -267,8 +269,16 @@ class Watch:
         most = int(np.argmax(np.abs(found.after - found.before)))
         return (
             f"{found.name}: {found.labels[most]} was {share(float(found.before[most]))} of the rows, "
-            f"on this day {share(float(found.after[most]))} (PSI {found.stability:.2g})"
+            f"on this day {share(float(found.after[most]))} (PSI {found.stability:.2g}{self._shifted(index)})"
         )
+
+    def _shifted(self, index: int) -> str:
+        """Say how far the mean of the last day is from the reference's, in its sd; nothing where there is none."""
+        bins, values = self.views[index], self._values[:, index]
+        known = values[np.isfinite(values)]
+        if not len(known) or not bins.sd > 0.0:
+            return ""
+        return f", mean {(known.mean() - bins.mean) / bins.sd:+.2g} sd"
 
     def _errors_alarm(self) -> str:
         if self._errors is None or not self._errors.days or self._errors.log_mean < -np.log(RISK):

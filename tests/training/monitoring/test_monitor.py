@@ -253,6 +253,23 @@ def test_the_rows_of_a_reference_are_grouped_as_the_split_says() -> None:
     }
 
 
+def test_a_split_by_time_knows_when_its_rows_were() -> None:
+    """Each side's in the order in which the reference has its rows; other splits know nothing of it."""
+    frame = houses(400, "2024-01-01", 90, seed=0)
+    table = Table("houses", frame, KINDS)
+    split = split_table(table, SplitRule("time", ("sold",)))
+    assert split.moments is not None
+    finite = np.arange(split.counts["holdout"]) > 0
+    scores = split.moments[split.mask("calibration")]
+    found = making.moments_of(split, finite, scores)
+    assert found is not None
+    assert found.training.max() <= found.held_out.min()
+    assert len(found.held_out) == split.counts["calibration"] + split.counts["holdout"]
+    assert len(found.absolute) == split.counts["holdout"] - 1
+    assert found.scores is scores
+    assert making.moments_of(split_table(table, SplitRule("hash", ("area",))), finite, scores) is None
+
+
 @pytest.mark.usefixtures("version")
 def test_a_day_that_is_not_over_waits(watch: Watch) -> None:
     """Its other rows would never be taken."""

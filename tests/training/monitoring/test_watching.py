@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date, timedelta
 
 import numpy as np
@@ -13,9 +14,10 @@ from hypothesis import strategies as st
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.intervals.conformal import COVERAGES, quantile
-from training.monitoring import Groups, Known, Reference, Watch, reference_of, with_scores
+from training.monitoring import Groups, Known, Moments, Reference, Watch, reference_of
 from training.monitoring.harm import HarmEvidence
 from training.monitoring.lately import stability_index
+from training.monitoring.reference import drawn_by_day
 from training.monitoring.watching import WORSENING, Alarm
 
 SCHEMA = Schema(
@@ -226,8 +228,8 @@ def test_scores_whose_groups_are_not_known_are_not_compared() -> None:
     """New intervals from a table without the group's column: its rows are no ranks among groups."""
     reference = grouped(told=True, seed=0).reference
     table = Intervals("calibration", 50, False, (0.5,), (1.0,))
-    assert with_scores(reference, np.ones(50), table, seed=0).scores is None
-    assert with_scores(reference, np.ones(50), table, np.arange(50, dtype=np.uint64), seed=0).levels
+    assert reference.with_scores(np.ones(50), table, seed=0).scores is None
+    assert reference.with_scores(np.ones(50), table, np.arange(50, dtype=np.uint64), seed=0).levels
 
 
 def test_intervals_that_are_too_wide_are_said_to_be() -> None:
@@ -415,3 +417,99 @@ def test_days_whose_rows_are_within_the_limit_on_average_win_nothing(days: list[
     for size, loss in days:
         evidence.win_day(loss, size / sizes.max())
     assert evidence.log_wealth.max() <= 1e-9
+
+
+DAY = 86_400.0
+
+
+def timed(days: int, each: int, *, seed: int = 0, kept: bool = True) -> Reference:
+    """The reference of a version whose split follows time: each day has a level, as weather does."""
+    random = np.random.default_rng(seed)
+    moments = np.repeat(np.arange(float(days)), each) * DAY + random.uniform(0.0, DAY, days * each)
+    level = np.repeat(random.normal(size=days), each)
+    matrix = (level + 0.3 * random.normal(size=days * each))[:, None]
+    part = days * each // 3
+    learned, calibrated, tested = (slice(place * part, (place + 1) * part) for place in range(3))
+    scores = np.abs(matrix[:, 0])
+    held_out = slice(part, 3 * part)
+    answers = np.column_stack([matrix[held_out, 0], np.ones(2 * part)])
+    of_these = Moments(moments[learned], moments[held_out], moments[tested], moments[calibrated])
+    known = Known(
+        matrix[learned],
+        matrix[held_out],
+        answers,
+        scores[tested],
+        scores[calibrated],
+        moments=of_these if kept else None,
+    )
+    table = Intervals(
+        "calibration", part, False, (0.5, 0.9), tuple(np.quantile(scores[calibrated], [0.5, 0.9]))
+    )
+    return reference_of(known, Schema((Column("rain", "number"),), target="delay"), table, seed=seed)
+
+
+def test_one_row_of_each_day_is_held_against_one_row_of_each_known_day() -> None:
+    """Twenty rows of one day's weather are one: held against all of them, a new day looked like a change."""
+    reference = timed(90, 20)
+    daily = reference.of(independent=False)
+    assert reference.of(independent=True) is reference
+    assert reference.columns[0].gaps.sum() == 600 + 1
+    assert daily.columns[0].gaps.sum() == 30 + 1
+    assert daily.whole[0].gaps.sum() == 60 + 1
+    assert daily.scores is not None
+    assert daily.scores.gaps.sum() == 30 + 1
+    assert daily.limit is not None
+    assert reference.limit is not None
+    assert daily.limit.upper > reference.limit.upper, "thirty means leave more open than six hundred rows"
+    assert Reference.from_dict(json.loads(json.dumps(reference.as_dict()))).of(independent=False)
+
+
+def test_without_a_time_of_the_rows_there_is_no_other_reference() -> None:
+    """Nobody knows the days of another split."""
+    reference = timed(90, 20, kept=False)
+    assert reference.daily is None
+    assert reference.of(independent=False) is reference
+
+
+def test_a_drawn_score_is_what_a_miss_is_held_against() -> None:
+    """The urn is exact for a known score alone: the smallest that is not below the table's quantile."""
+    daily = timed(90, 20).of(independent=False)
+    for level in daily.levels:
+        assert level.threshold >= level.quantile
+        assert 0 <= level.above < level.rows == 30
+    again = timed(90, 20).with_scores(
+        np.ones(50), Intervals("calibration", 50, False, (0.5,), (2.0,)), None, np.arange(50) * DAY, seed=0
+    )
+    assert again.daily is not None
+    assert again.daily.levels == (), "no known score is a miss, and none is as large"
+
+
+def test_new_scores_without_their_times_are_not_compared_by_day() -> None:
+    """New intervals from a table without the column of dates: many rows of a day could pass for many days."""
+    table = Intervals("calibration", 50, False, (0.5,), (1.0,))
+    again = timed(90, 20).with_scores(np.ones(50), table, seed=0)
+    assert again.scores is not None
+    assert again.daily is not None
+    assert (again.daily.scores, again.daily.levels) == (None, ())
+
+
+def test_small_known_days_are_drawn_as_seldom_as_small_later_ones() -> None:
+    """Or weekends would weigh more among the known rows than later."""
+    moments = np.concatenate([np.full(100 if day % 2 else 10, day * DAY) for day in range(2_000)])
+    drawn = (moments[drawn_by_day(moments, np.random.default_rng(0))] / DAY).astype(int)
+    assert len(np.unique(drawn)) == len(drawn)
+    assert (drawn % 2 == 1).sum() == 1_000
+    assert 70 < (drawn % 2 == 0).sum() < 132
+
+
+def test_an_alarm_says_how_far_the_mean_is() -> None:
+    """In standard deviations of the training rows: a PSI says how much moved, and not where to."""
+    reference = timed(90, 20)
+    watch = Watch(reference, 0, independent=True)
+    random = np.random.default_rng(1)
+    sd = reference.columns[0].sd
+    for day in range(1, 20):
+        matrix = reference.columns[0].mean + 2.0 * sd + 0.1 * sd * random.normal(size=(200, 1))
+        watch.see_inputs(f"2026-01-{day:02d}", matrix, np.column_stack([matrix[:, 0], np.ones(200)]))
+    (alarm,) = watch.alarms
+    assert re.search(r"rain: .* \(PSI \S+, mean \+2 sd\)", alarm.cause), alarm.cause
