@@ -92,6 +92,7 @@ def killed_in_training(workspace: Workspace, captures: Path) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)  # two trainings and four nights: 297 s were measured beside other work
 def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(tracking: Workspace) -> None:
     """Alarm, training, shadow, gate, ledger: by the commands alone, with what a server writes, and one kill -9."""
     workspace = tracking

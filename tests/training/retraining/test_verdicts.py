@@ -139,6 +139,7 @@ def test_a_challenger_of_another_target_is_refused(village: Village, trained: Ca
     assert refusals() == ["2"]
 
 
+@pytest.mark.soak
 def test_a_challenger_whose_files_are_gone_makes_room(village: Village, trained: Calls) -> None:
     """It would be the one that is still being judged for ever."""
     village.live(10, slope=3.0)
@@ -201,6 +202,7 @@ def test_who_is_named_while_another_is_trained_keeps_the_name(
     assert "challenger version 2 is still being judged" in village.heard()
 
 
+@pytest.mark.soak
 def test_a_better_one_is_not_asked_twice_whether_it_is_better(
     village: Village, trained: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
