@@ -37,6 +37,9 @@ TARGETS = {"token": 0.9, "certificate": 0.85}
 ROOT = Path(__file__).parent.parent
 
 
+Load = Callable[["Side", Path], tuple[float, float]]
+
+
 class Side(NamedTuple):
     """One of the servers."""
 
@@ -74,7 +77,7 @@ class _Client(asyncio.Protocol):
 
 
 def _load(port: int, tls: tuple[str, str, str] | None, body: bytes, seconds: float, answers: object) -> None:
-    """Load a server from this process; put requests a second."""
+    """Load a server from this process; put None when all are connected, and requests a second."""
     request = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     request += b"Content-Length: %d\r\n\r\n" % len(body) + body
     context = None
@@ -93,6 +96,7 @@ def _load(port: int, tls: tuple[str, str, str] | None, body: bytes, seconds: flo
                 ssl=context,
                 server_hostname="localhost" if context else None,
             )
+        answers.put(None)  # type: ignore[attr-defined]
         before, began = counts[0], time.perf_counter()
         await asyncio.sleep(seconds)
         return (counts[0] - before) / (time.perf_counter() - began)
@@ -100,21 +104,26 @@ def _load(port: int, tls: tuple[str, str, str] | None, body: bytes, seconds: flo
     answers.put(uvloop.run(run()))  # type: ignore[attr-defined]
 
 
-def by_wrk(side: Side, folder: Path) -> float:
-    """Return requests a second that wrk gets answered."""
-    return wrk(side.port, folder, "one.json", connections=CONNECTIONS, seconds=SECONDS, token=side.token)[0]
+def by_wrk(side: Side, folder: Path) -> tuple[float, float]:
+    """Return requests a second that wrk gets answered, and the processor time that all of them took."""
+    before = side.seconds()
+    rate = wrk(side.port, folder, "one.json", connections=CONNECTIONS, seconds=SECONDS, token=side.token)[0]
+    return rate, side.seconds() - before
 
 
-def by_python(side: Side, folder: Path) -> float:
-    """Return requests a second that a client in Python gets answered, in a process of its own."""
+def by_python(side: Side, folder: Path) -> tuple[float, float]:
+    """Return the same of a client in Python, in a process of its own; handshakes are not counted."""
     spawn = multiprocessing.get_context("spawn")
     answers = spawn.Queue()
     body = (folder / "one.json").read_bytes()
     client = spawn.Process(target=_load, args=(side.port, side.tls, body, SECONDS, answers))
     client.start()
+    answers.get(timeout=60)
+    before = side.seconds()
     rate: float = answers.get(timeout=60)
+    seconds = side.seconds() - before
     client.join()
-    return rate
+    return rate, seconds
 
 
 def main() -> None:
@@ -187,7 +196,7 @@ def _client(folder: Path) -> tuple[str, str, str]:
     return str(folder / "ca.pem"), str(folder / "client.pem"), str(folder / "client.key")
 
 
-def _compare(name: str, plain: Side, other: Side, load: Callable[[Side, Path], float], folder: Path) -> None:
+def _compare(name: str, plain: Side, other: Side, load: Load, folder: Path) -> None:
     """Load both in turns, each first in every other one; print the medians of the ratios."""
     load(plain, folder), load(other, folder)
     turns = []
@@ -209,11 +218,10 @@ def _compare(name: str, plain: Side, other: Side, load: Callable[[Side, Path], f
     )
 
 
-def _measured(side: Side, load: Callable[[Side, Path], float], folder: Path) -> tuple[float, float]:
+def _measured(side: Side, load: Load, folder: Path) -> tuple[float, float]:
     """Return requests a second, and seconds of processor time for each."""
-    before = side.seconds()
-    rate = load(side, folder)
-    return rate, (side.seconds() - before) / (rate * SECONDS)
+    rate, seconds = load(side, folder)
+    return rate, seconds / (rate * SECONDS)
 
 
 if __name__ == "__main__":

@@ -130,7 +130,7 @@ def scopes_asked(given: tuple[str, ...]) -> dict[str, str]:
         ours, sign, theirs = each.partition("=")
         if sign and ours in SCOPES and theirs:
             asked[ours] = theirs
-        elif usual or not each or " " in each:
+        elif usual or not each or " " in each or (sign and ours in SCOPES):
             raise SettingsError(f"--scope {each}: pass one, and others as {'|'.join(SCOPES)}=SCOPE")
         else:
             usual = each
