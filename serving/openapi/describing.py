@@ -69,10 +69,11 @@ def under(described: bytes, prefix: str) -> bytes:
 
 @lru_cache(maxsize=8)
 def with_captures(described: bytes) -> bytes:
-    """Return a document that has the path for labels too, and the header by which predictions are known there."""
+    """Return a document that has the path for labels too, and the headers by which predictions are known there."""
     document, feedback = orjson.loads(described), orjson.loads(FEEDBACK.read_bytes())
     for item in document["paths"].values():
         if "post" in item:
+            item["post"].setdefault("parameters", []).extend(feedback["parameters"])
             item["post"]["responses"]["200"].setdefault("headers", {}).update(feedback["headers"])
     document["paths"] |= {path: _with_errors(item, "Error", {}) for path, item in feedback["paths"].items()}
     document["components"]["schemas"] |= feedback["schemas"]

@@ -209,7 +209,12 @@ def test_the_path_is_described_and_answers_as_described(served, server, golden):
         if "X-Prediction-Id" in item.get("post", {}).get("responses", {}).get("200", {}).get("headers", {})
     ]
     assert {"/invocations", "/predict"} < set(named)
-    assert "X-Prediction-Id" not in json.dumps(server.call("/openapi.json")[1])
+    for path in named:
+        names = {each["name"] for each in document["paths"][path]["post"]["parameters"]}
+        assert names >= {"X-Request-Id", "Ce-Id", "Ce-Time"}
+    elsewhere = json.dumps(server.call("/openapi.json")[1])
+    assert "X-Prediction-Id" not in elsewhere
+    assert "Ce-Time" not in elsewhere
     statuses = set(document["paths"]["/feedback"]["post"]["responses"])
     assert statuses >= {"202", "400", "401", "403", "405", "408", "413", "415", "421", "503", "504", "507"}
     assert served.call("/feedback")[0] == 405
