@@ -12,10 +12,17 @@ PORT ?= 5002
 UI_PORT ?= 5000
 FLIGHTS := -P exclude=date -P units=arr_delay=min,dep_delay=min,distance=mi
 
+# What images hold, for their Python and their system; the hashes are of every platform's files.
+IMAGE ?= serve
+TAG ?= localhost/slipway-$(IMAGE):$(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+LOCK := uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 --generate-hashes \
+	--no-annotate --custom-compile-command "make lock" --upgrade
+SBOM := uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON
+
 # Two processes, a file at a time, in the order of their names: the long ones of tests/end_to_end first.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install run loop test recorded soak check format proto bench bench-accuracy ui serve clean
+.PHONY: help install run loop test recorded soak check format proto image lock bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -79,6 +86,15 @@ ui: install ## MLflow's UI on this folder's runs, on UI_PORT (5000)
 
 serve: install ## serve the champion of NAME (flights) on PORT (5002)
 	@python -m serving --model models:/$(NAME)@champion --port $(PORT)
+
+image: install ## build the IMAGE (serve) as TAG, from BASE, and its list of packages
+	@deploy/images/build $(IMAGE) $(TAG) $(if $(BASE),--build-arg BASE=$(BASE))
+	@$(SBOM) --output-file slipway-$(IMAGE).cdx.json deploy/images/$(IMAGE).txt
+	@echo "$(TAG), and its packages in slipway-$(IMAGE).cdx.json"
+
+lock: install ## lock the images' requirements anew, each to the newest version that pyproject.toml allows
+	@$(LOCK) --group serve --output-file deploy/images/serve.txt
+	@$(LOCK) pyproject.toml --extra postgres --extra grpc --extra excel --output-file deploy/images/train.txt
 
 clean: ## remove the environment, the runs and what tools left behind
 	rm -rf .venv .venv-* mlflow.db mlflow.db-* slipway.log slipway-mlflow.log .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

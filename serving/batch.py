@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -307,7 +308,7 @@ def _uri(asked: argparse.Namespace) -> str:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int], None]]:
     """Show a count of rows where a person watches."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not find_spec("rich"):  # the server's image has none
         yield lambda _: None
         return
     from rich.console import Console  # noqa: PLC0415 - for people only
