@@ -62,7 +62,18 @@ WIDE, FEWEST_BINS = 250, 32
 MOST_ONE_HOT = 500
 """Columns of zeros and ones for one column: 9,000 shops of 60,000 rows would take 4 GB."""
 
-LIGHTGBM: dict[str, Any] = {"num_iterations": 300, "learning_rate": 0.05, "num_leaves": 31, "bagging_freq": 1}
+LIGHTGBM: dict[str, Any] = {
+    "num_iterations": 300,
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 20,
+    "lambda_l2": 0.0,
+    "feature_fraction_bynode": 1.0,
+    "bagging_fraction": 1.0,
+    "bagging_freq": 1,
+    "extra_trees": False,
+    "cat_smooth": 10.0,
+}
 """What the family's settings are where a specification says nothing."""
 
 TARGETS: dict[str, dict[str, Any]] = {

@@ -13,7 +13,7 @@ from training.models import portfolio, ranges
 from training.models.families import build
 from training.search.proposals import Proposals
 
-NEARLY = {"l2_regularization": 1e-3, "gamma": 0.25}
+NEARLY = {"l2_regularization": 1e-3, "lambda_l2": 1e-3, "gamma": 0.25}
 """What Optuna has to choose where a family's default is no number in its range."""
 
 
