@@ -25,6 +25,7 @@ from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
 from serving.settings import Limits, Model, Settings
+from serving.signatures import Trust
 
 logger = logging.getLogger(__package__)
 
@@ -66,6 +67,13 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--cache", help="where versions are kept; the user's cache folder if not given")
     line.add_argument(
         "--allow-unpromoted", action="store_true", help="serve versions whose files no promotion vouches for"
+    )
+    line.add_argument(
+        "--trust",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public key in PEM: serve only versions that it signed; may be given several times",
     )
     line.add_argument(
         "--runtime",
@@ -350,7 +358,9 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
     settings = settings_of(given)
     cache = cache_of(given, folder)
     have_home(folder)
-    rules = Rules(cache, given.poll_seconds, given.allow_unpromoted, given.runtime)
+    rules = Rules(
+        cache, given.poll_seconds, given.allow_unpromoted, given.runtime, Trust.in_files(given.trust)
+    )
     followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
     settings = replace(settings, models=tuple(each.model for each in followed))
     prepare_captures(settings)

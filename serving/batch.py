@@ -33,6 +33,7 @@ from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
 from serving.rows import coercion
 from serving.scorer import Scorer
+from serving.signatures import Trust
 
 PREDICTION = "prediction"
 ADDED = (PREDICTION, "lower", "upper")
@@ -264,6 +265,11 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--encoding", default="", help="of text files; default: UTF-8, or found")
     line.add_argument("--output", required=True, type=Path, help="ends in .csv or .parquet")
     line.add_argument("--on_fault", choices=("stop", "null"), default="stop")
+    line.add_argument(
+        "--trust",
+        default="",
+        help="public keys in PEM, by comma: score only by a version that one of them signed",
+    )
     line.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
     return line
 
@@ -300,6 +306,11 @@ def _source(asked: argparse.Namespace, scorer: Scorer) -> Source:
     return source
 
 
+def _trust(word: str) -> Trust | None:
+    """Return whose signature the version needs; raises BadTrust."""
+    return Trust.in_files([path.strip() for path in word.split(",") if path.strip()])
+
+
 def _uri(asked: argparse.Namespace) -> str:
     separator = "" if asked.version.startswith("@") else "/"
     return f"models:/{asked.name}{separator}{asked.version}"
@@ -329,7 +340,8 @@ def main(arguments: list[str] | None = None) -> int:
         given_run.began(job)
         output = check_output(asked.output)
         with tempfile.TemporaryDirectory(dir=own_folder()) as cache, _progress() as on_rows:
-            scorer = Scorer.load(Path(locate(_uri(asked), Path(cache)).folder), threads=os.cpu_count() or 1)
+            model = locate(_uri(asked), Path(cache), _trust(asked.trust))
+            scorer = Scorer.load(Path(model.folder), threads=os.cpu_count() or 1)
             scorer.replay_golden()
             source = _source(asked, scorer)
             report = score_file(

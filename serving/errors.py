@@ -10,6 +10,7 @@ ServingError
 │   ├── FailingGraph       the graph raises instead of predicting
 │   ├── NotInLedger        the ledger of promotions says otherwise than the version's tags
 │   ├── LedgerUnreadable   that ledger was changed or deleted
+│   ├── NotTrusted         no trusted key signed these files as this version
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
@@ -19,6 +20,7 @@ ServingError
 ├── SettingsError          the server was asked to start in a way that it refuses
 │   ├── BadCapture         predictions cannot be kept as an option asks
 │   ├── UnsafeCache        others can write to the folder where versions are kept
+│   ├── BadTrust           a file of --trust holds no public key
 │   └── ModelNotFound      no version stands where --model points
 ├── BatchError             a file cannot be scored
 │   ├── BadOutput          the job's words do not fit
@@ -161,6 +163,14 @@ class LedgerUnreadable(ModelError):
     repair: str
 
 
+class NotTrusted(ModelError):
+    """No trusted key signed these files as this version."""
+
+    template = "{version} is not trusted: {fault}"
+    version: str
+    fault: str
+
+
 class GoldenMismatch(ModelError):
     """The graph no longer gives the predictions written beside it."""
 
@@ -235,6 +245,14 @@ class UnsafeCache(SettingsError):
         "the cache {folder} {reason}: pass --cache {folder}/slipway, or make it yours (chown, chmod 700)"
     )
     folder: Path
+    reason: str
+
+
+class BadTrust(SettingsError):
+    """A file of --trust holds no public key."""
+
+    template = "--trust {path}: {reason}"
+    path: Path
     reason: str
 
 

@@ -23,8 +23,9 @@ from pathlib import Path
 
 from data.redaction import log_to
 from serving.errors import CacheDown, ModelError, ModelNotFound, NotFetched, ServingError
-from serving.registry import Cache, is_remote, resolve, vouched
+from serving.registry import Cache, is_remote, resolve, signed_for, vouched
 from serving.scorer import scorer_files
+from serving.signatures import SIGNATURE_FILE, Trust
 
 SCORER = "scorer"
 
@@ -45,10 +46,17 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--allow-unpromoted", action="store_true", help="fetch versions whose files no promotion vouches for"
     )
+    line.add_argument(
+        "--trust",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public key in PEM: fetch only versions that it signed; may be given several times",
+    )
     return line
 
 
-def fetch(uri: str, target: Path, *, allow_unpromoted: bool = False) -> str:
+def fetch(uri: str, target: Path, *, allow_unpromoted: bool = False, trust: Trust | None = None) -> str:
     """Put a version's files into `target/scorer`, and return which version it is; raises ServingError."""
     if not is_remote(uri):
         raise NotFetched(uri=uri, target=target, reason="write models:/NAME@ALIAS or models:/NAME/VERSION")
@@ -58,10 +66,15 @@ def fetch(uri: str, target: Path, *, allow_unpromoted: bool = False) -> str:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetched-", dir=target) as fetched:
             resolved = resolve(uri)
-            if moved := vouched(resolved, by_alias="@" in uri):
-                logger.warning("%s", moved)
+            said = vouched(resolved, by_alias="@" in uri)
+            if said.moved:
+                logger.warning("%s", said.moved)
+            signed = signed_for(trust, uri, resolved, newest=said.newest) if trust else None
             model = Cache(Path(fetched) / "cache").fetch(resolved, allow_unpromoted=allow_unpromoted)
+            if signed:
+                signed.check_files(Path(model.folder))
             _replace(Path(model.folder), target / SCORER)
+            _sign(target / SIGNATURE_FILE, resolved.signature)
     except ModelNotFound as error:
         raise NotFetched(uri=uri, target=target, reason=error.reason) from error
     except CacheDown as error:
@@ -70,6 +83,17 @@ def fetch(uri: str, target: Path, *, allow_unpromoted: bool = False) -> str:
     except OSError as error:
         raise NotFetched(uri=uri, target=target, reason=error.strerror or str(error)) from error
     return f"version {resolved.version} of {resolved.name}, {str(model.digest)[:12]}"
+
+
+def _sign(file: Path, signature: str | None) -> None:
+    """Put the signature beside the files, for a server with --trust; one of another version would be refused."""
+    if not signature:
+        file.unlink(missing_ok=True)
+        return
+    written = file.with_name(f".{file.name}")
+    written.write_text(signature, encoding="utf-8")
+    written.chmod(0o644)
+    written.replace(file)
 
 
 def _replace(made: Path, scorer: Path) -> None:
@@ -89,7 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = parser().parse_args(argv)
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     try:
-        fetched = fetch(given.uri, given.target, allow_unpromoted=given.allow_unpromoted)
+        trust = Trust.in_files(given.trust)
+        fetched = fetch(given.uri, given.target, allow_unpromoted=given.allow_unpromoted, trust=trust)
     except ServingError as error:
         print(f"error: {error}", file=sys.stderr)
         return 3 if isinstance(error, ModelError) else 2

@@ -52,8 +52,8 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("registry", "fleet", "caller_options", "capture_options", "fetch", "batch", "tryout", "worker"),
-        "__main__",
+        *("signatures", "registry", "fleet", "caller_options", "capture_options", "fetch", "batch", "tryout"),
+        *("worker", "__main__"),
     ),
     "training": (
         *(
@@ -66,6 +66,7 @@ FLOORS = {
             "progress",
             "interrupts",
             "repeating",
+            "signing",
             "commands",
             "compiling",
             "models",
@@ -135,6 +136,13 @@ ALSO_FOR_TRAINING = {
         "training.records.registry.ledger",
         "serving.errors",
     ): "says in training's words what the registry's reader raised",
+    ("training.signing", "serving.signatures"): "signs in the form that servers verify",
+    ("training.records.registry.signatures", "serving.signatures"): "keeps and checks what was signed",
+    ("training.records.registry.signatures", "serving.errors"): "says in training's words what was not",
+    (
+        "training.jobs.handover.sign",
+        "serving.registry",
+    ): "asks the ledger which entry made a version champion",
     ("training.gate.proof", "serving.running"): "starts a real server",
     ("training.gate.proof", "serving.errors"): "says in training's words that it did not get ready",
     ("training.rows.kept_split", "serving.errors"): "catches what reading a registered scorer raises",

@@ -22,6 +22,7 @@ from training.failures import Failure, failure_of, refusal
 from training.jobs import result
 from training.progress import Console
 from training.repeating import follow
+from training.signing import given_key
 from training.startup import prepare_process
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def promote(config: registered.PromoteConfig) -> int:
 def concluded(config: trainings.TrainConfig | registered.PromoteConfig, work: Callable[[], Outcome]) -> int:
     """Do what may promote a version, and say what came of it in every way that was asked for."""
     result.make_room(config.result)
+    given_key()  # one that cannot be used is told of before the search, not after it
     outcome = work()
     if config.result:
         result.write(config.result, outcome)
@@ -182,6 +184,15 @@ def rollback(config: registered.RollbackConfig) -> int:
     return DONE
 
 
+def sign(config: registered.SignConfig) -> int:
+    """Do what `sign` asks for."""
+    from training.jobs.handover import sign as job  # noqa: PLC0415 - see above
+
+    job.sign(config, say)
+    say_done()
+    return DONE
+
+
 def history(config: registered.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
     from training.jobs import history as job  # noqa: PLC0415 - see above
@@ -221,6 +232,7 @@ RUN: Mapping[type[Command], Callable[[Any], int]] = {
     watches.MonitorConfig: monitor,
     registered.ReproduceConfig: reproduce,
     registered.RollbackConfig: rollback,
+    registered.SignConfig: sign,
     registered.HistoryConfig: history,
 }
 """What does each command."""

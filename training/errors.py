@@ -22,6 +22,8 @@
     │   ├── LedgerBroken       somebody else changed or deleted it
     │   ├── TagsDiffer         a version's tags are not what it says
     │   └── Superseded         another writer was first
+    ├── CannotSign             the key that should sign versions cannot be used
+    ├── NotSigned              no trusted key signed the champion as it is
     ├── CannotAdopt            a file holds no model that can become a version
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
@@ -45,6 +47,7 @@ attributes, its template says what, where, found and the repair.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from data.facts import FactError
 
@@ -254,6 +257,18 @@ class LedgerBroken(LedgerError):
 
 class TagsDiffer(LedgerError):
     """A version's tags are not what the ledger says of it."""
+
+
+class CannotSign(TrainingError):
+    """The key that should sign versions cannot be used."""
+
+    template = "SLIPWAY_SIGNING_KEY {key}: {reason}"
+    key: Path
+    reason: str
+
+
+class NotSigned(TrainingError):
+    """No trusted key signed the champion as it is."""
 
 
 class Superseded(LedgerError):

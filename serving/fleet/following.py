@@ -22,16 +22,15 @@ from typing import Any, BinaryIO, Protocol
 
 from serving.errors import (
     CacheDown,
-    LedgerUnreadable,
     ModelError,
     ModelNotFound,
-    NotInLedger,
     NotReady,
     RegistryDown,
     UnsafeCache,
 )
-from serving.registry import Cache, ResolvedVersion, is_remote, local, local_whole, resolve, vouched
+from serving.registry import Cache, ResolvedVersion, is_remote, local, resolve, signed_for, vouched
 from serving.settings import Model
+from serving.signatures import Signed, Trust
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""
@@ -57,12 +56,21 @@ class Workers(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """How to follow: seconds between two questions, whether unpromoted versions pass, and what runs a version."""
+    """How to follow: seconds between two questions, what passes, and what runs a version.
+
+    Attributes
+    ----------
+    allow_unpromoted : bool
+        Whether versions pass that no promotion vouches for.
+    trust : Trust or None
+        Whose signature a version needs; None for nobody's.
+    """
 
     cache: Cache
     poll_seconds: float = 2.0
     allow_unpromoted: bool = False
     runtime: str = "scorer"
+    trust: Trust | None = None
 
     def fetch(self, resolved: ResolvedVersion) -> Model:
         """Return a version's files; raises ModelError, ModelNotFound or RegistryDown."""
@@ -89,6 +97,8 @@ class Status:
         When the registry last answered, in seconds since 1970; 0 for a local folder or never.
     ledger : str
         How the alias differs from the ledger of promotions, or nothing.
+    signed : str
+        By which key the version in service is signed, and for which entry of the ledger; nothing without --trust.
     """
 
     uri: str
@@ -98,6 +108,7 @@ class Status:
     registry: str = ""
     seen: float = 0.0
     ledger: str = ""
+    signed: str = ""
 
 
 class Followed:
@@ -108,6 +119,7 @@ class Followed:
         self._refused: ResolvedVersion | None = None
         self._served: ResolvedVersion | None = None
         self._held: ResolvedVersion | None = None
+        self._signed: Signed | None = None
         self._failures = 0
         self.status = Status(uri)
         self.model = replace(self._first(), key=key)
@@ -125,12 +137,14 @@ class Followed:
         """Return the version to start with; the last one known where the registry cannot be asked."""
         uri = self.status.uri
         if not is_remote(uri):
-            return local_whole(uri) if self._rules.runtime == "pyfunc" else local(uri)
+            model = local(uri, runtime=self._rules.runtime, trust=self._rules.trust)
+            self.status.signed = "by the file beside it" if self._rules.trust else ""
+            return model
         try:
             resolved = self._ask()
             self._vouch(resolved)
-            model = self._rules.fetch(resolved)
-            self._rules.cache.remember(uri, model, resolved)
+            model = self._fetched(resolved)
+            self._remember(model, resolved)
         except RegistryDown as error:
             known = self._rules.cache.recall(uri, self._rules.runtime)
             if known is None:
@@ -138,8 +152,32 @@ class Followed:
             model, resolved = known
             logger.warning("%s; starting with version %s from the cache", error, model.version)
             self.status.registry = str(error)
+            self._signed = self._sign_of(resolved, newest=None)
+            self._check_files(model)
         self._served = resolved
+        self.status.signed = self._signed.in_words if self._signed else ""
         return model
+
+    def _sign_of(self, resolved: ResolvedVersion, *, newest: int | None) -> Signed | None:
+        """Return what a trusted key signed of a version, None where nobody asks for that; raises NotTrusted."""
+        uri, rules = self.status.uri, self._rules
+        if not rules.trust:
+            return None
+        return signed_for(rules.trust, uri, resolved, newest=newest, seen=rules.cache.newest_entry(uri))
+
+    def _fetched(self, resolved: ResolvedVersion) -> Model:
+        """Return a version's files, as they were signed; raises ModelError, ModelNotFound or RegistryDown."""
+        model = self._rules.fetch(resolved)
+        self._check_files(model)
+        return model
+
+    def _check_files(self, model: Model) -> None:
+        if self._signed:
+            self._signed.check_files(Path(model.folder), whole=model.runtime == "pyfunc")
+
+    def _remember(self, model: Model, resolved: ResolvedVersion) -> None:
+        entry = self._signed.statement.sequence if self._signed else 0
+        self._rules.cache.remember(self.status.uri, model, resolved, entry=entry)
 
     def _ask(self) -> ResolvedVersion:
         resolved = resolve(self.status.uri)
@@ -149,11 +187,14 @@ class Followed:
         return resolved
 
     def _vouch(self, resolved: ResolvedVersion) -> None:
-        """Hold the version to the ledger of its name; entries stay, so that is asked once for each version."""
-        moved = vouched(resolved, by_alias="@" in self.status.uri)
-        if moved and moved != self.status.ledger:
-            logger.warning("%s", moved)
-        self.status.ledger, self._held = moved, resolved
+        """Hold the version to the ledger of its name, and to its signature; that is asked once for each version."""
+        self._held = None
+        said = vouched(resolved, by_alias="@" in self.status.uri)
+        if said.moved and said.moved != self.status.ledger:
+            logger.warning("%s", said.moved)
+        self.status.ledger = said.moved
+        self._signed = self._sign_of(resolved, newest=said.newest)
+        self._held = resolved
 
     def follow(self, workers: Workers, publish: Any) -> None:
         """Ask the registry once, and bring what it points to into service."""
@@ -194,7 +235,9 @@ class Followed:
                 raise ModelError(reason)
         except (ModelError, ModelNotFound) as error:
             known = str(error) == self.status.reason
-            self._refused = None if isinstance(error, NotInLedger | LedgerUnreadable) else resolved
+            self._refused = (
+                resolved if self._held == resolved else None
+            )  # else a ledger or a key may yet say more
             self._show("REFUSED", resolved.version, str(error))
             if known:
                 return
@@ -204,7 +247,8 @@ class Followed:
         self.model, self._seen_files, self._served = model, _files(model), resolved
         self._open.close()
         self._open = _Open(model)
-        self._rules.cache.remember(self.status.uri, replace(model, key=""), resolved)
+        self._remember(replace(model, key=""), resolved)
+        self.status.signed = self._signed.in_words if self._signed else ""
         self._show("READY", model.version)
         logger.info("%s: version %s is served", self.status.uri, model.version)
 
@@ -212,7 +256,7 @@ class Followed:
         here = bool(resolved.pinned and self._rules.cache.holds(resolved.pinned))
         self._show("VERIFYING" if here else "DOWNLOADING", resolved.version)
         publish()
-        model = self._rules.fetch(resolved)
+        model = self._fetched(resolved)
         self._show("WARMING", resolved.version)
         publish()
         return replace(model, key=self.model.key)

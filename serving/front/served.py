@@ -51,7 +51,9 @@ class Served:
             followed, name = statuses.get(key, {}), runtime.model.name
             state = "DRAINING" if draining else followed.get("state", "READY")
             stale = round(max(0.0, time.time() - followed["seen"]), 1) if followed.get("seen") else None
-            self._telemetry.show_state(name, state, stale, agrees=not followed.get("ledger"))
+            self._telemetry.show_state(
+                name, state, stale, agrees=not followed.get("ledger"), signed=bool(followed.get("signed"))
+            )
             label, digest = runtime.description.label, runtime.description.digest
             models[key or name] = {field: value for field, value in followed.items() if field != "seen"} | {
                 "state": state,

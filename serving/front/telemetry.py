@@ -114,13 +114,14 @@ class Telemetry:
         self._answers = Counter(
             "slipway_answers", "Predictions given", ["model", "version"], registry=registry
         )
-        self._info, self._state, self._stale, self._agrees = (
+        self._info, self._state, self._stale, self._agrees, self._signed = (
             Gauge(f"slipway_{noun}", text, labels, multiprocess_mode="livemostrecent", registry=registry)
             for noun, text, labels in (
                 ("model", "The model served", ["name", "version", "digest"]),
                 ("state", "State of the version that --model points to", ["model", "state"]),
                 ("registry_stale_seconds", "Since the registry last answered", ["model"]),
                 ("ledger_agrees", "Whether the ledger says so too, where there is one", ["model"]),
+                ("signed", "Whether a key of --trust signed the version served", ["model"]),
             )
         )
         self._seconds = {protocol: seconds.labels(protocol) for protocol in PROTOCOLS}
@@ -145,10 +146,13 @@ class Telemetry:
                 self._info.labels(*old).set(0)
             self._info.labels(*new).set(1)
 
-    def show_state(self, model: str, state: str, seconds: float | None, *, agrees: bool) -> None:
-        """Show a model's state, whether its alias is the ledger's, and when the registry last answered, if ever."""
+    def show_state(
+        self, model: str, state: str, seconds: float | None, *, agrees: bool, signed: bool
+    ) -> None:
+        """Show a model's state, whether ledger and signature vouch for it, and when the registry last answered."""
         with self._if_there_is_room():
             self._agrees.labels(model).set(agrees)
+            self._signed.labels(model).set(signed)
             for each in STATES:
                 self._state.labels(model, each).set(each == state)
             if seconds is not None:

@@ -6,9 +6,9 @@ from serving.registry.store import (
     ResolvedVersion,
     is_remote,
     local,
-    local_whole,
     locate,
     resolve,
+    signed_for,
     vouched,
 )
 
@@ -18,9 +18,9 @@ __all__ = [
     "given_run",
     "is_remote",
     "local",
-    "local_whole",
     "locate",
     "promotions",
     "resolve",
+    "signed_for",
     "vouched",
 ]

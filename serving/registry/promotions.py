@@ -159,6 +159,12 @@ def recorded(entries: Sequence[Entry], version: str) -> Recorded | None:
     return None
 
 
+def newest_move(entries: Sequence[Entry], version: str = "") -> int:
+    """Return the number of the last entry that moved the alias, or that moved it to a version; 0 for none."""
+    moves = [entry.sequence for entry in entries if entry.moves and version in ("", entry.to_version)]
+    return moves[-1] if moves else 0
+
+
 def vouch(
     entries: Sequence[Entry], *, name: str, version: str, pinned: str | None, files: str | None
 ) -> Recorded | None:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from data.redaction import addresses_around, redact, redact_address
@@ -38,9 +38,11 @@ from serving.errors import (
     UnsafeCache,
     WrongDigest,
 )
-from serving.registry.promotions import Entry, entries_of, find_run, moved_in_words, vouch
+from serving.registry.promotions import Entry, entries_of, find_run, moved_in_words, newest_move, vouch
+from serving.registry.signed import Place, check_signed_folder, signed_version
 from serving.scorer import scorer_files, version_files
 from serving.settings import Model
+from serving.signatures import Signed, Trust
 
 REGISTERED = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[\w-]+)|/(?P<version>\d+))")
 LOGGED = re.compile(r"models:/(?P<id>m-[0-9a-f]+)")
@@ -65,8 +67,8 @@ class ResolvedVersion:
     """What the registry says stands where --model points.
 
     `pinned` is the digest that was promoted, `recorded` the one that was registered, `files` that of all files;
-    `source` is where the version's files come from; `made` is what tells a version from a later one of the same
-    name and number: when and by what it was made.
+    `signature` is the bundle that was signed of them; `source` is where they come from; `made` is what tells a
+    version from a later one of the same name and number: when and by what it was made.
     """
 
     uri: str
@@ -77,6 +79,7 @@ class ResolvedVersion:
     made: str = ""
     recorded: str | None = None
     files: str | None = None
+    signature: str | None = None
 
 
 def is_remote(uri: str) -> bool:
@@ -84,35 +87,75 @@ def is_remote(uri: str) -> bool:
     return bool(re.match(r"[a-z]+:/", uri))
 
 
-def local(uri: str) -> Model:
-    """Return the version in a folder; raises ModelNotFound."""
-    root = Path(uri)
+def local(uri: str, *, runtime: str = "scorer", trust: Trust | None = None) -> Model:
+    """Return the version in a folder; with pyfunc any MLflow model there. Raises ModelNotFound or NotTrusted."""
+    model = _whole_in(Path(uri)) if runtime == "pyfunc" else _scorer_in(Path(uri))
+    if trust:
+        check_signed_folder(trust, model, Path(uri))
+    return model
+
+
+def _scorer_in(root: Path) -> Model:
     for folder in (root / SCORER_FOLDER, root):
         if (folder / scorer_files.DOCUMENT_FILE).is_file():
             return Model(str(folder.resolve()), name=root.resolve().name)
     raise ModelNotFound(
-        uri=uri, reason="no folder here holds scorer/scorer.json: pass a version that Slipway logged"
+        uri=str(root), reason="no folder here holds scorer/scorer.json: pass a version that Slipway logged"
     )
 
 
-def local_whole(uri: str) -> Model:
-    """Return any MLflow model in a folder, for MLflow to run; raises ModelNotFound."""
-    root = Path(uri)
+def _whole_in(root: Path) -> Model:
     if not (root / "MLmodel").is_file():
         raise ModelNotFound(
-            uri=uri, reason="no MLflow model here: a folder that MLflow logged has a file MLmodel"
+            uri=str(root), reason="no MLflow model here: a folder that MLflow logged has a file MLmodel"
         )
     return Model(str(root.resolve()), name=root.resolve().name, runtime="pyfunc")
 
 
-def locate(uri: str, cache: Path) -> Model:
-    """Return the version for a command that the user runs by hand, promoted or not; raises ServingError."""
+def locate(
+    uri: str, cache: Path, trust: Trust | None = None, *, resolved: ResolvedVersion | None = None
+) -> Model:
+    """Return the version for a command that the user runs by hand, promoted or not; raises ServingError.
+
+    `resolved` is what the registry says of the place, where it was asked already.
+    """
     if not is_remote(uri):
-        return local(uri)
-    resolved = resolve(uri)
-    if moved := vouched(resolved, by_alias="@" in uri):
-        logger.warning("%s", moved)
-    return Cache(cache).fetch(resolved, allow_unpromoted=True)
+        return local(uri, trust=trust)
+    resolved = resolved or resolve(uri)
+    said = vouched(resolved, by_alias=is_alias(uri))
+    if said.moved:
+        logger.warning("%s", said.moved)
+    signed = signed_for(trust, uri, resolved, newest=said.newest) if trust else None
+    model = Cache(cache).fetch(resolved, allow_unpromoted=True)
+    if signed:
+        signed.check_files(Path(model.folder))
+    return model
+
+
+def is_alias(uri: str) -> bool:
+    """Return whether a version was asked for by an alias, which can be moved."""
+    return "@" in uri
+
+
+def signed_for(
+    trust: Trust, uri: str, resolved: ResolvedVersion, *, newest: int | None, seen: int = 0
+) -> Signed:
+    """Return what a trusted key signed of what a place points to; raises NotTrusted.
+
+    Parameters
+    ----------
+    newest : int or None
+        The newest entry of the ledger that moved the alias; None where nobody can be asked.
+    seen : int
+        The newest entry that was served here.
+    """
+    return signed_version(
+        trust,
+        resolved.signature,
+        name=resolved.name,
+        version=resolved.version,
+        place=Place(newest, seen) if is_alias(uri) else None,
+    )
 
 
 def resolve(uri: str) -> ResolvedVersion:
@@ -146,6 +189,7 @@ def _ask_registry(match: re.Match[str]) -> ResolvedVersion:
         " ".join(str(each or "-") for each in made),
         tags.get(version_files.DIGEST_TAG),
         tags.get(version_files.FILES_TAG),
+        tags.get(version_files.SIGNATURE_TAG),
     )
 
 
@@ -176,8 +220,16 @@ def _check_database() -> None:
             )
 
 
-def vouched(resolved: ResolvedVersion, *, by_alias: bool = False) -> str:
-    """Hold a version's tags to the ledger of its name; return what does not fit an alias's move, or nothing.
+@dataclass(frozen=True)
+class Vouched:
+    """What the ledger says: how an alias differs from it, or nothing; and its newest entry that moved the alias."""
+
+    moved: str = ""
+    newest: int = 0
+
+
+def vouched(resolved: ResolvedVersion, *, by_alias: bool = False) -> Vouched:
+    """Hold a version's tags to the ledger of its name, and return what that says.
 
     Raises
     ------
@@ -187,10 +239,11 @@ def vouched(resolved: ResolvedVersion, *, by_alias: bool = False) -> str:
         It cannot be asked.
     """
     if not resolved.name:
-        return ""
+        return Vouched()
     entries = _asking(resolved.uri, lambda: _ledger_of(resolved.name))
     vouch(entries, name=resolved.name, version=resolved.version, pinned=resolved.pinned, files=resolved.files)
-    return moved_in_words(entries, resolved.name, resolved.version) if by_alias else ""
+    moved = moved_in_words(entries, resolved.name, resolved.version) if by_alias else ""
+    return Vouched(moved, newest_move(entries))
 
 
 def _ledger_of(name: str) -> tuple[Entry, ...]:
@@ -303,23 +356,38 @@ class Cache:
         shutil.rmtree(entry, ignore_errors=True)
         return False
 
-    def remember(self, uri: str, model: Model, resolved: ResolvedVersion) -> None:
-        """Record what a place pointed to, for a start without the registry."""
+    def remember(self, uri: str, model: Model, resolved: ResolvedVersion, *, entry: int = 0) -> None:
+        """Record what a place pointed to, for a start without the registry, and the entry that it was signed for."""
+        note = {
+            "model": asdict(model),
+            "found": asdict(resolved),
+            "entry": max(entry, self.newest_entry(uri)),
+        }
         written = self._record(uri).with_suffix(f".{os.getpid()}")
         try:
             written.touch(mode=0o600)
-            written.write_text(json.dumps({"model": asdict(model), "found": asdict(resolved)}))
+            written.write_text(json.dumps(note))
             written.replace(self._record(uri))
             self._prune()
         except OSError as error:
             logger.warning("the cache could not note %s: %s", uri, error.strerror)
 
+    def newest_entry(self, uri: str) -> int:
+        """Return the newest entry of the ledger that a version was signed for that was served here; 0 for none."""
+        try:
+            return int(self._noted(uri).get("entry", 0))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return 0
+
+    def _noted(self, uri: str) -> Any:
+        note = self._record(uri)
+        return json.loads(note.read_text()) if _is_ours(note) else {}
+
     def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, ResolvedVersion] | None:
         """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
-        note = self._record(uri)
         try:
             self.check()
-            written = json.loads(note.read_text()) if _is_ours(note) else {}
+            written = self._noted(uri)
             model, resolved = Model(**written["model"]), ResolvedVersion(**written["found"])
         except (OSError, ValueError, TypeError, KeyError):
             return None

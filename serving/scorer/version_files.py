@@ -19,6 +19,9 @@ FILES_TAG = "slipway.files_digest"
 DIGEST_TAG, PINNED_TAG = "slipway.scorer_digest", "slipway.pinned_digest"
 """The digest of a version's scorer as it was registered, and as it was promoted: what a server may serve."""
 
+SIGNATURE_TAG = "slipway.signature"
+"""A signed statement of a version's files, name and number: a bundle of `serving.signatures`."""
+
 ADDED_BY_MLFLOW = "registered_model_meta"
 BYTECODE = "__pycache__"
 
@@ -45,8 +48,13 @@ def paths_in(folder: Path) -> list[str]:
 
 def files_digest(folder: Path) -> str:
     """Return the digest of all files of a version; raises NotAVersion."""
-    lines = [f"{_sha256(folder / name)}  {name}\n" for name in paths_in(folder)]
+    lines = [f"{digest}  {name}\n" for name, digest in digests_in(folder).items()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def digests_in(folder: Path, *, ignored: str = "") -> dict[str, str]:
+    """Return the SHA-256 of each file of a version, in the order of the paths; raises NotAVersion."""
+    return {name: sha256(folder / name) for name in paths_in(folder) if name != ignored}
 
 
 def check_files(folder: Path, expected: str) -> None:
@@ -56,6 +64,7 @@ def check_files(folder: Path, expected: str) -> None:
         raise WrongDigest(what="digest of all files", expected=expected, found=digest)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the digest of one file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from tests.registered import copied
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
-COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx) |KEY=")
+COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx|openssl) |KEY=|SLIPWAY_SIGNING_KEY=")
 SERVER = re.compile(r"(python -m serving |mlflow models serve )")
 ELSEWHERE = {
     "docs/from-flask.md": "tests/end_to_end/test_from_flask.py",

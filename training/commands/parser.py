@@ -21,6 +21,7 @@ from training.commands.registered import (
     RecalibrateConfig,
     ReproduceConfig,
     RollbackConfig,
+    SignConfig,
 )
 from training.commands.trainings import AdoptConfig, TrainConfig
 from training.commands.watches import CompactConfig, FeedbackConfig, MonitorConfig
@@ -37,6 +38,7 @@ COMMANDS: tuple[type[Command], ...] = (
     MonitorConfig,
     ReproduceConfig,
     RollbackConfig,
+    SignConfig,
     HistoryConfig,
 )
 """In the order of --help."""

@@ -108,3 +108,20 @@ class HistoryConfig(Command):
 
     name: Name
     at: Annotated[datetime | None, Parameter(kinds.MOMENT, "a moment in UTC: 2026-11-01T12:00")] = None
+    trust: Annotated[
+        str,
+        Parameter(help="public keys in PEM, by comma: also whether one signed the champion", metavar="FILES"),
+    ] = ""
+
+
+@dataclass(frozen=True)
+class SignConfig(Command):
+    """A signature for a version."""
+
+    SUMMARY: ClassVar[str] = "sign a version with the key that SLIPWAY_SIGNING_KEY names"
+
+    name: Name
+    version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
+    output: Annotated[
+        str, Parameter(help="also write the signature there, such as scorer.sig", metavar="FILE")
+    ] = ""

@@ -13,7 +13,7 @@ from rich.text import Text
 from serving.registry import promotions
 from training.commands import registered
 from training.errors import NoSuchModel, TrainingError
-from training.records import ledger, model_registry, tag_names, tracking
+from training.records import ledger, model_registry, signatures, tag_names, tracking
 
 MOST_AHEAD = timedelta(minutes=5)
 """How far a writer's clock may be ahead of this one."""
@@ -54,15 +54,27 @@ def answer(config: registered.HistoryConfig) -> Answer:
     if not history.entries and not model_registry.is_known(config.name):
         raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     shown = champion_at(history, config.at) if config.at else table_of(history)
-    return Answer(shown, notes(history), findings(history), _verdict(history))
+    signed, unsigned = _signature_of(history, config.trust)
+    return Answer(shown, notes(history), [*findings(history), *unsigned], _verdict(history, signed))
 
 
-def _verdict(history: ledger.History) -> tuple[str, str]:
+def _signature_of(history: ledger.History, trust: str) -> tuple[str, list[str]]:
+    """Return who signed the champion, and what is wrong with that; nothing where nobody asks."""
+    if not trust or history.current is None:
+        return "", []
+    try:
+        newest = promotions.newest_move(history.entries)
+        return f"; signed {signatures.check(history.current, trust, newest=newest)}", []
+    except TrainingError as error:
+        return "", [str(error)]
+
+
+def _verdict(history: ledger.History, signed: str) -> tuple[str, str]:
     champion = f"the champion is {history.serving or 'none'}"
     if not history.entries:
         return "ledger", f"nothing was entered yet; {champion}"
     whole = f"a whole chain of {len(history.entries)}"
-    return "verified", f"{whole}; {champion}, its pin and files as promoted"
+    return "verified", f"{whole}; {champion}, its pin and files as promoted{signed}"
 
 
 def table_of(history: ledger.History) -> Table:

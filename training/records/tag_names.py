@@ -7,6 +7,9 @@ from serving.scorer import version_files
 FILES, DIGEST, PINNED = version_files.FILES_TAG, version_files.DIGEST_TAG, version_files.PINNED_TAG
 """Of a version, for servers too: the digest of all its files, of its scorer, and of the scorer that was promoted."""
 
+SIGNATURE = version_files.SIGNATURE_TAG
+"""Of a version, for servers too: what a key says of its files, name, number and entry in the ledger."""
+
 SPLIT = "slipway.split"
 """Of a version: the rule that its rows were split by, as JSON."""
 

@@ -4,9 +4,10 @@ A registered model has one ledger run, alone in an experiment of its own. Entry 
 parameter N: MLflow's database refuses a parameter that exists with another value, so of two writers
 that follow the same history exactly one is entered, and the other is told (`Superseded`).
 
-The ledger is the truth, and the alias follows: entry, pinned digest, alias, then a mark on the version that the
-entry is carried out. Whoever reads the ledger next finishes an entry without its mark, which a crash
-left; an alias that differs from a marked entry was moved by somebody else, and is reported and left alone.
+The ledger is the truth, and the alias follows: entry, signature (where a key is given), pinned digest, alias, then a
+mark on the version that the entry is carried out. Whoever reads the ledger next finishes an entry without its mark,
+which a crash left; an alias that differs from a marked entry was moved by somebody else, and is reported and left
+alone.
 
 Who can write to MLflow's database can write the whole chain anew: docs/registry.md says what that means.
 """
@@ -30,7 +31,8 @@ from serving.errors import LedgerUnreadable, NotInLedger
 from serving.registry import promotions
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 from training.records import tag_names, tracking, views
-from training.records.registry import model_registry
+from training.records.registry import model_registry, signatures
+from training.signing import given_key
 
 UNEVEN = timedelta(minutes=5)
 """How far two writers' clocks may be apart: beyond it one of them is wrong, and each writes its own time."""
@@ -171,6 +173,7 @@ def settle(name: str) -> History:
         newest = next((entry for entry in reversed(history.entries) if entry.moves), None)
         overtaken, pending = ours is not None and ours != newest, history.pending
         if newest and (overtaken or (pending and newest == history.entries[-1])):
+            _sign(history, newest)
             model_registry.promote(name, newest.to_version, digest=newest.to_digest, files=newest.to_files)
             ours = newest
         if pending:
@@ -201,7 +204,11 @@ def record(
         Another writer was first: nothing is entered, and the decision has to be taken again.
     WrongFiles, NotOurs
         The version's files are not those that it was registered with; nothing is entered.
+    CannotSign, Unvouched
+        A key is given, and cannot be used, or nobody recorded what it would sign; nothing is entered.
     """
+    if kind != "refusal" and given_key() and not chosen.files:
+        raise chosen.unvouched()
     digest = chosen.tags.get(tag_names.DIGEST, "") if kind == "refusal" else chosen.verified_digest()
     last = history.entries[-1] if history.entries else None
     current: Mapping[str, str] = history.current.tags if history.current else {}
@@ -241,6 +248,18 @@ def rollback(name: str, *, reason: str = "") -> promotions.Entry:
     why = reason or f"rolled back from version {history.serving}"
     why += f" (gone from the registry: {', '.join(gone)})" if gone else ""
     return record(history, target, kind="rollback", reason=why, evidence=target.run_id)
+
+
+def _sign(history: History, entry: promotions.Entry) -> None:
+    """Sign the version of an entry, where a key is given, before the alias points to it: servers may ask for that.
+
+    Who carries out what another process left may have no key: the version is unsigned until somebody signs it.
+    """
+    key = given_key()
+    version = model_registry.find_version(history.name, entry.to_version) if key else None
+    if key and version:
+        bundle = signatures.signed(history.as_recorded(version), key, sequence=entry.sequence)
+        signatures.keep(version, bundle)
 
 
 def _append(run_id: str, entry: promotions.Entry) -> None:

@@ -134,10 +134,14 @@ class Version:
         """
         folder = self._fetched()
         if not self.files:
-            found = version_files.files_digest(folder)
-            raise Unvouched(name=self.name, version=self.number, tag=tag_names.FILES, found=found)
+            raise self.unvouched(folder)
         check_loadable(folder, name=self.name, version=self.number)
         return folder
+
+    def unvouched(self, folder: Path | None = None) -> Unvouched:
+        """Return the error of a version of whose files nobody recorded the digest."""
+        found = version_files.files_digest(folder or self._fetched())
+        return Unvouched(name=self.name, version=self.number, tag=tag_names.FILES, found=found)
 
     def _fetched(self, part: str = "") -> Path:
         """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles.
