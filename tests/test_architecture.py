@@ -23,6 +23,7 @@ MLFLOW_MODULES = {
     "training/records/experiments.py",
     "training/records/registry/model_registry.py",
     "training/records/registry/ledger.py",
+    "training/records/registry/copies.py",
     "training/records/watch_run.py",
     "training/records/views.py",
     "training/versions/flavor.py",
@@ -139,6 +140,12 @@ ALSO_FOR_TRAINING = {
     ("training.signing", "serving.signatures"): "signs in the form that servers verify",
     ("training.records.registry.signatures", "serving.signatures"): "keeps and checks what was signed",
     ("training.records.registry.signatures", "serving.errors"): "says in training's words what was not",
+    ("training.records.registry.copies", "serving.registry"): "knows the entry that a copy comes with",
+    ("training.records.registry.copies", "serving.signatures"): "keeps the signature that a copy comes with",
+    (
+        "training.jobs.handover.copy",
+        "serving.registry",
+    ): "asks the ledger which entry made a version champion",
     (
         "training.jobs.handover.sign",
         "serving.registry",

@@ -184,6 +184,17 @@ def rollback(config: registered.RollbackConfig) -> int:
     return DONE
 
 
+def copy(config: registered.CopyConfig) -> int:
+    """Do what `copy` asks for."""
+    say_loading()
+    from training.jobs.handover import copy as job  # noqa: PLC0415 - see above
+
+    given_key()
+    job.copy(config, say)
+    say_done()
+    return DONE
+
+
 def sign(config: registered.SignConfig) -> int:
     """Do what `sign` asks for."""
     from training.jobs.handover import sign as job  # noqa: PLC0415 - see above
@@ -232,6 +243,7 @@ RUN: Mapping[type[Command], Callable[[Any], int]] = {
     watches.MonitorConfig: monitor,
     registered.ReproduceConfig: reproduce,
     registered.RollbackConfig: rollback,
+    registered.CopyConfig: copy,
     registered.SignConfig: sign,
     registered.HistoryConfig: history,
 }

@@ -22,6 +22,7 @@
     │   ├── LedgerBroken       somebody else changed or deleted it
     │   ├── TagsDiffer         a version's tags are not what it says
     │   └── Superseded         another writer was first
+    ├── CannotCopy             a copy would take the place of a model of another origin
     ├── CannotSign             the key that should sign versions cannot be used
     ├── NotSigned              no trusted key signed the champion as it is
     ├── CannotAdopt            a file holds no model that can become a version
@@ -265,6 +266,18 @@ class CannotSign(TrainingError):
     template = "SLIPWAY_SIGNING_KEY {key}: {reason}"
     key: Path
     reason: str
+
+
+class CannotCopy(TrainingError):
+    """A copy would take the place of a model of another origin, without a comparison."""
+
+    template = (
+        "the champion of {name}, version {version}, is no copy of {source}: copy with promote=never, and let "
+        "-e promote compare the two on its rows"
+    )
+    name: str
+    version: str
+    source: str
 
 
 class NotSigned(TrainingError):

@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from serving.errors import LedgerUnreadable, NotInLedger
 
-Kind = Literal["promotion", "forced", "rollback", "refusal"]
+Kind = Literal["promotion", "forced", "rollback", "refusal", "copy"]
 
 RUN_TAG = "slipway.ledger_run"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
@@ -157,6 +157,24 @@ def recorded(entries: Sequence[Entry], version: str) -> Recorded | None:
     if entries and entries[0].from_version == version:  # it was champion before there was a ledger
         return Recorded(1, entries[0].from_digest)
     return None
+
+
+def origin_of(client: Any, mark: str, name: str) -> str:
+    """Return of which other name's ledger a mark is, which MLflow's own copy of a version takes along; else nothing.
+
+    The entry itself says so: an experiment can be renamed.
+    """
+    run_id, _, rest = mark.partition("/")
+    try:
+        text = client.get_run(run_id).data.params[f"{int(rest.partition('/')[0]):06d}"]
+        other = str(json.loads(text)["name"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+    except Exception as error:
+        if getattr(error, "error_code", "") not in ABSENT:
+            raise
+        return ""
+    return "" if other == name else other
 
 
 def newest_move(entries: Sequence[Entry], version: str = "") -> int:

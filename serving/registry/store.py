@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -33,12 +33,21 @@ from serving.errors import (
     CacheDown,
     ModelError,
     ModelNotFound,
+    NotInLedger,
     NotPromoted,
     RegistryDown,
     UnsafeCache,
     WrongDigest,
 )
-from serving.registry.promotions import Entry, entries_of, find_run, moved_in_words, newest_move, vouch
+from serving.registry.promotions import (
+    Entry,
+    entries_of,
+    find_run,
+    moved_in_words,
+    newest_move,
+    origin_of,
+    vouch,
+)
 from serving.registry.signed import Place, check_signed_folder, signed_version
 from serving.scorer import scorer_files, version_files
 from serving.settings import Model
@@ -67,8 +76,9 @@ class ResolvedVersion:
     """What the registry says stands where --model points.
 
     `pinned` is the digest that was promoted, `recorded` the one that was registered, `files` that of all files;
-    `signature` is the bundle that was signed of them; `source` is where they come from; `made` is what tells a
-    version from a later one of the same name and number: when and by what it was made.
+    `signature` is the bundle that was signed of them; `mark` names the entry that was carried out, and comes after the
+    alias; `source` is where the files come from; `made` is what tells a version from a later one of the same name and
+    number: when and by what it was made.
     """
 
     uri: str
@@ -80,6 +90,7 @@ class ResolvedVersion:
     recorded: str | None = None
     files: str | None = None
     signature: str | None = None
+    mark: str | None = field(default=None, compare=False)
 
 
 def is_remote(uri: str) -> bool:
@@ -190,6 +201,7 @@ def _ask_registry(match: re.Match[str]) -> ResolvedVersion:
         tags.get(version_files.DIGEST_TAG),
         tags.get(version_files.FILES_TAG),
         tags.get(version_files.SIGNATURE_TAG),
+        tags.get(version_files.ENTRY_TAG),
     )
 
 
@@ -241,9 +253,20 @@ def vouched(resolved: ResolvedVersion, *, by_alias: bool = False) -> Vouched:
     if not resolved.name:
         return Vouched()
     entries = _asking(resolved.uri, lambda: _ledger_of(resolved.name))
-    vouch(entries, name=resolved.name, version=resolved.version, pinned=resolved.pinned, files=resolved.files)
+    said = vouch(
+        entries, name=resolved.name, version=resolved.version, pinned=resolved.pinned, files=resolved.files
+    )
+    if said is None and resolved.pinned and (other := _asking(resolved.uri, lambda: _origin_of(resolved))):
+        fault = f"MLflow copied it from {other}, pin and all, and nobody promoted it here (-e copy does)"
+        raise NotInLedger(name=resolved.name, version=resolved.version, fault=fault)
     moved = moved_in_words(entries, resolved.name, resolved.version) if by_alias else ""
     return Vouched(moved, newest_move(entries))
+
+
+def _origin_of(resolved: ResolvedVersion) -> str:
+    import mlflow  # noqa: PLC0415 - as above
+
+    return origin_of(mlflow.MlflowClient(), resolved.mark or "", resolved.name) if resolved.mark else ""
 
 
 def _ledger_of(name: str) -> tuple[Entry, ...]:

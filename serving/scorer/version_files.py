@@ -22,6 +22,9 @@ DIGEST_TAG, PINNED_TAG = "slipway.scorer_digest", "slipway.pinned_digest"
 SIGNATURE_TAG = "slipway.signature"
 """A signed statement of a version's files, name and number: a bundle of `serving.signatures`."""
 
+ENTRY_TAG = "slipway.ledger_entry"
+"""The mark of the newest entry about a version that was carried out: the ledger's run, the number, the hash."""
+
 ADDED_BY_MLFLOW = "registered_model_meta"
 BYTECODE = "__pycache__"
 

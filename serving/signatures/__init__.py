@@ -1,7 +1,7 @@
 """Who vouches for a version by a key that MLflow never sees: statements, the bundles that carry them, and trust."""
 
 from serving.signatures.bundles import Envelope, as_text, pae
-from serving.signatures.keys import KINDS, hint_of
+from serving.signatures.public_keys import KINDS, hint_of
 from serving.signatures.statements import Statement
 from serving.signatures.trust import SIGNATURE_FILE, Signed, Trust, signature_beside
 

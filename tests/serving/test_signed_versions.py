@@ -19,7 +19,14 @@ from serving.fleet import Followed, Rules
 from serving.registry import Cache, promotions
 from serving.scorer import Scorer
 from serving.scorer.scorer_files import digest_in
-from serving.scorer.version_files import DIGEST_TAG, FILES_TAG, PINNED_TAG, SIGNATURE_TAG, files_digest
+from serving.scorer.version_files import (
+    DIGEST_TAG,
+    ENTRY_TAG,
+    FILES_TAG,
+    PINNED_TAG,
+    SIGNATURE_TAG,
+    files_digest,
+)
 from serving.signatures import Trust
 from tests.keys import pair
 from tests.recorded import recorded
@@ -229,6 +236,7 @@ def test_the_signature_of_another_version_or_name_is_refused(signed, keys):
     assert server.refuses("its signature is that of line version 1")
     assert server.answer == (11, "2")
     signed.client.copy_model_version("models:/line/1", "other")
+    signed.client.delete_model_version_tag("other", "1", ENTRY_TAG)  # by which the ledger knows a copy
     signed.client.set_registered_model_alias("other", "champion", "1")
     with pytest.raises(
         NotTrusted, match="other version 1 is not trusted: its signature is that of line version 1"

@@ -16,6 +16,7 @@ from training.commands.checking import CheckConfig
 from training.commands.command import Command
 from training.commands.parameters import declared, made
 from training.commands.registered import (
+    CopyConfig,
     HistoryConfig,
     PromoteConfig,
     RecalibrateConfig,
@@ -38,6 +39,7 @@ COMMANDS: tuple[type[Command], ...] = (
     MonitorConfig,
     ReproduceConfig,
     RollbackConfig,
+    CopyConfig,
     SignConfig,
     HistoryConfig,
 )

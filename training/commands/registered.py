@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
+from data.redaction import redact_address
 from training.commands import kinds
 from training.commands.command import Command
+from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
 from training.commands.policies import BETTER, Policy
 from training.commands.shared import (
@@ -112,6 +114,35 @@ class HistoryConfig(Command):
         str,
         Parameter(help="public keys in PEM, by comma: also whether one signed the champion", metavar="FILES"),
     ] = ""
+
+
+@dataclass(frozen=True)
+class CopyConfig(Command):
+    """A version for another name or another registry."""
+
+    SUMMARY: ClassVar[str] = "take a version to another name or registry, such as from staging to production"
+
+    name: Name
+    to: Annotated[str, Parameter(kinds.NAME, "the name there")]
+    version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
+    to_registry: Annotated[
+        str, Parameter(kinds.ADDRESS, "a tracking server's address; default: this one's", metavar="URI")
+    ] = ""
+    promote: Annotated[
+        Literal["auto", "never"],
+        Parameter(one_of(("auto", "never")), "whether it becomes champion there, as it was here"),
+    ] = "auto"
+
+    def settled(self) -> Self:
+        """Return it as it is, where it leads elsewhere and tells no password."""
+        if not self.to_registry and self.to == self.name:
+            raise UsageError(message="to is the name itself: pass another name, or to_registry=URI")
+        if redact_address(self.to_registry) != self.to_registry:
+            raise UsageError(
+                message="to_registry holds a password, which would be recorded: pass it as "
+                "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+            )
+        return self
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,12 @@ def answer(config: registered.HistoryConfig) -> Answer:
         raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     shown = champion_at(history, config.at) if config.at else table_of(history)
     signed, unsigned = _signature_of(history, config.trust)
-    return Answer(shown, notes(history), [*findings(history), *unsigned], _verdict(history, signed))
+    return Answer(
+        shown,
+        [*notes(history), *copied_by_others(history)],
+        [*findings(history), *unsigned],
+        _verdict(history, signed),
+    )
 
 
 def _signature_of(history: ledger.History, trust: str) -> tuple[str, list[str]]:
@@ -182,7 +187,16 @@ def lost_entries(history: ledger.History) -> list[str]:
         f"version {version.number} bears the mark of a ledger entry that is gone ({mark}): "
         "the ledger was deleted or rewritten"
         for version in model_registry.versions(history.name)
-        if (mark := version.tags.get(tag_names.ENTRY)) and mark not in marks
+        if (mark := version.tags.get(tag_names.ENTRY)) and mark not in marks and not ledger.origin_of(version)
+    ]
+
+
+def copied_by_others(history: ledger.History) -> list[str]:
+    """Return which versions bear the mark of another name's ledger: MLflow's own copy takes it along."""
+    return [
+        f"version {version.number} was copied from {origin} without its ledger: nobody promoted it as {history.name}"
+        for version in model_registry.versions(history.name)
+        if version.tags.get(tag_names.ENTRY) not in history.marks and (origin := ledger.origin_of(version))
     ]
 
 

@@ -28,7 +28,7 @@ ADOPTED = "slipway.adopted"
 DATA = "slipway.data_fingerprint"
 """Of a run and a version: the fingerprint of the table."""
 
-ENTRY = "slipway.ledger_entry"
+ENTRY = version_files.ENTRY_TAG
 """Of a version: the newest entry of the ledger about it that was carried out."""
 
 TRAINED_IN = "slipway.trained_in"
@@ -36,6 +36,9 @@ TRAINED_IN = "slipway.trained_in"
 
 LEARNED_UNTIL = "slipway.learned_until"
 """Of a version that was trained from captured rows: the day of the last of them."""
+
+COPIED, COPIED_NAME = "slipway.copied_from", "slipway.copied_from_name"
+"""Of a version, and of its run, that came from elsewhere: the registry, name and number; and the name alone."""
 
 REPRODUCED = "slipway.reproduced"
 """Of a version: what came of making it again."""

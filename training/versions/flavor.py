@@ -30,7 +30,7 @@ from mlflow.types import Schema as MlflowSchema
 
 from data.own_files import own_folder
 from data.schema import Schema
-from serving.scorer import Document, Scorer, version_files
+from serving.scorer import Document, Scorer, scorer_files, version_files
 from training.compiling.errors import UncompilableStep
 from training.compiling.keras import Network, adapted, packages
 from training.versions.loadable import LIGHTGBM, SHIPPED_CODE, TRUSTED
@@ -119,6 +119,16 @@ def log_copy(
         reference=reference,
         validate_serving_input=False,
     )
+
+
+def log_files(version: Path, run_id: str, experiment_id: str, *, files: str, name: str = "model") -> Logged:
+    """Log a version's folder byte for byte, so that its digests stay; `files` is the digest of all of them."""
+    client = mlflow.MlflowClient()
+    model = client.create_logged_model(experiment_id, name=name, source_run_id=run_id)
+    client.log_model_artifacts(model.model_id, str(version))
+    client.finalize_logged_model(model.model_id, "READY")
+    digest = scorer_files.digest_in(version / SCORER_FOLDER)
+    return Logged(model.model_uri, model.model_id, digest, files)
 
 
 def _log(**options: Any) -> Logged:

@@ -1,3 +1,3 @@
 """A version that others take: signed for them, or copied to where they are."""
 
-__all__ = ["sign"]
+__all__ = ["copy", "sign"]

@@ -1,3 +1,3 @@
 """Versions and aliases in MLflow's model registry, and the ledger of who is champion."""
 
-__all__ = ["ledger", "model_registry", "signatures"]
+__all__ = ["copies", "ledger", "model_registry", "signatures"]

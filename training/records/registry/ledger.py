@@ -159,6 +159,12 @@ def read(name: str) -> History:
     return History(name, run.info.run_id, entries, model_registry.champion(name))
 
 
+def origin_of(version: model_registry.Version) -> str:
+    """Return of which other name's ledger a version bears the mark, or nothing."""
+    mark = version.tags.get(tag_names.ENTRY, "")
+    return promotions.origin_of(mlflow.MlflowClient(), mark, version.name) if mark else ""
+
+
 def settle(name: str) -> History:
     """Read the ledger and carry out what a crash left; say whether the alias was moved by others.
 

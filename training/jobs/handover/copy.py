@@ -1,0 +1,71 @@
+"""A version goes to another name or another registry, with its files byte for byte and what speaks for it.
+
+What was decided about it stays where it was decided: neither pin nor mark nor signature goes along. The ledger of the
+target gets an entry of its own, which names the source; a signature is made anew, where a key is given.
+"""
+
+from __future__ import annotations
+
+from serving.registry import promotions
+from training.commands import registered
+from training.errors import CannotCopy, UsageError
+from training.progress import Say
+from training.records import copies, ledger, model_registry, tag_names, tracking
+
+
+def copy(config: registered.CopyConfig, say: Say) -> None:
+    """Copy a version, and make it champion there unless the gate of the target is to decide.
+
+    Raises
+    ------
+    UsageError, CannotCopy
+        Source and target are one, or the target's champion is no copy of this name.
+    LedgerError, RegistryError
+        The source is not what its ledger says; nothing is written then.
+    """
+    tracking.check_tracking(must_exist=True)
+    source = _source(config)
+    say("source", f"{source.words}, {len(source.files)} files as its ledger says")
+    with copies.elsewhere(config.to_registry):
+        tracking.check_tracking()
+        if config.promote == "auto":
+            _refuse_others(config, source)
+        version = copies.find(config.to, source) or copies.write(config.to, source, config.job)
+        say("register", f"{version.name} version {version.number} in {model_registry.address()}")
+        if config.promote == "auto":
+            _enter(version, source, say)
+        else:
+            say("decision", f"undecided: -e promote -P name={version.name} -P version={version.number}")
+
+
+def _source(config: registered.CopyConfig) -> copies.Source:
+    history = ledger.settle(config.name)
+    version = model_registry.chosen(config.name, config.version)
+    history.check(version)
+    entry = promotions.newest_move(history.entries, version.number)
+    if config.promote == "auto" and not entry:
+        raise UsageError(
+            message=f"{version.name} version {version.number} was never promoted: promote it there, or pass "
+            "promote=never and let the gate of the target decide"
+        )
+    version.verified_digest()
+    found = history.entries[entry - 1] if entry else None
+    return copies.read(history.as_recorded(version), found)
+
+
+def _refuse_others(config: registered.CopyConfig, source: copies.Source) -> None:
+    """Raise CannotCopy where a model of another origin would lose its place without a comparison."""
+    champion = ledger.settle(config.to).current
+    if champion and champion.tags.get(tag_names.COPIED_NAME) != source.version.name:
+        raise CannotCopy(name=config.to, version=champion.number, source=source.version.name)
+
+
+def _enter(version: model_registry.Version, source: copies.Source, say: Say) -> None:
+    history = ledger.settle(version.name)
+    if history.serving == version.number:
+        say("decision", f"version {version.number} is the champion already")
+        return
+    reason = f"copied from {source.words}"
+    entry = ledger.record(history, version, kind="copy", reason=reason, evidence=version.run_id)
+    say("decision", f"promoted: {entry.from_version or 'none'} -> {entry.to_version}")
+    say("ledger", f"entry {entry.sequence}: {entry.reason}")
