@@ -276,6 +276,12 @@ def test_no_module_of_serving_has_another_modules_name() -> None:
     assert [path.stem for path in (ROOT / "serving").rglob("*.py") if names[path.stem] > 1] == []
 
 
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """Pytest imports them by it: the second one ends the whole run."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 @pytest.mark.parametrize("room", [room for package in FACED for room in rooms(package)])
 def test_a_face_offers_at_most_ten_names(room: str) -> None:
     """More is a folder of two nouns."""
