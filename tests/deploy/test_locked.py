@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
@@ -51,3 +53,11 @@ def test_the_server_is_locked_without_what_trains() -> None:
     assert not {"mlflow", "scikit-learn", "pandas", "scipy", "matplotlib", "optuna", "skops"} & set(
         locked("serve")
     )
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "deploy" / "images").glob("*-imports.txt")), ids=lambda path: path.name
+)
+def test_what_an_image_compiles_for_its_start_is_there(path: Path) -> None:
+    """A module that was moved fails in the build of the image alone, minutes later."""
+    assert [name for name in path.read_text().split() if not find_spec(name)] == []
