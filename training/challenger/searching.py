@@ -7,7 +7,7 @@ from collections import deque
 
 from data.figures import figure
 from training.measuring import conformal
-from training.models import Spec
+from training.models import Spec, lightgbm_loads
 from training.pages import report
 from training.records import Job, model_registry, tracking
 from training.rows import PreparedTable
@@ -35,6 +35,11 @@ def search(job: Job, rows: PreparedTable) -> Choice:
     budget = Budget(rows.seconds_of(config), config.trials, fits)
     if config.time_budget is None:
         say("budget", f"{budget.seconds:.0f} s by the number of rows; time_budget=SECONDS sets another")
+    if not lightgbm_loads():
+        say(
+            "warning",
+            "LightGBM's library cannot be loaded, its family is not tried: apt-get install libgomp1",
+        )
     standings = deque([Standing(ends_after=budget.seconds)], maxlen=1)
 
     def how_far(seconds: float) -> str:
