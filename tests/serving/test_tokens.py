@@ -261,6 +261,7 @@ SECRET = json.dumps({"keys": [SIGNED["ES256"].as_dict(private=True)]})
         (published(ECKey.generate_key("P-384")), "holds no key for"),
         ('{"keys": [{"kty": "RSA", "n": "x", "e": "AQAB"}]}', "cannot be read|fewer than"),
     ],
+    ids=["empty", "list", "number", "none", "twice", "private", "symmetric", "short", "curve", "no number"],
 )
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 def test_a_file_of_keys_that_cannot_be_used_is_refused(tmp_path, written, says):
