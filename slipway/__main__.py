@@ -23,6 +23,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
     "compact": ("captures",),
     "feedback": ("name", "data", "captures"),
     "monitor": ("name",),
+    "sign": ("name",),
+    "copy": ("name", "to"),
     "reproduce": ("name", "version"),
     "rollback": ("name",),
     "history": ("name",),

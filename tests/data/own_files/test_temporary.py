@@ -47,7 +47,7 @@ def test_what_a_killed_process_left_behind_is_thrown_away(tmp_path: Path) -> Non
 
 def test_without_a_temporary_folder_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read-only container: a server goes on without, a command says so."""
-    from data import temporary
+    from data.own_files import temporary
 
     def none(**_: object) -> str:
         raise FileNotFoundError("no usable temporary directory")

@@ -50,6 +50,7 @@ from sklearn.svm import SVR, NuSVR
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from data.schema import Column, Schema
+from training.lightgbm_text import LightGBMRegressor
 from training.transformers import CalendarFeatures, CategoryText
 
 NUMBERS, CATEGORIES = ["x", "size", "flag"], ["color", "town"]
@@ -204,6 +205,7 @@ TREES: dict[str, Any] = {
     "extra_trees": lambda: ExtraTreesRegressor(5, max_depth=8, random_state=0),
     "gradient_boosting": lambda: GradientBoostingRegressor(n_estimators=8, random_state=0),
     "hist": lambda: HistGradientBoostingRegressor(max_iter=8, random_state=0),
+    "leafwise": lambda: LightGBMRegressor({"num_iterations": 8}),
     "average": lambda: VotingRegressor(
         [("a", Ridge()), ("b", DecisionTreeRegressor(max_depth=4, random_state=0)), ("c", DummyRegressor())],
         weights=[1.0, 2.0, 0.5],

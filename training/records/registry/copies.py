@@ -21,7 +21,6 @@ from serving.scorer import version_files
 from serving.signatures import SIGNATURE_FILE
 from training.records import tag_names, tracking
 from training.records.registry import model_registry
-from training.versions import flavor
 
 OF_THE_SOURCE = (tag_names.DECISION, tag_names.VERSION, tag_names.PROCESS, tag_names.RUN)
 """Tags of a run that are about the place where it is."""
@@ -119,6 +118,8 @@ def find(name: str, source: Source) -> model_registry.Version | None:
 
 def write(name: str, source: Source, job: str) -> model_registry.Version:
     """Register a copy, undecided; raises TrackingUnavailable or ExperimentDeleted."""
+    from training.versions import flavor  # noqa: PLC0415 - seconds that a rollback does not have
+
     with tracking.open_run(name, job) as run:
         copied = {tag_names.COPIED: source.mark, tag_names.COPIED_NAME: source.version.name}
         run.log(source.metrics, {} if run.has_params else source.params, {**source.tags, **copied})
