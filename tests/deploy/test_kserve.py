@@ -80,6 +80,7 @@ def test_addresses_of_models_are_taken_and_no_others() -> None:
     assert storage()["container"]["name"] == "storage-initializer"  # or KServe adds its own beside it
 
 
+@pytest.mark.soak
 def test_a_service_answers_under_its_own_name_with_what_kserve_had_fetched(store, tmp_path: Path) -> None:
     """Both commands as they stand in the manifests, with the two words and the name that KServe puts in."""
     folder = tmp_path / "models"

@@ -133,6 +133,7 @@ def test_weights_of_one_are_no_weights(workspace: Workspace, survey: Path) -> No
     assert digests[0] == digests[1]
 
 
+@pytest.mark.soak
 def test_a_weight_that_decides_the_split_is_refused(workspace: Workspace, survey: Path) -> None:
     """A changed weight would move rows."""
     done = workspace.train("--data", str(survey), "--target", "y", "--weight", "w", "--key", "w")

@@ -149,6 +149,7 @@ def test_the_next_request_is_answered(abused, golden, attack):
     assert 'status="5' not in abused.call("/metrics")[1]
 
 
+@pytest.mark.soak
 def test_memory_does_not_grow_with_abuse(start, flights):
     """Three rounds of everything warm its threads and heaps up; two more add nothing."""
     with start("--model", str(flights)) as served:

@@ -37,6 +37,7 @@ def odd_versions(registry, folder, kinds):  # noqa: F811 - no fixture here
     return numbers, digests
 
 
+@pytest.mark.soak
 def test_a_deadly_version_is_refused_and_kills_no_worker(start, registry, monkeypatch, tmp_path):  # noqa: F811
     """Once: it is not tried again before the alias moves, and the way to another version is open."""
     numbers, digests = odd_versions(registry, tmp_path, DEADLY)

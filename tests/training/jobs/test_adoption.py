@@ -313,6 +313,7 @@ def test_an_adopted_model_takes_no_champions_place_by_itself(
     assert model_registry.champion("houses").number == "2"  # type: ignore[union-attr]
 
 
+@pytest.mark.soak
 def test_a_later_training_is_held_to_the_adopted_champion(
     tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -336,6 +337,7 @@ class DummyLine(LinearRegression):
         return line
 
 
+@pytest.mark.soak
 def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """From rows that it may know they would be too narrow; recalibrated it is the same model, and may be promoted."""
     assert adopt(LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"]), NUMBERS) == 0
@@ -436,6 +438,7 @@ def test_lightgbm_on_pandas_categories_takes_their_text(tracking: Workspace) -> 
     )
 
 
+@pytest.mark.soak
 def test_lightgbm_within_pipelines_and_averages_is_adopted(tracking: Workspace) -> None:
     """Wherever scikit-learn keeps a model."""
     everything = houses()

@@ -57,6 +57,7 @@ def test_flights_are_rebuilt_to_the_same_digest_in_another_process(workspace: Wo
     assert "tables/slices.csv" in paths
 
 
+@pytest.mark.soak
 def test_a_small_table_is_rebuilt_and_refused_once_a_row_changed(workspace: Workspace, houses: Path) -> None:
     """With a seed, a column left out, and a table that has moved; the refusal leaves the tag as it was.
 
