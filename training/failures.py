@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from data.errors import DataError
@@ -14,6 +15,9 @@ OURS, MENDABLE, INTERRUPTED = 1, 2, 130
 
 CLIENTS = ("requests", "urllib3")
 """By which MLflow asks its server."""
+
+DENIALS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
+"""What a tracking server with users answers to one who may not."""
 
 DATABASES = ("sqlite3", "sqlalchemy", "psycopg", "psycopg2")
 
@@ -48,9 +52,9 @@ def failure_of(error: BaseException) -> Failure:
     """Return what to say of an error that ended a command."""
     if isinstance(error, KeyboardInterrupt):
         return Failure(INTERRUPTED, "interrupted: nothing was registered after this line", "interrupted")
-    if isinstance(error, DataError | TrainingError):
-        return refusal(str(error))
-    if is_of_tracking(error) and (why := _refused_by(error)):
+    if said := str(error) if isinstance(error, DataError | TrainingError) else _denied_by(error):
+        return refusal(said)
+    if why := _refused_by(error):
         return refusal(
             f"tracking or registry cannot be used: {why}: the details are in {LOG_FILE}", is_for_log=True
         )
@@ -66,6 +70,19 @@ def failure_of(error: BaseException) -> Failure:
 def is_of_tracking(error: BaseException) -> bool:
     """Return whether MLflow's server or database is what failed: another time it may answer."""
     return bool(_refused_by(error) or database_fault(error))
+
+
+def _denied_by(error: BaseException | None) -> str:
+    """Return what MLflow's server does not let this user do, and who can mend it; nothing where it is not that."""
+    while error is not None:
+        code = getattr(error, "error_code", "")
+        what = next(iter(re.findall(r"endpoint (\S+)", str(error))), "this")
+        if code == "PERMISSION_DENIED":
+            return f"MLflow does not let this user ask {what}: training takes the permission EDIT, promoting MANAGE"
+        if code == "UNAUTHENTICATED":
+            return "MLflow does not know this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _refused_by(error: BaseException | None) -> str:

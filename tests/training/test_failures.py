@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from mlflow.exceptions import MlflowException, get_error_code
 
 from data.errors import EmptySource
 from training.errors import Terminated, UsageError
@@ -20,6 +21,12 @@ def caused_by(cause: Exception) -> Exception:
     return error
 
 
+def answered(status: int, endpoint: str) -> Exception:
+    """MLflow's error for what its server with users refuses."""
+    words = f"API request to endpoint /api/2.0/mlflow/{endpoint} failed with error code {status} != 200."
+    return MlflowException(words, error_code=get_error_code(status))
+
+
 @pytest.mark.parametrize(
     ("error", "code", "says", "is_for_log"),
     [
@@ -32,6 +39,18 @@ def caused_by(cause: Exception) -> Exception:
             2,
             f"slipway: tracking or registry cannot be used: database is locked: {LOG}",
             True,
+        ),
+        (
+            answered(403, "registered-models/alias"),
+            2,
+            "slipway: MLflow does not let this user ask /api/2.0/mlflow/registered-models/alias: training takes",
+            False,
+        ),
+        (
+            answered(401, "runs/create"),
+            2,
+            "slipway: MLflow does not know this user: set MLFLOW_TRACKING_USER",
+            False,
         ),
         (ZeroDivisionError("x"), 1, f"internal error (ZeroDivisionError): {LOG}", True),
         (KeyboardInterrupt(), 130, "interrupted: nothing was registered", False),

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from numpy.typing import NDArray
 
 from data.own_files import own_folder
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 """What MLflow answers for what it does not have."""
+
+DENIED = ErrorCode.Name(PERMISSION_DENIED)
 
 SCORER_FOLDER = "scorer"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -223,12 +225,12 @@ class Version:
 
 def champion(name: str) -> Version | None:
     """Return the version that production serves, or None."""
-    return _found(lambda client: client.get_model_version_by_alias(name, CHAMPION))
+    return _found(name, lambda client: client.get_model_version_by_alias(name, CHAMPION))
 
 
 def challenger(name: str) -> Version | None:
     """Return the version that is being judged beside the champion, or None."""
-    return _found(lambda client: client.get_model_version_by_alias(name, CHALLENGER))
+    return _found(name, lambda client: client.get_model_version_by_alias(name, CHALLENGER))
 
 
 def name_challenger(name: str, number: str) -> None:
@@ -283,7 +285,7 @@ def is_known(name: str) -> bool:
 
 def find_version(name: str, number: str) -> Version | None:
     """Return a version by its number, or None."""
-    return _found(lambda client: client.get_model_version(name, number))
+    return _found(name, lambda client: client.get_model_version(name, number))
 
 
 def versions(name: str) -> list[Version]:
@@ -360,11 +362,12 @@ def _put(write: Callable[..., None], *words: str) -> None:
         write(*words)
 
 
-def _found(look_up: Any) -> Version | None:
+def _found(name: str, look_up: Any) -> Version | None:
+    """Return what is looked up, or None; MLflow's server with users forbids to ask for a version of no model."""
     try:
         return _as_version(look_up(mlflow.MlflowClient()))
     except MlflowException as error:
-        if error.error_code in ABSENT:
+        if error.error_code in ABSENT or (error.error_code == DENIED and not is_known(name)):
             return None
         raise
 
