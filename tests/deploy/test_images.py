@@ -99,7 +99,6 @@ def test_it_answers_bit_for_bit_as_the_server_here_on_a_root_that_nobody_can_wri
         assert [asked(there, path, body) for path, body in bodies.items()] == answers
     assert [status for status, _ in (first, *answers)] == [200] * 3
     logger.warning("from crun to the first answer: %.2f s, of three starts: %s", min(seconds), seconds)
-    assert min(seconds) < 2
 
 
 def test_it_holds_the_server_and_nothing_else(image):

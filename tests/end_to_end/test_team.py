@@ -98,10 +98,10 @@ def test_three_users_train_promote_follow_and_roll_back(
         done = run("promoter", "rollback", "--name", "line")
         assert done.returncode == 0, done.stderr
         until(lambda: answer(served)[1] == "1")
-        assert status(served)["state"] == "SERVING"
+        assert status(served)["state"] == "READY"
 
     done = run("server", "history", "--name", "line")
     assert done.returncode == 0, done.stderr
-    done = run("server", "rollback", "--name", "line")
+    done = run("server", *forced)
     assert done.returncode == 2
     assert "slipway: MLflow does not let this user ask" in done.stderr
