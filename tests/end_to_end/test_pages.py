@@ -38,6 +38,7 @@ ELSEWHERE = {
 
 NOT_HERE = {
     "make": "what CI itself calls",
+    "buildah bud": "hadolint reads its file in tests/deploy/test_validated.py; no test builds it yet",
     "pip install": "the environment of the tests has all extras",
     "uvx openapi-python-client": "tests/serving/test_clients.py generates that client",
     'echo \'{"content_type_overrides"': "its settings, in the same test",
