@@ -36,9 +36,16 @@ ELSEWHERE = {
 }
 """Pages that a test of their own runs."""
 
+MONITOR = (
+    "mlflow run . --env-manager local -e monitor -P name=flights -P captures=DIR -P exclude=month,weekday"
+)
+FEEDBACK = "mlflow run . --env-manager local -e feedback -P name=flights -P captures=DIR"
+
 NOT_HERE = {
     "make": "what CI itself calls",
     "buildah bud": "hadolint reads its file in tests/deploy/test_validated.py; no test builds it yet",
+    f"{MONITOR} -P follow=true": "it stays: tests/training/monitoring/test_store_down.py",
+    f"{FEEDBACK} -P data=outcomes.csv": "the model of the tests has no such key: tests/training/captures/test_keyed.py",
     "pip install": "the environment of the tests has all extras",
     "uvx openapi-python-client": "tests/serving/test_clients.py generates that client",
     'echo \'{"content_type_overrides"': "its settings, in the same test",
