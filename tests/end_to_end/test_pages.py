@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from joserfc.jwk import RSAKey
 
 from serving.running import await_port, free_port, started
 from tests.conftest import ROOT
@@ -46,6 +49,7 @@ NOT_HERE = {
     "buildah bud": "hadolint reads its file in tests/deploy/test_validated.py; no test builds it yet",
     f"{MONITOR} -P follow=true": "it stays: tests/training/monitoring/test_store_down.py",
     f"{FEEDBACK} -P data=outcomes.csv": "the model of the tests has no such key: tests/training/captures/test_keyed.py",
+    "curl -o jwks.json": "there is no such provider here: tests/serving/test_tokens.py asks a real one",
     "pip install": "the environment of the tests has all extras",
     "uvx openapi-python-client": "tests/serving/test_clients.py generates that client",
     'echo \'{"content_type_overrides"': "its settings, in the same test",
@@ -211,6 +215,9 @@ def write_files(folder: Path) -> None:
     subject = ["-subj", "/CN=localhost", "-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
     made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
     subprocess.run(made, check=True, capture_output=True)
+    shutil.copy(folder / "cert.pem", folder / "clients.pem")
+    public = RSAKey.generate_key(2048, {"alg": "RS256", "use": "sig"}, auto_kid=True).as_dict(private=False)
+    (folder / "jwks.json").write_text(json.dumps({"keys": [public]}))
 
 
 @pytest.fixture
