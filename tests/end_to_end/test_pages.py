@@ -141,7 +141,7 @@ class Desk:
     def serve(self, command: str) -> None:
         """Start a server in place of the one before, and wait until it is ready."""
         self.stop()
-        words = shlex.split(self.here(command), comments=True)
+        words = shlex.split(self.here(command).replace("\\\n", " "), comments=True)
         if "--port" not in words:
             words += ["--port", str(self.port)]
         process = self.server.enter_context(started(words, cwd=self.folder, env=self.environment))
