@@ -418,7 +418,8 @@ class Cache:
             return None
         digest = str(model.digest)
         folder = self._place_of_whole(resolved) if runtime == "pyfunc" else self._root / digest
-        intact = _is_ours(folder) if runtime == "pyfunc" else self.holds(digest)
+        is_whole = runtime == "pyfunc"
+        intact = _is_ours(folder) and _is_whole(folder, resolved.files) if is_whole else self.holds(digest)
         return (replace(model, folder=str(folder)), resolved) if intact else None
 
     def _record(self, uri: str) -> Path:
@@ -520,18 +521,19 @@ def _download_whole(resolved: ResolvedVersion, folder: Path) -> Path:
     )
     if not (came / "MLmodel").is_file():
         raise ModelNotFound(uri=resolved.uri, reason="it holds no MLflow model")
+    version_files.only_files(came)
     if resolved.files:
-        version_files.check_files(version_files.only_files(came), resolved.files)
+        version_files.check_files(came, resolved.files)
     return came
 
 
 def _is_whole(folder: Path, files: str | None) -> bool:
     """Return whether a version's files are here, intact where that can be told; others are thrown away."""
-    if folder.is_dir() and files:
+    if folder.is_dir():
         try:
-            version_files.check_files(
-                version_files.only_files(folder), files
-            )  # a process that ran its code left bytecode there
+            version_files.only_files(folder)  # whatever ran its code may have left bytecode there
+            if files:
+                version_files.check_files(folder, files)
         except (ModelError, OSError) as error:
             logger.warning("cache entry %s is broken (%s), it is fetched again", folder.name[:18], error)
             shutil.rmtree(folder, ignore_errors=True)

@@ -2,7 +2,8 @@
 
 The digest is the SHA-256 of what `sha256sum` prints for the files in the order of their paths, so it can be made
 without Slipway. MLflow adds a file of its own where it fetches a version, and Python its bytecode where it imports
-from one: these are no part of the version, and `only_files` removes them before anything is loaded.
+from one: these are no part of the version, and `only_files` removes them before anything is loaded. Bytecode is code
+all the same, which Python may run in place of the source beside it: a folder that is not ours to clean must have none.
 """
 
 from __future__ import annotations
@@ -33,18 +34,24 @@ def only_files(folder: Path) -> Path:
     """Remove what MLflow and Python added to a version's folder, and return it."""
     (folder / ADDED_BY_MLFLOW).unlink(missing_ok=True)
     for bytecode in sorted(folder.rglob(BYTECODE)):
-        shutil.rmtree(bytecode, ignore_errors=True)
+        if bytecode.is_dir() and not bytecode.is_symlink():
+            shutil.rmtree(bytecode, ignore_errors=True)
+        else:
+            bytecode.unlink(missing_ok=True)
     return folder
 
 
-def paths_in(folder: Path) -> list[str]:
-    """Return the version's files, relative to its folder, in order; raises NotAVersion for what is no plain file."""
+def paths_in(folder: Path, *, bytecode: bool = False) -> list[str]:
+    """Return the version's files, relative to its folder, in order; raises NotAVersion for what is no plain file.
+
+    `bytecode` lists Python's too, which could be loaded with them.
+    """
     paths = []
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()) or "\n" in name or "\\" in name:
             raise NotAVersion(file=name)
-        if path.is_file() and name != ADDED_BY_MLFLOW and BYTECODE not in name.split("/"):
+        if path.is_file() and name != ADDED_BY_MLFLOW and (bytecode or BYTECODE not in name.split("/")):
             paths.append(name)
     return sorted(paths)
 
@@ -55,9 +62,10 @@ def files_digest(folder: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def digests_in(folder: Path, *, ignored: str = "") -> dict[str, str]:
+def digests_in(folder: Path, *, ignored: str = "", bytecode: bool = False) -> dict[str, str]:
     """Return the SHA-256 of each file of a version, in the order of the paths; raises NotAVersion."""
-    return {name: sha256(folder / name) for name in paths_in(folder) if name != ignored}
+    paths = paths_in(folder, bytecode=bytecode)
+    return {name: sha256(folder / name) for name in paths if name != ignored}
 
 
 def check_files(folder: Path, expected: str) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import py_compile
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -22,6 +25,10 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, load_iris
 from sklearn.neighbors import KNeighborsClassifier
 
+from serving.runtimes.model_processes import pyfunc
+from serving.runtimes.model_processes.frames import frame as framed
+from serving.runtimes.model_processes.frames import read_frame
+from serving.settings import Limits, Model
 from tests.registered import copied
 from tests.serving.odd_models import saved, saved_odd
 
@@ -77,6 +84,35 @@ def forms(frame: pd.DataFrame) -> dict[str, Any]:
         "instances": frame.to_dict(orient="records"),
         "inputs": frame.to_dict(orient="list"),
     }
+
+
+def test_bytecode_beside_a_model_s_source_is_not_run(tmp_path) -> None:
+    """Of a hash that nobody checks: Python would take it, whatever the source says."""
+    source, model = tmp_path / "mod.py", tmp_path / "model"
+    source.write_text("FACTOR = 2.0\n")
+    (tmp_path / "given.py").write_text(
+        "import mlflow\n\nclass Given(mlflow.pyfunc.PythonModel):\n    def predict(self, context, model_input):\n"
+        "        import mod\n        return model_input * mod.FACTOR\n\nmlflow.models.set_model(Given())\n"
+    )
+    signature = infer_signature(pd.DataFrame({"x": [1.0]}), pd.DataFrame({"x": [2.0]}))
+    mlflow.pyfunc.save_model(
+        model, python_model=str(tmp_path / "given.py"), code_paths=[str(source)], signature=signature
+    )
+    other = tmp_path / "other.py"
+    other.write_text("FACTOR = 666.0\n")
+    cached = Path(cache_from_source(str(model / "code" / "mod.py")))
+    py_compile.compile(
+        str(other), cfile=str(cached), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+    )
+    process = pyfunc.start(Model(str(model), runtime="pyfunc"), Limits(), joins=False)
+    try:
+        with process.line.makefile("rb") as stream:
+            body = b'{"dataframe_records": [{"x": 3.0}]}'
+            process.line.sendall(framed({"kinds": ["application/json"]}, [body]))
+            head, (said,) = read_frame(stream)
+    finally:
+        process.end()
+    assert (head["statuses"], said) == ([200], b'{"predictions": [{"x": 6.0}]}')
 
 
 @pytest.mark.parametrize("form", ["dataframe_records", "dataframe_split", "instances", "inputs"])

@@ -328,6 +328,33 @@ def test_a_model_that_mlflow_runs_is_held_to_all_its_files(signed, keys):
         Server(signed, keys, runtime="pyfunc")
 
 
+def test_bytecode_beside_a_model_that_mlflow_runs_is_no_part_of_it(signed, keys, tmp_path):
+    """Python would run it in place of the signed source. The attacker drops the digest of all files, too."""
+    folder, local = signed.artifacts("1"), tmp_path / "local"
+    shutil.copytree(folder, local)
+    (local / "scorer.sig").write_text(bundle_of("1"))
+    with_bytecode(folder)
+    signed.tag("1", FILES_TAG, None)
+    rewritten(signed, lambda e, previous: replace(e, to_files="", previous=previous))
+    server = Server(signed, keys, runtime="pyfunc")
+    assert not list(Path(server.followed.model.folder).rglob("__pycache__"))
+    with_bytecode(Path(server.followed.model.folder))
+    (signed.workspace.folder / "mlflow.db").rename(signed.workspace.folder / "away.db")
+    again = Server(signed, keys, runtime="pyfunc")
+    assert not list(Path(again.followed.model.folder).rglob("__pycache__"))
+    words = {"model": str(local), "runtime": "pyfunc"}
+    assert Server(signed, keys, **words).followed.model.version == ""
+    with_bytecode(local)
+    with pytest.raises(NotTrusted, match=r"code/__pycache__/mod\.cpython-311\.pyc was added since"):
+        Server(signed, keys, **words)
+
+
+def with_bytecode(folder):
+    """Put bytecode into a version's folder."""
+    (folder / "code" / "__pycache__").mkdir(parents=True)
+    (folder / "code" / "__pycache__" / "mod.cpython-311.pyc").write_bytes(b"an attacker's")
+
+
 def test_a_batch_is_scored_only_by_a_signed_version(signed, keys, tmp_path, capsys):
     """The same question, in the same words."""
     output, other = tmp_path / "out.csv", pair(tmp_path, "other")
