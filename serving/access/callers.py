@@ -10,7 +10,7 @@ import argparse
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -75,15 +75,22 @@ class Access:
                     "this server does not answer to that Host: call it as localhost, or start it with --allow-host NAME"
                 )
 
-    def identify(self, headers: Mapping[bytes, bytes], names: Names = ()) -> Identity:
-        """Return who asks, in lower-case header names; of several keys that came, whose counts for most."""
+    def identify(
+        self, headers: Mapping[bytes, bytes], names: Names = (), asked: Sequence[str] = ()
+    ) -> Identity:
+        """Return who asks, in lower-case header names; nobody without the certificate that is asked for.
+
+        Of several keys that came, the one counts that may do one of what is asked, then the one that may do most.
+        """
         if not self.asks:
             return ANYBODY
         certificate = self._names.admitted(names) if self._names else ""
+        if self._names is not None and not certificate:
+            return NOBODY
         found = NOBODY
         for credential in credentials(headers):
             each = self._holder(credential)
-            if len(each.scopes) > len(found.scopes) or not found.kind:
+            if not found.kind or _weight(each, asked) > _weight(found, asked):
                 found = each
         if not self._asks:  # a certificate is all that is asked for, or keys where labels come
             found = _unasked(found, certificate)
@@ -118,6 +125,10 @@ class Access:
         if self._tokens and (who.doubt or self._settings.key_file is None):
             raise NoToken(doubt=who.doubt or "no token came")
         raise NotAuthorized()
+
+
+def _weight(who: Identity, asked: Sequence[str]) -> tuple[bool, int]:
+    return not who.scopes.isdisjoint(asked), len(who.scopes)
 
 
 @lru_cache(4096)

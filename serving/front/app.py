@@ -17,7 +17,7 @@ from serving.front.audit import MOST_PATH
 from serving.front.backend import Backend
 from serving.front.connections import Bodies, Receive, Send
 from serving.front.feedback import Sent
-from serving.front.questions import POST, PROBES, Questions
+from serving.front.questions import POST, Questions
 from serving.front.routes import UNREAD, Route, Routes
 from serving.front.telemetry import Telemetry
 from serving.protocols import Answer, Call, tensors, v2
@@ -109,8 +109,8 @@ class App:
         if answer.error_id or self._settings.access_log:
             label = runtime.description.label if runtime else ""
             self._access_log.note(scope, answer, time.perf_counter() - began, label)
-        is_known = answer.status not in (401, 403)
-        extra = runtime.description.headers + named if runtime and is_known else named
+        says_version = runtime and answer.status not in (401, 403) and backend.knows(asked)
+        extra = runtime.description.headers + named if runtime and says_version else named
         if self._settings.allowed_origins:
             extra += self._browsers.headers(scope["headers"])
         try:
@@ -124,7 +124,7 @@ class App:
         scope, route, runtime, began, held = head
         backend, headers = self._backend, dict(scope["headers"])
         backend.access.check_host(headers)
-        if backend.access.asks_for_certificates and not scope["path"].endswith(PROBES):
+        if backend.access.asks_for_certificates and not self._questions.is_probe(scope["path"]):
             backend.access.check_certificate(scope["state"].get("certificate", ()))
         if runtime is None or not route.brings:
             return self._questions.answer(scope, headers), NO_HEADERS

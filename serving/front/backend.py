@@ -78,15 +78,27 @@ class Backend:
         if self.audit:
             self.audit.close()
 
-    def identify(self, state: dict[str, Any], headers: Mapping[bytes, bytes]) -> identities.Identity:
-        """Return who asks, and keep that with the request for the audit; `state` has the names in a certificate."""
-        who: identities.Identity = self.access.identify(headers, state.get("certificate", ()))
+    def identify(
+        self, state: dict[str, Any], headers: Mapping[bytes, bytes], *scopes: str
+    ) -> identities.Identity:
+        """Return who asks to do one of these, and keep that for the audit; `state` has the names in a certificate."""
+        who: identities.Identity = self.access.identify(headers, state.get("certificate", ()), scopes)
         state["who"] = who
         return who
 
+    def knows(self, scope: Mapping[str, Any]) -> bool:
+        """Return whether who sent a request may hear of versions: a caller that is known, or anybody."""
+        if not self.access.asks:
+            return True
+        state = scope["state"]
+        who = state.get("who") or self.access.identify(
+            dict(scope["headers"]), state.get("certificate", ())
+        )  # nobody had to be let in
+        return bool(who.scopes)
+
     def admit(self, state: dict[str, Any], headers: Mapping[bytes, bytes], *scopes: str) -> None:
         """Let in who may do one of these; raises NotAuthorized or TooOften."""
-        self.access.allow(self.identify(state, headers), *scopes)
+        self.access.allow(self.identify(state, headers, *scopes), *scopes)
 
     def named(self, name: str, version: str, who: identities.Identity = identities.NOBODY) -> Runtime:
         """Return a model by its public name; raises NotFound.

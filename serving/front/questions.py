@@ -39,6 +39,10 @@ class Questions:
         self._say = {"v1": self._first_protocol, "v2": self._open_inference}
         self.pages = self._probes() | self._at_root() | self._of_models()
 
+    def is_probe(self, path: str) -> bool:
+        """Return whether a path is one of a probe: a model, or nothing, may be called as if it were."""
+        return path.endswith(PROBES) and path in self.pages
+
     def answer(self, scope: Mapping[str, Any], headers: Headers) -> Answer:
         """Answer a request that brings no rows; raises RequestError."""
         path = scope["path"]
@@ -107,18 +111,19 @@ class Questions:
         match = url_paths.MODELS[protocol].fullmatch(scope["path"])
         if match is None:
             raise NotFound("no such path: see /v2 and /v2/models/NAME, or /v1/models/NAME")
-        who = self._backend.identify(scope["state"], headers)
+        who = self._backend.identify(scope["state"], headers, *KNOWN_MODELS)
         description = self._backend.named(match["name"], match["version"] or "", who).description
         if scope["method"] not in ("GET", "HEAD"):
             return self.options(scope, headers, GET)
         if protocol == "v2" and match["rest"] != "/ready":
             self._backend.access.allow(who, *KNOWN_MODELS)
-        return self._say[protocol](match, description)
+        return self._say[protocol](match, description, who)
 
-    def _first_protocol(self, match: Match, description: Description) -> Answer:
-        return v1.state(match["name"], description.label, ready=not self._backend.draining)
+    def _first_protocol(self, match: Match, description: Description, who: identities.Identity) -> Answer:
+        version = description.label if who.scopes else ""
+        return v1.state(match["name"], version, ready=not self._backend.draining)
 
-    def _open_inference(self, match: Match, description: Description) -> Answer:
+    def _open_inference(self, match: Match, description: Description, _who: identities.Identity) -> Answer:
         if match["rest"] == "/ready":
             return self._readiness({"name": match["name"], "ready": not self._backend.draining})
         return Answer(responses.dump(description.metadata))

@@ -32,9 +32,8 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> tuple[Rows
 
 
 def state(name: str, version: str, *, ready: bool) -> Answer:
-    """Say whether a model is served: `ready` is for KServe, the rest for TensorFlow."""
-    status = {
-        "version": version,
+    """Say whether a model is served: `ready` is for KServe, the rest for TensorFlow; no version to who may not know."""
+    status = ({"version": version} if version else {}) | {
         "state": "AVAILABLE" if ready else "UNLOADING",
         "status": {"error_code": "OK", "error_message": ""},
     }

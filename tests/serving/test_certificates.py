@@ -123,6 +123,35 @@ def test_only_clients_with_a_certificate_that_is_let_in_are_answered(served, mad
     assert ask(served.url, made, *made.web, path="/metrics", body=None)[0] == 200
 
 
+@pytest.mark.parametrize("shown", [None, "other"])
+def test_a_model_called_as_a_probe_is_none(served, made, shown):
+    """Its path ended like one, and the answer said which models are served."""
+    certificate = getattr(made, shown) if shown else ()
+    for path in ("/v2/models/ping", "/v1/models/health", "/models/nobody/ping", "/ping/ping"):
+        status, said = ask(served.url, made, *certificate, path=path, body=None)
+        assert (status, b"line" in said) == (403, False), path
+
+
+def test_over_grpc_a_certificate_that_is_not_let_in_learns_no_name(served, made):
+    """Nor whether a model is ready, which HTTP does not say either."""
+    for name in ("line", "ping"):
+        asked = message("ModelReadyRequest")(name=name).SerializeToString()
+        code, said = ready(served.port, made, made.other, asked)
+        assert (code, "line" in said) == ("PERMISSION_DENIED", False)
+    assert ready(served.port, made, made.web, asked) == ("NOT_FOUND", "no such model: line is served")
+
+
+def ready(port, made, shown, asked):
+    """Ask whether a model is ready; the code's name and the reason."""
+    trusted = grpc.ssl_channel_credentials(made.ca.read_bytes(), shown[1].read_bytes(), shown[0].read_bytes())
+    with grpc.secure_channel(f"localhost:{port}", trusted) as channel:
+        try:
+            channel.unary_unary("/inference.GRPCInferenceService/ModelReady")(asked, timeout=20)
+        except grpc.RpcError as error:
+            return error.code().name, error.details()
+    return "OK", ""
+
+
 def test_probes_need_no_certificate(served, made):
     """A kubelet has none."""
     for path in ("/livez", "/readyz", "/models/line/readyz", "/ping", "/v2/health/ready"):

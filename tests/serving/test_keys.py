@@ -220,6 +220,28 @@ def test_a_refusal_for_want_of_a_key_says_no_version(locked):
     )
 
 
+OPEN = (
+    "/ping",
+    "/version",
+    "/readyz",
+    "/v2/models/secret/ready",
+    "/v1/models/secret",
+    "/models/secret/nothing",
+)
+
+
+def test_nobody_without_a_key_hears_a_version(locked):
+    """Neither in a header nor in a body, whatever the answer; who has a key does."""
+    prefixed = [path if path.count("/") > 1 else f"/models/secret{path}" for path in OPEN]
+    for path in prefixed:
+        for given in ({}, {"X-API-Key": OTHER}, {"Host": "elsewhere.example"}):
+            _, said, headers = locked.call(path, headers=given)
+            assert (headers["X-Model-Version"], "'version'" in str(said)) == (None, False), path
+        assert locked.call(path, headers={"X-API-Key": KEY})[2]["X-Model-Version"], path
+    known = locked.call("/v1/models/secret", headers={"X-API-Key": KEY})[1]["model_version_status"][0]
+    assert known["version"]
+
+
 def test_feedback_has_keys_of_its_own_that_are_read_again(tmp_path):
     """A file that is broken, or has a key that scores, changes nothing: a server is never without keys."""
     scoring, feedback = tmp_path / "scoring", tmp_path / "feedback"

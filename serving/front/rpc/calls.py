@@ -189,7 +189,8 @@ class Calls:
         return message("ServerReadyResponse")(ready=not self._backend.draining)
 
     async def model_ready(self, _messages: Any, context: Any) -> Any:
-        """Say that a model is served; raises NotFound."""
+        """Say that a model is served; raises NotFound, or NoCertificate where HTTP would."""
+        self._backend.access.check_certificate(self._state({}, context).get("certificate", ()))
         with self._opening():
             request = await self._small(message("ModelReadyRequest"), context)
         self._named(request.name, request.version, context)
@@ -210,7 +211,8 @@ class Calls:
         try:
             return self._backend.named(name, version)
         except NotFound:
-            who = self._backend.identify(self._state({}, context), metadata_of(context.invocation_metadata()))
+            state, headers = self._state({}, context), metadata_of(context.invocation_metadata())
+            who = self._backend.identify(state, headers, identities.PREDICT)
             return self._backend.named(name, version, who)
 
     async def model_infer(self, _messages: Any, context: Any) -> Any:
