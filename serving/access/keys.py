@@ -32,6 +32,9 @@ _RIGHTS = re.compile(
     rf"(?:\s+(?P<scopes>{_SCOPES}(?:,{_SCOPES})*))?(?:\s+(?P<requests>[1-9]\d{{0,8}})(?:/(?P<unit>[smhd]))?)?",
     re.IGNORECASE | re.ASCII,
 )
+_MEANT_AS_RIGHTS = re.compile(rf"{_SCOPES}|\d+/\w+$", re.IGNORECASE | re.ASCII)
+"""How a word begins that is not understood, and that nobody would leave behind a hash but for what a key may do."""
+_NO_NAME = re.compile(rf"{_SCOPES}|\d+/\w+", re.IGNORECASE | re.ASCII)
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _OF_NOTHING = {hashlib.sha256(nothing).hexdigest() for nothing in (b"", b"\n", b"\r\n")}
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -126,7 +129,13 @@ def _line(where: str, line: str, option: str, number: int) -> tuple[bytes, Ident
         raise SettingsError(f"{where}: is the hash of an empty key, which anybody has; {_HOW}")
     if rights and hashlib.sha256(rights["name"].encode()).hexdigest() == digest:
         raise SettingsError(f"{where}: holds the key itself beside its hash: write a name there")
-    if rights is None and len(without_comment.split()) > 2:
+    after = without_comment[match.end("hash") :].split() if match["hash"] else []
+    if _NO_NAME.fullmatch(rights["name"]) if rights else any(map(_MEANT_AS_RIGHTS.match, after)):
+        raise SettingsError(
+            f"{where}: has rights that are not understood: write HASH NAME SCOPES LIMIT, scopes of "
+            f"{','.join(SCOPES)}, a limit such as 10/s, and a name that is none of these"
+        )
+    if rights is None and len(after) > 1:
         logger.warning("%s: is read as the hash of a file with blanks in its name, without scopes", where)
     return bytes.fromhex(digest), _identity(where, option, rights, f"line {number}", bytes.fromhex(digest))
 

@@ -85,6 +85,12 @@ def test_a_line_says_what_its_key_may_do(tmp_path, after, name, scopes):
         ([f"{hash_of('a')} web predict,feedback"], "line 1: may send labels and something else"),
         ([f"{hash_of('a')} web predict", f"{hash_of('a')} web"], "line 2: is a key that stands above"),
         ([f"{hash_of('a')} web 5/s", f"{hash_of('a')} web"], "line 2: is a key that stands above"),
+        ([f"{hash_of('a')} metrics 10/m"], "line 1: has rights that are not understood"),
+        ([f"{hash_of('a')} PREDICT"], "line 1: has rights that are not understood"),
+        ([f"{hash_of('a')} 10/m"], "line 1: has rights that are not understood"),
+        ([f"{hash_of('a')}  batch predict 10/min"], "line 1: has rights that are not understood"),
+        ([f"{hash_of('a')}  predict,page"], "line 1: has rights that are not understood"),
+        ([f"{hash_of('a')}  web predct 10/s"], "line 1: has rights that are not understood"),
         ([hashlib.sha256(b"long-enough-secret").hexdigest() + " long-enough-secret"], "holds the key itself"),
     ],
 )
@@ -99,8 +105,30 @@ def test_a_line_that_could_be_meant_otherwise_is_refused(tmp_path, lines, says):
 def test_rights_behind_two_blanks_that_cannot_be_read_are_warned_of(tmp_path, caplog):
     """Sha256sum writes two blanks and a file's name, which may have blanks: such files stay valid."""
     with caplog.at_level(logging.WARNING):
-        access(tmp_path, f"{hash_of('a')}  web predct 10/s")
+        access(tmp_path, f"{hash_of('a')}  web predct")
     assert "without scopes" in caplog.text
+
+
+@pytest.mark.parametrize("first", ["x-api-key", "authorization"])
+def test_of_two_right_keys_the_one_counts_that_may_do_what_is_asked(tmp_path, first):
+    """A gateway adds its own: a key for labels beside one for rows, in either header, each for its own."""
+    rules = access(tmp_path, f"{hash_of('rows')} rows predict", f"{hash_of('labels')} labels feedback")
+    one, other = ("rows", "labels") if first == "x-api-key" else ("labels", "rows")
+    headers = {b"x-api-key": key_of(one).encode(), b"authorization": f"Bearer {key_of(other)}".encode()}
+    for scope, name in ((PREDICT, "rows"), (FEEDBACK, "labels")):
+        who = rules.identify(headers, (), (scope,))
+        rules.allow(who, scope)
+        assert who.name == name
+
+
+def test_over_http_either_of_two_right_keys_is_found(served):
+    """For pages as for rows."""
+    server, _ = served
+    for one, other in (("web", "prometheus"), ("prometheus", "web")):
+        headers = {"X-API-Key": key_of(one), "Authorization": f"Bearer {key_of(other)}"}
+        assert server.call("/models/line/predict", {"x": 3}, headers=headers)[0] == 200
+        for path in ("/metrics", "/status", "/v1/models", "/v2/models/line"):
+            assert server.call(path, headers=headers)[0] == 200, path
 
 
 def test_a_scope_that_is_lacking_is_named(tmp_path):
