@@ -149,9 +149,12 @@ def line_registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def store(line_registry: Path, tracking: Workspace) -> Any:
     """A copy of that registry, for this process and for commands."""
+    from mlflow.tracking._tracking_service import utils
+
     from tests.registered import Store, copied
 
     copied(line_registry, tracking.folder)
+    utils._artifact_repos_cache.clear()  # by run: the same runs were in another test's folder
     return Store(tracking)
 
 

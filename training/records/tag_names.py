@@ -37,8 +37,8 @@ TRAINED_IN = "slipway.trained_in"
 LEARNED_UNTIL = "slipway.learned_until"
 """Of a version that was trained from captured rows: the day of the last of them."""
 
-COPIED, COPIED_NAME = "slipway.copied_from", "slipway.copied_from_name"
-"""Of a version, and of its run, that came from elsewhere: the registry, name and number; and the name alone."""
+COPIED = "slipway.copied_from"
+"""Of a version, and of its run, that came from elsewhere: the registry, name and number."""
 
 REPRODUCED = "slipway.reproduced"
 """Of a version: what came of making it again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mlflow
 import pandas as pd
 import pytest
+from mlflow.entities import Param
 
 from serving.errors import NotInLedger
 from serving.fleet import Followed, Rules
@@ -12,7 +13,7 @@ from serving.registry import Cache
 from serving.signatures import Trust
 from tests.keys import pair
 from training.__main__ import main
-from training.records import copies, ledger, model_registry, tag_names
+from training.records import copies, ledger, model_registry, tag_names, tracking
 
 
 def copy(*words):
@@ -65,7 +66,7 @@ def test_a_copy_goes_from_one_registry_to_another(store, make_workspace, monkeyp
         there = ledger.read("line")
         assert [entry.kind for entry in there.entries] == ["copy"]
         assert there.current.files == here.files
-        assert there.current.tags[tag_names.COPIED_NAME] == "line"
+        assert there.current.tags[tag_names.COPIED].endswith(" line/1")
         there.current.check_files_now()
     assert [entry.kind for entry in ledger.read("line").entries] == ["promotion"]
 
@@ -108,9 +109,73 @@ def test_what_was_never_promoted_becomes_no_champion(store, capsys):
 def test_a_champion_of_another_origin_keeps_its_place(store, capsys):
     """Nobody compared the two."""
     assert copy() == 0
-    store.client.set_model_version_tag("line-prod", "1", tag_names.COPIED_NAME, "others")
-    assert copy("--version", "1") == 2
-    assert "is no copy of line: copy with promote=never" in capsys.readouterr().err
+    for origin in ("sqlite:///here others/1", "sqlite:///elsewhere line/1"):
+        store.client.set_model_version_tag("line-prod", "1", tag_names.COPIED, origin)
+        assert copy("--version", "1") == 2
+        assert " line: copy with promote=never" in capsys.readouterr().err
+
+
+def test_a_champion_that_came_while_the_files_were_written_keeps_its_place_too(store, monkeypatch, capsys):
+    """Its origin was asked for before the work, when there was none."""
+    write = copies.write
+
+    def overtaken(*words):
+        result = write(*words)
+        other = store.client.copy_model_version("models:/line/2", "line-prod")
+        store.client.set_registered_model_alias("line-prod", "champion", other.version)
+        return result
+
+    monkeypatch.setattr(copies, "write", overtaken)
+    assert copy() == 2
+    assert "version 2, is no copy of sqlite:///" in capsys.readouterr().err
+    history = ledger.read("line-prod")
+    assert (history.serving, history.entries) == ("2", ())
+
+
+def test_the_run_of_a_copy_says_what_was_decided_here_and_what_the_source_was_asked(store, monkeypatch):
+    """`mlflow run` has logged this command's params in an experiment that somebody named, and none can be changed."""
+    source = model_registry.version("line", "1").run_id
+    store.client.log_batch(source, params=[Param("seed", "7"), Param("name", "line")])
+    store.client.set_tag(source, tag_names.REASON, "better by 3 %")
+    given = store.client.create_run(store.client.create_experiment("handed over")).info.run_id
+    store.client.log_param(given, "name", "of this command")
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    assert copy() == 0
+    made = store.client.get_run(model_registry.version("line-prod", "1").run_id)
+    assert made.info.run_id == given
+    assert made.data.params == {"seed": "7", "name": "of this command"}
+    assert tag_names.REASON not in made.data.tags
+
+
+def test_a_copy_of_new_intervals_has_the_training_of_its_model(store):
+    """A recalibration's run has no rows, error, command, specification or contract: retraining asks for all of them."""
+    own = model_registry.version("line", "1").run_id
+    experiment = store.client.get_run(own).info.experiment_id
+    training = store.client.create_run(
+        experiment, tags={tag_names.COMMAND: "python -m training train --seed 7"}
+    )
+    store.client.log_metric(training.info.run_id, "rows_train", 600)
+    for run_id, word in ((training.info.run_id, "trained"), (own, "recalibrated")):
+        store.client.log_param(run_id, "data", f"{word}.csv")
+        store.client.log_text(run_id, word, "plots/intervals.txt")
+    store.client.log_param(training.info.run_id, "seed", "7")
+    store.client.log_text(training.info.run_id, "columns: {}", tracking.CONTRACT)
+    store.tag("1", tag_names.TRAINED_IN, training.info.run_id)
+    assert copy() == 0
+    made = model_registry.version("line-prod", "1").trained_in
+    assert tracking.recorded_metrics(made)["rows_train"] == 600
+    assert tracking.recorded_command(made) == {"seed": "7"}
+    assert tracking.recorded_text(made, tracking.CONTRACT) == "columns: {}"
+    assert tracking.recorded_text(made, "plots/intervals.txt") == "recalibrated"
+    params = store.client.get_run(made).data.params
+    assert (params["seed"], params["data"]) == ("7", "recalibrated.csv")
+
+
+def test_new_intervals_whose_models_training_is_gone_are_copied_with_what_is_left(store):
+    """`mlflow gc` removes what somebody deleted."""
+    store.tag("1", tag_names.TRAINED_IN, "0" * 32)
+    assert copy() == 0
+    assert ledger.read("line-prod").serving == "1"
 
 
 def test_files_that_changed_are_not_copied(store, capsys):

@@ -10,7 +10,7 @@ from serving.registry import promotions
 from training.commands import registered
 from training.errors import CannotCopy, UsageError
 from training.progress import Say
-from training.records import copies, ledger, model_registry, tag_names, tracking
+from training.records import copies, ledger, model_registry, tracking
 
 
 def copy(config: registered.CopyConfig, say: Say) -> None:
@@ -19,7 +19,7 @@ def copy(config: registered.CopyConfig, say: Say) -> None:
     Raises
     ------
     UsageError, CannotCopy
-        Source and target are one, or the target's champion is no copy of this name.
+        Source and target are one, or the target's champion is no copy of this name in this registry.
     LedgerError, RegistryError
         The source is not what its ledger says; nothing is written then.
     """
@@ -29,7 +29,7 @@ def copy(config: registered.CopyConfig, say: Say) -> None:
     with copies.elsewhere(config.to_registry):
         tracking.check_tracking()
         if config.promote == "auto":
-            _refuse_others(config, source)
+            _refuse_others(ledger.settle(config.to).current, source)
         version = copies.find(config.to, source) or copies.write(config.to, source, config.job)
         say("register", f"{version.name} version {version.number} in {model_registry.address()}")
         if config.promote == "auto":
@@ -53,18 +53,19 @@ def _source(config: registered.CopyConfig) -> copies.Source:
     return copies.read(history.as_recorded(version), found)
 
 
-def _refuse_others(config: registered.CopyConfig, source: copies.Source) -> None:
+def _refuse_others(champion: model_registry.Version | None, source: copies.Source) -> None:
     """Raise CannotCopy where a model of another origin would lose its place without a comparison."""
-    champion = ledger.settle(config.to).current
-    if champion and champion.tags.get(tag_names.COPIED_NAME) != source.version.name:
-        raise CannotCopy(name=config.to, version=champion.number, source=source.version.name)
+    if champion and not source.is_origin_of(champion):
+        raise CannotCopy(name=champion.name, version=champion.number, source=source.origin)
 
 
 def _enter(version: model_registry.Version, source: copies.Source, say: Say) -> None:
+    """Make a copy champion; whoever became it while the files were written is asked for its origin too."""
     history = ledger.settle(version.name)
     if history.serving == version.number:
         say("decision", f"version {version.number} is the champion already")
         return
+    _refuse_others(history.current, source)
     reason = f"copied from {source.words}"
     entry = ledger.record(history, version, kind="copy", reason=reason, evidence=version.run_id)
     say("decision", f"promoted: {entry.from_version or 'none'} -> {entry.to_version}")
