@@ -16,8 +16,11 @@ OURS, MENDABLE, INTERRUPTED = 1, 2, 130
 CLIENTS = ("requests", "urllib3")
 """By which MLflow asks its server."""
 
-DENIALS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
-"""What a tracking server with users answers to one who may not."""
+FORBIDDEN, UNKNOWN = DENIALS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
+"""What a tracking server with users answers to one who may not, and to one whom it does not know."""
+
+STATUSES = {403: FORBIDDEN, 401: UNKNOWN}
+"""The same where it sends files: the error is then that of the HTTP client."""
 
 DATABASES = ("sqlite3", "sqlalchemy", "psycopg", "psycopg2")
 
@@ -72,16 +75,22 @@ def is_of_tracking(error: BaseException) -> bool:
     return bool(_refused_by(error) or database_fault(error))
 
 
+def denial_of(error: BaseException) -> str:
+    """Return which of `DENIALS` an error is, nothing for any other."""
+    code = getattr(error, "error_code", "")
+    status = getattr(getattr(error, "response", None), "status_code", 0)
+    return str(code) if code in DENIALS else STATUSES.get(status, "")
+
+
 def _denied_by(error: BaseException | None) -> str:
     """Return what MLflow's server does not let this user do, and who can mend it; nothing where it is not that."""
     while error is not None:
-        code = getattr(error, "error_code", "")
         what = next(iter(re.findall(r"endpoint (\S+)", str(error))), "this")
-        if code == "PERMISSION_DENIED":
+        if denial_of(error) == FORBIDDEN:
             return f"MLflow does not let this user ask {what}: training takes the permission EDIT, promoting MANAGE"
-        if code == "UNAUTHENTICATED":
+        if denial_of(error) == UNKNOWN:
             return "MLflow does not know this user: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-        error = error.__cause__ or error.__context__
+        error = error.__cause__  # what was only being handled may have nothing to do with it
     return ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException, get_error_code
 
 from data.errors import EmptySource
@@ -25,6 +26,13 @@ def answered(status: int, endpoint: str) -> Exception:
     """MLflow's error for what its server with users refuses."""
     words = f"API request to endpoint /api/2.0/mlflow/{endpoint} failed with error code {status} != 200."
     return MlflowException(words, error_code=get_error_code(status))
+
+
+def denied_download(status: int) -> Exception:
+    """The HTTP client's error where the server does not send a version's files to this user."""
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(f"{status} Client Error for url: http://h/artifacts", response=response)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,9 @@ def answered(status: int, endpoint: str) -> Exception:
             "slipway: MLflow does not know this user: set MLFLOW_TRACKING_USER",
             False,
         ),
+        (denied_download(403), 2, "slipway: MLflow does not let this user ask this: training takes", False),
+        (denied_download(401), 2, "slipway: MLflow does not know this user: set MLFLOW_TRACKING_USER", False),
+        (caused_by(denied_download(403)), 2, "slipway: MLflow does not let this user ask this", False),
         (ZeroDivisionError("x"), 1, f"internal error (ZeroDivisionError): {LOG}", True),
         (KeyboardInterrupt(), 130, "interrupted: nothing was registered", False),
         (Terminated(), 130, "interrupted: nothing was registered", False),
@@ -66,6 +77,19 @@ def test_each_error_has_its_line_and_its_code(
     assert failure.line.startswith(says)
     assert failure.line.count("\n") == 0
     assert is_for_log == (LOG in failure.line)
+
+
+def test_a_fault_of_ours_while_a_denial_is_handled_is_not_told_as_the_denial() -> None:
+    """Its traceback is what somebody needs to mend it."""
+    try:
+        try:
+            raise answered(403, "registered-models/get")
+        except MlflowException:
+            {}["name"]
+    except KeyError as error:
+        failure = failure_of(error)
+    assert (failure.code, failure.is_for_log) == (1, True)
+    assert failure.line.startswith("internal error (KeyError)")
 
 
 def test_a_password_is_in_neither_line_nor_reason() -> None:

@@ -33,7 +33,7 @@ from data.contracts import Contract
 from data.own_files import own_folder
 from data.redaction import MASK, addresses_around, redact, redact_address
 from training.errors import TrackingUnavailable
-from training.failures import DENIALS
+from training.failures import denial_of
 from training.records import experiments, tag_names, views
 from training.records.processes import is_gone, this_process
 
@@ -165,7 +165,7 @@ def open_run(model: str, job: str) -> Iterator[Run]:
     try:
         begun = experiments.begin(model, job)
     except (MlflowException, OSError) as error:
-        if getattr(error, "error_code", "") in DENIALS:
+        if denial_of(error):
             raise  # it answers, though not this user
         raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
     run = Run(begun.run_id, begun.experiment_id, begun.has_params)

@@ -38,6 +38,7 @@ from data.tables import Table
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
 from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.failures import denial_of
 from training.records import tag_names
 from training.versions import check_loadable, predictions_of
 
@@ -148,7 +149,8 @@ class Version:
     def _fetched(self, part: str = "") -> Path:
         """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles.
 
-        It is gone once nobody has this version any more, and at the end of the process.
+        Who may not fetch them learns nothing of them: what MLflow said goes on as it is. The folder is gone once nobody
+        has this version any more, and at the end of the process.
         """
         place = tempfile.mkdtemp(dir=own_folder())
         weakref.finalize(self, shutil.rmtree, place, ignore_errors=True)
@@ -161,6 +163,8 @@ class Version:
                 version_files.check_files(version_files.only_files(folder), self.files)
             result = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
         except (MlflowException, ModelError, OSError) as error:
+            if denial_of(error):
+                raise
             said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
             said = str(error) if isinstance(error, ModelError) else said
             raise WrongFiles(name=self.name, version=self.number, fault=said) from error

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import requests
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
 
 from data.schema import Column, Schema
 from data.splits import SplitRule, split_table
@@ -48,3 +52,62 @@ def test_a_version_without_our_tags_is_not_ours() -> None:
     """Somebody registered it with MLflow alone: there is no telling what it learned from."""
     with pytest.raises(NotOurs, match=r"lacks the tag slipway\.split"):
         model_registry.Version("days", "1", "run", {}).held_out(days(10))
+
+
+def http_denial() -> Exception:
+    """The HTTP client's error for files that the server does not send to this user."""
+    response = requests.Response()
+    response.status_code = 403
+    return requests.HTTPError("403 Client Error", response=response)
+
+
+def denied(*_: object, **__: object) -> None:
+    """What the server answers to a user who may not ask."""
+    raise MlflowException("endpoint x failed", error_code=PERMISSION_DENIED)
+
+
+@pytest.mark.parametrize("error", [MlflowException("no", error_code=PERMISSION_DENIED), http_denial()])
+def test_a_download_that_is_denied_is_not_told_as_changed_files(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who reads that files are gone or changed looks for a thief, not for a permission."""
+
+    def download(**_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(type(error)):
+        _ = model_registry.Version("days", "1", "run", {tag_names.FILES: "0" * 64}).folder
+
+
+class Client:
+    """MLflow's client for a user who may not ask for versions, and what it says of models."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def get_model_version(self, name: str, number: str) -> None:
+        """Deny it: a name that is not there yet is denied too."""
+        denied()
+
+    def get_registered_model(self, name: str) -> str:
+        """Answer, or fail with a code."""
+        if self.code:
+            raise MlflowException(name, error_code=self.code)
+        return name
+
+
+@pytest.mark.parametrize(
+    ("of_name", "is_absent"), [(RESOURCE_DOES_NOT_EXIST, True), (0, False), (PERMISSION_DENIED, False)]
+)
+def test_a_version_that_is_denied_is_absent_only_where_its_name_is(
+    of_name: int, is_absent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server with users denies what is not there; taken for absent, a champion that is there would be replaced."""
+    monkeypatch.setattr(mlflow, "MlflowClient", lambda: Client(of_name))
+    if is_absent:
+        assert model_registry.find_version("days", "1") is None
+        return
+    with pytest.raises(MlflowException) as error:
+        model_registry.find_version("days", "1")
+    assert error.value.error_code == "PERMISSION_DENIED"
