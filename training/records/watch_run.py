@@ -103,8 +103,8 @@ class MonitorRun:
         """
         mine = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S%z} {secrets.token_hex(4)} {this_process()}"
         run = replace(self, mine=mine)
-        run._hold()
         try:
+            run._hold()
             yield run
         finally:
             _ENDED.add(mine)

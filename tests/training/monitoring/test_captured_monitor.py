@@ -559,6 +559,26 @@ def test_a_tag_that_could_not_be_taken_away_stops_no_later_monitor_of_the_same_p
         assert client.get_run(run.run_id).data.tags[tag_names.MONITOR] == second.mine
 
 
+def test_a_store_that_goes_down_while_a_monitor_begins_stops_no_later_one_of_the_same_process(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tag was written, and it never learned that it was its own: it would wait for itself for a day."""
+    run, client, held = run_of("houses"), mlflow.MlflowClient(), MonitorRun._held
+
+    def down_after_the_first(self: MonitorRun) -> str:
+        if tag_names.MONITOR in monitor_run().data.tags:
+            raise mlflow.exceptions.MlflowException("no connection")
+        return held(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MonitorRun, "_held", down_after_the_first)
+        with pytest.raises(mlflow.exceptions.MlflowException, match="no connection"), run.alone():
+            pass
+    assert tag_names.MONITOR in monitor_run().data.tags
+    with run.alone() as second:
+        assert client.get_run(run.run_id).data.tags[tag_names.MONITOR] == second.mine
+
+
 def test_a_tag_that_went_is_written_again(served: Served) -> None:
     """Another one's end took it, or a person: a third monitor would see nobody."""
     run, client = run_of("houses"), mlflow.MlflowClient()
