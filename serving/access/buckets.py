@@ -38,7 +38,11 @@ class Buckets:
         interval = limit.seconds / limit.requests * self._share
         burst = max(limit.seconds, interval)
         place = self._place(limit.bucket[:8])
-        spent: float = max(SLOT.unpack_from(self._slots, place)[1], now)
+        spent: float = SLOT.unpack_from(self._slots, place)[1]
+        spent = max(spent, now)
+        if spent > now + burst:  # under a lower limit
+            spent = now + burst
+            SLOT.pack_into(self._slots, place, limit.bucket[:8], spent)
         if spent + interval > now + burst + 1e-9:
             return max(spent + interval - now - burst, 1e-3)
         SLOT.pack_into(self._slots, place, limit.bucket[:8], spent + interval)

@@ -27,8 +27,10 @@ class Watched:
 
     def __init__(self, option: str, paths: Iterable[str], load: Callable[[], None]) -> None:
         self.option, self._paths, self._load = option, tuple(paths), load
-        self._stamp = self._now()
-        self._tried: Stamp = self._stamp
+        self._stamp: Stamp | None = (
+            None  # what was read before is read once more: it may have changed meanwhile
+        )
+        self._tried: Stamp | None = None
         self._read = time.time()
         self.is_refused = False
 
@@ -46,8 +48,9 @@ class Watched:
                 logger.error("%s; what was read before stays in use", said)  # noqa: TRY400 - the text says it all
             self._tried = stamp
             return
+        if self._stamp is not None:
+            logger.info("%s: read again", self.option)
         self._stamp, self._read, self.is_refused = stamp, time.time(), False
-        logger.info("%s: read again", self.option)
 
     def status(self) -> dict[str, Any]:
         """Return since when what is in use was read, and whether newer files are refused."""
@@ -63,4 +66,4 @@ def _stamp(path: str) -> tuple[int, ...]:
         found = os.stat(path)  # noqa: PTH116 - a path that leads nowhere is one of the answers
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 
-from serving.access import Access
+from serving.access import Access, Watched
 from serving.access.buckets import SLOTS, Buckets
 from serving.access.identities import FEEDBACK, METRICS, PAGE, PREDICT, SCOPES, Limit
 from serving.errors import NotAllowed, NotAuthorized, SettingsError, TooOften
@@ -348,3 +348,33 @@ def test_a_key_for_labels_may_stand_beside_the_others(start, line, tmp_path):
             headers = {"X-API-Key": key_of(name), "Content-Type": "application/json"}
             assert served.call("/predict", {"x": 3}, headers=headers)[0] == scores
             assert served.call("/feedback", labels, headers=headers)[0] == tells
+
+
+def test_a_key_that_is_taken_away_while_a_worker_starts_is_taken_away(tmp_path):
+    """Between the reading of the files and the first look at them: that look reads them whatever they are."""
+    rules = access(tmp_path, f"{hash_of('a')} web", f"{hash_of('b')} other")
+    (tmp_path / "keys").write_text(f"{hash_of('b')} other\n")
+    for each in rules.watched():
+        each.look()
+    assert (may(rules, "a"), may(rules, "b")) == (set(), {PREDICT, METRICS, PAGE})
+
+
+def test_a_file_that_may_be_read_only_now_is_read(tmp_path):
+    """Its content and its time are what they were: the mode is what changed."""
+    file, reads = tmp_path / "keys", []
+    file.write_text("keys")
+    watched = Watched("--api-key-file", [str(file)], lambda: reads.append(file.stat().st_mode & 0o777))
+    watched.look()
+    watched.look()
+    file.chmod(0o640)
+    watched.look()
+    assert (reads[0], reads[1:]) == (reads[0], [0o640])
+
+
+def test_a_limit_that_is_raised_counts_at_once(tmp_path):
+    """What was spent under the lower one does not hold the caller off for a day."""
+    bucket, tag = Buckets(str(tmp_path), 1), hashlib.sha256(b"a").digest()
+    low, high = Limit(2, 86_400.0, tag), Limit(10, 1.0, tag)
+    assert [bucket.take(low, 5.0) == 0 for _ in range(3)] == [True, True, False]
+    assert bucket.take(high, 5.0) == pytest.approx(0.1)
+    assert bucket.take(high, 5.2) == 0
