@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -23,13 +22,16 @@ from serving.errors import SettingsError
 from serving.settings import Settings, TokenRules
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-KINDS = ("RSA", "EC", "OKP")
+CURVES = {None: ("RS256", "PS256"), "P-256": ("ES256",), "Ed25519": ("EdDSA",)}
+"""What keys of a curve verify, and those without one (RSA); a file's other keys are somebody else's (RFC 7517, 5)."""
 LEEWAY = 30.0
 """Seconds by which the clocks of who signs and who verifies may differ, for `exp` and `nbf`."""
 MOST_BYTES = 8192
 """Of a token."""
 MOST_KEPT = 10_000
 """Verified tokens that are remembered, 300 bytes each; where there are more, all are forgotten."""
+LATEST = 1e18
+"""Seconds since 1970; a whole number of JSON may be larger than any float."""
 LEAST_RSA_BITS = 2048
 MOST_NAME = 128
 
@@ -169,10 +171,10 @@ def read_jwks(path: Path) -> list[PublicKey]:
     try:
         listed = json.loads(path.read_bytes(), object_pairs_hook=_once)["keys"]
         has_secrets = any(each.get("kty") == "oct" or "d" in each for each in listed)
-        given = [each for each in listed if each.get("kty") in KINDS and each.get("use") != "enc"]
+        given = [each for each in listed if _is_ours(each) and each.get("use") != "enc"]
     except OSError as error:
         raise SettingsError(f"{where}: cannot be read") from error
-    except (ValueError, LookupError, TypeError, AttributeError, _Doubt) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, _Doubt) as error:
         raise SettingsError(f'{where}: is no set of keys: {{"keys": [...]}}') from error
     if has_secrets:
         raise SettingsError(f"{where}: holds a secret key: publish the public ones alone")
@@ -188,10 +190,16 @@ def read_jwks(path: Path) -> list[PublicKey]:
     return keys
 
 
+def _is_ours(given: Mapping[str, Any]) -> bool:
+    """Return whether a key is of a kind that we read."""
+    kind, curve = given.get("kty"), given.get("crv")
+    return kind == "RSA" or (kind in ("EC", "OKP") and curve in list(CURVES)[1:])
+
+
 def _algorithms(key: Any) -> frozenset[str]:
     """Return the algorithms that a key may verify, by its kind and by what it says of itself."""
     said = key.as_dict()
-    kind = {None: ("RS256", "PS256"), "P-256": ("ES256",), "Ed25519": ("EdDSA",)}.get(said.get("crv"), ())
+    kind = CURVES.get(said.get("crv"), ())
     only = {"Ed25519": "EdDSA"}.get(said.get("alg"), said.get("alg"))
     verifies = "verify" in (said.get("key_ops") or ["verify"])
     return frozenset(each for each in kind if verifies and only in (None, each))
@@ -237,7 +245,7 @@ def _moment(claims: Claims, name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LATEST:
         raise _Doubt("the token has a time that is none")
     return float(value)
 

@@ -20,7 +20,7 @@ from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from serving.access.identities import FEEDBACK, METRICS, PAGE, PREDICT
-from serving.access.tokens import ALGORITHMS, LEEWAY, MOST_BYTES, MOST_KEPT, Tokens, scopes_asked
+from serving.access.tokens import ALGORITHMS, LEEWAY, MOST_BYTES, MOST_KEPT, Tokens, read_jwks, scopes_asked
 from serving.errors import SettingsError
 from serving.running import free_port
 from serving.settings import TokenRules
@@ -253,6 +253,7 @@ SECRET = json.dumps({"keys": [SIGNED["ES256"].as_dict(private=True)]})
         ("", "is no set of keys"),
         ("[]", "is no set of keys"),
         ('{"keys": [1]}', "is no set of keys"),
+        ("[" * 100_000, "is no set of keys"),
         ('{"keys": []}', "holds no key for RS256"),
         ('{"keys": [], "keys": []}', "is no set of keys"),
         (SECRET, "holds a secret key: publish the public ones alone"),
@@ -261,7 +262,19 @@ SECRET = json.dumps({"keys": [SIGNED["ES256"].as_dict(private=True)]})
         (published(ECKey.generate_key("P-384")), "holds no key for"),
         ('{"keys": [{"kty": "RSA", "n": "x", "e": "AQAB"}]}', "cannot be read|fewer than"),
     ],
-    ids=["empty", "list", "number", "none", "twice", "private", "symmetric", "short", "curve", "no number"],
+    ids=[
+        "empty",
+        "list",
+        "number",
+        "nested",
+        "none",
+        "twice",
+        "private",
+        "symmetric",
+        "short",
+        "curve",
+        "no number",
+    ],
 )
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
 def test_a_file_of_keys_that_cannot_be_used_is_refused(tmp_path, written, says):
@@ -451,3 +464,22 @@ class _Stays(urllib.request.HTTPRedirectHandler):
 
     def http_error_302(self, request, answer, code, said, headers):
         return answer
+
+
+def test_keys_of_kinds_that_nobody_here_reads_are_passed_over(tmp_path):
+    """An issuer that begins to publish another curve's key, or one of next year's, keeps its tokens (RFC 7517, 5)."""
+    known = json.loads(published(SIGNED["ES256"]))["keys"]
+    others = [
+        {"kty": "EC", "crv": "brainpoolP256r1", "x": "a", "y": "b"},
+        {"kty": "OKP", "crv": "Ed9"},
+        {"kty": "AKP"},
+    ]
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": others + known}))
+    assert len(read_jwks(file)) == len(known)
+
+
+@pytest.mark.parametrize("ends", [10**400, -(10**400), 1e300])
+def test_a_time_that_no_clock_reaches_is_refused(tokens, ends):
+    """JSON's numbers have no bound: a whole one beyond all floats was an error of ours."""
+    assert held(tokens, token(claims(exp=ends))).doubt == "the token has a time that is none"
