@@ -127,17 +127,26 @@ class _Server(uvicorn.Server):
 
     async def _watch(self) -> None:
         """Read files again that changed; whoever connects from then on is shown the new certificate."""
-        certificates = self._backend.certificates
-        shown = certificates.context if certificates else None
+        self._shown = self._backend.certificates.context if self._backend.certificates else None
+        complaint = ""
         while not self.should_exit:
             await asyncio.sleep(Watched.SECONDS)
-            for each in self._backend.watched:
-                each.look()
-            if certificates and certificates.context is not shown and not self.should_exit:
-                shown = certificates.context
-                before, self.servers = self.servers, await self._listening()
-                for server in before:
-                    server.close()
+            try:
+                await self._look()
+                complaint = ""
+            except Exception as error:  # no file is left to open, say
+                if complaint != (complaint := str(error)):
+                    logger.error("files cannot be looked at, that is tried again: %s", error)  # noqa: TRY400
+
+    async def _look(self) -> None:
+        for each in self._backend.watched:
+            each.look()
+        certificates = self._backend.certificates
+        if certificates and certificates.context is not self._shown and not self.should_exit:
+            before, self.servers = self.servers, await self._listening()
+            self._shown = certificates.context
+            for server in before:
+                server.close()
 
     def _connection(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]
@@ -153,6 +162,8 @@ class _Server(uvicorn.Server):
     async def _obey_line(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b'{"serves": true}\n')
         self._beating = asyncio.create_task(_beat(writer, self._backend.settings.hung_seconds / 4))
+        versions: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._loading = asyncio.create_task(self._load_in_turn(versions, writer))
         while line := await reader.readline():
             order = json.loads(line)
             if "status" in order:
@@ -160,9 +171,16 @@ class _Server(uvicorn.Server):
             elif "leave" in order:
                 await self._leave()
             else:
-                writer.write(
-                    json.dumps({"order": order["order"], "refused": await self._do(order)}).encode() + b"\n"
-                )
+                versions.put_nowait(order)
+
+    async def _load_in_turn(
+        self, versions: asyncio.Queue[dict[str, Any]], writer: asyncio.StreamWriter
+    ) -> None:
+        """Do what is ordered of versions one after the other, while the line is read on: leaving does not wait."""
+        while True:
+            order = await versions.get()
+            refused = await self._do(order)
+            writer.write(json.dumps({"order": order["order"], "refused": refused}).encode() + b"\n")
 
     async def _do(self, order: dict[str, Any]) -> str | None:
         """Prepare a version, or serve it; return why not. Who cannot follow the others makes place for a new worker."""
