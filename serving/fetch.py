@@ -60,8 +60,7 @@ def fetch(uri: str, target: Path, *, allow_unpromoted: bool = False, trust: Trus
     """Put a version's files into `target/scorer`, and return which version it is; raises ServingError."""
     if not is_remote(uri):
         raise NotFetched(uri=uri, target=target, reason="write models:/NAME@ALIAS or models:/NAME/VERSION")
-    with suppress(RuntimeError):  # MLflow does not even import for a user without a home
-        os.environ.setdefault("HOME", str(target))
+    os.environ.setdefault("HOME", str(target))  # MLflow does not even import for a user without a home
     try:
         target.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetched-", dir=target) as fetched:
@@ -104,7 +103,12 @@ def _replace(made: Path, scorer: Path) -> None:
     before = made.with_name("before")
     with suppress(FileNotFoundError):
         scorer.rename(before)
-    made.rename(scorer)
+    try:
+        made.rename(scorer)
+    except OSError:
+        with suppress(OSError):  # nothing stood there
+            before.rename(scorer)
+        raise
     shutil.rmtree(before, ignore_errors=True)
 
 

@@ -25,6 +25,7 @@ from serving.errors import (
     ModelError,
     ModelNotFound,
     NotReady,
+    NotTrusted,
     RegistryDown,
     UnsafeCache,
 )
@@ -168,7 +169,12 @@ class Followed:
     def _fetched(self, resolved: ResolvedVersion) -> Model:
         """Return a version's files, as they were signed; raises ModelError, ModelNotFound or RegistryDown."""
         model = self._rules.fetch(resolved)
-        self._check_files(model)
+        try:
+            self._check_files(model)
+        except NotTrusted:  # what lies in the cache need not be what the registry has now
+            self._rules.cache.drop(model)
+            model = self._rules.fetch(resolved)
+            self._check_files(model)
         return model
 
     def _check_files(self, model: Model) -> None:

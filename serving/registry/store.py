@@ -379,6 +379,10 @@ class Cache:
         shutil.rmtree(entry, ignore_errors=True)
         return False
 
+    def drop(self, model: Model) -> None:
+        """Throw a version's files away, so that they are fetched again."""
+        shutil.rmtree(model.folder, ignore_errors=True)
+
     def remember(self, uri: str, model: Model, resolved: ResolvedVersion, *, entry: int = 0) -> None:
         """Record what a place pointed to, for a start without the registry, and the entry that it was signed for."""
         note = {

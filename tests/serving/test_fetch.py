@@ -164,3 +164,23 @@ def test_an_unpromoted_version_is_fetched_by_who_means_it(store, target, capsys)
     assert fetching.main(["models:/line/2", str(target), "--allow-unpromoted"]) == 0
     assert json.loads((target / "scorer" / "scorer.json").read_text())
     shutil.rmtree(target / "scorer")
+
+
+def test_a_folder_that_cannot_be_replaced_is_what_it_was(tmp_path, monkeypatch):
+    """What stood there goes aside first: it comes back where the new one cannot take its place."""
+    made, there = tmp_path / "made", tmp_path / "scorer"
+    for each in (made, there):
+        each.mkdir()
+        for name in (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE):
+            (each / name).write_text(each.name)
+    rename = Path.rename
+
+    def refuse(self, target):
+        if self == made:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(OSError, match="No space"):
+        fetching._replace(made, there)
+    assert (there / scorer_files.GRAPH_FILE).read_text() == "scorer"

@@ -390,3 +390,13 @@ def test_stock_mlflow_loads_a_signed_version(signed):
     model = mlflow.pyfunc.load_model("models:/line@champion")
     assert round(float(model.predict(pd.DataFrame({"x": [3.0]}))[0])) == 11
     assert json.loads(bundle_of("1"))["mediaType"].startswith("application/vnd.dev.sigstore.bundle")
+
+
+def test_a_file_in_the_cache_that_was_never_signed_is_fetched_again(signed, keys):
+    """The digest is that of the document in canonical form, the signature that of its bytes: such an entry stuck."""
+    Server(signed, keys)
+    cached = Path(Server(signed, keys).followed.model.folder) / "scorer.json"
+    before = cached.read_bytes()
+    cached.write_bytes(before + b"\n")
+    assert digest_in(cached.parent) == digest_in(signed.artifacts("1") / "scorer")
+    assert Path(Server(signed, keys).followed.model.folder, "scorer.json").read_bytes() == before
