@@ -291,6 +291,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         tls_cert=given.tls_cert,
         tls_key=given.tls_key,
         tls_client_ca=given.tls_client_ca,
+        tls_client_crl=given.tls_client_crl,
         tls_client_sans=tuple(given.tls_client_san),
         tokens=token_rules(given),
         audit_log=given.audit_log or "",

@@ -10,9 +10,7 @@ import os
 from pathlib import Path
 
 from serving.errors import SettingsError
-from serving.settings import LOOPBACK, TokenRules
-
-STDOUT = "-"
+from serving.settings import LOOPBACK, STDOUT, TokenRules
 
 
 def add_callers(line: argparse.ArgumentParser) -> None:
@@ -31,6 +29,11 @@ def add_callers(line: argparse.ArgumentParser) -> None:
     line.add_argument("--tls-key", help="PEM file of its key")
     line.add_argument(
         "--tls-client-ca", metavar="FILE", help="PEM file of the CA whose certificates clients have to show"
+    )
+    line.add_argument(
+        "--tls-client-crl",
+        metavar="FILE",
+        help="PEM file of the certificates that this CA has revoked; read again on change; not with --grpc-port",
     )
     line.add_argument(
         "--tls-client-san",
@@ -72,6 +75,13 @@ def check_callers(given: argparse.Namespace) -> None:
         raise SettingsError("--tls-cert and --tls-key go together")
     if given.tls_client_ca and not given.tls_cert:
         raise SettingsError("--tls-client-ca goes with --tls-cert and --tls-key")
+    if given.tls_client_crl and not given.tls_client_ca:
+        raise SettingsError("--tls-client-crl goes with --tls-client-ca")
+    if given.tls_client_crl and given.grpc_port is not None:
+        raise SettingsError(
+            "--tls-client-crl does not go with --grpc-port: gRPC reads no list of revoked certificates, and would "
+            "let them in"
+        )
     if given.tls_client_san and not given.tls_client_ca:
         raise SettingsError("--tls-client-san goes with --tls-client-ca")
     if given.metrics_need_key and not knows_callers:

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+STDOUT = "-"
+"""Where a file's name is asked for."""
 LOOPBACK_HOSTS = frozenset({b"127.0.0.1", b"::1", b"[::1]", b"localhost"})
 
 
@@ -180,6 +182,7 @@ class Settings:
     tls_cert: str | None = None
     tls_key: str | None = None
     tls_client_ca: str | None = None
+    tls_client_crl: str | None = None
     tls_client_sans: tuple[str, ...] = ()
     tokens: TokenRules = TokenRules()
     audit_log: str = ""

@@ -86,7 +86,7 @@ class Access:
             return ANYBODY
         certificate = self._names.admitted(names) if self._names else ""
         if self._names is not None and not certificate:
-            return NOBODY
+            return Identity(stranger=names[0][1]) if names else NOBODY
         found = NOBODY
         for credential in credentials(headers):
             each = self._holder(credential)
@@ -106,7 +106,9 @@ class Access:
     def check_certificate(self, names: Names) -> None:
         """Raise NoCertificate where one is asked for, and none that is let in came with the connection."""
         if self._names is not None and not self._names.admitted(names):
-            raise NoCertificate(which="whose name is let in" if names else "of its CA")
+            raise NoCertificate(
+                which="whose name is let in" if names else "of its CA, with a name in its subjectAltName"
+            )
 
     def allow(self, who: Identity, *scopes: str) -> None:
         """Count a request of who may do one of these; raises NoCertificate, NotAuthorized, NotAllowed or TooOften."""

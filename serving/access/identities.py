@@ -42,6 +42,8 @@ class Identity:
         The name in the certificate that came with the connection, whatever he is known by.
     doubt : str
         Why what he showed is no credential; it goes to the client, and quotes nothing.
+    stranger : str
+        The first name in a certificate of the right CA that is not let in.
     """
 
     kind: str = ""
@@ -50,10 +52,12 @@ class Identity:
     limit: Limit | None = None
     certificate: str = ""
     doubt: str = field(default="", compare=False)
+    stranger: str = field(default="", compare=False)
 
     def shown(self) -> dict[str, str]:
         """Return what the audit says of him."""
         shown = {self.kind: self.name} if self.kind else {}
+        shown |= {"refused_certificate": self.stranger} if self.stranger else {}
         return shown | ({"certificate": self.certificate} if self.certificate else {})
 
 

@@ -1,7 +1,7 @@
 """Certificates: the server's own, read again when its files change, and those that clients show.
 
 A client's certificate is verified by the TLS library against the CA of `--tls-client-ca`; here its names are compared
-with those that are let in. Not here: lists of revoked certificates. Let them live for hours, or change the CA.
+with those that are let in. Which are revoked is read from a file: nobody is asked.
 """
 
 from __future__ import annotations
@@ -26,32 +26,38 @@ KINDS = {"peer_dns": "DNS", "peer_uri": "URI", "peer_email": "email", "peer_ip":
 class Certificates:
     """What one worker shows its clients, and by which CA it knows theirs."""
 
-    def __init__(self, cert: str, key: str, client_ca: str | None = None) -> None:
-        self._paths = (cert, key, client_ca)
+    def __init__(
+        self, cert: str, key: str, client_ca: str | None = None, client_crl: str | None = None
+    ) -> None:
+        self._paths = (cert, key, client_ca, client_crl)
         self.files = tuple(path for path in self._paths if path)
         self.context: ssl.SSLContext
-        self.pair: tuple[bytes, bytes]
+        self.pair = (b"", b"")
         self.client_ca: bytes | None = None
+        self._read: tuple[bytes, ...] = ()
         self.load()
 
     def load(self) -> None:
         """Read the files; raises SettingsError, and keeps what was read before."""
-        cert, key, client_ca = self._paths
+        cert, key, client_ca, client_crl = self._paths
         assert cert is not None
         assert key is not None
         context = check_pair(cert, key)
         if client_ca:
             _verify_clients(context, client_ca)
-        self.pair = Path(key).read_bytes(), Path(cert).read_bytes()
-        self.client_ca = Path(client_ca).read_bytes() if client_ca else None
-        self.context = context
+        if client_crl:
+            _refuse_revoked(context, client_crl)
+        read = tuple(map(_bytes, self.files))
+        if read != self._read:
+            self.pair, self.client_ca = (read[1], read[0]), read[2] if client_ca else None
+            self._read, self.context = read, context
 
 
 def certificates_of(settings: Settings) -> Certificates | None:
     """Return the server's certificates, if it has any; raises SettingsError."""
     if not settings.tls_cert or not settings.tls_key:
         return None
-    return Certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca)
+    return Certificates(settings.tls_cert, settings.tls_key, settings.tls_client_ca, settings.tls_client_crl)
 
 
 def check_pair(cert: str, key: str) -> ssl.SSLContext:
@@ -71,7 +77,8 @@ def check_pair(cert: str, key: str) -> ssl.SSLContext:
 def _verify_clients(context: ssl.SSLContext, client_ca: str) -> None:
     """Have certificates verified where they come: probes come without, what else does is refused by its request.
 
-    No session is resumed, so that each connection shows its certificate.
+    No tickets are given out, so that each connection shows its certificate; a client of TLS 1.2 that resumes by a
+    session's id is held to the names of that session.
     """
     try:
         context.load_verify_locations(client_ca)
@@ -82,10 +89,23 @@ def _verify_clients(context: ssl.SSLContext, client_ca: str) -> None:
     context.num_tickets = 0
 
 
+def _refuse_revoked(context: ssl.SSLContext, client_crl: str) -> None:
+    """Have a list of revoked certificates looked at; where it is too old, the TLS library lets none in."""
+    try:
+        context.load_verify_locations(client_crl)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"--tls-client-crl {client_crl}: no list of revoked certificates in PEM"
+        ) from error
+    if not context.cert_store_stats()["crl"]:
+        raise SettingsError(f"--tls-client-crl {client_crl}: holds no list of revoked certificates")
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+
+
 def names_of(connection: Any) -> Names:
-    """Return the names in the certificate that a client showed, none without one."""
+    """Return the names in the certificate that a client showed, of the kinds that can be let in; none without one."""
     shown = connection.getpeercert() if connection else None
-    return tuple((kind, text) for kind, text in (shown or {}).get("subjectAltName", ()))
+    return tuple(each for each in (shown or {}).get("subjectAltName", ()) if each[0] in KINDS.values())
 
 
 def names_over_grpc(shown: dict[str, Iterable[bytes]]) -> Names:
@@ -129,6 +149,13 @@ def _plain(name: str) -> str:
         return str(ip_address(name))
     except ValueError:
         return name if "://" in name or "@" in name else name.lower()
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:  # it was there a moment ago
+        raise SettingsError(f"{path}: cannot be read") from error
 
 
 def _no_password() -> str:

@@ -125,7 +125,7 @@ class App:
         backend, headers = self._backend, dict(scope["headers"])
         backend.access.check_host(headers)
         if backend.access.asks_for_certificates and not self._questions.is_probe(scope["path"]):
-            backend.access.check_certificate(scope["state"].get("certificate", ()))
+            backend.check_certificate(scope["state"])
         if runtime is None or not route.brings:
             return self._questions.answer(scope, headers), NO_HEADERS
         if scope["method"] != "POST":

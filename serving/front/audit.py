@@ -13,17 +13,19 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from select import PIPE_BUF
 from typing import Any
 
 from serving.access import identities
-from serving.settings import Settings
+from serving.settings import STDOUT, Settings
 
-STDOUT = "-"
 MOST_WAITING = 10_000
 """Lines that wait for the disk, a kilobyte each at most."""
 MOST_REFUSALS_A_SECOND = 1_000
 """Of one worker: who sends nothing but what is refused fills no disk with it."""
+MOST_AT_ONCE = 2**20
+"""Bytes of one write; of a pipe, whose other end has the lines of all workers, as many as are not torn: PIPE_BUF."""
 MOST_PATH = 200
 PAUSE = 0.1
 """Seconds for which lines are gathered."""
@@ -89,9 +91,10 @@ class Audit:
         lost = self._lost + self._unwritten
         if lost > self._told:
             lines[0]["lost_before"] = lost - self._told
-        text = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+        written = [json.dumps(line).encode() + b"\n" for line in lines]
         try:
-            self._write_all(text)
+            for text in _together(written, PIPE_BUF if self._path == STDOUT else MOST_AT_ONCE):
+                self._write_all(text)
         except OSError as error:
             self._unwritten += len(lines)
             self._complain(error)
@@ -121,6 +124,17 @@ class Audit:
         if time.monotonic() - self._complained > COMPLAINS_EVERY:
             self._complained = time.monotonic()
             logger.error("the audit cannot be written (%s): requests go on without", error.strerror or error)
+
+
+def _together(lines: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Give whole lines in pieces of so many bytes at most."""
+    piece = b""
+    for line in lines:
+        if piece and len(piece) + len(line) > most:
+            yield piece
+            piece = b""
+        piece += line
+    yield piece
 
 
 def opened(path: str) -> int:

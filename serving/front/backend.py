@@ -86,6 +86,14 @@ class Backend:
         state["who"] = who
         return who
 
+    def check_certificate(self, state: dict[str, Any]) -> None:
+        """Raise NoCertificate where one is asked for, and none that is let in came; the audit is told whose came."""
+        names = state.get("certificate", ())
+        if names:
+            state["who"] = identities.Identity(stranger=names[0][1])
+        self.access.check_certificate(names)
+        state.pop("who", None)
+
     def knows(self, scope: Mapping[str, Any]) -> bool:
         """Return whether who sent a request may hear of versions: a caller that is known, or anybody."""
         if not self.access.asks:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import time
+from select import PIPE_BUF
 
 import pytest
 
@@ -173,3 +174,16 @@ def test_the_audit_goes_to_stdout_where_it_is_asked_to(start, line, keys):
         assert served.call("/predict", {"x": 3})[0] == 401
         said = json.loads(served.process.stdout.readline())
     assert (said["outcome"], said["status"], said["reason"]) == ("refused", 401, "NotAuthorized")
+
+
+def test_lines_on_a_pipe_that_workers_share_are_whole(monkeypatch):
+    """Of a pipe only so many bytes are written at once: two workers' lines were torn where many waited."""
+    written = []
+    monkeypatch.setattr(os, "write", lambda _, text: written.append(bytes(text)) or len(text))
+    audit = Audit("-", accepted=False)
+    for _ in range(200):
+        audit.refused(WHO, WHAT, reason="Test")
+    audit.close()
+    assert max(map(len, written)) <= PIPE_BUF
+    assert {each[-1:] for each in written} == {b"\n"}
+    assert len(b"".join(written).splitlines()) == 200

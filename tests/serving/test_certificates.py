@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import shutil
@@ -14,8 +15,12 @@ from urllib.error import HTTPError, URLError
 import grpc
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 
-from serving.access.tls import ClientNames, names_over_grpc
+from serving.__main__ import main
+from serving.access.tls import Certificates, ClientNames, names_of, names_over_grpc
+from serving.errors import SettingsError
 from serving.protocols.v2_messages.messages import message
 from serving.running import free_port
 from tests.conftest import missing_part
@@ -164,6 +169,7 @@ def test_the_audit_knows_who_it_was(served, made):
     ask(served.url, made, *made.other)
     until(lambda: '"certificate": "web.example.com"' in served.audit.read_text())
     until(lambda: '"reason": "NoCertificate"' in served.audit.read_text())
+    until(lambda: '"refused_certificate": "other.example.com"' in served.audit.read_text())
 
 
 def test_curl_is_let_in_with_its_certificate(served, made):
@@ -329,3 +335,80 @@ def test_a_key_is_asked_for_beside_a_certificate(start, line, made, tmp_path):
         asked = {"X-API-Key": key, "Content-Type": "application/json"}
         assert ask(running.url, made, *made.web, headers=asked)[0] == 200
         assert ask(running.url, made, headers=asked)[0] == 403
+
+
+def test_names_of_kinds_that_cannot_be_let_in_are_passed_over():
+    """A directory's name comes as tuples within tuples, which no name of the list can be compared with."""
+    shown = {"subjectAltName": (("DirName", ((("countryName", "US"),),)), ("DNS", "a.example.com"))}
+    names = names_of(SimpleNamespace(getpeercert=lambda: shown))
+    assert ClientNames(["a.example.com"]).admitted(names) == "a.example.com"
+    assert ClientNames([]).admitted(names[:0]) == ""
+
+
+def revoked(made, *certificates, days=1):
+    """The list of what the CA has revoked, as a file."""
+    authority = x509.load_pem_x509_certificate(made.ca.read_bytes())
+    key = serialization.load_pem_private_key(made.authority.private_key_pem.bytes(), None)
+    now = datetime.datetime.now(datetime.UTC)
+    listed = x509.CertificateRevocationListBuilder(authority.subject).last_update(
+        now - datetime.timedelta(days=2)
+    )
+    listed = listed.next_update(now + datetime.timedelta(days=days))
+    for each in certificates:
+        number = x509.load_pem_x509_certificate(each.read_bytes()).serial_number
+        entry = x509.RevokedCertificateBuilder().serial_number(number).revocation_date(now).build()
+        listed = listed.add_revoked_certificate(entry)
+    file = made.folder / "revoked.pem"
+    file.write_bytes(listed.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    return file
+
+
+def is_let_in(context, made, shown):
+    """Whether a client that shows a certificate gets through the handshake, without a network."""
+    asking = ssl.create_default_context(cafile=made.ca)
+    asking.load_cert_chain(*shown)
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        asking.wrap_bio(down, up, server_hostname="localhost"),
+        context.wrap_bio(up, down, server_side=True),
+    )
+    for each in ends * 3:
+        try:
+            each.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError:
+            return False
+    return bool(ends[1].getpeercert())
+
+
+def test_a_certificate_that_its_ca_has_revoked_is_not_let_in(made):
+    """From the next connection on, as the list says when it is read again; a list out of date lets nobody in."""
+    listed = revoked(made, made.other[0])
+    certificates = Certificates(*map(str, made.server), str(made.ca), str(listed))
+    assert str(listed) in certificates.files
+    assert [is_let_in(certificates.context, made, each) for each in (made.web, made.other)] == [True, False]
+    revoked(made, made.web[0])
+    certificates.load()
+    assert [is_let_in(certificates.context, made, each) for each in (made.web, made.other)] == [False, True]
+    revoked(made, days=-1)
+    certificates.load()
+    assert not is_let_in(certificates.context, made, made.web)
+
+
+def test_a_list_of_revoked_certificates_that_is_none_is_refused(made, capsys):
+    """A CA's certificate in its place revokes nothing; over gRPC nobody would look at it."""
+    with pytest.raises(SettingsError, match="holds no list of revoked certificates"):
+        Certificates(*map(str, made.server), str(made.ca), str(made.ca))
+    tls = ["--model", "x", "--tls-cert", str(made.server[0]), "--tls-key", str(made.server[1])]
+    tls += ["--tls-client-ca", str(made.ca), "--tls-client-crl", str(revoked(made))]
+    assert main([*tls, "--grpc-port", "0"]) == 2
+    assert "gRPC reads no list of revoked certificates" in capsys.readouterr().err
+
+
+def test_certificates_that_are_read_again_as_they_were_change_nothing(made):
+    """The first look reads them in any case: nobody has to listen anew for it."""
+    certificates = Certificates(*map(str, made.server), str(made.ca))
+    before = certificates.context
+    certificates.load()
+    assert certificates.context is before

@@ -190,7 +190,7 @@ class Calls:
 
     async def model_ready(self, _messages: Any, context: Any) -> Any:
         """Say that a model is served; raises NotFound, or NoCertificate where HTTP would."""
-        self._backend.access.check_certificate(self._state({}, context).get("certificate", ()))
+        self._backend.check_certificate(self._state({}, context))
         with self._opening():
             request = await self._small(message("ModelReadyRequest"), context)
         self._named(request.name, request.version, context)
