@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from data.checks import TableFault
 from data.contracts import Contract, Promise, violations, widened
@@ -33,8 +34,8 @@ MOST_GAPS = 0.05
 NEWEST_ROWS, NEWEST_DAYS = 50, 3
 """That the newest days have at least: on one day a weekday, or the weather, stands still and is right."""
 
-CHANCE = 3.09
-"""Standard deviations by which the share of gaps of few rows is larger once in a thousand times."""
+CHANCE = 0.001
+"""Of few rows to have more gaps than they may, by a share of gaps that is as it was."""
 
 STILL = 0.01
 """The chance of a column to stand still on the newest days, by the days before, below which its sensor is stuck."""
@@ -98,15 +99,15 @@ def _newest(days: NDArray[np.str_]) -> NDArray[np.bool_]:
 def _for_few(contract: Contract, rows: int) -> Contract:
     """Return a contract whose shares of gaps are what so few rows may have by chance."""
     columns = {
-        name: replace(promise, missing=_at_most(promise.missing, rows))
+        name: replace(promise, missing=gaps_by_chance(promise.missing, rows))
         for name, promise in contract.columns.items()
     }
     return replace(contract, columns=columns, rows=0)
 
 
-def _at_most(share: float, rows: int) -> float:
-    """Return the share beyond which a binomial share of so many rows hardly lies; zero stays zero."""
-    return float(min(share + CHANCE * np.sqrt(share * (1.0 - share) / rows), 1.0))
+def gaps_by_chance(share: float, rows: int) -> float:
+    """Return the share beyond which a binomial share of so many rows lies by `CHANCE` at most; zero stays zero."""
+    return float(binom.isf(CHANCE, rows, share)) / rows
 
 
 def _varied(schema: Schema, held: Set[str]) -> list[str]:
@@ -126,12 +127,15 @@ def _still(table: Table, names: Sequence[str]) -> list[str]:
 def _still_on_newest(
     table: Table, days: NDArray[np.str_], newest: NDArray[np.bool_], names: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the columns that have one value on the newest days, where the days before hardly ever had it alone."""
+    """Yield the columns that have one value on the newest days, where the days before hardly ever had it alone.
+
+    Gaps say nothing of a value: they are held to their share.
+    """
     before = table.frame[~newest].groupby(days[~newest])
     count, alike = before.ngroups, len(np.unique(days[newest]))
     for name in _still(table.take(newest), names):
         value = table.frame[name][newest].dropna().head(1)
-        alone = [bool(of_day.isin(value).all()) for _, of_day in before[name]]
+        alone = [bool(of_day.dropna().isin(value).all()) for _, of_day in before[name]]
         if ((sum(alone) + 1.0) / (count + 2.0)) ** alike < STILL:
             yield name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import comb
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,14 @@ from data.errors import FaultsFound
 from data.schema import Column, Schema
 from data.splits import SplitRule
 from training.lessons import Labelled, Shape, hold, table_of
+from training.lessons.promises import gaps_by_chance
 
 
 def days_of(count: int, a_day: int = 40, *, seed: int = 0) -> Labelled:
-    """Rows of many days: a flag that is rarely set, a weekday, a column with gaps."""
+    """Rows of many days: a flag that is rarely set, a weekday; a column with gaps, and gaps in the flag."""
     random, size = np.random.default_rng(seed), count * a_day
     number = np.repeat(np.arange(count), a_day)
-    flag = np.isin(number, [3, 60]).astype(float)
+    flag = np.where(random.random(size) < 0.05, np.nan, np.isin(number, [3, 60]).astype(float))
     frame = pd.DataFrame(
         {
             "area": np.where(random.random(size) < 0.12, np.nan, random.uniform(1, 9, size)),
@@ -51,7 +53,8 @@ GAPS = Contract(
     "houses.yaml",
     {
         "area": Promise("number", missing=0.25),
-        **{name: Promise(kind, missing=0.05) for name, kind in (("garden", "boolean"), ("zip", "category"))},
+        "garden": Promise("boolean", missing=0.1),
+        "zip": Promise("category", missing=0.05),
         "weekday": Promise("number", missing=0.05),
         "price": Promise("number"),
     },
@@ -85,6 +88,32 @@ def test_a_sensor_that_broke_on_the_last_days_is_found_behind_a_season_of_good_o
         held(replace(rows, frame=rows.frame.assign(**{column: values})))
     assert said in str(found.value)
     assert str(found.value).count("column '") == 1
+
+
+def test_a_column_that_is_empty_on_most_days_is_not_stuck_where_it_is_empty_on_the_newest() -> None:
+    """Each fifth day has inspections, the rest has none: that says nothing of what measures them."""
+    rows = days_of(100)
+    inspected = np.where(np.arange(4000) // 40 % 5 == 1, rows.frame["area"], np.nan)
+    schema = Schema((*DAILY.columns, Column("inspected", "number", minimum=1.0, maximum=9.0)), target="price")
+    shape = Shape("houses", schema, SplitRule("hash", schema.names, 0.2))
+    contract = replace(GAPS, columns=GAPS.columns | {"inspected": Promise("number", missing=1.0)})
+    rows = replace(rows, frame=rows.frame.assign(inspected=inspected))
+    hold(table_of(rows, shape, "captured rows"), rows.days, shape, contract)
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.01, 50), (0.05, 50), (0.01, 1000), (0.3, 120), (0.97, 60)])
+def test_few_rows_may_have_the_gaps_that_they_have_by_chance_once_in_a_thousand_times(
+    share: float, rows: int
+) -> None:
+    """A count of rare things is skewed: of 50 rows, three gaps of 1 % come fourteen times in a thousand."""
+    most = round(gaps_by_chance(share, rows) * rows)
+    chances = [comb(rows, gaps) * share**gaps * (1 - share) ** (rows - gaps) for gaps in range(rows + 1)]
+    assert sum(chances[most + 1 :]) <= 0.001 < sum(chances[most:])
+
+
+def test_a_column_without_gaps_stays_without() -> None:
+    """And one that is all gaps may be all gaps."""
+    assert (gaps_by_chance(0.0, 50), gaps_by_chance(1.0, 50)) == (0.0, 1.0)
 
 
 @pytest.mark.soak
