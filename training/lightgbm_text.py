@@ -191,8 +191,8 @@ class LightGBMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn trees from rows of shape (n_rows, n_columns).
 
-        LightGBM holds the target in float32: it gets what is left of it without its mean, which the first tree's
-        leaves have on top then, as LightGBM itself does it.
+        LightGBM holds the target in float32: it gets what is left of it without its mean. The first tree's leaves have
+        that on top then, or each tree's where their mean is taken, as LightGBM itself does it.
         """
         import lightgbm  # noqa: PLC0415 - a version without it loads where it is not installed
 
@@ -209,8 +209,9 @@ class LightGBMRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             params=options,
         )
         model = read(lightgbm.train(options, data).model_to_string())
-        first = replace(model.trees[0], value=model.trees[0].value + mean)
-        self.text_ = written(replace(model, trees=(first, *model.trees[1:])))
+        raised = len(model.trees) if model.averaged else 1
+        trees = [replace(tree, value=tree.value + mean) for tree in model.trees[:raised]]
+        self.text_ = written(replace(model, trees=(*trees, *model.trees[raised:])))
         self.n_features_in_ = model.features
         self._booster = lightgbm.Booster(model_str=self.text_)
         return self

@@ -75,6 +75,14 @@ def test_sets_of_categories_that_lie_are_refused(lie: list) -> None:
         read("\n".join(given))
 
 
+@pytest.mark.parametrize("boosting", ["gbdt", "rf"])
+def test_a_target_far_from_zero_is_met_on_the_whole(boosting: str) -> None:
+    """Trees learn it without its mean: it is put back once where they are summed, in each where they are averaged."""
+    settings = {**(LEARNER.settings or {}), "boosting": boosting, "bagging_fraction": 0.5, "bagging_freq": 1}
+    predicted = LightGBMRegressor(settings).fit(ROWS, TARGET + 1e4).predict(ROWS)
+    assert abs(float(np.mean(predicted)) - 1e4 - float(np.mean(TARGET))) < 0.5
+
+
 def test_a_text_that_is_cut_off_is_refused() -> None:
     """Half a download."""
     for length in (0, 10, 200, len(text()) - 20):
