@@ -37,7 +37,7 @@ LABELS = 65_536
 """In one record."""
 
 ID, ROW = "slipway_id", "slipway_row"
-"""Of a captured row, and of the table's: no model's column is called so where it is compared."""
+"""Of a captured row, and of the table's: a model's column that is called so has another name where it is compared."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,9 @@ class Keyed:
 
     def keep(self, table: Table) -> Returned:
         """Keep the outcomes of a table's rows that are those of one prediction each; raises OSError."""
-        names = [each.name for each in self.columns]
-        keys = pd.DataFrame({name: _compared(table, name) for name in names}).assign(
-            **{ROW: np.arange(len(table))}
-        )
+        names = [stored(each.name) for each in self.columns]
+        keys = pd.DataFrame({stored(each.name): _compared(table, each.name) for each in self.columns})
+        keys[ROW] = np.arange(len(table))
         outcomes = table.numbers(ACTUAL)
         known = keys[np.isfinite(outcomes) & keys[names].notna().all(axis=1)]
         once = known[~known.duplicated(names, keep=False)]
@@ -164,7 +163,8 @@ class Keyed:
 
     def _frame(self, batches: Sequence[pa.RecordBatch]) -> pd.DataFrame:
         table = pa.Table.from_batches(batches)
-        keys = {each.name: _captured_values(table[stored(each.name)], each.kind) for each in self.columns}
+        names = {stored(each.name): each.kind for each in self.columns}
+        keys = {name: _captured_values(table[name], kind) for name, kind in names.items()}
         return pd.DataFrame({ID: table[ID].to_numpy(), **keys}).dropna()
 
 

@@ -94,6 +94,20 @@ def test_moments_and_booleans_are_compared_as_what_they_are(places: Places, tmp_
     )
 
 
+def test_a_models_columns_may_be_called_as_ours_are(tmp_path: Path) -> None:
+    """A table of ours, from which somebody trained: the join's own columns stand beside them."""
+    places, own = Places(tmp_path / "captures"), ("slipway_row", "slipway_id")
+    columns = [replace(each, name=name) for each, name in zip(LAYOUT.columns, own, strict=False)]
+    layout = replace(LAYOUT, columns=(*columns, *LAYOUT.columns[2:]))
+    frame = frame_at(NOON, 4, layout=layout)
+    written(places.frames / "1.frames", [frame], [layout])
+    table = pd.DataFrame(frame.matrix[1:, :2], columns=list(own)).assign(actual=[1.0, 2.0, 3.0])
+    assert told(places, table, *own) == 0
+    assert captured(places).set_index("id")["actual"].dropna().to_dict() == dict(
+        zip(ids(frame)[1:], [1.0, 2.0, 3.0], strict=True)
+    )
+
+
 @pytest.mark.parametrize("way", ["left out", "hashed", "unknown"])
 def test_a_column_that_was_not_kept_as_it_was_sent_is_no_key(way: str, places: Places, capfd) -> None:
     """In one line, with those that are; nothing is kept."""
