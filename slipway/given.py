@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -10,25 +11,51 @@ import pyarrow as pa
 
 from slipway.errors import NotATable
 
-Rows: TypeAlias = pd.DataFrame | pa.Table | Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
-"""A frame, a table, columns by name, or a record for each row."""
+Rows: TypeAlias = (
+    pd.DataFrame
+    | pa.Table
+    | pa.RecordBatch
+    | pa.RecordBatchReader
+    | Mapping[str, Sequence[Any]]
+    | Iterable[Mapping[str, Any]]
+)
+"""A frame, whatever gives itself to Arrow (a Polars frame does), columns by name, or a record for each row."""
+
+STREAM, BATCH = "__arrow_c_stream__", "__arrow_c_array__"
+"""What objects have that give themselves to Arrow."""
 
 
 def as_arrow(rows: Rows) -> pa.Table:
     """Return the rows as a table; a frame's index is no column. Raises NotATable."""
-    if isinstance(rows, pa.Table):
-        return rows
     try:
-        if isinstance(rows, pd.DataFrame):
-            return pa.Table.from_pandas(_named_by_text(rows), preserve_index=False)
-        if isinstance(rows, Mapping):
-            return pa.table(dict(rows))
-        return pa.Table.from_pylist(_with_all_columns(rows))
+        result = _as_table(rows)
     except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise NotATable(
             reason=reason, repair="pass a DataFrame whose columns hold one kind of value each"
         ) from error
+    _refuse_doubled(result.column_names)
+    return result
+
+
+def _as_table(rows: Rows) -> pa.Table:
+    if isinstance(rows, pd.DataFrame):
+        named = _named_by_text(rows)
+        _refuse_doubled(list(named.columns))
+        return pa.Table.from_pandas(named, preserve_index=False)
+    if isinstance(rows, Mapping):
+        return pa.table(dict(rows))
+    if hasattr(rows, STREAM) or hasattr(rows, BATCH):
+        return pa.table(rows)
+    return pa.Table.from_pylist(_with_all_columns(list(rows)))
+
+
+def _refuse_doubled(names: Sequence[str]) -> None:
+    """Raise NotATable for columns of one name: which of them is meant is anybody's guess."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        called = ", ".join(map(repr, twice[:5]))
+        raise NotATable(reason=f"more than one column is called {called}", repair="rename one")
 
 
 def _named_by_text(frame: pd.DataFrame) -> pd.DataFrame:

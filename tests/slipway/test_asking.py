@@ -42,13 +42,37 @@ def test_an_alias_is_resolved_once(model: slipway.Model) -> None:
         {"x": X},
         {"x": np.array(X)},
         [{"x": X[0]}, {"x": X[1], "note": "b"}, {"x": X[2]}],
+        pa.RecordBatch.from_pydict({"x": X}),
     ],
-    ids=["frame", "nullable", "arrow frame", "table", "chunks", "columns", "arrays", "records"],
+    ids=["frame", "nullable", "arrow frame", "table", "chunks", "columns", "arrays", "records", "batch"],
 )
 def test_rows_in_any_form_get_what_stock_mlflow_answers(rows: object, model: slipway.Model) -> None:
     """A form that is converted in another way would give another number."""
     stock = mlflow.pyfunc.load_model("models:/line/1").predict(pd.DataFrame({"x": X}))
     np.testing.assert_allclose(model.predict(rows), stock, rtol=1e-12)
+
+
+def test_rows_that_can_be_read_once_are_all_read(model: slipway.Model) -> None:
+    """Their columns' names are looked for first: of a generator nothing was left then, and none was missed."""
+    expected = model.predict({"x": X})
+    for rows in ({"x": x} for x in X), pa.table({"x": X}).to_reader():
+        np.testing.assert_array_equal(model.predict(rows), expected)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pd.DataFrame([[1.0, 2.0, 3.0]], columns=["x", "x", "z"]),
+        pd.DataFrame([[1.0, 2.0]], columns=["x", "x"]).convert_dtypes(dtype_backend="pyarrow"),
+        pa.table([[1.0], [2.0]], names=["x", "x"]),
+        pa.RecordBatch.from_arrays([[1.0], [2.0]], names=["x", "x"]),
+    ],
+    ids=["frame", "arrow frame", "table", "batch"],
+)
+def test_columns_of_one_name_are_refused_by_it(rows: object, model: slipway.Model) -> None:
+    """Each of them may be meant."""
+    with pytest.raises(NotATable, match=r"table: more than one column is called 'x': rename one$"):
+        model.predict(rows)  # type: ignore[arg-type]
 
 
 def test_a_cell_that_cannot_be_used_is_named(model: slipway.Model) -> None:
