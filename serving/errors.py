@@ -11,6 +11,7 @@ ServingError
 │   ├── NotInLedger        the ledger of promotions says otherwise than the version's tags
 │   ├── LedgerUnreadable   that ledger was changed or deleted
 │   ├── NotTrusted         no trusted key signed these files as this version
+│   ├── UnsoundReasons     what explains a prediction does not add up to it
 │   └── GoldenMismatch     the graph no longer gives the predictions written beside it
 ├── RegistryDown           the registry cannot be asked
 │   └── CacheDown          its answer cannot be kept
@@ -38,6 +39,7 @@ ServingError
     ├── TooOften           429, with Retry-After
     ├── WrongOrigin        403, a page that was not let in
     ├── NotFound           404
+    │   └── NotExplained   404, this version has nothing that explains it
     ├── MethodNotAllowed   405
     ├── SlowBody           408
     ├── TooLarge           413
@@ -181,6 +183,17 @@ class GoldenMismatch(ModelError):
     row: int
     expected: float
     found: float
+
+
+class UnsoundReasons(ModelError):
+    """What explains a prediction does not add up to it."""
+
+    template = (
+        "the reasons of row {row} miss its prediction by {apart:.1e} of it, and are not given out: "
+        "train the model again, and report it if that does not help"
+    )
+    row: int
+    apart: float
 
 
 class RegistryDown(ServingError):
@@ -370,6 +383,14 @@ class NotFound(RequestError):
     """No such path."""
 
     status, code = 404, "ENDPOINT_NOT_FOUND"
+
+
+class NotExplained(NotFound):
+    """A version that has nothing that explains it."""
+
+    template = "this version has no explanations: {reason}"
+    code = "RESOURCE_DOES_NOT_EXIST"
+    reason: str
 
 
 class MethodNotAllowed(RequestError):

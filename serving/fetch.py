@@ -24,7 +24,6 @@ from pathlib import Path
 from data.redaction import log_to
 from serving.errors import CacheDown, ModelError, ModelNotFound, NotFetched, ServingError
 from serving.registry import Cache, is_remote, resolve, signed_for, vouched
-from serving.scorer import scorer_files
 from serving.signatures import SIGNATURE_FILE, Trust
 
 SCORER = "scorer"
@@ -96,9 +95,9 @@ def _sign(file: Path, signature: str | None) -> None:
 
 
 def _replace(made: Path, scorer: Path) -> None:
-    """Give a folder of two files its place; what stood there goes."""
-    for name in (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE):
-        (made / name).chmod(0o644)
+    """Give a scorer's folder its place; what stood there goes."""
+    for file in made.iterdir():
+        file.chmod(0o644)
     made.chmod(0o755)
     before = made.with_name("before")
     with suppress(FileNotFoundError):

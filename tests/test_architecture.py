@@ -157,6 +157,7 @@ ALSO_FOR_TRAINING = {
         "training.records.registry.model_registry",
         "serving.errors",
     ): "catches what reading a registered scorer raises",
+    ("training.compiling.reason_file", "serving.scorer.reasons"): "writes the file that explains",
     ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
 }
 """What training imports beside the face of `serving.scorer`, and why."""

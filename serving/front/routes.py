@@ -11,7 +11,7 @@ from serving.front.served import Served
 from serving.protocols import Answer, Errors, Protocol, http_protocols, responses
 from serving.settings import Settings
 
-SCORING = {"/invocations": "mlflow", "/predict": "simple"}
+SCORING = {"/invocations": "mlflow", "/predict": "simple", "/explain": "explain"}
 """Behind a model's prefix."""
 AT_ROOT = {"/v2/models/{}/infer": "v2", "/v1/models/{}:predict": "v1"}
 """By a model's public name."""

@@ -24,7 +24,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from serving.errors import NoMetrics
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
-PROTOCOLS = ("mlflow", "simple", "v1", "v2", "grpc")
+PROTOCOLS = ("mlflow", "explain", "simple", "v1", "v2", "grpc")
 STATES = ("DOWNLOADING", "VERIFYING", "WARMING", "READY", "REFUSED", "DRAINING")
 FLUSH_SECONDS = 0.2
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from serving.openapi.forms import NUMBER, Described, Forms, list_of, object_of, ref
+from serving.openapi.forms import NUMBER, TOP, Described, Forms, closed, list_of, object_of, ref
 from serving.protocols import tensors
 from serving.rows import media
 
@@ -48,6 +48,8 @@ def document(forms: Forms, *, name: str, version: str) -> Described:
     made: Described = orjson.loads(SKELETON.read_bytes())
     made["info"] = {"title": f"{name or 'model'}: {forms.title}", "version": version}
     _fill_invocations(made["paths"]["/invocations"]["post"], forms)
+    if not forms.explains:
+        del made["paths"]["/explain"]
     made["paths"] = _paths(made["paths"], name, version)
     schemas = made["components"]["schemas"]
     _fill_tensors(schemas, forms)
@@ -142,14 +144,23 @@ def _tables(forms: Forms) -> dict[str, Described]:
     others = {"params": forms.params} if forms.params else {}
     named = {"".join(map(str.title, key.split("_"))): key for key in forms.rows}
     schemas = {name: object_of({key: forms.rows[key]}, others) for name, key in named.items()}
-    intervals = {"intervals": ref("Intervals")} if forms.coverage else {}
+    more = {"intervals": ref("Intervals")} if forms.coverage else {}
+    if forms.explains:
+        schemas["Explain"] = _explain(forms, named)
+        more["explanations"] = list_of(ref("Explanation"))
     schemas |= {
         "Invocations": {"oneOf": [ref(name) for name in named]},
-        "Predictions": object_of({"predictions": forms.predictions}, intervals),
+        "Predictions": object_of({"predictions": forms.predictions}, more),
         "PredictRequest": object_of({"x": forms.x}, forms.coverage),
-        "PredictResponse": object_of({"y": forms.y}, dict.fromkeys(_ENDS, forms.y) if intervals else {}),
+        "PredictResponse": object_of({"y": forms.y}, dict.fromkeys(_ENDS, forms.y) if forms.coverage else {}),
     }
-    if intervals:
+    if forms.coverage:
         ends = dict.fromkeys(_ENDS, list_of(NUMBER))
         schemas["Intervals"] = object_of({"coverage": {"type": "number"}} | ends)
     return schemas
+
+
+def _explain(forms: Forms, named: Mapping[str, str]) -> Described:
+    """Return what `/explain` takes: the rows of `/invocations` in JSON, and how many columns are to be shown."""
+    params = {"params": closed({"top": TOP}) or {}}
+    return {"oneOf": [object_of({key: forms.rows[key]}, params) for key in named.values()]}

@@ -43,6 +43,10 @@ _COLUMNS: dict[str, Described] = {
 }
 """By MLflow's type of a column; any other may be anything. A missing double is null."""
 
+TOP: Described = {"type": "integer", "minimum": 1, "description": "columns shown, those that add most"}
+REASONS: dict[str, Described] = {"explain": {"type": "boolean"}, "top": TOP}
+"""What may be asked for beside predictions."""
+
 GOLDEN_SHOWN, CATEGORIES_SHOWN = 2, 10
 
 
@@ -66,6 +70,8 @@ class Forms:
         What may be asked for with the rows.
     coverage : mapping of str to schema
         The interval that may be asked for; empty where there is none.
+    explains : bool
+        Whether reasons can be asked for.
     tables : tuple of str
         Content-Types that `/invocations` takes beside JSON.
     tensors : sequence
@@ -84,6 +90,7 @@ class Forms:
     named: Mapping[str, Described]
     params: Described | None = None
     coverage: Mapping[str, Described] = field(default_factory=dict)
+    explains: bool = False
     tables: tuple[str, ...] = (media.CSV, media.PARQUET)
     tensors: Sequence[Described] = ()
     names: Sequence[str] = ()
@@ -111,6 +118,11 @@ def any_of(*choices: Described) -> Described:
     return {"anyOf": list(choices)} if len(choices) > 1 else choices[0]
 
 
+def closed(others: Mapping[str, Described]) -> Described | None:
+    """Return an object that may have these keys alone; None for none."""
+    return (object_of({}, others) | {"additionalProperties": False}) if others else None
+
+
 def of_scorer(document: Document) -> Forms:
     """Return the forms of a compiled model: kinds, units, ranges, categories, golden rows."""
     schema = document.schema
@@ -129,8 +141,9 @@ def of_scorer(document: Document) -> Forms:
         y=any_of(number, list_of(number)),
         predictions=list_of(number),
         named=named,
-        params=(object_of({}, coverage) | {"additionalProperties": False}) if coverage else None,
+        params=closed(coverage | (REASONS if document.explain else {})),
         coverage=coverage,
+        explains=bool(document.explain),
         tables=(media.ARROW, media.PARQUET, media.CSV),
         tensors=_tensors(schema, rows),
         names=schema.names,

@@ -16,10 +16,25 @@ from serving.settings import Limits
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
+ASKED = ("coverage", "explain", "top")
+"""What params may hold."""
+
+
 def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
     """Return a request's rows; raises RequestError."""
     if kind != media.JSON:
         return from_table(body, kind, schema, limits)
+    rows, params = decode_json(body, schema, limits, *ASKED)
+    explain, rows = params.get("explain"), rows.within(params.get("coverage"))
+    if explain is not None and type(explain) is not bool:
+        raise Malformed("explain must be true or false")
+    if "top" in params and not explain:
+        raise Malformed("top goes with explain: true")
+    return rows.explained(params.get("top")) if explain else rows
+
+
+def decode_json(body: bytes, schema: Schema, limits: Limits, *asked: str) -> tuple[Rows, dict[str, Any]]:
+    """Return a JSON body's rows and its params, which may hold what is named; raises RequestError."""
     request = read_json(body, limits)
     if type(request) is not dict:
         raise Malformed(f"the body must be an object with exactly one of {', '.join(FORMATS)}")
@@ -29,9 +44,9 @@ def decode(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
             f"the body must have exactly one of {', '.join(FORMATS)}; it has {len(given)} of them"
         )
     params = request.get("params") or {}
-    if type(params) is not dict or not set(params) <= {"coverage"}:
-        raise Malformed("params may hold coverage and nothing else")
-    return _READERS[given[0]](request[given[0]], schema, limits).within(params.get("coverage"))
+    if type(params) is not dict or not set(params) <= {*asked}:
+        raise Malformed(f"params may hold {' and '.join(asked)}, and nothing else")
+    return _READERS[given[0]](request[given[0]], schema, limits), params
 
 
 def _split(given: Any, schema: Schema, limits: Limits) -> Rows:
@@ -76,7 +91,7 @@ _READERS = {
 
 
 class Invocations(MlflowErrors, HttpProtocol[None]):
-    """MLflow's own protocol, with intervals where a coverage was asked for."""
+    """MLflow's own protocol, with intervals and reasons where they were asked for."""
 
     name = "mlflow"
 
@@ -85,7 +100,7 @@ class Invocations(MlflowErrors, HttpProtocol[None]):
         return decode(body, kind, schema, self.limits), None
 
     def encode(self, values: Floats | Bounds, rows: Rows, _form: None, _call: Call[Answer], /) -> Answer:
-        """Return `{"predictions": [...]}`, and the intervals."""
+        """Return `{"predictions": [...]}`, the intervals and the reasons."""
         return predictions(values, rows)
 
     def translate(

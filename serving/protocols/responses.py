@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import numpy as np
 import orjson
 
 from serving.errors import Headers, RequestError, UnusableValues
 from serving.rows import Rows
 from serving.scorer import Bounds, Floats
+
+if TYPE_CHECKING:
+    from serving.scorer.reasons import Reasons
 
 JSON_TYPE = (b"content-type", b"application/json")
 FAILED = "the server failed; its log has the reason under {}"
@@ -27,11 +31,36 @@ class Answer(NamedTuple):
 
 def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
     """Answer as MLflow does. A prediction that is no number becomes null: JSON has no NaN."""
-    if isinstance(values, Bounds):
-        intervals = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
-        body = dump({"predictions": values.predictions, "intervals": intervals})
-        return Answer(body, headers=(JSON_TYPE, *noticed(rows.unseen)))
+    if isinstance(values, Bounds) or rows.reasons:
+        body: dict[str, Any] = {"predictions": values}
+        if isinstance(values, Bounds):
+            intervals = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
+            body = {"predictions": values.predictions, "intervals": intervals}
+        if rows.reasons:
+            body["explanations"] = explanations(rows.reasons, rows.top or 0)
+        return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows.unseen)))
     return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows.unseen)))
+
+
+def explanations(reasons: Reasons, top: int) -> list[dict[str, Any]]:
+    """Return each row's reasons: all columns in the model's order, or the `top` largest and the rest as one number."""
+    return [_explanation(reasons, place, top) for place in range(len(reasons.predictions))]
+
+
+def _explanation(reasons: Reasons, place: int, top: int) -> dict[str, Any]:
+    shares, prediction = reasons.shares[place], float(reasons.predictions[place])
+    said: dict[str, Any] = {"prediction": prediction, "base": reasons.base, "contributions": None}
+    said |= {"method": reasons.method, "exact": reasons.errors is None}
+    if not np.isfinite(shares).all():
+        return said
+    shown = np.argsort(-np.abs(shares), kind="stable")[:top] if top else np.arange(len(shares))
+    named = [(reasons.columns[column], column) for column in shown.tolist()]
+    said["contributions"] = {name: float(shares[column]) for name, column in named}
+    if len(shown) < len(shares):
+        said["rest"] = float(np.delete(shares, shown).sum())
+    if reasons.errors is not None:
+        said["standard_errors"] = {name: float(reasons.errors[place, column]) for name, column in named}
+    return said
 
 
 def noticed(unseen: Mapping[str, int]) -> Headers:

@@ -443,7 +443,7 @@ class Cache:
             return scorer_files.digest_in(scratch) == digest == self._keep(scratch)
 
     def _keep(self, scratch: Path) -> str:
-        """Give the two files in a folder their place; return their digest."""
+        """Give the files in a folder their place; return their digest."""
         digest = scorer_files.digest_in(scratch)
         shutil.rmtree(self._root / digest, ignore_errors=True)
         os.rename(scratch, self._root / digest)  # noqa: PTH104 - Path's leaves the object astray
@@ -490,7 +490,9 @@ def _download_files(resolved: ResolvedVersion, folder: Path) -> None:
     if not sizes and not mlflow.artifacts.list_artifacts(artifact_uri=root):
         reason = "its files are gone from the artifact store: restore them, or go back with rollback"
         raise ModelNotFound(uri=resolved.uri, reason=reason)
-    for file in (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE):
+    for file in scorer_files.FILES:
+        if file not in sizes and file == scorer_files.EXPLAIN_FILE:
+            continue  # the document says whether there must be one
         if file not in sizes:
             raise ModelNotFound(uri=resolved.uri, reason=_why_absent(root, file))
         if (sizes[file] or 0) > scorer_files.LARGEST_FILE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import orjson
@@ -24,6 +24,9 @@ from serving.rows.cells import MOST_FAULTS, Packed, Texts, UnseenText, pack_arro
 from serving.rows.media import ARROW, ARROW_FILE, CSV, JSON, PARQUET, without_mark, wrong_type
 from serving.scorer import Floats
 from serving.settings import Limits
+
+if TYPE_CHECKING:
+    from serving.scorer.reasons import Reasons
 
 _BRACKETS = 65_536
 """That are counted at once: eight bytes for each are not made for all of a body's."""
@@ -45,12 +48,22 @@ class Rows(NamedTuple):
     texts: Texts = ()
     request_id: str = ""
     """As the body has it, in protocols that have one."""
+    top: int | None = None
+    """How many columns' shares are to be shown of each prediction, 0 for all; None where no reasons were asked for."""
+    reasons: Reasons | None = None
+    """Of the predictions, once they are known."""
 
     def within(self, coverage: Any) -> Rows:
         """Return the same rows with the coverage asked for; raises Malformed unless that is a number or null."""
         if coverage is not None and type(coverage) not in (int, float):
             raise Malformed("coverage must be a number, such as 0.9")
         return self if coverage is None else self._replace(coverage=float(coverage))
+
+    def explained(self, top: Any) -> Rows:
+        """Return the same rows, to be explained; raises Malformed unless `top` is a count or null."""
+        if top is not None and (type(top) is not int or top < 1):
+            raise Malformed("top must be a whole number of 1 or more, such as 3")
+        return self._replace(top=top or 0)
 
 
 def read_json(body: bytes, limits: Limits) -> Any:

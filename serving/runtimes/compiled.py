@@ -22,13 +22,15 @@ from serving.rows import Rows
 from serving.runtimes.background import INLINE_BYTES, Background
 from serving.runtimes.joining import Score, Together
 from serving.runtimes.runtime import Description, Predicted, Scored
-from serving.scorer import Floats, Scorer, Session
+from serving.scorer import Bounds, Floats, Scorer, Session
 from serving.settings import Model
 
 INLINE_SECONDS = 0.001
 """Longer work is done in a thread, so that the loop answers others meanwhile."""
 ANSWER_BYTES = 64
 """That a row's answer takes while it is scored and written, at most."""
+EXPLAINING_BYTES, REASON_BYTES = 64 * 2**20, 400
+"""That explaining takes, and what each cell's reason does while it is written."""
 
 A = TypeVar("A")
 
@@ -66,6 +68,8 @@ class CompiledRuntime:
         else:
             read = partial(protocol.decode, call, schema)
             rows, form = await background.sized(read, size=call.size, held=call.held)
+        if rows.top is not None:
+            return await self._explained(call, rows, form, background)
         matrix, coverage, is_small = rows.matrix, rows.coverage, len(rows.matrix) <= self.inline_rows
         if call.held and not is_small:
             call.held.set(call.kept + matrix.nbytes + ANSWER_BYTES * len(matrix))
@@ -81,6 +85,28 @@ class CompiledRuntime:
             answer, predictions = await background.run(partial(self._answered, call, rows, form))
         predicted = Predicted(matrix, predictions, scale, rows.texts, rows.request_id)
         return Scored(answer, len(matrix), rows.extra, rows.unseen, rows.missing, predicted)
+
+    async def _explained(self, call: Call[A], rows: Rows, form: Any, background: Background) -> Scored[A]:
+        """Answer with reasons, from a thread; raises RequestError."""
+        if rows.coverage is not None:
+            self.scorer.intervals.quantile_for(rows.coverage)
+        if call.held:
+            call.held.set(call.kept + EXPLAINING_BYTES + REASON_BYTES * rows.matrix.size)
+        answer, predicted = await background.aside(partial(self._reasoned, call, rows, form))
+        kept = None if call.protocol.name == "explain" else predicted  # what is only looked at is no traffic
+        return Scored(answer, len(rows.matrix), rows.extra, rows.unseen, rows.missing, kept)
+
+    def _reasoned(self, call: Call[A], rows: Rows, form: Any) -> tuple[A, Predicted]:
+        explainer = self.scorer.explainer()
+        explainer.check_rows(len(rows.matrix))
+        reasons = explainer.explain(rows.matrix, call.deadline)
+        rows, values, scale = rows._replace(reasons=reasons), reasons.predictions, None
+        bounds: Floats | Bounds = values
+        if rows.coverage is not None:
+            scaled = self.scorer.predict_with_scale(rows.matrix)
+            bounds, scale = self.scorer.bounds(scaled, rows.coverage), scaled[:, 1]
+        predicted = Predicted(rows.matrix, values, scale, rows.texts, rows.request_id)
+        return call.protocol.encode(bounds, rows, form, call), predicted
 
     def _answered(self, call: Call[A], rows: Rows, form: Any) -> tuple[A, Floats]:
         """Return an answer and its predictions; raises RequestError."""

@@ -89,6 +89,8 @@ class Document:
         How far intervals reach.
     golden_scales : tuple of float
         The scale that the graph must give for the golden rows; empty where it has none.
+    explain : str
+        The SHA-256 of the file that explains predictions; nothing where there is none.
     """
 
     FORMAT: ClassVar = 1
@@ -102,6 +104,7 @@ class Document:
     golden_predictions: tuple[float, ...]
     intervals: Intervals | None = None
     golden_scales: tuple[float, ...] = ()
+    explain: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -119,7 +122,7 @@ class Document:
             "fingerprint": self.fingerprint,
             "parity": self.parity.as_dict(),
             "versions": dict(self.versions),
-        }
+        } | ({"explain": self.explain} if self.explain else {})
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Document:
@@ -136,6 +139,7 @@ class Document:
             golden_predictions=tuple(float(case["prediction"]) for case in written["golden"]),
             intervals=Intervals.from_dict(written["intervals"]) if written["intervals"] else None,
             golden_scales=tuple(float(case["scale"]) for case in written["golden"] if "scale" in case),
+            explain=written.get("explain", ""),
         )
         document.golden_matrix()
         adaptive = document.intervals is not None and document.intervals.adaptive

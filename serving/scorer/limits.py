@@ -8,6 +8,7 @@ as far as they can be said there, stand in docs/scorer.schema.json.
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,6 +30,8 @@ def check_written(written: Mapping[str, Any]) -> None:
     _check_parity(written["parity"], _largest_shown(written))
     _check_columns(written["schema"]["columns"])
     _check_texts("versions", written["versions"])
+    if not re.fullmatch(r"|[0-9a-f]{64}", written.get("explain", "")):
+        raise ValueError("explain is no SHA-256")
     for name, text in (
         ("fingerprint", written["fingerprint"]),
         ("target", written["schema"]["target"]["name"]),

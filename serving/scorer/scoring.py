@@ -8,11 +8,13 @@ machine's onnxruntime computes as the training machine's did; `replay_golden` fi
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from serving.errors import (
     FailingGraph,
     GoldenMismatch,
     ModelError,
+    NotExplained,
     RefusedGraph,
     WrongDigest,
 )
@@ -33,6 +36,9 @@ from serving.scorer import scorer_files
 from serving.scorer.document import Document, Parity, read_document
 from serving.scorer.graph_checks import check_graph
 from serving.scorer.intervals import Bounds, Floats, Intervals
+
+if TYPE_CHECKING:
+    from serving.scorer.reasons import Explainer
 
 SORTED_ROWS = 250
 """From here on sorting rows costs less than it saves: 200 trees on 20,000 flights take 132 ms, sorted 78."""
@@ -63,7 +69,9 @@ class Scorer:
         Ten rows and their predictions.
     """
 
-    def __init__(self, graph: bytes, document: Document, *, digest: str, threads: int = 1) -> None:
+    def __init__(
+        self, graph: bytes, document: Document, *, digest: str, threads: int = 1, folder: Path | None = None
+    ) -> None:
         check_graph(graph, columns=len(document.schema.columns))
         self.schema: Schema = document.schema
         self.document = document
@@ -72,10 +80,12 @@ class Scorer:
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
         self._session = Session(graph, threads=threads)
+        self._folder, self._explainer_lock = folder, threading.Lock()
+        self._explainer: Explainer | None = None
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1, digest: str | None = None) -> Scorer:
-        """Read and check both files of a `scorer/` folder; nothing in them is executed before that.
+        """Read and check the files of a `scorer/` folder; nothing in them is executed before that.
 
         Raises
         ------
@@ -87,7 +97,8 @@ class Scorer:
         actual = scorer_files.digest_of(graph, canonical_content)
         if digest is not None and digest != actual:
             raise WrongDigest(expected=digest, found=actual)
-        return cls(graph, document, digest=actual, threads=threads)
+        scorer_files.explain_in(Path(folder), document)
+        return cls(graph, document, digest=actual, threads=threads, folder=Path(folder))
 
     def predict(self, matrix: Floats) -> Floats:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
@@ -129,6 +140,33 @@ class Scorer:
         """Return intervals from predictions and scales of shape (n_rows, 2); raises CoverageRefused."""
         predictions, scale = np.ascontiguousarray(scaled.T)
         return self.intervals.around(predictions, scale, coverage)
+
+    def explainer(self) -> Explainer:
+        """Return what explains predictions, read at its first use.
+
+        Raises
+        ------
+        NotExplained
+            The version has nothing that does.
+        ModelError
+            What it has was changed since it was loaded, or is not what its name says.
+        """
+        with self._explainer_lock:
+            if self._explainer is None:
+                self._explainer = self._read_explainer()
+            return self._explainer
+
+    def _read_explainer(self) -> Explainer:
+        from serving.scorer.reasons import About, explainer_of  # noqa: PLC0415 - for who asks
+
+        content = scorer_files.explain_in(self._folder, self.document) if self._folder else None
+        if content is None:
+            raise NotExplained(reason="it was registered without; train it again, without explain=false")
+        schema = self.schema
+        about = About(
+            tuple(schema.names), schema.target, schema.target_unit or "", self.document.parity.target_sd
+        )
+        return explainer_of(content, about, self.predict)
 
     def rows_within(self, seconds: float) -> int:
         """Return how many rows this model scores in so long, measured; raises FailingGraph."""

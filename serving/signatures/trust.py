@@ -37,7 +37,7 @@ class Signed:
         return f"by the key {self.hint[:16]}{entry}"
 
     def check_files(self, folder: Path, *, whole: bool = False) -> None:
-        """Hold a folder to it: the scorer's two files in it, or all files of a version; raises NotTrusted.
+        """Hold a folder to it: the scorer's files in it, or all files of a version; raises NotTrusted.
 
         Of all files, bytecode too: Python may run it instead of the source that was signed.
         """
@@ -46,8 +46,7 @@ class Signed:
             found = version_files.digests_in(folder, ignored=SIGNATURE_FILE, bytecode=True)
             expected = dict(files)
         else:
-            names = (scorer_files.GRAPH_FILE, scorer_files.DOCUMENT_FILE)
-            here = [name for name in names if (folder / name).is_file()]
+            here = [name for name in scorer_files.FILES if (folder / name).is_file()]
             found = {OURS + name: version_files.sha256(folder / name) for name in here}
             expected = {path: digest for path, digest in files.items() if path.startswith(OURS)}
         for path in sorted(expected.keys() | found.keys()):

@@ -33,14 +33,14 @@ def files_in(folder):
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_scorers_two_files_are_fetched_and_served_under_the_services_name(store, target, capsys):
+def test_the_scorers_files_are_fetched_and_served_under_the_services_name(store, target, capsys):
     """Not the model, its environment or its pickles; for whichever user the server is."""
     assert fetching.main([URI, str(target)]) == 0
     said = capsys.readouterr()
     assert "fetched models:/line@champion, version 1 of line" in said.out
     assert said.err == ""  # no bars that would push an error out of the pod's status
     assert [path.name for path in target.iterdir()] == ["scorer"]
-    assert files_in(target) == ["scorer/model.onnx", "scorer/scorer.json"]
+    assert files_in(target) == ["scorer/explain.safetensors", "scorer/model.onnx", "scorer/scorer.json"]
     assert stat.S_IMODE((target / "scorer").stat().st_mode) == 0o755
     assert {stat.S_IMODE(path.stat().st_mode) for path in (target / "scorer").iterdir()} == {0o644}
     with serve("--model", f"price-of-houses={target}") as served:

@@ -39,7 +39,14 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         written = write_version(
-            Path(folder), winner.fitted, winner.spec, winner.compiled, rows, seed=job.config.seed, say=job.say
+            Path(folder),
+            winner.fitted,
+            winner.spec,
+            winner.compiled,
+            rows,
+            seed=job.config.seed,
+            say=job.say,
+            explain=job.config.explain,
         )
         scorer = written.scorer
         promised = promise(job, rows, scorer)
@@ -79,9 +86,17 @@ class Written:
 
 
 def write_version(
-    folder: Path, fitted: Any, spec: Spec, compiled: Verified, rows: PreparedTable, *, seed: int, say: Say
+    folder: Path,
+    fitted: Any,
+    spec: Spec,
+    compiled: Verified,
+    rows: PreparedTable,
+    *,
+    seed: int,
+    say: Say,
+    explain: bool = True,
 ) -> Written:
-    """Write the scorer of a fitted model, with intervals where the rows can promise any."""
+    """Write the scorer of a fitted model, with intervals where the rows can promise any, and what explains it."""
     residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
     result = None
     if residuals:
@@ -94,6 +109,7 @@ def write_version(
         fingerprint=rows.fingerprint,
         parity=compiled.parity,
         intervals=result.table if result else None,
+        explain=explain,
     )
     if result is None or residuals is None:
         return Written(scorer, None)

@@ -34,6 +34,9 @@ Missing = Annotated[
 ]
 Decimal = Annotated[str, Parameter(kinds.DECIMAL, "decimal mark of all columns")]
 Strict = Annotated[bool, Parameter(kinds.YES_OR_NO, "what looks wrong is an error")]
+Explain = Annotated[
+    bool, Parameter(kinds.YES_OR_NO, "keep what explains predictions, a few training rows among it")
+]
 Result = Annotated[str, Parameter(help="what came of it, as JSON for programs", metavar="FILE")]
 FailIfKept = Annotated[bool, Parameter(kinds.YES_OR_NO, "exit with 4 where it is not promoted")]
 Name = Annotated[str, Parameter(kinds.NAME)]

@@ -17,6 +17,7 @@ from training.commands.shared import (
     Decimal,
     Encoding,
     Excluded,
+    Explain,
     FailIfKept,
     HeaderAsked,
     Missing,
@@ -84,6 +85,7 @@ class TrainConfig(ReadsTexts, Command):
     ] = None
     trials: Annotated[int, Parameter(kinds.COUNT, "settings tried at most")] = 200
     strict: Strict = False
+    explain: Explain = True
     contract: Annotated[str, Parameter(help="a file that the table has to keep; see check")] = ""
     weight: Annotated[str, column("how much each row counts")] = ""
     monotonic: Annotated[
@@ -154,7 +156,7 @@ class AdoptConfig(TrainConfig):
     )
     TAKES: ClassVar[tuple[str, ...]] = (
         *("model", "data", "target", "name", "query", "header", "encoding", "exclude", "units"),
-        *("result", "fail_if_kept", "read", "missing", "decimal"),
+        *("result", "fail_if_kept", "read", "missing", "decimal", "explain"),
     )
     """Of a training's parameters."""
 

@@ -14,6 +14,7 @@
     parity         the graph against the pipeline, on real and hard rows
     verified       both steps in one, as training takes them
     cost           the size of a graph and the time of a row, and how much is allowed
+    reason_file    what explains predictions, beside them
     writing        model.onnx and scorer.json
     errors         what is refused
 

@@ -14,6 +14,7 @@ import pandas as pd
 from data.schema import Column, Schema, Value
 from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
 from training.compiling.parity import pack_frame
+from training.compiling.reason_file import explained
 
 GOLDEN_ROWS = 10
 PACKAGES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "mlflow")
@@ -29,6 +30,7 @@ def write_scorer(
     parity: Parity,
     intervals: Intervals | None = None,
     packages: Sequence[str] = (),
+    explain: bool = True,
 ) -> Scorer:
     """Write `model.onnx` and `scorer.json`, and return the scorer as the server will load it.
 
@@ -48,6 +50,8 @@ def write_scorer(
         The table; adaptive exactly where the graph has a scale.
     packages : sequence of str
         What the model needs beyond every version's packages, as `compile_verified` gave it.
+    explain : bool
+        Whether to write what explains predictions, which may hold training rows.
     """
     matrix = pack_frame(frame, schema)
     session = Session(graph)
@@ -63,7 +67,7 @@ def write_scorer(
         golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    scorer_files.write(folder, graph, document)
+    scorer_files.write(folder, graph, document, explained(graph, matrix) if explain else None)
     scorer = Scorer.load(folder)
     scorer.replay_golden()
     return scorer

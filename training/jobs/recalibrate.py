@@ -162,7 +162,9 @@ def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Lo
     """Log the same files with the new table; the model itself is not loaded."""
     graph, _ = scorer_files.read(old.scorer_folder)
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
-        scorer_files.write(Path(folder), graph, replace(scorer.document, intervals=fresh.intervals))
+        explain = scorer_files.explain_in(old.scorer_folder, scorer.document)
+        document = replace(scorer.document, intervals=fresh.intervals)
+        scorer_files.write(Path(folder), graph, document, explain)
         return flavor.log_copy(old.folder, Path(folder), reference=_reference(old, fresh))
 
 

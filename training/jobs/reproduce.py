@@ -101,7 +101,11 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     frame, target = rows.frame("train"), rows.target("train")
     fitted = fit(build(spec, rows.schema, seed=seed), frame, target, rows.weight("train"))
     compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
-    return write_version(folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None).scorer.digest
+    explain = bool(scorer_files.document_in(version.scorer_folder).explain)
+    written = write_version(
+        folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None, explain=explain
+    )
+    return written.scorer.digest
 
 
 def differences(recorded: Path, rebuilt: Path) -> list[str]:

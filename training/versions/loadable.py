@@ -75,6 +75,7 @@ COMMON_FILES = frozenset(
         "serving_input_example.json",
         "scorer/model.onnx",
         "scorer/scorer.json",
+        "scorer/explain.safetensors",
         "monitor/reference.json",
     ]
 )

@@ -1,0 +1,26 @@
+"""Why a version predicts what it predicts: what each of the user's columns adds to a base, in the target's unit.
+
+    packed_arrays   the file beside the scorer, a safetensors file: named arrays and notes, nothing that runs
+    coalitions      any model, asked itself: all coalitions of few columns, sampled orders of many
+    explaining      a version's file -> what explains its predictions
+
+It needs numpy; what it explains, it asks through a function. It is imported at its first use: who asks for no
+reasons pays nothing for them.
+"""
+
+from serving.scorer.reasons.coalitions import BACKGROUND
+from serving.scorer.reasons.explaining import ASKED, METHOD, About, Explainer, Reasons, explainer_of
+from serving.scorer.reasons.packed_arrays import Arrays, packed, unpacked
+
+__all__ = [
+    "ASKED",
+    "BACKGROUND",
+    "METHOD",
+    "About",
+    "Arrays",
+    "Explainer",
+    "Reasons",
+    "explainer_of",
+    "packed",
+    "unpacked",
+]

@@ -1,0 +1,142 @@
+"""A version's file of reasons -> what explains its predictions.
+
+Shares are those of the user's columns, in the target's unit; a row's shares are its prediction minus the base. That
+is checked for each row: reasons that do not add up are not given out. It knows no requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from serving.errors import NotAScorer, TooLarge, UnsoundReasons
+from serving.scorer.intervals import Floats
+from serving.scorer.reasons.coalitions import BACKGROUND, Coalitions
+from serving.scorer.reasons.packed_arrays import Arrays, unpacked
+from serving.scorer.scorer_files import EXPLAIN_FILE
+
+MOST_ROWS = 1_000
+"""Of one request."""
+
+TOLERANCE = 1e-9
+"""A row's shares are its prediction minus the base within this share of the larger of these and the target's sd."""
+
+METHOD = "method"
+"""The note that says how a version is explained."""
+
+ASKED = "coalitions"
+"""The method that asks the model itself."""
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why some rows are predicted as they are.
+
+    Attributes
+    ----------
+    predictions : float64 array of shape (n_rows,)
+    base : float
+        What a row is predicted of which nothing is known.
+    shares : float64 array of shape (n_rows, n_columns)
+        NaN where there is no prediction.
+    errors : float64 array of shape (n_rows, n_columns), or None where the shares are exact
+        Standard errors, where orders were sampled.
+    method : str
+        How they were found; docs/explanations.md explains each.
+    columns : tuple of str
+        Names, in the order of the shares.
+    target, unit : str
+        What is predicted.
+    """
+
+    predictions: Floats
+    base: float
+    shares: Floats
+    errors: Floats | None
+    method: str
+    columns: tuple[str, ...]
+    target: str = ""
+    unit: str = ""
+
+
+class Part(Protocol):
+    """One way to explain."""
+
+    base: float
+    method: str
+    most_rows: int
+
+    def explain(self, matrix: Floats, predictions: Floats, deadline: float) -> tuple[Floats, Floats | None]:
+        """Return shares and, where they are sampled, their standard errors; raises TooSlow."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What is said of the rows: their columns, and what is predicted in which unit, with which standard deviation."""
+
+    columns: tuple[str, ...]
+    target: str
+    unit: str
+    target_sd: float
+
+
+class Explainer:
+    """Explains one version's predictions. Safe to use from several threads at once."""
+
+    def __init__(self, part: Part, about: About, predict: Callable[[Floats], Floats]) -> None:
+        self._part, self._about, self._predict = part, about, predict
+        self.most_rows = min(part.most_rows, MOST_ROWS)
+
+    def check_rows(self, rows: int) -> None:
+        """Raise TooLarge for more rows than one request may have explained."""
+        if rows > self.most_rows:
+            raise TooLarge(what="rows to explain", limit=self.most_rows)
+
+    def explain(self, matrix: Floats, deadline: float = np.inf) -> Reasons:
+        """Return the reasons of packed rows, shape (n_rows, n_columns).
+
+        Raises
+        ------
+        TooSlow
+            The deadline, by `time.perf_counter`, passed.
+        UnsoundReasons
+            A row's shares are not its prediction minus the base.
+        """
+        predictions, part, about = self._predict(matrix), self._part, self._about
+        shares, errors = part.explain(matrix, predictions, deadline)
+        self._check(predictions, shares)
+        named = (about.columns, about.target, about.unit)
+        return Reasons(predictions, part.base, shares, errors, part.method, *named)
+
+    def _check(self, predictions: Floats, shares: Floats) -> None:
+        base = self._part.base
+        scale = np.maximum(np.maximum(np.abs(predictions), abs(base)), self._about.target_sd)
+        apart = np.abs(shares.sum(axis=1) - (predictions - base)) / np.where(scale > 0.0, scale, 1.0)
+        wrong = ~(apart <= TOLERANCE) & np.isfinite(predictions) & np.isfinite(shares).all(axis=1)
+        if wrong.any():
+            raise UnsoundReasons(row=int(np.argmax(wrong)), apart=float(apart[wrong][0]))
+
+
+def explainer_of(content: bytes, about: About, predict: Callable[[Floats], Floats]) -> Explainer:
+    """Return what a file of reasons explains with; raises NotAScorer."""
+    arrays = unpacked(content)
+    return Explainer(_part(arrays, predict, len(about.columns)), about, predict)
+
+
+def _part(arrays: Arrays, predict: Callable[[Floats], Floats], columns: int) -> Part:
+    method = arrays.notes.get(METHOD, "")
+    if method != ASKED:
+        raise NotAScorer(
+            file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks"
+        )
+    return Coalitions(_rows_of(arrays, columns), predict)
+
+
+def _rows_of(arrays: Arrays, columns: int) -> Floats:
+    background = arrays.by_name.get(BACKGROUND, np.zeros(0))
+    if background.ndim != 2 or background.shape[1] != columns or not 1 <= len(background) <= MOST_ROWS:
+        raise NotAScorer(file=EXPLAIN_FILE, reason=f"has stored rows of the shape {background.shape}")
+    return background
