@@ -217,6 +217,23 @@ def test_a_disk_that_hangs_holds_a_few_requests_and_one_more_is_sent_away(writer
     assert asyncio.run(story()).status == 202
 
 
+def test_labels_that_wait_for_the_disk_hold_their_memory(writer, monkeypatch):
+    """Sixteen bodies of a hundred thousand labels behind a disk that hangs are memory that rows cannot have."""
+    gate, real, work = threading.Event(), os.fdatasync, Work(Limits(), None)
+    monkeypatch.setattr(own_file.os, "fdatasync", lambda handle: (gate.wait(20), real(handle)))
+
+    async def story():
+        feedback = Feedback(Limits(), writer, Counted())
+        with pytest.raises(TooSlow):
+            await feedback.take(Sent("m", BODY, JSON, work.reserved, time.perf_counter() + 0.3))
+        assert work.budget.taken > 2 * len(BODY)
+        gate.set()
+        while work.budget.taken:
+            await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(story(), 10))
+
+
 def test_reading_and_writing_share_one_deadline(writer, monkeypatch):
     """A body that is read slowly, or waits for others, must not take longer than a request may."""
     monkeypatch.setattr(label_requests, "labels_in", lambda *_: time.sleep(1.0) or [])

@@ -86,11 +86,12 @@ class Feedback:
         with sent.reserved(0) as held:
             read = partial(held.run, partial(self._read, sent))
             count, record = await asyncio.get_running_loop().run_in_executor(self._reading, read)
-        try:
-            await asyncio.wrap_future(self._writer.write(record))
-        except OSError as error:
-            logger.error("labels are not kept: %s", error.strerror or error)  # noqa: TRY400 - the text says it all
-            raise (NoRoom if error.errno in NO_ROOM else NotKept)() from error
+            held.set(len(sent.body) + len(record))  # until the disk has them, however long that is
+            try:
+                await asyncio.wrap_future(self._writer.write(record))
+            except OSError as error:
+                logger.error("labels are not kept: %s", error.strerror or error)  # noqa: TRY400 - the text says it all
+                raise (NoRoom if error.errno in NO_ROOM else NotKept)() from error
         self._figures.kept(count)
         return count
 
