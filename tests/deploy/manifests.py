@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,14 @@ def command_line(container: Object, objects: list[Object]) -> list[str]:
     environment = environment_of_container(container, objects)
     words = [*container.get("command", []), *container.get("args", [])]
     return [re.sub(r"\$\((\w+)\)", lambda match: environment[match[1]], str(word)) for word in words]
+
+
+def written_from_page(folder: Path) -> list[str]:
+    """Return the kustomizations that the page prints; each stands in a folder of its number."""
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    blocks: list[str] = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    for number, block in enumerate(blocks):
+        place = folder / str(number)
+        place.mkdir()
+        (place / "kustomization.yaml").write_text(block.replace("../slipway", relpath(ROOT, place)))
+    return blocks

@@ -17,7 +17,7 @@ import yaml
 from serving import fetch
 from serving.__main__ import parser, settings_of, sources_of
 from tests.conftest import ROOT
-from tests.deploy.manifests import KSERVE, objects_in, of_kind
+from tests.deploy.manifests import KSERVE, objects_in, of_kind, rendered, written_from_page
 from tests.serving.conftest import serve
 
 MOUNTED = "/mnt/models"
@@ -78,6 +78,19 @@ def test_addresses_of_models_are_taken_and_no_others() -> None:
     assert all(re.search(form["regex"], uri) for uri in taken)
     assert not any(re.search(form["regex"], uri) for uri in ("s3://models:/x", "gs://bucket", "hf://models"))
     assert storage()["container"]["name"] == "storage-initializer"  # or KServe adds its own beside it
+
+
+def test_a_signature_is_asked_for_as_the_page_shows(tmp_path: Path) -> None:
+    """Both programs take the words; what is patched past its place would be served unsigned."""
+    written_from_page(tmp_path)
+    objects = objects_in(tmp_path / "1")
+    (stored,) = of_kind(objects, "ClusterStorageContainer")
+    fetched = fetch.parser().parse_args([*stored["spec"]["container"]["command"][3:], "models:/x@y", MOUNTED])
+    (served,) = of_kind(objects, "ClusterServingRuntime")
+    given = parser().parse_args(served["spec"]["containers"][0]["args"])
+    assert fetched.trust == given.trust == ["/etc/slipway/signing.pub"]
+    assert (fetched.uri, str(fetched.target)) == ("models:/x@y", MOUNTED)
+    assert "registry.example.com" not in rendered(tmp_path / "1")
 
 
 @pytest.mark.soak

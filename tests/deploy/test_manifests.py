@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from serving import batch
 from serving.__main__ import parser, settings_of, sources_of
@@ -19,8 +20,11 @@ from tests.deploy.manifests import (
     objects_in,
     of_kind,
     pods_in,
+    rendered,
+    written_from_page,
 )
 from tests.serving.conftest import serve
+from training.__main__ import FOUND_SOMETHING
 from training.commands import parse
 
 MIB = 2**20
@@ -214,13 +218,14 @@ def questions():
     ]
 
 
-def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_a_server_has(store, flights):
+def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_a_server_has(store, flights, tmp_path):
     """A question about a name that does not exist is silent for ever, and so is its alarm."""
     row = {
         **{"month": 7, "weekday": 5, "hour": 17, "dep_delay": None, "carrier": "ZZ"},
         **{"origin": "EWR", "dest": "SFO", "distance": 2565, "date": "2013-07-05"},
     }
-    with serve("--model", "line=models:/line@champion", "--model", f"flights={flights}") as served:
+    models = ("--model", "line=models:/line@champion", "--model", f"flights={flights}")
+    with serve(*models, "--capture", str(tmp_path / "captures")) as served:
         for sent in (row, row | {"dep_delay": 3}):
             status, answer, _ = served.call("/models/flights/predict", {"x": sent})
             assert status == 200, answer
@@ -228,18 +233,69 @@ def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_a_server_has(store
         text = served.call("/metrics")[1]
     known = {}
     for name, labels in re.findall(r"^(slipway_\w+)(?:\{(.*?)\})? ", text, re.MULTILINE):
-        known.setdefault(name, set()).update(re.findall(r"(\w+)=\"", labels))
+        known.setdefault(name, set()).update({*re.findall(r"(\w+)=\"", labels), "pod", "namespace"})
     asked = questions()
     assert len(asked) > 15
-    labels = set().union(*known.values(), {"pod", "namespace"})
     for question in asked:
-        names = set(re.findall(r"slipway_\w+", question.replace('namespace="slipway"', "")))
-        assert names <= set(known), question
-        grouped = re.findall(r"by \((.*?)\)", question)
-        matched = re.findall(r"(\w+)=~?\"", question)
-        assert {each.strip() for group in grouped for each in group.split(",")} | set(matched) <= labels, (
-            question
-        )
+        assert unknown_labels(question, known) == [], question
+    assert unknown_labels("sum by (model, x) (rate(slipway_rows_total[1m]))", known) == ["model", "x"]
+    assert unknown_labels('max(slipway_state{stat="READY"})', known) == ["stat"]
+
+
+def unknown_labels(question, known):
+    """Return the labels by which metrics are chosen or grouped that are not theirs; each metric is known."""
+    unknown = []
+    for name, chosen in re.findall(r"(slipway_\w+)(?:\{(.*?)\})?", re.sub(r'"slipway"', '""', question)):
+        unknown += sorted(set(re.findall(r"(\w+)[!=]~?=?\"", chosen)) - known[name])
+    for match in re.finditer(r"by \((.*?)\) (?=\()", question):
+        grouped = {each.strip() for each in match[1].split(",")}
+        for name in re.findall(r"slipway_\w+", within_brackets(question[match.end() :])):
+            unknown += sorted(grouped - known[name])
+    return unknown
+
+
+def within_brackets(text):
+    """Return what stands between the bracket with which a text begins and its other one."""
+    depth = 0
+    for place, letter in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if not depth:
+            return text[:place]
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize("overlay", ["retrain", "score"])
+def test_a_job_that_found_mlflow_down_is_tried_again(overlay):
+    """Its exit code is that of a mistake too: Kubernetes must not take the one for the other."""
+    for each in objects_of(overlay):
+        if each["kind"] in ("CronJob", "Job"):
+            spec = each["spec"].get("jobTemplate", each)["spec"]
+            assert spec.get("backoffLimit", spec.get("backoffLimitPerIndex")) == 2
+            rules = spec.get("podFailurePolicy", {"rules": []})["rules"]
+            assert all(rule["onExitCodes"]["values"] == [FOUND_SOMETHING] for rule in rules)
+
+
+def test_the_kustomization_of_the_page_makes_what_it_says(tmp_path):
+    """Beside a checkout called slipway; a name of an image that kustomize does not know changes nothing."""
+    block, _ = written_from_page(tmp_path)
+    objects, text = objects_in(tmp_path / "0"), rendered(tmp_path / "0")
+    for image in yaml.safe_load(block).get("images", []):
+        assert f"image: {image['newName']}:{image['newTag']}" in text
+        assert f"image: {image['name']}:" not in text
+    said = {
+        key: value
+        for each in of_kind(objects, "ConfigMap")
+        for key, value in each["data"].items()
+        if each["metadata"]["name"].startswith("slipway-options")
+    }
+    for made in yaml.safe_load(block).get("configMapGenerator", []):
+        for line in made["literals"]:
+            assert said[line.partition("=")[0]] == line.partition("=")[2]
+    assert said["NAME"] == "houses"
+    for _, template in pods_in(objects):
+        for container in template["spec"]["containers"]:
+            assert "flights" not in " ".join(command_line(container, objects))
+    assert of_kind(objects, "PrometheusRule")
 
 
 def test_the_secret_of_keys_is_made_by_the_command_that_the_page_shows(tmp_path):
