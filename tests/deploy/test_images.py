@@ -6,11 +6,13 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
 import threading
 import time
+import tomllib
 from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
@@ -19,10 +21,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from serving.fetch import fetch
 from serving.running import await_port, free_port
 from tests.conftest import ROOT
+from tests.deploy.containers import Image
 from tests.deploy.manifests import KSERVE
+from tests.keys import pair
 from tests.serving.conftest import serve
+from training.__main__ import main
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +128,37 @@ def test_it_holds_the_server_and_nothing_else(image):
     assert loose == [root / "tmp"]
     labels = image.described["config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == "slipway-serve"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert labels["org.opencontainers.image.version"] == project["version"]
+    assert re.fullmatch(r"[0-9a-f]{40}(-dirty)?", labels["org.opencontainers.image.revision"])
     assert image.described["config"]["User"] == "10001:10001"
+
+
+def test_a_version_in_an_image_of_its_own_keeps_its_signature(builder, image, store, tmp_path, monkeypatch):
+    """Built as the page shows, in the folder that `serving.fetch` wrote; without the file --trust refuses it."""
+    keys = pair(tmp_path)
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(keys.private))
+    assert main(["sign", "--name", "line", "--version", "1"]) == 0
+    fetch("models:/line@champion", tmp_path / "line")
+    words = ["-f", "deploy/images/baked.Containerfile", "--build-arg", f"SERVE={image.tag}"]
+    builder.run("buildah", "bud", *words, "-t", "localhost/slipway-line", str(tmp_path / "line"))
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    shutil.copy(keys.public, trusted)
+    port = free_port()
+    options = ["--trust", "/trusted/key.pub", "--host", "0.0.0.0", "--no-auth", "--port", str(port)]
+    with Image(builder, "localhost/slipway-line").run(
+        *("--model", "line=/model", *options), folder=tmp_path / "box", mounts=[(trusted, "/trusted")]
+    ) as box:
+        try:
+            await_port(port)
+        except Exception as error:
+            raise AssertionError(box.said) from error
+        while asked(port, "/readyz")[0] != 200:
+            time.sleep(0.05)
+        assert asked(port, "/predict", b'{"x": 3}')[0] == 200
+        assert b"slipway_signed" in asked(port, "/metrics")[1]
+        assert json.loads(asked(port, "/status")[1])["models"]["line"]["signed"]
 
 
 def test_a_second_build_has_the_same_layers(builder, image, wheels):
