@@ -35,7 +35,7 @@ class PredictionId(NamedTuple):
 
     @property
     def milliseconds(self) -> int:
-        """When the row was answered, since 1970.
+        """When its frame began, since 1970: the row was answered then or soon after.
 
         >>> PredictionId("019ac7c2-7000-7000-8000-000000", 0).milliseconds
         1764288000000
