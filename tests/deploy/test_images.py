@@ -156,7 +156,7 @@ def test_a_version_in_an_image_of_its_own_keeps_its_signature(builder, image, st
             raise AssertionError(box.said) from error
         while asked(port, "/readyz")[0] != 200:
             time.sleep(0.05)
-        assert asked(port, "/predict", b'{"x": 3}')[0] == 200
+        assert asked(port, "/models/line/predict", b'{"x": 3}')[0] == 200
         assert b"slipway_signed" in asked(port, "/metrics")[1]
         assert json.loads(asked(port, "/status")[1])["models"]["line"]["signed"]
 
