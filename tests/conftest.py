@@ -20,6 +20,7 @@ from serving.running import await_port, free_port
 os.environ["OMP_NUM_THREADS"] = "1"  # before scikit-learn is imported, as training does
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_UV_AUTO_DETECT"] = "false"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight processes that no test asks for
 os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
