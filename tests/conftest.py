@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,23 +129,30 @@ def tracking(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 @pytest.fixture(scope="session")
 def line_registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a registry of two versions of a line, the first promoted; tests get copies."""
-    import mlflow
-
     from tests.registered import build, copied
 
     folder = tmp_path_factory.mktemp("line_registry")
     copied(empty_store.parent, folder)
+    with at_work_in(folder):
+        build(folder)
+    return folder
+
+
+@contextmanager
+def at_work_in(folder: Path) -> Iterator[None]:
+    """Let this process use a folder and its store, before any test's."""
+    import mlflow
+
     before, here = os.environ.get("MLFLOW_TRACKING_URI"), Path.cwd()
     mlflow.set_tracking_uri(None)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.chdir(folder)
     try:
-        build(folder)
+        yield
     finally:
         os.chdir(here)
         os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow itself may have taken it away
         os.environ |= {"MLFLOW_TRACKING_URI": before} if before else {}
-    return folder
 
 
 @pytest.fixture

@@ -8,17 +8,34 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import Workspace
+from tests.conftest import Workspace, at_work_in
+from tests.registered import copied
 from training.__main__ import main
+
+
+def write_houses(folder: Path) -> Path:
+    """Write a usable table."""
+    area = np.linspace(30.0, 200.0, 80)
+    path = folder / "houses.csv"
+    pd.DataFrame({"area": area, "price": area * 30.0}).to_csv(path, index=False)
+    return path
 
 
 @pytest.fixture
 def houses(tracking: Workspace) -> Path:
     """A usable table in the working folder."""
-    area = np.linspace(30.0, 200.0, 80)
-    path = tracking.folder / "houses.csv"
-    pd.DataFrame({"area": area, "price": area * 30.0}).to_csv(path, index=False)
-    return path
+    return write_houses(tracking.folder)
+
+
+@pytest.fixture(scope="module")
+def served(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with that table and a champion that learned from it."""
+    folder = tmp_path_factory.mktemp("served")
+    copied(empty_store.parent, folder)
+    write_houses(folder)
+    with at_work_in(folder):
+        assert train() == 0
+    return folder
 
 
 def train(*words: str) -> int:
@@ -43,14 +60,16 @@ BAD_TABLES = {
 
 @pytest.mark.parametrize("case", BAD_TABLES)
 def test_a_bad_table_is_refused_and_the_champion_stays(
-    case: str, houses: Path, capsys: pytest.CaptureFixture[str]
+    case: str, served: Path, tracking: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A retrain with a broken table must not disturb what is served."""
     import mlflow
 
-    assert train() == 0
+    copied(served, tracking.folder)
     content, says = BAD_TABLES[case]
-    houses.write_text(content, encoding="latin-1" if case == "not UTF-8" else "utf-8")
+    (tracking.folder / "houses.csv").write_text(
+        content, encoding="latin-1" if case == "not UTF-8" else "utf-8"
+    )
     capsys.readouterr()
     assert train() == 2
     lines = capsys.readouterr().err.strip().splitlines()
