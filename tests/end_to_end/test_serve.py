@@ -58,6 +58,24 @@ def rows(count: int) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(numbers, float))
 
 
+def with_gaps() -> pd.DataFrame:
+    """Three of them: without a number, without a category, with one that training never saw."""
+    frame = rows(3).astype({"carrier": object})
+    frame.loc[0, "dep_delay"], frame.loc[1, "carrier"], frame.loc[2, "dest"] = np.nan, None, "XYZ"
+    return frame
+
+
+@pytest.fixture(scope="module")
+def scored(champion: Workspace) -> pd.Series:
+    """What `mlflow run -e score` predicts for 20 flights and the three with gaps, from one file."""
+    pd.concat([rows(20), with_gaps()]).to_csv(champion.folder / "all.csv", index=False)
+    files = [f"input={champion.folder / 'all.csv'}", f"output={champion.folder / 'scored.csv'}"]
+    command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", "score", "--env-manager", "local"]
+    done = champion.run(*command, *(word for file in files for word in ("-P", file)))
+    assert done.returncode == 0, done.stderr
+    return pd.read_csv(champion.folder / "scored.csv")["prediction"]
+
+
 def predictions(address: str, body: bytes, content_type: str = "application/json") -> list[float]:
     """Post a body and return the predictions."""
     request = urllib.request.Request(f"{address}/invocations", body, {"Content-Type": content_type})
@@ -65,7 +83,7 @@ def predictions(address: str, body: bytes, content_type: str = "application/json
         return json.load(response)["predictions"]
 
 
-def test_all_json_forms_and_csv_give_the_pipelines_predictions(address: str, champion: Workspace) -> None:
+def test_all_json_forms_and_csv_give_the_pipelines_predictions(address: str, scored: pd.Series) -> None:
     """Five ways to say the same rows; the reference is the batch job, which uses the scorer."""
     frame = rows(20)
     split = frame.to_dict(orient="split")
@@ -77,35 +95,13 @@ def test_all_json_forms_and_csv_give_the_pipelines_predictions(address: str, cha
     }
     answers = {form: predictions(address, body.encode()) for form, body in bodies.items()}
     answers["csv"] = predictions(address, frame.to_csv(index=False).encode(), "text/csv")
-    expected = scored(champion, "first.csv", frame)["prediction"]
     for form, answer in answers.items():
-        np.testing.assert_allclose(answer, expected, rtol=1e-9, err_msg=form)
-
-
-def scored(champion: Workspace, name: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Score a table through `mlflow run -e score` and read the output."""
-    frame.to_csv(champion.folder / name, index=False)
-    words = ["-P", f"input={champion.folder / name}", "-P", f"output={champion.folder / 'scored.csv'}"]
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "run",
-        str(ROOT),
-        "-e",
-        "score",
-        "--env-manager",
-        "local",
-        *words,
-    ]
-    done = champion.run(*command)
-    assert done.returncode == 0, done.stderr
-    return pd.read_csv(champion.folder / "scored.csv")
+        np.testing.assert_allclose(answer, scored[:20], rtol=1e-9, err_msg=form)
 
 
 @pytest.mark.soak
 def test_an_environment_of_the_models_own_requirements_is_enough(
-    champion: Workspace, monkeypatch: pytest.MonkeyPatch
+    champion: Workspace, scored: pd.Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What a colleague has who knows the registry and nothing of Slipway."""
     monkeypatch.chdir(champion.folder)
@@ -117,10 +113,12 @@ def test_an_environment_of_the_models_own_requirements_is_enough(
     body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
     with stock_server("models:/flights@champion", env_manager="uv") as served:
         answer = predictions(served, body)
-    np.testing.assert_allclose(answer, scored(champion, "five.csv", frame)["prediction"], rtol=1e-9)
+    np.testing.assert_allclose(answer, scored[:5], rtol=1e-9)
 
 
-def test_mlflow_run_serves_the_champion_until_it_is_told_to_stop(champion: Workspace) -> None:
+def test_mlflow_run_serves_the_champion_until_it_is_told_to_stop(
+    champion: Workspace, scored: pd.Series
+) -> None:
     """Entry point `serve`: our own server, ended by SIGTERM to the project's processes."""
     port = free_port()
     words = ["run", str(ROOT), "-e", "serve", "--env-manager", "local", "-P", f"port={port}"]
@@ -132,18 +130,16 @@ def test_mlflow_run_serves_the_champion_until_it_is_told_to_stop(champion: Works
         frame = rows(5)
         body = json.dumps({"dataframe_split": frame.to_dict(orient="split")}).encode()
         answer = predictions(f"http://127.0.0.1:{port}", body)
-    np.testing.assert_allclose(answer, scored(champion, "served.csv", frame)["prediction"], rtol=1e-9)
+    np.testing.assert_allclose(answer, scored[:5], rtol=1e-9)
 
 
-def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str, champion: Workspace) -> None:
+def test_a_missing_value_and_an_unseen_category_are_scored_by_both(address: str, scored: pd.Series) -> None:
     """A null alone in its column and one among values are the same null."""
-    frame = rows(3).astype({"carrier": object})
-    frame.loc[0, "dep_delay"], frame.loc[1, "carrier"], frame.loc[2, "dest"] = np.nan, None, "XYZ"
-    records = json.loads(frame.to_json(orient="records"))
+    records = json.loads(with_gaps().to_json(orient="records"))
     together = predictions(address, json.dumps({"dataframe_records": records}).encode())
     alone = [predictions(address, json.dumps({"dataframe_records": [row]}).encode())[0] for row in records]
     np.testing.assert_allclose(alone, together, rtol=1e-12)
-    np.testing.assert_allclose(scored(champion, "gaps.csv", frame)["prediction"], together, rtol=1e-9)
+    np.testing.assert_allclose(scored[20:], together, rtol=1e-9)
 
 
 def test_the_readmes_curl_gives_the_readmes_answer(address: str) -> None:
