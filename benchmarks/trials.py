@@ -17,6 +17,7 @@ from benchmarks.accuracy import friedman
 from benchmarks.sizes import sized
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
+from training.budget import Budget
 from training.records import tracking
 from training.search import Candidate, choosing, race
 from training.search.cross_validation import TrainingRows
@@ -51,7 +52,7 @@ def main() -> None:
 
             choice = choosing.choose(
                 TrainingRows(frame[list(names)], frame["y"].to_numpy(), folds, schema, 0),
-                budget=race.Budget(3600.0, TRIALS),
+                budget=Budget(3600.0, TRIALS),
                 callbacks=choosing.Callbacks(candidate=record),
             )
     tried = choice.trials

@@ -30,8 +30,11 @@ from training.pages import plots
 from training.progress import Say
 from training.records import Job, tag_names
 from training.rows import PreparedTable
-from training.search import Winner
+from training.search import Winner, cross_validation
 from training.versions import flavor
+
+MOST_COMPARED = 100_000
+"""Training rows on which the graph with a scale is held against its models."""
 
 
 def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Logged, dict[str, Figure]]:
@@ -47,6 +50,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
             seed=job.config.seed,
             say=job.say,
             explain=job.config.explain,
+            searched=winner.out_of_fold,
         )
         scorer = written.scorer
         promised = promise(job, rows, scorer)
@@ -95,9 +99,10 @@ def write_version(
     seed: int,
     say: Say,
     explain: bool = True,
+    searched: NDArray[np.float64] | None = None,
 ) -> Written:
     """Write the scorer of a fitted model, with intervals where the rows can promise any, and what explains it."""
-    residuals = conformal.residuals_of(fitted, spec, rows, seed=seed)
+    residuals = conformal.residuals_of(fitted, spec, rows, seed=seed, searched=searched)
     result = None
     if residuals:
         result, compiled = _with_intervals(residuals, compiled, rows, seed=seed, say=say)
@@ -163,7 +168,9 @@ def _with_intervals(
     try:
         result = conformal.calibrate(residuals, rows.schema, seed=seed)
         if result and result.scale is not None:
-            compiled = with_scale(compiled, result.scale, frame=rows.frame("train"))
+            frame = rows.frame("train")
+            some = frame.iloc[cross_validation.sampled(len(frame), MOST_COMPARED)]
+            compiled = with_scale(compiled, result.scale, frame=some)
     except (CompilingError, ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         say(
             "warning",

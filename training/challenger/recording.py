@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from data.figures import figure
 from data.splits import Side
-from training.challenger.searching import MODEL_SPEC
+from training.challenger.searching import MODEL_SPEC, with_rows
 from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import report
 from training.records import Job, model_registry, tag_names, tracking
@@ -23,7 +23,7 @@ def record(
     job: Job, rows: PreparedTable, winner: Winner, evaluation: Evaluation, assessment: Assessment
 ) -> dict[str, Figure]:
     """Log figures, lineage, tables and plots; return the plots for the card."""
-    unit, run, seconds = rows.schema.target_unit, job.run, rows.seconds_of(job.config)
+    unit, run, seconds = rows.schema.target_unit, job.run, job.budget.seconds
     job.say(
         "evaluate",
         f"holdout RMSE {report.interval(assessment.holdout.figures['rmse'], unit)}, "
@@ -32,7 +32,9 @@ def record(
     if assessment.curve:
         job.say("learn", str(assessment.curve))
     started = time.perf_counter()
-    counts = {f"rows_{side}": float(count) for side, count in rows.split.counts.items()}
+    counts = {f"rows_{side}": float(count) for side, count in (rows.all_counts or rows.split.counts).items()}
+    if rows.all_counts:
+        counts |= {f"rows_{side}_used": float(count) for side, count in rows.split.counts.items()}
     counts["time_budget_seconds"] = seconds
     counts["rows_without_target"] = float(rows.checked.rows_without_target)
     counts |= in_words.weights_in_figures(rows.checked, rows.split)
@@ -48,7 +50,7 @@ def record(
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
-    run.log_json(MODEL_SPEC, winner.spec)
+    run.log_json(MODEL_SPEC, with_rows(winner, rows.split.counts["train"]))
     run.log_table("trials", winner.choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)

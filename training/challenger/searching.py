@@ -6,16 +6,18 @@ import json
 from collections import deque
 
 from data.figures import figure
-from training.measuring import conformal
 from training.models import Spec, lightgbm_loads
 from training.pages import report
 from training.records import Job, model_registry, tracking
 from training.rows import PreparedTable
-from training.search import Budget, Callbacks, Candidate, Choice, Standing, Winner, choose, winner_of
+from training.search import Callbacks, Candidate, Choice, Standing, Winner, choose, winner_of
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"
 """The artifact with what was chosen, from which `training.models.families.build` makes the pipeline again."""
+
+LEARNED = "rows"
+"""In it: how many training rows were learned from, where these are a sample."""
 
 
 def search(job: Job, rows: PreparedTable) -> Choice:
@@ -31,8 +33,7 @@ def search(job: Job, rows: PreparedTable) -> Choice:
             params={"family": candidate.family, "spec": json.dumps(candidate.spec)[:6000]},
         )
 
-    fits = 1 if conformal.has_calibration_rows(rows) else 1 + len(rows.folds())
-    budget = Budget(rows.seconds_of(config), config.trials, fits)
+    budget = job.budget
     if config.time_budget is None:
         say("budget", f"{budget.seconds:.0f} s by the number of rows; time_budget=SECONDS sets another")
     if not lightgbm_loads():
@@ -40,10 +41,11 @@ def search(job: Job, rows: PreparedTable) -> Choice:
             "warning",
             "LightGBM's library cannot be loaded, its family is not tried: apt-get install libgomp1",
         )
-    standings = deque([Standing(ends_after=budget.seconds)], maxlen=1)
+    standings = deque([Standing()], maxlen=1)
 
-    def how_far(seconds: float) -> str:
-        return report.standing_in_words(standings[-1], seconds, rows.schema.target_unit)
+    def how_far(_: float) -> str:
+        standing = report.standing_in_words(standings[-1], rows.schema.target_unit)
+        return f"{budget.elapsed_in_words()}, {standing}"
 
     callbacks = Callbacks(
         standing=standings.append,
@@ -64,25 +66,43 @@ def search(job: Job, rows: PreparedTable) -> Choice:
 
 def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
     """Fit and compile the chosen specification, or the next best that can be a version; raises CompilingError."""
-    training, fitted = rows.training(job.config.seed), deque([choice.best.family], maxlen=1)
+    training = rows.training(job.config.seed)
+    fitted = deque([(choice.best, training.size)], maxlen=1)
 
-    def how_far(seconds: float) -> str:
-        return f"{seconds:.0f} s, {fitted[-1]} on all {training.size:,} rows"
+    def how_far(_: float) -> str:
+        candidate, count = fitted[-1]
+        which = "all " if count == training.size else ""
+        return f"{job.budget.elapsed_in_words()}, {candidate.family} on {which}{count:,} rows"
 
     def on_refusal(candidate: Candidate, error: Exception) -> None:
         job.say("warning", f"{candidate.family} leaves the search: {error}")
 
     with job.watch("fit", how_far):
-        return winner_of(
+        winner = winner_of(
             choice,
             training,
-            fitting=lambda candidate: fitted.append(candidate.family),
+            budget=job.budget,
+            fitting=lambda candidate, count: fitted.append((candidate, count)),
             refusal=on_refusal,
             storable=flavor.trusted_types,
         )
+    if sample := report.sample_in_words(winner, rows):
+        job.say("fit", sample)
+    return winner
 
 
 def champions_spec(name: str) -> Spec | None:
     """Return what the champion was built from, so that a retrain starts where the last one ended."""
     champion = model_registry.champion(name)
-    return tracking.recorded_json(champion.trained_in, MODEL_SPEC) if champion else None
+    recorded = tracking.recorded_json(champion.trained_in, MODEL_SPEC) if champion else None
+    return recorded and without_rows(recorded)
+
+
+def with_rows(winner: Winner, training_rows: int) -> Spec:
+    """Return what a model was built from, and how many of the training rows it learned where not all of them."""
+    return winner.spec if winner.rows == training_rows else {**winner.spec, LEARNED: winner.rows}
+
+
+def without_rows(recorded: Spec) -> Spec:
+    """Return what was recorded without the number of rows: a later training has a time of its own."""
+    return {name: value for name, value in recorded.items() if name != LEARNED}

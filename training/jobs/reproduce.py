@@ -98,12 +98,14 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     spec = tracking.recorded_json(version.run_id, searching.MODEL_SPEC)
     if spec is None:
         raise NotOurs(name=version.name, version=version.number, lacks=f"{searching.MODEL_SPEC} on its run")
-    frame, target = rows.frame("train"), rows.target("train")
-    fitted = fit(build(spec, rows.schema, seed=seed), frame, target, rows.weight("train"))
-    compiled = compile_verified(fitted, schema=rows.schema, frame=frame, target=target)
+    training = rows.training(seed)
+    learned = training.sample(int(spec.get(searching.LEARNED, training.size)))
+    built = searching.without_rows(spec)
+    fitted = fit(build(built, rows.schema, seed=seed), learned.frame, learned.target, learned.weight)
+    compiled = compile_verified(fitted, schema=rows.schema, frame=training.frame, target=training.target)
     explain = bool(scorer_files.document_in(version.scorer_folder).explain)
     written = write_version(
-        folder, fitted, spec, compiled, rows, seed=seed, say=lambda *_: None, explain=explain
+        folder, fitted, built, compiled, rows, seed=seed, say=lambda *_: None, explain=explain
     )
     return written.scorer.digest
 

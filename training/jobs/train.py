@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.contracts import Contract
+from training.budget import Budget
 from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.gate import deciding
@@ -17,8 +18,18 @@ from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.progress import Say, Watch, silent
 from training.records import Job, ledger, model_registry, tracking
-from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
+from training.rows import (
+    PreparedTable,
+    arrange,
+    contracted,
+    known_tables,
+    load_split,
+    suspicions,
+)
 from training.search import Winner, cross_validation
+
+MOST_LEARNED = 100_000
+"""Training rows whose error is measured, at most."""
 
 
 def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
@@ -33,7 +44,8 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         job, rows = prepare(job, agreed)
         winner = searching.fit_best(job, rows, searching.search(job, rows))
         evaluation = evaluate(rows, winner)
-        assessment = assess(rows, winner, evaluation, seed=config.seed)
+        with job.watch("measure", lambda _: f"{job.budget.elapsed_in_words()}, how sure the figures are"):
+            assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)
         figures = record(job, rows, winner, evaluation, assessment)
         logged, promised = log_model(job, rows, winner)
         summary = report.summary(rows.schema, winner, evaluation, assessment, rows.checked.weight)
@@ -64,16 +76,18 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
         contracted.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
-    return replace(job, config=config), arrange(table, rule, config, say)
+    rows = arrange(table, rule, config, say)
+    return replace(job, config=config, budget=Budget(rows.seconds_of(config), config.trials)), rows
 
 
 def evaluate(rows: PreparedTable, winner: Winner) -> Evaluation:
     """Measure the chosen model; the holdout is used here, once."""
     predicted, weight = winner.fitted.predict(rows.frame("holdout")), rows.weight("holdout")
+    learned = rows.training(0).sample(winner.rows).sample(MOST_LEARNED)
     return Evaluation(
         actual=rows.target("holdout"),
         predicted=predicted,
-        train=score(rows.target("train"), winner.fitted.predict(rows.frame("train")), rows.weight("train")),
+        train=score(learned.target, winner.fitted.predict(learned.frame), learned.weight),
         holdout=score(rows.target("holdout"), predicted, weight),
         baseline=score(rows.target("holdout"), winner.baseline.predict(rows.frame("holdout")), weight),
     )

@@ -95,8 +95,13 @@ class Assessment:
         )
 
 
-def assess(rows: PreparedTable, winner: Winner, evaluation: Evaluation, *, seed: int) -> Assessment:
-    """Measure how sure the holdout's figures are; the model is fixed by now."""
+def assess(
+    rows: PreparedTable, winner: Winner, evaluation: Evaluation, *, seed: int, seconds: float
+) -> Assessment:
+    """Measure how sure the holdout's figures are; the model is fixed by now.
+
+    The learning curve may take so many seconds, and no more than its share of the search's.
+    """
     actual, predicted = evaluation.actual, evaluation.predicted
     held_out = rows.split.mask("holdout")
     clusters, weight = comparison.clusters_of(rows.split, held_out), rows.weight("holdout")
@@ -117,11 +122,13 @@ def assess(rows: PreparedTable, winner: Winner, evaluation: Evaluation, *, seed:
         alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
         beside_mean=comparison.compare(actual, predicted, mean, clusters, weight),
-        curve=_curve(rows, winner, seed),
+        curve=_curve(
+            rows, winner, seed, min(seconds, max(SHARE_OF_SEARCH * winner.choice.seconds, LEAST_SECONDS))
+        ),
     )
 
 
-def _curve(rows: PreparedTable, winner: Winner, seed: int) -> learning_curve.Curve | None:
+def _curve(rows: PreparedTable, winner: Winner, seed: int, seconds: float) -> learning_curve.Curve | None:
     training = rows.split.mask("train")
     return learning_curve.measure(
         winner.fitted,
@@ -129,8 +136,8 @@ def _curve(rows: PreparedTable, winner: Winner, seed: int) -> learning_curve.Cur
         rows.target("train"),
         rows.split.folds(5),
         clusters=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
-        budget=max(SHARE_OF_SEARCH * winner.choice.seconds, LEAST_SECONDS),
-        seconds_a_row=winner.fit_seconds / int(training.sum()),
+        budget=seconds,
+        seconds_a_row=winner.fit_seconds / winner.rows,
         seed=seed,
         weight=rows.weight("train"),
     )

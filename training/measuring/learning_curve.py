@@ -24,11 +24,15 @@ from sklearn.pipeline import Pipeline
 from data.figures import percent
 from training.measuring.comparison import Change, Clusters, compare, is_little, lowers
 from training.models import fit
+from training.search import cross_validation
 from training.weights import Weight, mean, of
 
 DOUBLINGS = 3
 FEWEST_ROWS = 20
 """At the smallest size."""
+
+MOST_JUDGED = 10_000
+"""Rows of a fold: predicting 170,000 of them for each size took longer than the fits."""
 
 FEWEST_FOLDS = 3
 """Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
@@ -110,7 +114,11 @@ def measure(
     """
     largest = max(len(learned) for learned, _ in folds)
     # Forward in time the first ones are short.
-    folds = [fold for fold in folds if len(fold[0]) > largest / 2]
+    folds = [
+        (learned, validate[cross_validation.sampled(len(validate), MOST_JUDGED)])
+        for learned, validate in folds
+        if len(learned) > largest / 2
+    ]
     most = min(len(learned) for learned, _ in folds)
     affordable = budget / (2.0 * seconds_a_row)  # rows of all top sizes; those below cost as much again
     folds = folds[: int(np.clip(affordable / most, FEWEST_FOLDS, len(folds)))]

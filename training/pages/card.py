@@ -100,10 +100,11 @@ def _data(made: Made) -> Values:
     columns = rows.schema.columns
     return {
         "where": checked.table.where,
-        "rows": f"{len(checked.table):,}",
+        "rows": f"{rows.rows_in_all:,}",
         "fingerprint": rows.fingerprint,
         "columns": [_column(column) for column in columns[:MOST_COLUMNS]],
         "more": len(columns) - MOST_COLUMNS,
+        "sample": in_words.sample_in_words(rows),
         "weights": in_words.weights_in_words(checked, rows.split) if checked.weight else "",
         "warnings": checked.warnings,
     }
@@ -131,6 +132,8 @@ def _chosen(made: Made) -> Values:
     ranked = sorted(made.winner.choice.candidates, key=lambda candidate: candidate.cv_rmse)
     return {
         "family": made.winner.family,
+        "sample": report.sample_in_words(made.winner, made.rows),
+        "ended": made.winner.choice.ended,
         "candidates": [
             {"family": each.family, "rmse": figure(each.cv_rmse, made.unit, each.cv_rmse_se)}
             for each in ranked

@@ -16,6 +16,7 @@ from data.schema import Schema
 from training.compiling import versions
 from training.measuring import Assessment, Evaluation, comparison, importance
 from training.pages import plots
+from training.rows import PreparedTable
 from training.search import Standing, Winner
 
 MOST_SLICES = 18
@@ -48,13 +49,21 @@ def summary(
     )
 
 
-def standing_in_words(standing: Standing, seconds: float, unit: str | None = None) -> str:
-    """Say how far a search is, so many seconds after its start.
+def sample_in_words(winner: Winner, rows: PreparedTable) -> str:
+    """Say that the model learned a sample of the training rows; nothing where it learned all."""
+    everything = rows.split.counts["train"] if rows.all_counts is None else rows.all_counts["train"]
+    if winner.rows == everything:
+        return ""
+    return f"{winner.family} learned from a sample of {winner.rows:,} of the {everything:,} training rows"
 
-    >>> standing_in_words(Standing(trials=31, ends_after=42.0), 18.3)
-    '18 s of 42, 31 settings'
+
+def standing_in_words(standing: Standing, unit: str | None = None) -> str:
+    """Say how far a search is.
+
+    >>> standing_in_words(Standing(trials=31))
+    '31 settings'
     """
-    words = f"{seconds:.0f} s of {max(standing.ends_after, seconds):.0f}, {standing.trials} settings"
+    words = f"{standing.trials} settings"
     if standing.best is None:
         return words
     count, best = standing.families, standing.best

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from training.budget import Budget
 from training.commands import trainings
 from training.progress import Say, Watch, silent
 from training.records import tracking
@@ -11,9 +12,10 @@ from training.records import tracking
 
 @dataclass(frozen=True)
 class Job:
-    """What was asked for, where it is recorded, and who is told."""
+    """What was asked for, where it is recorded, who is told, and how long it may take, once that is known."""
 
     config: trainings.TrainConfig
     run: tracking.Run
     say: Say
     watch: Watch = silent
+    budget: Budget = field(default_factory=Budget)

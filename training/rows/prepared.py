@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from training.errors import UsageError
 from training.progress import Say
 from training.rows import in_words
 from training.rows.suspicions import STRICT, suspicions
+from training.rows.thinned import thinned
 from training.search import cross_validation
 from training.weights import Weight, relative
 
@@ -30,12 +32,26 @@ NO_SPLIT_BY_WEIGHT = "a changed weight would move rows; name another column, or 
 
 @dataclass(frozen=True)
 class PreparedTable:
-    """The rows of one training: checked, split, described."""
+    """The rows of one training: checked, split, described.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Of the whole table.
+    all_counts : mapping of side to rows, or None
+        Where only a sample is gone on with (`training.rows.thinned`): how many there were on each side.
+    """
 
     checked: Checked
     split: Split
     schema: Schema
     fingerprint: str
+    all_counts: Mapping[str, int] | None = None
+
+    @property
+    def rows_in_all(self) -> int:
+        """How many rows with a target the table had."""
+        return len(self.checked.table) if self.all_counts is None else sum(self.all_counts.values())
 
     def frame(self, side: Side) -> pd.DataFrame:
         """Return the features of one side, shape (n_rows, n_features)."""
@@ -47,7 +63,7 @@ class PreparedTable:
 
     def seconds_of(self, config: trainings.TrainConfig) -> float:
         """Return the time budget for so many rows."""
-        return config.seconds_for(len(self.checked.table))
+        return config.seconds_for(self.rows_in_all)
 
     def target(self, side: Side) -> NDArray[np.float64]:
         """Return the target on one side, float64 of shape (n_rows,)."""
@@ -70,7 +86,7 @@ class PreparedTable:
 
 
 def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
-    """Check and split a table by a rule, and describe its training rows."""
+    """Check and split a table by a rule, describe its training rows, and take a sample of a large one."""
     checked = check_table(
         table,
         target=config.target,
@@ -84,7 +100,17 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
     )
     split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
-    suspected = suspicions(table, checked, split, schema.names, target=config.target, ignored=config.exclude)
+    whole = PreparedTable(checked, split, schema, fingerprint(table))
+    rows = thinned(whole, whole.seconds_of(config))
+    seen = whole if split.moments is not None else rows  # what came before a row is looked at in all of them
+    suspected = suspicions(
+        table if seen is whole else seen.checked.table,
+        seen.checked,
+        seen.split,
+        schema.names,
+        target=config.target,
+        ignored=config.exclude,
+    )
     if suspected and config.strict:
         raise FaultsFound(where=table.where, faults=suspected, repair=STRICT)
     for warning in filter(None, (*checked.warnings, *dropped, *suspected, split.repeats_in_words)):
@@ -95,7 +121,9 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
         say("weight", in_words.weights_in_words(checked, split))
     say("check", in_words.columns_in_words(schema))
     say("split", f"{in_words.sides_in_words(split)}, {rule}")
-    return PreparedTable(checked, split, schema, fingerprint(table))
+    if rows is not whole:
+        say("sample", in_words.sample_in_words(rows))
+    return rows
 
 
 def split_of(checked: Checked, rule: SplitRule) -> Split:

@@ -2,11 +2,10 @@
 
 from training.search.candidates import Candidate
 from training.search.choosing import Callbacks, Choice, choose
-from training.search.race import Budget, Standing
+from training.search.race import Standing
 from training.search.winner import Winner, winner_of
 
 __all__ = [
-    "Budget",
     "Callbacks",
     "Candidate",
     "Choice",

@@ -6,7 +6,7 @@ A simpler model is preferred where the difference is within one standard error. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ class Candidate:
         Over all validated rows, and its standard error, in the target's unit.
     fit_seconds : float
         All folds together.
+    seconds_a_row : float
+        Of one fit, for each row that it learned from.
+    learned : int
+        Rows that the largest of its folds learned from.
     out_of_fold : float64 array of shape (n_rows,)
         Predictions of rows it was not fitted on; NaN where never validated.
     """
@@ -41,6 +45,8 @@ class Candidate:
     cv_rmse_se: float
     fit_seconds: float
     out_of_fold: Floats = field(repr=False)
+    seconds_a_row: float = 0.0
+    learned: int = 0
 
     @property
     def family(self) -> str:
@@ -63,7 +69,9 @@ def judged(spec: Spec, out_of_fold: Floats, rows: TrainingRows, seconds: float) 
     squared, weight = (out_of_fold[known] - rows.target[known]) ** 2, of(rows.weight, known)
     rmse = float(np.sqrt(mean(squared, weight)))
     standard_error = float(spread(squared, weight) / (2.0 * rmse * np.sqrt(squared.size))) if rmse else 0.0
-    return Candidate(spec, rmse, standard_error, seconds, out_of_fold)
+    learned = [len(fit) for fit, validate in rows.folds if known[validate].any()]
+    each = seconds / max(sum(learned), 1)
+    return Candidate(spec, rmse, standard_error, seconds, out_of_fold, each, max(learned, default=0))
 
 
 def simplest(ordered: Sequence[Candidate], rows: TrainingRows) -> Candidate:
@@ -112,7 +120,8 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
         "members": [member.spec for member, _ in used],
         "weights": [weight for _, weight in used],
     }
-    return [judged(spec, crossed, rows, sum(member.fit_seconds for member, _ in used))]
+    made = judged(spec, crossed, rows, sum(member.fit_seconds for member, _ in used))
+    return [replace(made, seconds_a_row=sum(member.seconds_a_row for member, _ in used))]
 
 
 def _weights_on(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:

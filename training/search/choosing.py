@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from training.budget import Budget
 from training.errors import Terminated
 from training.interrupts import remembered_signals
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families
 from training.search.cross_validation import TrainingRows
-from training.search.race import Budget, Race, Standing
+from training.search.race import Race, Standing
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Choice:
     def best(self) -> Candidate:
         """The chosen one."""
         return self.candidates[0]
+
+    def of(self, spec: Spec) -> Candidate | None:
+        """Return how a specification showed, if it was tried to its end."""
+        return next((each for each in self.candidates if each.spec == spec), None)
 
 
 @dataclass

@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection, wait
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from data.schema import Schema
@@ -77,6 +78,12 @@ class TrainingRows:
             target=self.target[chosen],
             folds=folds,  # type: ignore[arg-type]
             weight=of(self.weight, chosen),
+        )
+
+    def are_validated_by(self, predicted: NDArray[np.float64]) -> bool:
+        """Return whether there is a prediction for each row that a fold validates."""
+        return len(predicted) == self.size and all(
+            np.isfinite(predicted[validate]).all() for _, validate in self.folds
         )
 
     def with_folds(self, count: int) -> TrainingRows:
@@ -152,9 +159,17 @@ def folds_of(spec: Spec, rows: TrainingRows) -> Iterator[FoldResult]:
 
 
 def out_of_fold(spec: Spec, rows: TrainingRows) -> NDArray[np.float64]:
-    """Return predictions of rows by models that were not fitted on them; NaN where never validated."""
+    """Return predictions of rows by models that were not fitted on them; NaN where never validated.
+
+    On one core, as in the search: a sum on two may differ in its last digit.
+    """
+    with threadpool_limits(1):
+        return _out_of_fold(spec, rows)
+
+
+def _out_of_fold(spec: Spec, rows: TrainingRows) -> NDArray[np.float64]:
     if spec["family"] == "blend":
-        members = np.column_stack([out_of_fold(member, rows) for member in spec["members"]])
+        members = np.column_stack([_out_of_fold(member, rows) for member in spec["members"]])
         weights = np.array(spec["weights"])
         return np.asarray(members @ weights / weights.sum(), dtype=np.float64)
     predicted = np.full(len(rows.target), np.nan)
@@ -273,6 +288,39 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+def fitted(spec: Spec, rows: TrainingRows) -> Any:
+    """Return a pipeline, fitted on all of the rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
+        return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)
+
+
+def fitted_until(moment: float, spec: Spec, rows: TrainingRows) -> Any | None:
+    """Return a pipeline that a process of its own fitted on all of the rows; None where it was not done in time."""
+    ours, theirs = warm_up().Pipe()
+    process = warm_up().Process(target=_fit_there, args=(theirs,), daemon=True)
+    with _without_main():
+        process.start()
+    theirs.close()
+    try:
+        ours.send((spec, rows))
+        return ours.recv() if ours.poll(max(0.0, moment - time.perf_counter())) else None
+    except (EOFError, OSError):  # it failed, or there was not memory enough for two
+        return None
+    finally:
+        _end(_Place(process, ours))
+
+
+def _fit_there(line: Connection) -> None:
+    """Fit what comes down the line; what goes wrong is for the parent to find out again."""
+    import signal  # noqa: PLC0415 - of this process alone
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(EOFError, OSError, ValueError, ArithmeticError):
+        spec, rows = line.recv()
+        line.send(fitted(spec, rows))
 
 
 def _work(line: Connection) -> None:

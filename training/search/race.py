@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from training.budget import Budget
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
@@ -39,20 +40,21 @@ JUDGED_ROWS = 10_000
 OBVIOUS: tuple[Spec, ...] = ({"family": "ridge", "params": {}}, {"family": "boosting", "params": {}})
 """What anybody would try; each gets at least one fold, however short the time."""
 
-OBVIOUS_SECONDS = 20.0
-"""Beyond that, and beyond the search's time, even those are given up."""
+OBVIOUS_SECONDS, OBVIOUS_SHARE = 3.0, 0.5
+"""They have so many seconds and this share of the time for it, from the search's start; beyond, even those end."""
 
-OBVIOUS_FIT_SECONDS = 60.0
-"""They may take so long to fit on all rows, however short the time: a ridge was registered for a better boosting."""
+LAST_RESORT_ROWS = 2_000
+"""Where not even those came through, a ridge learns so many rows, in this process."""
 
-SEARCH_SHARE = 0.7
-"""Of the time budget; the rest is for fitting what was chosen."""
+PARTLY = 1.05
+"""What cannot learn all rows in time has to be better by this factor than what can."""
 
 TRIAL_SHARE = 0.4
 """Of the search's time for one trial."""
 
-SHORT = 1.0
-"""Seconds of search below which processes are not worth their start."""
+SHORT, FEW_CELLS = 1.0, 200_000
+"""Seconds of search and cells of a table below which processes are not worth their start; a fit of more has to be one
+that can be ended."""
 
 HOPELESS, HOPELESS_Z = 1.3, 2.5
 """A trial ends after a fold that leaves its mean squared error so many times the best one's on the same
@@ -65,26 +67,6 @@ BLEND_MEMBERS = 12
 
 
 @dataclass(frozen=True)
-class Budget:
-    """How long to search, how many trials at most, and how often the chosen one is fitted afterwards."""
-
-    seconds: float = 60.0
-    trials: int = 200
-    fits: int = 1
-
-    @property
-    def to_search(self) -> float:
-        """Seconds for the trials."""
-        return self.seconds * SEARCH_SHARE
-
-    @property
-    def to_fit(self) -> float:
-        """Seconds for one fit of what was chosen; small tables are fitted again fold by fold for their residuals."""
-        share = 1.0 if self.fits > 1 else 1.0 - SEARCH_SHARE
-        return max(5.0, self.seconds * share) / self.fits
-
-
-@dataclass(frozen=True)
 class Standing:
     """How far the search is.
 
@@ -94,15 +76,12 @@ class Standing:
         That were tried so far.
     best : Candidate or None
         On so many `rows`.
-    ends_after : float
-        Seconds from the search's start to when its time is up.
     """
 
     trials: int = 0
     families: int = 0
     best: Candidate | None = None
     rows: int = 0
-    ends_after: float = 0.0
 
 
 class Race:
@@ -123,11 +102,12 @@ class Race:
         self.trials: list[dict[str, Any]] = []
         self.end = "by time"
         self._told = told
-        self._began = time.perf_counter()
+        self._began, self._seconds = time.perf_counter(), budget.to_search
         self._under_way = 0
         self._awaited: list[Spec] = []
         self._leader = np.empty(0)
         self._since_gain = 0
+        self._to_fit = budget.to_fit
 
     def run(self, warm: Spec | None) -> None:
         """Try what there is to try, on ever more rows."""
@@ -144,15 +124,25 @@ class Race:
                     break
                 left = more
             self._try_all(left, places, self._at(1.0))
+        if self._has_nothing:
+            self._move_to(self.all_rows.sample(LAST_RESORT_ROWS))
+            spec = self._obvious[0]
+            Here(self.rows).give(spec, self._watch(spec, _tell_nobody))
+
+    @property
+    def _has_nothing(self) -> bool:
+        """Whether nothing but the mean came through, for lack of time."""
+        return self.end == "by time" and len(self.candidates) < 2
 
     def _at(self, share: float) -> float:
         """Return the moment at which a share of the search's time is used."""
-        return self._began + share * self.budget.to_search
+        return self._began + share * self._seconds
 
     def _places(self) -> Pool | Here:
         """Return where trials run; a few, or short ones, are not worth processes."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        worth = self.budget.to_search > SHORT and self.budget.trials > cores
+        long = self._seconds > SHORT and self.budget.trials > cores
+        worth = long or self.rows.size * len(self.task.schema.columns) > FEW_CELLS
         return Pool(self.rows, max(cores, 2)) if worth else Here(self.rows)
 
     def _climbed(self, places: Pool | Here, size: int, until: float) -> Iterator[Ask] | None:
@@ -213,7 +203,7 @@ class Race:
             if ask is None:
                 break
             spec, tell = ask
-            places.give(spec, self._watch(spec, tell), until=self._given_up_at(spec, until))
+            places.give(spec, self._watch(spec, tell), until=self._given_up_at(spec))
         while places.busy and (time.perf_counter() < until or self._is_waiting):
             self.stop_if_told()
             places.listen(max(until - time.perf_counter(), 0.0) or 1.0)
@@ -224,14 +214,18 @@ class Race:
     @property
     def _is_waiting(self) -> bool:
         """Whether an obvious setting has no fold yet, or nothing but the mean was tried."""
-        patient = time.perf_counter() < self._began + OBVIOUS_SECONDS
-        return bool(self._awaited and patient) or len(self.candidates) < 2
+        return time.perf_counter() < self._patient_until and bool(self._awaited or len(self.candidates) < 2)
 
-    def _given_up_at(self, spec: Spec, until: float) -> float:
+    @property
+    def _patient_until(self) -> float:
+        """The moment at which even an obvious setting is given up."""
+        return max(self._at(1.0), self._began + OBVIOUS_SECONDS + OBVIOUS_SHARE * self._seconds)
+
+    def _given_up_at(self, spec: Spec) -> float:
         """Return the moment at which a trial that is still under way is ended."""
         if spec in self._awaited:
-            return max(until, self._began + OBVIOUS_SECONDS)
-        return time.perf_counter() + TRIAL_SHARE * self.budget.to_search
+            return self._patient_until
+        return min(time.perf_counter() + TRIAL_SHARE * self._seconds, self._patient_until)
 
     def _watch(self, spec: Spec, tell: Callable[[float], None]) -> Callable[[FoldResult], bool]:
         """Return what collects a trial's folds, and ends a hopeless one."""
@@ -329,32 +323,27 @@ class Race:
         """How far it is."""
         families = len({trial["family"] for trial in self.trials})
         best = min(self.candidates, key=lambda candidate: candidate.cv_rmse, default=None)
-        return Standing(len(self.trials), families, best, self.rows.size, self.budget.to_search)
+        return Standing(len(self.trials), families, best, self.rows.size)
 
     def ranked(self, *, blend: bool = True) -> list[Candidate]:
-        """Return the candidates, the chosen one first, those too slow to fit last."""
-        affordable = [each for each in self.candidates if self._is_affordable(each)]
-        if all(each.family == "mean" for each in affordable):  # it is no answer because it is cheap
-            affordable = self.candidates
-        ordered = sorted(affordable, key=lambda candidate: candidate.cv_rmse)
+        """Return the candidates, the chosen one first."""
+        self._to_fit = self.budget.to_fit
+        ordered = sorted(self.candidates, key=self._counted)
         if not blend:
             return ordered
         if len(ordered) > 2:
             ordered += blended(self._members(ordered), self.rows)
-            ordered.sort(key=lambda candidate: candidate.cv_rmse)
+            ordered.sort(key=self._counted)
         winner = simplest(ordered, self.rows)
         return [winner, *(candidate for candidate in ordered if candidate is not winner)]
 
-    def _is_affordable(self, candidate: Candidate) -> bool:
-        """Return whether there is time to fit it on all rows; for what anybody would try there is more."""
-        most = OBVIOUS_FIT_SECONDS / self.budget.fits if candidate.spec in self._obvious else 0.0
-        return self._full_fit(candidate) <= max(self.budget.to_fit, most)
+    def _counted(self, candidate: Candidate) -> float:
+        """Return the error that a candidate is preferred by: what can learn all rows in time gets better by them."""
+        return candidate.cv_rmse * (1.0 if self._full_fit(candidate) <= self._to_fit else PARTLY)
 
     def _full_fit(self, candidate: Candidate) -> float:
         """Return the seconds that one fit on all rows will take."""
-        known = np.isfinite(candidate.out_of_fold)
-        fitted = sum(len(fit) for fit, validate in self.rows.folds if known[validate].any())
-        return candidate.fit_seconds * self.all_rows.size / max(fitted, 1)
+        return candidate.seconds_a_row * self.all_rows.size
 
     def _seconds_on(self, rows: TrainingRows, candidate: Candidate) -> float:
         """Return the seconds that all folds of other rows will take."""
@@ -364,7 +353,7 @@ class Race:
     def _members(self, ordered: list[Candidate]) -> list[Candidate]:
         """Return the best of each family and then the best, as many as can be fitted in time."""
         members: list[Candidate] = []
-        left = self.budget.to_fit
+        left = self._to_fit
         for candidate in (*best_of_families(ordered), *ordered):
             cost = self._full_fit(candidate)
             new = all(candidate is not member for member in members)

@@ -7,19 +7,24 @@ take, or cannot be stored, the next best takes its place.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.exceptions import ConvergenceWarning
+import numpy as np
+from numpy.typing import NDArray
 
+from training.budget import Budget
 from training.compiling import Verified, compile_verified, cost
 from training.compiling.errors import CompilingError
-from training.models import Spec, build, fit
+from training.models import Spec
+from training.search import cross_validation
 from training.search.candidates import Candidate
 from training.search.choosing import Choice
 from training.search.cross_validation import TrainingRows
+
+SURELY, INSTANT = 0.25, 0.5
+"""A fit that should take less than this share of its time, or so many seconds, needs no process of its own."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Winner:
     candidate : Candidate
         Of the choice's the first that could be a version.
     fit_seconds : float
-        Of the fit on all rows.
+        Of the last fit.
+    rows : int
+        That it learned from: a sample of the training rows where the time was too short for all.
     """
 
     choice: Choice
@@ -40,6 +47,7 @@ class Winner:
     compiled: Verified
     baseline: Any
     fit_seconds: float
+    rows: int
 
     @property
     def family(self) -> str:
@@ -51,28 +59,43 @@ class Winner:
         """What to build again."""
         return self.candidate.spec
 
+    @property
+    def out_of_fold(self) -> NDArray[np.float64] | None:
+        """The search's predictions of rows that its models were not fitted on; None where it has not those of all."""
+        members = self.spec.get("members", [self.spec])
+        known = [self.choice.of(member) for member in members]
+        if any(each is None for each in known):
+            return None
+        weights = np.array(self.spec.get("weights", [1.0]))
+        predicted = np.column_stack([each.out_of_fold for each in known if each])
+        return np.asarray(predicted @ weights / weights.sum(), dtype=np.float64)
+
     def as_metrics(self) -> dict[str, float]:
         """Return its figures under their MLflow names; `fit_seconds` is the last fit's."""
         seconds = {"fit_seconds": self.fit_seconds, "search_seconds": self.choice.seconds}
-        return self.candidate.as_metrics() | seconds | {"trials": float(len(self.choice.trials))}
+        counts = {"trials": float(len(self.choice.trials)), "rows_learned": float(self.rows)}
+        return self.candidate.as_metrics() | seconds | counts
 
 
 def winner_of(
     choice: Choice,
     rows: TrainingRows,
     *,
-    fitting: Callable[[Candidate], None] = lambda _: None,
+    budget: Budget | None = None,
+    fitting: Callable[[Candidate, int], None] = lambda *_: None,
     refusal: Callable[[Candidate, Exception], None] = lambda *_: None,
     storable: Callable[[Any], object] = lambda _: None,
 ) -> Winner:
-    """Fit the best of a choice that can be a version.
+    """Fit the best of a choice that can be a version, on as many rows as there is time for.
 
     Parameters
     ----------
     rows : TrainingRows
         Those that were searched on.
+    budget : Budget
+        Beyond its time a fit is ended, and fewer rows are learned; one that begins now, if not given.
     fitting, refusal : callable
-        Told of each that is fitted, and of each that leaves, with the reason.
+        Told of each that is fitted, and on how many rows; of each that leaves, with the reason.
     storable : callable
         Raises CompilingError for a fitted pipeline that no version may hold.
 
@@ -81,14 +104,14 @@ def winner_of(
     CompilingError
         Not even the last compiles.
     """
-    baseline = _fitted({"family": "mean"}, rows)
+    baseline = cross_validation.fitted({"family": "mean"}, rows)
 
     def made(candidate: Candidate) -> Winner:
-        fitting(candidate)
         began = time.perf_counter()
-        fitted = _fitted(candidate.spec, rows)
+        fitted, learned = _fitted(candidate, rows, budget or Budget(), fitting)
         seconds = time.perf_counter() - began
-        return Winner(choice, candidate, fitted, _compiled(fitted, rows, storable), baseline, seconds)
+        compiled = _compiled(fitted, rows, storable)
+        return Winner(choice, candidate, fitted, compiled, baseline, seconds, learned)
 
     *others, last = choice.candidates
     for candidate in others:
@@ -99,10 +122,25 @@ def winner_of(
     return made(last)
 
 
-def _fitted(spec: Spec, rows: TrainingRows) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
-        return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)
+def _fitted(
+    candidate: Candidate, rows: TrainingRows, budget: Budget, told: Callable[[Candidate, int], None]
+) -> tuple[Any, int]:
+    """Return a fitted pipeline and how many rows it learned: all, if by what folds took there is time for them.
+
+    A fit that might not end in time runs in a process that can be ended. Then as many rows are learned as a fold had.
+    """
+    seconds = budget.to_fit
+    surely = min(rows.size, candidate.learned)
+    likely = int(np.clip(seconds / max(candidate.seconds_a_row, 1e-12), surely, rows.size))
+    told(candidate, likely)
+    part, expected = rows.sample(likely), candidate.seconds_a_row * likely
+    if expected < max(SURELY * seconds, INSTANT):
+        return cross_validation.fitted(candidate.spec, part), likely
+    fitted = cross_validation.fitted_until(time.perf_counter() + seconds, candidate.spec, part)
+    if fitted is not None:
+        return fitted, likely
+    told(candidate, surely)
+    return cross_validation.fitted(candidate.spec, rows.sample(surely)), surely
 
 
 def _compiled(fitted: Any, rows: TrainingRows, storable: Callable[[Any], object]) -> Verified:

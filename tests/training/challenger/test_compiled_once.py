@@ -10,12 +10,12 @@ import pytest
 
 from data.splits import SplitRule
 from data.tables import Table
+from training.budget import Budget
 from training.challenger import making
 from training.commands import trainings
 from training.compiling import compiler
 from training.rows import arrange
 from training.search.choosing import choose
-from training.search.race import Budget
 from training.search.winner import winner_of
 
 

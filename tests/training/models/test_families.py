@@ -10,12 +10,12 @@ import pytest
 
 from data.tables import describe
 from tests.training.models.test_models import FEATURES, table
+from training.budget import Budget
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.models.families import FAMILIES, build
 from training.search.choosing import choose
 from training.search.cross_validation import TrainingRows
-from training.search.race import Budget
 from training.search.winner import winner_of
 from training.versions.flavor import load_model, log_version
 

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from data.schema import Schema
 from data.tables import Table, describe
 from tests.training.search.test_search import rows_of
+from training.budget import Budget
 from training.compiling import compile_verified
 from training.measuring.importance import importance
 from training.measuring.learning_curve import measure
@@ -20,7 +21,6 @@ from training.models.families import FAMILIES, Spec, build
 from training.models.fitting import fit, takes_weights
 from training.search.choosing import choose
 from training.search.cross_validation import TrainingRows, out_of_fold
-from training.search.race import Budget
 from training.search.winner import winner_of
 from training.versions import flavor
 

@@ -16,12 +16,12 @@ from scipy.optimize import nnls
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
 from data.tables import Table, describe
+from training.budget import Budget
 from training.compiling import cost
 from training.models import portfolio, ranges
 from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
-from training.search.race import Budget
 from training.search.winner import winner_of
 
 Floats = NDArray[np.float64]
@@ -123,7 +123,7 @@ def test_an_interrupt_that_python_drops_still_ends_the_search(
     monkeypatch.setattr(ranges, "proposed", dropped)
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)
     before, told = interruptible, []
-    choice = chosen(curved, trials=50, seconds=4.0, callbacks=Callbacks(interrupted=told.append))
+    choice = chosen(curved, trials=50, seconds=20.0, callbacks=Callbacks(interrupted=told.append))
     assert told == [len(choice.trials)]
     assert len(choice.trials) < 10
     assert signal.getsignal(signal.SIGINT) is before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,14 +11,14 @@ import pytest
 
 from data.tables import Table, describe
 from tests.training.search.test_search import chosen, rows_of
+from training.budget import Budget
 from training.errors import SearchFailed
-from training.models import portfolio
+from training.models import Spec, portfolio
 from training.models.families import build, fewer_bins
 from training.search import cross_validation, race
 from training.search.candidates import judged
-from training.search.choosing import choose
+from training.search.choosing import Choice, choose
 from training.search.cross_validation import FoldResult, Pool, folds_of
-from training.search.race import Budget
 from training.search.winner import winner_of
 
 
@@ -127,19 +128,31 @@ def test_the_best_of_a_sample_is_judged_on_no_more_folds_than_tell(monkeypatch: 
     assert np.isfinite(best.out_of_fold).sum() == 1_000
 
 
-@pytest.mark.parametrize(("fits", "family"), [(1, "forest"), (11, "ridge")])
-def test_what_is_fitted_again_fold_by_fold_may_take_less_of_the_time(fits: int, family: str) -> None:
-    """Small tables' residuals took ten fits of a blend that had been chosen to fill the time with one."""
-    budget = Budget(10.0, 4, fits)
-    rows = rows_of(np.zeros((4, 1)), np.arange(4.0))
-    found = race.Race(rows, portfolio.Task(4, rows.schema), budget)
-    found.rows, near = rows, np.arange(4.0) + 0.1
-    found.candidates = [
-        judged({"family": "ridge", "params": {}}, near * 1.2, rows, 0.1),
-        judged({"family": "forest", "params": {}}, near, rows, 9.0),
-    ]
-    assert found.budget.to_fit == pytest.approx({1: 5.0, 11: 10.0 / 11}[fits])
-    assert found.ranked(blend=False)[0].family == family
+def test_what_cannot_learn_all_rows_in_time_has_to_be_clearly_better() -> None:
+    """A ridge was registered for a better boosting that was too slow; and one hardly better would learn few rows."""
+    rows, near = rows_of(np.zeros((4, 1)), np.arange(4.0)), np.arange(4.0) + 0.1
+    for much, family in ((1.02, "ridge"), (2.0, "forest")):
+        found = race.Race(rows, portfolio.Task(4, rows.schema), Budget(10.0, 4))
+        found.candidates = [
+            judged({"family": "ridge", "params": {}}, np.arange(4.0) + 0.1 * much, rows, 0.1),
+            judged({"family": "forest", "params": {}}, near, rows, 90.0),
+        ]
+        assert found.ranked(blend=False)[0].family == family
+
+
+def test_a_last_fit_that_outlasts_its_time_is_ended_and_learns_as_many_rows_as_a_fold(monkeypatch) -> None:
+    """No fit can be stopped from within: one took 49 s of a budget of 30, and the run as long again."""
+    rows, told = rows_of(np.random.default_rng(0).normal(size=(300, 1)), np.arange(300.0)), []
+    slow: Spec = {"family": "stochastic", "params": {"n_estimators": 10**7}}
+    assert cross_validation.fitted_until(time.perf_counter() + 0.3, slow, rows) is None
+    monkeypatch.setattr(cross_validation, "fitted_until", lambda *_: None)
+    found = replace(
+        judged({"family": "ridge", "params": {}}, rows.target + 1.0, rows, 0.1), seconds_a_row=0.01
+    )
+    choice = Choice((found,), 0.0, pd.DataFrame({"trial": [1]}))
+    winner = winner_of(choice, rows, budget=Budget(5.0), fitting=lambda _, count: told.append(count))
+    assert told == [300, found.learned]
+    assert winner.rows == found.learned < 300
 
 
 def test_a_boosting_of_many_columns_chooses_from_fewer_ranges_and_from_every_category() -> None:

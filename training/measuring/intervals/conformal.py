@@ -101,10 +101,17 @@ def has_calibration_rows(rows: PreparedTable) -> bool:
     return rows.split.counts["calibration"] >= FEWEST_CALIBRATION_ROWS
 
 
-def residuals_of(fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int) -> Residuals | None:
+def residuals_of(
+    fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int, searched: Floats | None = None
+) -> Residuals | None:
     """Return the residuals on calibration rows, or out of fold where there are too few of them.
 
-    They follow from the table, the split and the specification alone, not from what the search saw.
+    They follow from the table, the split and the specification alone.
+
+    Parameters
+    ----------
+    searched : float64 array of shape (n_train,), optional
+        Predictions out of fold that the search has made of all training rows: the same that would be made here.
     """
     split = rows.split
     if has_calibration_rows(rows):
@@ -115,7 +122,9 @@ def residuals_of(fitted: Any, spec: Spec, rows: PreparedTable, *, seed: int) -> 
         places = np.flatnonzero(split.mask("train"))[
             cross_validation.sampled(len(training.target), MOST_ROWS)
         ]
-        predicted, method = cross_validation.out_of_fold(spec, training.sample(MOST_ROWS)), "out-of-fold"
+        predicted, method = searched, "out-of-fold"
+        if predicted is None or len(places) < training.size or not training.are_validated_by(predicted):
+            predicted = cross_validation.out_of_fold(spec, training.sample(MOST_ROWS))
     known = np.isfinite(predicted)
     if not known.any():
         return None
