@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.training.search.test_search import chosen, rows_of
+from training.budget import Budget
 from training.pages.report import standing_in_words
 from training.progress import Console
 from training.search.choosing import Callbacks
@@ -81,7 +82,7 @@ def test_the_search_says_how_far_it_is() -> None:
     told: list[Standing] = []
     choice = chosen(rows_of(x, 3.0 * x[:, 0]), seconds=1.0, callbacks=Callbacks(standing=told.append))
     assert [each.trials for each in told] == list(range(1, len(choice.trials) + 1))
-    words = [standing_in_words(each, 0.4, "EUR") for each in told]
+    words = [f"{Budget(1.0).elapsed_in_words()}, {standing_in_words(each, 'EUR')}" for each in told]
     assert re.fullmatch(
         r"0 s of \d, 1 settings of 1 family, best so far: mean 3.\d+ EUR on 200 rows", words[0]
     )

@@ -81,7 +81,11 @@ class TrainConfig(ReadsTexts, Command):
     units: Annotated[Units, Parameter(kinds.UNITS, "such as price=EUR,area=m²")] = ()
     time_budget: Annotated[
         float | None,
-        Parameter(kinds.SECONDS, "for search and last fit; default: auto, by rows", metavar="SECONDS"),
+        Parameter(
+            kinds.SECONDS,
+            "for all that comes after reading; default: auto, by rows",
+            metavar="SECONDS",
+        ),
     ] = None
     trials: Annotated[int, Parameter(kinds.COUNT, "settings tried at most")] = 200
     strict: Strict = False

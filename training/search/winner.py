@@ -26,6 +26,12 @@ from training.search.cross_validation import TrainingRows
 SURELY, INSTANT = 0.25, 0.5
 """A fit that should take less than this share of its time, or so many seconds, needs no process of its own."""
 
+CAUTION = 1.5
+"""Many rows take so many times as long, each, as the sample's."""
+
+MOST_AVERAGED = 100_000
+"""Training rows of whose target the mean is taken, at most."""
+
 
 @dataclass(frozen=True)
 class Winner:
@@ -104,7 +110,7 @@ def winner_of(
     CompilingError
         Not even the last compiles.
     """
-    baseline = cross_validation.fitted({"family": "mean"}, rows)
+    baseline = cross_validation.fitted({"family": "mean"}, rows.sample(MOST_AVERAGED))
 
     def made(candidate: Candidate) -> Winner:
         began = time.perf_counter()
@@ -131,7 +137,8 @@ def _fitted(
     """
     seconds = budget.to_fit
     surely = min(rows.size, candidate.learned)
-    likely = int(np.clip(seconds / max(candidate.seconds_a_row, 1e-12), surely, rows.size))
+    each = CAUTION * max(candidate.seconds_a_row, 1e-12)
+    likely = int(np.clip(seconds / each, surely, rows.size))
     told(candidate, likely)
     part, expected = rows.sample(likely), candidate.seconds_a_row * likely
     if expected < max(SURELY * seconds, INSTANT):
