@@ -17,10 +17,10 @@ from benchmarks.accuracy import friedman
 from benchmarks.sizes import sized
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training.budget import Budget
 from training.records import tracking
 from training.search import Candidate, choosing, race
 from training.search.cross_validation import TrainingRows
+from training.time_budget import Budget
 
 TRIALS, ROWS = sized((100, 1_000), tiny=(3, 200))
 CORES = len(os.sched_getaffinity(0))

@@ -65,6 +65,7 @@ FLOORS = {
             "transformers",
             "lightgbm_text",
             "progress",
+            "time_budget",
             "interrupts",
             "repeating",
             "signing",

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.training.search.test_search import chosen, rows_of
-from training.budget import Budget
 from training.pages.report import standing_in_words
 from training.progress import Console
 from training.search.choosing import Callbacks
 from training.search.race import Standing
+from training.time_budget import Budget
 
 
 class Terminal(io.StringIO):

@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.contracts import Contract
-from training.budget import Budget
 from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.gate import deciding
@@ -27,6 +26,7 @@ from training.rows import (
     suspicions,
 )
 from training.search import Winner, cross_validation
+from training.time_budget import Budget
 
 MOST_LEARNED = 100_000
 """Training rows whose error is measured, at most."""

@@ -104,7 +104,7 @@ def _data(made: Made) -> Values:
         "fingerprint": rows.fingerprint,
         "columns": [_column(column) for column in columns[:MOST_COLUMNS]],
         "more": len(columns) - MOST_COLUMNS,
-        "sample": in_words.sample_in_words(rows),
+        "sample": in_words.sample_in_words(rows.split, rows.all_counts),
         "weights": in_words.weights_in_words(checked, rows.split) if checked.weight else "",
         "warnings": checked.warnings,
     }

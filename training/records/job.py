@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.budget import Budget
 from training.commands import trainings
 from training.progress import Say, Watch, silent
 from training.records import tracking
+from training.time_budget import Budget
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
 from data.checks import Checked
 from data.figures import figure
 from data.schema import Schema
 from data.splits import SIDES, Split
 from training.weights import effective
-
-if TYPE_CHECKING:
-    from training.rows.prepared import PreparedTable
 
 
 def columns_in_words(schema: Schema) -> str:
@@ -29,13 +26,11 @@ def sides_in_words(split: Split) -> str:
     return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
 
 
-def sample_in_words(rows: PreparedTable) -> str:
+def sample_in_words(split: Split, all_counts: Mapping[str, int] | None) -> str:
     """Say that a sample of a large table is gone on with, and of how many rows; nothing where all are."""
-    if rows.all_counts is None:
+    if all_counts is None:
         return ""
-    kept = ", ".join(
-        f"{count:,} of {rows.all_counts[side]:,} {side}" for side, count in rows.split.counts.items()
-    )
+    kept = ", ".join(f"{count:,} of {all_counts[side]:,} {side}" for side, count in split.counts.items())
     return f"{kept}: what the time budget allows for; a larger time_budget takes more"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,8 @@ from data.tables import Table, describe, fingerprint
 from training.commands import trainings
 from training.errors import UsageError
 from training.progress import Say
-from training.rows import in_words
+from training.rows import in_words, thinned
 from training.rows.suspicions import STRICT, suspicions
-from training.rows.thinned import thinned
 from training.search import cross_validation
 from training.weights import Weight, relative
 
@@ -101,7 +100,7 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
     split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
     whole = PreparedTable(checked, split, schema, fingerprint(table))
-    rows = thinned(whole, whole.seconds_of(config))
+    rows = _within(whole, whole.seconds_of(config))
     seen = whole if split.moments is not None else rows  # what came before a row is looked at in all of them
     suspected = suspicions(
         table if seen is whole else seen.checked.table,
@@ -121,9 +120,19 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
         say("weight", in_words.weights_in_words(checked, split))
     say("check", in_words.columns_in_words(schema))
     say("split", f"{in_words.sides_in_words(split)}, {rule}")
-    if rows is not whole:
-        say("sample", in_words.sample_in_words(rows))
+    if sample := in_words.sample_in_words(rows.split, rows.all_counts):
+        say("sample", sample)
     return rows
+
+
+def _within(whole: PreparedTable, seconds: float) -> PreparedTable:
+    """Return the rows that a training of so many seconds goes on with: all, or a sample of a large table."""
+    table, split = whole.checked.table, whole.split
+    kept = thinned.kept(table, split, columns=len(whole.schema.names), seconds=seconds)
+    if kept is None:
+        return whole
+    checked = replace(whole.checked, table=table.take(kept))
+    return replace(whole, checked=checked, split=thinned.of_kept(split, kept), all_counts=split.counts)
 
 
 def split_of(checked: Checked, rule: SplitRule) -> Split:

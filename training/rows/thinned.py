@@ -7,17 +7,11 @@ are depends on the time asked for and the number of columns alone, so that `repr
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from data.splits import SIDES, Split
 from data.tables import Table, row_digests
-
-if TYPE_CHECKING:
-    from training.rows.prepared import PreparedTable
 
 CELLS_A_SECOND, LEAST_CELLS = 200_000, 5_000_000
 """Training rows times features at most, for each second of the time budget, and in any case.
@@ -31,23 +25,34 @@ JUDGED_A_SECOND, LEAST_JUDGED = 1_000, 30_000
 MIXER, LARGEST = np.uint64(0x9E3779B97F4A7C15), np.uint64(2**64 - 1)
 
 
-def thinned(rows: PreparedTable, seconds: float) -> PreparedTable:
-    """Return the rows that a training goes on with: all of them, unless a side has more than there is time for."""
+def kept(table: Table, split: Split, *, columns: int, seconds: float) -> NDArray[np.bool_] | None:
+    """Return which rows a training of so many features and seconds goes on with; None where these are all.
+
+    Parameters
+    ----------
+    table : Table of n_rows rows
+    split : Split
+        Their sides.
+    """
     judged = int(max(JUDGED_A_SECOND * seconds, LEAST_JUDGED))
     cells = max(CELLS_A_SECOND * seconds, LEAST_CELLS)
-    most = {"train": int(cells / len(rows.schema.names)), "calibration": judged, "holdout": judged}
-    if all(rows.split.counts[side] <= most[side] for side in SIDES):
-        return rows
-    table = rows.checked.table
-    order = _spread(table, rows.split)
-    last = {side: _last(order[rows.split.mask(side)], most[side]) for side in SIDES}
-    if rows.split.rule.method == "repeat":  # equal rows stand on different sides
+    most = {"train": int(cells / columns), "calibration": judged, "holdout": judged}
+    if all(split.counts[side] <= most[side] for side in SIDES):
+        return None
+    order = _spread(table, split)
+    last = {side: _last(order[split.mask(side)], most[side]) for side in SIDES}
+    if split.rule.method == "repeat":  # equal rows stand on different sides
         last = dict.fromkeys(SIDES, min(last.values()))
-    kept = np.zeros(len(table), dtype=np.bool_)
+    result = np.zeros(len(table), dtype=np.bool_)
     for side in SIDES:
-        kept |= rows.split.mask(side) & (order <= last[side])
-    checked = replace(rows.checked, table=table.take(kept))
-    return replace(rows, checked=checked, split=_of(rows.split, kept), all_counts=rows.split.counts)
+        result |= split.mask(side) & (order <= last[side])
+    return result
+
+
+def of_kept(split: Split, rows: NDArray[np.bool_]) -> Split:
+    """Return the split of some of the rows."""
+    moments = None if split.moments is None else split.moments[rows]
+    return Split(split.rule, split.sides[rows], split.blocks[rows], moments)
 
 
 def _spread(table: Table, split: Split) -> NDArray[np.uint64]:
@@ -59,8 +64,3 @@ def _spread(table: Table, split: Split) -> NDArray[np.uint64]:
 def _last(order: NDArray[np.uint64], most: int) -> np.uint64:
     """Return the largest number that is taken, so that so many are, and those that are like the last of them."""
     return LARGEST if len(order) <= most else np.partition(order, most - 1)[most - 1]
-
-
-def _of(split: Split, kept: NDArray[np.bool_]) -> Split:
-    moments = None if split.moments is None else split.moments[kept]
-    return Split(split.rule, split.sides[kept], split.blocks[kept], moments)

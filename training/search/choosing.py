@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from training.budget import Budget
 from training.errors import Terminated
 from training.interrupts import remembered_signals
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families
 from training.search.cross_validation import TrainingRows
 from training.search.race import Race, Standing
+from training.time_budget import Budget
 
 
 @dataclass(frozen=True)

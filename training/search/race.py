@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from training.budget import Budget
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, TrainingRows
 from training.search.proposals import Ask, Proposals
+from training.time_budget import Budget
 from training.weights import mean, of, spread
 
 SAMPLE_ROWS = (10_000, 40_000)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.budget import Budget
 from training.compiling import Verified, compile_verified, cost
 from training.compiling.errors import CompilingError
 from training.models import Spec
@@ -22,6 +21,7 @@ from training.search import cross_validation
 from training.search.candidates import Candidate
 from training.search.choosing import Choice
 from training.search.cross_validation import TrainingRows
+from training.time_budget import Budget
 
 SURELY, INSTANT = 0.25, 0.5
 """A fit that should take less than this share of its time, or so many seconds, needs no process of its own."""

@@ -10,13 +10,13 @@ import pytest
 
 from data.splits import SplitRule
 from data.tables import Table
-from training.budget import Budget
 from training.challenger import making
 from training.commands import trainings
 from training.compiling import compiler
 from training.rows import arrange
 from training.search.choosing import choose
 from training.search.winner import winner_of
+from training.time_budget import Budget
 
 
 def test_a_model_is_compiled_once_and_its_intervals_scale_beside_it(

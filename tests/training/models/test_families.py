@@ -10,13 +10,13 @@ import pytest
 
 from data.tables import describe
 from tests.training.models.test_models import FEATURES, table
-from training.budget import Budget
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.models.families import FAMILIES, build
 from training.search.choosing import choose
 from training.search.cross_validation import TrainingRows
 from training.search.winner import winner_of
+from training.time_budget import Budget
 from training.versions.flavor import load_model, log_version
 
 SMALL = {

@@ -12,7 +12,6 @@ from sklearn.base import clone
 from data.schema import Schema
 from data.tables import Table, describe
 from tests.training.search.test_search import rows_of
-from training.budget import Budget
 from training.compiling import compile_verified
 from training.measuring.importance import importance
 from training.measuring.learning_curve import measure
@@ -22,6 +21,7 @@ from training.models.fitting import fit, takes_weights
 from training.search.choosing import choose
 from training.search.cross_validation import TrainingRows, out_of_fold
 from training.search.winner import winner_of
+from training.time_budget import Budget
 from training.versions import flavor
 
 SPECS: dict[str, Spec] = {

@@ -10,11 +10,11 @@ import pytest
 
 from data.splits import SplitRule, split_table
 from data.tables import Table, describe
-from training.budget import Budget
 from training.models import families, portfolio
 from training.models.families import FAMILIES, build
 from training.search.choosing import Callbacks, choose
 from training.search.cross_validation import TrainingRows
+from training.time_budget import Budget
 from training.transformers import CalendarFeatures, CategoryText, calendar
 
 

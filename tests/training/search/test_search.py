@@ -16,13 +16,13 @@ from scipy.optimize import nnls
 from benchmarks.accuracy import GENERATORS
 from data.schema import Schema
 from data.tables import Table, describe
-from training.budget import Budget
 from training.compiling import cost
 from training.models import portfolio, ranges
 from training.search.candidates import Candidate, blend_weights
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
 from training.search.winner import winner_of
+from training.time_budget import Budget
 
 Floats = NDArray[np.float64]
 

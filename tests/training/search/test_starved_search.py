@@ -11,7 +11,6 @@ import pytest
 
 from data.tables import Table, describe
 from tests.training.search.test_search import chosen, rows_of
-from training.budget import Budget
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.models.families import build, fewer_bins
@@ -20,6 +19,7 @@ from training.search.candidates import judged
 from training.search.choosing import Choice, choose
 from training.search.cross_validation import FoldResult, Pool, folds_of
 from training.search.winner import winner_of
+from training.time_budget import Budget
 
 
 def test_the_shortest_time_tries_a_ridge_and_a_boosting() -> None:
