@@ -24,7 +24,10 @@ SBOM := uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirement
 # Two processes, a file at a time, in the order of their names: the long ones of tests/end_to_end first.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install run loop test recorded soak check format proto image lock bench bench-accuracy ui serve clean
+# The site of docs/. Zensical reads mkdocs.yml, and mkdocs-material does too.
+SITE := uv tool run --quiet --from 'zensical>=0.0.73,<0.1' zensical
+
+.PHONY: help install run loop docs test recorded soak check format proto image lock bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,6 +50,10 @@ run: install ## train on the flights sample, register, promote, serve with stock
 
 loop: install ## half a year with a model in some minutes: watched, broken, retrained, swapped
 	@PYTHONPATH=. python docs/examples/closed_loop.py
+
+docs: install ## the pages as a site, in build/site
+	@PYTHONPATH=. python .ci/api_page.py
+	@$(SITE) build --strict --clean
 
 test: install ## set up, then run the tests, apart from the long ones
 	@python -m pytest -q -m "not soak" $(IN_TWO)

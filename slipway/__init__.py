@@ -7,7 +7,7 @@
     model.predict(houses, coverage=0.9)
 
 Both do what the entry points and the server do, by the same code. MLflow finds its store as always:
-`MLFLOW_TRACKING_URI`, or `mlflow.db` in the current folder. Nothing else in this repository is meant to be imported.
+`MLFLOW_TRACKING_URI`, or `mlflow.db` in the current folder. `docs/api.md` lists what may be imported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every command of every page runs as it is printed; folders, ports and the host's name alone are others."""
+"""Every command of every page runs as it is printed; folders, ports, the host's name and budgets alone are others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ from tests.conftest import ROOT
 from tests.registered import copied
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
-COMMAND = re.compile(r"(mlflow|python|curl|make|pip|source|echo|uvx|openssl) |KEY=|SLIPWAY_SIGNING_KEY=")
+COMMAND = re.compile(
+    r"(mlflow|slipway|python|curl|make|pip|source|echo|uvx|openssl) |(KEY|ID)=|SLIPWAY_SIGNING_KEY="
+)
 SERVER = re.compile(r"(python -m serving |mlflow models serve )")
 ELSEWHERE = {
     "docs/from-flask.md": "tests/end_to_end/test_from_flask.py",
@@ -143,6 +145,7 @@ class Desk:
             ("http://models.example.com:8080", f"http://127.0.0.1:{self.port}"),
             ("0.0.0.0", "127.0.0.1"),
             ("5002", str(self.port)),
+            ("--time_budget 20", "--time_budget 5"),
         ):
             command = command.replace(printed, ours)
         return command
@@ -214,6 +217,8 @@ def write_files(folder: Path) -> None:
     houses = pd.DataFrame({"area": area, "rooms": rooms, "price": 2_000 * area + 9_000 * rooms})
     houses["price"] += random.normal(0, 9_000, 300).round()
     houses.to_csv(folder / "houses.csv", index=False)
+    (folder / "data").mkdir()
+    (folder / "data" / "samples").symlink_to(FLIGHTS.parent)
     houses.drop(columns="price").head(20).to_csv(folder / "new.csv", index=False)
     flights = pd.read_csv(FLIGHTS)
     flights.to_csv(folder / "flights.csv", index=False)
@@ -257,7 +262,9 @@ def test_the_commands_of_a_page_run_as_they_are_printed(page: str, desk: Desk) -
     for block in PAGES[page]:
         commands = [command for command in block if not why_not_here(command)]
         together = [command for command in commands if not SERVER.match(command)]
-        if any(command.startswith("KEY=") for command in together):  # what it sets is for the next lines
+        if any(
+            command.startswith(("KEY=", "ID=")) for command in together
+        ):  # what it sets is for the next lines
             desk.run("\n".join(together))
             commands = [command for command in commands if SERVER.match(command)]
         for command in commands:
