@@ -20,7 +20,7 @@ from data.own_files import scratch
 from data.redaction import log_to
 from serving import access
 from serving.caller_options import add_callers, check_callers, token_rules
-from serving.capture_options import capture_rules, check_feedback, prepare_captures
+from serving.capture_options import age, capture_rules, check_feedback, prepare_captures
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
@@ -191,6 +191,12 @@ def _add_capture(line: argparse.ArgumentParser) -> None:
             float, 0.1, 600
         ),  # a monitor takes a day a quarter of an hour after midnight: it must be closed
         help="seconds after which a file of captures is closed, so that others take it, 600 at most; 300 if not given",
+    )
+    line.add_argument(
+        "--capture-keep",
+        metavar="AGE",
+        type=age,
+        help="delete files that are older and that nobody made Parquet of, such as 90d; nothing if not given",
     )
     line.add_argument(
         "--capture-exclude", metavar="COLUMNS", action="append", help="left out, separated by commas"

@@ -9,6 +9,7 @@ import argparse
 import fcntl
 import logging
 import os
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from serving.errors import BadCapture, ModelError, SettingsError
 from serving.scorer import scorer_files
 from serving.settings import LOOPBACK, CaptureRules, Settings
 
-OPTIONS = ("share", "rows", "sync", "rotate", "exclude", "hash", "hash_key")
+OPTIONS = ("share", "rows", "sync", "rotate", "exclude", "hash", "hash_key", "keep")
 ASKING = ("api_key_file", "jwks", "tls_client_ca")
 """Options that ask who it is."""
 LEAST_KEY = 16
@@ -50,7 +51,16 @@ def capture_rules(given: argparse.Namespace) -> CaptureRules:
         exclude=_listed("exclude", named["exclude"]),
         hashed=_listed("hash", named["hash"]),
         key_file=str(Path(given.capture_hash_key).absolute()) if given.capture_hash_key else "",
+        keep=named["keep"] or 0.0,
     )
+
+
+def age(given: str) -> float:
+    """Return days or hours in seconds, for argparse."""
+    parts = re.fullmatch(r"([1-9]\d{0,4})([dh])", given, re.ASCII)
+    if not parts:
+        raise argparse.ArgumentTypeError(f"{given!r} must be days or hours, such as 90d or 36h")
+    return int(parts[1]) * {"d": 86_400.0, "h": 3_600.0}[parts[2]]
 
 
 def check_feedback(given: argparse.Namespace) -> None:

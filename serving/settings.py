@@ -117,6 +117,8 @@ class CaptureRules:
         Columns that are left out, and categories that are written as a keyed hash.
     key_file : str
         Whose content is the key of that hash.
+    keep : float
+        Seconds after which a closed file goes that nobody took; 0 keeps all.
     """
 
     folder: str = ""
@@ -127,6 +129,7 @@ class CaptureRules:
     exclude: tuple[str, ...] = ()
     hashed: tuple[str, ...] = ()
     key_file: str = ""
+    keep: float = 0.0
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> CaptureRules:

@@ -608,6 +608,20 @@ def test_an_old_file_is_closed_without_another_row(room):
     made.capture.close()
 
 
+def test_files_that_are_too_old_go_whoever_wrote_them(room):
+    """Of frames and of labels, where nobody makes Parquet of them; never one that is open, nor one of today."""
+    made = {}
+    for folder, ending in (("frames", ".frames"), ("labels", ".labels"), ("frames", ".open")):
+        for days in (0, 3):
+            path = room.folder / folder / f"{days}{ending}"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+            os.utime(path, (then := time.time() - days * 86_400 - 60, then))
+            made[path] = days and ending != ".open"
+    writing_in(room, keep=2 * 86_400.0).capture.close()
+    assert {path for path in made if not path.exists()} == {path for path, goes in made.items() if goes}
+
+
 def test_a_server_that_was_asked_nothing_leaves_no_file(room):
     """Empty files would have to be read, and explained."""
     writing_in(room).capture.close()

@@ -37,11 +37,11 @@ def test_all_options_reach_the_workers():
     """They travel as JSON."""
     rules = rules_of(
         *("--capture", "/c", "--capture-share", "0.5", "--capture-rows", "7", "--capture-sync", "0"),
-        *("--capture-rotate", "5"),
+        *("--capture-rotate", "5", "--capture-keep", "36h"),
         *("--capture-exclude", "a, b", "--capture-exclude", "c", "--capture-hash", "d"),
         *("--capture-hash-key", "/k"),
     )
-    assert rules == CaptureRules("/c", 0.5, 7, 0.0, 5.0, ("a", "b", "c"), ("d",), "/k")
+    assert rules == CaptureRules("/c", 0.5, 7, 0.0, 5.0, ("a", "b", "c"), ("d",), "/k", 129_600.0)
     settings = Settings(models=(), capture=rules)
     assert Settings.from_dict(json.loads(settings.as_json())) == settings
 
@@ -51,6 +51,7 @@ def test_all_options_reach_the_workers():
     [
         (["--capture-share", "0.5"], "--capture-share goes with --capture DIR"),
         (["--capture-hash-key", "k"], "--capture-hash-key goes with --capture DIR"),
+        (["--capture-keep", "90d"], "--capture-keep goes with --capture DIR"),
         (["--capture", "c", "--capture-hash", "carrier"], "go together"),
         (["--capture", "c", "--capture-hash-key", "k"], "go together"),
         (["--capture", "c", "--capture-exclude", "a,,b"], "a name between two commas is empty"),

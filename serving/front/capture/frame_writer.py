@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,7 +25,32 @@ from serving.settings import CaptureRules
 LEAST_FREE = 0.1
 """Share of the disk."""
 
+SWEEP_SECONDS = 600.0
+"""Between two looks for files that are too old."""
+
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ClosedFiles:
+    """Of frames and of labels, which go after some seconds; 0 keeps them all."""
+
+    places: Places
+    seconds: float
+
+    def forget(self) -> None:
+        """Delete what is too old; whoever makes Parquet of them, or another worker, may be faster."""
+        if not self.seconds:
+            return
+        before, places = time.time() - self.seconds, self.places
+        closed = (
+            *places.frames.glob(f"*{places.FRAMES}"),
+            *places.labels.glob(f"*{places.LABELS}"),
+        )
+        for path in closed:
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < before:
+                    path.unlink()
 
 
 @dataclass
@@ -55,6 +81,7 @@ class Writer:
         self._queue: SimpleQueue[Pending | None] = SimpleQueue()
         self._file: FileOfFrames | None = None
         self._rotate_seconds, self._disk = rules.rotate, Disk(rules.sync, self._give_up)
+        self._closed, self._swept = ClosedFiles(Places(Path(rules.folder)), rules.keep), -math.inf
         self.stopped, self.released, self._looked = "", 0, 0.0
         self._look()
         figures.show(on=not self.stopped)
@@ -133,6 +160,9 @@ class Writer:
         self._looked = time.monotonic()
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have deleted it
+            if self._looked >= self._swept + SWEEP_SECONDS:
+                self._swept = self._looked
+                self._closed.forget()
             if free_share(self._folder) < LEAST_FREE:
                 return self._stop("disk", f"less than {LEAST_FREE:.0%} of the disk is free")
             if self.stopped:
