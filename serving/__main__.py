@@ -24,7 +24,7 @@ from serving.capture_options import age, capture_rules, check_feedback, prepare_
 from serving.errors import ModelError, ServingError, SettingsError
 from serving.fleet import MODEL_BROKEN, Crew, Followed, Rules, follow, reserve
 from serving.registry import Cache, given_run, is_remote
-from serving.settings import Limits, Model, Settings
+from serving.settings import LOOPBACK, Limits, Model, Settings
 from serving.signatures import Trust
 
 logger = logging.getLogger(__package__)
@@ -113,6 +113,11 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         help="let pages of this origin, such as https://app.example.com, ask from a browser; * for all; "
         "may be given several times",
+    )
+    line.add_argument(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        help="answer browsers at / with a page to try the model; on for this machine alone if not given",
     )
     line.add_argument(
         "--prefix", type=access.prefix, default="", help="answer under this path too, such as /models/flights"
@@ -292,6 +297,7 @@ def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Se
         metrics_need_key=given.metrics_need_key,
         allowed_hosts=tuple(given.allow_host),
         allowed_origins=tuple(given.allow_origin),
+        page=given.host in LOOPBACK if given.page is None else given.page,
         prefix=given.prefix,
         trust_proxy=given.trust_proxy,
         tls_cert=given.tls_cert,

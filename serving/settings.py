@@ -180,6 +180,7 @@ class Settings:
     metrics_need_key: bool = False
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
+    page: bool = False
     prefix: str = ""
     trust_proxy: bool = False
     tls_cert: str | None = None

@@ -49,6 +49,7 @@ FLOORS = {
             "rows",
             "protocols",
             "openapi",
+            "page",
             "runtimes",
             "access",
             "front",

@@ -26,6 +26,7 @@ from serving.runtimes import INLINE_BYTES, Runtime
 
 Scope = Mapping[str, Any]
 NO_HEADERS: Headers = ()
+NOT_MODIFIED = 304
 
 
 class Head(NamedTuple):
@@ -184,8 +185,9 @@ def _size(body: bytes, headers: Mapping[bytes, bytes]) -> int:
 
 
 async def _send(send: Send, answer: Answer, extra: Headers) -> None:
-    length = (b"content-length", b"%d" % len(answer.body))
-    await send(
-        {"type": "http.response.start", "status": answer.status, "headers": (*answer.headers, length, *extra)}
-    )
+    length: Headers = ((b"content-length", b"%d" % len(answer.body)),)
+    if answer.status == NOT_MODIFIED:  # its length would be that of the whole
+        length = ()
+    headers = (*answer.headers, *length, *extra)
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": answer.body})

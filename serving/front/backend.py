@@ -64,7 +64,7 @@ class Backend:
             telemetry.noticed("unseen_categories", scored.unseen)
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
-        if not self.capture or not scored.predicted:
+        if not self.capture or not scored.predicted or call.headers.get(b"x-capture") == b"no":
             return scored, b""
         return scored, self.capture.keep(runtime, scored.predicted, call.headers, call.began + seconds)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from serving import openapi
+from serving import openapi, page
 from serving.access import Browsers, identities, url_paths
 from serving.errors import Draining, MethodNotAllowed, NotFound
 from serving.front.backend import Backend
@@ -21,6 +21,8 @@ KEPT = {
     "/openapi.json": KNOWN_MODELS,
     "/models": KNOWN_MODELS,
     "/status": (identities.METRICS, identities.PAGE),
+    "/page.json": KNOWN_MODELS,
+    "/model.json": KNOWN_MODELS,
 }
 """How pages end that name models, or say more of them than a probe needs: with a key of one of these scopes alone."""
 PROBES = ("/livez", "/readyz", "/ping", "/health", "/health/live", "/health/ready")
@@ -37,7 +39,10 @@ class Questions:
     def __init__(self, backend: Backend, browsers: Browsers) -> None:
         self._backend, self._browsers = backend, browsers
         self._say = {"v1": self._first_protocol, "v2": self._open_inference}
+        self._files = page.page_files() if backend.settings.page else {}
         self.pages = self._probes() | self._at_root() | self._of_models()
+        if self._files:
+            self.pages |= self._of_page()
 
     def is_probe(self, path: str) -> bool:
         """Return whether a path is one of a probe: a model, or nothing, may be called as if it were."""
@@ -46,12 +51,12 @@ class Questions:
     def answer(self, scope: Mapping[str, Any], headers: Headers) -> Answer:
         """Answer a request that brings no rows; raises RequestError."""
         path = scope["path"]
-        page = self.pages.get(path)
-        if page is None and self._browsers.preflight(headers) and scope["method"] == "OPTIONS":
+        say = self.pages.get(path)
+        if say is None and self._browsers.preflight(headers) and scope["method"] == "OPTIONS":
             return self.options(scope, headers, POST)  # so that the page gets to read the 404
-        if page is None and (protocol := url_paths.protocol_of(path)):
+        if say is None and (protocol := url_paths.protocol_of(path)):
             return self._of_model(protocol, scope, headers)
-        if page is None:
+        if say is None:
             raise NotFound(
                 "no such path: POST to /invocations or /predict (/models/NAME/... for several), or read /openapi.json"
             )
@@ -62,7 +67,9 @@ class Questions:
             self._backend.admit(scope["state"], headers, *KEPT[last])
         elif last == "/metrics" and self._backend.settings.metrics_need_key:
             self._backend.admit(scope["state"], headers, identities.METRICS)
-        return self._rooted(page(), headers) if last == "/openapi.json" else page()
+        if (file := self._files.get(path)) and (path != "/" or page.wants_html(headers)):
+            return self._beside(scope) or file.answer(headers)
+        return self._rooted(say(), headers) if last == "/openapi.json" else say()
 
     def options(self, scope: Mapping[str, Any], headers: Headers, allowed: str) -> Answer:
         """Say what a path allows, and what a browser may send there; raises MethodNotAllowed."""
@@ -98,6 +105,41 @@ class Questions:
             pages[prefix + "/version"] = partial(self._mlflow_version, key)
             pages[prefix + "/openapi.json"] = partial(self._described, key)
         return pages
+
+    def _of_page(self) -> dict[str, Callable[[], Answer]]:
+        models = self._backend.served.by_key
+        files: dict[str, Callable[[], Answer]] = {
+            path: partial(file.answer, {}) for path, file in self._files.items() if path != "/"
+        }
+        forms = {each.model.prefix + "/model.json": partial(self._form, key) for key, each in models.items()}
+        return files | forms | {"/page.json": self._listed}
+
+    def _listed(self) -> Answer:
+        """Say which models there are, and where each has its paths, relative to the page."""
+        models = [
+            {"name": each.description.name, "path": f"{each.model.prefix}/".lstrip("/")}
+            for each in self._backend.served.by_key.values()
+        ]
+        return Answer(responses.dump({"models": models}))
+
+    def _form(self, key: str) -> Answer:
+        served = self._backend.served
+        said, model = served.by_key[key].description, served.by_key[key].model
+        facts: dict[str, Any] = {
+            "name": said.name,
+            "version": said.label,
+            "digest": said.digest,
+            "mlflow": said.mlflow,
+        }
+        facts |= {"runtime": model.runtime, "since": round(served.since[key], 3)}
+        return Answer(responses.dump(facts | said.form()))
+
+    def _beside(self, scope: Mapping[str, Any]) -> Answer | None:
+        """Send a browser that asked for the prefix to what stands under it: the files refer to each other so."""
+        asked = scope.get("raw_path", b"/")
+        if scope["path"] != "/" or asked.endswith(b"/"):
+            return None
+        return Answer(b"", 308, ((b"location", asked[asked.rindex(b"/") + 1 :] + b"/"),))
 
     def _mlflow_version(self, key: str) -> Answer:
         return Answer(self._backend.served.by_key[key].description.mlflow.encode())

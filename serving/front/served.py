@@ -16,6 +16,8 @@ class Served:
 
     def __init__(self, runtimes: Iterable[Runtime], telemetry: Telemetry) -> None:
         self._telemetry = telemetry
+        self.since: dict[str, float] = {}
+        """When the version in service came, in seconds since 1970, by key."""
         self._warm: dict[str, tuple[Runtime, ...]] = {}
         self.by_key: dict[str, Runtime] = {}
         for each in runtimes:
@@ -32,7 +34,7 @@ class Served:
         old = self.by_key.get(key)
         if old is not runtime:
             self._telemetry.serves(_facts(runtime), _facts(old) if old else None)
-            self.by_key[key] = runtime
+            self.by_key[key], self.since[key] = runtime, time.time()
             retired = [each for each in self._warm.get(key, ()) if each not in (runtime, old)]
             self._warm[key] = (runtime, old) if old else (runtime,)
             for each in retired:

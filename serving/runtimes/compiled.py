@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from serving import openapi
+from serving import openapi, page
 from serving.errors import TooSlow
 from serving.openapi import of_scorer
 from serving.protocols import Call, responses, tensors
@@ -140,6 +140,7 @@ def describe(model: Model, scorer: Scorer) -> Description:
         metadata=tensors.metadata(name, label, scorer.schema, document.intervals),
         openapi=responses.dump(described | servers),
         columns=scorer.schema.columns,
+        form=partial(page.of_scorer, document),
     )
 
 

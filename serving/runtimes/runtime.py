@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -34,6 +34,8 @@ class Description:
         Of the scorer; nothing for what MLflow runs.
     columns : tuple of Column
         Of the packed matrix; none for what MLflow runs.
+    form : callable
+        What the page asks for: columns, examples, intervals.
     mlflow : str
         The version of MLflow that logged it.
     metadata : mapping
@@ -49,6 +51,7 @@ class Description:
     metadata: Mapping[str, Any]
     openapi: bytes
     columns: tuple[Column, ...] = ()
+    form: Callable[[], dict[str, Any]] = dict
 
     @cached_property
     def headers(self) -> Headers:

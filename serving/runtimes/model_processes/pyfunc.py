@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from serving import openapi
+from serving import openapi, page
 from serving.errors import Busy, ModelError, RequestError, TooSlow
 from serving.openapi import of_signature
 from serving.protocols import Call, translation
@@ -227,6 +227,7 @@ def describe(model: Model, signature: Mapping[str, Any]) -> Description:
         mlflow=str(signature["mlflow"]),
         metadata=metadata,
         openapi=orjson.dumps(document | {"x-mlflow-signature": signature}),
+        form=partial(page.of_signature, signature),
     )
 
 
