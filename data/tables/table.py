@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.cells import NO_OPTIONS, Reading, ReadOptions, settle_readings
-from data.errors import UnusableColumn
+from data.errors import MissingColumn, UnusableColumn
 from data.schema import QUANTILES, Column, Kind, Schema
 from data.sources import Source
 from data.tables.arrow_kinds import is_string, plain, typed, typed_as
@@ -77,6 +77,19 @@ class Table:
     def numbers(self, column: str) -> NDArray[np.float64]:
         """Return a number or boolean column, float64 of shape (n_rows,)."""
         return self.frame[column].to_numpy(dtype=np.float64)
+
+    def moments(self, column: str) -> NDArray[np.float64]:
+        """Return when each row was, in seconds since 1970, shape (n_rows,); raises MissingColumn or UnusableColumn."""
+        if column not in self.frame:
+            raise MissingColumn(where=self.where, role="time", column=column, columns=self.names)
+        if self.kinds[column] != "datetime":
+            repair = "name the column of the rows' dates"
+            raise UnusableColumn(column=column, row=1, found="holds no dates", repair=repair)
+        moments = seconds(self.frame[column])
+        if np.isnan(moments).any():
+            row = int(np.flatnonzero(np.isnan(moments))[0]) + 1
+            raise UnusableColumn(column=column, row=row, found="is missing", repair="leave such rows out")
+        return moments
 
 
 def load_table(source: Source, options: ReadOptions = NO_OPTIONS) -> Table:

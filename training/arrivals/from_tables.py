@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.column_names import matching
-from data.errors import MissingColumn, UnusableColumn
-from data.tables import Table, row_digests, seconds
+from data.tables import Table, row_digests
 from serving.scorer import Scorer
 from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
 from training.commands import rereading, watches
@@ -92,7 +91,7 @@ def of_table(
     source = open_table(config, say, recorded)
     table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
     say("read", f"{len(table):,} rows from {table.where}")
-    moments = _moments(config, table)
+    moments = table.moments(matching(config.time_column, table.names))
     groups = _groups(config, reference, version, table)
     lacking = [name for name in version.schema.names if name not in table.frame]
     if lacking:
@@ -130,18 +129,3 @@ def _groups(
         return None
     rule = version.split
     return row_digests(table, reference.group, salt=rule.salt, kinds=rule.kinds, values=rule.values)
-
-
-def _moments(config: watches.MonitorConfig, table: Table) -> Floats:
-    """Return when each row was, in seconds since 1970; raises MissingColumn or UnusableColumn."""
-    column = matching(config.time_column, table.names)
-    if column not in table.frame:
-        raise MissingColumn(where=table.where, role="time", column=column, columns=table.names)
-    if table.kinds[column] != "datetime":
-        found = "holds no dates"
-        raise UnusableColumn(column=column, row=1, found=found, repair="name the column of the rows' dates")
-    moments = seconds(table.frame[column])
-    if np.isnan(moments).any():
-        row = int(np.flatnonzero(np.isnan(moments))[0]) + 1
-        raise UnusableColumn(column=column, row=row, found="is missing", repair="leave such rows out")
-    return moments

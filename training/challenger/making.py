@@ -80,7 +80,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
 class Written:
     """A scorer that was written, and the scores, |residual| / scale, that its intervals were made from, if any.
 
-    `blocks` are those of the scores' rows, `moments` their times.
+    `blocks` are those of the scores' rows, `moments` their times where the training knows them.
     """
 
     scorer: Scorer
@@ -118,7 +118,8 @@ def write_version(
     )
     if result is None or residuals is None:
         return Written(scorer, None)
-    return Written(scorer, result.scores, residuals.blocks, residuals.moments)
+    moments = None if rows.moments is None else rows.moments[residuals.places]
+    return Written(scorer, result.scores, residuals.blocks, moments)
 
 
 def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
@@ -134,7 +135,7 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
         absolute=absolute[finite],
         scores=None if rows.checked.weight else written.scores,
         groups=groups_of(rows.split, finite, written.blocks),
-        moments=moments_of(rows.split, finite, written.moments),
+        moments=moments_of(rows.split, rows.moments, finite, written.moments),
     )
     return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
 
@@ -148,11 +149,16 @@ def groups_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.uint64
     return Groups(split.rule.grouping, training, held_out, holdout[finite], scores)
 
 
-def moments_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.float64] | None) -> Moments | None:
-    """Return when rows were, where the split follows time: no other training knows it."""
-    if split.moments is None:
+def moments_of(
+    split: Split,
+    moments: NDArray[np.float64] | None,
+    finite: NDArray[np.bool_],
+    scores: NDArray[np.float64] | None,
+) -> Moments | None:
+    """Return when the rows of each side were, where the training knows it."""
+    if moments is None:
         return None
-    training, calibration, holdout = (split.moments[split.mask(side)] for side in SIDES)
+    training, calibration, holdout = (moments[split.mask(side)] for side in SIDES)
     return Moments(training, np.concatenate([calibration, holdout]), holdout[finite], scores)
 
 

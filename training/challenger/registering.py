@@ -38,6 +38,7 @@ def register(
         logged,
         run_id=job.run.run_id,
         tags=model_registry.describe_rows(rows.split, rows.schema, rows.fingerprint, rows.checked.weight)
+        | ({tag_names.TIME: job.config.time_column} if job.config.time_column else {})
         | {tag_names.DIGEST: logged.digest, tag_names.DECISION: "undecided"}
         | dict(tags or {}),
         description=plain(summary),

@@ -71,7 +71,9 @@ class TrainConfig(ReadsTexts, Command):
     split: Annotated[
         Method | Literal[""], Parameter(one_of_or_unsaid(METHODS), f"one of {', '.join(METHODS)}")
     ] = ""
-    time_column: Annotated[str, column("for split=time")] = ""
+    time_column: Annotated[
+        str, column("when each row was: for split=time, and for the monitor under any split that is said")
+    ] = ""
     group_column: Annotated[str, column("for split=group")] = ""
     split_column: Annotated[str, column("for split=column")] = ""
     holdout: Annotated[float | None, Parameter(kinds.SHARE_OR_UNSAID, "share of the rows to judge by")] = None
@@ -125,7 +127,7 @@ class TrainConfig(ReadsTexts, Command):
     def settled(self) -> Self:
         """Return it with the name of its file, where none was given."""
         for method, name in self._split_columns().items():
-            if name and self.split != method:
+            if name and self.split != method and not (method == "time" and self.split):
                 flag = f"{SPLIT_COLUMNS[method]}={name}"
                 raise UsageError(message=f"{flag} goes with split={method}, found split={self.first_split}")
             if self.split == method and not name:

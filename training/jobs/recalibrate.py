@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.checks import check_table
+from data.errors import TableError
 from data.figures import figure
 from data.own_files import own_folder
-from data.tables import Table, fingerprint, load_kept, row_digests, seconds
+from data.tables import Table, fingerprint, load_kept, row_digests
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import registered, rereading
 from training.compiling import pack_frame
@@ -111,7 +112,7 @@ class Fresh:
     groups : uint64 array of shape (n_rows,), or None
         Which rows are alike, where the version's split had groups and the table has their columns.
     moments : float64 array of shape (n_rows,), or None
-        When they were, where the version's split follows time and the table has its column.
+        When they were, where the version's training knew it and the table has its column.
     """
 
     intervals: Intervals
@@ -150,12 +151,11 @@ def _new_table(old: model_registry.Version, table: Table, weight: str, scorer: S
 
 
 def _moments(old: model_registry.Version, table: Table) -> NDArray[np.float64] | None:
-    """Return when rows were, in seconds; None where the split does not follow time or a row does not say it."""
-    column = old.split.columns[0] if old.split.method == "time" else ""
-    if table.kinds.get(column) != "datetime":
+    """Return when rows were, in seconds; None where the training did not know it or a row does not say it."""
+    try:
+        return table.moments(old.time_column)
+    except TableError:
         return None
-    moments = seconds(table.frame[column])
-    return None if np.isnan(moments).any() else moments
 
 
 def _log(old: model_registry.Version, scorer: Scorer, fresh: Fresh) -> flavor.Logged:

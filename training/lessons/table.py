@@ -46,24 +46,28 @@ class Shape:
         By which its rows are split.
     weight : str
         The column that says how much each row counts, or nothing.
+    time_column : str
+        The column that says when each row was, or nothing.
     """
 
     name: str
     schema: Schema
     rule: SplitRule
     weight: str = ""
+    time_column: str = ""
 
     @property
     def others(self) -> list[str]:
-        """The columns of the split that are neither features nor the target."""
-        return [name for name in self.rule.columns if name not in (*self.schema.names, self.schema.target)]
+        """The columns of the split, and of the time, that are neither features nor the target."""
+        needed = dict.fromkeys([*self.rule.columns, *filter(None, [self.time_column])])
+        return [name for name in needed if name not in (*self.schema.names, self.schema.target)]
 
     @property
     def kinds(self) -> dict[str, Kind | None]:
         """The kind of each column of the table."""
         kinds: dict[str, Kind | None] = {name: self.rule.kinds.get(name) for name in self.others}
-        if self.rule.method == "time":
-            kinds |= dict.fromkeys(self.others, "datetime")
+        if self.time_column in self.others:
+            kinds[self.time_column] = "datetime"
         kinds |= {column.name: column.kind for column in self.schema.columns}
         return kinds | {self.schema.target: "number"}
 
@@ -85,7 +89,7 @@ def table_of(rows: Labelled, shape: Shape, where: str) -> Table:
 
 
 def _filled(rows: Labelled, shape: Shape, name: str) -> pd.Series:
-    if shape.rule.method == "time":
+    if name == shape.time_column:
         return pd.Series(np.datetime_as_string(rows.times, unit="us").astype(object))
     if shape.rule.is_of_rows:
         return _filling(rows, shape.kinds[name])

@@ -22,6 +22,9 @@ TARGET = "slipway.target"
 WEIGHT = "slipway.weight"
 """Of a version: the column that says how much each row counts; versions without it count all the same."""
 
+TIME = "slipway.time_column"
+"""Of a version: the column that says when each row was; versions whose training was told of none do not have it."""
+
 ADOPTED = "slipway.adopted"
 """Of a version whose model was fitted elsewhere: the SHA-256 of its file."""
 
@@ -61,7 +64,7 @@ PROCESS = "slipway.process"
 RUN = "slipway.run"
 """Of the run that `mlflow run` opened: the run that stands for it."""
 
-INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, ADOPTED, DATA, TRAINED_IN, LEARNED_UNTIL)
+INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, TIME, ADOPTED, DATA, TRAINED_IN, LEARNED_UNTIL)
 """What a version has in common with the one whose model it is."""
 
 MONITOR = "slipway.monitor"

@@ -114,7 +114,7 @@ def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Beg
 
 def shape_of(version: model_registry.Version) -> Shape:
     """Return what a table for a training of a version's name has to have; raises NotOurs."""
-    return Shape(version.name, version.schema, version.split, version.weight)
+    return Shape(version.name, version.schema, version.split, version.weight, version.time_column)
 
 
 def _lesson(asked: Asked, rows: Labelled, cause: str) -> Lesson:
@@ -165,11 +165,14 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
     config = parse(["train", f"--data={path}", f"--target={schema.target}", f"--name={shape.name}", *before])
     assert isinstance(config, trainings.TrainConfig)
     units = {column.name: column.unit for column in schema.columns} | {schema.target: schema.target_unit}
+    reserved = (*shape.rule.reserved, shape.time_column)
     config = replace(
         config,
-        exclude=tuple(name for name in shape.others if name not in shape.rule.reserved),
+        exclude=tuple(name for name in shape.others if name not in reserved),
         units=tuple((name, unit) for name, unit in units.items() if unit),
     )
+    if shape.time_column:  # which goes with a split that is said; others than these were refused
+        config = replace(config, split=shape.rule.method, time_column=shape.time_column)
     return {name: word for name, word in config.as_params().items() if word}
 
 

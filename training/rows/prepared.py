@@ -39,6 +39,8 @@ class PreparedTable:
         Of the whole table.
     all_counts : mapping of side to rows, or None
         Where only a sample is gone on with (`training.rows.thinned`): how many there were on each side.
+    moments : float64 array of shape (n_rows,), or None
+        When each row was, in seconds since 1970, where the training names a column of dates that says it.
     """
 
     checked: Checked
@@ -46,6 +48,7 @@ class PreparedTable:
     schema: Schema
     fingerprint: str
     all_counts: Mapping[str, int] | None = None
+    moments: NDArray[np.float64] | None = None
 
     @property
     def rows_in_all(self) -> int:
@@ -86,11 +89,12 @@ class PreparedTable:
 
 def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
     """Check and split a table by a rule, describe its training rows, and take a sample of a large one."""
+    of_time = [config.time_column] if config.time_column and rule.method != "time" else []
     checked = check_table(
         table,
         target=config.target,
         exclude=config.exclude,
-        reserved={f"{rule.method} split": rule.reserved},
+        reserved={f"{rule.method} split": rule.reserved, "time": of_time},
         mentioned={
             "unit": [column for column, _ in config.units],
             "monotonic": [column for column, _ in config.monotonic],
@@ -99,7 +103,8 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
     )
     split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
-    whole = PreparedTable(checked, split, schema, fingerprint(table))
+    moments = _moments(checked.table, config, rule)
+    whole = PreparedTable(checked, split, schema, fingerprint(table), moments=moments)
     rows = _within(whole, whole.seconds_of(config))
     seen = whole if split.moments is not None else rows  # what came before a row is looked at in all of them
     suspected = suspicions(
@@ -108,7 +113,7 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
         seen.split,
         schema.names,
         target=config.target,
-        ignored=config.exclude,
+        ignored=[*config.exclude, *of_time],
     )
     if suspected and config.strict:
         raise FaultsFound(where=table.where, faults=suspected, repair=STRICT)
@@ -125,6 +130,13 @@ def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: S
     return rows
 
 
+def _moments(table: Table, config: trainings.TrainConfig, rule: SplitRule) -> NDArray[np.float64] | None:
+    """Return when rows were; None where nobody says it, or a split by time goes by numbers: they have no days."""
+    column = config.time_column
+    numbered = rule.method == "time" and table.kinds[column] != "datetime"
+    return table.moments(column) if column and not numbered else None
+
+
 def _within(whole: PreparedTable, seconds: float) -> PreparedTable:
     """Return the rows that a training of so many seconds goes on with: all, or a sample of a large table."""
     table, split = whole.checked.table, whole.split
@@ -132,7 +144,9 @@ def _within(whole: PreparedTable, seconds: float) -> PreparedTable:
     if kept is None:
         return whole
     checked = replace(whole.checked, table=table.take(kept))
-    return replace(whole, checked=checked, split=thinned.of_kept(split, kept), all_counts=split.counts)
+    moments = None if whole.moments is None else whole.moments[kept]
+    sample = replace(whole, checked=checked, moments=moments)
+    return replace(sample, split=thinned.of_kept(split, kept), all_counts=split.counts)
 
 
 def split_of(checked: Checked, rule: SplitRule) -> Split:

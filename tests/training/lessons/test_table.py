@@ -109,10 +109,20 @@ def test_columns_that_were_left_out_of_the_features_still_split(tmp_path: Path) 
 
 def test_a_moment_is_that_of_the_prediction_where_rows_are_split_by_time(tmp_path: Path) -> None:
     """The newest rows are held out."""
-    shape = replace(SHAPE, rule=SplitRule("time", ("sold",), 0.2, kinds={"sold": "datetime"}))
+    rule = SplitRule("time", ("sold",), 0.2, kinds={"sold": "datetime"})
+    shape = replace(SHAPE, rule=rule, time_column="sold")
     again = read_back(table_of(rows(), shape, "captured"), tmp_path / "t.parquet", shape.rule.kinds)
     held_out = split_table(again, shape.rule).mask("holdout")
     assert np.flatnonzero(held_out).tolist() == list(range(48, 60))
+
+
+@pytest.mark.parametrize("column", ["sold", "agent"])
+def test_so_is_the_time_that_a_training_under_another_split_was_told_of(column: str) -> None:
+    """The challenger's monitor knows its days; the column may be one of those that are hashed, too."""
+    table = table_of(rows(), replace(SHAPE, time_column=column), "captured")
+    np.testing.assert_array_equal(
+        table.moments(column), rows().times.astype("datetime64[us]").astype(float) / 1e6
+    )
 
 
 def test_rows_that_a_key_tells_apart_have_the_prediction_for_one() -> None:

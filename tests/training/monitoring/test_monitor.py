@@ -17,15 +17,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from data.splits import SplitRule, split_table
-from data.tables import Table, describe
+from data.tables import Table, describe, seconds
 from serving.scorer import Intervals
 from tests.conftest import Workspace
 from training.__main__ import main
 from training.challenger import making
+from training.commands import parse, trainings
 from training.compiling import compile_verified, pack_frame, write_scorer
 from training.measuring.intervals.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, reference_of
 from training.records import ledger, model_registry, tag_names
+from training.rows import arrange
+from training.rows.kept_split import asked_rule
 from training.versions import flavor
 
 INDEPENDENT = ("--independent", "true")
@@ -253,21 +256,49 @@ def test_the_rows_of_a_reference_are_grouped_as_the_split_says() -> None:
     }
 
 
-def test_a_split_by_time_knows_when_its_rows_were() -> None:
-    """Each side's in the order in which the reference has its rows; other splits know nothing of it."""
+def test_a_training_that_names_a_time_column_knows_when_its_rows_were() -> None:
+    """Each side's in the order in which the reference has its rows."""
     frame = houses(400, "2024-01-01", 90, seed=0)
     table = Table("houses", frame, KINDS)
     split = split_table(table, SplitRule("time", ("sold",)))
     assert split.moments is not None
     finite = np.arange(split.counts["holdout"]) > 0
     scores = split.moments[split.mask("calibration")]
-    found = making.moments_of(split, finite, scores)
+    found = making.moments_of(split, split.moments, finite, scores)
     assert found is not None
     assert found.training.max() <= found.held_out.min()
     assert len(found.held_out) == split.counts["calibration"] + split.counts["holdout"]
     assert len(found.absolute) == split.counts["holdout"] - 1
     assert found.scores is scores
-    assert making.moments_of(split_table(table, SplitRule("hash", ("area",))), finite, scores) is None
+    assert making.moments_of(split, None, finite, scores) is None
+
+
+@pytest.mark.parametrize("split", ["hash", "group", "repeat", "time"])
+def test_any_split_knows_its_days_where_a_column_says_them(split: str) -> None:
+    """Else rows of thirty days of weather are compared as if each stood for itself. The column is no feature."""
+    frame = houses(400, "2024-01-01", 90, seed=0)
+    table = Table("houses", frame, KINDS)
+    column = ["--group_column", "town"] if split == "group" else []
+    words = ["train", "--data", "houses.csv", "--target", "price", "--split", split, "--time_column", "sold"]
+    config = parse([*words, *column])
+    assert isinstance(config, trainings.TrainConfig)
+    rows = arrange(table, asked_rule(config, table), config, lambda *_: None)
+    np.testing.assert_array_equal(rows.moments, seconds(frame["sold"]))
+    assert "sold" not in rows.schema.names
+    plain = parse(["train", "--data", "houses.csv", "--target", "price", "--exclude", "sold"])
+    assert isinstance(plain, trainings.TrainConfig)
+    assert arrange(table, asked_rule(plain, table), plain, lambda *_: None).moments is None
+
+
+def test_numbers_that_a_split_by_time_goes_by_are_no_days() -> None:
+    """A year, or a count of hours: as seconds since 1970 they would all be of one day, and one row would be left."""
+    frame = houses(400, "2024-01-01", 90, seed=0).drop(columns="sold").assign(year=np.arange(400.0))
+    table = Table("houses", frame, {"year": "number", **{name: KINDS[name] for name in (*NAMES, "price")}})
+    config = parse(
+        ["train", "--data", "h.csv", "--target", "price", "--split", "time", "--time_column", "year"]
+    )
+    assert isinstance(config, trainings.TrainConfig)
+    assert arrange(table, asked_rule(config, table), config, lambda *_: None).moments is None
 
 
 @pytest.mark.usefixtures("version")

@@ -163,6 +163,17 @@ def test_what_was_decided_may_be_said_again_or_left_out(
 
 
 @pytest.mark.usefixtures("nobody")
+def test_a_time_column_beside_another_split_is_kept_and_splits_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says when rows were: a name may begin with it, or learn of it later."""
+    registered(monkeypatch, load_split(CONFIG, source(tmp_path, AREAS))[2].as_dict())
+    config, _, rule = load_split(CONFIG, source(tmp_path, AREAS))
+    timed = load_split(replace(CONFIG, split="hash", time_column=" day"), source(tmp_path, AREAS))
+    assert (timed[0], timed[2]) == (replace(config, time_column="day"), rule)
+
+
+@pytest.mark.usefixtures("nobody")
 def test_another_split_is_refused_with_the_version_that_began_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

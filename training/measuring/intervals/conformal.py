@@ -77,6 +77,8 @@ class Residuals:
         "calibration" or "out-of-fold".
     weight : float64 array of shape (n_rows,), or None
         How much each row counts.
+    places : int array of shape (n_rows,), or None
+        Where they stand in the table that they were taken from.
     """
 
     frame: pd.DataFrame
@@ -85,6 +87,7 @@ class Residuals:
     moments: Floats | None
     method: str
     weight: Weight = None
+    places: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ def residuals_of(
         None if split.moments is None else split.moments[places],
         method,
         rows.weight_at(places),
+        places,
     )
 
 

@@ -93,6 +93,11 @@ class Version:
         return self.tags.get(tag_names.WEIGHT, "")
 
     @property
+    def time_column(self) -> str:
+        """The column that says when each row was, or nothing."""
+        return self.tags.get(tag_names.TIME) or (self.split.columns[0] if self.split.method == "time" else "")
+
+    @property
     def adopted(self) -> str:
         """The SHA-256 of the file that it was adopted from, or nothing."""
         return self.tags.get(tag_names.ADOPTED, "")
