@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class Watched:
         """The days, oldest first."""
         return list(self.days("rows"))
 
-    @property
+    @cached_property
     def labelled(self) -> Days:
         """How many rows of each day have a known outcome."""
         shares = self.days("labelled_share")
