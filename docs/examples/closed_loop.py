@@ -2,8 +2,9 @@
 
 A model is trained on January to June, promoted and served. The flights of July to December are sent to it day by day,
 and a day later it is told when they arrived. From October on the sender gives departure delays in seconds in place of
-minutes. The monitor looks every two weeks: it finds that, does not learn from it until a person says that seconds are
-right, then trains a challenger, judges it in the shadow, and promotes it. The server swaps while it answers.
+minutes. The monitor looks every two weeks, at each day since: it finds that, does not learn from it until a person says
+that seconds are right, then trains a challenger, judges it in the shadow, and promotes it. The server swaps while it
+answers.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ import argparse
 import csv
 import json
 import math
+import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -46,7 +47,8 @@ CONTRACT = """columns:
 """
 REFUSED = "column 'dep_delay'"
 """What the monitor says where it does not learn from rows because of it."""
-PAUSE = 1.5
+PATIENCE = 60.0
+"""Seconds that the server has to close a file of captures."""
 SHOWN = ("alarm", "quiet", "retrain", "challenger", "shadow", "decide")
 WIDTH = 180
 TEXTS = ("carrier", "origin", "dest")
@@ -145,17 +147,45 @@ def ask(server: Running, day: str, rows: list[Flight], story: Story) -> list[dic
     ]
 
 
-def command(folder: Path, *words: str) -> tuple[int, str]:
-    """Run one of Slipway's commands as `mlflow run` does; return its exit code and its lines."""
-    done = subprocess.run(
-        [sys.executable, "-m", "training", *words],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+@dataclass(frozen=True)
+class Commands:
+    """Slipway's commands as `mlflow run` gives them, in one process that stays: it has imported MLflow then."""
+
+    folder: Path
+    process: ProcessPoolExecutor
+
+    @classmethod
+    def of(cls, folder: Path) -> Commands:
+        """Start the process, with a tracking server of the story's own."""
+        spawned = multiprocessing.get_context("spawn")
+        return cls(
+            folder, ProcessPoolExecutor(1, mp_context=spawned, initializer=begin, initargs=(str(folder),))
+        )
+
+    def __call__(self, *words: str) -> tuple[int, str]:
+        """Run one; return its exit code and its lines."""
+        return self.process.submit(run, words).result()
+
+
+SAID = "said.txt"
+
+
+def begin(folder: str) -> None:
+    """Let a process write all that its commands say, and the trainings that they start, into a file."""
+    os.chdir(folder)
+    os.environ |= environment(Path(folder))
+    said = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(said, 1)
+    os.dup2(said, 2)
+
+
+def run(words: tuple[str, ...]) -> tuple[int, str]:
+    """Run a command in that process."""
+    from training.__main__ import main as command  # noqa: PLC0415 - there alone
+
+    before = Path(SAID).stat().st_size
+    code = command(words)
+    return code, Path(SAID).read_bytes()[before:].decode()
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -163,12 +193,11 @@ def environment(folder: Path) -> dict[str, str]:
     return os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", "PYTHONPATH": str(HOME)}
 
 
-def look(folder: Path, day: str, story: Story) -> str:
-    """Have the monitor look, as each night; print what it says beyond where the charts are, and return it."""
-    contract = folder / "contract.yaml"
-    code, said = command(
-        folder,
-        *("monitor", "--name", "flights", "--captures", str(folder / "captures")),
+def look(commands: Commands, day: str, story: Story) -> str:
+    """Have the monitor look at each day since its last look; print what it says of them, and return all of it."""
+    contract = commands.folder / "contract.yaml"
+    code, said = commands(
+        *("monitor", "--name", "flights", "--captures", str(commands.folder / "captures")),
         *("--exclude", "month,weekday", "--retrain", "auto"),
         *(("--contract", str(contract)) if contract.exists() else ()),
     )
@@ -196,9 +225,18 @@ def allow(folder: Path) -> None:
     print("  a person   reads that, and says that seconds are right: contract=contract.yaml", flush=True)
 
 
-def tell(story: Story, rows: list[Flight], folder: Path, every: int) -> None:
+def await_files(captures: Path) -> None:
+    """Wait until what was asked last is in a file that is closed: the monitor takes such files alone."""
+    until = time.monotonic() + PATIENCE
+    while list(captures.rglob("*.open")):
+        if time.monotonic() > until:
+            raise SystemExit(f"{captures}: the server does not close its files")
+        time.sleep(0.05)
+
+
+def tell(story: Story, rows: list[Flight], commands: Commands, every: int) -> None:
     """Serve the champion, and live through the second half of the year."""
-    captures = folder / "captures"
+    folder, captures = commands.folder, commands.folder / "captures"
     with served(
         *("--model", "models:/flights@champion", "--poll-seconds", "0.5"),
         *("--capture", str(captures), "--capture-rotate", "0.2"),
@@ -212,8 +250,8 @@ def tell(story: Story, rows: list[Flight], folder: Path, every: int) -> None:
                 story.told += len(due)
             due = ask(server, day, of_day, story)
             if number % every == 0:
-                time.sleep(PAUSE)  # what was asked last is in a file by then
-                said = look(folder, day, story)
+                await_files(captures)
+                said = look(commands, day, story)
                 if REFUSED in said:
                     allow(folder)
 
@@ -240,13 +278,12 @@ def main(arguments: list[str] | None = None) -> Story:
     parser.add_argument("--folder", type=Path, help="where all of it is kept; a temporary one if not given")
     asked = parser.parse_args(arguments)
     folder = (asked.folder or Path(tempfile.mkdtemp(prefix="slipway-loop-"))).resolve()
-    every, story = flights(), Story()
+    every, story, commands = flights(), Story(), Commands.of(folder)
     write(folder / "first.csv", [row for row in every if row["date"] < LATER])
     print("train on January to June", flush=True)
-    code, said = command(
-        folder,
+    code, said = commands(
         *("train", "--data", str(folder / "first.csv"), "--target", "arr_delay", "--name", "flights"),
-        *("--exclude", "date", "--trials", "3", "--units", "arr_delay=min"),
+        *("--exclude", "date", "--trials", "1", "--units", "arr_delay=min"),
     )
     if code:
         raise SystemExit(said)
@@ -254,7 +291,8 @@ def main(arguments: list[str] | None = None) -> Story:
     print(
         f"serve it, and live from {LATER} on; departure delays come in seconds from {BROKEN} on", flush=True
     )
-    tell(story, [row for row in every if row["date"] >= LATER], folder, asked.every)
+    tell(story, [row for row in every if row["date"] >= LATER], commands, asked.every)
+    commands.process.shutdown()
     print(summary(story))
     print(f"  look at it: mlflow ui --backend-store-uri sqlite:///{folder}/mlflow.db")
     return story
