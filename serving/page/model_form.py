@@ -20,6 +20,8 @@ KINDS = {
     "datetime": "datetime",
 }
 """By MLflow's type of a column; any other is written as JSON."""
+WHOLE = ("long", "integer")
+"""Of these MLflow cuts off what stands behind the point, and says nothing."""
 RARE = (QUANTILES.index(0.01), QUANTILES.index(0.99))
 
 
@@ -63,9 +65,6 @@ def _column(column: Column) -> Form:
 
 def _typed(written: Mapping[str, Any]) -> Form:
     kind = KINDS.get(str(written["type"]), "json")
-    return {
-        "name": str(written["name"]),
-        "kind": kind,
-        "unit": "",
-        "missing": not written.get("required", True),
-    }
+    described: Form = {"name": str(written["name"]), "kind": kind, "unit": ""}
+    described["missing"] = not written.get("required", True)
+    return described | ({"whole": True} if written["type"] in WHOLE else {})

@@ -194,7 +194,7 @@ function inWords(column) {
   if (column.minimum !== undefined) said.push(column.kind === "datetime" ? `${moment(column.minimum)} to ${moment(column.maximum)}` : `${shown(column.minimum)} to ${shown(column.maximum)}`);
   else if (column.categories) said.push(column.categories.length === 1 ? "1 category" : `${shown(column.categories.length)} categories`);
   else if (column.kind === "json") said.push("JSON");
-  else if (column.kind === "number") said.push("a number");
+  else if (column.kind === "number") said.push(column.whole ? "a whole number" : "a number");
   if (column.missing) said.push("may be empty");
   return said.join("; ");
 }
@@ -213,6 +213,7 @@ function showExample() {
 function oddity({ column, input }) {
   const text = input.value;
   if (text.trim() === "") return column.missing || !model.examples.length ? "" : "empty, which no row was in training";
+  if (column.whole && NUMBER.test(text.trim()) && !Number.isInteger(Number(text))) return "no whole number: MLflow cuts off what stands behind the point";
   if (column.categories) return column.categories.includes(text) ? "" : `“${text.slice(0, 60)}” was not seen in training: it is scored as unknown`;
   if (column.minimum === undefined) return "";
   const isDate = column.kind === "datetime", value = isDate ? seconds(text) : NUMBER.test(text.trim()) ? Number(text) : NaN;

@@ -44,6 +44,7 @@ class Browser:
             if forms:
                 page.route("**/model.json", lambda route: route.fulfill(json=forms["form"]))
                 page.route("**/invocations", lambda route: route.fulfill(json=forms["answer"]))
+                page.route("**/explain", lambda route: route.fulfill(json=forms["reasons"]))
             page.goto(url)
             page.wait_for_selector(wait)
             page.wait_for_load_state("networkidle")
@@ -207,6 +208,7 @@ def hostile(browser, asked):
         seen["seconds"] = time.perf_counter() - began
         seen["labels"] = page.locator(".field label").all_text_contents()[:6]
         seen["elements"] = page.locator("main b:not(#coverage-text), main img, main script, main i").count()
+        seen["reasons"] = page.locator("#reasons-table tr").all_inner_texts()
         page.locator("#find").fill("column 499")
         seen["found"] = page.locator(".field:visible label").all_text_contents()
         page.locator("#find").fill("")
@@ -236,7 +238,7 @@ def with_a_key(browser, asked):
         settle(page)
         seen["models"] = page.locator("#models a").all_inner_texts()
         page.locator("#models a", has_text="line").click()
-        page.wait_for_function("document.querySelector('#title').textContent.startsWith('line')")
+        page.locator("#title", has_text="line predicts").wait_for()
         settle(page)
         seen["title"], seen["url"] = page.locator("#title").inner_text(), page.url
         seen["value"] = page.locator("#value").get_attribute("title")

@@ -239,9 +239,9 @@ def test_a_model_that_mlflow_runs_has_the_form_of_its_signature():
     """Types alone; what takes arrays has no columns, and is asked in JSON."""
     inputs = [{"type": "long", "name": "rooms"}, {"type": "array", "name": "tags", "required": False}]
     form = of_signature({"inputs": inputs})
-    assert [(each["name"], each["kind"], each["missing"]) for each in form["columns"]] == [
-        ("rooms", "number", False),
-        ("tags", "json", True),
+    assert form["columns"] == [
+        {"name": "rooms", "kind": "number", "unit": "", "missing": False, "whole": True},
+        {"name": "tags", "kind": "json", "unit": "", "missing": True},
     ]
     assert (form["examples"], form["intervals"]) == ([], None)
     for unnamed in (

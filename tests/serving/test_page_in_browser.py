@@ -28,6 +28,13 @@ HOSTILE = (
     '"it\'s" & <b>bold</b>',
     "城市 \u202e المدينة",
 )
+REASONS = {
+    "prediction": 3.0,
+    "base": 1.0,
+    "contributions": {HOSTILE[0]: -1.5, "town": 3.0},
+    "rest": 0.5,
+    "exact": True,
+}
 COLUMNS = ("date", "month", "weekday", "hour", "dep_delay", "carrier", "origin", "dest", "distance")
 CELLS = ("2013-05-01", "5", "3", "12", "7", "UA", "EWR", "IAH", "1400")
 
@@ -50,6 +57,7 @@ def hostile_form() -> dict[str, Any]:
         "columns": [first, town, *others, *more],
         "examples": [dict.fromkeys(HOSTILE, 1.5) | {"town": "<b>fat</b>"}],
         "intervals": None,
+        "explains": True,
     }
 
 
@@ -79,7 +87,11 @@ def seen(
         "key": KEY,
         "pasted": "\n".join("\t".join(cells) for cells in (COLUMNS, CELLS, (*CELLS[:4], "70", *CELLS[5:]))),
         "faulty": ",".join(COLUMNS) + "\n" + ",".join((CELLS[0], "May", *CELLS[2:])),
-        "forms": {"form": hostile_form(), "answer": {"predictions": [float(number) for number in range(64)]}},
+        "forms": {
+            "form": hostile_form(),
+            "answer": {"predictions": [float(number) for number in range(64)]},
+            "reasons": {"explanations": [REASONS], "target": "", "unit": ""},
+        },
     }
     python = environment_of(*PACKAGES) / "python"
     options = ["--api-key-file", str(keys), "--prefix", "/at/home"]
@@ -208,6 +220,19 @@ def test_names_are_shown_as_they_are_and_never_run(seen: dict[str, Any]) -> None
     assert (found["elements"], found["row"], found["found"]) == (0, 500, ["column 499 <i>m</i>"])
     assert (found["offered"], found["choices"]) == (200, 64)
     assert found["seconds"] < 20
+
+
+def test_reasons_lead_from_what_is_said_of_no_row_to_the_prediction(seen: dict[str, Any]) -> None:
+    """The largest first, with the row's own values, and what is left as one line."""
+    lines = [" ".join(each.split()) for each in seen["hostile"]["reasons"]]
+    assert lines == [
+        "Column Adds (€)",
+        "Without knowing the row 1",
+        "town <b>fat</b> +3",
+        f"{HOSTILE[0]} 1.5 <i>m</i> −1.5",
+        "all other columns +0.5",
+        "This prediction 3",
+    ]
 
 
 def test_a_server_with_keys_asks_for_one_in_the_page(seen: dict[str, Any]) -> None:
