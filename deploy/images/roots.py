@@ -28,13 +28,13 @@ LEFT_OUT = [
         r"""
       /__pycache__$ | \.(pyx|pxd|pxi|pyi|h|hpp|c|cc|cpp|a)$
     | /(numpy|pyarrow|sklearn|scipy|pandas|matplotlib|certifi)/(.*/)?tests$
-    | /numpy/(f2py|distutils)$
     | /pyarrow/(include|src)$
     | /pyarrow/libarrow(_python)?_flight\.so | /pyarrow/_(flight|pyarrow_cpp_tests)\.
     | /pyarrow/libarrow_python\w*\.so(\.\d+\.\d+\.\d+)?$   # the same file under names that nothing links to
     | ^/usr/share/zoneinfo/(posix|right)$
     | /onnxruntime/capi/libonnxruntime\.so       # for programs in C: Python's module has it inside
     | /onnxruntime/(transformers|tools|quantization|datasets)$
+    | ^/opt/slipway/bin/uvx?$                    # makes environments, and nothing in an image asks for one
     | ^/usr/(local/)?lib/python3\.\d+/(test|idlelib|tkinter|turtledemo|ensurepip|lib2to3|config-3[^/]*)$
     | ^/usr/(local/)?lib/python3\.\d+/(site|dist)-packages$
     | /lib-dynload/(_dbm|_gdbm|_curses|_curses_panel|nis|readline|_tkinter|_test\w*|_?xx\w*)\.
@@ -44,8 +44,8 @@ LEFT_OUT = [
 ]
 """Paths that an image is better off without."""
 
-S3 = re.compile(r"/pyarrow/(libarrow_s3\.so|_s3fs\.)")
-"""Arrow's own client of S3, of which the server knows nothing: 17 MB."""
+FOR_JOBS = re.compile(r"/pyarrow/(libarrow_s3\.so|_s3fs\.)|/numpy/(f2py|distutils)$")
+"""Arrow's own client of S3, and what SciPy imports of NumPy: the server knows nothing of either."""
 
 OF_THE_BASE = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -62,10 +62,10 @@ def main() -> None:
     line.add_argument("--imports", type=Path, required=True, help="names of modules that a start imports")
     line.add_argument("--code", type=Path, required=True, help="the folder of our packages")
     line.add_argument("--to", type=Path, required=True, help="where the two folders are made")
-    line.add_argument("--without-s3", action="store_true", help="leave Arrow's client of S3 out")
+    line.add_argument("--for-server", action="store_true", help="leave out what jobs alone need")
     given = line.parse_args()
-    if given.without_s3:
-        LEFT_OUT.append(S3)
+    if given.for_server:
+        LEFT_OUT.append(FOR_JOBS)
     packages, code = given.to / PACKAGES, given.to / CODE
     copy(Path(sys.prefix), packages)
     copy_python(packages)
@@ -86,10 +86,18 @@ def copy(path: Path, root: Path, there: Path | None = None) -> None:
     """Copy a file, link or folder to the same place below another root, or to another place there."""
     to = below(root, there or path)
     if path.is_dir() and not path.is_symlink():
-        shutil.copytree(path, to, symlinks=True, ignore=left_out, dirs_exist_ok=True)
+        shutil.copytree(path, to, symlinks=True, ignore=left_out, copy_function=linked, dirs_exist_ok=True)
     elif path.exists() and not os.path.lexists(to):  # a library is reached by several
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, to, follow_symlinks=False)
+
+
+def linked(source: str | os.PathLike[str], to: str) -> None:
+    """Link a file, which costs nothing; copy it where that cannot be, as from another layer."""
+    try:
+        os.link(source, to)
+    except OSError:
+        shutil.copy2(source, to)
 
 
 def below(root: Path, path: Path) -> Path:

@@ -42,6 +42,13 @@ def image(builder: Builder, wheels: Path) -> Image:
     return builder.build("serve", "localhost/slipway-serve", wheels)
 
 
+@pytest.fixture(scope="session")
+def train_image(builder: Builder) -> Image:
+    """The jobs' image, from the same base."""
+    wheels = builder.wheels("train", Path(sys.executable))
+    return builder.build("train", "localhost/slipway-train", wheels)
+
+
 @pytest.fixture
 def tracking_server(line_registry: Path, workspace: Workspace) -> Iterator[str]:
     """MLflow's server with two versions of a line, the first promoted, whose files come through it alone."""

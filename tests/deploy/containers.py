@@ -89,8 +89,11 @@ class Builder:
         tar.unlink()
 
     def wheels(self, image: str, python: Path) -> Path:
-        """Fetch the packages of an image as this machine's pip does: what runs in a build has no such settings."""
-        folder = self.folder / f"wheels-{image}"
+        """Fetch the packages of an image as this machine's pip does: what runs in a build has no such settings.
+
+        All images' lie together: what two of them hold is fetched once.
+        """
+        folder = self.folder / "wheels"
         words = [
             "-m",
             "pip",
@@ -117,8 +120,7 @@ class Builder:
     def clear(self) -> None:
         """Give back the gigabytes."""
         with suppress(AssertionError):
-            self.run("buildah", "rm", "--all")
-            self.run("buildah", "rmi", "--all", "--force")
+            self.run("buildah", "rm", "--all")  # takes their mounts away
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

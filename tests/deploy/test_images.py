@@ -13,10 +13,13 @@ import subprocess
 import threading
 import time
 import tomllib
+import urllib.request
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import distributions
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -25,7 +28,7 @@ from serving.fetch import fetch
 from serving.running import await_port, free_port
 from tests.conftest import ROOT
 from tests.deploy.containers import Image
-from tests.deploy.manifests import KSERVE
+from tests.deploy.manifests import KSERVE, KUBERNETES, command_line, objects_in, pods_in
 from tests.keys import pair
 from tests.serving.conftest import serve
 from training.__main__ import main
@@ -207,6 +210,7 @@ def test_kserve_fetches_a_version_and_a_part_is_scored_in_it(image, tmp_path, tr
     ) as box:
         assert box.wait() == 0, box.said
     assert sorted(path.name for path in folders["models"].rglob("*")) == [
+        "explain.safetensors",
         "model.onnx",
         "scorer",
         "scorer.json",
@@ -232,6 +236,63 @@ def test_kserve_fetches_a_version_and_a_part_is_scored_in_it(image, tmp_path, tr
     ) as box:
         assert box.wait() == 0, box.said
     assert pq.read_table(folders["table"] / "out-7.parquet").num_rows == 2
+
+
+def test_jobs_train_compact_and_watch_as_kubernetes_calls_them(
+    train_image, tmp_path, tracking_server, monkeypatch
+):
+    """The words of the overlay's CronJobs, on a root that nobody writes to; the gate starts a real server in there."""
+    folders = {name: tmp_path / name for name in ("data", "captures", "tmp")}
+    for folder in folders.values():
+        folder.mkdir()
+    flights = pd.read_csv(ROOT / "data" / "samples" / "flights.csv").head(1_500).drop(columns="date")
+    flights.to_parquet(folders["data"] / "flights.parquet")
+    rows = flights.drop(columns="arr_delay").tail(20).to_csv(index=False).encode()
+
+    def done(job, *more, name):
+        """Run a CronJob's container to its end; return what it said."""
+        for path in (folders["captures"], *folders["captures"].rglob("*"), folders["tmp"]):
+            path.chmod(0o777)
+        words = [*job_words(job), *more]
+        mounts = [(folder, f"/{name}") for name, folder in folders.items()]
+        with train_image.run(
+            *words,
+            folder=tmp_path / name,
+            mounts=mounts,
+            HOME="/tmp",
+            TMPDIR="/tmp",
+            MLFLOW_TRACKING_URI=tracking_server,
+        ) as box:
+            assert box.wait(240) == 0, box.said
+            return box.said
+
+    assert "promoted" in done("slipway-retrain", "--trials", "2", name="training")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    with serve("--model", "models:/flights@champion", "--capture", str(folders["captures"])) as served:
+        then = (datetime.now(tz=UTC) - timedelta(days=2)).isoformat(timespec="seconds")
+        headers = {"Content-Type": "text/csv", "Ce-Time": then}
+        asked_for = urllib.request.Request(f"{served.url}/invocations", rows, headers)
+        with urllib.request.urlopen(asked_for, timeout=20) as answer:
+            assert answer.headers["X-Model-Version"] == "1"
+    assert "20 " in done("slipway-compact", name="compacting")
+    assert "watch" in done("slipway-monitor", name="watching")
+
+
+def job_words(job):
+    """Return the words of a CronJob of the overlay."""
+    objects = objects_in(KUBERNETES / "overlays" / "retrain")
+    ((_, template),) = [each for each in pods_in(objects) if each[0]["metadata"]["name"] == job]
+    (container,) = template["spec"]["containers"]
+    return command_line(container, objects)
+
+
+def test_the_jobs_image_has_no_shell_either(train_image):
+    """What stands in an image that nobody calls is what an intruder calls."""
+    root = train_image.root
+    for absent in ("bin/sh", "usr/bin/sh", "bin/bash", "usr/bin/dpkg", "usr/bin/apt"):
+        assert not os.path.lexists(root / absent), absent
+    size = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    logger.warning("the jobs' image, unpacked: %.1f MB", size / 1e6)
 
 
 def test_no_request_is_lost_when_it_is_told_to_end(image, tmp_path, model):
