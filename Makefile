@@ -21,13 +21,16 @@ LOCK := uv pip compile --quiet --python-version 3.11 --python-platform x86_64-ma
 	--no-annotate --custom-compile-command "make lock" --upgrade
 SBOM := uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements --output-reproducible --of JSON
 
+# What starts deploy/team: docker's or podman's.
+COMPOSE ?= docker compose
+
 # Two processes, a file at a time, in the order of their names: the long ones of tests/end_to_end first.
 IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 
 # The site of docs/. Zensical reads mkdocs.yml, and mkdocs-material does too.
 SITE := uv tool run --quiet --from 'zensical>=0.0.73,<0.1' zensical
 
-.PHONY: help install run loop docs test recorded soak check format proto image lock bench bench-accuracy ui serve clean
+.PHONY: help install run loop docs test recorded soak check format proto image team lock bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -101,8 +104,14 @@ image: install ## build the IMAGE (serve) as TAG, from BASE, and its list of pac
 	@$(SBOM) --output-file slipway-$(IMAGE).cdx.json deploy/images/$(IMAGE).txt
 	@echo "$(TAG), and its packages in slipway-$(IMAGE).cdx.json"
 
+team: ## start a team's MLflow in containers, on port 5000: with users, on PostgreSQL and S3
+	@deploy/team/passwords
+	@BUILDER=$(firstword $(COMPOSE)) $(MAKE) --no-print-directory image IMAGE=mlflow
+	@$(COMPOSE) --project-directory deploy/team up --detach --wait
+
 lock: install ## lock the images' requirements anew, each to the newest version that pyproject.toml allows
 	@$(LOCK) --group serve --output-file deploy/images/serve.txt
+	@$(LOCK) --group mlflow --output-file deploy/images/mlflow.txt
 	@$(LOCK) pyproject.toml --extra postgres --extra grpc --extra excel --output-file deploy/images/train.txt
 
 clean: ## remove the environment, the runs and what tools left behind

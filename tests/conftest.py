@@ -206,7 +206,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.wait(timeout=20)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def postgres(postgres_server: str) -> Callable[[str], str]:
     """Make databases on the server; each call returns a URL."""
 

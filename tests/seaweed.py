@@ -88,6 +88,7 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         "-s3.config": known,
         "-s3.port.iceberg": 0,
         "-s3.port.lance": 0,
+        "-volume.max": 100,  # each bucket takes seven, and there are eight unless said otherwise
     } | ports
     words = [f"{name}={value}" for name, value in options.items()]
     command = [str(found), "-logtostderr", "server", "-filer", "-s3", "-master.telemetry=false", *words]

@@ -1,10 +1,8 @@
-"""A team's MLflow: its server with users, who may read, train or promote, on a database of its own."""
+"""A team's MLflow as `deploy/team/compose.yaml` has it, its parts started without containers."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import signal
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,24 +11,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import requests
+import sqlalchemy
+import yaml
+from werkzeug.security import generate_password_hash
 
-from serving.running import await_port, free_port
+from deploy.team.users import ADMIN, Server
+from serving.running import free_port
+from tests.conftest import ROOT
+from tests.seaweed import KEY, SECRET, Seaweed
+from tests.tracking_server import TrackingServer, running
 
-ADMIN = "admin"
+PASSWORD = "a-password-of-the-tests"
+COMPOSE = ROOT / "deploy" / "team" / "compose.yaml"
 
 
 @dataclass
-class Team:
+class Team(TrackingServer):
     """The server, and everybody's password."""
 
-    port: int
+    users: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
 
     @property
-    def uri(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self.port}"
+    def administered(self) -> Server:
+        """It, asked as its administrator."""
+        return Server(self.uri, self.passwords[ADMIN])
 
     def environment(self, user: str) -> dict[str, str]:
         """What a command of a user's gets."""
@@ -40,59 +45,64 @@ class Team:
             "MLFLOW_TRACKING_PASSWORD": self.passwords[user],
         }
 
-    def ask(self, path: str, content: dict[str, Any], version: str = "2.0") -> None:
-        """Ask the server as its administrator."""
-        asked = requests.post(
-            f"{self.uri}/api/{version}/mlflow/{path}",
-            json=content,
-            auth=(ADMIN, self.passwords[ADMIN]),
-            timeout=60,
-        )
-        asked.raise_for_status()
-
     def add(self, user: str) -> None:
         """Make a user, who may read."""
-        self.passwords[user] = secrets.token_urlsafe(16)
-        self.ask("users/create", {"username": user, "password": self.passwords[user]})
+        self.passwords[user] = self.administered.add(user)
+        self.hash_quickly(user)
 
-    def allow(self, user: str, permission: str, *, model: str, experiments: list[str]) -> None:
-        """Let a user do more with a model and experiments."""
-        places = [("registered_model", model), *(("experiment", each) for each in experiments)]
-        for kind, place in places:
-            told = {"username": user, "resource_type": kind, "resource_id": place, "permission": permission}
-            self.ask("users/permissions/grant", told, version="3.0")
+    def hash_quickly(self, user: str) -> None:
+        """Keep a password under a hash that costs nothing: MLflow compares it at each of a training's 200 requests."""
+        hashed = generate_password_hash(self.passwords[user], "pbkdf2:sha256:1")
+        engine = sqlalchemy.create_engine(self.users)
+        with engine.begin() as connection:
+            words = "UPDATE users SET password_hash = :hashed WHERE username = :user"
+            changed = connection.execute(sqlalchemy.text(words), {"hashed": hashed, "user": user})
+            assert changed.rowcount == 1
+        engine.dispose()
+
+
+def composed(**values: str) -> dict[str, Any]:
+    """Return what the compose file says with its variables put in, as `docker compose` does."""
+
+    def value(match: re.Match[str]) -> str:
+        name, kind, otherwise = match.groups()
+        return otherwise if kind == ":-" else values[name]
+
+    text = re.sub(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}", value, COMPOSE.read_text())
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
 
 
 @contextmanager
-def team(folder: Path, database: str, users: str) -> Iterator[Team]:
-    """Run the server until the block ends; its artifacts lie in the folder, and go through it."""
-    config, port = folder / "auth.ini", free_port()
-    result = Team(port, {ADMIN: secrets.token_urlsafe(16)})
-    config.write_text(
-        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {users}\nadmin_username = {ADMIN}\n"
-        f"admin_password = {result.passwords[ADMIN]}\n"
-        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+def team(folder: Path, database: str, users: str, buckets: Seaweed) -> Iterator[Team]:
+    """Run the compose file's server until the block ends, on other ports, databases and an other S3 server."""
+    said = composed(
+        DATABASE_PASSWORD="x",
+        BUCKET_SECRET=SECRET,
+        SESSION_SECRET="a session of the tests",
+        ADMIN_PASSWORD=PASSWORD,
     )
-    config.chmod(0o600)
-    words = ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
-    environment = {
-        **os.environ,
-        "MLFLOW_AUTH_CONFIG_PATH": str(config),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_urlsafe(32),
+    server, made = said["services"]["mlflow"], free_port()
+    here = {
+        "postgresql+psycopg://mlflow:x@database/runs": database,
+        "postgresql+psycopg://mlflow:x@database/users": users,
+        "http://files:8333": buckets.environment["MLFLOW_S3_ENDPOINT_URL"],
+        "/etc/mlflow/auth.ini": str(folder / "auth.ini"),
     }
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", *words]
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--app-name", "basic-auth"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        await_port(port, 200)
-        yield result
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+
+    def placed(text: str) -> str:
+        for theirs, ours in here.items():
+            text = text.replace(theirs, ours)
+        return text
+
+    (folder / "auth.ini").write_text(placed(said["configs"]["auth"]["content"]))
+    settings = {name: placed(text) for name, text in server["environment"].items()}
+    settings |= {"AWS_ACCESS_KEY_ID": KEY, "HOME": str(folder)}
+    once = said["services"]["bucket"]["entrypoint"]
+    subprocess.run([sys.executable, *once[1:]], env=settings, check=True, timeout=100)
+    others = ("--host", "--port", "--workers")
+    words = [placed(word) for word in server["command"] if not word.startswith(others)]
+    found = Team(folder, made, store=words, settings=settings, users=users, passwords={ADMIN: PASSWORD})
+    with running(found) as started:
+        started.hash_quickly(ADMIN)
+        yield started

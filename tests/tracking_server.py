@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import requests
 
@@ -18,11 +19,21 @@ from serving.running import await_port, free_port
 
 @dataclass
 class TrackingServer:
-    """The server of a folder's store, on one port for its whole life."""
+    """The server of a folder's store, on one port for its whole life.
+
+    Attributes
+    ----------
+    store : list of str
+        Where runs and artifacts are; without it, in the folder.
+    settings : dict
+        Environment of the server's own, such as the key of a bucket that no client has.
+    """
 
     folder: Path
     port: int
     process: subprocess.Popen[bytes] | None = None
+    store: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def uri(self) -> str:
@@ -31,12 +42,29 @@ class TrackingServer:
 
     def start(self) -> None:
         """Start it, or start it again, and return once it answers."""
-        words = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        words += ["--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"]
-        command = [sys.executable, "-m", "mlflow", "server", "--port", str(self.port), *words]
+        words = self.store or [
+            *("--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"),
+            *("--artifacts-destination", str(self.folder / "artifacts")),
+        ]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+            *words,
+        ]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=self.folder,
+                env=os.environ | self.settings,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         await_port(self.port, 200)
         requests.get(f"{self.uri}/health", timeout=100).raise_for_status()  # it listens before it answers
@@ -61,10 +89,19 @@ class TrackingServer:
         os.killpg(self.process.pid, number)
 
 
+Server = TypeVar("Server", bound=TrackingServer)
+
+
 @contextmanager
 def tracking_server(folder: Path) -> Iterator[TrackingServer]:
     """Run the server over a folder that has a store."""
-    server = TrackingServer(folder, free_port())
+    with running(TrackingServer(folder, free_port())) as server:
+        yield server
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Run a server until the block ends."""
     server.start()
     try:
         yield server

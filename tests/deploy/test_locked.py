@@ -17,6 +17,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 ASKED = {
     "serve": PROJECT["dependency-groups"]["serve"],
+    "mlflow": PROJECT["dependency-groups"]["mlflow"],
     "train": PROJECT["project"]["dependencies"] + EXTRAS["postgres"] + EXTRAS["grpc"] + EXTRAS["excel"],
 }
 LINE = re.compile(
