@@ -45,7 +45,7 @@ def test_the_servers_help_says_what_each_option_does_and_its_default() -> None:
             assert f"({action.default})" in told, action.dest
 
 
-OF_OTHERS = {"--env-manager", "--experiment-name", "--http2"}
+OF_OTHERS = {"--env-manager", "--experiment-name", "--http2", "--serve-artifacts", "--no-serve-artifacts"}
 """Options of mlflow and curl."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import missing_part
+from tests.conftest import ROOT, missing_part
 from tests.deploy.manifests import KUBERNETES, objects_in, of_kind
+from training.jobs.gauges import KINDS
 
 SERVES = 'slipway_model{name="m", version="1", digest="a", pod="x"}'
 READY = 'slipway_state{model="m", state="READY"}'
@@ -133,3 +135,12 @@ def test_each_alarm_is_raised_by_what_it_is_for_and_by_nothing_less(tmp_path: Pa
     (tmp_path / "tests.yaml").write_text(json.dumps({"rule_files": ["rules.yaml"], "tests": cases}))
     assert f"{len(alarms)} rules found" in promtool(tmp_path, "check", "rules", "rules.yaml")
     promtool(tmp_path, "test", "rules", "tests.yaml")
+
+
+def test_each_alarm_has_its_section_in_the_runbook() -> None:
+    """Who is woken up looks for its name; a section of an alarm that is gone wakes nobody."""
+    page = (ROOT / "docs" / "operations.md").read_text().partition("\n## Alarms\n")[2]
+    sections = dict(re.findall(r"^### (.*)\n((?:(?!#).*\n?)*)", page, re.MULTILINE))
+    alarms = [rule["alert"] for group in rules()["groups"] for rule in group["rules"]]
+    assert list(sections) == [*alarms, *(f"The monitor's {kind}" for kind in KINDS), "Nobody watches"]
+    assert [name for name, text in sections.items() if len(text.split()) < 15] == []

@@ -29,7 +29,8 @@ from tests.registered import copied
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 COMMAND = re.compile(
-    r"(mlflow|slipway|python|curl|make|pip|source|echo|uvx|openssl) |(KEY|ID)=|SLIPWAY_SIGNING_KEY="
+    r"(mlflow|slipway|python|curl|make|pip|source|echo|uvx|openssl|pg_dump|pg_restore) |(KEY|ID)="
+    r"|SLIPWAY_SIGNING_KEY="
 )
 SERVER = re.compile(r"(python -m serving |mlflow models serve )")
 ELSEWHERE = {
@@ -56,11 +57,16 @@ NOT_HERE = {
     "make recorded": "it would change the checkout: the tests that it calls run in make soak",
     "make bench": "it takes half an hour: tests/test_benchmarks.py keeps each part running",
     "make ui": "tests/end_to_end/test_mlflow_ui.py starts the same",
+    "make team": "it takes containers: tests/team.py starts the same server without",
     "make image": "tests/deploy/test_images.py calls the same script",
     "buildah bud": "tests/deploy/test_images.py builds it",
     f"{MONITOR} -P follow=true": "it stays: tests/training/monitoring/test_store_down.py",
     f"{FEEDBACK} -P data=outcomes.csv": "the model of the tests has no such key: tests/training/captures/test_keyed.py",
     "curl -o jwks.json": "there is no such provider here: tests/serving/test_tokens.py asks a real one",
+    "pg_dump": "tests/end_to_end/test_team.py has a PostgreSQL to save, and an empty one",
+    'python -c "from pyarrow.fs import copy_files;': "the same test has buckets",
+    "pg_restore": "the same test",
+    "MLFLOW_TRACKING_URI=http://restored": "the same test",
     "pip install": "the environment of the tests has all extras",
     "uvx openapi-python-client": "tests/serving/test_clients.py generates that client",
     'echo \'{"content_type_overrides"': "its settings, in the same test",
@@ -140,6 +146,7 @@ class Desk:
             ("mlflow run .", f"mlflow run {ROOT}"),
             ("/path/to/", f"{self.folder}/"),
             ("captures=DIR", f"captures={self.folder}/captures"),
+            ("--captures DIR", f"--captures {self.folder}/captures"),
             ("data=labels.parquet", f"data={self.folder}/labels.parquet"),
             ("source .venv/bin/activate", "true"),
             ("http://models.example.com:8080", f"http://127.0.0.1:{self.port}"),
@@ -181,6 +188,7 @@ def registry(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Des
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
             "XDG_CACHE_HOME": str(folder / "cache"),
             "CURL_HOME": str(folder),
+            "DATABASE": f"sqlite:///{folder}/mlflow.db",
         },
     )
     (folder / ".curlrc").write_text("fail-with-body\n")
