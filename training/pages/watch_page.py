@@ -44,6 +44,9 @@ WHOLE_ROW = {
 }
 """What the views of a whole row are, for people."""
 
+NOT_KEPT = "the rows do not have it as it was sent"
+OF_WHOLE_ROWS = "it hangs on columns that are not there as they were sent"
+
 
 @dataclass(frozen=True)
 class Watched:
@@ -271,7 +274,7 @@ def _unwatched(watched: Watched) -> Values:
     reference = watched.watch.reference
     return {
         "ignored": [name for name in watched.watch.ignored if name not in watched.lacking],
-        "lacking": watched.lacking,
+        "lacking": {name: OF_WHOLE_ROWS if name in WHOLE_ROW else NOT_KEPT for name in watched.lacking},
         "unasked": watched.unasked,
         "no_scores": reference.scores is None and "errors" not in watched.unasked,
         "no_limit": reference.limit is None and "harm" not in watched.unasked,

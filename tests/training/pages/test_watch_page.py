@@ -144,9 +144,10 @@ def test_what_was_not_kept_is_told_from_what_was_excluded() -> None:
     """One is a person's wish, the other may be a mistake."""
     found = watched(2)
     watch = Watch(found.watch.reference, 0, True, ("rooms", "town"))
-    text = read(replace(found, watch=watch, lacking=("town",)))
+    text = read(replace(found, watch=watch, lacking=("town", "gaps")))
     assert "rooms: excluded, as asked." in text
     assert "town: the rows do not have it as it was sent." in text
+    assert "gaps: it hangs on columns that are not there as they were sent." in text
     assert "town: excluded" not in text
 
 
