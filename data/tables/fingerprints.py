@@ -25,6 +25,9 @@ from data.schema import MISSING_WORDS, Kind
 from data.tables.moments import seconds
 from data.tables.table import Table
 
+ROWS_AT_ONCE = 100_000
+"""That are put together for hashing: of five million rows each copy takes a gigabyte."""
+
 VERSION = 1
 Values = Literal["alike", "as written"]
 """Whether a value counts alike in every format, or a date and a text as they stand."""
@@ -87,13 +90,22 @@ def _digests(
         else _encoded_as(table.frame[name], known.get(name))
         for name in columns
     ]
-    rows = np.hstack(cells) if cells else np.zeros((len(table), 0), dtype=np.uint8)
-    width, raw, key = rows.shape[1], rows.tobytes(), salt.encode()[:64]
+    cells = cells or [np.zeros((len(table), 0), dtype=np.uint8)]
+    key, digests = salt.encode()[:64], np.empty(len(table), dtype=np.uint64)
+    for start in range(0, len(table), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        digests[part] = _hashed(np.hstack([column[part] for column in cells]), key)
+    return digests
+
+
+def _hashed(rows: NDArray[np.uint8], key: bytes) -> NDArray[np.uint64]:
+    """Return the digest of each row of bytes."""
+    width, raw = rows.shape[1], rows.tobytes()
+    starts = range(0, width * len(rows), width) if width else [0] * len(rows)
     digests = b"".join(
-        blake2b(raw[start : start + width], digest_size=8, key=key).digest()
-        for start in range(0, width * len(table), width or 1)
+        blake2b(raw[start : start + width], digest_size=8, key=key).digest() for start in starts
     )
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return np.frombuffer(digests, dtype="<u8")
 
 
 def _nothing(rows: int) -> NDArray[np.uint8]:

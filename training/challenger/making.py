@@ -33,8 +33,8 @@ from training.rows import PreparedTable
 from training.search import Winner, cross_validation
 from training.versions import flavor
 
-MOST_COMPARED = 100_000
-"""Training rows on which the graph with a scale is held against its models."""
+MOST_COMPARED, MOST_DESCRIBED = 100_000, 200_000
+"""Training rows on which the graph with a scale is held against its models, and those that a monitor compares with."""
 
 
 def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Logged, dict[str, Figure]]:
@@ -129,7 +129,7 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
     absolute = np.abs(rows.target("holdout") - answers[-rows.split.counts["holdout"] :, 0])
     finite = np.isfinite(absolute)
     known = Known(
-        training=pack_frame(rows.frame("train"), rows.schema),
+        training=pack_frame(rows.frame("train").iloc[_described(rows.split)], rows.schema),
         held_out=held_out,
         answers=answers,
         absolute=absolute[finite],
@@ -140,12 +140,17 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
     return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
 
 
+def _described(split: Split) -> NDArray[np.intp]:
+    """Return the places of the training rows that later ones are compared with."""
+    return cross_validation.sampled(split.counts["train"], MOST_DESCRIBED)
+
+
 def groups_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.uint64] | None) -> Groups | None:
     """Return which rows are alike, where the split said so and a group has more than one."""
     if not split.rule.grouping or len(np.unique(split.blocks)) == len(split.blocks):
         return None
     training, calibration, holdout = (split.blocks[split.mask(side)] for side in SIDES)
-    held_out = np.concatenate([calibration, holdout])
+    training, held_out = training[_described(split)], np.concatenate([calibration, holdout])
     return Groups(split.rule.grouping, training, held_out, holdout[finite], scores)
 
 
@@ -159,7 +164,9 @@ def moments_of(
     if moments is None:
         return None
     training, calibration, holdout = (moments[split.mask(side)] for side in SIDES)
-    return Moments(training, np.concatenate([calibration, holdout]), holdout[finite], scores)
+    return Moments(
+        training[_described(split)], np.concatenate([calibration, holdout]), holdout[finite], scores
+    )
 
 
 def _with_intervals(

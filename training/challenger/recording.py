@@ -53,7 +53,13 @@ def record(
     run.log_json(MODEL_SPEC, with_rows(winner, rows.split.counts["train"]))
     run.log_table("trials", winner.choice.trials)
     frame = rows.checked.table.frame
-    run.log_dataset(frame, where=rows.checked.table.where, target=job.config.target, digest=rows.fingerprint)
+    run.log_dataset(
+        frame,
+        where=rows.checked.table.where,
+        target=job.config.target,
+        digest=rows.fingerprint,
+        rows=rows.rows_in_all,
+    )
     side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
     result = importance.importance(
         winner.compiled.graph,

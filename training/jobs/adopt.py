@@ -117,7 +117,13 @@ def record(
         tags={tag_names.DIGEST: logged.digest, tag_names.DATA: rows.fingerprint},
     )
     job.run.log_json("schema.json", rows.schema.as_dict())
-    job.run.log_dataset(table.frame, where=table.where, target=job.config.target, digest=rows.fingerprint)
+    job.run.log_dataset(
+        table.frame,
+        where=table.where,
+        target=job.config.target,
+        digest=rows.fingerprint,
+        rows=len(table),
+    )
 
 
 def summary(rows: PreparedTable, model: Any, rmse: float, config: trainings.AdoptConfig) -> str:

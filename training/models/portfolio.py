@@ -21,6 +21,9 @@ from training.models.fitting import takes_weights
 SMOOTH_ROWS = 5_000
 """Beyond, support vectors take minutes and their graph milliseconds."""
 
+FEW = 1_000
+"""Below, smooth models take no time: they come before more trees."""
+
 LARGE = 15_000
 """Beyond, histograms of the columns serve trees better than the columns themselves."""
 
@@ -105,6 +108,15 @@ LARGE_LEAVES = _boosted_leaves(
 """Settings of LightGBM: chosen by cross-validation on the training rows of public tables (docs/log.md)."""
 
 
+SMOOTH: tuple[Spec, ...] = (
+    spec_of("ridge", splines=6),
+    spec_of("support_vectors", C=10.0, epsilon=0.02),
+    spec_of("process", nu=1.5),
+    spec_of("ridge", interactions=True),
+)
+"""What comes before the trees where rows are few."""
+
+
 def first(task: Task) -> list[Spec]:
     """Return the settings to try before any search."""
     leaf = smallest_leaf(task, 200)
@@ -130,6 +142,9 @@ def first(task: Task) -> list[Spec]:
         spec_of("huber"),
         spec_of("lasso"),
     ]
+    if task.rows < FEW:  # the smooth ones take milliseconds, and often win
+        smooth = [spec for spec in tried if spec in SMOOTH]
+        tried = [*tried[:2], *smooth, *(spec for spec in tried[2:] if spec not in smooth)]
     if task.rows > LARGE:  # histograms take a tenth of the time there
         tried[2:2] = [LARGE_LEAVES, spec_of("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3)]
     if task.skewed:

@@ -63,6 +63,9 @@ rows, and so many standard errors of the difference above it."""
 PATIENCE, GAIN = 40, 0.001
 """The search ends after so many trials in a row that lower the best error by less than this share."""
 
+PLAIN_ROWS, PLAIN_FAMILIES = 1_000, 5
+"""A search on fewer rows ends where a line is within one standard error of the best of so many families."""
+
 BLEND_MEMBERS = 12
 
 
@@ -188,9 +191,20 @@ class Race:
             self.end = "by the number of trials"
         elif self._since_gain >= PATIENCE:
             self.end = f"as {PATIENCE} settings in a row won nothing"
+        elif self._is_plain:
+            self.end = "as nothing was better than a line by more than one standard error"
         else:
             return False
         return True
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether rows are few, and a line does as well as families of several kinds."""
+        tried = {trial["family"] for trial in self.trials if np.isfinite(trial["cv_rmse"])} - {"mean"}
+        if self.all_rows.size >= PLAIN_ROWS or self._awaited or len(tried) < PLAIN_FAMILIES:
+            return False
+        ordered = sorted(self.candidates, key=lambda candidate: candidate.cv_rmse)
+        return simplest(ordered, self.rows).level == 1
 
     def _try_all(self, asks: Iterator[Ask], places: Pool | Here, until: float) -> None:
         """Try until the time is up; what must not be missed beyond it."""
@@ -204,11 +218,11 @@ class Race:
                 break
             spec, tell = ask
             places.give(spec, self._watch(spec, tell), until=self._given_up_at(spec))
-        while places.busy and (time.perf_counter() < until or self._is_waiting):
+        while places.busy and not self._is_plain and (time.perf_counter() < until or self._is_waiting):
             self.stop_if_told()
             places.listen(max(until - time.perf_counter(), 0.0) or 1.0)
         self._under_way += places.busy
-        if places.busy:
+        if places.busy and not self._is_plain:
             self.end = "by time"
 
     @property

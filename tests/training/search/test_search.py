@@ -18,7 +18,8 @@ from data.schema import Schema
 from data.tables import Table, describe
 from training.compiling import cost
 from training.models import portfolio, ranges
-from training.search.candidates import Candidate, blend_weights
+from training.search import race
+from training.search.candidates import Candidate, blend_weights, judged
 from training.search.choosing import Callbacks, Choice, choose
 from training.search.cross_validation import FoldResult, Pool, TrainingRows
 from training.search.winner import winner_of
@@ -165,3 +166,22 @@ def test_the_error_comes_near_the_noise(name: str) -> None:
     table, noise = GENERATORS[name](6_000)
     rows = rows_of(table.drop(columns="y").to_numpy(), table["y"].to_numpy(), folds=5)
     assert chosen(rows, seconds=30.0, trials=8).best.cv_rmse < 1.25 * noise
+
+
+@pytest.mark.parametrize(("power", "plain"), [(1, True), (2, False)])
+def test_few_rows_end_a_search_where_nothing_is_better_than_a_line(
+    monkeypatch: pytest.MonkeyPatch, power: int, plain: bool
+) -> None:
+    """200 rows of y = 3x searched for as long as any, and a line was chosen all the same."""
+    x = np.linspace(1.0, 5.0, 200)[:, None]
+    rows = rows_of(x, 3.0 * x[:, 0])
+    found = race.Race(rows, portfolio.Task.of(rows.target, rows.schema, None), Budget())
+    noise = np.random.default_rng(0).normal(0.0, 0.1, 200)
+    errors = dict.fromkeys(("boosting", "lightgbm", "process", "support_vectors"), noise)
+    errors = {"ridge": noise[::-1] * power, **errors}
+    for place, (family, error) in enumerate(errors.items(), start=1):
+        found._finish(
+            judged({"family": family, "params": {}}, rows.target + error, rows, 0.1), lambda _: None
+        )
+        assert found._is_enough == (plain and place == len(errors))
+    assert ("better than a line" in found.end) == plain
