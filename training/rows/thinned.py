@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from data.splits import SIDES, Split
 from data.tables import Table, row_digests
 
-CELLS_A_SECOND, LEAST_CELLS = 200_000, 5_000_000
+CELLS_A_SECOND, LEAST_CELLS = 200_000, 10_000_000
 """Training rows times features at most, for each second of the time budget, and in any case.
 
 So many does a boosting learn in its share of the time.
