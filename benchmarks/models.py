@@ -66,6 +66,7 @@ def _build(
         frame=frame,
         fingerprint="sample",
         parity=compiled.parity,
+        trees=compiled.trees,
     )
     flavor.save_model(pipeline, folder / "version", schema=schema, scorer_folder=folder / "scorer")
     joblib.dump(pipeline, folder / "model.joblib")

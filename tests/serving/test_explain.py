@@ -202,6 +202,6 @@ def test_requests_are_counted_under_a_name_of_their_own(server, rows):
 def test_a_stored_row_is_a_training_row_of_the_models_columns_alone(flights):
     """What was excluded is in no file of the version."""
     scorer = Scorer.load(flights / "scorer")
-    stored = scorer.explainer()._part._background
+    stored = scorer.explainer().part._background
     assert stored.shape == (32, len(scorer.schema.columns))
     assert np.isfinite(scorer.predict(np.ascontiguousarray(stored))).all()

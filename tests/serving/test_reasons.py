@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from serving.errors import NotAScorer, TooLarge, TooSlow, UnsoundReasons
-from serving.scorer.reasons import ASKED, BACKGROUND, METHOD, About, Arrays, explainer_of, packed, unpacked
+from serving.scorer.reasons import ASKED, BACKGROUND, METHOD, About, Arrays, explainer_of, packed
+from serving.scorer.reasons.packed_arrays import unpacked
 
 RANDOM = np.random.default_rng(0)
 
@@ -24,12 +25,19 @@ def wavy(matrix):
     return a * b + np.sin(c) + 3.0 * (a > 0.2) * (c < 0.5)
 
 
+class Model:
+    """A function as a loaded model."""
+
+    def __init__(self, predict):
+        self.predict = predict
+
+
 def explained(model, background, matrix, **about):
     """What explains a model's predictions."""
     columns = tuple(f"c{place}" for place in range(background.shape[1]))
     content = packed(Arrays({BACKGROUND: background}, {METHOD: ASKED}))
     about = About(columns, "y", "m", 1.0)
-    return explainer_of(content, about, model).explain(matrix)
+    return explainer_of(content, about, Model(model)).explain(matrix)
 
 
 def by_definition(model, background, row):
@@ -123,16 +131,16 @@ def test_reasons_that_do_not_add_up_are_not_given_out():
         explainer = explainer_of(
             packed(Arrays({BACKGROUND: np.ones((2, 11))}, {METHOD: ASKED})),
             About(("c",) * 11, "y", "", 1.0),
-            moody,
+            Model(moody),
         )
-        explainer._part._values = explainer._part._values + 1.0
+        explainer.part._values = explainer.part._values + 1.0
         explainer.explain(np.ones((1, 11)))
 
 
 def test_what_takes_too_long_or_too_many_rows_is_refused():
     """A question costs thousands of predictions, so it is bounded before and while it is worked on."""
     content = packed(Arrays({BACKGROUND: np.ones((100, 10))}, {METHOD: ASKED}))
-    explainer = explainer_of(content, About(("c",) * 10, "y", "", 1.0), lambda matrix: matrix[:, 0])
+    explainer = explainer_of(content, About(("c",) * 10, "y", "", 1.0), Model(lambda matrix: matrix[:, 0]))
     assert explainer.most_rows == 39
     explainer.check_rows(39)
     with pytest.raises(TooLarge, match="more than 39 rows to explain"):
@@ -186,4 +194,4 @@ def hostile(header, data=b""):
 def test_a_file_that_is_none_of_ours_is_refused(content):
     """By name, before anything is made of it: no size in it is believed beyond its own bytes."""
     with pytest.raises(NotAScorer, match=r"explain\.safetensors"):
-        explainer_of(content, About(("a", "b", "c"), "y", "", 1.0), wavy)
+        explainer_of(content, About(("a", "b", "c"), "y", "", 1.0), Model(wavy))

@@ -115,6 +115,7 @@ def write_version(
         parity=compiled.parity,
         intervals=result.table if result else None,
         explain=explain,
+        trees=compiled.trees,
     )
     if result is None or residuals is None:
         return Written(scorer, None)

@@ -93,6 +93,8 @@ class Graph:
         self.rows = Tensor(self, Session.INPUT)
         self.visits: dict[str, Counter[int]] = {"codes": Counter(), "numbers": Counter()}
         """How many training rows were split by each packed column, category codes apart from numbers."""
+        self.ensembles: list[Any] = []
+        """Trees as they were put in, in order: `estimators.trees.Grown`."""
         self._faults: list[Tensor] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -173,11 +175,30 @@ class Graph:
             defaults = [numpy_helper.from_array(np.zeros((0, self.columns)), Session.SCALE_INPUT)]
         nodes, constants = self._needed(last)
         graph = helper.make_graph(nodes, "slipway", inputs, outputs, [*constants, *defaults])
-        opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
+        model = _model(graph)
         sort_by = [str(column) for visits in self.visits.values() for column, _ in visits.most_common(1)]
         helper.set_model_props(model, {Session.SORT_BY: " ".join(sort_by)} if sort_by else {})
         return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+    @property
+    def nodes(self) -> list[onnx.NodeProto]:
+        """What was added so far."""
+        return self._nodes
+
+    @property
+    def constants(self) -> list[onnx.TensorProto]:
+        """What the nodes refer to."""
+        return self._constants
+
+    def features(self, values: Tensor, width: int) -> bytes:
+        """Return the model whose one output is a value of shape (n_rows, width)."""
+        last = helper.make_node("Identity", [values.name], [Session.PREDICTION])
+        nodes, constants = self._needed([last])
+        inputs = [helper.make_tensor_value_info(Session.INPUT, TensorProto.DOUBLE, ["n", self.columns])]
+        outputs = [helper.make_tensor_value_info(Session.PREDICTION, TensorProto.DOUBLE, ["n", width])]
+        return _model(helper.make_graph(nodes, "slipway", inputs, outputs, constants)).SerializeToString(  # type: ignore[no-any-return]
+            deterministic=True
+        )
 
     def _output(self, value: Tensor, name: str) -> onnx.NodeProto:
         for fault in self._faults:
@@ -195,6 +216,11 @@ class Graph:
 
     def _operand(self, value: Operand) -> Tensor:
         return value if isinstance(value, Tensor) else self.constant(value)
+
+
+def _model(graph: onnx.GraphProto) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="slipway")
 
 
 def as_tensor(values: NDArray[Any]) -> onnx.TensorProto:

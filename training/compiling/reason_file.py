@@ -1,23 +1,61 @@
 """What explains a version's predictions, written beside its scorer when it is compiled.
 
-A model that is asked itself needs rows to stand in for what a coalition leaves open: a few training rows, spread
-evenly over the table. They are training data, and go where the version goes.
+A sum of trees is written as the covers of its leaves. Any other model is asked itself, and needs rows to stand in for
+what a coalition leaves open: a few training rows, spread evenly over the table. They are training data, and go where
+the version goes.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.scorer import Session
-from serving.scorer.reasons import ASKED, BACKGROUND, METHOD, Arrays, packed
+from data.schema import Schema
+from serving.scorer import Floats, Session
+from serving.scorer.reasons import (
+    ASKED,
+    BACKGROUND,
+    GRAPH,
+    METHOD,
+    TREES,
+    About,
+    Arrays,
+    explainer_of,
+    packed,
+)
+from training.compiling.estimators.trees import Grown
+from training.compiling.graph import Graph
+from training.compiling.leaf_covers import Covers, NotOneColumn, features_of, weights_of
 
 FEW_COLUMNS = 8
 BACKGROUND_ROWS = {True: 100, False: 32}
 """Stored rows, where the model has few columns and where it has more."""
 
+COMPARED_ROWS = 64
+"""On which what the trees' covers explain is held to what the graph predicts."""
 
-def explained(graph: bytes, matrix: NDArray[np.float64]) -> bytes:
+TOLERANCE = 1e-10
+
+
+class Sum(NamedTuple):
+    """A prediction that is a weighted sum of trees and a constant, and the graph that they were put into."""
+
+    ensembles: list[Grown]
+    weights: list[float]
+    graph: Graph
+
+
+def sum_of(pipeline: Any, graph: Graph) -> Sum | None:
+    """Return a compiled pipeline as a sum of trees; None for any other."""
+    weights = weights_of(pipeline)
+    if not weights or len(weights) != len(graph.ensembles):
+        return None
+    return Sum(list(graph.ensembles), weights, graph)
+
+
+def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: Sum | None = None) -> bytes:
     """Return the file that explains a graph's predictions.
 
     Parameters
@@ -26,15 +64,56 @@ def explained(graph: bytes, matrix: NDArray[np.float64]) -> bytes:
         As `compile_pipeline` gave it.
     matrix : float64 array of shape (n_train, n_columns)
         Training rows, packed.
+    trees : Sum, optional
+        What the model is a sum of.
     """
-    arrays = {BACKGROUND: _stored(matrix, Session(graph).predict(matrix))}
-    return packed(Arrays(arrays, {METHOD: ASKED}))
+    model = _Loaded(graph)
+    predictions = model.predict(matrix)
+    covered = _covered(model, trees, schema, _spread(matrix, predictions, COMPARED_ROWS)) if trees else None
+    if covered:
+        return covered
+    stored = _spread(matrix, predictions, BACKGROUND_ROWS[matrix.shape[1] <= FEW_COLUMNS])
+    return packed(Arrays({BACKGROUND: stored}, {METHOD: ASKED}))
 
 
-def _stored(matrix: NDArray[np.float64], predictions: NDArray[np.float64]) -> NDArray[np.float64]:
+class _Loaded:
+    """A graph of ours, as the scorer has it."""
+
+    def __init__(self, graph: bytes) -> None:
+        self._session = Session(graph)
+
+    def predict(self, matrix: Floats, /) -> Floats:
+        return self._session.predict(matrix)
+
+    def features(self, graph: bytes, width: int, /) -> Any:  # noqa: ARG002 - as the scorer's
+        return Session(graph).predict
+
+
+def _covered(model: _Loaded, trees: Sum, schema: Schema, rows: NDArray[np.float64]) -> bytes | None:
+    """Return the file of a sum of trees, its base set so that it explains the predictions; None if it cannot."""
+    covers = Covers(trees.ensembles, trees.weights, trees.graph, schema)
+    try:
+        arrays = covers.arrays()
+    except NotOneColumn:
+        return None
+    if features := features_of(trees.ensembles, trees.graph, len(arrays["starts"]) - 1):
+        arrays[GRAPH] = np.frombuffer(features, dtype=np.uint8)
+    predictions = model.predict(rows)
+    about = About(tuple(schema.names), schema.target, "", float(np.std(predictions)))
+    arrays["base"] = np.zeros(1)
+    part = explainer_of(packed(Arrays(arrays, {METHOD: TREES})), about, model).part
+    shares, _ = part.explain(rows, predictions, np.inf)
+    bases = predictions - shares.sum(axis=1)
+    scale = max(float(np.max(np.abs(predictions))), about.target_sd)
+    if not np.ptp(bases) <= TOLERANCE * scale:
+        return None
+    arrays["base"] = np.array([bases.mean()])
+    return packed(Arrays(arrays, {METHOD: TREES}))
+
+
+def _spread(matrix: NDArray[np.float64], predictions: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """Return rows spread evenly over those that have a finite prediction."""
     finite = np.flatnonzero(np.isfinite(predictions))
-    most = BACKGROUND_ROWS[matrix.shape[1] <= FEW_COLUMNS]
     chosen = np.linspace(0, len(finite) - 1, min(most, len(finite))).round().astype(int)
-    stored: NDArray[np.float64] = matrix[finite[chosen]]
-    return stored
+    rows: NDArray[np.float64] = matrix[finite[chosen]]
+    return rows

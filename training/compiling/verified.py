@@ -15,18 +15,22 @@ from training.compiling.compiler import Draft
 from training.compiling.errors import ParityFailed
 from training.compiling.keras import FLOAT32_TOLERANCE, Network, adapted, packages
 from training.compiling.parity import measure_parity, pack_frame, require
+from training.compiling.reason_file import Sum, sum_of
 
 SCALE_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
 class Verified:
-    """A compiled model, how near it is to the pipeline it was compiled from, and what that needs beyond the usual."""
+    """A compiled model, how near it is to the pipeline it was compiled from, what that needs beyond the usual,
+    and the trees whose sum it is, if it is one.
+    """
 
     graph: bytes
     parity: Parity
     draft: Draft = field(repr=False)
     packages: tuple[str, ...] = ()
+    trees: Sum | None = field(default=None, repr=False)
 
 
 def compile_verified(
@@ -56,7 +60,7 @@ def compile_verified(
     if exact is not pipeline:
         parity = measure_parity(pipeline, session, schema, frame, spread, tolerance=FLOAT32_TOLERANCE)
         require(parity)
-    return Verified(graph, parity, draft, packages(pipeline))
+    return Verified(graph, parity, draft, packages(pipeline), sum_of(pipeline, draft.graph))
 
 
 def with_scale(compiled: Verified, scale: Any, *, frame: pd.DataFrame) -> Verified:

@@ -14,7 +14,7 @@ import pandas as pd
 from data.schema import Column, Schema, Value
 from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
 from training.compiling.parity import pack_frame
-from training.compiling.reason_file import explained
+from training.compiling.reason_file import Sum, explained
 
 GOLDEN_ROWS = 10
 PACKAGES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "mlflow")
@@ -31,6 +31,7 @@ def write_scorer(
     intervals: Intervals | None = None,
     packages: Sequence[str] = (),
     explain: bool = True,
+    trees: Sum | None = None,
 ) -> Scorer:
     """Write `model.onnx` and `scorer.json`, and return the scorer as the server will load it.
 
@@ -52,6 +53,8 @@ def write_scorer(
         What the model needs beyond every version's packages, as `compile_verified` gave it.
     explain : bool
         Whether to write what explains predictions, which may hold training rows.
+    trees : Sum
+        As `compile_verified` gave it.
     """
     matrix = pack_frame(frame, schema)
     session = Session(graph)
@@ -67,7 +70,7 @@ def write_scorer(
         golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    scorer_files.write(folder, graph, document, explained(graph, matrix) if explain else None)
+    scorer_files.write(folder, graph, document, explained(graph, matrix, schema, trees) if explain else None)
     scorer = Scorer.load(folder)
     scorer.replay_golden()
     return scorer

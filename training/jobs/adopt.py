@@ -94,6 +94,7 @@ def log(job: Job, rows: PreparedTable, model: Any, config: trainings.AdoptConfig
             parity=parity,
             packages=compiled.packages,
             explain=job.config.explain,
+            trees=compiled.trees,
         )
         logged = flavor.log_version(model, schema=schema, scorer_folder=folder, input_example=frame.head(5))
     job.run.log(metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel})

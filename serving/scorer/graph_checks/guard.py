@@ -42,37 +42,40 @@ MOST_WORK = 2**31
 """Multiplications and additions for one row, about a second: a network of 20,000 by 20,000 takes a fifth of it."""
 
 
-def check_graph(content: bytes, *, columns: int) -> None:
-    """Return if the model's bytes are safe to run on a matrix of this many columns; raises RefusedGraph."""
+def check_graph(content: bytes, *, columns: int, width: int = 0) -> None:
+    """Return if the model's bytes are safe to run on a matrix of this many columns; raises RefusedGraph.
+
+    It must give a number for each row, or `width` of them where that is not 0.
+    """
     graph = read_graph(content)
-    _check_ends(graph, columns)
+    _check_ends(graph, columns, width)
     try:
         values = _followed(graph, columns)
     except (IndexError, ValueError, OverflowError) as error:
         raise refuse("its shapes cannot be told") from error
-    _check_outputs(graph, values)
+    _check_outputs(graph, values, width)
     for node in graph.nodes:
         if node.operator == "TreeEnsemble":
             _check_trees(node, int(values[node.inputs[0]].shape[1]))
 
 
-def _check_ends(graph: ReadGraph, columns: int) -> None:
+def _check_ends(graph: ReadGraph, columns: int, width: int) -> None:
     inputs = [(name, shape[1:]) for name, shape in graph.inputs]
     if inputs not in ([(ROWS, [columns])], [(ROWS, [columns]), (SCALE_ROWS, [columns])]):
         raise refuse(f"its inputs are {graph.inputs}, scorer.json has {columns} columns")
-    if not graph.outputs or any(len(shape) != 1 for _, shape in graph.outputs):
+    if not graph.outputs or any(len(shape) != 1 + bool(width) for _, shape in graph.outputs):
         raise refuse(f"its outputs are {graph.outputs}, each must be one number a row")
     if graph.outputs[0][0] != PREDICTION:
         raise refuse(f"its first output is {graph.outputs[0][0]!r}, must be 'prediction'")
 
 
-def _check_outputs(graph: ReadGraph, values: dict[str, Value]) -> None:
+def _check_outputs(graph: ReadGraph, values: dict[str, Value], width: int) -> None:
     """Refuse outputs but the prediction of each row, and a scale of each row of the scales' input."""
     expected = {PREDICTION: ROWS, SCALE: SCALE_ROWS}
     for name, _ in graph.outputs:
         rows = expected.get(name)
-        if rows is None or values.get(name) != Value(FLOAT64, (rows,)):
-            raise refuse(f"its output {name!r} is not one float64 number for each row")
+        if rows is None or values.get(name) != Value(FLOAT64, (rows, width) if width else (rows,)):
+            raise refuse(f"its output {name!r} is not {width or 'one'} float64 number for each row")
 
 
 def _followed(graph: ReadGraph, columns: int) -> dict[str, Value]:

@@ -2,6 +2,7 @@
 
     packed_arrays   the file beside the scorer, a safetensors file: named arrays and notes, nothing that runs
     coalitions      any model, asked itself: all coalitions of few columns, sampled orders of many
+    leaf_paths      trees, by the covers of their leaves
     explaining      a version's file -> what explains its predictions
 
 It needs numpy; what it explains, it asks through a function. It is imported at its first use: who asks for no
@@ -9,18 +10,18 @@ reasons pays nothing for them.
 """
 
 from serving.scorer.reasons.coalitions import BACKGROUND
-from serving.scorer.reasons.explaining import ASKED, METHOD, About, Explainer, Reasons, explainer_of
-from serving.scorer.reasons.packed_arrays import Arrays, packed, unpacked
+from serving.scorer.reasons.explaining import ASKED, GRAPH, METHOD, TREES, About, Reasons, explainer_of
+from serving.scorer.reasons.packed_arrays import Arrays, packed
 
 __all__ = [
     "ASKED",
     "BACKGROUND",
+    "GRAPH",
     "METHOD",
+    "TREES",
     "About",
     "Arrays",
-    "Explainer",
     "Reasons",
     "explainer_of",
     "packed",
-    "unpacked",
 ]

@@ -15,6 +15,7 @@ import numpy as np
 from serving.errors import NotAScorer, TooLarge, UnsoundReasons
 from serving.scorer.intervals import Floats
 from serving.scorer.reasons.coalitions import BACKGROUND, Coalitions
+from serving.scorer.reasons.leaf_paths import LeafPaths
 from serving.scorer.reasons.packed_arrays import Arrays, unpacked
 from serving.scorer.scorer_files import EXPLAIN_FILE
 
@@ -27,8 +28,11 @@ TOLERANCE = 1e-9
 METHOD = "method"
 """The note that says how a version is explained."""
 
-ASKED = "coalitions"
-"""The method that asks the model itself."""
+ASKED, TREES = "coalitions", "trees"
+"""The methods: the model itself is asked, or the paths of its trees are written."""
+
+GRAPH = "graph"
+"""The name of the graph that computes what the trees look at."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Explainer:
     """Explains one version's predictions. Safe to use from several threads at once."""
 
     def __init__(self, part: Part, about: About, predict: Callable[[Floats], Floats]) -> None:
-        self._part, self._about, self._predict = part, about, predict
+        self.part, self._about, self._predict = part, about, predict
         self.most_rows = min(part.most_rows, MOST_ROWS)
 
     def check_rows(self, rows: int) -> None:
@@ -105,14 +109,14 @@ class Explainer:
         UnsoundReasons
             A row's shares are not its prediction minus the base.
         """
-        predictions, part, about = self._predict(matrix), self._part, self._about
+        predictions, part, about = self._predict(matrix), self.part, self._about
         shares, errors = part.explain(matrix, predictions, deadline)
         self._check(predictions, shares)
         named = (about.columns, about.target, about.unit)
         return Reasons(predictions, part.base, shares, errors, part.method, *named)
 
     def _check(self, predictions: Floats, shares: Floats) -> None:
-        base = self._part.base
+        base = self.part.base
         scale = np.maximum(np.maximum(np.abs(predictions), abs(base)), self._about.target_sd)
         apart = np.abs(shares.sum(axis=1) - (predictions - base)) / np.where(scale > 0.0, scale, 1.0)
         wrong = ~(apart <= TOLERANCE) & np.isfinite(predictions) & np.isfinite(shares).all(axis=1)
@@ -120,19 +124,40 @@ class Explainer:
             raise UnsoundReasons(row=int(np.argmax(wrong)), apart=float(apart[wrong][0]))
 
 
-def explainer_of(content: bytes, about: About, predict: Callable[[Floats], Floats]) -> Explainer:
-    """Return what a file of reasons explains with; raises NotAScorer."""
+class Model(Protocol):
+    """What is explained: a loaded graph, and how another one is loaded."""
+
+    def predict(self, matrix: Floats, /) -> Floats:
+        """Return predictions of shape (n_rows,)."""
+
+    def features(self, graph: bytes, width: int, /) -> Callable[[Floats], Floats]:
+        """Return what a graph beside the model's own computes of packed rows; raises RefusedGraph."""
+
+
+def explainer_of(content: bytes, about: About, model: Model) -> Explainer:
+    """Return what a file of reasons explains with; raises NotAScorer, or RefusedGraph for what is in it."""
     arrays = unpacked(content)
-    return Explainer(_part(arrays, predict, len(about.columns)), about, predict)
+    try:
+        return Explainer(_part(arrays, model, len(about.columns)), about, model.predict)
+    except (KeyError, ValueError, IndexError, TypeError) as error:
+        raise NotAScorer(file=EXPLAIN_FILE, reason=f"cannot be used: {error!r:.200}") from error
 
 
-def _part(arrays: Arrays, predict: Callable[[Floats], Floats], columns: int) -> Part:
+def _part(arrays: Arrays, model: Model, columns: int) -> Part:
     method = arrays.notes.get(METHOD, "")
-    if method != ASKED:
-        raise NotAScorer(
-            file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks"
-        )
-    return Coalitions(_rows_of(arrays, columns), predict)
+    if method == ASKED:
+        return Coalitions(_rows_of(arrays, columns), model.predict)
+    if method == TREES:
+        return LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
+    raise NotAScorer(file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks")
+
+
+def _features_of(arrays: Arrays, model: Model) -> Callable[[Floats], Floats]:
+    """Return what computes what the trees look at: the packed rows as they are, where there is no graph."""
+    if GRAPH not in arrays.by_name:
+        return lambda matrix: matrix
+    width = len(arrays.by_name["starts"]) - 1
+    return model.features(arrays.by_name[GRAPH].tobytes(), width)
 
 
 def _rows_of(arrays: Arrays, columns: int) -> Floats:

@@ -109,6 +109,7 @@ def _tree(tree: Grown) -> Tree:
         value=np.concatenate([no_split, tree.value]),
         rows=np.concatenate([tree.rows, tree.leaf_rows]),
         categories={split: (members, members) for split, members in sets.items()},
+        cover=np.concatenate([tree.rows, tree.leaf_rows]).astype(np.float64),
     )
 
 

@@ -41,7 +41,7 @@ GROUP_NODES = 8_000
 class Tree:
     """One fitted tree in node order, parents first; arrays of shape (n_nodes,).
 
-    `rows` counts the training rows that came to a node.
+    `rows` counts the training rows that came to a node, `cover` their weights.
     `known` and `goes_left` hold, for a node that splits on categories, the codes it was fitted
     with and those it sends left; a code that is not known goes where a missing value goes.
     """
@@ -55,6 +55,7 @@ class Tree:
     value: NDArray[np.float64]
     rows: NDArray[np.int64]
     categories: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    cover: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +118,7 @@ def _from_sklearn(tree: Any, *, factor: float = 1.0) -> Tree:
         value=tree.value[:, 0, 0] * factor,
         rows=tree.n_node_samples,
         categories={},
+        cover=tree.weighted_n_node_samples,
     )
 
 
@@ -150,6 +152,7 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
         value=nodes["value"],
         rows=nodes["count"],
         categories=categories,
+        cover=nodes["count"].astype(np.float64),
     )
 
 
@@ -167,6 +170,7 @@ def ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Grap
         rows = rows.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
     tests = _Tests(features, columns, narrow)
     _count_visits(trees, tests, graph)
+    graph.ensembles.append(Grown(trees, tests, rows))
     groups = [_attributes(group, tests) for group in _groups(trees)]
     parts = [graph.op("TreeEnsemble", rows, domain="ai.onnx.ml", **group) for group in groups]
     return reduce(Tensor.__add__, parts)
@@ -249,12 +253,31 @@ class _Tests:
             return _member_test(self._columns[feature], others, missing_true=False, swapped=True)
         return _member_test(self._columns[feature], left, missing_true=False, swapped=False)
 
+    def of(self, tree: Tree, node: int) -> Test:
+        """Return the test of an inner node."""
+        feature, missing_left = int(tree.feature[node]), bool(tree.missing_left[node])
+        if node in tree.categories:
+            return self.categories(feature, *tree.categories[node], missing_left=missing_left)
+        threshold = float(tree.threshold[node])
+        if isinstance(self._features[feature], Lookup):
+            return self.threshold(feature, threshold, missing_left=missing_left)
+        return Test(self._columns[feature], LEQ, threshold, missing_left)
+
     def _table(self, feature: int) -> NDArray[np.float64]:
         looked_up = self._features[feature]
         assert isinstance(looked_up, Lookup)
         if not self._narrow:
             return looked_up.table
         return looked_up.table.astype(np.float32).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Trees as they were put into a graph: their tests, and the tensor whose columns those look at."""
+
+    trees: list[Tree]
+    tests: _Tests
+    rows: Tensor
 
 
 def code_test(column: int, left: NDArray[np.bool_]) -> Test:

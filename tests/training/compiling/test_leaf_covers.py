@@ -1,0 +1,224 @@
+"""What explains trees, beside the definition over all coalitions, and through every kind of step before them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)  # fmt: skip
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, PolynomialFeatures, TargetEncoder
+from sklearn.tree import DecisionTreeRegressor
+
+from data.schema import Column, Schema
+from serving.scorer import Session
+from serving.scorer.graph_checks import check_graph
+from serving.scorer.reasons import About, explainer_of
+from tests.training.compiling.pipelines import CATEGORIES, NUMBERS, categories, numbers, table
+from training.compiling import pack_frame
+from training.compiling.compiler import Draft
+from training.compiling.reason_file import explained, sum_of
+from training.lightgbm_text import LightGBMRegressor
+from training.transformers import CalendarFeatures, CategoryText
+
+FRAME, TARGET, SCHEMA = table(160)
+MATRIX = pack_frame(FRAME, SCHEMA)
+
+
+class Loaded:
+    """A compiled graph, and how the scorer loads the one beside it."""
+
+    def __init__(self, graph, columns):
+        self.predict, self._columns = Session(graph).predict, columns
+
+    def features(self, graph, width):
+        check_graph(graph, columns=self._columns, width=width)
+        return Session(graph).predict
+
+
+def explainer(pipeline, frame=FRAME, target=TARGET, schema=SCHEMA):
+    """Fit, compile, and return what explains the predictions as the server has it."""
+    graph, content = written(pipeline, frame, target, schema)
+    about = About(tuple(schema.names), "y", "", float(np.std(target)))
+    return explainer_of(content, about, Loaded(graph, len(schema.columns)))
+
+
+def written(pipeline, frame, target, schema):
+    """Fit and compile; return the graph, and the file that explains it. The parity of the two has tests of its own."""
+    draft = Draft.of(pipeline.fit(frame, target), schema)
+    graph = draft.written()
+    return graph, explained(graph, pack_frame(frame, schema), schema, sum_of(pipeline, draft.graph))
+
+
+def worth(tree, row, behind, coalition, node=0):
+    """What a tree gives where only a coalition's columns are known: at other splits the mean, by the training rows."""
+    left, right = tree.children_left[node], tree.children_right[node]
+    if left == -1:
+        return tree.value[node, 0, 0]
+    if behind[tree.feature[node]] in coalition:
+        value = row[tree.feature[node]]
+        goes_left = tree.missing_go_to_left[node] if np.isnan(value) else value <= tree.threshold[node]
+        return worth(tree, row, behind, coalition, left if goes_left else right)
+    weights = tree.weighted_n_node_samples[[left, right]] / tree.weighted_n_node_samples[node]
+    both = [worth(tree, row, behind, coalition, child) for child in (left, right)]
+    return float(weights @ both)
+
+
+def by_definition(trees, row, behind):
+    """Shapley values over all coalitions of columns, and what is known of nothing."""
+    columns = sorted(set(behind))
+    known = {
+        coalition: sum(worth(tree, row, behind, coalition) for tree in trees) / len(trees)
+        for size in range(len(columns) + 1)
+        for coalition in itertools.combinations(columns, size)
+    }
+    shares = np.zeros(max(columns) + 1)
+    for coalition, value in known.items():
+        for column in set(columns) - set(coalition):
+            weight = math.factorial(len(coalition)) * math.factorial(len(columns) - len(coalition) - 1)
+            more = known[tuple(sorted((*coalition, column)))] - value
+            shares[column] += weight / math.factorial(len(columns)) * more
+    return shares, known[()]
+
+
+def plain(columns):
+    """A schema of numbers."""
+    described = [
+        Column(f"x{place}", "number", minimum=-9.0, maximum=9.0, quantiles=(0.0,) * 7)
+        for place in range(columns)
+    ]
+    return Schema(tuple(described), target="y")
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 10_000), columns=st.integers(1, 5), depth=st.integers(1, 7))
+def test_a_tree_is_explained_as_the_definition_has_it(seed, columns, depth):
+    """Repeated splits on one column, unused columns and gaps included; the quadrature is exact, not near."""
+    import pandas as pd
+
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(60, columns)).astype(np.float32).astype(np.float64)
+    values[random.random(values.shape) < 0.1] = np.nan
+    values[:3] = 0.5
+    frame = pd.DataFrame(values, columns=[f"x{place}" for place in range(columns)])
+    target = np.nan_to_num(values) @ random.normal(size=columns) + random.normal(size=60)
+    model = make_pipeline(DecisionTreeRegressor(max_depth=depth, random_state=0))
+    found = explainer(model, frame, target, plain(columns))
+    reasons = found.explain(values[:2])
+    assert reasons.method == "tree-paths"
+    for row, shares in zip(values, reasons.shares, strict=False):
+        expected, base = by_definition([model[-1].tree_], row, list(range(columns)))
+        np.testing.assert_allclose(shares, expected, rtol=0.0, atol=1e-12)
+        assert reasons.base == pytest.approx(base, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [OneHotEncoder(handle_unknown="ignore", sparse_output=False), TargetEncoder(cv=KFold(3))],
+    ids=["one-hot", "target"],
+)
+def test_encoded_columns_count_for_the_users_column(encoder):
+    """Town is 80 columns to the trees and one to the user: coalitions are of his, not sums over encoded ones."""
+    pipeline = make_pipeline(categories(encoder), ExtraTreesRegressor(2, max_depth=4, random_state=0))
+    reasons = explainer(pipeline).explain(MATRIX[:2])
+    encoded = pipeline[0].transform(FRAME.head(2)).astype(np.float32)
+    names = ["x", "size", "flag", "color", "town"]
+    if isinstance(encoder, OneHotEncoder):
+        fitted = pipeline[0].named_transformers_["categories"][-1]
+        sizes = [len(values) for values in fitted.categories_]
+    else:
+        sizes = [1, 1]
+    places = [SCHEMA.names.index(name) for name in names]
+    behind = places[:3] + [places[3]] * sizes[0] + [places[4]] * sizes[1]
+    for row, shares in zip(encoded, reasons.shares, strict=True):
+        expected, base = by_definition([tree.tree_ for tree in pipeline[-1].estimators_], row, behind)
+        np.testing.assert_allclose(shares[: len(expected)], expected, rtol=0.0, atol=1e-9)
+        assert reasons.base == pytest.approx(base, abs=1e-9)
+    assert (reasons.shares[:, SCHEMA.names.index("when")] == 0.0).all()  # no tree looks at it
+
+
+def histograms(**options):
+    """Histogram boosting behind codes, dates and numbers with gaps, as training builds it."""
+    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+    parts = [
+        ("codes", make_pipeline(CategoryText(), codes), CATEGORIES),
+        ("dates", CalendarFeatures(), ["when"]),
+        ("numbers", "passthrough", NUMBERS),
+    ]
+    model = HistGradientBoostingRegressor(max_iter=15, random_state=0, categorical_features=[0, 1], **options)
+    return make_pipeline(ColumnTransformer(parts), model)
+
+
+BOOSTED = make_pipeline(
+    categories(TargetEncoder(cv=KFold(3))), GradientBoostingRegressor(n_estimators=10, random_state=0)
+)
+SUMS = {
+    "lightgbm": make_pipeline(
+        histograms()[0], LightGBMRegressor({"num_iterations": 8, "min_data_in_leaf": 5}, categories=[0, 1])
+    ),
+    "histograms": histograms(),
+    "boosting": BOOSTED,
+    "forest": make_pipeline(numbers("passthrough"), RandomForestRegressor(5, random_state=0)),
+    "blend": VotingRegressor([("a", histograms()), ("b", clone(BOOSTED))], weights=[0.3, 0.7]),
+}
+ASKED = {
+    "link": histograms(loss="poisson"),
+    "products": make_pipeline(
+        numbers(PolynomialFeatures(2)), RandomForestRegressor(3, max_depth=3, random_state=0)
+    ),
+    "blend with a line": VotingRegressor(
+        [("a", make_pipeline(numbers("passthrough"), Ridge())), ("b", clone(BOOSTED))]
+    ),
+}
+
+
+def hard_rows():
+    """Rows with unseen categories, gaps everywhere, and numbers beyond the training's."""
+    rows = np.resize(MATRIX, (40, MATRIX.shape[1])).copy()
+    for column, value in itertools.product(range(rows.shape[1]), (np.nan, -1.0, 1e9)):
+        rows[(3 * column + int(value == -1.0)) % 40, column] = value
+    return rows
+
+
+@pytest.mark.parametrize("name", SUMS)
+def test_shares_of_every_sum_of_trees_add_up(name):
+    """On rows of the table, and on hard ones; one row alone is explained as it is among many."""
+    found = explainer(clone(SUMS[name]))
+    rows = np.vstack([MATRIX[:20], hard_rows()])
+    reasons = found.explain(rows)
+    finite = np.isfinite(reasons.predictions)
+    assert reasons.method == "tree-paths"
+    assert finite.sum() >= 20
+    apart = reasons.shares[finite].sum(axis=1) + reasons.base - reasons.predictions[finite]
+    np.testing.assert_allclose(apart, 0.0, atol=1e-9)
+    for place in range(5):
+        np.testing.assert_allclose(found.explain(rows[[place]]).shares[0], reasons.shares[place], atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_no_sum_of_trees_over_one_column_each_is_asked_itself(name):
+    """A link, a product of two columns, a part that is no tree: exact still, by all coalitions."""
+    reasons = explainer(clone(ASKED[name])).explain(MATRIX[:2])
+    assert reasons.method == "all-coalitions"
+    apart = reasons.shares.sum(axis=1) + reasons.base - reasons.predictions
+    np.testing.assert_allclose(apart[np.isfinite(reasons.predictions)], 0.0, atol=1e-9)
+
+
+def test_the_same_model_gives_the_same_file():
+    """The digest covers it: a rebuilt version has the digest of the first."""
+    files = [written(clone(SUMS["blend"]), FRAME, TARGET, SCHEMA)[1] for _ in range(2)]
+    assert files[0] == files[1]
