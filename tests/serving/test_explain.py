@@ -71,7 +71,7 @@ def test_contributions_are_by_the_users_columns_and_sum_to_the_prediction(asked,
         assert said["prediction"] == pytest.approx(case["prediction"], rel=1e-9)
         total = said["base"] + sum(said["contributions"].values())
         assert total == pytest.approx(said["prediction"], abs=1e-9 * max(1.0, abs(said["prediction"])))
-        assert (said["method"], said["exact"]) == ("all-coalitions", True)
+        assert (said["method"], said["exact"]) == ("single-columns", True)
 
 
 @pytest.mark.parametrize("form", ["dataframe_split", "instances", "inputs"])
@@ -140,11 +140,14 @@ def test_what_cannot_be_meant_is_refused(asked, rows, path, params, words):
     assert words in answer["message"]
 
 
-def test_a_question_is_bounded(asked, rows):
+def test_a_question_is_bounded(asked, rows, monkeypatch):
     """Explaining costs thousands of predictions a row: a hostile body must not buy an hour of the processor."""
     many = {"dataframe_split": {"columns": list(rows[0]), "data": [list(rows[0].values())] * 100_000}}
     status, answer = asked.call("/explain", many)
     assert (status, answer["message"]) == (413, "more than 1000 rows: send less at once")
+    monkeypatch.setattr(
+        asked.runtime.scorer.explainer(), "most_rows", 244
+    )  # as of a model that is asked itself
     body = {"dataframe_records": rows[:1] * 500}
     for path, more in (("/explain", {}), ("/invocations", {"params": {"explain": True}})):
         status, answer = asked.call(path, body | more)
@@ -202,6 +205,6 @@ def test_requests_are_counted_under_a_name_of_their_own(server, rows):
 def test_a_stored_row_is_a_training_row_of_the_models_columns_alone(flights):
     """What was excluded is in no file of the version."""
     scorer = Scorer.load(flights / "scorer")
-    stored = scorer.explainer().part._background
-    assert stored.shape == (32, len(scorer.schema.columns))
-    assert np.isfinite(scorer.predict(np.ascontiguousarray(stored))).all()
+    stored = scorer.explainer().part._reference
+    assert stored.shape == (len(scorer.schema.columns),)
+    assert np.isfinite(scorer.predict(stored[None, :])).all()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from serving.errors import NotAScorer, TooLarge, TooSlow, UnsoundReasons
-from serving.scorer.reasons import ASKED, BACKGROUND, METHOD, About, Arrays, explainer_of, packed
+from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
 from serving.scorer.reasons.packed_arrays import unpacked
 
 RANDOM = np.random.default_rng(0)
@@ -35,7 +35,7 @@ class Model:
 def explained(model, background, matrix, **about):
     """What explains a model's predictions."""
     columns = tuple(f"c{place}" for place in range(background.shape[1]))
-    content = packed(Arrays({BACKGROUND: background}, {METHOD: ASKED}))
+    content = packed(Arrays({Names.BACKGROUND: background}, {METHOD: Ways.ASKED}))
     about = About(columns, "y", "m", 1.0)
     return explainer_of(content, about, Model(model)).explain(matrix)
 
@@ -129,7 +129,7 @@ def test_reasons_that_do_not_add_up_are_not_given_out():
 
     with pytest.raises(UnsoundReasons, match="row 0"):
         explainer = explainer_of(
-            packed(Arrays({BACKGROUND: np.ones((2, 11))}, {METHOD: ASKED})),
+            packed(Arrays({Names.BACKGROUND: np.ones((2, 11))}, {METHOD: Ways.ASKED})),
             About(("c",) * 11, "y", "", 1.0),
             Model(moody),
         )
@@ -139,7 +139,7 @@ def test_reasons_that_do_not_add_up_are_not_given_out():
 
 def test_what_takes_too_long_or_too_many_rows_is_refused():
     """A question costs thousands of predictions, so it is bounded before and while it is worked on."""
-    content = packed(Arrays({BACKGROUND: np.ones((100, 10))}, {METHOD: ASKED}))
+    content = packed(Arrays({Names.BACKGROUND: np.ones((100, 10))}, {METHOD: Ways.ASKED}))
     explainer = explainer_of(content, About(("c",) * 10, "y", "", 1.0), Model(lambda matrix: matrix[:, 0]))
     assert explainer.most_rows == 39
     explainer.check_rows(39)
@@ -186,9 +186,9 @@ def hostile(header, data=b""):
         hostile({name: {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]} for name in "xy"}, b"0" * 8),
         hostile({f"x{n}": {"dtype": "F64", "shape": [0], "data_offsets": [0, 0]} for n in range(2000)}),
         packed(Arrays({}, {METHOD: "magic"})),
-        packed(Arrays({}, {METHOD: ASKED})),
-        packed(Arrays({BACKGROUND: np.zeros((2, 5))}, {METHOD: ASKED})),
-        packed(Arrays({BACKGROUND: np.zeros((0, 3))}, {METHOD: ASKED})),
+        packed(Arrays({}, {METHOD: Ways.ASKED})),
+        packed(Arrays({Names.BACKGROUND: np.zeros((2, 5))}, {METHOD: Ways.ASKED})),
+        packed(Arrays({Names.BACKGROUND: np.zeros((0, 3))}, {METHOD: Ways.ASKED})),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_refused(content):

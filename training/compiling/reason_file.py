@@ -1,8 +1,8 @@
 """What explains a version's predictions, written beside its scorer when it is compiled.
 
-A sum of trees is written as the covers of its leaves. Any other model is asked itself, and needs rows to stand in for
-what a coalition leaves open: a few training rows, spread evenly over the table. They are training data, and go where
-the version goes.
+A sum of trees is written as the covers of its leaves, a sum of single columns as their means and one row. Any other
+model is asked itself, and needs rows to stand in for what a coalition leaves open: a few training rows, spread evenly
+over the table. They are training data, and go where the version goes.
 """
 
 from __future__ import annotations
@@ -14,17 +14,7 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.scorer import Floats, Session
-from serving.scorer.reasons import (
-    ASKED,
-    BACKGROUND,
-    GRAPH,
-    METHOD,
-    TREES,
-    About,
-    Arrays,
-    explainer_of,
-    packed,
-)
+from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
 from training.compiling.estimators.trees import Grown
 from training.compiling.graph import Graph
 from training.compiling.leaf_covers import Covers, NotOneColumn, features_of, weights_of
@@ -37,6 +27,8 @@ COMPARED_ROWS = 64
 """On which what the trees' covers explain is held to what the graph predicts."""
 
 TOLERANCE = 1e-10
+MOST_SEEN = 5_000
+"""Rows that show whether a model is a sum of its columns, and have their means taken."""
 
 
 class Sum(NamedTuple):
@@ -70,10 +62,11 @@ def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: 
     model = _Loaded(graph)
     predictions = model.predict(matrix)
     covered = _covered(model, trees, schema, _spread(matrix, predictions, COMPARED_ROWS)) if trees else None
-    if covered:
-        return covered
+    found = covered or _single(model, matrix[np.isfinite(predictions)], schema)
+    if found:
+        return found
     stored = _spread(matrix, predictions, BACKGROUND_ROWS[matrix.shape[1] <= FEW_COLUMNS])
-    return packed(Arrays({BACKGROUND: stored}, {METHOD: ASKED}))
+    return packed(Arrays({Names.BACKGROUND: stored}, {METHOD: Ways.ASKED}))
 
 
 class _Loaded:
@@ -97,23 +90,50 @@ def _covered(model: _Loaded, trees: Sum, schema: Schema, rows: NDArray[np.float6
     except NotOneColumn:
         return None
     if features := features_of(trees.ensembles, trees.graph, len(arrays["starts"]) - 1):
-        arrays[GRAPH] = np.frombuffer(features, dtype=np.uint8)
+        arrays[Names.GRAPH] = np.frombuffer(features, dtype=np.uint8)
     predictions = model.predict(rows)
     about = About(tuple(schema.names), schema.target, "", float(np.std(predictions)))
-    arrays["base"] = np.zeros(1)
-    part = explainer_of(packed(Arrays(arrays, {METHOD: TREES})), about, model).part
+    arrays[Names.BASE] = np.zeros(1)
+    part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.TREES})), about, model).part
     shares, _ = part.explain(rows, predictions, np.inf)
     bases = predictions - shares.sum(axis=1)
     scale = max(float(np.max(np.abs(predictions))), about.target_sd)
     if not np.ptp(bases) <= TOLERANCE * scale:
         return None
-    arrays["base"] = np.array([bases.mean()])
-    return packed(Arrays(arrays, {METHOD: TREES}))
+    arrays[Names.BASE] = np.array([bases.mean()])
+    return packed(Arrays(arrays, {METHOD: Ways.TREES}))
+
+
+def _single(model: _Loaded, rows: NDArray[np.float64], schema: Schema) -> bytes | None:
+    """Return the file of a model that adds up what each column gives by itself, as these rows show; else None.
+
+    Rows in which columns were mixed must show it, too: two columns may have moved together in all others.
+    """
+    rows = rows[_places(len(rows), MOST_SEEN)]
+    reference, columns = rows[len(rows) // 2], rows.shape[1]
+    random = np.random.default_rng(0)
+    mixed = np.column_stack([random.permutation(rows[:, column]) for column in range(columns)])
+    arrays = {Names.REFERENCE: reference, Names.MEANS: np.zeros(columns), Names.BASE: np.zeros(1)}
+    about = About(tuple(schema.names), schema.target, "", 0.0)
+    part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.SINGLE})), about, model).part
+    seen = np.concatenate([rows, mixed])
+    predictions = model.predict(seen)
+    changes, _ = part.explain(seen, predictions, np.inf)
+    apart = np.abs(predictions - model.predict(reference[None, :])[0] - changes.sum(axis=1))
+    if not np.nanmax(apart) <= TOLERANCE * np.nanmax(np.abs(predictions)):
+        return None
+    arrays[Names.MEANS] = changes[: len(rows)].mean(axis=0)
+    arrays[Names.BASE] = predictions[: len(rows)].mean(keepdims=True)
+    return packed(Arrays(arrays, {METHOD: Ways.SINGLE}))
+
+
+def _places(rows: int, most: int) -> NDArray[np.int64]:
+    """Return places spread evenly."""
+    return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
 
 
 def _spread(matrix: NDArray[np.float64], predictions: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """Return rows spread evenly over those that have a finite prediction."""
     finite = np.flatnonzero(np.isfinite(predictions))
-    chosen = np.linspace(0, len(finite) - 1, min(most, len(finite))).round().astype(int)
-    rows: NDArray[np.float64] = matrix[finite[chosen]]
+    rows: NDArray[np.float64] = matrix[finite[_places(len(finite), most)]]
     return rows

@@ -3,25 +3,14 @@
     packed_arrays   the file beside the scorer, a safetensors file: named arrays and notes, nothing that runs
     coalitions      any model, asked itself: all coalitions of few columns, sampled orders of many
     leaf_paths      trees, by the covers of their leaves
+    single_columns  models that add up what each column gives by itself
     explaining      a version's file -> what explains its predictions
 
 It needs numpy; what it explains, it asks through a function. It is imported at its first use: who asks for no
 reasons pays nothing for them.
 """
 
-from serving.scorer.reasons.coalitions import BACKGROUND
-from serving.scorer.reasons.explaining import ASKED, GRAPH, METHOD, TREES, About, Reasons, explainer_of
+from serving.scorer.reasons.explaining import METHOD, About, Names, Reasons, Ways, explainer_of
 from serving.scorer.reasons.packed_arrays import Arrays, packed
 
-__all__ = [
-    "ASKED",
-    "BACKGROUND",
-    "GRAPH",
-    "METHOD",
-    "TREES",
-    "About",
-    "Arrays",
-    "Reasons",
-    "explainer_of",
-    "packed",
-]
+__all__ = ["METHOD", "About", "Arrays", "Names", "Reasons", "Ways", "explainer_of", "packed"]

@@ -21,9 +21,6 @@ from numpy.typing import NDArray
 from serving.errors import TooSlow
 from serving.scorer.intervals import Floats
 
-BACKGROUND = "background"
-"""The stored rows' name in the file."""
-
 MOST_ASKED_ALL = 10
 """Columns whose coalitions are all asked: 1,024 for each stored row."""
 

@@ -14,9 +14,10 @@ import numpy as np
 
 from serving.errors import NotAScorer, TooLarge, UnsoundReasons
 from serving.scorer.intervals import Floats
-from serving.scorer.reasons.coalitions import BACKGROUND, Coalitions
+from serving.scorer.reasons.coalitions import Coalitions
 from serving.scorer.reasons.leaf_paths import LeafPaths
 from serving.scorer.reasons.packed_arrays import Arrays, unpacked
+from serving.scorer.reasons.single_columns import SingleColumns
 from serving.scorer.scorer_files import EXPLAIN_FILE
 
 MOST_ROWS = 1_000
@@ -28,11 +29,17 @@ TOLERANCE = 1e-9
 METHOD = "method"
 """The note that says how a version is explained."""
 
-ASKED, TREES = "coalitions", "trees"
-"""The methods: the model itself is asked, or the paths of its trees are written."""
 
-GRAPH = "graph"
-"""The name of the graph that computes what the trees look at."""
+class Ways:
+    """The methods: the model itself is asked, its trees' paths are written, or each column counts by itself."""
+
+    ASKED, TREES, SINGLE = "coalitions", "trees", "columns"
+
+
+class Names:
+    """Of arrays: stored rows; the graph of what trees look at; each column's mean, and the row they are put into."""
+
+    BACKGROUND, GRAPH, BASE, MEANS, REFERENCE = "background", "graph", "base", "means", "reference"
 
 
 @dataclass(frozen=True)
@@ -145,23 +152,28 @@ def explainer_of(content: bytes, about: About, model: Model) -> Explainer:
 
 def _part(arrays: Arrays, model: Model, columns: int) -> Part:
     method = arrays.notes.get(METHOD, "")
-    if method == ASKED:
+    if method == Ways.ASKED:
         return Coalitions(_rows_of(arrays, columns), model.predict)
-    if method == TREES:
+    if method == Ways.TREES:
         return LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
+    if method == Ways.SINGLE:
+        reference, means = arrays.by_name[Names.REFERENCE], arrays.by_name[Names.MEANS]
+        if reference.shape != (columns,) or means.shape != (columns,):
+            raise ValueError("its row does not fit")
+        return SingleColumns(reference, means, float(arrays.by_name[Names.BASE][0]), model.predict)
     raise NotAScorer(file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks")
 
 
 def _features_of(arrays: Arrays, model: Model) -> Callable[[Floats], Floats]:
     """Return what computes what the trees look at: the packed rows as they are, where there is no graph."""
-    if GRAPH not in arrays.by_name:
+    if Names.GRAPH not in arrays.by_name:
         return lambda matrix: matrix
     width = len(arrays.by_name["starts"]) - 1
-    return model.features(arrays.by_name[GRAPH].tobytes(), width)
+    return model.features(arrays.by_name[Names.GRAPH].tobytes(), width)
 
 
 def _rows_of(arrays: Arrays, columns: int) -> Floats:
-    background = arrays.by_name.get(BACKGROUND, np.zeros(0))
+    background = arrays.by_name.get(Names.BACKGROUND, np.zeros(0))
     if background.ndim != 2 or background.shape[1] != columns or not 1 <= len(background) <= MOST_ROWS:
         raise NotAScorer(file=EXPLAIN_FILE, reason=f"has stored rows of the shape {background.shape}")
     return background

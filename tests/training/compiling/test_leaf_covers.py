@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesRegressor,
     GradientBoostingRegressor,
@@ -176,6 +176,10 @@ SUMS = {
     "blend": VotingRegressor([("a", histograms()), ("b", clone(BOOSTED))], weights=[0.3, 0.7]),
 }
 ASKED = {
+    "line of products": make_pipeline(numbers(PolynomialFeatures(2)), Ridge()),
+    "log target": TransformedTargetRegressor(
+        make_pipeline(numbers("passthrough"), Ridge()), func=np.log, inverse_func=np.exp
+    ),
     "link": histograms(loss="poisson"),
     "products": make_pipeline(
         numbers(PolynomialFeatures(2)), RandomForestRegressor(3, max_depth=3, random_state=0)
@@ -216,6 +220,21 @@ def test_what_is_no_sum_of_trees_over_one_column_each_is_asked_itself(name):
     assert reasons.method == "all-coalitions"
     apart = reasons.shares.sum(axis=1) + reasons.base - reasons.predictions
     np.testing.assert_allclose(apart[np.isfinite(reasons.predictions)], 0.0, atol=1e-9)
+
+
+def test_a_line_is_explained_by_coefficient_times_value_minus_mean():
+    """Grouped to the user's columns: town has a coefficient for each of its texts."""
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    pipeline = make_pipeline(categories(encoder), Ridge())
+    reasons = explainer(pipeline).explain(MATRIX[:10])
+    assert (reasons.method, reasons.errors) == ("single-columns", None)
+    encoded = pipeline[0].transform(FRAME)
+    terms = (encoded - encoded.mean(axis=0))[:10] * pipeline[-1].coef_
+    sizes = [len(values) for values in pipeline[0].named_transformers_["categories"][-1].categories_]
+    ends = np.cumsum([1, 1, 1, *sizes])
+    for name, start, end in zip([*NUMBERS, *CATEGORIES], [0, *ends], ends, strict=False):
+        expected = terms[:, start:end].sum(axis=1)
+        np.testing.assert_allclose(reasons.shares[:, SCHEMA.names.index(name)], expected, atol=1e-10)
 
 
 def test_the_same_model_gives_the_same_file():
