@@ -23,6 +23,7 @@ BENCHMARKS = {
     "monitoring": "how often a monitor alarms although nothing changed, and how soon where something did",
     "trials": "what a hundred trials cost beside their fits",
     "intervals": "what an interval costs the server",
+    "explain": "what the reasons of a prediction cost, beside shap",
     "capture": "what keeping the predictions costs the server",
     "identities": "what it costs the server to know who asks: a token, a certificate",
     "restarts": "requests that a restart costs behind a balancer that learns late",

@@ -10,7 +10,7 @@ It needs numpy; what it explains, it asks through a function. It is imported at 
 reasons pays nothing for them.
 """
 
-from serving.scorer.reasons.explaining import METHOD, About, Names, Reasons, Ways, explainer_of
+from serving.scorer.reasons.explaining import METHOD, About, Explainer, Names, Reasons, Ways, explainer_of
 from serving.scorer.reasons.packed_arrays import Arrays, packed
 
-__all__ = ["METHOD", "About", "Arrays", "Names", "Reasons", "Ways", "explainer_of", "packed"]
+__all__ = ["METHOD", "About", "Arrays", "Explainer", "Names", "Reasons", "Ways", "explainer_of", "packed"]
