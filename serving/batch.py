@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ from data.sources import HEADERS, Layout, Source, open_source
 from serving.errors import BadOutput, Fault, FaultyRows, ServingError
 from serving.registry import given_run, locate
 from serving.rows import coercion
-from serving.scorer import Scorer
+from serving.scorer import Floats, Scorer
 from serving.signatures import Trust
 
 PREDICTION = "prediction"
@@ -71,6 +71,7 @@ def score_file(
     *,
     null_on_fault: bool = False,
     coverage: float | None = None,
+    explain: bool = False,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Report:
     """Score a source into a CSV or Parquet file.
@@ -83,11 +84,15 @@ def score_file(
         Write an empty prediction for a row that cannot be used.
     coverage : float
         Write the interval's ends beside each prediction.
+    explain : bool
+        Write the base and what each column adds beside each prediction.
     on_rows : callable
         Told the number of rows after each block.
 
     Raises
     ------
+    NotExplained
+        The version has nothing that explains it.
     FaultyRows
         With the first 20 faults; nothing is written.
     BadOutput, DataError
@@ -95,6 +100,7 @@ def score_file(
     """
     started = time.perf_counter()
     source = source.knowing(scorer.schema)
+    asked = Asked(coverage, _contributions(scorer) if explain else ())
     report, faults = Report(), _Faults()
     typed = source.is_text and output.suffix == ".parquet"
     partial = output.with_name(f".{output.name}.{os.getpid()}.partial")
@@ -104,9 +110,9 @@ def score_file(
                 packed = coercion.pack_arrow(batch, scorer.schema, is_text=source.is_text)
                 faults.add(packed, first_row=report.rows + 1, fatal=not null_on_fault)
                 if not faults.fatal:
-                    writer.write(_with_predictions(batch, scorer, packed, typed=typed, coverage=coverage))
+                    writer.write(_with_predictions(batch, scorer, packed, typed=typed, asked=asked))
                 _count(report, packed)
-                report.names = names_beside(batch.schema.names)
+                report.names = names_beside(batch.schema.names, asked.contributions)
                 on_rows(report.rows)
         faults.raise_if_fatal()
         if not report.rows:
@@ -118,15 +124,40 @@ def score_file(
     return report
 
 
+class Asked(NamedTuple):
+    """What is written beside the predictions: an interval, and contributions by the names of their columns."""
+
+    coverage: float | None
+    contributions: tuple[str, ...]
+
+    def names(self, taken: Sequence[str]) -> list[str]:
+        """Return the names of all that is written, beside those of the input."""
+        ours = names_beside(taken, self.contributions)
+        return [*ours[: 1 if self.coverage is None else len(ADDED)], *ours[len(ADDED) :]]
+
+
+def _contributions(scorer: Scorer) -> tuple[str, ...]:
+    scorer.explainer()
+    return ("base", *(f"contribution_{name}" for name in scorer.schema.names))
+
+
+def _outputs(scorer: Scorer, matrix: Floats, asked: Asked) -> list[Floats]:
+    if asked.coverage is None:
+        outputs = [scorer.predict(matrix)]
+    else:
+        bounds = scorer.predict_interval(matrix, asked.coverage)
+        outputs = [bounds.predictions, bounds.lower, bounds.upper]
+    if asked.contributions:
+        reasons = scorer.explainer().explain(matrix)
+        outputs += [np.full(len(matrix), reasons.base), *reasons.shares.T]
+    return outputs
+
+
 def _with_predictions(
-    batch: pa.RecordBatch, scorer: Scorer, packed: coercion.Packed, *, typed: bool, coverage: float | None
+    batch: pa.RecordBatch, scorer: Scorer, packed: coercion.Packed, *, typed: bool, asked: Asked
 ) -> pa.RecordBatch:
     """Return the batch with its predictions; `typed` makes numbers of those that came as text."""
-    if coverage is None:
-        outputs = [scorer.predict(packed.matrix)]
-    else:
-        bounds = scorer.predict_interval(packed.matrix, coverage)
-        outputs = [bounds.predictions, bounds.lower, bounds.upper]
+    outputs = _outputs(scorer, packed.matrix, asked)
     columns, names = list(batch.columns), list(batch.schema.names)
     if typed and packed.faulty is None:
         for index, column in enumerate(scorer.schema.columns):
@@ -134,10 +165,10 @@ def _with_predictions(
                 values = packed.matrix[:, index]
                 columns[names.index(column.name)] = pa.array(values, mask=np.isnan(values))
     new = [pa.array(values, mask=packed.faulty) for values in outputs]
-    return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *names_beside(names)[: len(new)]])
+    return pa.RecordBatch.from_arrays([*columns, *new], names=[*names, *asked.names(names)])
 
 
-def names_beside(names: Sequence[str]) -> tuple[str, ...]:
+def names_beside(names: Sequence[str], more: Sequence[str] = ()) -> tuple[str, ...]:
     """Return what the columns of a prediction and its interval are called beside these: numbered where one is taken.
 
     Capitals do not tell them apart: databases do not, either.
@@ -145,11 +176,12 @@ def names_beside(names: Sequence[str]) -> tuple[str, ...]:
     >>> names_beside(["x", "Lower"])
     ('prediction_2', 'lower_2', 'upper_2')
     """
-    ours: tuple[str, ...] = ADDED
+    plain: tuple[str, ...] = (*ADDED, *more)
+    ours = plain
     taken, number = {name.casefold() for name in names}, 1
-    while taken & set(ours):
+    while taken & {name.casefold() for name in ours}:
         number += 1
-        ours = tuple(f"{name}_{number}" for name in ADDED)
+        ours = tuple(f"{name}_{number}" for name in plain)
     return ours
 
 
@@ -271,6 +303,12 @@ def parser() -> argparse.ArgumentParser:
         help="public keys in PEM, by comma: score only by a version that one of them signed",
     )
     line.add_argument("--coverage", default="", help="such as 0.9: intervals beside the predictions")
+    line.add_argument(
+        "--explain",
+        choices=("false", "true"),
+        default="false",
+        help="what each column adds, beside the predictions",
+    )
     return line
 
 
@@ -350,6 +388,7 @@ def main(arguments: list[str] | None = None) -> int:
                 output,
                 null_on_fault=asked.on_fault == "null",
                 coverage=_coverage(asked.coverage, scorer),
+                explain=asked.explain == "true",
                 on_rows=on_rows,
             )
     except (DataError, ServingError, OSError) as error:
@@ -366,7 +405,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     rate = report.rows / report.seconds
     print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
-    if report.names != ADDED:
+    if report.names[: len(ADDED)] != ADDED:
         print(f"  columns   the input has such names: ours are {', '.join(report.names)}")
     if report.unscored:
         print(f"  warning   {report.unscored:,} rows could not be used and have no prediction")

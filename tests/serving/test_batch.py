@@ -86,6 +86,18 @@ def test_twenty_faults_are_shown_and_all_are_counted(scorer: Scorer, tmp_path: P
     assert (tmp_path / "out.csv").read_text() == "the output of an earlier job\n"
 
 
+def test_contributions_stand_beside_each_prediction(scorer: Scorer, tmp_path: Path) -> None:
+    """A file is explained as the endpoint explains; names that the input has are numbered, ours all alike."""
+    frame, output = flights(60).assign(Base="mine"), tmp_path / "out.parquet"
+    frame.to_parquet(tmp_path / "in.parquet")
+    score_file(scorer, open_source(str(tmp_path / "in.parquet")), output, explain=True)
+    written = pd.read_parquet(output)
+    added = list(written.columns[frame.shape[1] :])
+    assert added == ["prediction_2", "base_2", *(f"contribution_{name}_2" for name in scorer.schema.names)]
+    sums = written[added[1:]].sum(axis=1)
+    np.testing.assert_allclose(sums, written["prediction_2"], rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_a_column_called_prediction_is_not_overwritten(scorer: Scorer, tmp_path: Path, ending: str) -> None:
     """It may be the only copy of somebody's figures, or a feature; ours is numbered, and that is told."""

@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from data.schema import Schema
 from training.compiling.dependence import Dependence
-from training.compiling.estimators.trees import LEQ, Grown, Test, Tree
+from training.compiling.estimators import trees
 from training.compiling.graph import Graph
 from training.lightgbm_text import LightGBMRegressor, read
 
@@ -86,10 +86,10 @@ class Known:
     is_set: bool = False
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
 
-    def passes(self, test: Test) -> NDArray[np.bool_]:
+    def passes(self, test: trees.Test) -> NDArray[np.bool_]:
         """Return for each value, any other, and a missing one whether it passes a test of sets."""
         members = test.members or (test.split,)
-        inside = self.values <= test.split if test.mode == LEQ else np.isin(self.values, members)
+        inside = self.values <= test.split if test.mode == trees.LEQ else np.isin(self.values, members)
         return np.concatenate([inside, [False, test.missing_true]])
 
 
@@ -100,7 +100,9 @@ class NotOneColumn(Exception):
 class Covers:
     """What is written of a sum of trees."""
 
-    def __init__(self, ensembles: list[Grown], weights: list[float], graph: Graph, schema: Schema) -> None:
+    def __init__(
+        self, ensembles: list[trees.Grown], weights: list[float], graph: Graph, schema: Schema
+    ) -> None:
         dependence = Dependence(graph)
         self._ensembles, self._weights, self._schema = ensembles, weights, schema
         self._behind = [column for each in ensembles for column in dependence.of(each.rows)]
@@ -126,7 +128,7 @@ class Covers:
             made |= self._packed(count, leaves)
         return made | self._ranks() | {"sets": self._table()}
 
-    def _tests(self, place: int, tree: Tree) -> dict[int, tuple[int, Test]]:
+    def _tests(self, place: int, tree: trees.Tree) -> dict[int, tuple[int, trees.Test]]:
         """Return each inner node's feature, counted over all ensembles, and its test."""
         found = {}
         tests, start = self._ensembles[place].tests, self._starts[place]
@@ -138,15 +140,17 @@ class Covers:
             found[node] = (feature, test)
         return found
 
-    def _rank(self, asked: list[list[dict[int, tuple[int, Test]]]]) -> None:
-        by_feature: dict[int, list[Test]] = defaultdict(list)
-        for trees in asked:
-            for nodes in trees:
+    def _rank(self, asked: list[list[dict[int, tuple[int, trees.Test]]]]) -> None:
+        by_feature: dict[int, list[trees.Test]] = defaultdict(list)
+        for each in asked:
+            for nodes in each:
                 for feature, test in nodes.values():
                     by_feature[feature].append(test)
         for feature, tests in by_feature.items():
-            compared = [test.split for test in tests if test.mode == LEQ]
-            members = [value for test in tests if test.mode != LEQ for value in test.members or (test.split,)]
+            compared = [test.split for test in tests if test.mode == trees.LEQ]
+            members = [
+                value for test in tests if test.mode != trees.LEQ for value in test.members or (test.split,)
+            ]
             if not members:
                 self._known[feature] = Known(False, np.unique(compared))
                 continue
@@ -162,7 +166,7 @@ class Covers:
         start = max(start for start in self._starts if start <= feature)
         return bool(feature - start < len(self._schema.columns))
 
-    def _walk(self, tree: Tree, tests: dict[int, tuple[int, Test]], weight: float) -> None:
+    def _walk(self, tree: trees.Tree, tests: dict[int, tuple[int, trees.Test]], weight: float) -> None:
         waiting: list[tuple[int, float, dict[int, Path]]] = [(0, 1.0, {})]
         while waiting:
             node, reached, paths = waiting.pop()
@@ -183,7 +187,7 @@ class Covers:
                 waiting.append((child, reached * share, narrowed))
 
     def _narrowed(
-        self, paths: dict[int, Path], feature: int, test: Test, holds: bool, share: float
+        self, paths: dict[int, Path], feature: int, test: trees.Test, holds: bool, share: float
     ) -> dict[int, Path]:
         """Return the paths with one more condition on the column behind a feature."""
         (column,) = self._behind[feature]
@@ -256,7 +260,7 @@ class Covers:
         }
 
 
-def features_of(ensembles: list[Grown], graph: Graph, width: int) -> bytes | None:
+def features_of(ensembles: list[trees.Grown], graph: Graph, width: int) -> bytes | None:
     """Return the graph of what the trees look at; None where that is the packed rows as they are."""
     if len(ensembles) == 1 and ensembles[0].rows == graph.rows:
         return None

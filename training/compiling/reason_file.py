@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data.schema import Schema
 from serving.scorer import Floats, Session
 from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
-from training.compiling.estimators.trees import Grown
+from training.compiling.estimators import trees as tree_models
 from training.compiling.graph import Graph
 from training.compiling.leaf_covers import Covers, NotOneColumn, features_of, weights_of
 
@@ -34,7 +34,7 @@ MOST_SEEN = 5_000
 class Sum(NamedTuple):
     """A prediction that is a weighted sum of trees and a constant, and the graph that they were put into."""
 
-    ensembles: list[Grown]
+    ensembles: list[tree_models.Grown]
     weights: list[float]
     graph: Graph
 
