@@ -69,7 +69,6 @@ def test_one_process_tries_many_versions(canary, version):
         ("kill", "SIGFPE"),
         ("raise", "RuntimeError"),
         ("grow", "too large"),
-        ("loop", "too slow"),
     ):
         assert reason in canary.refusal(version(what), settings)
     sound = version("sound")
@@ -81,6 +80,10 @@ def test_one_process_tries_many_versions(canary, version):
     spent -= before.user + before.system + before.children_user + before.children_system
     assert spent / 20 < 0.1
     assert process.num_threads() == 1
+    # On a machine so busy that the clock ends it before its processor time does, the process goes with it.
+    assert "too slow" in canary.refusal(version("loop"), settings)
+    canary.hatch()
+    (process,) = running(os.getpid())
     process.kill()
     until(lambda: not tries(process))
     assert canary.refusal(sound, settings) is None
