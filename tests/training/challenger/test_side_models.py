@@ -64,7 +64,7 @@ def test_a_scale_model_that_cannot_be_had_makes_one_width_for_all(shops, monkeyp
     monkeypatch.setattr(making, "with_scale", cannot)
 
     class Given:
-        fingerprint = "0" * 32
+        fingerprint, moments = "0" * 32, None
 
         def frame(self, _side: str) -> pd.DataFrame:
             return frame
