@@ -146,7 +146,7 @@ def _tables(forms: Forms) -> dict[str, Described]:
     schemas = {name: object_of({key: forms.rows[key]}, others) for name, key in named.items()}
     more = {"intervals": ref("Intervals")} if forms.coverage else {}
     if forms.explains:
-        schemas["Explain"] = _explain(forms, named)
+        schemas |= _explain(forms, named)
         more["explanations"] = list_of(ref("Explanation"))
     schemas |= {
         "Invocations": {"oneOf": [ref(name) for name in named]},
@@ -160,7 +160,8 @@ def _tables(forms: Forms) -> dict[str, Described]:
     return schemas
 
 
-def _explain(forms: Forms, named: Mapping[str, str]) -> Described:
+def _explain(forms: Forms, named: Mapping[str, str]) -> dict[str, Described]:
     """Return what `/explain` takes: the rows of `/invocations` in JSON, and how many columns are to be shown."""
     params = {"params": closed({"top": TOP}) or {}}
-    return {"oneOf": [object_of({key: forms.rows[key]}, params) for key in named.values()]}
+    made = {f"Explain{name}": object_of({key: forms.rows[key]}, params) for name, key in named.items()}
+    return {"Explain": {"oneOf": [ref(name) for name in made]}} | made

@@ -207,7 +207,8 @@ def generate(tools: Path, document: dict[str, Any], folder: Path) -> None:
         [tools / "openapi-python-client", "generate", "--fail-on-warning", "--path", file, *options],
     ):
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert (done.returncode, "warning" in (done.stdout + done.stderr).lower()) == (0, False), done.stdout
+        said = done.stdout + done.stderr
+        assert (done.returncode, "warning" in said.lower()) == (0, False), said
     made = {path.stem for path in (folder / "generated" / "api" / "default").glob("*.py")} - {"__init__"}
     operations = [
         each for path in document["paths"].values() for each in path.values() if "responses" in each
