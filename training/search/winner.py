@@ -26,8 +26,8 @@ from training.time_budget import Budget
 SURELY, INSTANT = 0.25, 0.5
 """A fit that should take less than this share of its time, or so many seconds, needs no process of its own."""
 
-CAUTION = 1.5
-"""Many rows take so many times as long, each, as the sample's."""
+CAUTION, NEAR = 1.5, 4
+"""Many rows take so many times as long, each, as a fold's, where they are more than so many times as many."""
 
 MOST_AVERAGED = 100_000
 """Training rows of whose target the mean is taken, at most."""
@@ -137,7 +137,7 @@ def _fitted(
     """
     seconds = budget.to_fit
     surely = min(rows.size, candidate.learned)
-    each = CAUTION * max(candidate.seconds_a_row, 1e-12)
+    each = max(candidate.seconds_a_row, 1e-12) * (CAUTION if rows.size > NEAR * surely else 1.0)
     likely = int(np.clip(seconds / each, surely, rows.size))
     told(candidate, likely)
     part, expected = rows.sample(likely), candidate.seconds_a_row * likely
