@@ -20,6 +20,8 @@ from serving.running import await_port, free_port
 from tests.conftest import missing_part
 
 KEY, SECRET, REGION = "key", "a secret of the tests", "us-east-1"
+WRITER, WRITERS_SECRET = "writer", "another secret of the tests"
+"""Who may write into buckets and make none; for one that may, SeaweedFS makes a bucket that is not there."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,13 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         "credentials": [{"accessKey": KEY, "secretKey": SECRET}],
         "actions": ["Admin", "Read", "Write", "List", "Tagging"],
     }
+    writer = {
+        "name": "writer",
+        "credentials": [{"accessKey": WRITER, "secretKey": WRITERS_SECRET}],
+        "actions": ["Read", "Write", "List", "Tagging"],
+    }
     known = folder / "s3.json"
-    known.write_text(json.dumps({"identities": [identity]}))
+    known.write_text(json.dumps({"identities": [identity, writer]}))
     doors = ("master", "volume", "filer", "s3")
     ports = {f"-{door}.port{kind}": free_port() for door in doors for kind in ("", ".grpc")}
     options = {

@@ -103,8 +103,8 @@ def test_the_simplest_call_takes_a_coverage_too(served, trained, expected):
         ({"coverage": 1}, "between 0.5 and 0.99"),
         ({"coverage": "0.9"}, "must be a number"),
         ({"coverage": True}, "must be a number"),
-        ({"coverage": 0.9, "temperature": 1}, "coverage and nothing else"),
-        ([0.9], "coverage and nothing else"),
+        ({"coverage": 0.9, "temperature": 1}, "coverage and explain and top, and nothing else"),
+        ([0.9], "coverage and explain and top, and nothing else"),
     ],
 )
 def test_what_is_no_coverage_is_refused(served, trained, params, says):

@@ -190,9 +190,9 @@ def test_who_writes_all_of_mlflow_still_has_no_key(signed, keys):
     digest, files = digest_in(folder / "scorer"), files_digest(folder)
     rewritten(signed, lambda e, previous: replace(e, to_digest=digest, to_files=files, previous=previous))
     assert Server(signed, cache="fooled").answer == (1011, "1")  # what nothing but a key could have told
-    assert server.refuses("scorer/model.onnx is changed since it was signed")
+    assert server.refuses("scorer/explain.safetensors is changed since it was signed")
     assert server.answer == (11, "1")
-    with pytest.raises(NotTrusted, match=r"scorer/model\.onnx is changed since it was signed"):
+    with pytest.raises(NotTrusted, match=r"scorer/explain\.safetensors is changed since it was signed"):
         Server(signed, keys, cache="fresh")
     recorded(
         "security",

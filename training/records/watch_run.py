@@ -115,7 +115,11 @@ class MonitorRun:
         """Have the tag say that it is this monitor that works; raises MonitorBusy where another one does."""
         while (held := self._held()) != self.mine:
             self._refuse(held)
-            mlflow.MlflowClient().set_tag(self.run_id, tag_names.MONITOR, self.mine)
+            try:
+                mlflow.MlflowClient().set_tag(self.run_id, tag_names.MONITOR, self.mine)
+            except MlflowException:  # a database refuses the later one of two that write it in one moment
+                if self._held() == held:
+                    raise
             time.sleep(SETTLED)
 
     def _held(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from data.captures import Places
 from serving.running import free_port
-from tests.seaweed import Bucket
+from tests.seaweed import WRITER, WRITERS_SECRET, Bucket
 from tests.training.archive.kept import NOON, frame_at, labelled, predictions, written
 from training.__main__ import main
 from training.archive import compact
@@ -81,6 +81,8 @@ def test_a_bucket_that_cannot_be_had_is_one_line(
     written(places.frames / "1.frames", [frame_at(NOON)])
     if lack == "a bucket":
         bucket = "no-such-bucket"
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", WRITER)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", WRITERS_SECRET)
     if lack == "a key":
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
     if lack == "a server":

@@ -53,7 +53,7 @@ GAPS = Contract(
     "houses.yaml",
     {
         "area": Promise("number", missing=0.25),
-        "garden": Promise("boolean", missing=0.1),
+        "garden": Promise("boolean", missing=0.15),
         "zip": Promise("category", missing=0.05),
         "weekday": Promise("number", missing=0.05),
         "price": Promise("number"),
