@@ -27,9 +27,8 @@ class Watched:
 
     def __init__(self, option: str, paths: Iterable[str], load: Callable[[], None]) -> None:
         self.option, self._paths, self._load = option, tuple(paths), load
-        self._stamp: Stamp | None = (
-            None  # what was read before is read once more: it may have changed meanwhile
-        )
+        # What was read before is read once more: it may have changed meanwhile.
+        self._stamp: Stamp | None = None
         self._tried: Stamp | None = None
         self._read = time.time()
         self.is_refused = False

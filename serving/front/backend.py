@@ -99,9 +99,9 @@ class Backend:
         if not self.access.asks:
             return True
         state = scope["state"]
-        who = state.get("who") or self.access.identify(
-            dict(scope["headers"]), state.get("certificate", ())
-        )  # nobody had to be let in
+        who = state.get("who")
+        if who is None:  # nobody had to be let in
+            who = self.access.identify(dict(scope["headers"]), state.get("certificate", ()))
         return bool(who.scopes)
 
     def admit(self, state: dict[str, Any], headers: Mapping[bytes, bytes], *scopes: str) -> None:

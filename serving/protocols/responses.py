@@ -31,15 +31,13 @@ class Answer(NamedTuple):
 
 def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
     """Answer as MLflow does. A prediction that is no number becomes null: JSON has no NaN."""
-    if isinstance(values, Bounds) or rows.reasons:
-        body: dict[str, Any] = {"predictions": values}
-        if isinstance(values, Bounds):
-            intervals = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
-            body = {"predictions": values.predictions, "intervals": intervals}
-        if rows.reasons:
-            body["explanations"] = explanations(rows.reasons, rows.top or 0)
-        return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows.unseen)))
-    return Answer(dump({"predictions": values}), headers=(JSON_TYPE, *noticed(rows.unseen)))
+    body: dict[str, Any] = {"predictions": values}
+    if isinstance(values, Bounds):
+        intervals = {"coverage": rows.coverage, "lower": values.lower, "upper": values.upper}
+        body = {"predictions": values.predictions, "intervals": intervals}
+    if rows.reasons:
+        body["explanations"] = explanations(rows.reasons, rows.top or 0)
+    return Answer(dump(body), headers=(JSON_TYPE, *noticed(rows.unseen)))
 
 
 def explanations(reasons: Reasons, top: int) -> list[dict[str, Any]]:

@@ -421,8 +421,8 @@ class Cache:
         if model.runtime != runtime:  # nobody asked for a model to run its own code here
             return None
         digest = str(model.digest)
-        folder = self._place_of_whole(resolved) if runtime == "pyfunc" else self._root / digest
         is_whole = runtime == "pyfunc"
+        folder = self._place_of_whole(resolved) if is_whole else self._root / digest
         intact = _is_ours(folder) and _is_whole(folder, resolved.files) if is_whole else self.holds(digest)
         return (replace(model, folder=str(folder)), resolved) if intact else None
 

@@ -66,15 +66,23 @@ def asked(port, path, body=None):
     return answer.status, content
 
 
+def await_ready(box, port):
+    """Return once the server in a container answers rows; what it said where it does not start."""
+    try:
+        await_port(port)
+    except Exception as error:
+        raise AssertionError(box.said) from error
+    while asked(port, "/readyz")[0] != 200:
+        time.sleep(0.05)
+
+
 @contextmanager
 def running(image, tmp_path, model, *options, name="box"):
     """Run the server in a container; give it and its port, once it is ready."""
     port = free_port()
     words = ["--model", "flights=/mnt/model", "--host", "0.0.0.0", "--no-auth", "--port", str(port), *options]
     with image.run(*words, folder=tmp_path / name, mounts=[(model, "/mnt/model")]) as container:
-        await_port(port)
-        while asked(port, "/readyz")[0] != 200:
-            time.sleep(0.005)
+        await_ready(container, port)
         yield container, port
 
 
@@ -153,12 +161,7 @@ def test_a_version_in_an_image_of_its_own_keeps_its_signature(builder, image, st
     with Image(builder, "localhost/slipway-line").run(
         *("--model", "line=/model", *options), folder=tmp_path / "box", mounts=[(trusted, "/trusted")]
     ) as box:
-        try:
-            await_port(port)
-        except Exception as error:
-            raise AssertionError(box.said) from error
-        while asked(port, "/readyz")[0] != 200:
-            time.sleep(0.05)
+        await_ready(box, port)
         assert asked(port, "/models/line/predict", b'{"x": 3}')[0] == 200
         assert b"slipway_signed" in asked(port, "/metrics")[1]
         assert json.loads(asked(port, "/status")[1])["models"]["line"]["signed"]
@@ -182,12 +185,7 @@ def test_a_registry_is_followed_from_a_container(image, tmp_path, tracking_serve
     with image.run(
         *words, folder=tmp_path / "box", mounts=[(cache, "/cache")], MLFLOW_TRACKING_URI=tracking_server
     ) as box:
-        try:
-            await_port(port)
-        except Exception as error:
-            raise AssertionError(box.said) from error
-        while asked(port, "/readyz")[0] != 200:
-            time.sleep(0.05)
+        await_ready(box, port)
         status, answer = asked(port, "/predict", b'{"x": 3}')
         assert status == 200, (answer, box.said)
         assert json.loads(asked(port, "/status")[1])["models"]["line"]["version"] == "1"

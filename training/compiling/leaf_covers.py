@@ -112,7 +112,6 @@ class Covers:
         self._rows_of_sets: list[NDArray[np.bool_]] = []
         self._leaves: dict[int, list[tuple[float, dict[int, Path]]]] = defaultdict(list)
         self._places = 0
-        self.expected = 0.0
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays; raises NotOneColumn."""
@@ -167,24 +166,22 @@ class Covers:
         return bool(feature - start < len(self._schema.columns))
 
     def _walk(self, tree: trees.Tree, tests: dict[int, tuple[int, trees.Test]], weight: float) -> None:
-        waiting: list[tuple[int, float, dict[int, Path]]] = [(0, 1.0, {})]
+        waiting: list[tuple[int, dict[int, Path]]] = [(0, {})]
         while waiting:
-            node, reached, paths = waiting.pop()
+            node, paths = waiting.pop()
             if tree.leaf[node]:
                 self._places += len(paths)
                 if self._places > MOST_PLACES:
                     raise NotOneColumn
-                value = weight * float(tree.value[node])
-                self.expected += value * reached
                 if paths:
-                    self._leaves[len(paths)].append((value, paths))
+                    self._leaves[len(paths)].append((weight * float(tree.value[node]), paths))
                 continue
             feature, test = tests[node]
             for child, goes_left in ((int(tree.left[node]), True), (int(tree.right[node]), False)):
                 whole = float(tree.cover[node])
                 share = float(tree.cover[child]) / whole if whole > 0.0 else 0.5
                 narrowed = self._narrowed(paths, feature, test, goes_left != test.swapped, share)
-                waiting.append((child, reached * share, narrowed))
+                waiting.append((child, narrowed))
 
     def _narrowed(
         self, paths: dict[int, Path], feature: int, test: trees.Test, holds: bool, share: float

@@ -17,14 +17,7 @@ from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.progress import Say, Watch, silent
 from training.records import Job, ledger, model_registry, tracking
-from training.rows import (
-    PreparedTable,
-    arrange,
-    contracted,
-    known_tables,
-    load_split,
-    suspicions,
-)
+from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
 from training.search import Winner, cross_validation
 from training.time_budget import Budget
 

@@ -81,9 +81,7 @@ def asked_rule(config: trainings.TrainConfig, table: Table) -> SplitRule:
 def as_kept(config: trainings.TrainConfig, rule: SplitRule) -> trainings.TrainConfig:
     """Return the training as if it had asked for a rule; versions from before keys were told apart have them, too."""
     columns: dict[str, Any] = dict.fromkeys(trainings.SPLIT_COLUMNS.values(), "")
-    columns["time_column"] = (
-        config.time_column
-    )  # which says no more than when rows were, unless it splits them
+    columns["time_column"] = config.time_column  # when rows were, under any split
     if rule.method in trainings.SPLIT_COLUMNS:
         columns[trainings.SPLIT_COLUMNS[rule.method]] = rule.columns[0]
     key = rule.columns if rule.keyed or config.key == rule.columns else ()

@@ -526,6 +526,26 @@ def test_of_two_that_begin_at_once_one_stays(served: Served) -> None:
     assert sorted(ended) == ["left", "stayed"]
 
 
+@pytest.mark.parametrize(
+    ("by_another", "error"), [(True, MonitorBusy), (False, mlflow.exceptions.MlflowException)]
+)
+def test_a_tag_that_the_database_refuses_is_looked_at_again(
+    by_another: bool, error: type[Exception], served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that write it in one moment the later one failed by an internal error; a full store still fails."""
+    run, client, write = run_of("houses"), mlflow.MlflowClient(), mlflow.MlflowClient.set_tag
+    other = f"{datetime.now(tz=UTC):%Y-%m-%dT%H:%M:%S%z} abcd {this_process()}"
+
+    def refused(*_: str) -> None:
+        if by_another:
+            write(client, run.run_id, tag_names.MONITOR, other)
+        raise mlflow.exceptions.MlflowException("UNIQUE constraint failed")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "set_tag", refused)
+    with pytest.raises(error), run.alone():
+        pass
+
+
 def test_who_comes_while_another_keeps_is_found_before_anything_is_written_over(served: Served) -> None:
     """On a slow store two may find their tag: the first one ends, and takes the other's tag away from nobody."""
     run, client = run_of("houses"), mlflow.MlflowClient()
