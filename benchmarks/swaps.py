@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.sizes import sized
 
-TEST = "tests/serving/test_follow.py::test_a_hundred_swaps_under_load_lose_nothing"
+TEST = "tests/serving/fleet/test_follow.py::test_a_hundred_swaps_under_load_lose_nothing"
 
 
 def main() -> int:

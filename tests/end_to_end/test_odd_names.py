@@ -19,7 +19,7 @@ from serving.running import free_port
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from tests.serving.conftest import serve
-from tests.serving.grpc_calls import Caller
+from tests.serving.front.rpc.grpc_calls import Caller
 from training.compiling import compile_verified, write_scorer
 from training.gate.proof import served_predictions
 from training.models.families import FAMILIES, build

@@ -21,8 +21,8 @@ from tests.end_to_end.test_pages import PAGES
 from tests.registered import LINE
 from tests.seaweed import Seaweed
 from tests.serving.conftest import Served
-from tests.serving.test_follow import status, until
-from tests.serving.test_ledger_served import answer
+from tests.serving.fleet.test_follow import status, until
+from tests.serving.registry.test_ledger_served import answer
 from tests.team import Team, team
 from tests.tracking_server import TrackingServer
 from training.__main__ import main

@@ -13,8 +13,8 @@ from serving.errors import ServerFailed
 from tests.conftest import ROOT, missing_part
 from tests.recorded import recorded
 from tests.serving.conftest import serve
+from tests.serving.fleet.test_follow import answered, registry, sources  # noqa: F401 - two fixtures
 from tests.serving.processes import processes_of, until
-from tests.serving.test_follow import answered, registry, sources  # noqa: F401 - two fixtures
 
 BARE = {
     **os.environ,
