@@ -26,6 +26,7 @@ PLOTS = {
         "residuals_by_predicted",
         "residual_histogram",
         "permutation_importance",
+        "dependence",
         "learning_curve",
         "interval_coverage",
     )

@@ -6,7 +6,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from data.own_files import own_folder
 from data.splits import SIDES, Side, Split
 from serving.scorer import Scorer
+from training.challenger import columns
 from training.compiling import (
     Verified,
     cost,
@@ -23,7 +24,7 @@ from training.compiling import (
     write_scorer,
 )
 from training.compiling.errors import CompilingError
-from training.measuring import comparison, conformal, coverage
+from training.measuring import comparison, conformal, coverage, importance
 from training.models import Spec
 from training.monitoring import Groups, Known, Moments, Reference, reference_of
 from training.pages import plots
@@ -37,8 +38,16 @@ MOST_COMPARED, MOST_DESCRIBED = 100_000, 200_000
 """Training rows on which the graph with a scale is held against its models, and those that a monitor compares with."""
 
 
-def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Logged, dict[str, Figure]]:
-    """Log the fitted pipeline and its scorer as an MLflow model of this run; return it and its intervals' plot."""
+class Made(NamedTuple):
+    """A logged version, the plots of its intervals and columns, and what its columns add where that is known."""
+
+    logged: flavor.Logged
+    figures: dict[str, Figure]
+    contributions: importance.Contributions | None
+
+
+def log_model(job: Job, rows: PreparedTable, winner: Winner) -> Made:
+    """Log the fitted pipeline and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         written = write_version(
@@ -54,13 +63,14 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
         )
         scorer = written.scorer
         promised = promise(job, rows, scorer)
+        known = columns.measure(job, rows, winner, scorer)
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
             winner.fitted,
             schema=rows.schema,
             scorer_folder=Path(folder),
             input_example=example,
-            reference=reference(written, rows, seed=job.config.seed).as_dict(),
+            reference=reference(written, rows, known.contributions, seed=job.config.seed).as_dict(),
         )
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = winner.compiled.parity
@@ -73,7 +83,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> tuple[flavor.Log
         f"{winner.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
-    return logged, promised
+    return Made(logged, promised | known.figures, known.contributions)
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,9 @@ def write_version(
     return Written(scorer, result.scores, residuals.blocks, moments)
 
 
-def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
+def reference(
+    written: Written, rows: PreparedTable, added: importance.Contributions | None = None, *, seed: int
+) -> Reference:
     """Return what a monitor will compare later rows with: weighted scores have no exact ranks, and are left out."""
     held_out = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
     answers = written.scorer.predict_with_scale(held_out)
@@ -138,7 +150,8 @@ def reference(written: Written, rows: PreparedTable, *, seed: int) -> Reference:
         groups=groups_of(rows.split, finite, written.blocks),
         moments=moments_of(rows.split, rows.moments, finite, written.moments),
     )
-    return reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
+    made = reference_of(known, rows.schema, written.scorer.document.intervals, seed=seed)
+    return made.with_contributions(added.means if added else {})
 
 
 def _described(split: Split) -> NDArray[np.intp]:

@@ -7,16 +7,12 @@ import time
 from matplotlib.figure import Figure
 
 from data.figures import figure
-from data.splits import Side
 from training.challenger.searching import MODEL_SPEC, with_rows
-from training.measuring import Assessment, Evaluation, comparison, importance
+from training.measuring import Assessment, Evaluation, comparison
 from training.pages import report
 from training.records import Job, model_registry, tag_names, tracking
 from training.rows import PreparedTable, in_words
 from training.search import Winner
-
-IMPORTANCE_SHARE, LEAST_IMPORTANCE_SECONDS = 0.05, 2.0
-"""Of the time budget for measuring which columns matter, and at least."""
 
 
 def record(
@@ -60,24 +56,11 @@ def record(
         digest=rows.fingerprint,
         rows=rows.rows_in_all,
     )
-    side: Side = "calibration" if rows.split.counts["calibration"] >= 2 else "train"
-    result = importance.importance(
-        winner.compiled.graph,
-        rows.frame(side),
-        rows.target(side),
-        rows.schema,
-        seed=job.config.seed,
-        seconds=max(IMPORTANCE_SHARE * seconds, LEAST_IMPORTANCE_SECONDS),
-        weight=rows.weight(side),
-    )
-    if result.left_out:
-        job.say("warning", f"importance: the time was too short for {result.left_out:,} of the columns")
     if unsliced := comparison.left_out_of_slices(len(rows.schema.columns)):
         job.say("warning", unsliced)
-    run.log_table("importance", result.as_table())
     if assessment.slices:
         run.log_table("slices", assessment.slice_table())
-    figures = report.figures(rows.schema, evaluation, assessment, result.drops)
+    figures = report.figures(rows.schema, evaluation, assessment)
     run.log_figures(figures)
     job.say("log", f"metrics, lineage and {len(figures)} plots ({time.perf_counter() - started:.1f} s)")
     return figures

@@ -40,17 +40,25 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         with job.watch("measure", lambda _: f"{job.budget.elapsed_in_words()}, how sure the figures are"):
             assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)
         figures = record(job, rows, winner, evaluation, assessment)
-        logged, promised = log_model(job, rows, winner)
+        made = log_model(job, rows, winner)
         summary = report.summary(rows.schema, winner, evaluation, assessment, rows.checked.weight)
-        version = registering.register(job, rows, logged, summary=summary)
+        version = registering.register(job, rows, made.logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = registering.conclude(
             job, version, lambda history: decide(job, rows, version, history), summary=told
         )
-        made = card.Made(
-            config, rows, winner, evaluation, assessment, version, outcome.decision, figures | promised
+        whole = card.Made(
+            config,
+            rows,
+            winner,
+            evaluation,
+            assessment,
+            version,
+            outcome.decision,
+            figures | made.figures,
+            made.contributions,
         )
-        job.run.log_card(card.card(made))
+        job.run.log_card(card.card(whole))
         return replace(outcome, figures=evaluation.as_metrics() | assessment.as_metrics())
 
 

@@ -8,7 +8,7 @@ ones that the intervals were made from. A season that these rows do not have loo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,7 @@ class Reference:
     limit: Limit | None
     group: tuple[str, ...] = ()
     daily: Reference | None = None
+    contributions: Mapping[str, float] = field(default_factory=dict)
 
     def of(self, *, independent: bool) -> Reference:
         """Return what many rows of a day are held against, or one."""
@@ -149,6 +150,11 @@ class Reference:
         made = _scored(self, scores, intervals, random, are_drawn=groups is not None)
         return replace(made, daily=daily)
 
+    def with_contributions(self, means: Mapping[str, float]) -> Reference:
+        """Return it with what each column added on average, its sign aside."""
+        daily = self.daily and replace(self.daily, contributions=dict(means))
+        return replace(self, contributions=dict(means), daily=daily)
+
     def values(self, matrix: Floats, answers: Floats) -> Floats:
         """Return what each row shows in each view, shape (n_rows, n_columns + 3)."""
         seen = [self._seen(bins, matrix[:, index]) for index, bins in enumerate(self.columns)]
@@ -182,6 +188,7 @@ class Reference:
             "limit": self.limit and asdict(self.limit),
             "group": list(self.group),
             "daily": self.daily and self.daily.as_dict(),
+            "contributions": dict(self.contributions),
         }
 
     @classmethod
@@ -201,6 +208,7 @@ class Reference:
             limit=Limit(**written["limit"]) if written["limit"] else None,
             group=tuple(map(str, written.get("group", ()))),
             daily=cls.from_dict(written["daily"]) if written.get("daily") else None,
+            contributions={str(name): float(mean) for name, mean in written.get("contributions", {}).items()},
         )
 
 

@@ -17,7 +17,7 @@ from data.schema import Column, Schema, Value
 from training.commands import trainings
 from training.compiling import raw_row
 from training.gate import Decision
-from training.measuring import Assessment, Evaluation, Part, comparison
+from training.measuring import Assessment, Evaluation, Part, comparison, importance
 from training.pages import rendering, report
 from training.pages.markdown import code, plain
 from training.records import model_registry, tag_names
@@ -44,6 +44,7 @@ class Made:
     version: model_registry.Version
     decision: Decision
     figures: Mapping[str, Figure]
+    contributions: importance.Contributions | None = None
 
     @property
     def unit(self) -> str | None:
@@ -171,7 +172,13 @@ def _intervals(made: Made) -> Values:
 
 
 def _importance(made: Made) -> Values:
-    return {"pictures": made.pictures("permutation_importance")}
+    added = made.contributions
+    return {
+        "pictures": made.pictures("permutation_importance"),
+        "contributions": added and {"rows": f"{len(added.shares):,}", "exact": added.exact},
+        "asked": made.config.explain,
+        "dependence": made.pictures("dependence"),
+    }
 
 
 def _limits(made: Made) -> Values:

@@ -6,7 +6,7 @@ that a test or a server may draw too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -83,19 +83,6 @@ def interval_coverage(found: Sequence[coverage.Reached]) -> Figure:
     return figure
 
 
-def importance(drops: Mapping[str, tuple[float, float]], *, target: str) -> Figure:
-    """Bars of (mean, standard deviation) of the rise in RMSE when a column is shuffled; the 20 largest."""
-    largest = sorted(drops.items(), key=lambda item: item[1][0])[-20:]
-    figure, axes = canvas("Permutation importance", height=1.6 + 0.32 * len(largest))
-    names = [name for name, _ in largest]
-    means, spreads = np.array([drop for _, drop in largest]).T
-    axes.barh(names, means, xerr=spreads, color=ACCENT, ecolor=INK, capsize=2, height=0.7)
-    axes.axvline(0.0, color=INK, linewidth=1)
-    axes.set_xlabel(f"rise in RMSE of {target} when the column is shuffled")
-    axes.grid(axis="y", visible=False)
-    return figure
-
-
 def learning_curve(sizes: Sequence[int], rmse: Sequence[float], *, target: str) -> Figure:
     """Out-of-fold RMSE by rows learned from, which double from point to point."""
     figure, axes = canvas("Learning curve: out-of-fold RMSE by rows learned from", height=3.6)
@@ -124,7 +111,12 @@ def slices(parts: Sequence[tuple[str, float, float, float]], *, target: str) -> 
 
 def shortened(name: str) -> str:
     """Cut a name to what fits beside a plot."""
-    return name if len(name) <= 34 else f"{name[:31]}..."
+    return as_text(name if len(name) <= 34 else f"{name[:31]}...")
+
+
+def as_text(name: str) -> str:
+    """Let matplotlib show a name with dollars as it is: it would read what stands between two as a formula."""
+    return name.replace("$", r"\$")
 
 
 def canvas(title: str, *, height: float = 4.6) -> tuple[Figure, Axes]:

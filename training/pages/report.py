@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from data.figures import alike, figure, with_unit
 from data.schema import Schema
 from training.compiling import versions
-from training.measuring import Assessment, Evaluation, comparison, importance
+from training.measuring import Assessment, Evaluation, comparison
 from training.pages import plots
 from training.rows import PreparedTable
 from training.search import Standing, Winner
@@ -101,17 +101,19 @@ def interval(found: comparison.Interval, unit: str | None = None) -> str:
     return with_unit(f"{value} [{low}, {high}]", unit)
 
 
-def figures(
-    schema: Schema, evaluation: Evaluation, assessment: Assessment, drops: importance.Drops
-) -> dict[str, Figure]:
-    """Return the run's plots by file name."""
-    target = f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target
+def target_with_unit(schema: Schema) -> str:
+    """Return what plots call the target."""
+    return plots.as_text(f"{schema.target} [{schema.target_unit}]" if schema.target_unit else schema.target)
+
+
+def figures(schema: Schema, evaluation: Evaluation, assessment: Assessment) -> dict[str, Figure]:
+    """Return the plots of the errors by file name."""
+    target = target_with_unit(schema)
     actual, predicted = evaluation.actual, evaluation.predicted
     drawn = {
         "predicted_against_actual": plots.predicted_against_actual(actual, predicted, target=target),
         "residuals_by_predicted": plots.residuals_by_predicted(actual, predicted, target=target),
         "residual_histogram": plots.residual_histogram(actual, predicted, target=target),
-        "permutation_importance": plots.importance(drops, target=target),
     }
     sure = [part for part in assessment.slices if math.isfinite(part.figures["rmse"].half)]
     if sure:

@@ -21,6 +21,7 @@ from training.commands.trainings import TrainConfig
 from training.gate.deciding import Check, Decision
 from training.measuring import Assessment, Evaluation, Part, score
 from training.measuring.comparison import Change, Interval
+from training.measuring.importance import Contributions
 from training.pages import card, evidence, rendering
 from training.progress import silent
 from training.records import model_registry
@@ -141,6 +142,22 @@ def test_a_page_says_what_could_not_be_measured() -> None:
     assert "What would help" not in bare
     assert "there are too few training rows to leave out some of them" in bare
     assert "There are too few rows for prediction intervals." in bare
+
+
+def test_the_card_says_on_how_many_rows_columns_add_what_they_add() -> None:
+    """Beside the importance; where nothing is known of it, why."""
+    whole = made("plain", permutation_importance=Figure(), dependence=Figure())
+    rows = np.ones((37, 2))
+    exact, sampled = (
+        replace(whole, contributions=Contributions(("a", "b"), rows, rows, exact)) for exact in (True, False)
+    )
+    asked = replace(whole, config=replace(whole.config, explain=False), figures={})
+    shown = [" ".join(Reader(card.card(each)).text.split()) for each in (exact, sampled, whole, asked)]
+    assert "is taken over 37 rows of the holdout. A column" in shown[0]
+    assert "over 37 rows of the holdout, each contribution from sampled orders of the columns. A" in shown[1]
+    assert "was not measured: the run says why" in shown[2]
+    assert "trained with explain=false" in shown[3]
+    assert [text.count("What the strongest columns add") for text in shown] == [1, 1, 1, 0]
 
 
 def test_a_requirement_says_whether_it_holds() -> None:
