@@ -7,7 +7,8 @@
     │   ├── BrokenLine
     │   ├── BrokenQuote
     │   ├── LongRecord
-    │   └── UnreadableSource
+    │   ├── UnreadableSource
+    │   └── TooLarge             there is no memory for it
     ├── TableError               a table was read and cannot be used
     │   ├── DuplicateColumns
     │   ├── MissingColumn
@@ -104,6 +105,26 @@ class UnreadableSource(SourceError):
     where: str
     reason: str
     repair: str
+
+
+class TooLarge(SourceError):
+    """All rows have to be held, and there is no memory for them."""
+
+    template = "{where}: takes about {needed_gb} GB of memory, {free_gb} GB are free: {otherwise}"
+    where: str
+    needed: float
+    free: float
+    otherwise: str
+
+    @property
+    def needed_gb(self) -> str:
+        """What it takes, which is in bytes, as people say it."""
+        return f"{self.needed / 1e9:,.1f}"
+
+    @property
+    def free_gb(self) -> str:
+        """What is free, likewise."""
+        return f"{self.free / 1e9:,.1f}"
 
 
 class TableError(DataError):

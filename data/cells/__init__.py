@@ -12,7 +12,13 @@ from data.faces import at_first_use
 
 if TYPE_CHECKING:
     from data.cells.arrow_cells import plain_texts
-    from data.cells.discovery import readings_in_words, settle_readings, way_to_numbers
+    from data.cells.discovery import (
+        has_points,
+        is_grouped,
+        readings_in_words,
+        settle_readings,
+        way_to_numbers,
+    )
     from data.cells.hints import HINTS
     from data.cells.options import NO_OPTIONS, ReadOptions
 
@@ -21,6 +27,8 @@ __all__ = [
     "NO_OPTIONS",
     "ReadOptions",
     "Reading",
+    "has_points",
+    "is_grouped",
     "plain_texts",
     "readings_in_words",
     "settle_readings",
@@ -33,6 +41,8 @@ __getattr__ = at_first_use(
         "HINTS": "hints",
         "NO_OPTIONS": "options",
         "ReadOptions": "options",
+        "has_points": "discovery",
+        "is_grouped": "discovery",
         "plain_texts": "arrow_cells",
         "readings_in_words": "discovery",
         "settle_readings": "discovery",

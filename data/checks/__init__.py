@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from data.faces import at_first_use
 
 if TYPE_CHECKING:
+    from data.checks import trainable
     from data.checks.faults import TableFault, column_faults, rows_of
     from data.checks.leakage import leaks
     from data.checks.suspects import suspect_numbers, years_in_words
@@ -21,6 +22,7 @@ __all__ = [
     "leaks",
     "rows_of",
     "suspect_numbers",
+    "trainable",
     "years_in_words",
 ]
 

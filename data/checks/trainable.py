@@ -34,6 +34,9 @@ FEWEST_ROWS = 50
 LEAST_RANGE, MOST_RANGE = 1e-40, 1e150
 """The width of a target's values: below, onnxruntime takes its constants for zero; above, squares are infinite."""
 
+EMPTY, UNSEEN = "every value is missing", "it is missing in every training row"
+"""Why a column is left out."""
+
 IDENTIFIER_SHARE = 0.5
 """A text column with more distinct values than this share of its rows names rows; it does not describe them."""
 
@@ -101,21 +104,13 @@ def check_table(
     FaultsFound
         All of them, where there are more.
     """
-    reserved = {**(reserved or {}), **({"weight": [weight]} if weight else {})}
-    roles = {"target": [target], "excluded": exclude, **reserved, **(mentioned or {})}
-    named = [(role, column) for role, columns in roles.items() for column in columns]
-    taken = {target, *exclude, *(column for columns in reserved.values() for column in columns)}
-    candidates = [name for name in table.names if name not in taken]
-    others = [column for columns in reserved.values() for column in columns]
-    _raise_all(
+    candidates, faults = named_faults(
+        table, target=target, exclude=exclude, reserved=reserved, mentioned=mentioned, weight=weight
+    )
+    raise_all(
         table.where,
         [
-            *(table.doubts[name] for name in (target, *others, *candidates) if name in table.doubts),
-            *(
-                MissingColumn(where=table.where, role=role, column=column, columns=table.names)
-                for role, column in named
-                if column not in table.frame
-            ),
+            *faults,
             *(
                 _faults_of_target(table, target)
                 if target in table.frame and target not in table.doubts
@@ -131,7 +126,7 @@ def check_table(
     )
     labelled = table.take(~np.isnan(table.numbers(target)))
     if weight:
-        _raise_all(table.where, list(_faults_of_counted(labelled, target, weight)))
+        raise_all(table.where, list(_faults_of_counted(labelled, target, weight)))
     features, warnings = _useful(labelled, candidates)
     if not features:
         raise NoFeatures(where=table.where, left_out=[name for name in table.names if name != target])
@@ -139,7 +134,32 @@ def check_table(
     return Checked(labelled, tuple(features), len(table) - len(labelled), tuple(warnings), weight)
 
 
-def _raise_all(where: str, errors: Sequence[TableError]) -> None:
+def named_faults(
+    table: Table,
+    *,
+    target: str,
+    exclude: Sequence[str] = (),
+    reserved: Mapping[str, Iterable[str]] | None = None,
+    mentioned: Mapping[str, Iterable[str]] | None = None,
+    weight: str = "",
+) -> tuple[list[str], list[TableError]]:
+    """Return the columns that may be features, and what is in doubt or absent of those that are used."""
+    reserved = {**(reserved or {}), **({"weight": [weight]} if weight else {})}
+    roles = {"target": [target], "excluded": exclude, **reserved, **(mentioned or {})}
+    others = [column for columns in reserved.values() for column in columns]
+    candidates = [name for name in table.names if name not in {target, *exclude, *others}]
+    doubts = [table.doubts[name] for name in (target, *others, *candidates) if name in table.doubts]
+    absent = [
+        MissingColumn(where=table.where, role=role, column=column, columns=table.names)
+        for role, columns in roles.items()
+        for column in columns
+        if column not in table.frame
+    ]
+    return candidates, [*doubts, *absent]
+
+
+def raise_all(where: str, errors: Sequence[TableError]) -> None:
+    """Raise the only one, or all of them as one."""
     if len(errors) == 1:
         raise errors[0]
     if errors:
@@ -206,9 +226,8 @@ def _is_number(text: str) -> bool:
 def _useful(table: Table, candidates: Sequence[str]) -> tuple[list[str], list[str]]:
     features, warnings = [], []
     for name in candidates:
-        reason = _reason_to_leave_out(table, name)
-        if reason:
-            warnings.append(f"column {name!r} is left out: {reason}")
+        if reason := reason_to_leave_out(table, name):
+            warnings.append(left_out(name, reason))
         else:
             features.append(name)
     return features, warnings
@@ -219,19 +238,31 @@ def names_rows(distinct: int, rows: int) -> bool:
     return distinct > max(IDENTIFIER_SHARE * rows, 20)
 
 
-def _reason_to_leave_out(table: Table, name: str) -> str | None:
-    values = table.frame[name]
-    if table.kinds[name] is None or values.isna().all():
-        return "every value is missing"
-    numbers = table.numbers(name) if table.kinds[name] in ("number", "boolean") else None
-    if reason := why_no_feature(name, numbers):
+def left_out(name: str, reason: str) -> str:
+    """Say that a column is no feature."""
+    return f"column {name!r} is left out: {reason}"
+
+
+def reason_to_leave_out(table: Table, name: str) -> str | None:
+    """Return why a column is no feature, by what stands in its rows; None where it is one."""
+    values, kind = table.frame[name], table.kinds[name]
+    if kind is None or values.isna().all():
+        return EMPTY
+    if reason := reason_by_name(table, name):
         return reason
-    if numbers is not None:
-        return None
-    distinct = values.nunique()
-    if table.kinds[name] == "category" and names_rows(distinct, len(values)):
-        return f"{distinct} different texts in {len(values)} rows name rows rather than describe them"
+    if kind == "category" and names_rows(distinct := values.nunique(), len(values)):
+        return as_names(distinct, len(values))
     return None
+
+
+def reason_by_name(table: Table, name: str) -> str:
+    """Return why a column that is called so is no feature; nothing where it may be one."""
+    return why_no_feature(name, table.numbers(name) if table.kinds[name] in ("number", "boolean") else None)
+
+
+def as_names(distinct: int | str, rows: int) -> str:
+    """Say that texts are names of rows."""
+    return f"{distinct} different texts in {rows} rows name rows rather than describe them"
 
 
 def _infinite(table: Table, columns: Iterable[str]) -> Iterator[UnusableColumn]:

@@ -35,6 +35,10 @@ class Source:
         """How it is read, where that is not what everybody would expect, in lines."""
         return ()
 
+    def about_rows(self) -> int:
+        """Return about how many rows there are, 0 where only reading them would tell."""
+        return 0
+
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in order, at most `rows` at a time."""
         raise NotImplementedError

@@ -60,16 +60,7 @@ class Split:
     @property
     def repeats_in_words(self) -> str:
         """That most rows have an equal one in the columns that split, and what to do; nothing where few have."""
-        distinct = len(np.unique(self.blocks))
-        if self.rule.method != "hash" or 2 * distinct > len(self.blocks):
-            return ""
-        columns = self.rule.columns
-        named = ", ".join(columns) if len(columns) <= 3 else f"{len(columns)} columns"
-        return (
-            f"{len(self.blocks):,} rows are {distinct:,} different ones in {named}, and equal "
-            "rows stay on one side: the holdout asks for rows that no training row equals. If repeats are measurements "
-            "of their own, deal them with split=repeat, name an id with key=..., or say the sides with split=column"
-        )
+        return repeats_in_words(self.rule, len(self.blocks), len(np.unique(self.blocks)))
 
     def folds(self, count: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """Return (fit, validate) positions among the training rows for cross-validation.
@@ -106,6 +97,18 @@ class Split:
             f"the {self.counts['train']:,} training rows are {what}, so none can be judged by the others: "
             f"{self.rule.remedy}"
         )
+
+
+def repeats_in_words(rule: SplitRule, rows: int, distinct: int) -> str:
+    """Say that most rows have an equal one in the columns that split, and what to do; nothing where few have."""
+    if rule.method != "hash" or 2 * distinct > rows:
+        return ""
+    named = ", ".join(rule.columns) if len(rule.columns) <= 3 else f"{len(rule.columns)} columns"
+    return (
+        f"{rows:,} rows are {distinct:,} different ones in {named}, and equal "
+        "rows stay on one side: the holdout asks for rows that no training row equals. If repeats are measurements "
+        "of their own, deal them with split=repeat, name an id with key=..., or say the sides with split=column"
+    )
 
 
 def _slices(moments: NDArray[np.float64], count: int) -> NDArray[np.intp]:

@@ -16,6 +16,7 @@ chooses where the hash is cut (`data.splits.dealing`), and later ones keep that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -24,8 +25,10 @@ from numpy.typing import NDArray
 from data.errors import PLURALS, MissingColumn, SplitError
 from data.splits import dealing
 from data.splits.rules import SplitRule
-from data.splits.sides import SIDES, Split, ranks
+from data.splits.sides import SIDES, Split, ranks, repeats_in_words
 from data.tables import Table, row_digests, seconds
+
+__all__ = ["dealt", "refuse_columns", "refuse_empty", "repeats_in_words", "sides_of", "split_table"]
 
 SIDE_NAMES = np.array(SIDES)
 
@@ -40,21 +43,50 @@ def split_table(table: Table, rule: SplitRule) -> Split:
     SplitError
         A side that is needed has no rows, the column holds other words, or a column is not what it was.
     """
+    refuse_columns(table, rule)
+    by = {"time": _by_time, "column": _by_column}.get(rule.method, _by_hash)
+    split = by(table, rule)
+    refuse_empty(table.where, rule, split.counts, len(table), len(np.unique(split.blocks)))
+    return split
+
+
+def refuse_empty(where: str, rule: SplitRule, counts: Mapping[str, int], rows: int, blocks: int) -> None:
+    """Raise SplitError where a side that is needed has no rows."""
+    for side in ("train", "holdout"):
+        if counts[side] < 2:
+            raise SplitError(
+                f"{where}: the {rule.method} split leaves {counts[side]} {side} rows of {rows}, "
+                f"which are {blocks:,} {_blocks_in_words(rule)}: {rule.remedy}"
+            )
+
+
+def refuse_columns(table: Table, rule: SplitRule) -> None:
+    """Raise MissingColumn or SplitError where the rule's columns are absent or not what they were."""
     for column in rule.columns:
         if column not in table.frame:
             raise MissingColumn(
                 where=table.where, role=f"{rule.method} split", column=column, columns=table.names
             )
         _refuse_other_kind(table, rule, column)
-    by = {"time": _by_time, "column": _by_column}.get(rule.method, _by_hash)
-    split = by(table, rule)
-    for side in ("train", "holdout"):
-        if split.counts[side] < 2:
-            raise SplitError(
-                f"{table.where}: the {rule.method} split leaves {split.counts[side]} {side} rows of {len(table)}, "
-                f"which are {len(np.unique(split.blocks)):,} {_blocks_in_words(rule)}: {rule.remedy}"
-            )
-    return split
+
+
+def sides_of(table: Table, rule: SplitRule) -> Split:
+    """Return the sides of some rows of a table, by a rule that decides each row for itself; raises SplitError."""
+    return _by_column(table, rule) if rule.method == "column" else _by_hash(table, rule)
+
+
+def dealt(rule: SplitRule, blocks: NDArray[np.uint64], counts: NDArray[np.int64]) -> SplitRule:
+    """Return a rule of a hash with the cuts that serve each side, for so many rows of each block."""
+    usual = rule.usual_cuts
+    places = np.repeat(_places(blocks), counts)
+    if dealing.are_served(usual.parts(places), rule.shares):
+        return replace(rule, cuts=usual)
+    return replace(rule, cuts=dealing.cuts_of(places, rule.shares) or usual)
+
+
+def _places(blocks: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return where on a circle of length 1 the rows of blocks stand."""
+    return 1.0 - blocks / 2.0**64
 
 
 def _refuse_other_kind(table: Table, rule: SplitRule, column: str) -> None:
@@ -78,7 +110,7 @@ def _by_hash(table: Table, rule: SplitRule) -> Split:
     blocks = row_digests(table, rule.columns, salt=rule.salt, kinds=rule.kinds, values=rule.values)
     if rule.method == "repeat":
         blocks = _numbered(blocks)
-    places = 1.0 - blocks / 2.0**64
+    places = _places(blocks)
     if rule.cuts is None:
         usual = rule.usual_cuts
         served = dealing.are_served(usual.parts(places), rule.shares)

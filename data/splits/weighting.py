@@ -6,7 +6,7 @@ Only rows with a target are looked at. Weights never decide where a row stands, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -56,8 +56,14 @@ def counted(table: Table, column: str) -> NDArray[np.bool_]:
 
 def check_sides(split: Split, counts: NDArray[np.bool_], column: str) -> None:
     """Raise UnusableWeight where a side has rows and next to none of them counts."""
+    counting: dict[str, int] = {side: int((split.mask(side) & counts).sum()) for side in SIDES}
+    refuse_few(split.counts, counting, column)
+
+
+def refuse_few(standing: Mapping[str, int], counting: Mapping[str, int], column: str) -> None:
+    """Raise UnusableWeight where rows stand on a side and next to none of them counts."""
     for side in SIDES:
-        rows, kept = int(split.mask(side).sum()), int((split.mask(side) & counts).sum())
+        rows, kept = standing[side], counting[side]
         fewest = 1 if side == "calibration" else 2
         if rows >= fewest > kept:
             found = f"is above 0 in {kept} of the {rows:,} {side} rows"

@@ -39,6 +39,34 @@ def typed(column: pa.ChunkedArray, name: str, *, is_text: bool) -> Typed:
         ) from error
 
 
+def joined(first: Kind | None, second: Kind | None) -> Kind | None:
+    """Return the kind of a column whose parts have these: each kind holds for every cell, or the column is text.
+
+    >>> joined("number", None), joined("number", "category"), joined("boolean", "number")
+    ('number', 'category', 'category')
+    """
+    if first is None or second is None:
+        return first or second
+    return first if first == second else "category"
+
+
+def values_as(column: pa.ChunkedArray, name: str, kind: Kind | None, *, is_text: bool) -> NDArray[Any]:
+    """Return the values of a part of a column whose parts have joined to a kind; raises UnusableColumn."""
+    found, values = typed(column, name, is_text=is_text)
+    if found == kind:
+        return values
+    if found is None:
+        return nothing(len(values), kind)
+    part = plain(column)
+    return _texts(part if is_string(part.type) else part.cast(pa.string()))
+
+
+def nothing(rows: int, kind: Kind | None) -> NDArray[Any]:
+    """Return the values of so many missing cells."""
+    is_float = kind in ("number", "boolean")
+    return np.full(rows, np.nan if is_float else None, dtype=np.float64 if is_float else object)
+
+
 def typed_as(plain: pa.Array, reading: Reading) -> Typed:
     """Return the kind and the values of a column in plain text."""
     plain = pa.chunked_array([plain])

@@ -44,9 +44,14 @@ def fingerprint(table: Table) -> str:
     True
     """
     digest = blake2b(digest_size=16)
-    digest.update(repr((VERSION, len(table), sorted(table.names))).encode())
+    digest.update(header_of(len(table), table.names))
     digest.update(np.sort(row_digests(table, sorted(table.names))).astype("<u8").tobytes())
     return digest.hexdigest()
+
+
+def header_of(rows: int, names: Sequence[str]) -> bytes:
+    """Return what a fingerprint begins with."""
+    return repr((VERSION, rows, sorted(names))).encode()
 
 
 def row_digests(

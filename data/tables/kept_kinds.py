@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -58,10 +58,15 @@ def load_kept(source: Source, kinds: Kinds, options: ReadOptions = NO_OPTIONS) -
 
 def kept_of(where: str, arrow: pa.Table, kinds: Kinds, options: ReadOptions, *, is_text: bool) -> Table:
     """Find each column's kind, and keep the known ones: what was a category is looked at no further."""
-    named = {column for column, _ in options.named(arrow.column_names).read}
+    options = with_kept(options, arrow.column_names, kinds)
+    return hold(table_of(where, arrow, is_text=is_text, options=options), arrow, kinds)
+
+
+def with_kept(options: ReadOptions, columns: Sequence[str], kinds: Kinds) -> ReadOptions:
+    """Return how texts are read where kinds are known: what was a category is looked at no further."""
+    named = {column for column, _ in options.named(columns).read}
     categories = {name for name, kind in kinds.items() if kind == "category"} - named
-    known = dict.fromkeys(categories, Reading("text")) | dict(options.known)
-    return hold(table_of(where, arrow, is_text=is_text, options=replace(options, known=known)), arrow, kinds)
+    return replace(options, known=dict.fromkeys(categories, Reading("text")) | dict(options.known))
 
 
 def hold(table: Table, arrow: pa.Table, kinds: Kinds) -> Table:

@@ -111,7 +111,7 @@ def table_of(where: str, arrow: pa.Table, *, is_text: bool, options: ReadOptions
     options.check(where, arrow.column_names)
     columns = {name: typed(arrow[name], name, is_text=is_text) for name in arrow.column_names}
     kinds = {name: kind for name, (kind, _) in columns.items()}
-    settled = settle_readings(_text_columns(arrow, options), kinds, options, is_text=is_text)
+    settled = settle_readings(text_columns(arrow, options), kinds, options, is_text=is_text)
     for name, reading in settled.readings.items():
         if name in settled.plain:
             columns[name] = typed_as(settled.plain[name], reading)
@@ -126,7 +126,7 @@ def table_of(where: str, arrow: pa.Table, *, is_text: bool, options: ReadOptions
     return Table(where, frame, kinds, settled.readings, settled.doubts, tuple(settled.warnings))
 
 
-def _text_columns(arrow: pa.Table, options: ReadOptions) -> dict[str, pa.ChunkedArray]:
+def text_columns(arrow: pa.Table, options: ReadOptions) -> dict[str, pa.ChunkedArray]:
     """Return the columns of text, and those of whole numbers that the user wants as text."""
     as_text = {name for name, words in options.read if words == "text"}
     columns = {}
@@ -151,23 +151,36 @@ def describe(
 
 
 def _described(table: Table, name: str, unit: str | None) -> Column:
-    kind = table.kinds[name]
+    kind, values = table.kinds[name], table.frame[name]
     assert kind is not None
-    values = table.frame[name]
-    reading = table.readings.get(name)
-    unit = unit or (reading.measured_in if reading else None)
-    column = Column(name, kind, missing=bool(values.isna().any()), unit=unit, reading=reading)
+    missing = bool(values.isna().any())
     if kind == "category":
-        return replace(column, categories=tuple(sorted(values.dropna().unique())))
-    if kind == "boolean":
-        return column
-    numbers = seconds(values) if kind == "datetime" else values.to_numpy(dtype=np.float64)
-    known = numbers[~np.isnan(numbers)]
-    if not known.size:
+        present = values.dropna().unique()
+    else:
+        numbers = seconds(values) if kind == "datetime" else values.to_numpy(dtype=np.float64)
+        present = numbers[~np.isnan(numbers)]
+    return described(name, kind, present, missing=missing, unit=unit, reading=table.readings.get(name))
+
+
+def described(
+    name: str, kind: Kind, present: NDArray[Any], *, missing: bool, unit: str | None, reading: Reading | None
+) -> Column:
+    """Return a column by what stands in its cells.
+
+    Parameters
+    ----------
+    present : array of shape (n_present,)
+        The different texts of a category; the numbers of others, of dates their seconds since 1970.
+    """
+    unit = unit or (reading.measured_in if reading else None)
+    column = Column(name, kind, missing=missing, unit=unit, reading=reading)
+    if kind == "category":
+        return replace(column, categories=tuple(sorted(present)))
+    if kind == "boolean" or not len(present):
         return column
     return replace(
         column,
-        minimum=float(known.min()),
-        maximum=float(known.max()),
-        quantiles=tuple(np.quantile(known, QUANTILES).tolist()),
+        minimum=float(present.min()),
+        maximum=float(present.max()),
+        quantiles=tuple(np.quantile(present, QUANTILES).tolist()),
     )

@@ -51,6 +51,7 @@ MONITOR = (
 FEEDBACK = "mlflow run . --env-manager local -e feedback -P name=flights -P captures=DIR"
 
 NOT_HERE = {
+    "mlflow run . --env-manager local -P data=/path/to/trips.parquet": "tests/training/rows/test_streamed.py",
     "make run": "CI calls it",
     "make test": "CI calls it",
     "make install": "CI calls it",

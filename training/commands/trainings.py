@@ -35,8 +35,8 @@ from training.errors import UsageError
 SPLIT_COLUMNS = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The parameter that names the column of a split's method."""
 
-OF_THE_NAME = frozenset({"split", "holdout", "key", "weight", "header"})
-"""Parameters of a training that the versions of its name decide, where nothing is said."""
+OF_THE_NAME = frozenset({"split", "holdout", "key", "weight", "header", "memory"})
+"""Parameters of a training that the versions of its name, or its table, decide, where nothing is said."""
 
 AUTO_BUDGETS = ((1_000, 10.0), (10_000, 30.0), (math.inf, 60.0))
 """Below so many rows, so many seconds: 200 rows gave the same ridge after 5 s as after 60."""
@@ -52,6 +52,8 @@ class TrainConfig(ReadsTexts, Command):
         Empty where nothing was said: then the name's versions decide, and only the first one by the default.
     time_budget : float or None
         None for what the number of rows asks for.
+    memory : float or None
+        Bytes; None for half of what is free.
     monotonic : pairs of column and 1 or -1
         Directions that predictions must keep.
     weight : str
@@ -87,6 +89,14 @@ class TrainConfig(ReadsTexts, Command):
             kinds.SECONDS,
             "for all that comes after reading; default: auto, by rows",
             metavar="SECONDS",
+        ),
+    ] = None
+    memory: Annotated[
+        float | None,
+        Parameter(
+            kinds.SIZE,
+            "that the table may take, such as 2GB: a larger one is read in parts; default: auto, half of what is free",
+            metavar="SIZE",
         ),
     ] = None
     trials: Annotated[int, Parameter(kinds.COUNT, "settings tried at most")] = 200
@@ -142,7 +152,8 @@ class TrainConfig(ReadsTexts, Command):
 
     def said_params(self) -> dict[str, str]:
         """Return those that are known before the versions of the name are."""
-        return {name: word for name, word in self.as_params().items() if word or name not in OF_THE_NAME}
+        unsaid = {name for name in OF_THE_NAME if not getattr(self, name)}
+        return {name: word for name, word in self.as_params().items() if name not in unsaid}
 
     def as_params(self) -> dict[str, str]:
         """Return the parameters as MLproject names them; of the columns of a split only the one that is used."""

@@ -184,6 +184,32 @@ def _is_budget(value: float) -> bool:
     return 1.0 <= value <= 86_400.0
 
 
+SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([MGT]B)")
+UNITS = {"MB": 1e6, "GB": 1e9, "TB": 1e12}
+
+
+def size(word: str) -> float | None:
+    """Accept an amount of memory, or `auto` for what is free: None."""
+    if word in ("", "auto"):
+        return None
+    parts = SIZE.fullmatch(word.strip())
+    if not parts or float(parts[1]) <= 0.0:
+        raise argparse.ArgumentTypeError(f"{word!r} must be a size such as 2GB or 500MB, or auto")
+    return float(parts[1]) * UNITS[parts[2]]
+
+
+def written_size(size: float | None) -> str:
+    """Write an amount of memory as it is read.
+
+    >>> written_size(2e9), written_size(1_234e6), written_size(None)
+    ('2GB', '1234MB', 'auto')
+    """
+    if size is None:
+        return "auto"
+    unit = next(unit for unit in ("TB", "GB", "MB") if size % UNITS[unit] == 0.0 or unit == "MB")
+    return f"{size / UNITS[unit]:.12g}{unit}"
+
+
 def age(word: str) -> timedelta:
     """Accept a time span: days or hours."""
     parts = re.fullmatch(r"([1-9]\d{0,4})([dh])", word)

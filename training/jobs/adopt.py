@@ -30,6 +30,9 @@ from training.records import Job, ledger, tag_names, tracking
 from training.rows import PreparedTable, as_named, known_tables, open_table, suspicions
 from training.versions import flavor
 
+IF_TOO_LARGE = "pass a part of it"
+"""What to do about a table that memory has no room for."""
+
 
 def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
     """Register a fitted model, and promote it where its name has no champion.
@@ -65,7 +68,7 @@ def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
 
 def check(config: trainings.AdoptConfig, say: Say) -> tuple[trainings.AdoptConfig, Table, Checked]:
     """Return what was asked, with the table's names, the table, and its rows with an outcome; no model is run."""
-    table = load_table(open_table(config, say), config.asked)
+    table = load_table(open_table(config, say, otherwise=IF_TOO_LARGE), config.asked)
     config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
     suspicions.say_readings(table, say)

@@ -19,6 +19,9 @@ from training.commands import CheckConfig
 from training.errors import UsageError
 from training.rows import as_named, contracted, open_table, suspicions
 
+IF_TOO_LARGE = "check a part of it, such as one of its files; a training reads it in parts and checks it, too"
+"""What to do about a table that memory has no room for."""
+
 
 def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     """Say all that looks wrong with a table; write its contract where there is none yet.
@@ -30,7 +33,9 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     """
     path = Path(config.contract) if config.contract else None
     promised = contracts.read(path) if path and path.exists() else None
-    table = load_table(open_table(config, say), contracted.asked_of(config.asked, promised))
+    table = load_table(
+        open_table(config, say, otherwise=IF_TOO_LARGE), contracted.asked_of(config.asked, promised)
+    )
     config = as_named(config, table.names)
     say("read", f"{len(table):,} rows, {len(table.names)} columns")
     suspicions.say_readings(table, say)

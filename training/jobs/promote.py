@@ -11,6 +11,9 @@ from training.progress import Say
 from training.records import ledger, model_registry, tracking
 from training.rows import load_known, open_table
 
+IF_TOO_LARGE = "pass a part of it (data=...), such as one of its files: held-out rows are found there, too"
+"""What to do about a table that memory has no room for."""
+
 
 def promote(config: registered.PromoteConfig, say: Say) -> Outcome:
     """Promote a version by hand, through the same gate on the rows that it was trained from."""
@@ -56,7 +59,7 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     rereading.refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    source = open_table(config, say, recorded)
+    source = open_table(config, say, recorded, otherwise=IF_TOO_LARGE)
     table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
     table = check_table(table, target=version.target, weight=version.weight).table
     say("read", f"{len(table):,} rows from {table.where}")

@@ -34,6 +34,9 @@ from training.rows import load_known, open_table
 from training.versions import flavor
 from training.weights import mean, relative
 
+IF_TOO_LARGE = "pass a part of it: 100,000 rows are plenty"
+"""What to do about a table that memory has no room for."""
+
 FEWEST_ROWS = 20
 
 
@@ -89,7 +92,7 @@ def _fresh_rows(
     """Return the rows that count, and the column that says how much, where they have it."""
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
     asked = replace(rereading.asked_then(recorded), known=old.schema.readings)
-    source = open_table(config, say, recorded)
+    source = open_table(config, say, recorded, otherwise=IF_TOO_LARGE)
     table = load_kept(source, kinds, asked)
     if fingerprint(table) == old.tags.get(tag_names.DATA):
         raise NotFresh(name=old.name, version=old.number, where=table.where)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.own_files import own_folder
-from data.tables import fingerprint, load_kept
+from data.tables import Table, fingerprint
 from serving.scorer import scorer_files
 from training.challenger import searching, write_version
 from training.commands import parse, registered, rereading, trainings
@@ -25,7 +25,7 @@ from training.errors import DataChanged, NotOurs, UsageError
 from training.models import build, fit
 from training.progress import Say
 from training.records import model_registry, tag_names, tracking
-from training.rows import PreparedTable, arrange, as_named, open_table
+from training.rows import PreparedTable, arrange, as_named, known_tables, open_table
 
 
 def reproduce(config: registered.ReproduceConfig, say: Say) -> bool:
@@ -74,14 +74,23 @@ def _rows_of_then(
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
     read = replace(asked.asked, known=version.schema.readings)
-    table = load_kept(open_table(asked, say), version.split.kinds, read)
-    found, recorded = fingerprint(table), version.tags.get(tag_names.DATA, "")
+    table = known_tables.read(open_table(asked, say), version.split.kinds, read, asked.memory)
+    head = known_tables.head_of(table)
+    if isinstance(table, Table):
+        _refuse_changed(version, head.where, fingerprint(table))
+    rows = arrange(table, version.split, as_named(asked, head.names), say)
+    _refuse_changed(version, head.where, rows.fingerprint)
+    say("read", f"{len(table):,} rows from {head.where}, the same as then")
+    return rows, asked.seed
+
+
+def _refuse_changed(version: model_registry.Version, where: str, found: str) -> None:
+    """Raise DataChanged where a table has another fingerprint than the version's."""
+    recorded = version.tags.get(tag_names.DATA, "")
     if found != recorded:
         raise DataChanged(
-            where=table.where, name=version.name, version=version.number, found=found, recorded=recorded
+            where=where, name=version.name, version=version.number, found=found, recorded=recorded
         )
-    say("read", f"{len(table):,} rows from {table.where}, the same as then")
-    return arrange(table, version.split, as_named(asked, table.names), say), asked.seed
 
 
 def _recorded_config(version: model_registry.Version, command: str) -> trainings.TrainConfig:

@@ -70,9 +70,10 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
     started = time.perf_counter()
     config, source = known_tables.open_again(config, say)
     config, table, rule = load_split(config, source, contracted.asked_of(config.asked, agreed))
+    config, head = known_tables.with_memory(config, table), known_tables.head_of(table)
     job.run.log_config({name: word for name, word in config.as_params().items() if name not in said})
-    say("read", f"{len(table):,} rows, {len(table.names)} columns ({time.perf_counter() - started:.1f} s)")
-    suspicions.say_readings(table, say)
+    say("read", f"{len(table):,} rows, {len(head.names)} columns ({time.perf_counter() - started:.1f} s)")
+    suspicions.say_readings(head, say)
     if agreed:
         contracted.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))

@@ -105,7 +105,7 @@ def _data(made: Made) -> Values:
         "fingerprint": rows.fingerprint,
         "columns": [_column(column) for column in columns[:MOST_COLUMNS]],
         "more": len(columns) - MOST_COLUMNS,
-        "sample": in_words.sample_in_words(rows.split, rows.all_counts),
+        "sample": in_words.sample_in_words(rows.split, rows.all_counts, rows.held_by),
         "weights": in_words.weights_in_words(checked, rows.split) if checked.weight else "",
         "warnings": checked.warnings,
     }
@@ -123,7 +123,7 @@ def _column(column: Column) -> Values:
 def _split(made: Made) -> Values:
     split = made.rows.split
     return {
-        "sides": in_words.sides_in_words(split),
+        "sides": in_words.sides_in_words(split.counts),
         "rule": split.rule,
         "moves": split.moments is not None,
     }

@@ -14,9 +14,10 @@ from training.rows.opened_table import open_table
 
 if TYPE_CHECKING:
     from training.rows import known_tables
+    from training.rows.arranging import arrange
     from training.rows.kept_split import load_split
     from training.rows.known_rows import load_known
-    from training.rows.prepared import PreparedTable, arrange
+    from training.rows.prepared import PreparedTable
 
 __all__ = [
     "PreparedTable",
@@ -35,7 +36,7 @@ __getattr__ = at_first_use(
     __name__,
     {
         "PreparedTable": "prepared",
-        "arrange": "prepared",
+        "arrange": "arranging",
         "load_known": "known_rows",
         "load_split": "kept_split",
     },

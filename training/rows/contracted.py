@@ -10,7 +10,9 @@ from data import contracts
 from data.cells import ReadOptions
 from data.errors import ContractError, FaultsFound
 from data.tables import Table
+from data.tables.streams import Form
 from training.commands import trainings
+from training.errors import UsageError
 from training.rows.named_columns import as_named
 
 
@@ -52,8 +54,13 @@ def with_contract(config: trainings.TrainConfig) -> tuple[trainings.TrainConfig,
     return replace(config, units=tuple(units.items())), promised
 
 
-def hold(promised: contracts.Contract, table: Table, *, ignored: Sequence[str] = ()) -> None:
-    """Raise FaultsFound with every promise that a table does not keep."""
+def hold(promised: contracts.Contract, table: Table | Form, *, ignored: Sequence[str] = ()) -> None:
+    """Raise FaultsFound with every promise that a table does not keep; UsageError where memory does not hold it."""
+    if isinstance(table, Form):
+        raise UsageError(
+            message=f"contract={promised.where} is held to all rows at once, and {table.head.where} takes more memory "
+            f"than {table.most_bytes / 1e9:.3g} GB: pass more memory=..., or leave contract out"
+        )
     broken = contracts.violations(promised, table, ignored=tuple(ignored))
     if broken:
         raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")

@@ -21,28 +21,34 @@ def columns_in_words(schema: Schema) -> str:
     return f"{total} {'feature' if total == 1 else 'features'} ({kinds}): {', '.join(schema.names)}"
 
 
-def sides_in_words(split: Split) -> str:
+def sides_in_words(counts: Mapping[str, int]) -> str:
     """Say how many rows stand on which side."""
-    return ", ".join(f"{count:,} {side}" for side, count in split.counts.items())
+    return ", ".join(f"{count:,} {side}" for side, count in counts.items())
 
 
-def sample_in_words(split: Split, all_counts: Mapping[str, int] | None) -> str:
+def sample_in_words(split: Split, all_counts: Mapping[str, int] | None, held_by: str = "time_budget") -> str:
     """Say that a sample of a large table is gone on with, and of how many rows; nothing where all are."""
     if all_counts is None:
         return ""
     kept = ", ".join(f"{count:,} of {all_counts[side]:,} {side}" for side, count in split.counts.items())
-    return f"{kept}: what the time budget allows for; a larger time_budget takes more"
+    what = {"time_budget": "the time budget allows for", "memory": "memory holds"}[held_by]
+    return f"{kept}: what {what}; a larger {held_by} takes more"
 
 
 def weights_in_words(checked: Checked, split: Split) -> str:
     """Say how far the weights reach, and what they leave of the rows."""
     values = checked.table.numbers(checked.weight)[checked.counted]
-    none = int((~checked.counted).sum())
     training = checked.table.numbers(checked.weight)[split.mask("train")]
+    ends, none = (float(values.min()), float(values.max())), int((~checked.counted).sum())
+    return weighed(checked.weight, ends, none=none, learned=len(training), worth=effective(training))
+
+
+def weighed(column: str, ends: tuple[float, float], *, none: int, learned: int, worth: float) -> str:
+    """Say it of the smallest and the largest weight, the rows of weight 0, and the training rows and their worth."""
     return (
-        f"{checked.weight}, {figure(float(values.min()))} to {figure(float(values.max()))}; "
+        f"{column}, {figure(ends[0])} to {figure(ends[1])}; "
         + (f"{none:,} rows of weight 0 do not count; " if none else "")
-        + f"the {len(training):,} training rows are worth {effective(training):,.0f} of equal weight"
+        + f"the {learned:,} training rows are worth {worth:,.0f} of equal weight"
     )
 
 

@@ -15,22 +15,25 @@ from data.column_names import why_no_feature
 from data.errors import DataError, LacksSplitColumn
 from data.sources import Source
 from data.splits import SplitRule
-from data.tables import Kinds, Table, load_kept
+from data.tables import Kinds, Table
+from data.tables.streams import Form
 from serving.errors import ServingError
 from training.commands import trainings
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
+from training.rows import known_tables
 from training.rows.named_columns import as_named
 
 
 def load_split(
     config: trainings.TrainConfig, source: Source, asked: ReadOptions = NO_OPTIONS
-) -> tuple[trainings.TrainConfig, Table, SplitRule]:
+) -> tuple[trainings.TrainConfig, Table | Form, SplitRule]:
     """Read a table for a training of a name.
 
     Returns
     -------
-    The training with its columns as the table names them, the table, and the rule that its rows are split by.
+    The training with its columns as the table names them, the table, or its form where memory does not hold it, and
+    the rule that its rows are split by.
 
     Raises
     ------
@@ -43,13 +46,15 @@ def load_split(
     """
     versions = _split_versions(config.name)
     if not versions:
-        table = load_kept(source, {}, asked)
+        read = known_tables.read(source, {}, asked, config.memory)
+        table = known_tables.head_of(read)
         config = as_named(config, table.names)
         rule = asked_rule(config, table)
-        return as_kept(config, rule), table, _with_kinds(rule, table, {}, values="alike")
+        return as_kept(config, rule), read, _with_kinds(rule, table, {}, values="alike")
     stored = versions[-1].split
     kinds = stored.kinds or _kinds_of(versions[-1])
-    table = load_kept(source, kinds, _as_before(asked, versions[-1]))
+    read = known_tables.read(source, kinds, _as_before(asked, versions[-1]), config.memory)
+    table = known_tables.head_of(read)
     lacking = [column for column in stored.columns if column not in table.frame]
     if lacking:
         raise LacksSplitColumn(
@@ -64,7 +69,7 @@ def load_split(
     if changed := _changes(config, kept):
         wanted = str(asked_rule(replace(kept, **changed), table))
         raise SplitChanged(name=config.name, version=versions[0].number, stored=str(stored), asked=wanted)
-    return kept, table, _with_kinds(stored, table, kinds, values=stored.values)
+    return kept, read, _with_kinds(stored, table, kinds, values=stored.values)
 
 
 def asked_rule(config: trainings.TrainConfig, table: Table) -> SplitRule:

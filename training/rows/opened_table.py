@@ -9,8 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, cast
 
+from data.errors import TooLarge
 from data.sources import Header, Layout, Source, open_source
+from data.tables.streams import bytes_in_memory, free_memory
 from training.errors import UsageError
+
+COPIES = 3
+"""How many times a command that learns nothing holds a table at its peak."""
 
 
 class Asked(Protocol):
@@ -34,7 +39,11 @@ class Asked(Protocol):
 
 
 def open_table(
-    asked: Asked, say: Callable[[str, str], None], recorded: Mapping[str, str] | None = None
+    asked: Asked,
+    say: Callable[[str, str], None],
+    recorded: Mapping[str, str] | None = None,
+    *,
+    otherwise: str = "",
 ) -> Source:
     """Open a table, and say how it is read; raises SourceError, DuplicateColumns or UsageError.
 
@@ -42,6 +51,8 @@ def open_table(
     ----------
     recorded : dict of str
         The parameters of the version's run, where there is one.
+    otherwise : str
+        What to do about a table for which there is no memory, by those who hold all of it.
     """
     known = recorded or {}
     where, query = asked.data or known.get("data", ""), asked.query or known.get("query", "")
@@ -50,9 +61,17 @@ def open_table(
         raise UsageError(
             message=f"header={asked.header} goes with delimited text: {source.where} says its columns' names itself"
         )
+    if otherwise:
+        _refuse_larger(source, otherwise)
     for note in source.notes:
         say("read", note)
     return source
+
+
+def _refuse_larger(source: Source, otherwise: str) -> None:
+    needed, free = COPIES * bytes_in_memory(source), free_memory()
+    if needed > free:
+        raise TooLarge(where=source.where, needed=needed, free=free, otherwise=otherwise)
 
 
 def _layout(asked: Asked, known: Mapping[str, str], where: str) -> Layout:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from data.checks import Checked, check_table
+from data.checks import Checked, check_table, trainable
 from data.errors import FaultsFound
 from data.schema import Schema
 from data.splits import Side, Split, SplitRule, split_table, weighting
@@ -29,6 +30,16 @@ FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
 NO_SPLIT_BY_WEIGHT = "a changed weight would move rows; name another column, or leave weight out"
 
 
+class Roles(TypedDict):
+    """What `data.checks` is told of a table's columns."""
+
+    target: str
+    exclude: Sequence[str]
+    reserved: Mapping[str, Iterable[str]]
+    mentioned: Mapping[str, Iterable[str]]
+    weight: str
+
+
 @dataclass(frozen=True)
 class PreparedTable:
     """The rows of one training: checked, split, described.
@@ -39,6 +50,10 @@ class PreparedTable:
         Of the whole table.
     all_counts : mapping of side to rows, or None
         Where only a sample is gone on with (`training.rows.thinned`): how many there were on each side.
+    held_by : str
+        The parameter that a larger sample would need.
+    repeats : str
+        That most rows have an equal one in the columns that split, in words.
     moments : float64 array of shape (n_rows,), or None
         When each row was, in seconds since 1970, where the training names a column of dates that says it.
     """
@@ -48,6 +63,8 @@ class PreparedTable:
     schema: Schema
     fingerprint: str
     all_counts: Mapping[str, int] | None = None
+    held_by: str = "time_budget"
+    repeats: str = ""
     moments: NDArray[np.float64] | None = None
 
     @property
@@ -87,47 +104,82 @@ class PreparedTable:
         )
 
 
-def arrange(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
+def arrange_held(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
     """Check and split a table by a rule, describe its training rows, and take a sample of a large one."""
-    of_time = [config.time_column] if config.time_column and rule.method != "time" else []
-    checked = check_table(
-        table,
-        target=config.target,
-        exclude=config.exclude,
-        reserved={f"{rule.method} split": rule.reserved, "time": of_time},
-        mentioned={
-            "unit": [column for column, _ in config.units],
-            "monotonic": [column for column, _ in config.monotonic],
-        },
-        weight=config.weight,
-    )
+    checked = check_table(table, **roles_of(config, rule))
     split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
     moments = _moments(checked.table, config, rule)
-    whole = PreparedTable(checked, split, schema, fingerprint(table), moments=moments)
+    repeats = split.repeats_in_words
+    whole = PreparedTable(checked, split, schema, fingerprint(table), moments=moments, repeats=repeats)
     rows = _within(whole, whole.seconds_of(config))
     seen = whole if split.moments is not None else rows  # what came before a row is looked at in all of them
+    shown = table if seen is whole else seen.checked.table
+    weights = in_words.weights_in_words(checked, split) if checked.weight else ""
+    tell(rows, config, say, shown=shown, seen=seen, dropped=dropped, weights=weights)
+    return rows
+
+
+def roles_of(config: trainings.TrainConfig, rule: SplitRule) -> Roles:
+    """Return what the columns of a table are for."""
+    return {
+        "target": config.target,
+        "exclude": config.exclude,
+        "reserved": {f"{rule.method} split": rule.reserved, "time": _of_time(config, rule)},
+        "mentioned": {
+            "unit": [column for column, _ in config.units],
+            "monotonic": [column for column, _ in config.monotonic],
+        },
+        "weight": config.weight,
+    }
+
+
+def _of_time(config: trainings.TrainConfig, rule: SplitRule) -> list[str]:
+    return [config.time_column] if config.time_column and rule.method != "time" else []
+
+
+def tell(
+    rows: PreparedTable,
+    config: trainings.TrainConfig,
+    say: Say,
+    *,
+    shown: Table,
+    seen: PreparedTable,
+    dropped: Sequence[str],
+    weights: str,
+) -> None:
+    """Say what the rows are and what looks wrong with them; raises FaultsFound for that with `strict`.
+
+    Parameters
+    ----------
+    shown, seen
+        The rows that are looked at for what looks wrong, before and behind the checks.
+    weights : str
+        What they leave of the rows, in words; nothing without weights.
+    dropped : sequence of str
+        A sentence for each column that all training rows lack.
+    """
+    rule, checked = rows.split.rule, seen.checked
     suspected = suspicions(
-        table if seen is whole else seen.checked.table,
-        seen.checked,
+        shown,
+        checked,
         seen.split,
-        schema.names,
+        rows.schema.names,
         target=config.target,
-        ignored=[*config.exclude, *of_time],
+        ignored=[*config.exclude, *_of_time(config, rule)],
     )
     if suspected and config.strict:
-        raise FaultsFound(where=table.where, faults=suspected, repair=STRICT)
-    for warning in filter(None, (*checked.warnings, *dropped, *suspected, split.repeats_in_words)):
+        raise FaultsFound(where=shown.where, faults=suspected, repair=STRICT)
+    for warning in filter(None, (*checked.warnings, *dropped, *suspected, rows.repeats)):
         say("warning", warning)
     if checked.rows_without_target:
         say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
-    if checked.weight:
-        say("weight", in_words.weights_in_words(checked, split))
-    say("check", in_words.columns_in_words(schema))
-    say("split", f"{in_words.sides_in_words(split)}, {rule}")
-    if sample := in_words.sample_in_words(rows.split, rows.all_counts):
+    if weights:
+        say("weight", weights)
+    say("check", in_words.columns_in_words(rows.schema))
+    say("split", f"{in_words.sides_in_words(rows.all_counts or rows.split.counts)}, {rule}")
+    if sample := in_words.sample_in_words(rows.split, rows.all_counts, rows.held_by):
         say("sample", sample)
-    return rows
 
 
 def _moments(table: Table, config: trainings.TrainConfig, rule: SplitRule) -> NDArray[np.float64] | None:
@@ -151,11 +203,16 @@ def _within(whole: PreparedTable, seconds: float) -> PreparedTable:
 
 def split_of(checked: Checked, rule: SplitRule) -> Split:
     """Return the sides of the rows; weights move none, and rows of weight 0 stand nowhere."""
-    if checked.weight and checked.weight in rule.columns:
-        raise UsageError(message=f"weight {checked.weight!r} decides the split too: {NO_SPLIT_BY_WEIGHT}")
+    refuse_split_by_weight(checked.weight, rule)
     split = split_table(checked.table, rule)
     weighting.check_sides(split, checked.counted, checked.weight)
     return split.of_counted(checked.counted)
+
+
+def refuse_split_by_weight(weight: str, rule: SplitRule) -> None:
+    """Raise UsageError where a column says both where a row stands and how much it counts."""
+    if weight and weight in rule.columns:
+        raise UsageError(message=f"weight {weight!r} decides the split too: {NO_SPLIT_BY_WEIGHT}")
 
 
 def _describe_training(
@@ -165,5 +222,5 @@ def _describe_training(
     training = checked.table.take(split.mask("train"))
     unseen = [name for name in checked.features if training.frame[name].isna().all()]
     features = [name for name in checked.features if name not in unseen]
-    warnings = [f"column {name!r} is left out: it is missing in every training row" for name in unseen]
+    warnings = [trainable.left_out(name, trainable.UNSEEN) for name in unseen]
     return describe(training, features, target=config.target, units=dict(config.units)), warnings

@@ -136,15 +136,17 @@ def _is_open(column: _Column, *, is_text: bool) -> bool:
     if not is_text or column.kind not in ("category", "number"):
         return False
     if column.kind == "number":
-        return _has_points(column.cells) and (column.hint.decimal == "," or _is_grouped(column.cells))
+        return has_points(column.cells) and (column.hint.decimal == "," or is_grouped(column.cells))
     return is_worth_inferring(_some(column.cells))
 
 
-def _has_points(column: pa.ChunkedArray) -> bool:
+def has_points(column: pa.ChunkedArray) -> bool:
+    """Return whether any cell has a point."""
     return bool(pc.any(pc.match_substring(column, ".")).as_py())
 
 
-def _is_grouped(column: pa.ChunkedArray) -> bool:
+def is_grouped(column: pa.ChunkedArray) -> bool:
+    """Return whether points may part the thousands of each cell."""
     trimmed = pc.utf8_trim(column, SPACES)
     few = trimmed[:SAMPLE_CELLS]
     return all(pc.all(pc.match_substring_regex(cells, _IN_THREES)).as_py() for cells in (few, trimmed))

@@ -34,6 +34,14 @@ class FileSource(Source):
         except (pa.ArrowException, OSError) as error:
             raise unreadable(self._where_broken(), error) from error
 
+    def about_rows(self) -> int:
+        """Return how many rows there are, by what the files say of themselves."""
+        assert self.dataset is not None
+        try:
+            return int(self.dataset.count_rows())
+        except (pa.ArrowException, OSError):  # said where they are read
+            return 0
+
     def _where_broken(self) -> str:
         """Return where, with the first column that cannot be read."""
         assert self.dataset is not None

@@ -53,6 +53,7 @@ FULL: list[Command] = [
         policy=Policy("not-worse", 0.05, allow_schema_change=True),
         units=(("y", "m²"), ("a, b", "km")),
         time_budget=7.5,
+        memory=1.5e9,
         trials=3,
         strict=True,
         contract="c.yaml",

@@ -1,0 +1,299 @@
+"""The table of one training that memory does not hold: read in parts, and gone on with by a sample.
+
+A first reading says what the columns are (`data.tables.streams`). The second puts each row on its side, counts,
+describes the training rows, and keeps those rows of each side whose content has the smallest hash: the rows that
+`training.rows.thinned` takes of a table that memory holds, in the same order. What is said of a fault is found by the
+checks of whole tables in the columns concerned, which are read whole for that alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from data.checks import Checked, check_table, trainable
+from data.errors import DataError, NoFeatures
+from data.own_files import own_folder
+from data.schema import Schema
+from data.splits import SIDES, Side, Split, SplitRule, splitting, weighting
+from data.tables import Table, describe, row_digests
+from data.tables.streams import MOST_TEXTS, ColumnFacts, Digests, Form, Smallest
+from training.commands import trainings
+from training.errors import UsageError
+from training.progress import Say
+from training.rows import in_words, thinned
+from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
+
+BYTES_A_CELL = 100
+"""That a training takes for each cell of its sample, at its peak, in all of its processes."""
+
+MOST_BLOCKS = 1_000_000
+"""Different rows or groups among which the sides are dealt, where chance does not serve each."""
+
+BLOCK, MOMENT = "\0block", "\0moment"
+"""What is kept of a row beside its cells."""
+
+Columns = dict[str, NDArray[Any]]
+
+
+def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
+    """Do what `training.rows.arrange` does, for a table of which memory holds a part.
+
+    Raises
+    ------
+    DataError, UsageError
+        As `training.rows.arrange` does; or the rule has to see all rows at once.
+    """
+    memory = form.most_bytes
+    if rule.method in ("time", "repeat"):
+        raise UsageError(
+            message=f"split={rule.method} looks at all rows at once, and {form.head.where} takes more than memory="
+            f"{config.as_params()['memory']}: pass more memory=..., or train another name=... under another split"
+        )
+    refuse_split_by_weight(config.weight, rule)
+    candidates = _candidates(form, rule, config)
+    splitting.refuse_columns(form.head, rule)
+    likely = replace(rule, cuts=rule.cuts or rule.usual_cuts)
+    useful = [name for name in candidates if trainable.reason_to_leave_out(form.head, name) is None]
+    columns = max(len(useful), 1)
+    with tempfile.TemporaryDirectory(dir=own_folder()) as folder, ExitStack() as stack:
+        while True:  # once, but for few groups, or columns that only all rows show to be of no use
+            most = thinned.most(columns, config.seconds_for(form.rows), memory / BYTES_A_CELL)
+            part = Path(tempfile.mkdtemp(dir=folder))
+            seen = _Reading(form, likely, config, candidates, most=most, folder=part)
+            stack.callback(seen.close)
+            seen.read()
+            distinct, blocks, counts = seen.blocks.distinct(MOST_BLOCKS)
+            if rule.cuts is None and rule.method != "column" and len(blocks):
+                served = splitting.dealt(rule, blocks, counts)
+                if served != likely:
+                    likely = served
+                    continue
+            features, warnings = seen.features()
+            splitting.refuse_empty(form.head.where, likely, seen.standing, seen.labelled, distinct)
+            weighting.refuse_few(seen.standing, seen.counting, config.weight)
+            schema, dropped = seen.schema(features)
+            if len(schema.columns) < columns and seen.is_short():
+                columns = len(schema.columns)
+                continue
+            break
+        table, split, moments = seen.sample(len(schema.columns), memory)
+        without = form.rows - seen.labelled
+        checked = Checked(table, tuple(features), without, (*form.head.noticed, *warnings), config.weight)
+        fingerprint = seen.rows.fingerprint(form.head.names)
+        by_time = thinned.most(columns, config.seconds_for(form.rows))
+    rows = PreparedTable(
+        checked,
+        split,
+        schema,
+        fingerprint,
+        all_counts=None if split.counts == seen.counting else seen.counting,
+        held_by="time_budget" if most == by_time else "memory",
+        repeats=splitting.repeats_in_words(likely, seen.labelled, distinct),
+        moments=moments,
+    )
+    tell(rows, config, say, shown=table, seen=rows, dropped=dropped, weights=seen.weights_in_words())
+    return rows
+
+
+def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> list[str]:
+    """Return the columns that may be features; raises what is in doubt or absent, or a target of no numbers."""
+    candidates, faults = trainable.named_faults(form.head, **roles_of(config, rule))
+    trainable.raise_all(form.head.where, faults)
+    numbers = [name for name in (config.target, config.weight) if name]
+    if any(form.head.kinds[name] != "number" for name in numbers):
+        check_table(form.whole(numbers), target=config.target, weight=config.weight)
+    return candidates
+
+
+class _Reading:
+    """One reading of all rows, and what it has come to.
+
+    Attributes
+    ----------
+    labelled : int
+        Rows that have a target.
+    standing, counting : dict of side to int
+        Rows on each side; of these the ones that count.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        rule: SplitRule,
+        config: trainings.TrainConfig,
+        candidates: Sequence[str],
+        *,
+        most: dict[Side, int],
+        folder: Path,
+    ) -> None:
+        self._form, self._rule, self._config, self._most = form, rule, config, most
+        head = form.head
+        self._facts = [
+            ColumnFacts(name, head.kinds[name], head.readings.get(name), folder / f"column-{place}")
+            for place, name in enumerate(candidates)
+        ]
+        self.rows, self.blocks = Digests(folder, "rows"), Digests(folder, "blocks")
+        self._samples = {side: Smallest(most[side]) for side in SIDES}
+        self._odd: set[str] = set()
+        self._lowest, self._highest, self._counted = np.inf, -np.inf, 0
+        self._weights = (np.inf, 0.0)
+        self._worth = np.zeros(2)
+        self.labelled = 0
+        self.standing: dict[str, int] = dict.fromkeys(SIDES, 0)
+        self.counting: dict[str, int] = dict.fromkeys(SIDES, 0)
+        self._taken: dict[Side, Columns] = {}
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for facts in self._facts:
+            facts.close()
+
+    def read(self) -> None:
+        """Look at all rows; raises DataError."""
+        target, weight = self._config.target, self._config.weight
+        for table in self._form.tables():
+            digests, has_target = row_digests(table, sorted(table.names)), ~np.isnan(table.numbers(target))
+            self.rows.add(digests)
+            labelled = table if has_target.all() else table.take(has_target)
+            self._look(table, labelled, digests[has_target])
+        width = self._highest - self._lowest
+        if (
+            self._odd
+            or self._counted < trainable.FEWEST_ROWS
+            or not (trainable.LEAST_RANGE <= width <= trainable.MOST_RANGE)
+        ):
+            names = dict.fromkeys([target, *filter(None, [weight]), *sorted(self._odd)])
+            check_table(self._form.whole(list(names)), target=target, weight=weight)
+
+    def _look(self, table: Table, labelled: Table, digests: NDArray[np.uint64]) -> None:
+        config = self._config
+        target = labelled.numbers(config.target)
+        weights = labelled.numbers(config.weight) if config.weight else np.ones(len(labelled))
+        self._odd |= {facts.name for facts in self._facts if _has_infinite(table, facts.name)}
+        self._odd |= {config.target} if np.isinf(target).any() else set()
+        self._odd |= {config.weight} if not (np.isfinite(weights) & (weights >= 0.0)).all() else set()
+        counted = weights > 0.0
+        self.labelled += len(labelled)
+        self._counted += int(counted.sum())
+        self._lowest = min(self._lowest, target[counted].min(initial=np.inf))
+        self._highest = max(self._highest, target[counted].max(initial=-np.inf))
+        least, most = self._weights
+        self._weights = min(least, weights[counted].min(initial=np.inf)), max(most, weights.max(initial=0.0))
+        if len(labelled):
+            self._deal(labelled, counted, thinned.mixed(digests))
+
+    def _deal(self, table: Table, counted: NDArray[np.bool_], order: NDArray[np.uint64]) -> None:
+        """Put rows on their sides."""
+        column = self._config.time_column
+        kept = {name: table.frame[name].to_numpy() for name in table.names}
+        if column:
+            kept[MOMENT] = self._or_of_whole(column, table, lambda rows: rows.moments(column))
+        split = self._or_of_whole(
+            self._rule.columns[0], table, lambda rows: splitting.sides_of(rows, self._rule)
+        )
+        kept[BLOCK] = split.blocks
+        self.blocks.add(split.blocks)
+        for side, count in split.counts.items():
+            self.standing[side] += count
+        split = split.of_counted(counted)
+        if self._config.weight:
+            learned = table.numbers(self._config.weight)[split.mask("train")]
+            self._worth += learned.sum(), np.square(learned).sum()
+        for facts in self._facts:
+            facts.look(table.frame[facts.name], split.mask("train"))
+        for side in SIDES:
+            mask = split.mask(side)
+            self.counting[side] += int(mask.sum())
+            self._samples[side].add(order[mask], {name: values[mask] for name, values in kept.items()})
+
+    def _or_of_whole(self, column: str, table: Table, find: Callable[[Table], Any]) -> Any:
+        """Return what is found of some rows; a fault is said as of all rows, with their numbers."""
+        try:
+            return find(table)
+        except DataError:
+            target = self._config.target
+            whole = self._form.whole(list(dict.fromkeys([target, column])))
+            find(whole.take(~np.isnan(whole.numbers(target))))
+            raise
+
+    def features(self) -> tuple[list[str], list[str]]:
+        """Return the columns to learn from, and a sentence for each that is left out; raises NoFeatures."""
+        features, warnings = [], []
+        for facts in self._facts:
+            if reason := self._reason(facts):
+                warnings.append(trainable.left_out(facts.name, reason))
+            else:
+                features.append(facts.name)
+        if not features:
+            head, target = self._form.head, self._config.target
+            raise NoFeatures(where=head.where, left_out=[name for name in head.names if name != target])
+        return features, warnings
+
+    def _reason(self, facts: ColumnFacts) -> str | None:
+        if facts.is_empty:
+            return trainable.EMPTY
+        if facts.distinct > MOST_TEXTS:
+            return trainable.as_names(f"more than {MOST_TEXTS:,}", self.labelled)
+        if facts.kind == "category" and trainable.names_rows(facts.distinct, self.labelled):
+            return trainable.as_names(facts.distinct, self.labelled)
+        head = self._form.head
+        return None if facts.kind == "category" else trainable.reason_by_name(head, facts.name)
+
+    def schema(self, features: Sequence[str]) -> tuple[Schema, list[str]]:
+        """Describe what the training rows hold; a column that they all lack is no feature."""
+        config, units = self._config, dict(self._config.units)
+        described = {
+            facts.name: facts.described(units.get(facts.name))
+            for facts in self._facts
+            if facts.name in features
+        }
+        warnings = [
+            trainable.left_out(name, trainable.UNSEEN) for name, column in described.items() if not column
+        ]
+        bare = describe(self._form.head, [], target=config.target, units=units)
+        return replace(bare, columns=tuple(filter(None, described.values()))), warnings
+
+    def weights_in_words(self) -> str:
+        """Say how far the weights reach, and what they leave of the rows; nothing without weights."""
+        if not self._config.weight:
+            return ""
+        total, squares = self._worth
+        return in_words.weighed(
+            self._config.weight,
+            self._weights,
+            none=self.labelled - self._counted,
+            learned=self.counting["train"],
+            worth=total**2 / squares,
+        )
+
+    def is_short(self) -> bool:
+        """Return whether rows were let go that fewer columns would leave room for."""
+        return any(self.counting[side] > self._most[side] for side in SIDES)
+
+    def sample(self, columns: int, memory: float) -> tuple[Table, Split, NDArray[np.float64] | None]:
+        """Return the rows to go on with, on their sides and at their moments, in an order that content decides."""
+        most = thinned.most(columns, self._config.seconds_for(self.labelled), memory / BYTES_A_CELL)
+        taken = {side: self._samples[side].take(most[side]) for side in SIDES if self.counting[side]}
+        order = np.concatenate([numbers for numbers, _ in taken.values()])
+        places = np.argsort(order, kind="stable")
+        sides = np.repeat(np.array(list(taken)), [len(numbers) for numbers, _ in taken.values()])[places]
+        kept = {
+            name: np.concatenate([columns[name] for _, columns in taken.values()])[places]
+            for name in next(iter(taken.values()))[1]
+        }
+        head, blocks, moments = self._form.head, kept[BLOCK], kept.get(MOMENT)
+        frame = pd.DataFrame({name: pd.Series(kept[name], dtype=kept[name].dtype) for name in head.names})
+        return replace(head, frame=frame), Split(self._rule, sides, blocks), moments
+
+
+def _has_infinite(table: Table, name: str) -> bool:
+    return table.kinds[name] == "number" and bool(np.isinf(table.numbers(name)).any())
