@@ -2,27 +2,10 @@
 
 ServingError
 ├── ModelError             the version's files cannot be served
-│   ├── NotAScorer         a file is absent, or is not what its name says
-│   ├── RefusedGraph       the graph asks for more than arithmetic on its input
-│   ├── NotAVersion        a version's folder holds what is no plain file
-│   ├── WrongDigest        the files are not those that were promoted
-│   ├── NotPromoted        no promotion pinned the version's digest
-│   ├── FailingGraph       the graph raises instead of predicting
-│   ├── NotInLedger        the ledger of promotions says otherwise than the version's tags
-│   ├── LedgerUnreadable   that ledger was changed or deleted
-│   ├── NotTrusted         no trusted key signed these files as this version
-│   ├── UnsoundReasons     what explains a prediction does not add up to it
-│   └── GoldenMismatch     the graph no longer gives the predictions written beside it
-├── RegistryDown           the registry cannot be asked
-│   └── CacheDown          its answer cannot be kept
-├── NotFetched             a version's files did not get into the folder that was named
 ├── NotReady               a worker did not get to load a version; it is offered again
 ├── ServerFailed           a server that was started for a purpose of ours does not get ready
 ├── SettingsError          the server was asked to start in a way that it refuses
-│   ├── BadCapture         predictions cannot be kept as an option asks
-│   ├── UnsafeCache        others can write to the folder where versions are kept
-│   ├── BadTrust           a file of --trust holds no public key
-│   └── ModelNotFound      no version stands where --model points
+│   └── BadCapture         predictions cannot be kept as an option asks
 ├── BatchError             a file cannot be scored
 │   ├── BadOutput          the job's words do not fit
 │   └── FaultyRows         rows hold what the model cannot use
@@ -56,6 +39,8 @@ ServingError
     ├── NoMetrics          503
     └── TooSlow            504
 
+What one room alone raises stands in its own `errors.py`: of a version's files in `scorer`, `registry`, `signatures`.
+
 Each class is a dataclass (`data.facts`): its facts are keywords and attributes, its template makes the text.
 """
 
@@ -63,7 +48,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from data.facts import FactError
 
@@ -94,134 +78,6 @@ class ModelError(ServingError):
     """The version's files cannot be served."""
 
 
-class NotAScorer(ModelError):
-    """A file is absent, or is not what its name says."""
-
-    template = "{file} {reason}: log the model again with Slipway"
-    file: str
-    reason: str
-
-
-class RefusedGraph(ModelError):
-    """The graph asks for more than arithmetic on its input."""
-
-    template = "model.onnx is refused before it is run: {reason}; serve only files that Slipway wrote"
-    reason: str
-
-
-class NotAVersion(ModelError):
-    """A version's folder holds what is no plain file, or has a name that none of ours has."""
-
-    template = "{file!r} is no plain file: a version holds nothing else; log the model again"
-    file: str
-
-
-class WrongDigest(ModelError):
-    """The files are not those that were promoted."""
-
-    template = (
-        "the {what} is {found}, expected {expected}: the files changed since they were recorded; "
-        "download the version again"
-    )
-    expected: str
-    found: str
-    what: str = "scorer's digest"
-
-
-class NotPromoted(ModelError):
-    """No promotion pinned the version's digest."""
-
-    template = (
-        "{uri} was never promoted, so nobody vouches for its files: promote it, or pass --allow-unpromoted"
-    )
-    uri: str
-
-
-class FailingGraph(ModelError):
-    """The graph raises instead of predicting."""
-
-    template = "model.onnx fails on its golden rows: {reason}; serve only files that Slipway wrote"
-    reason: str
-
-
-class NotInLedger(ModelError):
-    """The ledger of promotions says otherwise than the version's tags."""
-
-    template = (
-        "the ledger of {name} does not vouch for version {version}: {fault}: somebody else wrote its tags; "
-        "go back with rollback, or set them to what `python -m training history --name {name}` expects"
-    )
-    name: str
-    version: str
-    fault: str
-
-
-class LedgerUnreadable(ModelError):
-    """The ledger of promotions was changed or deleted by somebody else."""
-
-    template = "the ledger of {name} is broken: {fault}: {repair}"
-    name: str
-    fault: str
-    repair: str
-
-
-class NotTrusted(ModelError):
-    """No trusted key signed these files as this version."""
-
-    template = "{version} is not trusted: {fault}"
-    version: str
-    fault: str
-
-
-class GoldenMismatch(ModelError):
-    """The graph no longer gives the predictions written beside it."""
-
-    template = (
-        "golden row {row} gives {found!r}, expected {expected!r}: this machine computes the model differently; "
-        "compare the versions in scorer.json with those installed"
-    )
-    row: int
-    expected: float
-    found: float
-
-
-class UnsoundReasons(ModelError):
-    """What explains a prediction does not add up to it."""
-
-    template = (
-        "the reasons of row {row} miss its prediction by {apart:.1e} of it, and are not given out: "
-        "train the model again, and report it if that does not help"
-    )
-    row: int
-    apart: float
-
-
-class RegistryDown(ServingError):
-    """The registry cannot be asked, or the answer cannot be kept."""
-
-    template = "{uri}: the registry cannot be used now: {reason}"
-    uri: str
-    reason: str
-
-
-class CacheDown(RegistryDown):
-    """What the registry has cannot be kept on this machine."""
-
-    template = (
-        "{uri}: the cache {folder} cannot be used now: {reason}: make room there, or pass another --cache"
-    )
-    folder: Path
-
-
-class NotFetched(ServingError):
-    """A version's files did not get into the folder that was named."""
-
-    template = "{uri} was not fetched into {target}: {reason}"
-    uri: str
-    target: Path
-    reason: str
-
-
 class NotReady(ServingError):
     """A worker did not get to load a version; it is offered again."""
 
@@ -248,32 +104,6 @@ class BadCapture(SettingsError):
     template = "--{option} {given}: {reason}"
     option: str
     given: str
-    reason: str
-
-
-class UnsafeCache(SettingsError):
-    """Others can write to the folder where versions are kept, so what lies there proves nothing."""
-
-    template = (
-        "the cache {folder} {reason}: pass --cache {folder}/slipway, or make it yours (chown, chmod 700)"
-    )
-    folder: Path
-    reason: str
-
-
-class BadTrust(SettingsError):
-    """A file of --trust holds no public key."""
-
-    template = "--trust {path}: {reason}"
-    path: Path
-    reason: str
-
-
-class ModelNotFound(SettingsError):
-    """No version stands where --model points."""
-
-    template = "--model {uri}: {reason}"
-    uri: str
     reason: str
 
 

@@ -22,8 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from data.redaction import log_to
-from serving.errors import CacheDown, ModelError, ModelNotFound, NotFetched, ServingError
+from serving.errors import ModelError, ServingError
 from serving.registry import Cache, is_remote, resolve, signed_for, vouched
+from serving.registry.errors import CacheDown, ModelNotFound, NotFetched
 from serving.signatures import SIGNATURE_FILE, Trust
 
 SCORER = "scorer"

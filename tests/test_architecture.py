@@ -29,7 +29,8 @@ MLFLOW_MODULES = {
     "training/versions/flavor.py",
     "training/versions/stock.py",
     "serving/registry/given_run.py",
-    "serving/registry/store.py",
+    "serving/registry/answers.py",
+    "serving/registry/downloads.py",
     "serving/runtimes/model_processes/pyfunc_process.py",
 }
 
@@ -54,8 +55,7 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("signatures", "registry", "fleet", "caller_options", "capture_options", "fetch", "batch", "tryout"),
-        *("worker", "__main__"),
+        *("signatures", "registry", "worker", "fleet", "options", "fetch", "batch", "tryout", "__main__"),
     ),
     "training": (
         *(
@@ -120,7 +120,13 @@ DOORLESS = (
 )
 """Single modules at the bottom, which everyone may import."""
 
-COMMANDS = ("serving.__main__", "serving.batch", "training.__main__", "training.progress", "training.startup")
+COMMANDS = (
+    "serving.__main__",
+    "serving.batch",
+    "training.__main__",
+    "training.progress",
+    "training.startup",
+)
 """What runs a command, and what a process is prepared with: `slipway` does both."""
 
 ALSO_FOR_TRAINING = {
@@ -137,7 +143,7 @@ ALSO_FOR_TRAINING = {
     ("training.records.experiments", "serving.registry"): "tells that run what stands for it",
     (
         "training.records.registry.ledger",
-        "serving.errors",
+        "serving.registry.errors",
     ): "says in training's words what the registry's reader raised",
     ("training.signing", "serving.signatures"): "signs in the form that servers verify",
     ("training.records.registry.signatures", "serving.signatures"): "keeps and checks what was signed",

@@ -8,7 +8,7 @@ import re
 import pytest
 import yaml
 
-from serving.__main__ import parser
+from serving.options import parser
 from tests.conftest import ROOT
 from training.commands.parser import build_parser
 

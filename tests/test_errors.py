@@ -14,8 +14,14 @@ from typing import get_type_hints
 import pytest
 
 from data.facts import FactError
+from tests.conftest import ROOT
 
-TREES = ("data.errors", "serving.errors", "training.errors", "training.compiling.errors")
+TREES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for package in ("data", "serving", "training", "slipway")
+    for path in sorted((ROOT / package).rglob("errors.py"))
+]
+"""The package's, and those of rooms that have their own."""
 SAMPLES = {int: 3, float: 0.5, str: "word", Path: Path("folder"), object: "cell"}
 
 

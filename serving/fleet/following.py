@@ -20,18 +20,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from serving.errors import (
-    CacheDown,
-    ModelError,
-    ModelNotFound,
-    NotReady,
-    NotTrusted,
-    RegistryDown,
-    UnsafeCache,
-)
+from serving.errors import ModelError, NotReady
 from serving.registry import Cache, ResolvedVersion, is_remote, local, resolve, signed_for, vouched
+from serving.registry.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
 from serving.settings import Model
 from serving.signatures import Signed, Trust
+from serving.signatures.errors import NotTrusted
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""

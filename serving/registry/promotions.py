@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from uuid import uuid4
 
-from serving.errors import LedgerUnreadable, NotInLedger
+from serving.registry.errors import LedgerUnreadable, NotInLedger
 
 Kind = Literal["promotion", "forced", "rollback", "refusal", "copy"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.errors import NotTrusted
 from serving.settings import Model
 from serving.signatures import SIGNATURE_FILE, Signed, Trust, signature_beside
+from serving.signatures.errors import NotTrusted
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from data.cell_values import converter
 from data.schema import Column, Schema, Value
-from serving.errors import NotAScorer
+from serving.scorer.errors import NotAScorer
 from serving.scorer.intervals import Intervals
 from serving.scorer.limits import check_written
 

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from serving.errors import NotAScorer, WrongDigest
 from serving.scorer.document import DOCUMENT_FILE, Document, canonical, read_document
+from serving.scorer.errors import NotAScorer, WrongDigest
 
 __all__ = [
     "DOCUMENT_FILE",

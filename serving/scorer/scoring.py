@@ -23,17 +23,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 from data.schema import Schema
-from serving.errors import (
-    CoverageRefused,
-    FailingGraph,
-    GoldenMismatch,
-    ModelError,
-    NotExplained,
-    RefusedGraph,
-    WrongDigest,
-)
+from serving.errors import CoverageRefused, ModelError, NotExplained
 from serving.scorer import scorer_files
 from serving.scorer.document import Document, Parity, read_document
+from serving.scorer.errors import FailingGraph, GoldenMismatch, RefusedGraph, WrongDigest
 from serving.scorer.graph_checks import check_graph
 from serving.scorer.intervals import Bounds, Floats, Intervals
 

@@ -12,7 +12,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from serving.errors import NotAVersion, WrongDigest
+from serving.scorer.errors import NotAVersion, WrongDigest
 
 FILES_TAG = "slipway.files_digest"
 """The digest of all files of a version, as the process that made them saw them."""

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.errors import BadTrust, NotTrusted
 from serving.scorer import scorer_files, version_files
 from serving.signatures.bundles import LARGEST, Envelope, envelope_in
+from serving.signatures.errors import BadTrust, NotTrusted
 from serving.signatures.public_keys import PublicKey, key_in
 from serving.signatures.statements import SHA256, Statement, read_statement
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.errors import UnreadableSource
 from data.redaction import HARMLESS, RedactingFormatter, redact, redact_address
-from serving.errors import ModelNotFound, RegistryDown
+from serving.registry.errors import ModelNotFound, RegistryDown
 from training.commands.rereading import refuse_masked
 from training.commands.trainings import TrainConfig
 from training.errors import TrackingUnavailable, UsageError

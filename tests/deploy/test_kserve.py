@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from serving import fetch
-from serving.__main__ import parser, settings_of, sources_of
+from serving.options import parser, settings_of, sources_of
 from tests.conftest import ROOT
 from tests.deploy.manifests import KSERVE, objects_in, of_kind, rendered, written_from_page
 from tests.serving.conftest import serve

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from serving import batch
-from serving.__main__ import parser, settings_of, sources_of
+from serving.options import parser, settings_of, sources_of
 from tests.deploy.manifests import (
     KUBERNETES,
     OVERLAYS,

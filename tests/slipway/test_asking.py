@@ -11,7 +11,9 @@ import pyarrow as pa
 import pytest
 
 import slipway
-from serving.errors import CoverageRefused, ModelNotFound, WrongDigest
+from serving.errors import CoverageRefused
+from serving.registry.errors import ModelNotFound
+from serving.scorer.errors import WrongDigest
 from slipway.errors import NotATable, RefusedRows
 from tests.registered import Store
 

@@ -13,7 +13,7 @@ import pytest
 
 import slipway
 from serving import batch
-from serving.__main__ import parser as serving_parser
+from serving.options import parser as serving_parser
 from serving.running import await_port, free_port
 from slipway.__main__ import PLACES, SERVING, main
 from tests.registered import LINE, Store

@@ -39,7 +39,7 @@ def as_a_user() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(MLFLOWS_WORD)}
 
 
-@pytest.mark.parametrize("module", ["training", "serving.registry.store"])
+@pytest.mark.parametrize("module", ["training", "serving.registry"])
 def test_it_is_off_before_mlflow_is_imported_unless_the_user_says_so(module: str) -> None:
     """MLflow reads it once."""
     code = f"import {module}, os, sys; print('mlflow' in sys.modules, os.environ['MLFLOW_DISABLE_TELEMETRY'])"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import RefusedGraph
+from serving.scorer.errors import RefusedGraph
 
 OPERATORS = {
     "": frozenset(

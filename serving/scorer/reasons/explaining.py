@@ -12,7 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from serving.errors import NotAScorer, TooLarge, UnsoundReasons
+from serving.errors import TooLarge
+from serving.scorer.errors import NotAScorer, UnsoundReasons
 from serving.scorer.intervals import Floats
 from serving.scorer.reasons.coalitions import Coalitions
 from serving.scorer.reasons.leaf_paths import LeafPaths

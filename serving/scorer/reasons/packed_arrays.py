@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.errors import NotAScorer
+from serving.scorer.errors import NotAScorer
 from serving.scorer.scorer_files import EXPLAIN_FILE
 
 NOTES = "__metadata__"

@@ -391,7 +391,7 @@ def test_a_server_without_tokens_imports_no_cryptography(line):
 
 PLAIN = """
 import sys
-import serving.worker
+import serving.worker.__main__
 from serving.front import App, Backend
 from serving.runtimes import load
 from serving.settings import Model, Settings

@@ -435,9 +435,9 @@ from serving.front.app import App
 from serving.front.backend import Backend
 from serving.runtimes.compiled import CompiledRuntime
 from serving.settings import Model, Settings
-import serving.worker
+import serving.worker.__main__
 assert not {"mlflow", "sklearn", "pandas", "skops"} & set(sys.modules)
-serving.worker.forbid_imports()
+serving.worker.__main__.forbid_imports()
 serving = CompiledRuntime.load(Model(sys.argv[1]), threads=1)
 app = App(Backend([serving], Settings(models=(serving.model,))))
 async def ask(body, kind):

@@ -10,9 +10,8 @@ import sys
 import pytest
 
 from data.captures import Places
-from serving import capture_options
-from serving.__main__ import parser
 from serving.errors import SettingsError
+from serving.options import capture_options, parser
 from serving.settings import CaptureRules, Model, Settings
 from tests.conftest import ROOT
 

@@ -15,8 +15,8 @@ from types import SimpleNamespace
 import pytest
 
 from data.schema import Column, Schema
-from serving.__main__ import parser, settings_of
 from serving.front import App, Backend
+from serving.options import parser, settings_of
 from serving.page import of_scorer, of_signature, page_files
 from serving.runtimes import load
 from serving.scorer import Document, Intervals

@@ -9,11 +9,12 @@ import shutil
 import numpy as np
 import pytest
 
-from serving.errors import NotExplained, WrongDigest
+from serving.errors import NotExplained
 from serving.front.app import App
 from serving.front.backend import Backend
 from serving.runtimes.compiled import CompiledRuntime
 from serving.scorer import Scorer, scorer_files
+from serving.scorer.errors import WrongDigest
 from serving.settings import Model, Settings
 
 

@@ -9,8 +9,9 @@ import sys
 import mlflow
 import pytest
 
-from serving.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
-from serving.registry.store import Cache, ResolvedVersion, registry_address, resolve
+from serving.registry.answers import ResolvedVersion, registry_address, resolve
+from serving.registry.cache import Cache
+from serving.registry.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 from serving.settings import Model
@@ -263,7 +264,7 @@ def test_a_cache_that_can_only_be_read_serves_what_it_holds_and_says_so(registry
     cache = Cache(registry.cache)
     cache.fetch(resolve("models:/line/1"), allow_unpromoted=False)
     script = (
-        "from serving.registry.store import *; from pathlib import Path; import sys\n"
+        "from serving.registry import Cache, resolve; from pathlib import Path; import sys\n"
         "cache = Cache(Path(sys.argv[1]))\n"
         "print(cache.fetch(resolve('models:/line/1'), allow_unpromoted=False).version)\n"
         "cache.fetch(resolve('models:/line/2'), allow_unpromoted=False)\n"

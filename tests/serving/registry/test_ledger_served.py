@@ -123,12 +123,12 @@ def test_an_alias_moved_by_hand_to_an_earlier_champion_is_served_and_told(start,
 def test_an_unchanged_poll_asks_the_registry_once(store, monkeypatch):
     """The ledger is asked where a version or its tags change, not at each look."""
     from serving.fleet import Followed, Rules
-    from serving.registry import store as serving_store
+    from serving.registry import Cache, answers
 
     asked = []
-    ask = serving_store._ledger_of
-    monkeypatch.setattr(serving_store, "_ledger_of", lambda name: asked.append(name) or ask(name))
-    cache = serving_store.Cache(store.workspace.folder / "cache")
+    ask = answers._ledger_of
+    monkeypatch.setattr(answers, "_ledger_of", lambda name: asked.append(name) or ask(name))
+    cache = Cache(store.workspace.folder / "cache")
     followed = Followed("", "models:/line@champion", Rules(cache))
     for _ in range(3):
         followed.follow(Nobody(), lambda: None)
@@ -182,7 +182,7 @@ def test_a_version_that_mlflow_runs_is_compared_with_its_digest(store):
 
 def test_a_cached_folder_for_mlflow_is_fetched_again_where_it_was_changed(store):
     """Bytecode that a process left there is no change."""
-    from serving.registry.store import Cache, resolve
+    from serving.registry import Cache, resolve
 
     cache, found = Cache(store.workspace.folder / "cache"), resolve("models:/line@champion")
     folder = store.workspace.folder / "cache" / cache.fetch_whole(found).folder.rsplit("/", 1)[-1]

@@ -373,7 +373,7 @@ def test_what_goes_with_pyfunc_is_refused_without_it(flights) -> None:
 
 def test_a_remembered_version_is_used_for_the_runtime_it_was_fetched_for(tmp_path) -> None:
     """Without a registry, a start without --runtime pyfunc must not run a model's own code."""
-    from serving.registry.store import Cache, ResolvedVersion
+    from serving.registry import Cache, ResolvedVersion
     from serving.settings import Model
 
     cache, found = Cache(tmp_path), ResolvedVersion("models:/m/1", "m", "1")

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LinearRegression
 
 from data.schema import Column, Schema
-from serving.errors import FailingGraph, GoldenMismatch, NotAScorer, RefusedGraph
 from serving.scorer import Parity
+from serving.scorer.errors import FailingGraph, GoldenMismatch, NotAScorer, RefusedGraph
 from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.graph_checks.reader import OPERATORS, read_graph
 from serving.scorer.graph_checks.shapes import RULES

@@ -2,9 +2,9 @@
 
 import gc
 
-from serving import worker
 from serving.front import Backend
 from serving.settings import Model, Settings
+from serving.worker import draining_server as worker
 
 
 def test_a_version_that_is_let_go_leaves_nothing_for_the_collector(line):

@@ -21,9 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import RandomForestRegressor
 
 from data.schema import Column, Schema
-from serving.errors import GoldenMismatch, ModelError, NotAScorer, RefusedGraph, WrongDigest
+from serving.errors import ModelError
 from serving.scorer import Parity
 from serving.scorer.document import SLIPWAY, pack
+from serving.scorer.errors import GoldenMismatch, NotAScorer, RefusedGraph, WrongDigest
 from serving.scorer.graph_checks.guard import check_graph
 from serving.scorer.scoring import SORTED_ROWS, Scorer, Session
 from training.compiling import compile_pipeline, write_scorer

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.errors import BadTrust, NotTrusted
 from serving.scorer.version_files import digests_in, files_digest
 from serving.signatures import Statement, Trust
+from serving.signatures.errors import BadTrust, NotTrusted
 from serving.signatures.statements import read_statement
 from tests.keys import pair, written
 from training.errors import CannotSign

@@ -8,9 +8,9 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serving.errors import NotTrusted
 from serving.scorer.version_files import digests_in
 from serving.signatures import Statement, Trust
+from serving.signatures.errors import NotTrusted
 from tests.keys import pair
 from training.signing import given_key
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from serving import batch
-from serving.errors import NotTrusted
 from serving.fetch import fetch
 from serving.fleet import Followed, Rules
 from serving.registry import Cache, promotions
@@ -28,6 +27,7 @@ from serving.scorer.version_files import (
     files_digest,
 )
 from serving.signatures import Trust
+from serving.signatures.errors import NotTrusted
 from tests.keys import pair
 from tests.recorded import recorded
 from tests.registered import LINE

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from mlflow.entities import Param
 
-from serving.errors import NotInLedger
 from serving.fleet import Followed, Rules
 from serving.registry import Cache
+from serving.registry.errors import NotInLedger
 from serving.signatures import Trust
 from tests.keys import pair
 from training.__main__ import main

@@ -27,8 +27,8 @@ from uuid import uuid4
 import mlflow
 from mlflow.exceptions import MlflowException
 
-from serving.errors import LedgerUnreadable, NotInLedger
 from serving.registry import promotions
+from serving.registry.errors import LedgerUnreadable, NotInLedger
 from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 from training.records import tag_names, tracking, views
 from training.records.registry import model_registry, signatures

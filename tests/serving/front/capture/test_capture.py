@@ -19,7 +19,6 @@ import pytest
 from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
 from data.own_files import own_file
 from data.schema import Column
-from serving import worker
 from serving.front import Backend
 from serving.front.capture import frame_writer, kept_requests
 from serving.front.capture.caller_words import Words, caller_of, words_of
@@ -33,6 +32,7 @@ from serving.rows import coercion
 from serving.rows.cells.coercion import UnseenText
 from serving.runtimes import Description, Predicted, load
 from serving.settings import CaptureRules, Model, Settings
+from serving.worker import draining_server as worker
 from tests.serving.front.capture.captures import after, frame_of, kept_in, rows_of
 from tests.serving.processes import until
 from training.archive import compact

@@ -154,7 +154,7 @@ def rest_of(connection):
 
 def test_an_idle_connection_lives_as_long_as_it_should(limited, server):
     """Balancers keep theirs for a minute: by default for 75 s, which is longer than the 5 s of before."""
-    from serving.__main__ import parser
+    from serving.options import parser
 
     assert parser().parse_args(["--model", "x"]).keep_alive_seconds == 75
     with connect(server) as patient, connect(limited) as hasty:

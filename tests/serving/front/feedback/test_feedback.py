@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 
 from data.captures import Places, RecordFile
-from serving.__main__ import parser, settings_of
 from serving.errors import SettingsError
+from serving.options import parser, settings_of
 from tests.serving.front.capture.captures import after
 from tests.serving.front.capture.captures import kept_in as captured
 from tests.serving.processes import processes_of, until

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serving.errors import NotAScorer, TooLarge, TooSlow, UnsoundReasons
+from serving.errors import TooLarge, TooSlow
+from serving.scorer.errors import NotAScorer, UnsoundReasons
 from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
 from serving.scorer.reasons.packed_arrays import unpacked
 

@@ -20,6 +20,7 @@ from data.column_names import matching
 from data.schema import Column
 from serving.access import identities, read_keys
 from serving.errors import BadCapture, ModelError, SettingsError
+from serving.options.number_ranges import number_in
 from serving.scorer import scorer_files
 from serving.settings import LOOPBACK, CaptureRules, Settings
 
@@ -30,6 +31,56 @@ LEAST_KEY = 16
 """Bytes of a key: a shorter one is found by trying."""
 
 logger = logging.getLogger("serving")
+
+
+def add_captures(line: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    line.add_argument("--capture", metavar="DIR", help="keep rows and predictions in this folder")
+    line.add_argument(
+        "--capture-share",
+        type=number_in(float, 1e-6, 1),
+        help="of the requests that are kept, drawn by lot; 1 if not given",
+    )
+    line.add_argument(
+        "--capture-rows",
+        type=number_in(int, 1, 2**40),
+        help="kept a second at most, about, of all workers; fewer requests are drawn where more come",
+    )
+    line.add_argument(
+        "--capture-sync",
+        type=number_in(float, 0, 3600),
+        help="seconds after which what was kept is on the disk, 1 if not given; 0 leaves that to the system",
+    )
+    line.add_argument(
+        "--capture-rotate",
+        type=number_in(
+            float, 0.1, 600
+        ),  # a monitor takes a day a quarter of an hour after midnight: it must be closed
+        help="seconds after which a file of captures is closed, so that others take it, 600 at most; 300 if not given",
+    )
+    line.add_argument(
+        "--capture-keep",
+        metavar="AGE",
+        type=age,
+        help="delete files that are older and that nobody made Parquet of, such as 90d; nothing if not given",
+    )
+    line.add_argument(
+        "--capture-exclude", metavar="COLUMNS", action="append", help="left out, separated by commas"
+    )
+    line.add_argument(
+        "--capture-hash",
+        metavar="COLUMNS",
+        action="append",
+        help="categories that are kept as HMAC-SHA256, separated by commas; with --capture-hash-key",
+    )
+    line.add_argument(
+        "--capture-hash-key", metavar="FILE", help="whose content is the key, of 16 bytes or more"
+    )
+    line.add_argument(
+        "--feedback-key-file",
+        metavar="FILE",
+        help="SHA-256 hashes of the keys that may send labels to /feedback; with --capture",
+    )
 
 
 def capture_rules(given: argparse.Namespace) -> CaptureRules:

@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from serving import worker
+from serving.worker import draining_server as worker
 
 
 @pytest.fixture
 def server():
     """A worker's server that listens nowhere."""
-    found = worker._Server.__new__(worker._Server)
+    found = worker.DrainingServer.__new__(worker.DrainingServer)
     found._backend = SimpleNamespace(
         settings=SimpleNamespace(hung_seconds=20.0),
         draining=False,
