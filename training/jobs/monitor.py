@@ -15,7 +15,7 @@ from typing import Any
 from data.column_names import matching
 from data.errors import MissingColumn
 from training import retraining
-from training.arrivals import Arrivals, Late, Nights, Opened, arrivals_of, opened
+from training.arrivals import Arrivals, Late, Nights, Opened, arrivals_of, explaining, opened
 from training.commands import watches
 from training.errors import CannotWatch, UsageError
 from training.jobs import gauges
@@ -57,7 +57,7 @@ def monitor(config: watches.MonitorConfig, say: Say) -> bool:
     with monitor_run(version.name).alone() as run:
         state = run.state(version.number) or {}
         arrivals = arrivals_of(found, version, state, say)
-        watch = _watch(config, reference, version, state, arrivals)
+        watch = _watch(config, reference, version, state, arrivals, say=say)
         Nights(watch, arrivals, run, version, Late.of(state), say).take()
         history = run.history(version.number)
         _conclude(run, _watched(watch, version, history, arrivals), say)
@@ -89,6 +89,8 @@ def _watch(
     version: model_registry.Version,
     state: Mapping[str, Any],
     arrivals: Arrivals,
+    *,
+    say: Say,
 ) -> Watch:
     """Return the watch where it was left; raises UsageError where that was another one."""
     ignored = {matching(name, list(arrivals.names)) for name in config.exclude}
@@ -101,6 +103,8 @@ def _watch(
         config.independent,
         tuple(sorted({*ignored, *arrivals.lacking})),
         config.tolerance,
+        unit=version.schema.target_unit,
+        explain=explaining(version, arrivals, say),
     )
     try:
         if state:
@@ -129,6 +133,8 @@ def _latest(watch: Watch, version: model_registry.Version, history: History, rep
 def _conclude(run: MonitorRun, watched: watch_page.Watched, say: Say) -> None:
     """Say which alarms stand, on the run and to the caller."""
     alarms = watched.watch.alarms
+    if moved := watch_page.moved_in_words(watched):
+        say("moved", moved)
     sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in alarms]
     run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
     run.log_page(watch_page.page(watched))

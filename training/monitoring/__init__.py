@@ -4,6 +4,7 @@
     harm        has the mean error risen
     wealth      what bettors own, by days
     lately      what the last days showed, for people
+    moving      how much a column counts: what it adds to predictions
     live        figures of several days together
     reference   what a version's rows looked like when it was made, kept with it
     watching    the state: days of rows in, evidence and alarms out

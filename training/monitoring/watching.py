@@ -26,6 +26,7 @@ from data.figures import percent
 from training.monitoring.day_sizes import DaySizes
 from training.monitoring.harm import GroupIds, HarmEvidence, means
 from training.monitoring.lately import Lately, moved
+from training.monitoring.moving import Counts, Explain
 from training.monitoring.ranks import Bins, RankEvidence
 from training.monitoring.reference import OF_TIES, RISK, WHOLE_ROW, Level, Reference
 from training.monitoring.wealth import Bettors
@@ -107,6 +108,8 @@ class Watch:
     until: str = ""
     outcomes_until: str = ""
     alarms: list[Alarm] = field(default_factory=list)
+    unit: str | None = None
+    explain: Explain | None = None
 
     def __post_init__(self) -> None:
         every = (*self.reference.columns, *self.reference.whole)
@@ -117,6 +120,7 @@ class Watch:
         self._scores = np.zeros(0)
         """What the last day showed, for people: up to `MOST_ROWS` of it."""
         self.lately = Lately(self.views)
+        self.counts = Counts(self.reference.contributions, self.explain)
         self._inputs = RankEvidence([bins.gaps for bins in self.views], tolerance=self.tolerance)
         self._errors = _on_errors(self.reference.scores)
         self._coverage = [misses_of(level) for level in self.reference.levels]
@@ -154,6 +158,7 @@ class Watch:
         self._shown = self.reference.views(matrix[shown], answers[shown], random)[:, self._watched]
         self._values = self.reference.values(matrix[shown], answers[shown])[:, self._watched]
         self.lately.see_day(self._shown)
+        self.counts.see_day(matrix[shown])
         self._inputs.see_day(self._shown[:count])
         self.until = day
         return self._concluded(day, {"rows": float(len(matrix))}, {"inputs": self._inputs_alarm()})
@@ -270,6 +275,7 @@ class Watch:
         return (
             f"{found.name}: {found.labels[most]} was {share(float(found.before[most]))} of the rows, "
             f"on this day {share(float(found.after[most]))} (PSI {found.stability:.2g}{self._shifted(index)})"
+            f"{f', {counted.in_words(self.unit)}' if (counted := self.counts.on_last_day(bins.name)) else ''}"
         )
 
     def _shifted(self, index: int) -> str:
@@ -317,6 +323,7 @@ class Watch:
             "alarms": [asdict(alarm) for alarm in self.alarms],
             "coverage": [each.as_dict() for each in self._coverage],
             "lately": self.lately.as_list(),
+            "counts": self.counts.as_list(),
             "sizes": {name: each.sizes for name, each in self._sizes.items()},
         } | {name: part.as_dict() for name, part in parts.items() if part is not None}
 
@@ -338,6 +345,7 @@ class Watch:
         for evidence, each in zip(self._coverage, written["coverage"], strict=True):
             evidence.restore(each)
         self.lately.restore(written.get("lately", []))  # states from before have none
+        self.counts.restore(written.get("counts", []))
         for name, sizes in written.get("sizes", {}).items():
             self._sizes[name].sizes = [int(each) for each in sizes]
 

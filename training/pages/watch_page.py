@@ -26,6 +26,9 @@ WINDOW = 28
 MOST_MOVED = 6
 """Views that are shown, those that moved most first."""
 
+LARGE, MOST_SAID = 0.25, 3
+"""The stability index beyond which a column moved far, and how many such are said on the command line."""
+
 TOO_FEW = "too few days for an interval"
 
 LEAST_SHOWN = 0.001
@@ -243,12 +246,24 @@ def _moved(watched: Watched) -> Values:
     moved = watched.watch.lately.moved()
     return {
         "days": len(watched.watch.lately.days),
-        "views": [_view(each) for each in moved[:MOST_MOVED]],
+        "views": [_view(each, watched.watch) for each in moved[:MOST_MOVED]],
         "others": max(len(moved) - MOST_MOVED, 0),
     }
 
 
-def _view(found: Moved) -> Values:
+def moved_in_words(watched: Watched) -> str:
+    """Say which columns moved far on the last days and how much they count; nothing where that is not known."""
+    said = [
+        f"{each.name} (PSI {number(each.stability, 2)}), {counted.in_words(watched.unit)}"
+        for each in watched.watch.lately.moved()
+        if each.stability > LARGE and (counted := watched.watch.counts.lately(each.name))
+    ]
+    others = f"; {len(said) - MOST_SAID} more" if len(said) > MOST_SAID else ""
+    return "; ".join(said[:MOST_SAID]) + others
+
+
+def _view(found: Moved, watch: Watch) -> Values:
+    counted = watch.counts.lately(found.name)
     top = max(found.before.max(), found.after.max())
     bins = zip(found.labels, found.before, found.after, strict=True)
     return {
@@ -256,6 +271,7 @@ def _view(found: Moved) -> Values:
         "what": WHOLE_ROW.get(found.name, ""),
         "stability": number(found.stability, 2),
         "rows": f"{found.rows:,}",
+        "counted": counted.in_words(watch.unit) if counted else "",
         "bins": [
             {
                 "label": label,

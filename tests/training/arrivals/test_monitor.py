@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +34,7 @@ from training.versions import flavor
 
 INDEPENDENT = ("--independent", "true")
 NAMES = ["area", "rooms", "town"]
+ADDS = {"area": 80.0, "rooms": 22.0, "town": 27.0}
 KINDS = {"sold": "datetime", "area": "number", "rooms": "number", "town": "category", "price": "number"}
 
 
@@ -74,7 +76,8 @@ def register(folder: Path, *, watched: bool, group: bool = False) -> None:
     if group:
         ids = Groups(("street",), streets[:500], streets[500:], streets[1_000:], streets[500:1_000])
         known = replace(known, groups=ids)
-    reference = reference_of(known, schema, intervals, seed=0).as_dict() if watched else None
+    made = reference_of(known, schema, intervals, seed=0).with_contributions(ADDS)
+    reference = made.as_dict() if watched else None
     with mlflow.start_run() as run:
         logged = flavor.log_version(
             model,
@@ -317,7 +320,11 @@ def test_an_alarm_stands_with_its_cause_and_an_exit_code_of_its_own(watch: Watch
     assert code == 3
     assert "inputs since 2024-07-01: " in said
     assert "area: " in said
+    assert re.search(r"area: .* it matters: it adds [\d,]+ to a prediction on average, 80 before", said), said
+    assert re.search(r"moved +area \(PSI [\d.]+\), it matters: it adds [\d,]+ to", said), said
     assert "at most 1 %" in said
+    page = mlflow.artifacts.load_text(f"runs:/{monitor_run().info.run_id}/monitor.html")
+    assert re.search(r"PSI [\d.]+, [\d,]+ rows; it matters: it adds [\d,]+ to", page)
     assert monitor_run().data.tags[tag_names.ALARM].startswith("inputs since 2024-07-0")
     code, said = watch(houses(300, "2024-08-01", 10, seed=2))
     assert (code, "alarms" in said) == (3, True), "an alarm stands until a new version takes its place"
