@@ -31,11 +31,11 @@ MOST_BINS = 10
 PRIOR, MEMORY = 10.0, 500.0
 """What the adaptive bettor sets on the reference's shares, in rows; and in how many rows it forgets the stream."""
 
-MOST_CELLS = 1_000_000
-"""Rows times bettors times bins that are computed at once."""
+KEPT = 1.0 - 1.0 / MEMORY
+"""What is left of a row's weight at the next."""
 
-TINY = 1e-300
-"""In place of the odds of a bin that a bettor does not have: no row falls into it."""
+MOST_ROWS_AT_ONCE = 10_000
+"""The oldest of more would weigh nothing beside the newest: `KEPT` to that power is 2e-9."""
 
 MISSING = "missing"
 """The bin of missing values that were seen."""
@@ -76,10 +76,13 @@ class Bins:
             `ties` are uniform on [0, 1) and independent of everything: a tie that is broken by a rule is no rank.
         """
         keys = _keys(values)
-        index = np.zeros(len(keys), dtype=np.int64)
-        for value, tie in self.edges:
-            index += (keys > value) | ((keys == value) & (ties > tie))
-        return index
+        above, tied = self.edges.T
+        below = np.searchsorted(above, keys)
+        equal = np.flatnonzero(np.searchsorted(above, keys, side="right") > below)
+        if len(equal):  # edges of one value follow each other by the number that breaks their ties
+            same = (keys[equal, None] == above) & (ties[equal, None] > tied)
+            below[equal] += same.sum(axis=1)
+        return below
 
     @property
     def shares(self) -> Floats:
@@ -184,6 +187,27 @@ def _read(value: float | str | None) -> float:
     return float("nan") if value is None else float(value)
 
 
+def _before(bins: Indexes, weights: Floats) -> tuple[Indexes, Floats]:
+    """Return for each row how many rows before it fell into the same bin, and what those weigh, in each column.
+
+    Parameters
+    ----------
+    bins : int array of shape (n_rows, n_bettors)
+    weights : float64 array of shape (n_rows, 1)
+    """
+    row, column = np.arange(len(bins))[:, None], np.arange(bins.shape[1])
+    sorting = np.argsort(bins, axis=0, kind="stable")
+    in_order, weights_in_order = bins[sorting, column], weights.ravel()[sorting]
+    begins = np.ones(bins.shape, dtype=np.bool_)
+    begins[1:] = in_order[1:] != in_order[:-1]
+    start = np.maximum.accumulate(np.where(begins, row, 0), axis=0)
+    so_far = np.cumsum(weights_in_order, axis=0) - weights_in_order
+    count, weight = np.empty_like(bins), np.empty(bins.shape)
+    count[sorting, column] = row - start
+    weight[sorting, column] = so_far - so_far[start, column]
+    return count, weight
+
+
 class RankEvidence(Bettors):
     """The wealth of bettors on the bins of several views; each begins with nothing and is given its capital by days.
 
@@ -222,6 +246,7 @@ class RankEvidence(Bettors):
             if bet is not None:
                 self._fixed[index, : len(bet)] = bet
                 self._learns[index] = False
+        self._offsets = np.arange(len(gaps)) * shape[1]
         self._shares = self._gaps / self._gaps.sum(axis=1, keepdims=True)
         self._price = float(np.log1p(tolerance))
         self.counts = np.zeros(shape)
@@ -236,26 +261,32 @@ class RankEvidence(Bettors):
             In an order that does not depend on what the rows hold.
         """
         self.open_day()
-        parts = max(-(-len(bins) * self._gaps.size // MOST_CELLS), 1)
-        for part in np.array_split(bins, parts):
+        parts = -(-len(bins) // MOST_ROWS_AT_ONCE)
+        for part in np.array_split(bins, parts) if parts > 1 else [bins]:
             self._see(part)
 
     def _see(self, bins: Indexes) -> None:
-        """Bet on rows, all at once: what a bettor knows at each row are the counts up to the row before."""
-        at, order = bins[:, :, None], np.arange(len(bins))[:, None, None]
-        came = (at == np.arange(self._gaps.shape[1])).astype(np.float64)
-        kept = (1.0 - 1.0 / MEMORY) ** order
-        grown = came / ((1.0 - 1.0 / MEMORY) * kept)
-        urn = self._gaps + self.counts + np.cumsum(came, axis=0) - came
-        recent = kept * (self._recent + np.cumsum(grown, axis=0) - grown)
-        learned = (PRIOR * self._shares + recent) / (PRIOR + recent.sum(axis=2, keepdims=True))
-        bet = np.where(self._learns[:, None], learned, self._fixed)
-        factors = bet * urn.sum(axis=2, keepdims=True) / np.maximum(urn, TINY)
-        self.win(
-            np.log(np.take_along_axis(factors, at, axis=2))[..., 0].sum(axis=0) - len(bins) * self._price
-        )
-        self.counts = self.counts + came.sum(axis=0)
-        self._recent = (1.0 - 1.0 / MEMORY) ** len(bins) * (self._recent + grown.sum(axis=0))
+        """Bet on rows, all at once: what a bettor knows at each row is what came up to the row before."""
+        at = bins + self._offsets
+        order = np.arange(len(bins))[:, None]
+        kept = KEPT**order
+        grown = 1.0 / (KEPT * kept)
+        came, weighed = _before(bins, grown)
+        urn = (self._gaps + self.counts).ravel()[at] + came
+        recent = kept * (self._recent.ravel()[at] + weighed)
+        all_recent = kept * self._recent.sum(axis=1) + (1.0 - kept) / (1.0 - KEPT)
+        learned = (PRIOR * self._shares.ravel()[at] + recent) / (PRIOR + all_recent)
+        bet = np.where(self._learns, learned, self._fixed.ravel()[at])
+        odds = ((self._gaps + self.counts).sum(axis=1) + order) / urn
+        self.win(np.log(bet * odds).sum(axis=0) - len(bins) * self._price)
+        self.counts = self.counts + self._summed(at, None)
+        grown_everywhere = np.broadcast_to(grown, at.shape)
+        self._recent = KEPT ** len(bins) * (self._recent + self._summed(at, grown_everywhere))
+
+    def _summed(self, at: Indexes, weights: Floats | None) -> Floats:
+        """Return how many rows fell into each bin of each bettor, or what they weigh."""
+        flat = None if weights is None else weights.ravel()
+        return np.bincount(at.ravel(), flat, minlength=self._gaps.size).reshape(self._gaps.shape)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON: what bettors own, and what they saw."""

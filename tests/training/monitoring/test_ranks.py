@@ -58,7 +58,7 @@ def test_a_day_that_is_seen_at_once_is_as_its_rows_one_after_the_other(
     tolerance: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bets of a row must not know the row itself, nor those behind it; days may be cut to keep memory bounded."""
-    monkeypatch.setattr(ranks, "MOST_CELLS", 1_200)
+    monkeypatch.setattr(ranks, "MOST_ROWS_AT_ONCE", 200)
     random, gaps = np.random.default_rng(3), [30, 5, 12, 1]
     days = [random.choice(4, size=size, p=[0.5, 0.2, 0.2, 0.1]) for size in (1, 700, 40, 0, 3)]
     evidence = RankEvidence([np.array(gaps), np.array([9, 1])], tolerance=tolerance)
