@@ -22,7 +22,7 @@ from data.tables import Table, row_digests
 PERFECT = 0.98
 """Share of the target's variance beyond which a column is suspected."""
 
-MOST_ROWS = 20_000
+MOST_ROWS, MOST_CELLS, FEW_ROWS = 20_000, 2_000_000, 2_000
 """Rows of the sample on which columns are judged."""
 
 MOST_PAIRED = 40
@@ -226,7 +226,8 @@ def _corrected(
 
 def _sample(table: Table) -> Table:
     chosen = np.zeros(len(table), dtype=np.bool_)
-    chosen[np.random.default_rng(0).permutation(len(table))[:MOST_ROWS]] = True
+    most = min(MOST_ROWS, max(MOST_CELLS // max(len(table.names), 1), FEW_ROWS))
+    chosen[np.random.default_rng(0).permutation(len(table))[:most]] = True
     return table.take(chosen)
 
 

@@ -34,7 +34,7 @@ from training.rows import PreparedTable
 from training.search import Winner, cross_validation
 from training.versions import flavor
 
-MOST_COMPARED, MOST_DESCRIBED = 100_000, 200_000
+MOST_COMPARED, MOST_DESCRIBED = 30_000, 200_000
 """Training rows on which the graph with a scale is held against its models, and those that a monitor compares with."""
 
 

@@ -23,12 +23,12 @@ FEW_COLUMNS = 8
 BACKGROUND_ROWS = {True: 100, False: 32}
 """Stored rows, where the model has few columns and where it has more."""
 
-COMPARED_ROWS = 64
-"""On which what the trees' covers explain is held to what the graph predicts."""
+COMPARED_ROWS, MOST_MIXED = 64, 500
+"""Rows on which what the covers of trees explain is held to what the graph predicts, and with columns mixed, a sum."""
 
 TOLERANCE = 1e-10
-MOST_SEEN = 5_000
-"""Rows that show whether a model is a sum of its columns, and have their means taken."""
+MOST_SEEN, MOST_CELLS = 5_000, 250_000
+"""Rows that show whether a model is a sum of its columns, and have their means taken; so many cells of a wide table."""
 
 
 class Sum(NamedTuple):
@@ -109,10 +109,11 @@ def _single(model: _Loaded, rows: NDArray[np.float64], schema: Schema) -> bytes 
 
     Rows in which columns were mixed must show it, too: two columns may have moved together in all others.
     """
-    rows = rows[_places(len(rows), MOST_SEEN)]
-    reference, columns = rows[len(rows) // 2], rows.shape[1]
-    random = np.random.default_rng(0)
+    columns = rows.shape[1]
+    rows = rows[spread_places(len(rows), min(MOST_SEEN, max(MOST_CELLS // columns, COMPARED_ROWS)))]
+    reference, random = rows[len(rows) // 2], np.random.default_rng(0)
     mixed = np.column_stack([random.permutation(rows[:, column]) for column in range(columns)])
+    mixed = mixed[:MOST_MIXED]
     arrays = {Names.REFERENCE: reference, Names.MEANS: np.zeros(columns), Names.BASE: np.zeros(1)}
     about = About(tuple(schema.names), schema.target, "", 0.0)
     part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.SINGLE})), about, model).part
@@ -127,13 +128,13 @@ def _single(model: _Loaded, rows: NDArray[np.float64], schema: Schema) -> bytes 
     return packed(Arrays(arrays, {METHOD: Ways.SINGLE}))
 
 
-def _places(rows: int, most: int) -> NDArray[np.int64]:
-    """Return places spread evenly."""
+def spread_places(rows: int, most: int) -> NDArray[np.int64]:
+    """Return places spread evenly over so many rows; all of them where there are no more."""
     return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
 
 
 def _spread(matrix: NDArray[np.float64], predictions: NDArray[np.float64], most: int) -> NDArray[np.float64]:
     """Return rows spread evenly over those that have a finite prediction."""
     finite = np.flatnonzero(np.isfinite(predictions))
-    rows: NDArray[np.float64] = matrix[finite[_places(len(finite), most)]]
+    rows: NDArray[np.float64] = matrix[finite[spread_places(len(finite), most)]]
     return rows

@@ -14,9 +14,12 @@ import pandas as pd
 from data.schema import Column, Schema, Value
 from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
 from training.compiling.parity import pack_frame
-from training.compiling.reason_file import Sum, explained
+from training.compiling.reason_file import Sum, explained, spread_places
 
 GOLDEN_ROWS = 10
+MOST_ROWS = 20_000
+"""Training rows that golden rows and what explains predictions are taken from, spread evenly."""
+
 PACKAGES = ("scikit-learn", "numpy", "onnx", "onnxruntime", "mlflow")
 
 
@@ -56,6 +59,7 @@ def write_scorer(
     trees : Sum
         As `compile_verified` gave it.
     """
+    frame = frame.iloc[spread_places(len(frame), MOST_ROWS)]
     matrix = pack_frame(frame, schema)
     session = Session(graph)
     chosen = _golden_places(session.predict(matrix))

@@ -21,7 +21,7 @@ from training.rows import PreparedTable, arrange, contracted, known_tables, load
 from training.search import Winner, cross_validation
 from training.time_budget import Budget
 
-MOST_LEARNED = 100_000
+MOST_LEARNED = 30_000
 """Training rows whose error is measured, at most."""
 
 

@@ -269,7 +269,7 @@ class RankEvidence(Bettors):
         """Bet on rows, all at once: what a bettor knows at each row is what came up to the row before."""
         at = bins + self._offsets
         order = np.arange(len(bins))[:, None]
-        kept = KEPT**order
+        kept: Floats = KEPT ** order.astype(np.float64)
         grown = 1.0 / (KEPT * kept)
         came, weighed = _before(bins, grown)
         urn = (self._gaps + self.counts).ravel()[at] + came
@@ -286,7 +286,8 @@ class RankEvidence(Bettors):
     def _summed(self, at: Indexes, weights: Floats | None) -> Floats:
         """Return how many rows fell into each bin of each bettor, or what they weigh."""
         flat = None if weights is None else weights.ravel()
-        return np.bincount(at.ravel(), flat, minlength=self._gaps.size).reshape(self._gaps.shape)
+        summed = np.bincount(at.ravel(), flat, minlength=self._gaps.size)
+        return summed.reshape(self._gaps.shape).astype(np.float64)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON: what bettors own, and what they saw."""

@@ -47,8 +47,8 @@ CONTRACT = "contract.yaml"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-TYPED_ROWS = 50_000
-"""Rows that MLflow infers the types of a table's columns from."""
+TYPED_CELLS = 1_000_000
+"""In the first rows, which MLflow infers the types of a table's columns from; it looks at each one by itself."""
 
 PATIENCE = 5.0
 """Seconds that a tracking server has to say that it is there; MLflow's own retries take minutes."""
@@ -136,7 +136,7 @@ class Run:
     def log_dataset(self, frame: pd.DataFrame, *, where: str, target: str, digest: str, rows: int) -> None:
         """Log where the rows came from, under our own digest: MLflow's looks at 10,000 rows only.
 
-        The columns' types are those of the first rows: MLflow took 24 s to look at a million.
+        The columns' types are those of the first rows: MLflow took 24 s to look at a million rows.
         """
         # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
         source = CodeDatasetSource({"url": where}) if "://" in where else where
@@ -144,7 +144,7 @@ class Run:
             # MLflow registers its source for local files twice, and warns that it has to choose.
             warnings.simplefilter("ignore", UserWarning)
             dataset = mlflow.data.from_pandas(
-                frame.head(TYPED_ROWS),
+                frame.head(TYPED_CELLS // max(frame.shape[1], 1)),
                 source=source,
                 targets=target,
                 name=Path(where).stem or "table",

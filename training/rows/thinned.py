@@ -20,8 +20,8 @@ CELLS_A_SECOND, LEAST_CELLS = 200_000, 10_000_000
 So many does a boosting learn in its share of the time.
 """
 
-JUDGED_A_SECOND, LEAST_JUDGED = 1_000, 30_000
-"""Rows of calibration and of the holdout at most: 60,000 tell an RMSE to half a percent."""
+JUDGED_A_SECOND, LEAST_JUDGED = 500, 30_000
+"""Rows of calibration and of the holdout at most: 30,000 tell an RMSE to a percent."""
 
 LEARNED_SHARE = 0.8
 """Of the cells that memory holds, for the training rows; calibration and holdout share the rest."""
