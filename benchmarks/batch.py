@@ -69,7 +69,7 @@ def timed_stock(version: Path, table: Path, output: Path) -> float:
 
 def timed_ours(version: Path, table: Path, output: Path) -> float:
     """Do what `mlflow run -e score` does, with the scorer loaded before."""
-    scorer = Scorer.load(version / "scorer", threads=os.cpu_count() or 1)
+    scorer = Scorer.load(version / "scorer", threads=os.cpu_count() or 1, same_bits=True)
     return score_file(scorer, open_source(str(table)), output).seconds
 
 

@@ -8,6 +8,7 @@ ServingError
 │   └── BadCapture         predictions cannot be kept as an option asks
 ├── BatchError             a file cannot be scored
 │   ├── BadOutput          the job's words do not fit
+│   ├── WorkersLost        processes that scored were killed again and again
 │   └── FaultyRows         rows hold what the model cannot use
 └── RequestError           one request cannot be answered; carries its HTTP status
     ├── NotHttp            400, the request's frame can be read in more than one way, or not at all
@@ -357,15 +358,27 @@ class BadOutput(BatchError):
     repair: str
 
 
+class WorkersLost(BatchError):
+    """Processes that scored were killed again and again."""
+
+    template = (
+        "a process was killed while it scored, {count} times, and {left} parts lack: it wants memory as a rule; "
+        "run the same again with more, or on fewer processors (taskset -c 0)"
+    )
+    count: int
+    left: int
+
+
 class FaultyRows(BatchError):
     """Rows hold what the model cannot use; rows are counted from 1."""
 
     template = (
-        "{values} cannot be used, nothing was written: mend the input, or pass on_fault=null "
+        "{values} cannot be used, {outcome}: mend the input, or pass on_fault=null "
         "to leave their predictions empty\n{listed}"
     )
     faults: Sequence[Fault]
     count: int
+    outcome: str = "nothing was written"
 
     @property
     def values(self) -> str:

@@ -68,7 +68,7 @@ def _does(command: str) -> Callable[[list[str]], int]:
 
         return serve
     if command == "score":
-        from serving.batch import main as score  # noqa: PLC0415
+        from serving.batch.__main__ import main as score  # noqa: PLC0415
 
         return score
     from training.__main__ import main as run  # noqa: PLC0415

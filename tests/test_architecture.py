@@ -122,7 +122,7 @@ DOORLESS = (
 
 COMMANDS = (
     "serving.__main__",
-    "serving.batch",
+    "serving.batch.__main__",
     "training.__main__",
     "training.progress",
     "training.startup",

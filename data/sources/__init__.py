@@ -10,8 +10,8 @@ from data.sources.layout import HEADERS, Header, Layout
 
 if TYPE_CHECKING:
     from data.sources.opening import open_source
-    from data.sources.source import Source
+    from data.sources.source import Part, Source
 
-__all__ = ["HEADERS", "Header", "Layout", "Source", "is_joined", "open_source"]
+__all__ = ["HEADERS", "Header", "Layout", "Part", "Source", "is_joined", "open_source"]
 
-__getattr__ = at_first_use(__name__, {"Source": "source", "open_source": "opening"})
+__getattr__ = at_first_use(__name__, {"Part": "source", "Source": "source", "open_source": "opening"})

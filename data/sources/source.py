@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -13,6 +15,9 @@ from data.schema import Schema
 
 BATCH_ROWS = 65_536
 """Rows that are read at a time where nobody asks for another number."""
+
+PART_BYTES, MOST_PARTS = 8 * 2**20, 1_000
+"""The size of a part of a small table, and their number in a large one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class Source:
         """Yield the rows in order, at most `rows` at a time."""
         raise NotImplementedError
 
+    def parts(self) -> Sequence[Part]:
+        """Return the rows in parts that can be read by themselves, in order; raises SourceError."""
+        return [Part(self, self.where)]
+
     def knowing(self, schema: Schema) -> Source:  # noqa: ARG002 - only text has words for a missing value
         """Return the same for a model that exists: words that are its categories stay words."""
         return self
@@ -53,6 +62,44 @@ class Source:
         if not batches:
             raise EmptySource(where=self.where)
         return pa.Table.from_batches(batches)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a source.
+
+    Attributes
+    ----------
+    source : Source
+        These rows alone; it may be sent to another process, which sees the same files.
+    label : str
+        Where they stand, in words.
+    identity : str
+        What tells them from other rows, and from what stood there before the file was changed; "" where nothing does.
+    """
+
+    source: Source
+    label: str
+    identity: str = ""
+
+
+def part_bytes(total: int) -> int:
+    """Return how many bytes a part has, by those of all: a thousand parts at most where none needs to be small.
+
+    It depends on the input alone, so that all who share the work find the same parts.
+    """
+    return max(PART_BYTES, total // MOST_PARTS)
+
+
+def identity_of(path: str, base: str, *where: object) -> str:
+    """Return what tells a stretch of a file from another one, and the file from what it was before a change."""
+    found = Path(path).stat()
+    return " ".join(map(str, (os.path.relpath(path, base), found.st_size, found.st_mtime_ns, *where)))
+
+
+def base_of_all(paths: Sequence[str]) -> str:
+    """Return the folder that all files are in, however it was named."""
+    return os.path.commonpath([Path(path).absolute().parent for path in paths])
 
 
 def unreadable(where: str, error: Exception) -> UnreadableSource:

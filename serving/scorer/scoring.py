@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,14 @@ class Scorer:
     """
 
     def __init__(
-        self, graph: bytes, document: Document, *, digest: str, threads: int = 1, folder: Path | None = None
+        self,
+        graph: bytes,
+        document: Document,
+        *,
+        digest: str,
+        threads: int = 1,
+        same_bits: bool = False,
+        folder: Path | None = None,
     ) -> None:
         check_graph(graph, columns=len(document.schema.columns))
         self.schema: Schema = document.schema
@@ -72,13 +80,17 @@ class Scorer:
         self.golden = Golden(
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
-        self._session = Session(graph, threads=threads)
+        self._session = (SameBitsSession if same_bits else Session)(graph, threads=threads)
         self._folder, self._explainer_lock = folder, threading.Lock()
         self._explainer: Explainer | None = None
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, digest: str | None = None) -> Scorer:
+    def load(
+        cls, folder: Path, *, threads: int = 1, digest: str | None = None, same_bits: bool = False
+    ) -> Scorer:
         """Read and check the files of a `scorer/` folder; nothing in them is executed before that.
+
+        With `same_bits` a row has the same prediction to the last bit in any batch: see `SameBitsSession`.
 
         Raises
         ------
@@ -91,7 +103,7 @@ class Scorer:
         if digest is not None and digest != actual:
             raise WrongDigest(expected=digest, found=actual)
         scorer_files.explain_in(Path(folder), document)
-        return cls(graph, document, digest=actual, threads=threads, folder=Path(folder))
+        return cls(graph, document, digest=actual, threads=threads, same_bits=same_bits, folder=Path(folder))
 
     def predict(self, matrix: Floats) -> Floats:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
@@ -244,30 +256,63 @@ class Session:
     def _run_blocks(self, matrix: Floats) -> Floats:
         if len(matrix) <= self.BLOCK_ROWS:
             return self._run(matrix)
-        blocks = range(0, len(matrix), self.BLOCK_ROWS)
-        return np.concatenate([self._run(matrix[start : start + self.BLOCK_ROWS]) for start in blocks])
+        return self._over_blocks(self._run, matrix)
 
     def predict_with_scale(self, matrix: Floats) -> Floats:
         """Return predictions and scales, shape (n_rows, 2); 1 for a graph without scales."""
         if not self._has_scale:
             return np.column_stack([self.predict(matrix), np.ones(len(matrix))])
-        blocks = [
-            matrix[start : start + self.BLOCK_ROWS]
-            for start in range(0, max(len(matrix), 1), self.BLOCK_ROWS)
-        ]
-        return np.concatenate(
-            [
-                np.column_stack(
-                    self._session.run(
-                        [self.PREDICTION, self.SCALE], {self.INPUT: block, self.SCALE_INPUT: block}
-                    )
-                )
-                for block in blocks
-            ]
-        )
+        return self._over_blocks(self._run_scaled, matrix)
+
+    def _over_blocks(self, run: Predict, matrix: Floats) -> Floats:
+        starts = range(0, max(len(matrix), 1), self.BLOCK_ROWS)
+        return np.concatenate(list(map(run, (matrix[start : start + self.BLOCK_ROWS] for start in starts))))
 
     def _run(self, matrix: Floats) -> Floats:
         return self._session.run([self.PREDICTION], {self.INPUT: matrix})[0]  # type: ignore[no-any-return]
+
+    def _run_scaled(self, matrix: Floats) -> Floats:
+        asked = {self.INPUT: matrix, self.SCALE_INPUT: matrix}
+        return np.column_stack(self._session.run([self.PREDICTION, self.SCALE], asked))
+
+
+class SameBitsSession(Session):
+    """A graph that gives a row the same bits whatever rows are asked with it, and on however many threads.
+
+    Three things of onnxruntime's change the last of them. With threads of its own it adds the trees' values in another
+    order: here each block has one, and several blocks are under way. A product with a column reads rows of an odd
+    number of cells two by two, from another cell on in every second one: each row stands there twice, and the first
+    counts. The last cells of an array go through scalar code: the rows are filled up to a multiple of eight.
+    """
+
+    BLOCK_ROWS = 4096
+    PRODUCTS = (b"MatMul", b"Gemm")
+    MULTIPLE = 8
+
+    def __init__(self, graph: bytes, *, threads: int = 1) -> None:
+        super().__init__(graph, threads=1)
+        self._threads = threads
+        self._copies = 2 if any(word in graph for word in self.PRODUCTS) else 1
+
+    def _over_blocks(self, run: Predict, matrix: Floats) -> Floats:
+        starts = range(0, max(len(matrix), 1), self.BLOCK_ROWS)
+        blocks = (matrix[start : start + self.BLOCK_ROWS] for start in starts)
+        if self._threads == 1 or len(starts) == 1:
+            return np.concatenate(list(map(run, blocks)))
+        with ThreadPoolExecutor(self._threads) as pool:
+            return np.concatenate(list(pool.map(run, blocks)))
+
+    def _run(self, matrix: Floats) -> Floats:
+        return super()._run(self._filled(matrix))[:: self._copies][: len(matrix)]
+
+    def _run_scaled(self, matrix: Floats) -> Floats:
+        return super()._run_scaled(self._filled(matrix))[:: self._copies][: len(matrix)]
+
+    def _filled(self, matrix: Floats) -> Floats:
+        if not len(matrix):
+            return matrix
+        rows = np.repeat(matrix, self._copies, axis=0)
+        return np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % self.MULTIPLE, axis=0)])
 
 
 def _first_line(error: Exception) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serving import batch
+from serving.batch import __main__ as batch
 from serving.options import parser, settings_of, sources_of
 from tests.deploy.manifests import (
     KUBERNETES,

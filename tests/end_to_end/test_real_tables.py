@@ -23,7 +23,7 @@ from data.errors import DataError
 from data.sources import open_source
 from data.splits import SplitRule, split_table
 from data.tables import load_table
-from serving.batch import main as score
+from serving.batch.__main__ import main as score
 from tests.conftest import Workspace
 from tests.serving.conftest import serve
 from tests.tables import DOWNLOADS, ODD, Download, Nasty, nasty_tables, write

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import slipway
-from serving import batch
+from serving.batch import __main__ as batch
 from serving.options import parser as serving_parser
 from serving.running import await_port, free_port
 from slipway.__main__ import PLACES, SERVING, main

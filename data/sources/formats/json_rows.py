@@ -13,7 +13,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -25,7 +25,7 @@ from data.sources import packed
 from data.sources.formats.typed_files import unified
 from data.sources.globs import with_constants
 from data.sources.layout import Layout
-from data.sources.source import BATCH_ROWS, Source, refuse_duplicates
+from data.sources.source import BATCH_ROWS, Part, Source, base_of_all, identity_of, refuse_duplicates
 from data.text import BOM, Encoding, as_utf8, encoding_of
 
 BLOCK_BYTES = 16 * 2**20
@@ -46,6 +46,18 @@ class JsonSource(Source):
     def notes(self) -> Sequence[str]:
         """The encodings that are not UTF-8."""
         return [f"{Path(path).name}: {encoding}" for path, encoding in self.files if encoding.name != "utf-8"]
+
+    def parts(self) -> Sequence[Part]:
+        """Return a part for each file."""
+        base = base_of_all([path for path, _ in self.files])
+        return [
+            Part(
+                replace(self, where=file[0], files=(file,), partitions=(added,)),
+                file[0],
+                identity_of(file[0], base),
+            )
+            for file, added in zip(self.files, self.partitions, strict=True)
+        ]
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises UnreadableSource."""

@@ -11,6 +11,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,17 @@ from data.sources.formats import spreadsheets
 from data.sources.formats.spreadsheets import is_workbook
 from data.sources.globs import with_constants
 from data.sources.layout import Layout
-from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
+from data.sources.source import (
+    BATCH_ROWS,
+    Part,
+    Source,
+    base_of_all,
+    identity_of,
+    other_columns,
+    part_bytes,
+    refuse_duplicates,
+    unreadable,
+)
 from data.text import (
     Dialect,
     Encoding,
@@ -71,6 +82,7 @@ class TextSource(Source):
     files: tuple[TextFile, ...] = ()
     partitions: tuple[Mapping[str, pa.Scalar], ...] = ()
     missing_words: tuple[str, ...] = MISSING_WORDS
+    order: tuple[str, ...] = ()
 
     @property
     def notes(self) -> Sequence[str]:
@@ -105,11 +117,50 @@ class TextSource(Source):
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises BrokenLine, BrokenQuote or UnreadableSource."""
-        expected = self.files[0].columns
+        expected = self.order or self.files[0].columns
         for file, added in zip(self.files, self.partitions, strict=True):
             for batch in _records(file, self.missing_words):
                 ordered = batch.rename_columns(file.columns).select(expected)
                 yield from _in_parts(with_constants(ordered, added), rows)
+
+    def parts(self) -> Sequence[Part]:
+        """Return stretches of whole rows of plain files, and whole packed ones; raises SourceError."""
+        base = base_of_all([file.path for file in self.files])
+        size = part_bytes(sum(Path(file.path).stat().st_size for file in self.files))
+        return list(self._parts(base, size))
+
+    def _parts(self, base: str, size: int) -> Iterator[Part]:
+        order = tuple(self.files[0].columns)
+        for file, added in zip(self.files, self.partitions, strict=True):
+            for start, stop in pairwise(_edges(file, size)):
+                label = f"{file.path}, bytes {start:,} to {stop:,}"
+                piece = replace(file, dialect=replace(file.dialect, start=start, stop=stop))
+                rows = replace(self, where=label, files=(piece,), partitions=(added,), order=order)
+                yield Part(rows, label, identity_of(file.path, base, start, stop))
+
+
+def _edges(file: TextFile, size: int) -> list[int]:
+    """Return where the stretches of a file's rows begin and end; fewer than two for no rows."""
+    dialect = file.dialect
+    if dialect.start == dialect.stop:
+        return []
+    if is_workbook(file.path) or file.encoding.name != "utf-8" or packed.packing_of(file.path):
+        return [dialect.start, dialect.stop]  # each part would have to be unpacked up to where it begins
+    edges = [dialect.start]
+    with _text_of(file.path, file.sheet, file.encoding) as text:
+        blocks = RecordBlocks(
+            text,
+            where=file.path,
+            separator=dialect.separator,
+            one_column=len(dialect.names) == 1,
+            part=(dialect.start, dialect.stop),
+        )
+        end = dialect.start
+        while block := blocks.read(size):
+            end += len(block)
+            if bytes(block).strip(b"\r\n"):
+                edges.append(end)
+    return [*edges[:-1], dialect.stop]
 
 
 def open_texts(

@@ -15,7 +15,17 @@ from data.column_names import named
 from data.errors import UnreadableSource
 from data.sources import packed
 from data.sources.formats.joined import is_joined
-from data.sources.source import BATCH_ROWS, Source, other_columns, refuse_duplicates, unreadable
+from data.sources.source import (
+    BATCH_ROWS,
+    Part,
+    Source,
+    base_of_all,
+    identity_of,
+    other_columns,
+    part_bytes,
+    refuse_duplicates,
+    unreadable,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,14 @@ class FileSource(Source):
         except (pa.ArrowException, OSError):  # said where they are read
             return 0
 
+    def parts(self) -> Sequence[Part]:
+        """Return groups of rows of Parquet, or whole files, of about the size of a part; raises UnreadableSource."""
+        assert self.dataset is not None
+        try:
+            return list(_parts_of(self))
+        except (pa.ArrowException, OSError) as error:
+            raise unreadable(self.where, error) from error
+
     def _where_broken(self) -> str:
         """Return where, with the first column that cannot be read."""
         assert self.dataset is not None
@@ -51,6 +69,34 @@ class FileSource(Source):
             except (pa.ArrowException, OSError):
                 return f"{self.where}, column {name!r}"
         return self.where
+
+
+def _parts_of(source: FileSource) -> Iterator[Part]:
+    dataset = source.dataset
+    assert dataset is not None
+    fragments = [fragment for fragment in dataset.get_fragments() if fragment.count_rows()]
+    paths = [fragment.path for fragment in fragments]
+    base = base_of_all(paths) if paths else ""
+    size = part_bytes(sum(Path(path).stat().st_size for path in paths))
+    for fragment in fragments:
+        for groups in _groups_of(fragment, size) if dataset.format.default_extname == "parquet" else [None]:
+            piece = fragment.subset(row_group_ids=list(groups)) if groups else fragment
+            label = f"{fragment.path}, row groups {groups[0]} to {groups[-1]}" if groups else fragment.path
+            rows = pa_dataset.FileSystemDataset([piece], dataset.schema, dataset.format, dataset.filesystem)
+            named_by = (groups[0], groups[-1]) if groups else ()
+            yield Part(FileSource(label, False, rows), label, identity_of(fragment.path, base, *named_by))
+
+
+def _groups_of(fragment: pa_dataset.ParquetFileFragment, size: int) -> Iterator[range]:
+    """Yield runs of row groups with at least so many bytes, but for the last one."""
+    begin, found = 0, 0
+    for group in fragment.row_groups:
+        found += group.total_byte_size
+        if found >= size:
+            yield range(begin, group.id + 1)
+            begin, found = group.id + 1, 0
+    if begin < fragment.num_row_groups:
+        yield range(begin, fragment.num_row_groups)
 
 
 def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source:

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from data.sources import open_source
-from serving.batch import check_output, main, score_file
+from serving.batch import check_output, score_file
+from serving.batch.__main__ import main
 from serving.errors import BadOutput, FaultyRows
 from serving.rows.cells.coercion import pack_columns
 from serving.scorer.scoring import Scorer

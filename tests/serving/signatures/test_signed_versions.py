@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from serving import batch
+from serving.batch import __main__ as batch
 from serving.fetch import fetch
 from serving.fleet import Followed, Rules
 from serving.registry import Cache, promotions

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from serving import batch
+from serving.batch import __main__ as batch
 from tests.conftest import ROOT
 from training.__main__ import RUN
 from training.commands.checking import CheckConfig

@@ -11,7 +11,7 @@ import pytest
 
 from data.errors import UnreadableSource
 from data.schema import Column, Schema
-from serving import batch
+from serving.batch import __main__ as batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from serving import batch
+from serving.batch import __main__ as batch
 from serving.registry.promotions import Entry
 from serving.scorer import version_files
 from tests.conftest import Workspace

@@ -1,0 +1,290 @@
+"""A table -> a folder of Parquet files, one for each part of it, written by whoever shares the work.
+
+    part-00007-5f0c9a....parquet   rows of one part of the input, in their order
+    _manifest.json                 written last: the folder is whole, and these are its parts
+
+A part's name is a hash of the model's digest, of what is asked, and of where its rows stand in which state of their
+file. So a second run does what lacks, and nobody needs to know who did the rest. A file gets its name when it is whole
+and on the disk, and its bytes follow from its name: two who write the same part write the same. What was killed leaves
+a file that begins with a point, which readers leave out and the one who finishes throws away.
+
+`_manifest.json` begins with an underscore, since pandas, pyarrow and Spark read every other file of a folder.
+
+It knows no engine: `serving.batch.engines` says who scores which part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+
+from data.redaction import redact_address
+from data.sources import Part, Source
+from serving.batch.beside import Options, contributions
+from serving.batch.table_files import PARTIAL, whole
+from serving.batch.tallies import SHOWN_FAULTS, Report
+from serving.batch.whole_file import score_source
+from serving.errors import BadOutput, Fault, FaultyRows
+from serving.scorer import Scorer
+
+MANIFEST = "_manifest.json"
+LAYOUT = 1
+"""Of the folder: part of each name, so that another layout makes other parts."""
+NOTE = "slipway.part"
+"""In a part's footer: what was counted while it was written."""
+_PART = re.compile(r"part-\d{5,}-(?P<mark>[0-9a-f]{16})\.parquet")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A part that is written, or the faults for which it is not.
+
+    Attributes
+    ----------
+    rows, unscored, unseen
+        As in `Report`, of this part.
+    names : tuple of str
+        Of the columns of the prediction and its interval.
+    faults, count
+        The first faults, rows counted from 1 in this part, and how many there are; the part is not written then.
+    """
+
+    rows: int
+    unscored: int = 0
+    unseen: Mapping[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be written, as everyone who shares it is told.
+
+    Attributes
+    ----------
+    folder : Path
+        Where the parts go, which everyone who writes sees under this name.
+    parts : tuple of Part
+        Of the input, in order.
+    digest : str
+        Of the model.
+    facts : mapping
+        What the manifest says beside the parts: the model's name and version, the input.
+    """
+
+    folder: Path
+    parts: tuple[Part, ...]
+    options: Options
+    digest: str
+    facts: Mapping[str, str]
+
+    @classmethod
+    def on(
+        cls, folder: Path, source: Source, scorer: Scorer, options: Options, facts: Mapping[str, str]
+    ) -> Work:
+        """Divide a source; raises BadOutput where the folder is not for this, and DataError for the source."""
+        if options.explain:
+            contributions(scorer)
+        parts = tuple(source.knowing(scorer.schema).parts())
+        if not parts:
+            raise BadOutput(reason=f"{source.where} has no rows to score", repair="pass rows")
+        check_folder(folder, source.where)
+        return cls(folder, parts, options, scorer.digest, {**facts, "input": redact_address(source.where)})
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The parts' files, in the order of the input."""
+        return tuple(f"part-{index:05d}-{self._mark(part)}.parquet" for index, part in enumerate(self.parts))
+
+    def _mark(self, part: Part) -> str:
+        said = [LAYOUT, self.digest, asdict(self.options), part.identity or part.label]
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+
+    def path(self, index: int) -> Path:
+        """Return where a part goes."""
+        return self.folder / self.names[index]
+
+    def done(self, index: int) -> Done | None:
+        """Return what a part holds that is written already, None where it is not, or is not whole."""
+        try:
+            noted = pa_parquet.read_metadata(self.path(index)).metadata or {}
+            facts = json.loads(noted[NOTE.encode()])
+            return Done(facts["rows"], facts["unscored"], facts["unseen"], tuple(facts["names"]))
+        except (OSError, pa.ArrowException, KeyError, ValueError):
+            return None
+
+    def score(self, index: int, scorer: Scorer) -> Done:
+        """Write a part, or return its faults; raises DataError or ServingError for what is no fault of a row."""
+        part, report = self.parts[index], Report()
+        try:
+            score_source(scorer, part.source, self.path(index), self.options, note=_noted, report=report)
+        except FileNotFoundError:  # who finished the folder in between threw away what was being written
+            if done := self.done(index):
+                return done
+            raise
+        except FaultyRows as error:
+            return Done(report.rows, faults=tuple(error.faults), count=error.count)
+        return Done(report.rows, report.unscored, report.unseen, report.names)
+
+
+def _noted(report: Report) -> dict[str, str]:
+    facts = {name: getattr(report, name) for name in ("rows", "unscored", "unseen", "names")}
+    return {NOTE: json.dumps(facts, sort_keys=True)}
+
+
+Engine = Callable[[Work, Sequence[int]], Iterator[tuple[int, Done]]]
+"""Scores some parts of the work, in any order."""
+
+
+def score_parts(
+    work: Work,
+    engine: Engine,
+    *,
+    share: tuple[int, int] = (0, 1),
+    on_rows: Callable[[int], None] = lambda _: None,
+) -> Report | None:
+    """Write what lacks of the parts, and the manifest once all are there.
+
+    Parameters
+    ----------
+    share : (int, int)
+        Which of how many shares of the parts is done here: 2 of 10 is every tenth part from the third one on.
+
+    Returns
+    -------
+    Report or None
+        Of the whole folder; None where others have not written their parts yet.
+
+    Raises
+    ------
+    FaultyRows
+        The parts without faults are written, the manifest is not.
+    """
+    which, of = share
+    if of > 1 and not all(part.identity for part in work.parts):
+        raise BadOutput(reason=f"nobody can share {work.facts['input']}", repair="leave out parts= and part=")
+    work.folder.mkdir(exist_ok=True)
+    _keep_what_moved(work)
+    mine = range(which, len(work.parts), of)
+    found = {index: work.done(index) if work.parts[index].identity else None for index in mine}
+    lacking = [index for index in mine if found[index] is None]
+    if lacking:
+        (work.folder / MANIFEST).unlink(missing_ok=True)
+    report, faulty = Report(), {}
+    for index, done in engine(work, lacking):
+        if done.count:
+            faulty[index] = done
+        report.rows += done.rows
+        on_rows(report.rows)
+    if faulty:
+        raise _refused(work, faulty)
+    return _finish(work)
+
+
+def _refused(work: Work, faulty: Mapping[int, Done]) -> FaultyRows:
+    """Return the first faults, with rows counted from the input's first one as far as that is known."""
+    faults: list[Fault] = []
+    outcome = "the folder is not finished"
+    for index, done in sorted(faulty.items()):
+        rows = [each.rows if each else None for each in _known(work, faulty, index)]
+        if None in rows:  # others have it, and are not done with it
+            outcome += f" (rows of {work.parts[index].label})"
+            faults += done.faults
+            break
+        first = sum(filter(None, rows))
+        for fault in done.faults[: SHOWN_FAULTS - len(faults)]:
+            row = None if fault.row is None else fault.row + first
+            faults.append(Fault(row, fault.column, fault.expected, fault.found))
+    count = sum(done.count for done in faulty.values())
+    return FaultyRows(faults=faults, count=count, outcome=outcome)
+
+
+def _known(work: Work, faulty: Mapping[int, Done], stop: int) -> Iterator[Done | None]:
+    """Yield what is known of the parts before one."""
+    return (faulty.get(index) or work.done(index) for index in range(stop))
+
+
+def _keep_what_moved(work: Work) -> None:
+    """Give parts that stand at another place now, since a file came before them, their new names."""
+    by_mark = {match["mark"]: path for path, match in _parts_in(work.folder)}
+    for name in work.names:
+        path = by_mark.get(name[-24:-8])
+        if path and path.name != name and not (work.folder / name).exists() and path.name not in work.names:
+            with suppress(FileNotFoundError):  # another one was faster
+                (work.folder / MANIFEST).unlink(missing_ok=True)
+                path.rename(work.folder / name)
+
+
+def _finish(work: Work) -> Report | None:
+    """Write the manifest if all parts are there, and take away what belongs to no part of this work."""
+    done = [work.done(index) for index in range(len(work.parts))]
+    report, described = Report(), []
+    for name, part, each in zip(work.names, work.parts, done, strict=True):
+        if each is None:
+            return None
+        report.add(each.rows, each.unscored, each.unseen)
+        report.names = each.names
+        with (work.folder / name).open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        described.append({"file": name, "rows": each.rows, "sha256": digest, "input": part.label})
+    said = {
+        "layout": LAYOUT,
+        **work.facts,
+        "digest": work.digest,
+        "options": asdict(work.options),
+        "rows": report.rows,
+        "unscored": report.unscored,
+        "unseen": report.unseen,
+        "parts": described,
+    }
+    content = json.dumps(said, indent=1).encode() + b"\n"
+    _take_away_others(work)
+    manifest = work.folder / MANIFEST
+    try:
+        with whole(manifest) as partial:
+            partial.write_bytes(content)
+    except FileNotFoundError:  # another one who finished at the same time threw it away
+        if not (manifest.is_file() and manifest.read_bytes() == content):
+            raise
+    return report
+
+
+def _take_away_others(work: Work) -> None:
+    others = [path for path, _ in _parts_in(work.folder) if path.name not in work.names]
+    for path in (
+        *others,
+        *work.folder.glob(f".part-*{PARTIAL}"),
+        *work.folder.glob(f".{MANIFEST}.*{PARTIAL}"),
+    ):
+        path.unlink(missing_ok=True)
+
+
+def _parts_in(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
+    for path in folder.iterdir():
+        if match := _PART.fullmatch(path.name):
+            yield path, match
+
+
+def check_folder(folder: Path, where: str) -> None:
+    """Raise BadOutput where parts cannot be written into a folder."""
+    if not folder.absolute().parent.is_dir():
+        raise BadOutput(reason=f"there is no folder {folder.parent}", repair="make it")
+    if Path(where).is_dir() and folder.resolve().is_relative_to(Path(where).resolve()):
+        raise BadOutput(reason=f"{folder} is in the input", repair="write the parts to another folder")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise BadOutput(reason=f"{folder} is a file", repair="name a folder")
+    shown = (path.name for path in folder.iterdir() if not path.name.startswith((".", "_")))
+    if other := next((name for name in shown if not _PART.fullmatch(name)), ""):
+        raise BadOutput(reason=f"{folder} holds {other!r}, which is no part", repair="name an empty folder")

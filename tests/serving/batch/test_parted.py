@@ -1,0 +1,375 @@
+"""A table in parts: the same rows and bits as in one file, whoever wrote which part and however often it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as pa_dataset
+import pytest
+
+from data.sources import open_source, source
+from serving.batch import Options, Work, engines, parted, score_file, score_parts, table_files
+from serving.batch.__main__ import main
+from serving.batch.carried import Carried
+from serving.batch.parted import MANIFEST
+from serving.errors import BadOutput, FaultyRows, WorkersLost
+from serving.scorer import Scorer
+from tests.conftest import ROOT
+
+FEATURES = ["month", "weekday", "hour", "dep_delay", "carrier", "origin", "dest"]
+ROWS = 1_003
+PLAIN = Options()
+
+
+@pytest.fixture(scope="module")
+def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ridge on the flights sample: five numbers, so that its products read every second row otherwise."""
+    from benchmarks.models import build
+
+    folder = tmp_path_factory.mktemp("parted")
+    return build(folder, sample="flights", target="arr_delay", family="ridge", features=FEATURES)
+
+
+@pytest.fixture(scope="module")
+def carried(version: Path) -> Carried:
+    """What every process gets."""
+    return Carried.of(version / "scorer")
+
+
+@pytest.fixture(autouse=True)
+def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "PART_BYTES", 8_000)
+
+
+def flights(rows: int = ROWS) -> pd.DataFrame:
+    """Flights with notes that hold line breaks and quotes: no part may begin within one."""
+    frame = pd.read_csv(ROOT / "data" / "samples" / "flights.csv").head(rows)
+    frame["note"] = [f'row {row},\n"as is"' if row % 7 == 0 else f"{row}" for row in range(rows)]
+    return frame
+
+
+def table(folder: Path, ending: str = "csv") -> Path:
+    """Write them, in two files where there is no other way to have two parts."""
+    path = folder / f"in.{ending}"
+    if ending == "csv":
+        flights().to_csv(path, index=False)
+    elif ending == "parquet":
+        flights().to_parquet(path, index=False, row_group_size=301)
+    else:
+        path = folder / "in"
+        path.mkdir()
+        for half, rows in enumerate(np.array_split(np.arange(ROWS), 2)):
+            flights().iloc[rows].to_json(path / f"{half}.{ending}", orient="records", lines=True)
+    return path
+
+
+def work_on(path: Path, carried: Carried, folder: Path, options: Options = PLAIN) -> Work:
+    """Divide a table."""
+    return Work.on(folder, open_source(str(path)), carried.scorer(), options, {"model": "m", "version": "1"})
+
+
+def scored(path: Path, carried: Carried, folder: Path, **named: tuple[int, int]) -> list[str]:
+    """Score a table into a folder; return the parts that were written."""
+    written = []
+
+    def engine(work: Work, lacking: list[int]):
+        written.extend(work.names[index] for index in lacking)
+        return engines.alone(carried)(work, lacking)
+
+    score_parts(work_on(path, carried, folder), engine, **named)
+    return written
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that is in a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_a_folder_of_parts_is_read_as_it_is_and_equals_one_file(
+    ending: str, carried: Carried, tmp_path: Path
+) -> None:
+    """By pandas, pyarrow and DuckDB: the same rows in the same order, and the same bits."""
+    path, folder = table(tmp_path, ending), tmp_path / "out"
+    assert len(scored(path, carried, folder)) > 1
+    score_file(carried.scorer(), open_source(str(path)), tmp_path / "one.parquet")
+    one = pd.read_parquet(tmp_path / "one.parquet")
+    pd.testing.assert_frame_equal(pd.read_parquet(folder), one, check_exact=True)
+    pd.testing.assert_frame_equal(pa_dataset.dataset(folder).to_table().to_pandas(), one, check_exact=True)
+    rows = duckdb.sql(
+        f"select prediction, note from '{folder}/*.parquet' order by filename, file_row_number"
+    ).fetchall()
+    assert rows == list(zip(one["prediction"], one["note"], strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("step", [1, 2, 3, 8, 31, 500])
+def test_a_row_has_the_same_bits_in_any_batch(step: int, threads: int, version: Path) -> None:
+    """A part begins where it happens to: at an odd row a product of five numbers is added in another order."""
+    scorer = Scorer.load(version / "scorer", threads=threads, same_bits=True)
+    matrix = np.resize(scorer.golden.matrix, (1_000, scorer.golden.matrix.shape[1]))
+    matrix[:, 0] += np.arange(1_000) / 7
+    whole = scorer.predict(np.concatenate([matrix] * 9))[: len(matrix)]
+    for first in (0, 1):
+        pieces = [scorer.predict(matrix[start : start + step]) for start in range(first, 1_000, step)]
+        assert (np.concatenate(pieces) == whole[first:]).all()
+
+
+def test_a_second_run_does_only_what_lacks(carried: Carried, tmp_path: Path) -> None:
+    """And a third one, on a folder that is whole, nothing at all; the bytes are those of the first."""
+    path, folder = table(tmp_path), tmp_path / "out"
+    names = scored(path, carried, folder)
+    before = contents(folder)
+    (folder / names[1]).unlink()
+    (folder / names[2]).write_bytes(before[names[2]][:-20])
+    assert scored(path, carried, folder) == names[1:3]
+    assert contents(folder) == before
+    assert scored(path, carried, folder) == []
+
+
+def test_what_changed_is_scored_anew_and_nothing_stays_of_what_it_was(
+    carried: Carried, tmp_path: Path
+) -> None:
+    """Rows twice are worse than none. Another file in front of the others moves their parts, and no more."""
+    path, folder = table(tmp_path, "jsonl"), tmp_path / "out"
+    names = scored(path, carried, folder)
+    flights(10).to_json(path / "-first.jsonl", orient="records", lines=True)
+    assert len(scored(path, carried, folder)) == 1
+    assert len(pd.read_parquet(folder)) == ROWS + 10
+    (path / "-first.jsonl").unlink()
+    flights(20).to_json(path / "1.jsonl", orient="records", lines=True)
+    assert len(scored(path, carried, folder)) == 1
+    assert pd.read_parquet(folder)["note"].tolist() == [*flights()["note"][:502], *flights(20)["note"]]
+    assert names[0] in contents(folder)
+
+
+def test_parts_are_shared_and_the_last_one_finishes(carried: Carried, tmp_path: Path) -> None:
+    """As the pods of an indexed job do, in any order, and one of them twice."""
+    path, folder, alone = table(tmp_path), tmp_path / "out", tmp_path / "alone"
+    scored(path, carried, alone)
+    for which in (2, 0, 2):
+        scored(path, carried, folder, share=(which, 3))
+        assert MANIFEST not in contents(folder)
+    scored(path, carried, folder, share=(1, 3))
+    assert contents(folder) == contents(alone)
+    said = json.loads((folder / MANIFEST).read_text())
+    assert (said["rows"], said["model"], said["digest"]) == (ROWS, "m", carried.digest)
+    assert sum(part["rows"] for part in said["parts"]) == ROWS
+
+
+def test_two_who_finish_at_once_do_not_hinder_each_other(
+    carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one of them throws away as left behind, the other one was about to give its name."""
+    path, folder = table(tmp_path), tmp_path / "out"
+    scored(path, carried, tmp_path / "alone")
+    sync = table_files.os.fsync
+
+    def other_first(handle: int) -> None:
+        monkeypatch.setattr(table_files.os, "fsync", sync)
+        scored(path, carried, folder)
+        sync(handle)
+
+    monkeypatch.setattr(table_files.os, "fsync", other_first)  # in the middle of the first part
+    scored(path, carried, folder)
+    assert contents(folder) == contents(tmp_path / "alone")
+    (folder / MANIFEST).unlink()
+    monkeypatch.setattr(table_files.os, "fsync", other_first)  # in the middle of the manifest
+    assert scored(path, carried, folder) == []
+    assert contents(folder) == contents(tmp_path / "alone")
+
+
+def test_faults_are_counted_from_the_first_row_and_the_folder_is_not_finished(
+    carried: Carried, tmp_path: Path
+) -> None:
+    """Row 700 is row 700, whichever part it is in; the other parts are kept for the next run."""
+    frame, folder = flights().astype({"hour": object}), tmp_path / "out"
+    frame.loc[[699, 901], "hour"] = "noon"
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    with pytest.raises(FaultyRows, match="2 values cannot be used, the folder is not finished") as caught:
+        scored(tmp_path / "in.csv", carried, folder)
+    assert [fault.row for fault in caught.value.faults] == [700, 902]
+    assert MANIFEST not in contents(folder)
+    report = score_parts(
+        work_on(tmp_path / "in.csv", carried, folder, Options(null_on_fault=True)), engines.alone(carried)
+    )
+    assert report is not None
+    assert (report.rows, report.unscored) == (ROWS, 2)
+    written = pd.read_parquet(folder)
+    assert written["hour"][699] == "noon"
+    assert np.isnan(written["prediction"][699])
+
+
+def test_a_fault_late_in_a_text_file_leaves_its_prediction_empty(carried: Carried, tmp_path: Path) -> None:
+    """Its column was a number in the first block's rows, and could not hold the word then."""
+    frame = pd.concat([flights(500)] * 200, ignore_index=True).astype({"hour": object})
+    frame.loc[99_000, "hour"] = "noon"
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    output = tmp_path / "out.parquet"
+    report = score_file(carried.scorer(), open_source(str(tmp_path / "in.csv")), output, null_on_fault=True)
+    assert report.unscored == 1
+    assert pd.read_parquet(output)["hour"][99_000] == "noon"
+
+
+def in_the_input(folder: Path) -> tuple[Path, str]:
+    """The next run would score the first one's output."""
+    (folder / "data").mkdir()
+    flights(10).to_csv(folder / "data" / "a.csv", index=False)
+    return folder / "data", str(folder / "data" / "out")
+
+
+def beside_others(folder: Path) -> tuple[Path, str]:
+    """Readers would take the other file for a part."""
+    (folder / "out").mkdir()
+    (folder / "out" / "notes.txt").write_text("mine")
+    return table(folder), str(folder / "out")
+
+
+@pytest.mark.parametrize(
+    ("place", "says"), [(in_the_input, "is in the input"), (beside_others, "holds 'notes.txt'")]
+)
+def test_a_folder_that_is_not_for_parts_is_refused(
+    place: Callable[[Path], tuple[Path, str]], says: str, carried: Carried, tmp_path: Path
+) -> None:
+    """Before the work, and without touching what is there."""
+    path, folder = place(tmp_path)
+    with pytest.raises(BadOutput, match=says):
+        work_on(path, carried, Path(folder))
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--output", "out.csv", "--parts", "3", "--part", "0"], "one file, which cannot be shared"),
+        (["--output", "out/", "--parts", "3"], "pass both"),
+        (["--output", "out/", "--parts", "3", "--part", "3"], "there is no part 3 of 3"),
+    ],
+)
+def test_words_that_share_nothing_are_refused(
+    words: list[str], says: str, version: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    """A pod that scores all of the table, or nothing, would be found out late."""
+    monkeypatch.setattr(
+        "serving.batch.__main__.locate", lambda *_: type("M", (), {"folder": version / "scorer"})
+    )
+    assert main(["--name", "m", "--input", "in.csv", *words]) == 2
+    assert says in capsys.readouterr().err
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from data.sources import open_source, source
+from serving.batch import Options, Work, engines, score_parts
+from serving.batch.carried import Carried
+import serving.scorer.scoring, serving.batch.parted, data.sources.formats.text_files
+source.PART_BYTES = 30_000
+carried, table, folder = Carried.of(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3])
+
+def run(kill_at):
+    steps = 0
+    def trace(event, words):
+        nonlocal steps
+        if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(folder) in str(words[0]):
+            steps += 1
+            if steps == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(trace)
+    source = open_source(table)
+    work = Work.on(folder, source, carried.scorer(), Options(), {"model": "m", "version": "1"})
+    score_parts(work, engines.alone(carried))
+    return steps
+
+killed = 0
+while True:
+    pid = os.fork()
+    if pid == 0:
+        run(killed + 1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] == 0:
+        break
+    killed += 1
+    assert killed < 500
+print(killed)
+"""
+
+
+@pytest.mark.soak
+def test_killed_before_every_step_the_folder_comes_out_the_same(
+    version: Path, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run is killed one step later than the one before, and takes up what that one left."""
+    monkeypatch.setattr(source, "PART_BYTES", 30_000)
+    path = table(tmp_path)
+    scored(path, carried, tmp_path / "whole")
+    words = [sys.executable, "-c", KILLED, str(version / "scorer"), str(path), str(tmp_path / "killed")]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 5
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+class Deadly(Carried):
+    """A version whose process is killed while it scores, as often as there are files that say so."""
+
+    def scorer(self, *, threads: int = 1) -> Scorer:
+        for path in Path(os.environ["DEADLY"]).glob("*"):
+            path.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().scorer(threads=threads)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("deaths", [1, 4])
+def test_a_process_that_is_killed_is_replaced_and_no_row_comes_twice(
+    deaths: int, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For want of memory, as a rule; where it happens again and again, that is said."""
+    path, folder = table(tmp_path), tmp_path / "out"
+    scored(path, carried, tmp_path / "alone")
+    work = work_on(path, carried, folder)
+    (tmp_path / "deadly").mkdir()
+    monkeypatch.setenv("DEADLY", str(tmp_path / "deadly"))
+    for death in range(deaths):
+        (tmp_path / "deadly" / str(death)).touch()
+    engine = engines.beside(Deadly(carried.digest, carried.files), processes=2)
+    monkeypatch.setattr(engines, "ATTEMPTS", 2)
+    if deaths == 4:
+        with pytest.raises(WorkersLost, match="a process was killed while it scored, 2 times"):
+            score_parts(work, engine)
+        return
+    score_parts(work, engine)
+    assert contents(folder) == contents(tmp_path / "alone")
+
+
+def test_a_disk_that_is_full_leaves_no_part_that_is_not_whole(
+    carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name comes after the bytes are on the disk: what stands under it can be read."""
+    path, folder = table(tmp_path), tmp_path / "out"
+    monkeypatch.setattr(
+        table_files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left"))
+    )
+    with pytest.raises(OSError, match="No space left"):
+        scored(path, carried, folder)
+    assert contents(folder) == {}
+
+
+def test_a_part_names_what_it_was_made_by(carried: Carried, tmp_path: Path) -> None:
+    """Another coverage, another version, another state of the file: another name."""
+    path = table(tmp_path)
+    folder = tmp_path / "out"
+    works = [work_on(path, carried, folder, options) for options in (PLAIN, Options(explain=True))]
+    works.append(parted.Work(folder, works[0].parts, PLAIN, "another", {}))
+    os.utime(path, ns=(1, 1))
+    works.append(work_on(path, carried, folder))
+    assert len({work.names[0] for work in works}) == 4
