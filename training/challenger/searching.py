@@ -19,6 +19,9 @@ MODEL_SPEC = "model_spec.json"
 LEARNED = "rows"
 """In it: how many training rows were learned from, where these are a sample."""
 
+IN_PARTS = "in_parts"
+"""In it: that all rows of a table that memory does not hold were learned after that."""
+
 
 def search(job: Job, rows: PreparedTable) -> Choice:
     """Let specifications compete on the training rows; the best of each family is a nested run."""
@@ -71,7 +74,7 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
 
     def how_far(_: float) -> str:
         candidate, count = fitted[-1]
-        which = "all " if count == training.size else ""
+        which = "all " if count == training.size and not rows.everything else ""
         return f"{job.budget.elapsed_in_words()}, {candidate.family} on {which}{count:,} rows"
 
     def on_refusal(candidate: Candidate, error: Exception) -> None:
@@ -85,6 +88,7 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
             fitting=lambda candidate, count: fitted.append((candidate, count)),
             refusal=on_refusal,
             storable=flavor.trusted_types,
+            everything=rows.everything,
         )
     if sample := report.sample_in_words(winner, rows):
         job.say("fit", sample)
@@ -100,9 +104,11 @@ def champions_spec(name: str) -> Spec | None:
 
 def with_rows(winner: Winner, training_rows: int) -> Spec:
     """Return what a model was built from, and how many of the training rows it learned where not all of them."""
-    return winner.spec if winner.rows == training_rows else {**winner.spec, LEARNED: winner.rows}
+    learned = {} if winner.fitted_on == training_rows else {LEARNED: winner.fitted_on}
+    in_parts = {} if winner.rows == winner.fitted_on else {IN_PARTS: True}
+    return {**winner.spec, **learned, **in_parts}
 
 
 def without_rows(recorded: Spec) -> Spec:
     """Return what was recorded without the number of rows: a later training has a time of its own."""
-    return {name: value for name, value in recorded.items() if name != LEARNED}
+    return {name: value for name, value in recorded.items() if name not in (LEARNED, IN_PARTS)}

@@ -22,7 +22,7 @@ from training.challenger import searching, write_version
 from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
 from training.errors import DataChanged, NotOurs, UsageError
-from training.models import build, fit
+from training.models import build, fit, learn_all
 from training.progress import Say
 from training.records import model_registry, tag_names, tracking
 from training.rows import PreparedTable, arrange, as_named, known_tables, open_table
@@ -111,6 +111,8 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     learned = training.sample(int(spec.get(searching.LEARNED, training.size)))
     built = searching.without_rows(spec)
     fitted = fit(build(built, rows.schema, seed=seed), learned.frame, learned.target, learned.weight)
+    if rows.everything and spec.get(searching.IN_PARTS):
+        learn_all(fitted, rows.everything, training.target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=training.frame, target=training.target)
     explain = bool(scorer_files.document_in(version.scorer_folder).explain)
     written = write_version(

@@ -17,6 +17,7 @@ from data.splits import Side, Split, SplitRule, split_table, weighting
 from data.tables import Table, describe, fingerprint
 from training.commands import trainings
 from training.errors import UsageError
+from training.models import AllRows
 from training.progress import Say
 from training.rows import in_words, thinned
 from training.rows.suspicions import STRICT, suspicions
@@ -54,6 +55,8 @@ class PreparedTable:
         The parameter that a larger sample would need.
     repeats : str
         That most rows have an equal one in the columns that split, in words.
+    everything : AllRows or None
+        All training rows of a table that memory does not hold, for models that can learn them in parts.
     moments : float64 array of shape (n_rows,), or None
         When each row was, in seconds since 1970, where the training names a column of dates that says it.
     """
@@ -65,6 +68,7 @@ class PreparedTable:
     all_counts: Mapping[str, int] | None = None
     held_by: str = "time_budget"
     repeats: str = ""
+    everything: AllRows | None = None
     moments: NDArray[np.float64] | None = None
 
     @property

@@ -9,7 +9,7 @@ checks of whole tables in the columns concerned, which are read whole for that a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from data.tables import Table, describe, row_digests
 from data.tables.streams import MOST_TEXTS, ColumnFacts, Digests, Form, Smallest
 from training.commands import trainings
 from training.errors import UsageError
+from training.models import AllRows
 from training.progress import Say
 from training.rows import in_words, thinned
 from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
@@ -40,8 +41,6 @@ MOST_BLOCKS = 1_000_000
 
 BLOCK, MOMENT = "\0block", "\0moment"
 """What is kept of a row beside its cells."""
-
-Columns = dict[str, NDArray[Any]]
 
 
 def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
@@ -98,6 +97,7 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
         all_counts=None if split.counts == seen.counting else seen.counting,
         held_by="time_budget" if most == by_time else "memory",
         repeats=splitting.repeats_in_words(likely, seen.labelled, distinct),
+        everything=_all_rows(form, schema, seen) if not config.weight else None,
         moments=moments,
     )
     tell(rows, config, say, shown=table, seen=rows, dropped=dropped, weights=seen.weights_in_words())
@@ -112,6 +112,20 @@ def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> l
     if any(form.head.kinds[name] != "number" for name in numbers):
         check_table(form.whole(numbers), target=config.target, weight=config.weight)
     return candidates
+
+
+def _all_rows(form: Form, schema: Schema, seen: _Reading) -> AllRows:
+    """Return the training rows of a table, by which rows they are."""
+    learned = seen.learned()
+
+    def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
+        above = 0
+        for table in form.tables():
+            rows = learned[above : above + len(table)]
+            yield table.frame.loc[rows, list(schema.names)], table.numbers(schema.target)[rows]
+            above += len(table)
+
+    return AllRows(seen.counting["train"], parts)
 
 
 class _Reading:
@@ -150,7 +164,7 @@ class _Reading:
         self.labelled = 0
         self.standing: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.counting: dict[str, int] = dict.fromkeys(SIDES, 0)
-        self._taken: dict[Side, Columns] = {}
+        self._learned: list[NDArray[np.bool_]] = []
 
     def close(self) -> None:
         """Let go of the files."""
@@ -164,7 +178,8 @@ class _Reading:
             digests, has_target = row_digests(table, sorted(table.names)), ~np.isnan(table.numbers(target))
             self.rows.add(digests)
             labelled = table if has_target.all() else table.take(has_target)
-            self._look(table, labelled, digests[has_target])
+            self._learned.append(np.zeros(len(table), dtype=np.bool_))
+            self._learned[-1][has_target] = self._look(table, labelled, digests[has_target])
         width = self._highest - self._lowest
         if (
             self._odd
@@ -174,7 +189,12 @@ class _Reading:
             names = dict.fromkeys([target, *filter(None, [weight]), *sorted(self._odd)])
             check_table(self._form.whole(list(names)), target=target, weight=weight)
 
-    def _look(self, table: Table, labelled: Table, digests: NDArray[np.uint64]) -> None:
+    def learned(self) -> NDArray[np.bool_]:
+        """Return which rows of the table are training rows: a byte for each."""
+        return np.concatenate(self._learned).astype(np.bool_)
+
+    def _look(self, table: Table, labelled: Table, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Look at rows, and return which of those with a target are training rows."""
         config = self._config
         target = labelled.numbers(config.target)
         weights = labelled.numbers(config.weight) if config.weight else np.ones(len(labelled))
@@ -188,16 +208,17 @@ class _Reading:
         self._highest = max(self._highest, target[counted].max(initial=-np.inf))
         least, most = self._weights
         self._weights = min(least, weights[counted].min(initial=np.inf)), max(most, weights.max(initial=0.0))
-        if len(labelled):
-            self._deal(labelled, counted, thinned.mixed(digests))
+        if not len(labelled):
+            return counted
+        return self._deal(labelled, counted, thinned.mixed(digests))
 
-    def _deal(self, table: Table, counted: NDArray[np.bool_], order: NDArray[np.uint64]) -> None:
-        """Put rows on their sides."""
+    def _deal(self, table: Table, counted: NDArray[np.bool_], order: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Put rows on their sides, and return which are training rows."""
         column = self._config.time_column
         kept = {name: table.frame[name].to_numpy() for name in table.names}
         if column:
             kept[MOMENT] = self._or_of_whole(column, table, lambda rows: rows.moments(column))
-        split = self._or_of_whole(
+        split: Split = self._or_of_whole(
             self._rule.columns[0], table, lambda rows: splitting.sides_of(rows, self._rule)
         )
         kept[BLOCK] = split.blocks
@@ -214,6 +235,7 @@ class _Reading:
             mask = split.mask(side)
             self.counting[side] += int(mask.sum())
             self._samples[side].add(order[mask], {name: values[mask] for name, values in kept.items()})
+        return split.mask("train")
 
     def _or_of_whole(self, column: str, table: Table, find: Callable[[Table], Any]) -> Any:
         """Return what is found of some rows; a fault is said as of all rows, with their numbers."""

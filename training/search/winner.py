@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from training.compiling import Verified, compile_verified, cost
 from training.compiling.errors import CompilingError
-from training.models import Spec
+from training.models import AllRows, Spec, can_learn_all, learn_all
 from training.search import cross_validation
 from training.search.candidates import Candidate
 from training.search.choosing import Choice
@@ -45,6 +45,8 @@ class Winner:
         Of the last fit.
     rows : int
         That it learned from: a sample of the training rows where the time was too short for all.
+    fitted_on : int
+        Rows of the search that it was fitted on, before it learned all rows of a table that memory does not hold.
     """
 
     choice: Choice
@@ -54,6 +56,7 @@ class Winner:
     baseline: Any
     fit_seconds: float
     rows: int
+    fitted_on: int
 
     @property
     def family(self) -> str:
@@ -91,6 +94,7 @@ def winner_of(
     fitting: Callable[[Candidate, int], None] = lambda *_: None,
     refusal: Callable[[Candidate, Exception], None] = lambda *_: None,
     storable: Callable[[Any], object] = lambda _: None,
+    everything: AllRows | None = None,
 ) -> Winner:
     """Fit the best of a choice that can be a version, on as many rows as there is time for.
 
@@ -100,6 +104,8 @@ def winner_of(
         Those that were searched on.
     budget : Budget
         Beyond its time a fit is ended, and fewer rows are learned; one that begins now, if not given.
+    everything : AllRows
+        Of a table that memory does not hold: what can learn all of them does, however long it takes to read them.
     fitting, refusal : callable
         Told of each that is fitted, and on how many rows; of each that leaves, with the reason.
     storable : callable
@@ -115,9 +121,13 @@ def winner_of(
     def made(candidate: Candidate) -> Winner:
         began = time.perf_counter()
         fitted, learned = _fitted(candidate, rows, budget or Budget(), fitting)
+        count = learned
+        if everything and everything.count > learned and can_learn_all(fitted):
+            fitting(candidate, everything.count)
+            count = everything.count if learn_all(fitted, everything, rows.target) else learned
         seconds = time.perf_counter() - began
         compiled = _compiled(fitted, rows, storable)
-        return Winner(choice, candidate, fitted, compiled, baseline, seconds, learned)
+        return Winner(choice, candidate, fitted, compiled, baseline, seconds, count, learned)
 
     *others, last = choice.candidates
     for candidate in others:

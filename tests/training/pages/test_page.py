@@ -86,7 +86,7 @@ def made(said: str, **figures: Figure) -> card.Made:
     return card.Made(
         config,
         rows,
-        Winner(Choice((best,), 1.0, pd.DataFrame()), best, None, None, None, 1.0, 1),  # type: ignore[arg-type]
+        Winner(Choice((best,), 1.0, pd.DataFrame()), best, None, None, None, 1.0, 1, 1),  # type: ignore[arg-type]
         Evaluation(actual, actual + 1.0, scores, scores, scores),
         Assessment(whole, whole, (part,), CHANGE, None),
         model_registry.Version(f"name {said}", "1", "run", {}),

@@ -1,0 +1,149 @@
+"""A model that learned a sample learns all rows of a table that memory does not hold.
+
+Linear models do. What stands before the line (medians, scales, the columns of categories) stays the sample's, and so
+does the penalty; the line itself is that of all rows. Its sums are exact: each number is a whole multiple of 2^-40,
+in three parts of 18 bits, so that no sum of products of so many rows at once goes beyond 2^53. So neither the rows'
+order nor their parts change a bit of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import solve
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+Floats = NDArray[np.float64]
+Parts = Callable[[], Iterator[tuple[pd.DataFrame, Floats]]]
+
+FRACTION, BITS, LARGEST, AT_ONCE = 40, 18, 2.0**14, 2**17
+"""Bits behind the point, bits of a part, the largest number that can be summed, and rows that are at once."""
+
+MOST_COLUMNS = 100
+"""Of a line whose sums are taken: their cost is quadratic."""
+
+
+@dataclass(frozen=True)
+class AllRows:
+    """All training rows of a table, read anew each time they are asked for: features, and the target."""
+
+    count: int
+    parts: Parts
+
+
+def can_learn_all(fitted: Any) -> bool:
+    """Return whether a fitted model is one that can."""
+    _, model, _ = _line_of(fitted)
+    return model is not None
+
+
+def learn_all(fitted: Any, rows: AllRows, sample: Floats) -> bool:
+    """Let a fitted model learn all rows, and return whether it can; one that cannot stays as it is.
+
+    Parameters
+    ----------
+    sample : float64 array of shape (n_sample,)
+        The target that the model learned: its middle and its width keep the sums small.
+    """
+    front, model, scale = _line_of(fitted)
+    if model is None:
+        return False
+    scaled = scale(sample)
+    middle, width = float(scaled.mean()), float(scaled.std()) or 1.0
+    sums = Sums(len(model.coef_) + 2)
+    for frame, target in rows.parts():
+        columns = np.asarray(_transformed(front, frame), dtype=np.float64)
+        if not sums.add(np.column_stack([columns, (scale(target) - middle) / width, np.ones(len(target))])):
+            return False
+    with threadpool_limits(1):
+        means, coefficients = sums.line(float(model.alpha_))
+    model.coef_ = coefficients * width
+    model.intercept_ = float(middle + width * means[-1] - means[:-1] @ model.coef_)
+    return True
+
+
+def _transformed(steps: list[Any], frame: pd.DataFrame) -> Any:
+    values: Any = frame
+    for step in steps:
+        values = step.transform(values)
+    return values
+
+
+def _line_of(fitted: Any) -> tuple[list[Any], RidgeCV | None, Callable[[Floats], Floats]]:
+    """Return the steps before the line, the line, and the scale on which it sees the target."""
+    scale: Callable[[Floats], Floats] = _as_it_is
+    if isinstance(fitted, TransformedTargetRegressor):
+        transformer = fitted.transformer_
+        scale = lambda target: np.asarray(transformer.transform(target[:, None])).ravel()  # noqa: E731
+        fitted = fitted.regressor_
+    *front, last = _flat(fitted)
+    is_line = isinstance(last, RidgeCV) and len(last.coef_) <= MOST_COLUMNS
+    return front, last if is_line else None, scale
+
+
+def _as_it_is(target: Floats) -> Floats:
+    return target
+
+
+def _flat(model: Any) -> Iterator[Any]:
+    for step in [step for _, step in model.steps] if isinstance(model, Pipeline) else []:
+        yield from _flat(step)
+    if not isinstance(model, Pipeline):
+        yield model
+
+
+class Sums:
+    """Sums of products of columns, exact."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._high = np.zeros((3 * columns, 3 * columns), dtype=np.int64)
+        self._low = np.zeros_like(self._high)
+
+    def add(self, rows: Floats) -> bool:
+        """Add rows of shape (n_rows, n_columns), the last column ones; return whether all can be summed."""
+        if not (np.abs(rows) < LARGEST).all():  # NaN neither
+            return False
+        for start in range(0, len(rows), AT_ONCE):
+            whole = np.rint(rows[start : start + AT_ONCE] * 2.0**FRACTION)
+            first = np.rint(whole / 2.0 ** (2 * BITS))
+            rest = whole - first * 2.0 ** (2 * BITS)
+            second = np.rint(rest / 2.0**BITS)
+            parts = np.hstack([first, second, rest - second * 2.0**BITS])
+            products = (parts.T @ parts).astype(np.int64)
+            self._high += products >> 32
+            self._low += products & 0xFFFFFFFF
+        return True
+
+    def products(self) -> NDArray[np.object_]:
+        """Return the sums of products as whole numbers, in 2^-80, of shape (n_columns, n_columns)."""
+        exact = self._high.astype(object) * 2**32 + self._low.astype(object)
+        weights = np.repeat(np.array([2 ** (2 * BITS), 2**BITS, 1], dtype=object), self._columns)
+        weighted = exact * weights[:, None] * weights[None, :]
+        folded = weighted.reshape(3, self._columns, 3, self._columns).sum(axis=(0, 2))
+        return np.asarray(folded, dtype=object)
+
+    def line(self, penalty: float) -> tuple[Floats, Floats]:
+        """Return the means of columns and target, and the coefficients of the line with a quadratic penalty.
+
+        Those of the columns but the last two, which are the target and ones.
+        """
+        products = self.products()
+        one = 2 ** (2 * FRACTION)
+        count = products[-1, -1] // one
+        sums = products[-1, :-1]
+        centred = products[:-1, :-1] * count * one - np.outer(sums, sums)
+        spread = np.array(
+            [[value / (count * one * one) for value in row] for row in centred], dtype=np.float64
+        )
+        means = np.array([value / (count * one) for value in sums], dtype=np.float64)
+        normal = spread[:-1, :-1] + penalty * np.eye(self._columns - 2)
+        return means, np.asarray(solve(normal, spread[:-1, -1], assume_a="pos"))
