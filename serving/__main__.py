@@ -105,7 +105,12 @@ def serve(given: argparse.Namespace, folder: Path | None) -> int:
     cache = cache_of(given, folder)
     have_home(folder)
     rules = Rules(
-        cache, given.poll_seconds, given.allow_unpromoted, given.runtime, Trust.in_files(given.trust)
+        cache,
+        given.poll_seconds,
+        given.allow_unpromoted,
+        given.runtime,
+        Trust.in_files(given.trust),
+        tells=settings.page,
     )
     followed = [Followed(key, uri, rules) for key, uri in sources_of(given.model).items()]
     settings = replace(settings, models=tuple(each.model for each in followed))

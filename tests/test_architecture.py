@@ -29,6 +29,7 @@ MLFLOW_MODULES = {
     "training/versions/flavor.py",
     "training/versions/stock.py",
     "serving/registry/given_run.py",
+    "serving/fleet/standing.py",
     "serving/registry/answers.py",
     "serving/registry/downloads.py",
     "serving/runtimes/model_processes/pyfunc_process.py",

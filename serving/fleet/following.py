@@ -16,12 +16,21 @@ import threading
 import time
 import weakref
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from serving.errors import ModelError, NotReady
-from serving.registry import Cache, ResolvedVersion, is_remote, local, resolve, signed_for, vouched
+from serving.fleet.standing import standing_of
+from serving.registry import (
+    Cache,
+    ResolvedVersion,
+    is_remote,
+    local,
+    resolve,
+    signed_for,
+    vouched,
+)
 from serving.registry.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
 from serving.settings import Model
 from serving.signatures import Signed, Trust
@@ -29,6 +38,9 @@ from serving.signatures.errors import NotTrusted
 
 LONGEST_PAUSE = 30.0
 """Seconds between two questions to a registry that does not answer."""
+
+TOLD_SECONDS = 60.0
+"""After which it is asked again what people want to know of a version."""
 
 NICENESS = 10
 """Of the follower's thread: on a small machine it would take the workers' time."""
@@ -59,6 +71,8 @@ class Rules:
         Whether versions pass that no promotion vouches for.
     trust : Trust or None
         Whose signature a version needs; None for nobody's.
+    tells : bool
+        Whether the registry is asked for what people want to know of a version, beyond its files.
     """
 
     cache: Cache
@@ -66,6 +80,7 @@ class Rules:
     allow_unpromoted: bool = False
     runtime: str = "scorer"
     trust: Trust | None = None
+    tells: bool = False
 
     def fetch(self, resolved: ResolvedVersion) -> Model:
         """Return a version's files; raises ModelError, ModelNotFound or RegistryDown."""
@@ -94,6 +109,8 @@ class Status:
         How the alias differs from the ledger of promotions, or nothing.
     signed : str
         By which key the version in service is signed, and for which entry of the ledger; nothing without --trust.
+    standing : dict
+        How the version in service was judged, the ledger's last entries, the monitor's alarms; empty without a page.
     """
 
     uri: str
@@ -104,6 +121,7 @@ class Status:
     seen: float = 0.0
     ledger: str = ""
     signed: str = ""
+    standing: dict[str, Any] = field(default_factory=dict)
 
 
 class Followed:
@@ -116,6 +134,7 @@ class Followed:
         self._held: ResolvedVersion | None = None
         self._signed: Signed | None = None
         self._failures = 0
+        self._told: tuple[float, str] = (0.0, "")
         self.status = Status(uri)
         self.model = replace(self._first(), key=key)
         self.status.version = self.model.version
@@ -212,6 +231,23 @@ class Followed:
             self.status.registry = f"{error}; version {self.model.version} stays"
             logger.warning("%s", self.status.registry)
             self._put_back()
+
+    def tell(self) -> None:
+        """Ask what people want to know of the version in service, once it is another one and now and then."""
+        when, version = self._told
+        is_new = version != self.model.version
+        late = time.monotonic() - when > TOLD_SECONDS
+        served = self._served
+        if not self._rules.tells or not served or self.status.registry or not (is_new or late):
+            return
+        self._told = (time.monotonic(), self.model.version)
+        try:
+            self.status.standing = standing_of(served) if served.name else {}
+        except Exception as error:  # whatever a registry may cause: it is shown, and nothing hangs on it
+            logger.info(
+                "%s: the page does not show how it was judged: %s", self.status.uri, type(error).__name__
+            )
+            self.status.standing = {} if is_new else self.status.standing
 
     def _put_back(self) -> None:
         """Keep the files for new workers where the cache was lost and the registry cannot be asked."""
@@ -311,6 +347,9 @@ def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
     def run() -> None:
         _step_back()
         publish()
+        for each in followed:
+            each.tell()
+        publish()
         due = {id(each): time.monotonic() + each.pause for each in followed if is_remote(each.status.uri)}
         while due:
             time.sleep(max(0.0, min(due.values()) - time.monotonic()))
@@ -323,6 +362,7 @@ def follow(followed: list[Followed], workers: Workers) -> threading.Thread:
     def _once(each: Followed) -> None:
         try:
             each.follow(workers, publish)
+            each.tell()
         except Exception:
             logger.exception("following %s failed; it goes on", each.status.uri)
 

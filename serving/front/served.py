@@ -57,11 +57,15 @@ class Served:
                 name, state, stale, agrees=not followed.get("ledger"), signed=bool(followed.get("signed"))
             )
             label, digest = runtime.description.label, runtime.description.digest
-            models[key or name] = {field: value for field, value in followed.items() if field != "seen"} | {
+            models[key or name] = {
+                field: value for field, value in followed.items() if field not in ("seen", "standing")
+            } | {
                 "state": state,
                 "registry_stale_seconds": stale,
                 "serving": {"name": name, "version": label, "digest": digest},
             }
+            if standing := followed.get("standing"):
+                models[key or name]["standing"] = standing
         return {"models": models}
 
 

@@ -1,5 +1,7 @@
 """The page's three files, from memory: no build, no framework, and no request to any other host.
 
+Its script is written in parts, one noun each, and sent as one module.
+
 They hold nothing of a model, so that a browser gets them without a key; what they show is asked for with one. The
 policy lets no other script run than ours, whatever a column is called: even our own cannot write HTML.
 """
@@ -7,7 +9,7 @@ policy lets no other script run than ours, whatever a column is called: even our
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -30,7 +32,14 @@ HEADERS: Headers = (
     (b"vary", b"Accept"),
 )
 KINDS = {"html": b"text/html", "css": b"text/css", "js": b"text/javascript"}
-PATHS = {"/": "page.html", "/page.css": "page.css", "/page.js": "page.js"}
+SCRIPT = ("texts", "asking", "form", "prediction", "what_if", "rows", "call", "facts", "page")
+"""The parts of the script in their order; the last one starts."""
+
+PATHS = {
+    "/": ("page.html",),
+    "/page.css": ("page.css",),
+    "/page.js": tuple(f"script/{part}.js" for part in SCRIPT),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,8 @@ class PageFile:
 @cache
 def page_files() -> Mapping[str, PageFile]:
     """Return the files by their paths."""
-    return {path: _read(Path(__file__).with_name(name)) for path, name in PATHS.items()}
+    folder = Path(__file__).parent
+    return {path: _read([folder / part for part in parts]) for path, parts in PATHS.items()}
 
 
 def wants_html(headers: Mapping[bytes, bytes]) -> bool:
@@ -61,6 +71,8 @@ def wants_html(headers: Mapping[bytes, bytes]) -> bool:
     return b"text/html" in headers.get(b"accept", b"").lower()
 
 
-def _read(path: Path) -> PageFile:
-    body = path.read_bytes()
-    return PageFile(body, KINDS[path.suffix[1:]], b'"%s"' % hashlib.sha256(body).hexdigest()[:16].encode())
+def _read(parts: Sequence[Path]) -> PageFile:
+    body = b"\n".join(part.read_bytes() for part in parts)
+    return PageFile(
+        body, KINDS[parts[0].suffix[1:]], b'"%s"' % hashlib.sha256(body).hexdigest()[:16].encode()
+    )

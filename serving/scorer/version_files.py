@@ -26,6 +26,15 @@ SIGNATURE_TAG = "slipway.signature"
 ENTRY_TAG = "slipway.ledger_entry"
 """The mark of the newest entry about a version that was carried out: the ledger's run, the number, the hash."""
 
+TRAINED_IN_TAG = "slipway.trained_in"
+"""Of a version with new intervals: the run that its model was trained in."""
+
+MONITORS = "slipway monitor: "
+"""How the experiment begins that holds the run of a model's monitor; behind it stands the model's name."""
+
+ALARM_TAG, WATCHED_TAG = "slipway.alarm", "slipway.watched_version"
+"""Of a monitor's run: the alarms that stand, since when, and what moved, or `none`; and of which version."""
+
 ADDED_BY_MLFLOW = "registered_model_meta"
 BYTECODE = "__pycache__"
 

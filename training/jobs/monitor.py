@@ -136,7 +136,7 @@ def _conclude(run: MonitorRun, watched: watch_page.Watched, say: Say) -> None:
     if moved := watch_page.moved_in_words(watched):
         say("moved", moved)
     sentences = [f"{alarm.kind} since {alarm.since}: {alarm.cause}" for alarm in alarms]
-    run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "")
+    run.say_alarms("\n".join([*sentences, NO_DRIFT]) if sentences else "", watched.number)
     run.log_page(watch_page.page(watched))
     run.close()
     say("see", f"mlflow ui, then {run.page}")

@@ -34,7 +34,7 @@ DATA = "slipway.data_fingerprint"
 ENTRY = version_files.ENTRY_TAG
 """Of a version: the newest entry of the ledger about it that was carried out."""
 
-TRAINED_IN = "slipway.trained_in"
+TRAINED_IN = version_files.TRAINED_IN_TAG
 """Of a version with new intervals: the run that its model was trained in."""
 
 LEARNED_UNTIL = "slipway.learned_until"
@@ -70,8 +70,8 @@ INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, TIME, ADOPTED, DATA, TRAINED_
 MONITOR = "slipway.monitor"
 """Of a monitor's run: since when which process is at it; absent where none is."""
 
-ALARM = "slipway.alarm"
-"""Of a monitor's run: the alarms that stand, since when, and what moved; `none` otherwise."""
+ALARM, WATCHED = version_files.ALARM_TAG, version_files.WATCHED_TAG
+"""Of a monitor's run, for servers too: alarms that stand, since when, and what moved, or `none`; of which version."""
 
 CAUSE = "slipway.cause"
 """Of a run and a version: why the monitor trained it."""

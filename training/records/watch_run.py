@@ -20,6 +20,7 @@ import mlflow
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from serving.scorer import version_files
 from training.errors import MonitorBusy
 from training.records import tag_names, tracking
 from training.records.processes import is_gone, this_process
@@ -171,9 +172,10 @@ class MonitorRun:
         where = f"#/experiments/{self.experiment_id}/runs/{self.run_id}/{part}"
         return f"{tracking.ui()}/{where}?workflowType=machine_learning"
 
-    def say_alarms(self, text: str) -> None:
-        """Say which alarms stand, or none, as a tag and as the run's note."""
+    def say_alarms(self, text: str, version: str) -> None:
+        """Say which alarms of a version stand, or none, as a tag and as the run's note."""
         client = mlflow.MlflowClient()
+        client.set_tag(self.run_id, tag_names.WATCHED, version)
         client.set_tag(self.run_id, tag_names.ALARM, text or "none")
         client.set_tag(self.run_id, "mlflow.note.content", text or "No alarm stands.")
 
@@ -193,7 +195,7 @@ def _age(since: str) -> timedelta:
 def monitor_run(name: str) -> MonitorRun:
     """Return a model's run, which is made at its first day."""
     client = mlflow.MlflowClient()
-    place = _experiment(client, f"slipway monitor: {name}")
+    place = _experiment(client, version_files.MONITORS + name)
     result = client.search_runs([place], order_by=["attributes.start_time ASC"], max_results=1)
     if result:
         return MonitorRun(result[0].info.run_id, place)

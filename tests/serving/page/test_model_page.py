@@ -10,6 +10,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from data.schema import Column, Schema
 from serving.front import App, Backend
 from serving.options import parser, settings_of
-from serving.page import of_scorer, of_signature, page_files
+from serving.page import of_scorer, of_signature, page_files, static_files
 from serving.runtimes import load
 from serving.scorer import Document, Intervals
 from serving.settings import CaptureRules, Model, Settings
@@ -149,6 +150,17 @@ def test_the_files_are_small_refer_to_each_other_alone_and_write_no_html():
     known = set(shape.ids) | {"raw"}
     assert set(re.findall(r'\$\("([^"]+)"\)', files["/page.js"])) <= known
     assert re.findall(r"https?://[^\"' ]+", "".join(files.values())) == ["http://www.w3.org/2000/svg"]
+
+
+def test_each_part_of_the_script_is_sent_once():
+    """One that is left out would be missed at its first use alone, in a browser."""
+    folder = Path(static_files.__file__).with_name("script")
+    assert sorted(static_files.SCRIPT) == sorted(path.stem for path in folder.iterdir())
+    script = page_files()["/page.js"].body.decode()
+    named = re.findall(r"^(?:async )?function (\w+)|^(?:const|let) (\w+)", script, re.MULTILINE)
+    names = [one or other for one, other in named]
+    assert len(names) == len(set(names)) > 50, "they share one scope"
+    assert script.rstrip().endswith("start();")
 
 
 def test_a_browser_that_has_a_file_is_not_sent_it_again(runtime):
