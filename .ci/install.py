@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from training.progress import Console
+from training.console.progress import Console
 
 PIP = [
     "-m",

@@ -18,8 +18,8 @@ from slipway.asking import Model, load
 from slipway.errors import NotATable
 from slipway.given import as_arrow
 from training.commands import parse, trainings
-from training.progress import Console
-from training.startup import set_environment
+from training.console.progress import Console
+from training.console.startup import set_environment
 
 PAGE_HEIGHT = 720
 """Pixels of the card in a notebook."""

@@ -61,22 +61,17 @@ FLOORS = {
     "training": (
         *(
             "errors",
-            "startup",
-            "failures",
             "weights",
             "transformers",
             "lightgbm_text",
-            "progress",
+            "console",
             "time_budget",
-            "interrupts",
-            "repeating",
-            "signing",
             "commands",
             "compiling",
-            "models",
-            "search",
         ),
         *(
+            "models",
+            "search",
             "archive",
             "captures",
             "versions",
@@ -84,6 +79,8 @@ FLOORS = {
             "rows",
             "measuring",
             "monitoring",
+        ),
+        *(
             "arrivals",
             "gate",
             "pages",
@@ -125,13 +122,16 @@ COMMANDS = (
     "serving.__main__",
     "serving.batch.__main__",
     "training.__main__",
-    "training.progress",
-    "training.startup",
+    "training.console.progress",
+    "training.console.startup",
 )
 """What runs a command, and what a process is prepared with: `slipway` does both."""
 
 ALSO_FOR_TRAINING = {
-    ("training.jobs.history", "serving.registry"): "reads the ledger's entries, until records/ has them",
+    (
+        "training.jobs.champions.history",
+        "serving.registry",
+    ): "reads the ledger's entries, until records/ has them",
     (
         "training.records.registry.ledger",
         "serving.registry",
@@ -166,7 +166,7 @@ ALSO_FOR_TRAINING = {
         "training.records.registry.model_registry",
         "serving.errors",
     ): "catches what reading a registered scorer raises",
-    ("training.compiling.reason_file", "serving.scorer.reasons"): "writes the file that explains",
+    ("training.compiling.reasons.reason_file", "serving.scorer.reasons"): "writes the file that explains",
     ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
 }
 """What training imports beside the face of `serving.scorer`, and why."""

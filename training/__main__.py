@@ -17,13 +17,10 @@ from typing import TYPE_CHECKING, Any
 from data.redaction import redact
 from serving.registry import given_run
 from training.commands import CheckConfig, Command, parse, registered, trainings, watches
-from training.errors import LedgerBroken
-from training.failures import Failure, failure_of, refusal
+from training.console import Console, failures, follow, prepare_process
 from training.jobs import result
-from training.progress import Console
-from training.repeating import follow
+from training.records.errors import LedgerBroken
 from training.signing import given_key
-from training.startup import prepare_process
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,13 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given_run.began(job)
         code = RUN[type(command)](command)
     except (Exception, KeyboardInterrupt) as error:
-        return failed(job, failure_of(error))
+        return failed(job, failures.failure_of(error))
     if code in (DONE, result.NOT_PROMOTED):
         given_run.done(job)
     return code
 
 
-def failed(job: str, failure: Failure) -> int:
+def failed(job: str, failure: failures.Failure) -> int:
     """Print why, leave it on the run that `mlflow run` opened, and return the exit code."""
     if failure.is_for_log:
         logging.getLogger(__name__).exception("command failed")
@@ -98,7 +95,7 @@ def adopt(config: trainings.AdoptConfig) -> int:
 def promote(config: registered.PromoteConfig) -> int:
     """Do what `promote` asks for."""
     say_loading()
-    from training.jobs import promote as job  # noqa: PLC0415 - see above
+    from training.jobs.champions import promote as job  # noqa: PLC0415 - see above
 
     return concluded(config, lambda: job.promote(config, say))
 
@@ -177,7 +174,7 @@ def reproduce(config: registered.ReproduceConfig) -> int:
 
 def rollback(config: registered.RollbackConfig) -> int:
     """Do what `rollback` asks for."""
-    from training.jobs import rollback as job  # noqa: PLC0415 - see above
+    from training.jobs.champions import rollback as job  # noqa: PLC0415 - see above
 
     job.roll_back(config, say)
     say_done()
@@ -206,17 +203,19 @@ def sign(config: registered.SignConfig) -> int:
 
 def history(config: registered.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
-    from training.jobs import history as job  # noqa: PLC0415 - see above
+    from training.jobs.champions import history as job  # noqa: PLC0415 - see above
 
     try:
         answer = job.answer(config)
     except LedgerBroken as error:
-        return failed(config.job, refusal(str(error), code=FOUND_SOMETHING))
+        return failed(config.job, failures.refusal(str(error), code=FOUND_SOMETHING))
     show(answer.shown)
     for note in answer.notes:
         say("warning", note)
     if answer.findings:
-        return max(failed(config.job, refusal(each, code=FOUND_SOMETHING)) for each in answer.findings)
+        return max(
+            failed(config.job, failures.refusal(each, code=FOUND_SOMETHING)) for each in answer.findings
+        )
     say(*answer.verdict)
     return DONE
 

@@ -3,52 +3,32 @@
     TrainingError
     ├── UsageError             a parameter is unknown or has no such value
     ├── TrackingUnavailable    runs cannot be recorded
-    ├── ExperimentDeleted      the experiment of a model's name was deleted
     ├── RegistryError          a version or an alias is not as asked
-    │   ├── NoSuchModel
-    │   ├── NoSuchVersion
     │   ├── CannotScore
     │   ├── CannotWatch         it does not say what its rows looked like
     │   ├── MonitorBusy         another monitor is at it
     │   ├── CannotRetrain       captured rows lack what its trainings need
-    │   ├── NotOurs
-    │   ├── WrongFiles
-    │   ├── Unvouched          nobody recorded the digest of all its files
-    │   ├── NotLoadable        it asks for a loader, a format or code that is not ours
-    │   ├── StockFailed
-    │   ├── ServerSilent
-    │   └── NoEarlierChampion
-    ├── LedgerError            the record of promotions
-    │   ├── LedgerBroken       somebody else changed or deleted it
-    │   ├── TagsDiffer         a version's tags are not what it says
-    │   └── Superseded         another writer was first
+    │   └── ServerSilent
     ├── CannotCopy             a copy would take the place of a model of another origin
-    ├── CannotSign             the key that should sign versions cannot be used
-    ├── NotSigned              no trusted key signed the champion as it is
     ├── CannotAdopt            a file holds no model that can become a version
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
     ├── WeightChanged          a retrain, or a champion, counts rows otherwise than its name does
     ├── CapturesError          a folder of captures is not as asked
-    │   ├── NoCaptures
-    │   ├── NotCaptured        it holds nothing of this model
-    │   ├── UnusableLabels     a table says what no label may say
-    │   ├── UnusableKey        a column that no prediction can be found by
-    │   ├── CapturesBusy       somebody else works on it
-    │   └── CannotMirror       its files cannot be copied elsewhere
+    │   └── CapturesBusy       somebody else works on it
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
     └── CalibrationError       a version cannot be calibrated anew
         ├── NotFresh           with the rows that it was trained from
         └── TooFewToCalibrate
 
-Faults of the table are `data.errors.DataError`. Each class is a dataclass (`data.facts`): its facts are keywords and
+Faults of the table are `data.errors.DataError`. What one room alone raises stands in its own `errors.py`: of the
+registry in `records`, of a version's folder in `versions`, of captures in `archive`, of the compiler in `compiling`.
+
+Each class is a dataclass (`data.facts`): its facts are keywords and
 attributes, its template says what, where, found and the repair.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from pathlib import Path
 
 from data.facts import FactError
 
@@ -78,17 +58,6 @@ class TrackingUnavailable(TrainingError):
     reason: str
 
 
-class ExperimentDeleted(TrainingError):
-    """The experiment of a model's name was deleted in MLflow, so that it takes no runs and its name is not free."""
-
-    template = (
-        "the experiment {name!r} was deleted in MLflow: bring it back with `mlflow experiments restore "
-        "--experiment-id {experiment_id}`, or name another one (--experiment-name, or MLFLOW_EXPERIMENT_NAME)"
-    )
-    name: str
-    experiment_id: str
-
-
 class SearchFailed(TrainingError):
     """Everything that was tried failed, but for the training mean."""
 
@@ -102,33 +71,6 @@ class SearchFailed(TrainingError):
 
 class RegistryError(TrainingError):
     """A version or an alias is not as asked."""
-
-
-class NoSuchModel(RegistryError):
-    """The registry has no model of this name."""
-
-    template = (
-        "there is no model {name!r} in the registry at {where}: train it, or set MLFLOW_TRACKING_URI to the one "
-        "that has it"
-    )
-    name: str
-    where: str
-
-
-class NoSuchVersion(RegistryError):
-    """The registry has no such model or version."""
-
-    template = "registry at {where} has no {name} version {version}: {has}"
-    name: str
-    version: str
-    known: Sequence[str]
-    where: str
-
-    @property
-    def has(self) -> str:
-        """The versions that there are, or what makes the first."""
-        lacks_all = f"train {self.name} first, or set MLFLOW_TRACKING_URI"
-        return f"it has {', '.join(self.known)}" if self.known else lacks_all
 
 
 class CannotWatch(RegistryError):
@@ -171,100 +113,10 @@ class CannotScore(RegistryError):
     column: str
 
 
-class NotOurs(RegistryError):
-    """A version lacks what Slipway writes into each of its own."""
-
-    template = (
-        "{name} version {version} lacks {lacks}: it was not made by Slipway; train it here to promote it"
-    )
-    name: str
-    version: str
-    lacks: str
-
-
-class WrongFiles(RegistryError):
-    """A version's files are not those that it was registered with."""
-
-    template = (
-        "{name} version {version} has other files than it was registered with: {fault}: "
-        "restore them, or train again; nothing of it was loaded or promoted"
-    )
-    name: str
-    version: str
-    fault: str
-
-
-class Unvouched(RegistryError):
-    """No digest of all files was recorded: the version was registered before there was one, or elsewhere."""
-
-    template = (
-        "{name} version {version} has no tag {tag}, so nobody vouches for what would be loaded: train again, or "
-        "look at its files, and where you trust them set the tag to {found}"
-    )
-    name: str
-    version: str
-    tag: str
-    found: str
-
-
-class NotLoadable(RegistryError):
-    """A version asks for a loader, a format, a type or code that is not ours."""
-
-    template = "{name} version {version} is not loaded: {fault}, which Slipway does not write: train again"
-    name: str
-    version: str
-    fault: str
-
-
-class StockFailed(RegistryError):
-    """Stock MLflow does not load or score a version that is to be promoted."""
-
-    template = "stock MLflow gives no answer with this version: {reason}"
-    reason: str
-
-
 class ServerSilent(RegistryError):
     """The server does not answer with a version that is to be promoted."""
 
     template = "the server gives no answer with this version: {reason}"
-    reason: str
-
-
-class NoEarlierChampion(RegistryError):
-    """There is nothing to roll back to."""
-
-    template = "{now}: there is none to go back to; use promote"
-    name: str
-    version: str
-    gone: Sequence[str]
-
-    @property
-    def now(self) -> str:
-        """What became of the earlier champions."""
-        if self.gone:
-            return f"all earlier champions of {self.name} ({', '.join(self.gone)}) were deleted from the registry"
-        if self.version:
-            return f"version {self.version} is the first champion of {self.name}"
-        return f"{self.name} has no champion"
-
-
-class LedgerError(TrainingError):
-    """The record of a model's promotions cannot be followed."""
-
-
-class LedgerBroken(LedgerError):
-    """The ledger was changed or deleted by somebody else."""
-
-
-class TagsDiffer(LedgerError):
-    """A version's tags are not what the ledger says of it."""
-
-
-class CannotSign(TrainingError):
-    """The key that should sign versions cannot be used."""
-
-    template = "SLIPWAY_SIGNING_KEY {key}: {reason}"
-    key: Path
     reason: str
 
 
@@ -278,26 +130,6 @@ class CannotCopy(TrainingError):
     name: str
     version: str
     source: str
-
-
-class NotSigned(TrainingError):
-    """No trusted key signed the champion as it is."""
-
-
-class Superseded(LedgerError):
-    """Another writer was first: what was decided was decided on a history that is past."""
-
-    template = (
-        "another change of {name} came first, its champion is version {now} now: "
-        "what was decided before has to be decided again"
-    )
-    name: str
-    champion: str
-
-    @property
-    def now(self) -> str:
-        """The champion's version, if there is one."""
-        return self.champion or "none"
 
 
 class CannotAdopt(TrainingError):
@@ -390,85 +222,6 @@ def _weighted(column: str) -> str:
 
 class CapturesError(TrainingError):
     """A folder of captured predictions cannot be used as asked."""
-
-
-class NoCaptures(CapturesError):
-    """There is nothing to read."""
-
-    template = (
-        "captures {where!r} {what}: pass the folder that the server was started with, "
-        "`python -m serving --capture DIR`"
-    )
-    where: str
-    what: str
-
-
-class NotCaptured(CapturesError):
-    """Nothing of a model was kept there."""
-
-    template = "captures {where!r} hold no predictions of {name!r}{known}: check name and captures"
-    where: str
-    name: str
-    names: Sequence[str]
-
-    @property
-    def known(self) -> str:
-        """Whose there are."""
-        return f", but of {', '.join(self.names)}" if self.names else ""
-
-
-class UnusableLabels(CapturesError):
-    """Labels hold what cannot be used; rows are counted from 1."""
-
-    template = (
-        "{where}{place}, {column}: expected {expected}, found {found}{more}: mend it, no label was kept"
-    )
-    where: str
-    row: int | None
-    column: str
-    expected: str
-    found: str
-    count: int
-
-    @property
-    def place(self) -> str:
-        """The row of the first fault, or nothing for a whole column."""
-        return "" if self.row is None else f", row {self.row}"
-
-    @property
-    def more(self) -> str:
-        """How many others there are."""
-        return f" (and {self.count - 1:,} more)" if self.count > 1 else ""
-
-
-class CannotMirror(CapturesError):
-    """The Parquet files cannot be copied to an address."""
-
-    template = (
-        "to={uri!r} cannot be written: {reason}: check the address and its credentials; "
-        "all that was compacted is in {where!r}"
-    )
-    uri: str
-    reason: str
-    where: str
-
-
-class UnusableKey(CapturesError):
-    """A column of a key was not kept as it was sent."""
-
-    template = (
-        "captures {where!r} have no column {column!r} of {name!r} as it was sent (it was left out, hashed, or is not "
-        "one of its inputs): name a key of {has}"
-    )
-    where: str
-    name: str
-    column: str
-    columns: Sequence[str]
-
-    @property
-    def has(self) -> str:
-        """Which columns could be one."""
-        return ", ".join(self.columns) or "columns that are kept, of which there is none"
 
 
 class CapturesBusy(CapturesError):

@@ -12,11 +12,10 @@ from typing import Any, NamedTuple
 
 from serving.access import Browsers, identities
 from serving.errors import Headers, RequestError
-from serving.front.access_log import AccessLog
-from serving.front.audit import MOST_PATH
 from serving.front.backend import Backend
 from serving.front.connections import Bodies, Receive, Send
 from serving.front.feedback import Sent
+from serving.front.logs import MOST_PATH, AccessLog
 from serving.front.questions import POST, Questions
 from serving.front.routes import UNREAD, Route, Routes
 from serving.front.telemetry import Telemetry

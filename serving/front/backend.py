@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 
 from serving.access import Access, Watched, identities, tls
 from serving.errors import NotFound, RequestError
-from serving.front.audit import audit_of
 from serving.front.capture import capture_of
 from serving.front.feedback import feedback_of
+from serving.front.logs import audit_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
 from serving.front.work import Work

@@ -20,13 +20,13 @@ import pyarrow.compute as pc
 
 from data.captures import Frame, Layout, Places, Record, RecordFile
 from training.archive.arrow import labels_of, rows_of
+from training.archive.errors import NoCaptures
 from training.archive.folders import named
 from training.archive.keeping import Forgotten, forget
 from training.archive.mirror import copied_to
 from training.archive.segments import Segment
 from training.archive.sources import Left, Source, alone, taken
-from training.errors import NoCaptures
-from training.progress import Say
+from training.console import Say
 
 MARK = 12
 """Letters of a version's digest in the name of a file: one folder may hold two, and no file does."""

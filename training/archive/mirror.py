@@ -13,7 +13,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from data.captures import Places
-from training.errors import CannotMirror
+from training.archive.errors import CannotMirror
 
 MANY = 2**20
 """Bytes that are copied at once."""

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from data.captures import Places
 from serving.scorer import Scorer
 from training import captures
+from training.archive.errors import NoCaptures
 from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
 from training.captures import DayOfRows, Wanted
 from training.compiling import pack_frame
-from training.errors import NoCaptures
-from training.progress import Say
+from training.console import Say
 from training.records import model_registry, tracking
 
 Floats = NDArray[np.float64]

@@ -16,9 +16,9 @@ from serving.scorer import Scorer
 from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
 from training.commands import rereading, watches
 from training.compiling import pack_frame
+from training.console import Say
 from training.errors import CannotScore, UsageError
 from training.monitoring import Reference
-from training.progress import Say
 from training.records import model_registry, tracking
 from training.rows import load_known, open_table
 

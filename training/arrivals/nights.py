@@ -14,9 +14,9 @@ from training.arrivals.from_captures import Opened, captured
 from training.arrivals.from_tables import TableDays, of_table
 from training.arrivals.late import Late
 from training.commands import watches
+from training.console import Say
 from training.errors import UsageError
 from training.monitoring import Reference, Watch
-from training.progress import Say
 from training.records import MonitorRun, model_registry
 
 KEPT_EVERY = 60.0

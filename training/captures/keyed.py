@@ -24,8 +24,8 @@ from data.labels import Label, labels_record
 from data.schema import Column, Kind, Schema
 from data.tables import Table, seconds
 from training.archive import OURS, PREFIX, of_model, stored
+from training.archive.errors import UnusableKey
 from training.captures.returning import check_captured, kept_file
-from training.errors import UnusableKey
 
 ACTUAL = "actual"
 """The column of the outcomes."""

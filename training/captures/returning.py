@@ -23,7 +23,7 @@ from data.errors import DuplicateColumns, EmptySource
 from data.labels import LABEL_COLUMNS, LabelReader, labels_record, of_texts, of_values
 from data.own_files import sync_folder
 from data.sources import Source
-from training.errors import NotCaptured, UnusableLabels
+from training.archive.errors import NotCaptured, UnusableLabels
 
 ALSO = {"caller_id": "client_id", "slipway_id": "id", "slipway_caller_id": "client_id", "slipway_row": "row"}
 """Other names for what a label may say."""

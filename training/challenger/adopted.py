@@ -23,9 +23,9 @@ from data.tables import Table, describe
 from training.challenger.adopted_boosting import with_codes, with_names_of, with_texts
 from training.commands import trainings
 from training.compiling.keras import Network, load_network
+from training.console import Say
 from training.errors import CannotAdopt, TrainingError
 from training.measuring import comparison
-from training.progress import Say
 from training.rows import PreparedTable
 from training.transformers import CategoryText
 

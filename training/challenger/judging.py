@@ -9,11 +9,12 @@ from data.errors import DataError
 from data.tables import Table
 from serving.registry import promotions
 from training.commands import Policy
-from training.errors import Superseded, TrainingError
+from training.console import Say
+from training.errors import TrainingError
 from training.gate import Trial, deciding
 from training.pages import evidence
-from training.progress import Say
 from training.records import ledger, model_registry, tracking
+from training.records.errors import Superseded
 
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""

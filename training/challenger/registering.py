@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from training.challenger.judging import Decide, enter
+from training.console import Say
 from training.gate import deciding
 from training.pages import plain
-from training.progress import Say
 from training.records import Job, model_registry, tag_names
 from training.rows import PreparedTable
 from training.versions import flavor

@@ -14,7 +14,7 @@ import pandas as pd
 from data.schema import Column, Schema, Value
 from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
 from training.compiling.parity import pack_frame
-from training.compiling.reason_file import Sum, explained, spread_places
+from training.compiling.reasons import Sum, explained, spread_places
 
 GOLDEN_ROWS = 10
 MOST_ROWS = 20_000

@@ -3,12 +3,9 @@
 __all__ = [
     "adopt",
     "check",
-    "history",
     "monitor",
-    "promote",
     "recalibrate",
     "reproduce",
     "result",
-    "rollback",
     "train",
 ]

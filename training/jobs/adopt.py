@@ -23,9 +23,9 @@ from data.tables import Table, fingerprint, load_table
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import trainings
 from training.compiling import compile_verified, cost, write_scorer
+from training.console import Say
 from training.measuring import comparison
 from training.pages import plain
-from training.progress import Say
 from training.records import Job, ledger, tag_names, tracking
 from training.rows import PreparedTable, as_named, known_tables, open_table, suspicions
 from training.versions import flavor

@@ -17,11 +17,11 @@ from data.errors import MissingColumn
 from training import retraining
 from training.arrivals import Arrivals, Late, Nights, Opened, arrivals_of, explaining, opened
 from training.commands import watches
+from training.console import Say
 from training.errors import CannotWatch, UsageError
 from training.jobs import gauges
 from training.monitoring import NO_DRIFT, Reference, Watch
 from training.pages import watch_page
-from training.progress import Say
 from training.records import MonitorRun, model_registry, monitor_run, tracking
 from training.versions import flavor
 

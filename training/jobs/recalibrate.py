@@ -24,11 +24,11 @@ from data.tables import Table, fingerprint, load_kept, row_digests
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import registered, rereading
 from training.compiling import pack_frame
+from training.console import Say
 from training.errors import CannotScore, NotFresh, TooFewToCalibrate
 from training.measuring import conformal
 from training.monitoring import Reference
 from training.pages import plain
-from training.progress import Say
 from training.records import ledger, model_registry, tag_names, tracking
 from training.rows import load_known, open_table
 from training.versions import flavor

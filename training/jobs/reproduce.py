@@ -21,10 +21,11 @@ from serving.scorer import scorer_files
 from training.challenger import searching, write_version
 from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
-from training.errors import DataChanged, NotOurs, UsageError
+from training.console import Say
+from training.errors import DataChanged, UsageError
 from training.models import build, fit, learn_all
-from training.progress import Say
 from training.records import model_registry, tag_names, tracking
+from training.records.errors import NotOurs
 from training.rows import PreparedTable, arrange, as_named, known_tables, open_table
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from data.contracts import Contract
 from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
+from training.console import Say, Watch, silent
 from training.gate import deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
-from training.progress import Say, Watch, silent
 from training.records import Job, ledger, model_registry, tracking
 from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
 from training.search import Winner, cross_validation

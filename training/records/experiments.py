@@ -14,8 +14,8 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from serving.registry import given_run
-from training.errors import ExperimentDeleted
 from training.records import tag_names
+from training.records.errors import ExperimentDeleted
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.commands import trainings
-from training.progress import Say, Watch, silent
+from training.console import Say, Watch, silent
 from training.records import tracking
 from training.time_budget import Budget
 

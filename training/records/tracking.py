@@ -33,8 +33,8 @@ from data import contracts
 from data.contracts import Contract
 from data.own_files import own_folder
 from data.redaction import MASK, addresses_around, redact, redact_address
+from training.console import denial_of
 from training.errors import TrackingUnavailable
-from training.failures import denial_of
 from training.records import experiments, tag_names, views
 from training.records.processes import is_gone, this_process
 

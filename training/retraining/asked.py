@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from training.commands import watches
+from training.console import Say
 from training.lessons import Day
 from training.monitoring import Reference
-from training.progress import Say
 from training.records import MonitorRun, model_registry
 
 DayNames = Callable[[model_registry.Version], Sequence[str]]

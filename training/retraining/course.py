@@ -9,9 +9,9 @@ from __future__ import annotations
 from data.captures import Places
 from training import captures
 from training.commands import watches
+from training.console import Say
 from training.lessons import Day
 from training.monitoring import Reference, Watch
-from training.progress import Say
 from training.records import MonitorRun, model_registry
 from training.retraining import contract, process, teaching, verdicts
 from training.retraining.asked import Asked

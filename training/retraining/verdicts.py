@@ -17,23 +17,17 @@ from data.figures import figure, percent
 from data.tables import Table
 from training.challenger import Decide, enter
 from training.commands import Policy
-from training.errors import (
-    CannotScore,
-    NotLoadable,
-    NotOurs,
-    Superseded,
-    TrainingError,
-    Unvouched,
-    WeightChanged,
-)
+from training.errors import CannotScore, TrainingError, WeightChanged
 from training.gate import Trial, check_same_weight, deciding
 from training.lessons import Labelled, gather
 from training.pages import evidence
 from training.records import ledger, model_registry, tag_names
+from training.records.errors import NotOurs, Superseded, Unvouched
 from training.retraining.asked import Asked
 from training.retraining.facts import days_between
 from training.retraining.memory import Memory, Watched
 from training.succession import Shadow, Verdict, planned
+from training.versions.errors import NotLoadable
 
 BY_HAND = "somebody named it challenger"
 SHADOW = "mean gain over the champion on later rows"

@@ -10,7 +10,7 @@ from data.sources import Source
 from data.tables import Kinds, Table, load_kept
 from data.tables.streams import Form, bytes_in_memory, form_of, free_memory
 from training.commands import trainings
-from training.progress import Say
+from training.console import Say
 from training.records import model_registry, tracking
 from training.rows.opened_table import header_of, open_table
 

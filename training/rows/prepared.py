@@ -16,9 +16,9 @@ from data.schema import Schema
 from data.splits import Side, Split, SplitRule, split_table, weighting
 from data.tables import Table, describe, fingerprint
 from training.commands import trainings
+from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
-from training.progress import Say
 from training.rows import in_words, thinned
 from training.rows.suspicions import STRICT, suspicions
 from training.search import cross_validation

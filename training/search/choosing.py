@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
+from training.console import remembered_signals
 from training.errors import Terminated
-from training.interrupts import remembered_signals
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families
 from training.search.cross_validation import TrainingRows

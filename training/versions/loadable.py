@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from serving.scorer import version_files
-from training.errors import NotLoadable
+from training.versions.errors import NotLoadable
 
 SHIPPED_CODE = ("__init__.py", "transformers.py", "lightgbm_text.py")
 """All of this package that a version carries: the feature steps that scikit-learn lacks, LightGBM's trees as text."""

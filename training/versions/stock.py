@@ -53,7 +53,7 @@ def _predict(folder: str, frame: pd.DataFrame) -> NDArray[np.float64]:
 
 def _apart(folder: Path, frame: pd.DataFrame) -> NDArray[np.float64]:
     from data.own_files import own_folder  # noqa: PLC0415 - the script has no package of ours
-    from training.errors import StockFailed  # noqa: PLC0415 - the script has no package of ours
+    from training.versions.errors import StockFailed  # noqa: PLC0415 - the script has no package of ours
 
     with tempfile.TemporaryDirectory(dir=own_folder()) as scratch:
         rows, result = Path(scratch, "rows.pickle"), Path(scratch, "found.npy")

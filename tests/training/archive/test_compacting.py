@@ -32,7 +32,8 @@ from tests.training.archive.kept import (
     written,
 )
 from training.archive import compact, found_at, segments, sources
-from training.errors import CapturesBusy, NoCaptures
+from training.archive.errors import NoCaptures
+from training.errors import CapturesBusy
 
 
 class Killed(BaseException):

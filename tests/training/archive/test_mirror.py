@@ -15,8 +15,8 @@ from tests.seaweed import WRITER, WRITERS_SECRET, Bucket
 from tests.training.archive.kept import NOON, frame_at, labelled, predictions, written
 from training.__main__ import main
 from training.archive import compact
+from training.archive.errors import CannotMirror
 from training.archive.mirror import copied_to
-from training.errors import CannotMirror
 
 
 def silent(_step: str, _outcome: str) -> None:

@@ -16,10 +16,10 @@ from data.errors import DuplicateColumns, EmptySource
 from data.sources import open_source
 from tests.training.archive.kept import NOON, frame_at, ids, written
 from training import archive, captures
+from training.archive.errors import NoCaptures, NotCaptured, UnusableLabels
 from training.captures import captured_days, returning
 from training.commands import watches
-from training.errors import NoCaptures, NotCaptured, UnusableLabels
-from training.failures import failure_of
+from training.console.failures import failure_of
 from training.jobs.loop.feedback import feedback
 
 

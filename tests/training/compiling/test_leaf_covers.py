@@ -31,7 +31,7 @@ from serving.scorer.reasons import About, explainer_of
 from tests.training.compiling.pipelines import CATEGORIES, NUMBERS, categories, numbers, table
 from training.compiling import pack_frame
 from training.compiling.compiler import Draft
-from training.compiling.reason_file import explained, sum_of
+from training.compiling.reasons.reason_file import explained, sum_of
 from training.lightgbm_text import LightGBMRegressor
 from training.transformers import CalendarFeatures, CategoryText
 

@@ -9,8 +9,8 @@ import requests
 from mlflow.exceptions import MlflowException, get_error_code
 
 from data.errors import EmptySource
+from training.console.failures import failure_of
 from training.errors import Terminated, UsageError
-from training.failures import failure_of
 
 LOG = "the details are in slipway.log"
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from tests.training.search.test_search import chosen, rows_of
+from training.console.progress import Console
 from training.pages.report import standing_in_words
-from training.progress import Console
 from training.search.choosing import Callbacks
 from training.search.race import Standing
 from training.time_budget import Budget
@@ -33,7 +33,7 @@ def shown(written: str) -> list[str]:
 def test_a_terminal_shows_a_changing_line_that_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forty seconds of silence looked like a hang; a line that stays would garble the next one."""
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("training.progress.TERMINAL_SECONDS", 0.01)
+    monkeypatch.setattr("training.console.progress.TERMINAL_SECONDS", 0.01)
     stream = Terminal()
     console = Console(stream)
     with console.watch("search", lambda seconds: f"{seconds:.2f} s of 42"):
@@ -49,7 +49,7 @@ def test_a_changing_line_fits_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     """One that wraps cannot be taken away: half of it would stay on the screen each time."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "40")
-    monkeypatch.setattr("training.progress.TERMINAL_SECONDS", 0.01)
+    monkeypatch.setattr("training.console.progress.TERMINAL_SECONDS", 0.01)
     stream = Terminal()
     with Console(stream).watch("search", lambda _: "x" * 100):
         time.sleep(0.1)

@@ -13,8 +13,9 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
-from training import repeating
-from training.errors import MonitorBusy, NoSuchModel, Terminated, TrackingUnavailable
+from training.console import repeating
+from training.errors import MonitorBusy, Terminated, TrackingUnavailable
+from training.records.errors import NoSuchModel
 
 OFTEN = timedelta(seconds=1)
 

@@ -14,7 +14,8 @@ from training.commands.parser import parse
 from training.commands.policies import Policy
 from training.errors import SearchFailed, UsageError
 from training.gate import deciding
-from training.jobs import adopt, promote, result, train
+from training.jobs import adopt, result, train
+from training.jobs.champions import promote
 from training.measuring.comparison import Change
 from training.records import model_registry
 

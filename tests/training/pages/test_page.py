@@ -18,12 +18,12 @@ from data.splits import SplitRule
 from data.tables import Table
 from tests.conftest import ROOT
 from training.commands.trainings import TrainConfig
+from training.console.progress import silent
 from training.gate.deciding import Check, Decision
 from training.measuring import Assessment, Evaluation, Part, score
 from training.measuring.comparison import Change, Interval
 from training.measuring.importance import Contributions
 from training.pages import card, evidence, rendering
-from training.progress import silent
 from training.records import model_registry
 from training.rows import arrange
 from training.search import Candidate, Choice, Winner

@@ -10,8 +10,8 @@ from serving.registry import given_run
 from tests.conftest import Workspace
 from training.__main__ import main
 from training.commands.registered import HistoryConfig, PromoteConfig
-from training.errors import ExperimentDeleted
 from training.records import tracking as module
+from training.records.errors import ExperimentDeleted
 
 JUNK = "gaudy-robin-984"
 

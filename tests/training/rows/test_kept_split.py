@@ -17,8 +17,9 @@ from data.sources import Source, open_source
 from data.splits import Split, SplitRule, split_table
 from data.tables import describe, load_kept
 from training.commands.trainings import TrainConfig
-from training.errors import SplitChanged, WrongFiles
+from training.errors import SplitChanged
 from training.records import model_registry, tag_names
+from training.records.errors import WrongFiles
 from training.rows.kept_split import load_split
 
 CONFIG = TrainConfig("houses.csv", target="price", name="houses")

@@ -20,9 +20,10 @@ from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.registered import LINE, Store
 from training.__main__ import main
-from training.errors import NotLoadable, StockFailed, WrongFiles
 from training.records import model_registry
+from training.records.errors import WrongFiles
 from training.versions import stock
+from training.versions.errors import NotLoadable, StockFailed
 from training.versions.loadable import KNOWN_CODE, SHIPPED_CODE, check_loadable
 
 PROMOTE = ["promote", "--name", "line", "--version", "2", "--data", str(LINE), "--policy", "not-worse"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from serving.registry import promotions
 from training.commands import registered
+from training.console import Say
 from training.errors import CannotCopy, UsageError
-from training.progress import Say
 from training.records import copies, ledger, model_registry, tracking
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from serving.registry import promotions
 from training.commands import registered
+from training.console import Say
 from training.errors import UsageError
-from training.progress import Say
 from training.records import ledger, model_registry, signatures, tracking
 from training.signing import VARIABLE, given_key
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training import archive
 from training.commands import watches
-from training.progress import Say
+from training.console import Say
 
 
 def compact(config: watches.CompactConfig, say: Say) -> None:

@@ -10,7 +10,7 @@ from data.column_names import matching
 from data.errors import MissingColumn
 from training import archive, captures
 from training.commands import watches
-from training.progress import Say
+from training.console import Say
 from training.rows import load_known, open_table
 
 

@@ -29,8 +29,8 @@ from mlflow.exceptions import MlflowException
 
 from serving.registry import promotions
 from serving.registry.errors import LedgerUnreadable, NotInLedger
-from training.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 from training.records import tag_names, tracking, views
+from training.records.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 from training.records.registry import model_registry, signatures
 from training.signing import given_key
 

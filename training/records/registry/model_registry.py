@@ -37,9 +37,10 @@ from data.splits import Split, SplitRule, split_table
 from data.tables import Table
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
-from training.errors import CannotScore, NoSuchVersion, NotOurs, Unvouched, WrongFiles
-from training.failures import denial_of
+from training.console import denial_of
+from training.errors import CannotScore
 from training.records import tag_names
+from training.records.errors import NoSuchVersion, NotOurs, Unvouched, WrongFiles
 from training.versions import check_loadable, predictions_of
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from serving.errors import ServingError
 from serving.scorer import version_files
 from serving.signatures import SIGNATURE_FILE, Statement, Trust
-from training.errors import NotSigned
 from training.records import tag_names
+from training.records.errors import NotSigned
 from training.records.registry import model_registry
 from training.signing import SigningKey
 

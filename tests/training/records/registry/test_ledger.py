@@ -28,10 +28,10 @@ from tests.conftest import ROOT, Workspace
 from training.__main__ import main
 from training.challenger import judging
 from training.compiling import compile_pipeline, write_scorer
-from training.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 from training.gate import deciding
-from training.jobs import history
+from training.jobs.champions import history
 from training.records import ledger, model_registry, tag_names
+from training.records.errors import LedgerBroken, NoEarlierChampion, NotOurs, Superseded, WrongFiles
 
 NAME = "houses"
 
@@ -94,7 +94,7 @@ def python(code: str, *words: str) -> subprocess.Popen[str]:
 WRITER = """
 import sys
 from training.records import ledger, model_registry
-from training.errors import Superseded
+from training.records.errors import Superseded
 version, lost = model_registry.version("houses", sys.argv[1]), 0
 for _ in range(2):
     while True:

@@ -16,9 +16,9 @@ from tests.conftest import Workspace
 from tests.recorded import recorded
 from tests.registered import LINE, Store
 from training.__main__ import main
-from training.errors import NoEarlierChampion, TagsDiffer, WrongFiles
-from training.jobs import history
+from training.jobs.champions import history
 from training.records import ledger, model_registry, tag_names
+from training.records.errors import NoEarlierChampion, TagsDiffer, WrongFiles
 
 HISTORY = ["history", "--name", "line"]
 

@@ -13,8 +13,8 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EX
 from data.schema import Column, Schema
 from data.splits import SplitRule, split_table
 from data.tables import Table
-from training.errors import NotOurs
 from training.records import model_registry, tag_names
+from training.records.errors import NotOurs
 
 
 def days(count: int) -> Table:

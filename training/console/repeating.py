@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from training.console.failures import MENDABLE, failure_of, is_of_tracking
+from training.console.interrupts import remembered_signals
+from training.console.progress import Say
 from training.errors import CapturesBusy, MonitorBusy, TrackingUnavailable
-from training.failures import MENDABLE, failure_of, is_of_tracking
-from training.interrupts import remembered_signals
-from training.progress import Say
 
 LATE = timedelta(minutes=20)
 """After midnight, and after each of the spans: a day is over a quarter of an hour after it."""

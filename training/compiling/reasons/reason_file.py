@@ -17,7 +17,7 @@ from serving.scorer import Floats, Session
 from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
 from training.compiling.estimators import trees as tree_models
 from training.compiling.graph import Graph
-from training.compiling.leaf_covers import Covers, NotOneColumn, features_of, weights_of
+from training.compiling.reasons.leaf_covers import Covers, NotOneColumn, features_of, weights_of
 
 FEW_COLUMNS = 8
 BACKGROUND_ROWS = {True: 100, False: 32}

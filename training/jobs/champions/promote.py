@@ -5,9 +5,9 @@ from __future__ import annotations
 from data.checks import check_table
 from training.challenger import Outcome, enter, judge, registering
 from training.commands import registered, rereading
+from training.console import Say
 from training.errors import UsageError
 from training.gate import deciding
-from training.progress import Say
 from training.records import ledger, model_registry, tracking
 from training.rows import load_known, open_table
 

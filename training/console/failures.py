@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from data.errors import DataError
 from data.redaction import addresses_around, redact
+from training.console.startup import LOG_FILE
 from training.errors import TrainingError
-from training.startup import LOG_FILE
 
 OURS, MENDABLE, INTERRUPTED = 1, 2, 130
 """Exit codes: we have to mend it, the user can, somebody stopped it."""

@@ -12,7 +12,7 @@ from select import PIPE_BUF
 import pytest
 
 from serving.access import identities
-from serving.front.audit import MOST_REFUSALS_A_SECOND, MOST_WAITING, Audit
+from serving.front.logs.audit import MOST_REFUSALS_A_SECOND, MOST_WAITING, Audit
 from serving.running import free_port
 from tests.recorded import recorded
 from tests.serving.front.rpc.grpc_calls import Caller, one_row

@@ -24,9 +24,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from data.schema import Schema
-from training.compiling.dependence import Dependence
 from training.compiling.estimators import trees
 from training.compiling.graph import Graph
+from training.compiling.reasons.dependence import Dependence
 from training.lightgbm_text import LightGBMRegressor, read
 
 MOST_PLACES = 500_000

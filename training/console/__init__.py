@@ -1,0 +1,28 @@
+"""What a command owes to who started it: its lines, its log, its signals, and one line where it fails.
+
+startup       the log file, the libraries' environment, SIGTERM
+progress      one line a step, and the step under way
+failures      an exception -> one line, and the exit code
+interrupts    Ctrl-C and SIGTERM, remembered until they can be obeyed
+repeating     the same look again and again
+"""
+
+from training.console import failures
+from training.console.failures import denial_of, failure_of
+from training.console.interrupts import remembered_signals
+from training.console.progress import Console, Say, Watch, silent
+from training.console.repeating import follow
+from training.console.startup import prepare_process
+
+__all__ = [
+    "Console",
+    "Say",
+    "Watch",
+    "denial_of",
+    "failure_of",
+    "failures",
+    "follow",
+    "prepare_process",
+    "remembered_signals",
+    "silent",
+]
