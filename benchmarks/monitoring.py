@@ -22,7 +22,7 @@ from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.intervals.conformal import COVERAGES, quantile, rank
 from training.monitoring import Groups, Known, Moments, Watch, reference_of
-from training.monitoring.ranks import RankEvidence
+from training.monitoring.evidence.ranks import RankEvidence
 
 Floats = NDArray[np.float64]
 Random = np.random.Generator

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from data.redaction import redact_address
-from training.commands import kinds
 from training.commands.command import Command, ReadsTexts
 from training.commands.parameters import Parameter
 from training.commands.shared import (
@@ -22,6 +21,7 @@ from training.commands.shared import (
     Units,
     column,
 )
+from training.commands.values import kinds
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import reduce
 from typing import Annotated, Any, TypeVar, get_origin, get_type_hints
 
-from training.commands.kinds import TEXT, Kind
+from training.commands.values import TEXT, Kind
 
 Command = TypeVar("Command")
 

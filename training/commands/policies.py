@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from training.commands import kinds
-from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
-from training.commands.words import MOST_MARGIN
+from training.commands.values import MOST_MARGIN, kinds, one_of
 
 PolicyName = Literal["better", "not-worse"]
 POLICIES = ("better", "not-worse")

@@ -7,9 +7,7 @@ from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
 from data.redaction import redact_address
-from training.commands import kinds
 from training.commands.command import Command
-from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
 from training.commands.policies import BETTER, Policy
 from training.commands.shared import (
@@ -23,6 +21,7 @@ from training.commands.shared import (
     Table,
     Version,
 )
+from training.commands.values import kinds, one_of
 from training.errors import UsageError
 
 

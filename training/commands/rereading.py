@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from data.cells import ReadOptions
 from data.redaction import MASK
-from training.commands.words import columns
+from training.commands.values import columns
 from training.errors import UsageError
 
 

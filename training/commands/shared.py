@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from data.cells import HINTS
 from data.sources import HEADERS, Header
-from training.commands import kinds
-from training.commands.kinds import one_of_or_unsaid
 from training.commands.parameters import Parameter
+from training.commands.values import kinds, one_of_or_unsaid
 
 Table = Annotated[str, Parameter(kinds.TABLE)]
 Captures = Annotated[str, Parameter(kinds.FOLDER, "the folder of --capture", metavar="DIR")]

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from data.splits import METHODS, Method
-from training.commands import kinds
 from training.commands.command import Command, ReadsTexts
-from training.commands.kinds import one_of, one_of_or_unsaid
 from training.commands.parameters import Parameter
 from training.commands.policies import BETTER, Policy
 from training.commands.shared import (
@@ -29,7 +27,7 @@ from training.commands.shared import (
     Units,
     column,
 )
-from training.commands.words import NAME_PATTERN
+from training.commands.values import NAME_PATTERN, kinds, one_of, one_of_or_unsaid
 from training.errors import UsageError
 
 SPLIT_COLUMNS = {"time": "time_column", "group": "group_column", "column": "split_column"}

@@ -7,9 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from training.commands import kinds
 from training.commands.command import Command
-from training.commands.kinds import one_of
 from training.commands.parameters import Parameter
 from training.commands.shared import (
     Captures,
@@ -21,6 +19,7 @@ from training.commands.shared import (
     Table,
     column,
 )
+from training.commands.values import kinds, one_of
 from training.errors import UsageError
 
 

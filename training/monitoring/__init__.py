@@ -1,8 +1,6 @@
 """Whether a version still does what it was promoted for: evidence with a known rate of false alarms.
 
-    ranks       is a stream like its reference: columns, predictions, errors, misses of intervals
-    harm        has the mean error risen
-    wealth      what bettors own, by days
+    evidence    is a stream like its reference, has the mean error risen; what bettors own
     lately      what the last days showed, for people
     moving      how much a column counts: what it adds to predictions
     live        figures of several days together

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.monitoring.ranks import Bins
+from training.monitoring.evidence import Bins
 
 Floats = NDArray[np.float64]
 Indexes = NDArray[np.int64]

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.monitoring.day_sizes import DaySizes
-from training.monitoring.harm import GroupIds, Limit, limit_of
-from training.monitoring.ranks import MISSING, Bins, bins_of
+from training.monitoring.evidence import MISSING, Bins, GroupIds, Limit, bins_of, limit_of
 
 Floats = NDArray[np.float64]
 

@@ -24,12 +24,10 @@ from numpy.typing import NDArray
 
 from data.figures import percent
 from training.monitoring.day_sizes import DaySizes
-from training.monitoring.harm import GroupIds, HarmEvidence, means
+from training.monitoring.evidence import Bettors, Bins, GroupIds, HarmEvidence, RankEvidence, means
 from training.monitoring.lately import Lately, moved
 from training.monitoring.moving import Counts, Explain
-from training.monitoring.ranks import Bins, RankEvidence
 from training.monitoring.reference import OF_TIES, RISK, WHOLE_ROW, Level, Reference
-from training.monitoring.wealth import Bettors
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]

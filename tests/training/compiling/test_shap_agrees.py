@@ -13,7 +13,7 @@ import sklearn
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 
-from tests.training.compiling.test_leaf_covers import explainer, plain
+from tests.training.compiling.reasons.test_leaf_covers import explainer, plain
 
 THEIRS = """
 import json, sys, warnings

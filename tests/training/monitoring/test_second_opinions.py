@@ -10,8 +10,8 @@ from crepes.base import p_values_batch
 from scipy.special import betaln
 from scipy.stats import chisquare
 
-from training.monitoring.harm import BETS, HarmEvidence
-from training.monitoring.ranks import bins_of
+from training.monitoring.evidence.harm import BETS, HarmEvidence
+from training.monitoring.evidence.ranks import bins_of
 from training.monitoring.reference import Level
 from training.monitoring.watching import CERTAIN, TIMES, misses_of
 

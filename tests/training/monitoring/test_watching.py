@@ -15,7 +15,7 @@ from data.schema import UNSEEN, Column, Schema
 from serving.scorer import Intervals
 from training.measuring.intervals.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, Moments, Reference, Watch, reference_of
-from training.monitoring.harm import HarmEvidence
+from training.monitoring.evidence.harm import HarmEvidence
 from training.monitoring.lately import stability_index
 from training.monitoring.reference import drawn_by_day
 from training.monitoring.watching import WORSENING, Alarm

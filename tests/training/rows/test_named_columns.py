@@ -9,7 +9,7 @@ from data.column_names import matching
 from training.commands.checking import CheckConfig
 from training.commands.parser import parse
 from training.commands.trainings import TrainConfig
-from training.commands.words import columns, joined
+from training.commands.values.words import columns, joined
 from training.rows.named_columns import as_named
 
 COMPOSED, TAKEN_APART = "café", "cafe\u0301"

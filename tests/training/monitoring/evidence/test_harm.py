@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from training.monitoring.harm import CLIP, HarmEvidence, limit_of
+from training.monitoring.evidence.harm import CLIP, HarmEvidence, limit_of
 
 RISK = 0.01
 

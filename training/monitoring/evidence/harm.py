@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.monitoring.wealth import Bettors
+from training.monitoring.evidence.wealth import Bettors
 
 Floats = NDArray[np.float64]
 GroupIds = NDArray[np.uint64]

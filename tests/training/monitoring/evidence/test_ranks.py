@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from training.monitoring import ranks
-from training.monitoring.ranks import BEYOND, MEMORY, PRIOR, Bins, RankEvidence, bins_of
+from training.monitoring.evidence import ranks
+from training.monitoring.evidence.ranks import BEYOND, MEMORY, PRIOR, Bins, RankEvidence, bins_of
 
 RISK = 0.01
 

@@ -7,8 +7,8 @@ on bins of gaps at these odds wins nothing on average, so a large wealth is evid
 uniformity). By Ville's inequality the wealth ever reaches 1 / alpha with a chance of at most alpha, however often
 one looks.
 
-Capital is given by days (`training.monitoring.wealth`). Rows of one day may come in any order of their own (rush
-hours): they are to be shuffled by the caller.
+Capital is given by days (`training.monitoring.evidence.wealth`). Rows of one day may come in any order of their own
+(rush hours): they are to be shuffled by the caller.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.monitoring.wealth import Bettors
+from training.monitoring.evidence.wealth import Bettors
 
 Floats = NDArray[np.float64]
 Indexes = NDArray[np.int64]

@@ -12,7 +12,7 @@ from typing import Any
 
 from data.column_names import matching, matching_owner
 from data.redaction import redact, redact_address
-from training.commands import words
+from training.commands.values import words
 
 Pairs = Sequence[tuple[str, Any]]
 
