@@ -66,21 +66,12 @@ FLOORS = {
             "lightgbm_text",
             "console",
             "time_budget",
+            "signing",
             "commands",
-            "compiling",
         ),
+        *("compiling", "models", "search", "archive", "captures", "versions", "records", "rows", "measuring"),
         *(
-            "models",
-            "search",
-            "archive",
-            "captures",
-            "versions",
-            "records",
-            "rows",
-            "measuring",
             "monitoring",
-        ),
-        *(
             "arrivals",
             "gate",
             "pages",
@@ -89,12 +80,21 @@ FLOORS = {
             "lessons",
             "retraining",
             "jobs",
-            "__main__",
         ),
+        "__main__",
     ),
     "slipway": ("errors", "given", "asking", "teaching", "__main__"),
 }
 """Of a package's modules and folders: each imports from those before it alone."""
+
+SITTING = 1_200
+"""Lines that one reader holds in one sitting."""
+
+LONGER: dict[str, tuple[int, str]] = {
+    "training.pages": (1_300, "not parted yet"),
+    "training.rows": (1_300, "not parted yet"),
+}
+"""Folders that may have more lines, how many, and why."""
 
 FACED = ("data", "serving", "training")
 """Packages whose folders are entered by what their `__init__` offers."""
@@ -128,6 +128,7 @@ COMMANDS = (
 """What runs a command, and what a process is prepared with: `slipway` does both."""
 
 ALSO_FOR_TRAINING = {
+    ("training.jobs.champions.clocks", "serving.registry"): "compares the times of the ledger's entries",
     (
         "training.jobs.champions.history",
         "serving.registry",
@@ -278,6 +279,30 @@ def test_training_enters_serving_by_the_face_of_the_scorer() -> None:
     entered = imports_of(ROOT, "training", into="serving")
     others = {(each.by, each.source) for each in entered if each.source != "serving.scorer"}
     assert others == set(ALSO_FOR_TRAINING)
+
+
+@pytest.mark.parametrize("room", [*FACED, *(room for package in FACED for room in rooms(package))])
+def test_a_folder_fits_one_sitting(room: str) -> None:
+    """What stands side by side in it, apart from its folders: who changes one module has read the others."""
+    lines = sum(path.read_text().count("\n") for path in (ROOT / room.replace(".", "/")).glob("*.py"))
+    assert lines <= LONGER.get(room, (SITTING, ""))[0]
+
+
+def test_no_folder_is_excused_that_need_not_be() -> None:
+    """An exception that is left over hides how the folder grows again."""
+    assert not [room for room in LONGER if not (ROOT / room.replace(".", "/")).is_dir()]
+
+
+@pytest.mark.parametrize("package", FACED)
+def test_each_folder_of_tests_is_one_of_the_packages(package: str) -> None:
+    """Who changes a folder finds its tests under the same name."""
+    tests = ROOT / "tests" / package
+    folders = {path.parent.relative_to(ROOT / "tests") for path in tests.rglob("test_*.py")}
+    assert [
+        str(each)
+        for each in folders
+        if not {ROOT / each, ROOT / f"{each}.py"} & set((ROOT / each).parent.iterdir())
+    ] == []
 
 
 def test_no_module_of_serving_has_another_modules_name() -> None:

@@ -10,6 +10,7 @@
     │   ├── CannotRetrain       captured rows lack what its trainings need
     │   └── ServerSilent
     ├── CannotCopy             a copy would take the place of a model of another origin
+    ├── CannotSign             the key that should sign versions cannot be used
     ├── CannotAdopt            a file holds no model that can become a version
     ├── SearchFailed           no model but the mean could be fitted
     ├── SplitChanged           a retrain asks for another split than its name has
@@ -29,6 +30,8 @@ attributes, its template says what, where, found and the repair.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from data.facts import FactError
 
@@ -117,6 +120,14 @@ class ServerSilent(RegistryError):
     """The server does not answer with a version that is to be promoted."""
 
     template = "the server gives no answer with this version: {reason}"
+    reason: str
+
+
+class CannotSign(TrainingError):
+    """The key that should sign versions cannot be used."""
+
+    template = "SLIPWAY_SIGNING_KEY {key}: {reason}"
+    key: Path
     reason: str
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.signatures import KINDS, Envelope, Statement, as_text, hint_of, pae
-from training.records.errors import CannotSign
+from training.errors import CannotSign
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

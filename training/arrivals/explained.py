@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from data.facts import FactError
 from serving.scorer import Scorer
 from training.arrivals.day import Arrivals
+from training.console import Say
 from training.measuring import importance
-from training.progress import Say
 from training.records import model_registry
 
 MOST_ROWS, MOST_SECONDS = 1_000, 2.0

@@ -18,7 +18,7 @@ from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.records import Job, ledger, model_registry, tracking
 from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
-from training.search import Winner, cross_validation
+from training.search import Winner, processes
 from training.time_budget import Budget
 
 MOST_LEARNED = 30_000
@@ -28,7 +28,7 @@ MOST_LEARNED = 30_000
 def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Outcome:
     """Run the whole path; raises DataError or TrainingError, and then nothing is registered."""
     known_tables.refuse_mistyped(config)
-    cross_validation.warm_up()  # the search's processes import meanwhile what they need
+    processes.warm_up()  # the search's processes import meanwhile what they need
     with tracking.open_run(config.name, config.job) as run:
         config, agreed = contracted.with_contract(config)
         job = Job(config, run, say, watch)

@@ -11,7 +11,6 @@ LedgerError        the record of promotions
 ├── LedgerBroken   somebody else changed or deleted it
 ├── TagsDiffer     a version's tags are not what it says
 └── Superseded     another writer was first
-CannotSign         the key that should sign versions cannot be used
 NotSigned          no trusted key signed the champion as it is
 
 Each class is a dataclass (`data.facts`): its facts are keywords and attributes, its template makes the text.
@@ -20,7 +19,6 @@ Each class is a dataclass (`data.facts`): its facts are keywords and attributes,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from training.errors import RegistryError, TrainingError
 
@@ -127,14 +125,6 @@ class LedgerBroken(LedgerError):
 
 class TagsDiffer(LedgerError):
     """A version's tags are not what the ledger says of it."""
-
-
-class CannotSign(TrainingError):
-    """The key that should sign versions cannot be used."""
-
-    template = "SLIPWAY_SIGNING_KEY {key}: {reason}"
-    key: Path
-    reason: str
 
 
 class NotSigned(TrainingError):

@@ -6,7 +6,7 @@ from data.splits import SplitRule
 from data.tables import Table
 from data.tables.streams import Form
 from training.commands import trainings
-from training.progress import Say
+from training.console import Say
 from training.rows.prepared import PreparedTable, arrange_held
 from training.rows.streamed import arrange_streamed
 

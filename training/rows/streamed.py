@@ -27,9 +27,9 @@ from data.splits import SIDES, Side, Split, SplitRule, splitting, weighting
 from data.tables import Table, describe, row_digests
 from data.tables.streams import MOST_TEXTS, ColumnFacts, Digests, Form, Smallest
 from training.commands import trainings
+from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
-from training.progress import Say
 from training.rows import in_words, thinned
 from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
 

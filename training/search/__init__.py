@@ -13,5 +13,6 @@ __all__ = [
     "Winner",
     "choose",
     "cross_validation",
+    "processes",
     "winner_of",
 ]

@@ -20,7 +20,8 @@ import numpy as np
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
-from training.search.cross_validation import TOO_SLOW, FoldResult, Here, Pool, TrainingRows
+from training.search.cross_validation import TOO_SLOW, FoldResult, Here, TrainingRows
+from training.search.processes import Pool
 from training.search.proposals import Ask, Proposals
 from training.time_budget import Budget
 from training.weights import mean, of, spread

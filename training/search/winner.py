@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from training.compiling import Verified, compile_verified, cost
 from training.compiling.errors import CompilingError
 from training.models import AllRows, Spec, can_learn_all, learn_all
-from training.search import cross_validation
+from training.search import cross_validation, processes
 from training.search.candidates import Candidate
 from training.search.choosing import Choice
 from training.search.cross_validation import TrainingRows
@@ -153,7 +153,7 @@ def _fitted(
     part, expected = rows.sample(likely), candidate.seconds_a_row * likely
     if expected < max(SURELY * seconds, INSTANT):
         return cross_validation.fitted(candidate.spec, part), likely
-    fitted = cross_validation.fitted_until(time.perf_counter() + seconds, candidate.spec, part)
+    fitted = processes.fitted_until(time.perf_counter() + seconds, candidate.spec, part)
     if fitted is not None:
         return fitted, likely
     told(candidate, surely)

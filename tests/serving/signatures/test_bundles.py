@@ -16,7 +16,7 @@ from serving.signatures import Statement, Trust
 from serving.signatures.errors import BadTrust, NotTrusted
 from serving.signatures.statements import read_statement
 from tests.keys import pair, written
-from training.records.errors import CannotSign
+from training.errors import CannotSign
 from training.signing import given_key
 
 

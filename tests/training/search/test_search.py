@@ -21,7 +21,8 @@ from training.models import portfolio, ranges
 from training.search import race
 from training.search.candidates import Candidate, blend_weights, judged
 from training.search.choosing import Callbacks, Choice, choose
-from training.search.cross_validation import FoldResult, Pool, TrainingRows
+from training.search.cross_validation import FoldResult, TrainingRows
+from training.search.processes import Pool
 from training.search.winner import winner_of
 from training.time_budget import Budget
 

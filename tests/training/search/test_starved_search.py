@@ -14,10 +14,11 @@ from tests.training.search.test_search import chosen, rows_of
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
 from training.models.families import build, fewer_bins
-from training.search import cross_validation, race
+from training.search import cross_validation, processes, race
 from training.search.candidates import judged
 from training.search.choosing import Choice, choose
-from training.search.cross_validation import FoldResult, Pool, folds_of
+from training.search.cross_validation import FoldResult, folds_of
+from training.search.processes import Pool
 from training.search.winner import winner_of
 from training.time_budget import Budget
 
@@ -144,8 +145,8 @@ def test_a_last_fit_that_outlasts_its_time_is_ended_and_learns_as_many_rows_as_a
     """No fit can be stopped from within: one took 49 s of a budget of 30, and the run as long again."""
     rows, told = rows_of(np.random.default_rng(0).normal(size=(300, 1)), np.arange(300.0)), []
     slow: Spec = {"family": "stochastic", "params": {"n_estimators": 10**7}}
-    assert cross_validation.fitted_until(time.perf_counter() + 0.3, slow, rows) is None
-    monkeypatch.setattr(cross_validation, "fitted_until", lambda *_: None)
+    assert processes.fitted_until(time.perf_counter() + 0.3, slow, rows) is None
+    monkeypatch.setattr(processes, "fitted_until", lambda *_: None)
     found = replace(
         judged({"family": "ridge", "params": {}}, rows.target + 1.0, rows, 0.1), seconds_a_row=0.01
     )
@@ -157,9 +158,7 @@ def test_a_last_fit_that_outlasts_its_time_is_ended_and_learns_as_many_rows_as_a
 
 def test_a_last_fit_on_little_more_than_a_fold_is_tried_on_all_rows(monkeypatch) -> None:
     """On a busy machine a ridge learned 14,639 of 22,898 rows: it was taken for half as slow again."""
-    monkeypatch.setattr(
-        cross_validation, "fitted_until", lambda _, spec, part: cross_validation.fitted(spec, part)
-    )
+    monkeypatch.setattr(processes, "fitted_until", lambda _, spec, part: cross_validation.fitted(spec, part))
     rows, told = rows_of(np.random.default_rng(0).normal(size=(300, 1)), np.arange(300.0)), []
     found = judged({"family": "ridge", "params": {}}, rows.target + 1.0, rows, 0.1)
     choice = Choice((replace(found, seconds_a_row=0.009),), 0.0, pd.DataFrame({"trial": [1]}))
