@@ -31,7 +31,7 @@ STEPS = {
     "training.jobs.train": (
         "searching.search searching.fit_best evaluate assess record log_model registering.register decide card.card"
     ),
-    "training.rows.kept_split": "load_split",
+    "training.rows.known.kept_split": "load_split",
     "training.rows.prepared": "split_table describe suspicions fingerprint",
     "training.challenger.recording": "importance.importance report.figures",
     "training.challenger.making": "write_version promise flavor.log_version",

@@ -182,7 +182,8 @@ def _processor() -> float:
 def _result(words: list[str], name: str, wall: float, processor: float) -> Result:
     from training.commands import parse, trainings
     from training.records import model_registry
-    from training.rows import arrange, load_split, open_table
+    from training.rows import arrange, open_table
+    from training.rows.known import load_split
 
     (version,) = model_registry.versions(name)  # whose rule is what `load_split` finds
     run = mlflow.MlflowClient().get_run(version.run_id).data

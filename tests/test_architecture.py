@@ -90,10 +90,7 @@ FLOORS = {
 SITTING = 1_200
 """Lines that one reader holds in one sitting."""
 
-LONGER: dict[str, tuple[int, str]] = {
-    "training.pages": (1_300, "not parted yet"),
-    "training.rows": (1_300, "not parted yet"),
-}
+LONGER: dict[str, tuple[int, str]] = {}
 """Folders that may have more lines, how many, and why."""
 
 FACED = ("data", "serving", "training")
@@ -162,13 +159,16 @@ ALSO_FOR_TRAINING = {
     ): "asks the ledger which entry made a version champion",
     ("training.gate.proof", "serving.running"): "starts a real server",
     ("training.gate.proof", "serving.errors"): "says in training's words that it did not get ready",
-    ("training.rows.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
+    ("training.rows.known.kept_split", "serving.errors"): "catches what reading a registered scorer raises",
     (
         "training.records.registry.model_registry",
         "serving.errors",
     ): "catches what reading a registered scorer raises",
     ("training.compiling.reasons.reason_file", "serving.scorer.reasons"): "writes the file that explains",
-    ("training.rows.known_rows", "serving.rows"): "packs raw rows as the server does, to compare the two",
+    (
+        "training.rows.known.known_rows",
+        "serving.rows",
+    ): "packs raw rows as the server does, to compare the two",
 }
 """What training imports beside the face of `serving.scorer`, and why."""
 

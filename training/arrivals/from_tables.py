@@ -20,7 +20,8 @@ from training.console import Say
 from training.errors import CannotScore, UsageError
 from training.monitoring import Reference
 from training.records import model_registry, tracking
-from training.rows import load_known, open_table
+from training.rows import open_table
+from training.rows.known import load_known
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,8 @@ from data.splits import Side
 from serving.scorer import Scorer
 from training.compiling import pack_frame
 from training.measuring import importance
-from training.pages import column_plots, report
+from training.pages import report
+from training.pages.drawings import column_plots
 from training.records import Job
 from training.rows import PreparedTable
 from training.search import Winner

@@ -28,7 +28,7 @@ from training.console import Say
 from training.measuring import comparison, conformal, coverage, importance
 from training.models import Spec
 from training.monitoring import Groups, Known, Moments, Reference, reference_of
-from training.pages import plots
+from training.pages.drawings import plots
 from training.records import Job, tag_names
 from training.rows import PreparedTable
 from training.search import Winner, cross_validation

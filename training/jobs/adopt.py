@@ -27,7 +27,8 @@ from training.console import Say
 from training.measuring import comparison
 from training.pages import plain
 from training.records import Job, ledger, tag_names, tracking
-from training.rows import PreparedTable, as_named, known_tables, open_table, suspicions
+from training.rows import PreparedTable, as_named, open_table, suspicions
+from training.rows.known import known_tables
 from training.versions import flavor
 
 IF_TOO_LARGE = "pass a part of it"

@@ -30,7 +30,8 @@ from training.measuring import conformal
 from training.monitoring import Reference
 from training.pages import plain
 from training.records import ledger, model_registry, tag_names, tracking
-from training.rows import load_known, open_table
+from training.rows import open_table
+from training.rows.known import load_known
 from training.versions import flavor
 from training.weights import mean, relative
 

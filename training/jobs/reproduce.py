@@ -26,7 +26,8 @@ from training.errors import DataChanged, UsageError
 from training.models import build, fit, learn_all
 from training.records import model_registry, tag_names, tracking
 from training.records.errors import NotOurs
-from training.rows import PreparedTable, arrange, as_named, known_tables, open_table
+from training.rows import PreparedTable, arrange, as_named, open_table
+from training.rows.known import known_tables
 
 
 def reproduce(config: registered.ReproduceConfig, say: Say) -> bool:

@@ -17,7 +17,8 @@ from training.gate import deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.records import Job, ledger, model_registry, tracking
-from training.rows import PreparedTable, arrange, contracted, known_tables, load_split, suspicions
+from training.rows import PreparedTable, arrange, contracted, suspicions
+from training.rows.known import known_tables, load_split
 from training.search import Winner, processes
 from training.time_budget import Budget
 

@@ -2,4 +2,4 @@
 
 from training.pages.markdown import plain
 
-__all__ = ["card", "column_plots", "evidence", "plain", "plots", "report", "watch_page"]
+__all__ = ["card", "evidence", "plain", "report", "watch_page"]

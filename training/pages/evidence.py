@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from training.gate import Decision
 from training.pages import rendering
-from training.pages.plots import ACCENT, INK, canvas, shortened
+from training.pages.drawings import ACCENT, INK, canvas, shortened
 
 MOST_SLICES_DRAWN = 18
 

@@ -15,7 +15,7 @@ from data.figures import alike, figure, with_unit
 from data.schema import Schema
 from training.compiling import versions
 from training.measuring import Assessment, Evaluation, comparison
-from training.pages import plots
+from training.pages.drawings import plots
 from training.rows import PreparedTable
 from training.search import Standing, Winner
 

@@ -15,7 +15,8 @@ import numpy as np
 from data.figures import number, percent
 from training.measuring import comparison
 from training.monitoring import RISK, Moved, Watch, live
-from training.pages import day_plots, rendering, report
+from training.pages import rendering, report
+from training.pages.drawings import day_plots
 
 Values = Mapping[str, object]
 Days = Mapping[str, float]

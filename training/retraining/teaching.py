@@ -19,7 +19,8 @@ from training.records import ledger, model_registry, tag_names, tracking
 from training.retraining import contract, process
 from training.retraining.asked import Asked
 from training.retraining.memory import Begun, Memory, Watched
-from training.rows import load_known, open_table
+from training.rows import open_table
+from training.rows.known import load_known
 from training.succession import ACTING, Decision, Plan, Shadow, gains, planned
 
 AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")

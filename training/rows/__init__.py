@@ -13,10 +13,7 @@ from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
 
 if TYPE_CHECKING:
-    from training.rows import known_tables
     from training.rows.arranging import arrange
-    from training.rows.kept_split import load_split
-    from training.rows.known_rows import load_known
     from training.rows.prepared import PreparedTable
 
 __all__ = [
@@ -25,9 +22,6 @@ __all__ = [
     "as_named",
     "contracted",
     "in_words",
-    "known_tables",
-    "load_known",
-    "load_split",
     "open_table",
     "suspicions",
 ]
@@ -37,7 +31,5 @@ __getattr__ = at_first_use(
     {
         "PreparedTable": "prepared",
         "arrange": "arranging",
-        "load_known": "known_rows",
-        "load_split": "kept_split",
     },
 )

@@ -29,7 +29,7 @@ from training.measuring.intervals.conformal import COVERAGES, quantile
 from training.monitoring import Groups, Known, reference_of
 from training.records import ledger, model_registry, tag_names
 from training.rows import arrange
-from training.rows.kept_split import asked_rule
+from training.rows.known.kept_split import asked_rule
 from training.versions import flavor
 
 INDEPENDENT = ("--independent", "true")

@@ -19,7 +19,7 @@ from training.commands.checking import CheckConfig
 from training.commands.registered import PromoteConfig
 from training.commands.trainings import TrainConfig
 from training.errors import UsageError
-from training.rows import known_tables
+from training.rows.known import known_tables
 from training.rows.opened_table import open_table
 
 ROWS = "".join(f"{'abc'[row % 3]};{row % 17 + 0.5};{row % 17 * 3 + row % 3}\n" for row in range(120))

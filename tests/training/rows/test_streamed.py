@@ -19,8 +19,9 @@ from data.tables import load_kept
 from data.tables.streams import form_of
 from training.commands import trainings
 from training.errors import UsageError
-from training.rows import PreparedTable, arrange, known_tables, streamed, thinned
-from training.rows.kept_split import asked_rule
+from training.rows import PreparedTable, arrange, streamed, thinned
+from training.rows.known import known_tables
+from training.rows.known.kept_split import asked_rule
 
 ROWS = 1_200
 CONFIG = trainings.TrainConfig("t", "y", name="t")

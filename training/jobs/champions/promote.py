@@ -9,7 +9,8 @@ from training.console import Say
 from training.errors import UsageError
 from training.gate import deciding
 from training.records import ledger, model_registry, tracking
-from training.rows import load_known, open_table
+from training.rows import open_table
+from training.rows.known import load_known
 
 IF_TOO_LARGE = "pass a part of it (data=...), such as one of its files: held-out rows are found there, too"
 """What to do about a table that memory has no room for."""

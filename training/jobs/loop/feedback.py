@@ -11,7 +11,8 @@ from data.errors import MissingColumn
 from training import archive, captures
 from training.commands import watches
 from training.console import Say
-from training.rows import load_known, open_table
+from training.rows import open_table
+from training.rows.known import load_known
 
 
 def feedback(config: watches.FeedbackConfig, say: Say) -> None:

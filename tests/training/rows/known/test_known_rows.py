@@ -28,7 +28,7 @@ from serving.rows.media import CSV
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
 from training.compiling import pack_frame
-from training.rows.known_rows import load_known
+from training.rows.known.known_rows import load_known
 
 SUFFIXES = Schema(
     (

@@ -20,7 +20,7 @@ from training.commands.trainings import TrainConfig
 from training.errors import SplitChanged
 from training.records import model_registry, tag_names
 from training.records.errors import WrongFiles
-from training.rows.kept_split import load_split
+from training.rows.known.kept_split import load_split
 
 CONFIG = TrainConfig("houses.csv", target="price", name="houses")
 

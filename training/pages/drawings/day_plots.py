@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.figures import percent
 from training.measuring import comparison
-from training.pages.plots import ACCENT, FAINT, INK, canvas
+from training.pages.drawings.plots import ACCENT, FAINT, INK, canvas
 
 Days = Mapping[str, float]
 """A figure by ISO date."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from data.schema import UNSEEN, Column, Schema
-from training.pages import column_plots, report
+from training.pages import report
+from training.pages.drawings import column_plots
 
 SCHEMA = Schema((Column("area", "number"),), target="$\\frac{$", target_unit="$_$")
 SHARES = np.linspace(-3.0, 3.0, 60)

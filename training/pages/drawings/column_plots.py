@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.figures import number
 from data.schema import UNSEEN, Column
-from training.pages.plots import ACCENT, FAINT, INK, as_text, shortened
+from training.pages.drawings.plots import ACCENT, FAINT, INK, as_text, shortened
 
 MOST_BARS = 20
 MOST_STRIPS = 8

@@ -21,7 +21,7 @@ from serving.errors import ServingError
 from training.commands import trainings
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
-from training.rows import known_tables
+from training.rows.known import known_tables
 from training.rows.named_columns import as_named
 
 

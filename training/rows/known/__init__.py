@@ -1,0 +1,12 @@
+"""What earlier versions of a name say of its rows: how they are split, where they came from, and the rows again.
+
+kept_split      the split that a name has, for good
+known_tables    how the name's table was read
+known_rows      a version's own rows, packed as the server packs them
+"""
+
+from training.rows.known import known_tables
+from training.rows.known.kept_split import load_split
+from training.rows.known.known_rows import load_known
+
+__all__ = ["known_tables", "load_known", "load_split"]
