@@ -12,6 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 
 import joblib
@@ -21,6 +22,7 @@ import pandas as pd
 from benchmarks.models import build
 from benchmarks.sizes import sized
 from serving.scorer import Scorer
+from training.compiling import pack_frame
 
 COLUMNS = ["month", "weekday", "hour", "dep_delay", "carrier", "origin", "dest", "distance"]
 TREES, CALLS, MANY = sized((200, 300, 1_000), tiny=(5, 3, 20))
@@ -45,12 +47,15 @@ def main() -> None:
         first = (time.perf_counter() - began) * 1000.0
         print(f"first question: {first:.1f} ms more, {tracemalloc.get_traced_memory()[0] / 1e6:.1f} MB")
         tracemalloc.stop()
-        row = scorer.golden.matrix[:1]
-        many = np.resize(scorer.golden.matrix, (MANY, row.shape[1]))
-        one = median_ms(lambda: explainer.explain(row), CALLS)
+        many = pack_frame(pd.read_parquet(place / "rows.parquet").head(MANY), scorer.schema)
+        again = median_ms(lambda: explainer.explain(many[:1]), CALLS)
+        each = cycle(np.split(many, len(many)))
+        one = median_ms(lambda: explainer.explain(next(each)), CALLS)
         thousand = median_ms(lambda: explainer.explain(many), 3)
         met = "met" if one <= TARGET_MS else "missed"
-        print(f"one row: {one:.2f} ms; target {TARGET_MS:g}: {met}")
+        print(
+            f"one row, another each time: {one:.2f} ms; target {TARGET_MS:g}: {met}; the same: {again:.2f} ms"
+        )
         print(f"{MANY:,} rows: {thousand:.0f} ms")
         if find_spec("shap"):
             beside_shap(place, one, thousand)
@@ -65,8 +70,8 @@ def beside_shap(place: Path, one: float, thousand: float) -> None:
     pipeline = joblib.load(place / "model.joblib")
     frame = pd.read_parquet(place / "rows.parquet")
     explainer = shap.TreeExplainer(pipeline[-1], feature_perturbation="tree_path_dependent")
-    row = frame.head(1)
-    theirs = median_ms(lambda: explainer.shap_values(pipeline[:-1].transform(row)), min(CALLS, 30))
+    each = cycle([frame.iloc[[place]] for place in range(min(len(frame), MANY))])
+    theirs = median_ms(lambda: explainer.shap_values(pipeline[:-1].transform(next(each))), min(CALLS, 30))
     both = median_ms(lambda: explainer.shap_values(pipeline[:-1].transform(frame.head(MANY))), 3)
     met = "met" if theirs >= TARGET_TIMES * one else "missed"
     print(f"shap, one row: {theirs:.2f} ms, {theirs / one:.0f} times ours; target {TARGET_TIMES:g}: {met}")

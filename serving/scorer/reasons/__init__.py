@@ -3,6 +3,7 @@
     packed_arrays   the file beside the scorer, a safetensors file: named arrays and notes, nothing that runs
     coalitions      any model, asked itself: all coalitions of few columns, sampled orders of many
     leaf_paths      trees, by the covers of their leaves
+    leaf_tables     the same looked up, where a path has few columns
     single_columns  models that add up what each column gives by itself
     explaining      a version's file -> what explains its predictions
 

@@ -125,8 +125,13 @@ class Explainer:
 
     def _check(self, predictions: Floats, shares: Floats) -> None:
         base = self.part.base
+        apart = np.abs(shares.sum(axis=1) - (predictions - base))
+        if (
+            apart <= TOLERANCE * self._about.target_sd
+        ).all():  # the scale is no smaller: nearly all rows end here
+            return
         scale = np.maximum(np.maximum(np.abs(predictions), abs(base)), self._about.target_sd)
-        apart = np.abs(shares.sum(axis=1) - (predictions - base)) / np.where(scale > 0.0, scale, 1.0)
+        apart /= np.where(scale > 0.0, scale, 1.0)
         wrong = ~(apart <= TOLERANCE) & np.isfinite(predictions) & np.isfinite(shares).all(axis=1)
         if wrong.any():
             raise UnsoundReasons(row=int(np.argmax(wrong)), apart=float(apart[wrong][0]))

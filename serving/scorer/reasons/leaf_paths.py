@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from serving.errors import TooSlow
 from serving.scorer.intervals import Floats
+from serving.scorer.reasons.leaf_tables import Failing, LeafTables, fits
 
 METHOD_NAME = "tree-paths"
 LEAST_SHARE = 1e-150
@@ -33,6 +34,9 @@ MANY_ROWS = 8
 MOST_BITS = 8
 TABLE_NUMBERS = 4 * 2**20
 """Kept of what leaves add: 32 MB at most. 200 trees of 31 leaves over 8 columns take 6."""
+
+ROWS_BETWEEN_LOOKS = 64
+"""At the clock."""
 
 BLOCK_NUMBERS = 2**20
 """Places that are looked at together."""
@@ -148,6 +152,10 @@ class Leaves:
         sums = np.bincount(places.reshape(-1), added.reshape(-1), len(passed) * columns)
         return sums.astype(np.float64).reshape(len(passed), columns)
 
+    def table(self) -> tuple[NDArray[Any], Floats]:
+        """Return the columns, (k, n_leaves), and what each adds for each pattern of passes, (n_leaves, 2 ** k, k)."""
+        return self._players, self._all().reshape(self.leaves, 2**self.count, self.count)
+
     def _all(self) -> Floats:
         """Return what each leaf adds for each pattern of passes, shape (n_leaves * 2 ** k, k)."""
         patterns = np.arange(2**self.count)[:, None] >> np.arange(self.count) & 1 == 1
@@ -175,8 +183,15 @@ class LeafPaths:
         self.most_rows = 2**31
         self._ranks = Ranks(arrays["thresholds"], arrays["starts"], arrays["is_set"])
         counts = sorted(int(name.partition("_")[2]) for name in arrays if name.startswith("player_"))
-        self._conditions = Conditions(arrays, counts)
-        self._groups = [Leaves(arrays, count) for count in counts]
+        groups = {count: Leaves(arrays, count) for count in counts}
+        ranks = int((np.maximum(np.diff(arrays["starts"]), 0) + 2).sum())
+        looked = fits({count: group.leaves for count, group in groups.items()}, columns, ranks)
+        self._tables = None
+        if looked:
+            tables = [groups[count].table() for count in looked]
+            self._tables = LeafTables(Failing(arrays, looked), tables, columns)
+        rest = [count for count in counts if count not in looked]
+        self._conditions, self._groups = Conditions(arrays, rest), [groups[count] for count in rest]
         self._places = sum(group.count * group.leaves for group in self._groups)
         sizes = np.cumsum([group.table_size for group in self._groups])
         self._has_table = (sizes <= TABLE_NUMBERS).tolist()
@@ -185,14 +200,27 @@ class LeafPaths:
     def explain(self, matrix: Floats, predictions: Floats, deadline: float) -> tuple[Floats, None]:
         """Return each column's share, (n_rows, n_columns); raises TooSlow."""
         shares = np.zeros((len(matrix), self._columns))
-        ranks, missing = self._ranks.of(self._features(matrix))
+        features = self._features(matrix)
+        if self._tables is not None:
+            self._look_up(features, shares, deadline)
+        if not self._groups:
+            shares[~np.isfinite(predictions)] = np.nan
+            return shares, None
+        ranks, missing = self._ranks.of(features)
         for start in range(0, len(matrix), self._block):
-            if time.perf_counter() > deadline:
-                raise TooSlow("explaining took too long and was stopped: send fewer rows at once")
+            _check_time(deadline)
             some = slice(start, start + self._block)
-            shares[some] = self._rows(ranks[some], missing[some])
+            shares[some] += self._rows(ranks[some], missing[some])
         shares[~np.isfinite(predictions)] = np.nan
         return shares, None
+
+    def _look_up(self, features: Floats, shares: Floats, deadline: float) -> None:
+        """Write what leaves with tables add."""
+        assert self._tables is not None
+        for place, row in enumerate(features.tolist()):
+            if place % ROWS_BETWEEN_LOOKS == 0:
+                _check_time(deadline)
+            shares[place] = self._tables.shares(row)
 
     def _rows(self, ranks: Ints, missing: NDArray[np.bool_]) -> Floats:
         passed = self._conditions.hold(ranks, missing)
@@ -203,6 +231,11 @@ class LeafPaths:
             shares += group.shares(passed[:, start:end], self._columns, by_table=by_table)
             start = end
         return shares
+
+
+def _check_time(deadline: float) -> None:
+    if time.perf_counter() > deadline:
+        raise TooSlow("explaining took too long and was stopped: send fewer rows at once")
 
 
 def _check(arrays: Mapping[str, NDArray[Any]], columns: int) -> None:

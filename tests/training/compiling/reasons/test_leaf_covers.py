@@ -27,7 +27,8 @@ from sklearn.tree import DecisionTreeRegressor
 from data.schema import Column, Schema
 from serving.scorer import Session
 from serving.scorer.graph_checks import check_graph
-from serving.scorer.reasons import About, explainer_of
+from serving.scorer.reasons import About, explainer_of, leaf_paths
+from serving.scorer.reasons.leaf_tables import MOST_BITS, MOST_COLUMNS, MOST_NUMBERS, fits
 from tests.training.compiling.pipelines import CATEGORIES, NUMBERS, categories, numbers, table
 from training.compiling import pack_frame
 from training.compiling.compiler import Draft
@@ -199,9 +200,15 @@ def hard_rows():
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_shares_of_every_sum_of_trees_add_up(name):
-    """On rows of the table, and on hard ones; one row alone is explained as it is among many."""
-    found = explainer(clone(SUMS[name]))
+def test_shares_of_every_sum_of_trees_add_up(name, monkeypatch):
+    """On rows of the table and hard ones; alone or among many, looked up or worked out, a row is explained alike."""
+    graph, content = written(clone(SUMS[name]), FRAME, TARGET, SCHEMA)
+    about, model = (
+        About(tuple(SCHEMA.names), "y", "", float(np.std(TARGET))),
+        Loaded(graph, len(SCHEMA.columns)),
+    )
+    found = explainer_of(content, about, model)
+    assert found.part._tables is not None
     rows = np.vstack([MATRIX[:20], hard_rows()])
     reasons = found.explain(rows)
     finite = np.isfinite(reasons.predictions)
@@ -211,6 +218,22 @@ def test_shares_of_every_sum_of_trees_add_up(name):
     np.testing.assert_allclose(apart, 0.0, atol=1e-9)
     for place in range(5):
         np.testing.assert_allclose(found.explain(rows[[place]]).shares[0], reasons.shares[place], atol=1e-12)
+    for looked_up in ([], [1, 2]):
+        monkeypatch.setattr(
+            leaf_paths, "fits", lambda leaves, *_, those=looked_up: [each for each in leaves if each in those]
+        )
+        other = explainer_of(content, about, model).explain(rows)
+        np.testing.assert_allclose(other.shares, reasons.shares, rtol=0.0, atol=1e-10)
+
+
+def test_what_would_take_too_much_memory_is_not_looked_up():
+    """Of 200 trees of 31 leaves over 8 columns all is, of a wide model nothing, of deep trees what is near the root."""
+    flights = {1: 169, 2: 608, 3: 1360, 4: 1694, 5: 1480, 6: 748, 7: 136, 8: 5}
+    assert fits(flights, 8, 357) == list(flights)
+    assert fits(flights, MOST_COLUMNS + 1, 357) == []
+    assert fits({3: 10, MOST_BITS + 1: 1}, 12, 100) == [3]
+    assert fits({1: 10, 2: MOST_NUMBERS // 8 // 4, 3: 1}, 8, 10) == [1]
+    assert fits({1: 10, 2: 1_000}, 8, 2**20) == [1]
 
 
 @pytest.mark.parametrize("name", ASKED)
