@@ -304,17 +304,20 @@ class _Reading:
     def sample(self, columns: int, memory: float) -> tuple[Table, Split, NDArray[np.float64] | None]:
         """Return the rows to go on with, on their sides and at their moments, in an order that content decides."""
         most = thinned.most(columns, self._config.seconds_for(self.labelled), memory / BYTES_A_CELL)
-        taken = {side: self._samples[side].take(most[side]) for side in SIDES if self.counting[side]}
-        order = np.concatenate([numbers for numbers, _ in taken.values()])
-        places = np.argsort(order, kind="stable")
-        sides = np.repeat(np.array(list(taken)), [len(numbers) for numbers, _ in taken.values()])[places]
-        kept = {
-            name: np.concatenate([columns[name] for _, columns in taken.values()])[places]
-            for name in next(iter(taken.values()))[1]
-        }
+        orders: list[NDArray[np.uint64]] = []
+        sides: list[NDArray[np.str_]] = []
+        parts: list[dict[str, NDArray[Any]]] = []
+        for side in (side for side in SIDES if self.counting[side]):
+            order, taken = self._samples[side].take(most[side])
+            orders.append(order)
+            sides.append(np.repeat(side, len(order)))
+            parts.append({**taken})
+        places = np.argsort(np.concatenate(orders), kind="stable")
+        names = list(parts[0])
+        kept = {name: np.concatenate([part.pop(name) for part in parts])[places] for name in names}
         head, blocks, moments = self._form.head, kept[BLOCK], kept.get(MOMENT)
         frame = pd.DataFrame({name: pd.Series(kept[name], dtype=kept[name].dtype) for name in head.names})
-        return replace(head, frame=frame), Split(self._rule, sides, blocks), moments
+        return replace(head, frame=frame), Split(self._rule, np.concatenate(sides)[places], blocks), moments
 
 
 def _has_infinite(table: Table, name: str) -> bool:
