@@ -14,7 +14,7 @@ from data.cells import NO_OPTIONS
 from data.errors import DataError
 from data.own_files import own_folder
 from data.sources import open_source
-from data.splits import SplitRule
+from data.splits import SplitRule, split_table
 from data.tables import load_kept
 from data.tables.streams import form_of
 from training.commands import trainings
@@ -137,6 +137,20 @@ def test_less_memory_takes_fewer_of_the_same_rows(frame: pd.DataFrame, tmp_path:
     assert set(less.target("train")) <= set(more.target("train"))
     assert less.schema == more.schema
     assert "what memory holds; a larger memory takes more" in said[-1]
+
+
+def test_all_training_rows_can_be_read_again(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """And no other: a row that was held out must not be learned from."""
+    where = write(frame, tmp_path / "t.parquet")
+    parts, _ = arranged(where, memory=1e9)
+    assert parts.everything is not None
+    read = list(parts.everything.parts())
+    table = load_kept(open_source(where), {})
+    labelled = table.take(~np.isnan(table.numbers("y")))
+    held = split_table(labelled, parts.split.rule).mask("train")
+    assert np.concatenate([target for _, target in read]).tolist() == labelled.numbers("y")[held].tolist()
+    assert pd.concat([features["b"] for features, _ in read]).tolist() == labelled.frame["b"][held].tolist()
+    assert parts.everything.count == held.sum() > parts.split.counts["train"]
 
 
 def lacking(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFrame:

@@ -11,8 +11,9 @@ import pytest
 
 from data.tables import Table, describe
 from tests.training.search.test_search import chosen, rows_of
+from training.challenger import searching
 from training.errors import SearchFailed
-from training.models import Spec, portfolio
+from training.models import AllRows, Spec, portfolio
 from training.models.families import build, fewer_bins
 from training.search import cross_validation, processes, race
 from training.search.candidates import judged
@@ -180,3 +181,25 @@ def test_a_boosting_of_many_columns_chooses_from_fewer_ranges_and_from_every_cat
     assert fewer_bins(schema) == 201
     spec = portfolio.shaped({"family": "boosting", "params": {"max_iter": 2}}, portfolio.Task(600, schema))
     build(spec, schema, seed=0).fit(frame, random.normal(size=600))
+
+
+def test_a_line_that_wins_learns_the_rows_that_memory_does_not_hold() -> None:
+    """The run records what it was fitted on, and that it learned all: a version is rebuilt in the same two steps."""
+    x = np.random.default_rng(0).normal(size=(600, 1))
+    rows, told = rows_of(x[:300], 3.0 * x[:300, 0]), []
+    names = list(rows.frame.columns)
+
+    def parts():
+        for part in np.array_split(x, 4):
+            yield pd.DataFrame(part, columns=names), 5.0 * part[:, 0]
+
+    found = judged({"family": "ridge", "params": {}}, rows.target + 1.0, rows, 0.1)
+    choice = Choice((found,), 0.0, pd.DataFrame({"trial": [1]}))
+    tell = lambda _, count: told.append(count)  # noqa: E731
+    winner = winner_of(choice, rows, fitting=tell, everything=AllRows(600, parts))
+    assert told == [300, 600]
+    assert (winner.rows, winner.fitted_on) == (600, 300)
+    assert winner.fitted.predict(rows.frame) == pytest.approx(5.0 * x[:300, 0], rel=1e-3)
+    assert searching.with_rows(winner, 300) == {"family": "ridge", "params": {}, "in_parts": True}
+    assert searching.with_rows(winner, 400)["rows"] == 300
+    assert searching.without_rows(searching.with_rows(winner, 400)) == found.spec
