@@ -8,7 +8,7 @@
     │   ├── BrokenQuote
     │   ├── LongRecord
     │   ├── UnreadableSource
-    │   └── TooLarge             there is no memory for it
+    │   └── LargerThanMemory     there is no memory for it
     ├── TableError               a table was read and cannot be used
     │   ├── DuplicateColumns
     │   ├── MissingColumn
@@ -107,7 +107,7 @@ class UnreadableSource(SourceError):
     repair: str
 
 
-class TooLarge(SourceError):
+class LargerThanMemory(SourceError):
     """All rows have to be held, and there is no memory for them."""
 
     template = "{where}: takes about {needed_gb} GB of memory, {free_gb} GB are free: {otherwise}"

@@ -173,6 +173,10 @@ ALSO_FOR_TRAINING = {
 """What training imports beside the face of `serving.scorer`, and why."""
 
 
+ALSO_FOR_USERS = {"Model"}
+"""Classes of `slipway` that are called as the server's are: users see the one, and we the other."""
+
+
 def modules() -> list[Path]:
     """All modules of the three packages."""
     return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -309,6 +313,17 @@ def test_no_module_of_serving_has_another_modules_name() -> None:
     """Who reads `paths` or `reading` would have to look which of them is meant."""
     names = Counter(path.stem for path in modules() if path.stem not in ("__init__", "__main__", "errors"))
     assert [path.stem for path in (ROOT / "serving").rglob("*.py") if names[path.stem] > 1] == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    """Whoever reads `Day` or `Answer` would have to look which of them is meant."""
+    classes = [
+        node.name
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name, count in Counter(classes).items() if count > 1} == ALSO_FOR_USERS
 
 
 def test_no_two_files_of_tests_have_one_name() -> None:

@@ -8,19 +8,19 @@
 Workers append; whoever watches a model reads. Nothing here imports pyarrow, which a worker must not.
 """
 
-from data.captures.frame import Frame, Layout, Request, Unseen
+from data.captures.frame import Frame, FrameLayout, KeptRequest, Unseen
 from data.captures.ids import PredictionId, frame_id
 from data.captures.places import Places
 from data.captures.records import Record, RecordFile, record
 
 __all__ = [
     "Frame",
-    "Layout",
+    "FrameLayout",
     "Places",
     "PredictionId",
     "Record",
     "RecordFile",
-    "Request",
+    "KeptRequest",
     "Unseen",
     "frame_id",
     "record",

@@ -25,7 +25,7 @@ LAYOUT, ROWS = "layout", "rows"
 """Kinds of records."""
 
 
-class Request(NamedTuple):
+class KeptRequest(NamedTuple):
     """What came together.
 
     Attributes
@@ -52,7 +52,7 @@ class Unseen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layout:
+class FrameLayout:
     """Whose rows a file's frames hold: it comes before the first of them.
 
     Attributes
@@ -88,7 +88,7 @@ class Layout:
         }
 
     @classmethod
-    def of(cls, record: Record) -> Layout | None:
+    def of(cls, record: Record) -> FrameLayout | None:
         """Return the layout that a record holds, None where it holds something else; raises ValueError."""
         head = record.head
         if head.get("kind") != LAYOUT:
@@ -134,7 +134,7 @@ class Frame:
     matrix: Floats
     predictions: Floats
     scale: Floats
-    requests: tuple[Request, ...]
+    requests: tuple[KeptRequest, ...]
     unseen: tuple[Unseen, ...] = ()
 
     @property
@@ -182,7 +182,7 @@ class Frame:
             matrix=matrix.reshape(rows, -1),
             predictions=predictions,
             scale=scale,
-            requests=tuple(Request(*each) for each in _listed(head, "requests")),
+            requests=tuple(KeptRequest(*each) for each in _listed(head, "requests")),
             unseen=tuple(Unseen(*each) for each in _listed(head, "unseen")),
         )
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 
 from data.column_names import are_numbered
 from data.errors import BrokenQuote, UnreadableSource
-from data.text.first_lines import HEAD_BYTES, HEAD_LINES, Guess, Record, best_guess, head
+from data.text.first_lines import HEAD_BYTES, HEAD_LINES, Guess, TextRecord, best_guess, head
 from data.text.headers import decimal_mark, has_name_for_each, is_number, looks_like_data
 from data.text.quotes import broken_quote, line_breaks, quotes
 from data.text.records import BOM
@@ -138,7 +138,7 @@ def _described(file: BinaryIO, guess: Guess, above: int, *, header: str) -> Dial
     )
 
 
-def _even(rows: Sequence[Record], width: int) -> list[list[str]]:
+def _even(rows: Sequence[TextRecord], width: int) -> list[list[str]]:
     return [record.cells for record in rows if len(record.cells) == width]
 
 

@@ -28,7 +28,7 @@ MOST_TITLES = 20
 """Lines of a title above a header, at most."""
 
 
-class Record(NamedTuple):
+class TextRecord(NamedTuple):
     """One record: where it begins and ends, and its cells without their quotes."""
 
     start: int
@@ -49,7 +49,7 @@ class Guess(NamedTuple):
     width: int
     agreeing: float
     header: list[str]
-    records: list[Record]
+    records: list[TextRecord]
 
     @property
     def rank(self) -> tuple[float, bool, int, int]:
@@ -92,7 +92,7 @@ def _guess(text: bytes, start: int, separator: str, *, is_whole: bool) -> Guess:
     return Guess(separator, titles, len(header), agreeing, header, records)
 
 
-def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list[Record]:
+def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list[TextRecord]:
     """Return the first records that are not empty lines."""
     text = text[start:]
     quoted = quotes(text, separator)
@@ -106,7 +106,7 @@ def _records(text: bytes, start: int, separator: str, *, is_whole: bool) -> list
         if end > begin:
             behind = end + (2 if text[end : end + 2] == b"\r\n" else 1)
             cells = _cells(text[begin:end], outside[begin:end], separator)
-            records.append(Record(start + begin, start + min(behind, len(text)), cells))
+            records.append(TextRecord(start + begin, start + min(behind, len(text)), cells))
         begin = max(begin, end + 1)
         if len(records) > SAMPLE:
             break
@@ -129,7 +129,7 @@ def _cells(line: bytes, outside: NDArray[np.bool_], separator: str) -> list[str]
     return [part.decode("utf-8", errors="replace") for part in plain]
 
 
-def _titles(records: Sequence[Record]) -> int:
+def _titles(records: Sequence[TextRecord]) -> int:
     """Return how many records are a title: lines of one text, above a header and a whole table of more columns."""
     for count in range(1, min(MOST_TITLES, len(records) - 2) + 1):
         if not records[count - 1].is_title:
@@ -140,7 +140,7 @@ def _titles(records: Sequence[Record]) -> int:
     return 0
 
 
-def _is_named(records: Sequence[Record], titles: int) -> bool:
+def _is_named(records: Sequence[TextRecord], titles: int) -> bool:
     """Return whether the first record below some titles can only be the header."""
     head, rows = records[titles].cells, [record.cells for record in records[titles + 1 :]]
     while head and not any(cells[len(head) - 1].strip() for cells in (head, *rows)):
@@ -152,7 +152,7 @@ def _is_named(records: Sequence[Record], titles: int) -> bool:
     return unsplit and all(map(str.strip, head)) and not looks_like_data(head, rows)
 
 
-def _fitted(header: Record, rows: Sequence[Record], text: bytes) -> list[str]:
+def _fitted(header: TextRecord, rows: Sequence[TextRecord], text: bytes) -> list[str]:
     """Return the header with as many names as all rows have cells, where the others are empty or R's row names."""
     widths = Counter(len(record.cells) for record in rows)
     names = header.cells

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from serving.access.identities import Limit
+from serving.access.identities import RateLimit
 
 SLOTS = 4096
 """Callers with a limit at most; more share a slot with others, which can only refuse too early."""
@@ -32,7 +32,7 @@ class Buckets:
     def __init__(self, folder: str | None, workers: int) -> None:
         self._slots, self._share = _mapped(folder, workers)
 
-    def take(self, limit: Limit, now: float | None = None) -> float:
+    def take(self, limit: RateLimit, now: float | None = None) -> float:
         """Count a request; return 0, or the seconds until one would be let through, and count nothing then."""
         now = time.monotonic() if now is None else now
         interval = limit.seconds / limit.requests * self._share

@@ -16,7 +16,7 @@ NAMES = r"[A-Za-z0-9][\w.@:/+-]{0,63}"
 
 
 @dataclass(frozen=True)
-class Limit:
+class RateLimit:
     """So many requests in so many seconds, of one caller; `bucket` is where they are counted."""
 
     requests: int
@@ -49,7 +49,7 @@ class Identity:
     kind: str = ""
     name: str = ""
     scopes: frozenset[str] = frozenset()
-    limit: Limit | None = None
+    limit: RateLimit | None = None
     certificate: str = ""
     doubt: str = field(default="", compare=False)
     stranger: str = field(default="", compare=False)

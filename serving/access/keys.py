@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from serving.access.identities import FEEDBACK, NAMES, SCOPES, SCORING, Identity, Limit
+from serving.access.identities import FEEDBACK, NAMES, SCOPES, SCORING, Identity, RateLimit
 from serving.errors import SettingsError
 from serving.settings import Settings
 
@@ -151,5 +151,5 @@ def _identity(where: str, option: str, rights: re.Match[str] | None, unnamed: st
         raise SettingsError(f"{where}: may not send labels: keys for something else go into --api-key-file")
     limit = None
     if rights["requests"]:
-        limit = Limit(int(rights["requests"]), _SECONDS[(rights["unit"] or "s").lower()], digest)
+        limit = RateLimit(int(rights["requests"]), _SECONDS[(rights["unit"] or "s").lower()], digest)
     return Identity("key", rights["name"], scopes, limit)

@@ -49,7 +49,7 @@ class Tokens:
         self._rules = rules
         self._scopes = scopes_asked(rules.scopes)
         self._kept: dict[bytes, tuple[Identity, float]] = {}
-        self._keys: list[PublicKey] = []
+        self._keys: list[TokenKey] = []
         self.load()
 
     def load(self) -> None:
@@ -154,7 +154,7 @@ def _texts(found: Any) -> list[str]:
     return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
-class PublicKey(NamedTuple):
+class TokenKey(NamedTuple):
     """A key of the file: its `kid`, and the algorithms that it may verify."""
 
     name: str | None
@@ -162,7 +162,7 @@ class PublicKey(NamedTuple):
     key: Any
 
 
-def read_jwks(path: Path) -> list[PublicKey]:
+def read_jwks(path: Path) -> list[TokenKey]:
     """Return the public keys of a file that verify our algorithms; raises SettingsError."""
     from joserfc.errors import JoseError  # noqa: PLC0415 - an extra, and 15 MB that others do not need
     from joserfc.jwk import import_key  # noqa: PLC0415
@@ -179,7 +179,7 @@ def read_jwks(path: Path) -> list[PublicKey]:
     if has_secrets:
         raise SettingsError(f"{where}: holds a secret key: publish the public ones alone")
     try:
-        keys = [PublicKey(key.kid, _algorithms(key), key) for key in map(import_key, given)]
+        keys = [TokenKey(key.kid, _algorithms(key), key) for key in map(import_key, given)]
     except (JoseError, ValueError, TypeError, KeyError) as error:
         raise SettingsError(f"{where}: holds a key that cannot be read") from error
     for each in keys:

@@ -15,7 +15,7 @@ from serving.front.feedback import feedback_of
 from serving.front.logs import audit_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
-from serving.front.work import Work
+from serving.front.work import WorkInFlight
 from serving.protocols import Call, Errors
 from serving.runtimes import Background, Runtime, Scored
 from serving.settings import Settings
@@ -35,7 +35,7 @@ class Backend:
         self.telemetry = Telemetry()
         self.served = Served(runtimes, self.telemetry)
         self.background = Background()
-        self.work = Work(settings.limits, self.background)
+        self.work = WorkInFlight(settings.limits, self.background)
         self.capture = capture_of(settings)
         for each in self.served.by_key.values():
             self.prepare(each)

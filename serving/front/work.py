@@ -14,7 +14,7 @@ TRIM_SECONDS = (0.5, 10.0)
 """After a large request: those that come at once share what the allocators keep, and gRPC's own threads let go late."""
 
 
-class Work:
+class WorkInFlight:
     """What is in work, whichever door it came by."""
 
     def __init__(self, limits: Limits, background: Background) -> None:

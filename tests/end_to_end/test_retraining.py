@@ -11,7 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id, record
+from data.captures import Frame, FrameLayout, KeptRequest, Places, PredictionId, frame_id, record
 from serving.scorer import Scorer
 from tests.conftest import Workspace
 from tests.training.retraining.villages import NAMES, houses
@@ -30,7 +30,7 @@ class Street:
 
     def live(self, version: model_registry.Version, days: int, *, slope: float, broken: bool = False) -> None:
         """Let days pass: answers in the morning, outcomes in the evening."""
-        layout = Layout("houses", version.number, version.digest, version.schema.columns)
+        layout = FrameLayout("houses", version.number, version.digest, version.schema.columns)
         frames, labels = [record(layout.head())], []
         for _ in range(days):
             moment = BEGIN + timedelta(days=self.days)
@@ -66,7 +66,7 @@ def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) 
         matrix=pack_frame(frame[NAMES], version.schema),
         predictions=answers[:, 0],
         scale=answers[:, 1],
-        requests=(Request(0, 0.0),),
+        requests=(KeptRequest(0, 0.0),),
     )
 
 

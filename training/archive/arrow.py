@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.captures import Frame, Layout, Unseen
+from data.captures import Frame, FrameLayout, Unseen
 from data.schema import UNSEEN, Column, Kind
 
 MOMENT = pa.timestamp("us", "UTC")
@@ -60,13 +60,13 @@ def stored(name: str) -> str:
     return f"{PREFIX}column_{name}" if name.startswith(PREFIX) else name
 
 
-def schema_of(layout: Layout) -> pa.Schema:
+def schema_of(layout: FrameLayout) -> pa.Schema:
     """Return the columns of the rows of a layout."""
     own = [pa.field(stored(column.name), TYPES[column.kind]) for column in layout.columns]
     return pa.schema([*OURS, *own])
 
 
-def rows_of(frame: Frame, layout: Layout) -> pa.Table:
+def rows_of(frame: Frame, layout: FrameLayout) -> pa.Table:
     """Return a frame's rows; raises ValueError where it does not fit its layout."""
     if frame.matrix.shape[1] != len(layout.columns) and len(frame.predictions):
         raise ValueError(f"has {frame.matrix.shape[1]} columns, its layout {len(layout.columns)}")

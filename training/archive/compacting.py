@@ -18,14 +18,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.captures import Frame, Layout, Places, Record, RecordFile
+from data.captures import Frame, FrameLayout, Places, Record, RecordFile
 from training.archive.arrow import labels_of, rows_of
 from training.archive.errors import NoCaptures
 from training.archive.folders import named
 from training.archive.keeping import Forgotten, forget
 from training.archive.mirror import copied_to
 from training.archive.segments import Segment
-from training.archive.sources import Left, Source, alone, taken
+from training.archive.sources import CaptureFile, Left, alone, taken
 from training.console import Say
 
 MARK = 12
@@ -85,11 +85,11 @@ class _Reader(Protocol):
 
 class _Frames:
     def __init__(self) -> None:
-        self._layouts: dict[tuple[str, str, str], Layout] = {}
+        self._layouts: dict[tuple[str, str, str], FrameLayout] = {}
         self._rows: Counter[str] = Counter()
 
     def take(self, record: Record, into: Segment) -> None:
-        if layout := Layout.of(record):
+        if layout := FrameLayout.of(record):
             self._layouts[layout.key] = layout
             return
         frame = Frame.of(record)
@@ -166,7 +166,7 @@ def compact(places: Places, say: Say, keep: timedelta | None = None, to: str = "
     return result
 
 
-def _compact(source: Source, root: Path, reader: _Reader, result: Compacted) -> None:
+def _compact(source: CaptureFile, root: Path, reader: _Reader, result: Compacted) -> None:
     """Make Parquet of one source, and let it go."""
     file, unknown, content = RecordFile(source.path), 0, hashlib.blake2b(digest_size=6)
     segment = Segment(root, {"source": source.path.name})

@@ -27,7 +27,7 @@ PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Source:
+class CaptureFile:
     """A file that is ours to take, as long as the block lasts in which it was given."""
 
     path: Path
@@ -66,7 +66,7 @@ class Left:
     foreign: list[str] = field(default_factory=list)
 
 
-def taken(folder: Path, closed: str, left: Left) -> Iterator[Source]:
+def taken(folder: Path, closed: str, left: Left) -> Iterator[CaptureFile]:
     """Yield the files of a folder that may be taken, oldest name first, each locked until the next is asked for."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.suffix == ASIDE:
@@ -76,7 +76,7 @@ def taken(folder: Path, closed: str, left: Left) -> Iterator[Source]:
             continue
         with _locked(path, left) as is_ours:
             if is_ours:
-                yield Source(path)
+                yield CaptureFile(path)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ NO_SCALE = "the width of an interval hangs on columns that were not kept as they
 
 
 @dataclass(frozen=True)
-class Limits:
+class OutcomeLimits:
     """What a contract lets an outcome be."""
 
     low: float = -np.inf
@@ -85,7 +85,7 @@ class CapturedDays:
     days: tuple[str, ...]
     over: str
     matured: str
-    limits: Limits
+    limits: OutcomeLimits
     say: Say
 
     @property
@@ -226,7 +226,7 @@ def _say_nothing(places: Places, version: model_registry.Version, say: Say) -> N
     say("watch", f"nothing was captured of {version.name} version {version.number} yet, but of {numbers}")
 
 
-def limits_of(version: model_registry.Version) -> Limits:
+def limits_of(version: model_registry.Version) -> OutcomeLimits:
     """Return what the contract that a version's training kept says of the target; nothing without one.
 
     Raises
@@ -238,7 +238,7 @@ def limits_of(version: model_registry.Version) -> Limits:
     recorded = tracking.recorded_contract(version.trained_in, where=where)
     promise = recorded[0].columns.get(version.target) if recorded else None
     low, high = (promise.number(key) if promise else None for key in ("minimum", "maximum"))
-    return Limits(-np.inf if low is None else low, np.inf if high is None else high)
+    return OutcomeLimits(-np.inf if low is None else low, np.inf if high is None else high)
 
 
 def _of_labels(rows: DayOfRows, actual: Floats, forbidden: NDArray[np.bool_]) -> dict[str, float]:

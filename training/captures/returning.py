@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from data.captures import Layout, Places, RecordFile
+from data.captures import FrameLayout, Places, RecordFile
 from data.errors import DuplicateColumns, EmptySource
 from data.labels import LABEL_COLUMNS, LabelReader, labels_record, of_texts, of_values
 from data.own_files import sync_folder
@@ -54,7 +54,7 @@ def _captured(places: Places) -> Iterator[str]:
 
 def _layouts_in(path: Path) -> Iterator[str]:
     for record in RecordFile(path):
-        if layout := Layout.of(record):
+        if layout := FrameLayout.of(record):
             yield layout.model
 
 

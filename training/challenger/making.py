@@ -38,7 +38,7 @@ MOST_COMPARED, MOST_DESCRIBED = 30_000, 200_000
 """Training rows on which the graph with a scale is held against its models, and those that a monitor compares with."""
 
 
-class Made(NamedTuple):
+class MadeVersion(NamedTuple):
     """A logged version, the plots of its intervals and columns, and what its columns add where that is known."""
 
     logged: flavor.Logged
@@ -46,7 +46,7 @@ class Made(NamedTuple):
     contributions: importance.Contributions | None
 
 
-def log_model(job: Job, rows: PreparedTable, winner: Winner) -> Made:
+def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
     """Log the fitted pipeline and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
@@ -83,7 +83,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> Made:
         f"{winner.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
-    return Made(logged, promised | known.figures, known.contributions)
+    return MadeVersion(logged, promised | known.figures, known.contributions)
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ def _latest(watch: Watch, version: model_registry.Version, history: History, rep
     return gauges.Latest(version.name, version.number, figures, kinds, watch.until)
 
 
-def _conclude(run: MonitorRun, watched: watch_page.Watched, say: Say) -> None:
+def _conclude(run: MonitorRun, watched: watch_page.ShownWatch, say: Say) -> None:
     """Say which alarms stand, on the run and to the caller."""
     alarms = watched.watch.alarms
     if moved := watch_page.moved_in_words(watched):
@@ -151,8 +151,8 @@ def _conclude(run: MonitorRun, watched: watch_page.Watched, say: Say) -> None:
 
 def _watched(
     watch: Watch, version: model_registry.Version, history: History, arrivals: Arrivals
-) -> watch_page.Watched:
-    return watch_page.Watched(
+) -> watch_page.ShownWatch:
+    return watch_page.ShownWatch(
         name=version.name,
         number=version.number,
         unit=version.schema.target_unit,

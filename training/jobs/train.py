@@ -48,7 +48,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         outcome = registering.conclude(
             job, version, lambda history: decide(job, rows, version, history), summary=told
         )
-        whole = card.Made(
+        whole = card.CardFacts(
             config,
             rows,
             winner,

@@ -8,11 +8,11 @@ It knows neither MLflow nor where the rows come from.
 """
 
 from training.lessons.promises import contract_of, hold
-from training.lessons.rows import Day, Labelled, day_means, gather
+from training.lessons.rows import Labelled, PredictedDay, day_means, gather
 from training.lessons.table import Shape, joined, table_of, write
 
 __all__ = [
-    "Day",
+    "PredictedDay",
     "Labelled",
     "Shape",
     "contract_of",

@@ -23,7 +23,7 @@ MOST_ROWS = 1_000_000
 ARRAYS = ("actual", "predictions", "days", "times", "ids", "versions")
 
 
-class Day(Protocol):
+class PredictedDay(Protocol):
     """The rows that one version predicted on one day, oldest day first; arrays of shape (n_rows,)."""
 
     @property
@@ -99,7 +99,9 @@ class Labelled:
         return np.unique(self.days, return_inverse=True)[1].astype(np.int64)
 
 
-def gather(days: Iterable[tuple[str, Day]], columns: list[str], *, most: int = MOST_ROWS) -> Labelled:
+def gather(
+    days: Iterable[tuple[str, PredictedDay]], columns: list[str], *, most: int = MOST_ROWS
+) -> Labelled:
     """Return the labelled rows of days, each with the version that answered it, in the order of their predictions.
 
     Days come the newest first, and no more of them are asked for than it takes. Those that lack a column are passed
@@ -126,7 +128,7 @@ def day_means(values: Floats, days: NDArray[np.int64]) -> Floats:
     return np.asarray(np.bincount(days, weights=values) / np.bincount(days), dtype=np.float64)
 
 
-def _labelled(version: str, day: Day, columns: list[str]) -> Labelled:
+def _labelled(version: str, day: PredictedDay, columns: list[str]) -> Labelled:
     known = np.isfinite(day.actual) & np.isfinite(day.predictions)
     count = int(known.sum())
     return Labelled(

@@ -27,7 +27,7 @@ SLICE_RESAMPLES = 400
 
 
 @dataclass(frozen=True)
-class Part:
+class HoldoutErrors:
     """The errors on some of the holdout rows."""
 
     name: str
@@ -53,9 +53,9 @@ class Assessment:
         None where the training rows are too few.
     """
 
-    holdout: Part
-    alone: Part | None
-    slices: tuple[Part, ...]
+    holdout: HoldoutErrors
+    alone: HoldoutErrors | None
+    slices: tuple[HoldoutErrors, ...]
     beside_mean: Change
     curve: learning_curve.Curve | None
 
@@ -106,11 +106,11 @@ def assess(
     held_out = rows.split.mask("holdout")
     clusters, weight = comparison.clusters_of(rows.split, held_out), rows.weight("holdout")
 
-    def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> Part:
+    def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> HoldoutErrors:
         result = comparison.estimate(
             actual[mask], predicted[mask], clusters[mask], of(weight, mask), resamples=resamples
         )
-        return Part(name, int(mask.sum()), result)
+        return HoldoutErrors(name, int(mask.sum()), result)
 
     digests = row_digests(rows.checked.table, list(rows.schema.names))
     alone = ~np.isin(digests[held_out], digests[rows.split.mask("train")])

@@ -18,7 +18,7 @@ SHAPED = ("monotonic", *BINS.values())
 """What the table and the user's directions ask for, whatever was chosen."""
 
 
-class Trial(Protocol):
+class Suggests(Protocol):
     """Of an Optuna trial what is asked here."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = ...) -> int: ...  # noqa: D102
@@ -49,7 +49,7 @@ class Range:
     whole: bool = False
     log: bool = False
 
-    def ask(self, trial: Trial) -> float:
+    def ask(self, trial: Suggests) -> float:
         """Return what Optuna chooses."""
         if self.whole:
             return trial.suggest_int(self.name, int(self.low), int(self.high), log=self.log)
@@ -67,7 +67,7 @@ class Switch:
     name: str
     usual = False
 
-    def ask(self, trial: Trial) -> bool:
+    def ask(self, trial: Suggests) -> bool:
         """Return what Optuna chooses."""
         return bool(trial.suggest_categorical(self.name, [False, True]))
 
@@ -80,7 +80,7 @@ Ranges = Mapping[str, Range | Switch]
 """By the parameter's name in a specification."""
 
 
-def proposed(trial: Trial, task: Task) -> Spec:
+def proposed(trial: Suggests, task: Task) -> Spec:
     """Return the settings that Optuna wants tried."""
     families = [name for name in RANGES if fits(spec_of(name), task)]
     family = trial.suggest_categorical("family", families)

@@ -17,7 +17,7 @@ from data.schema import Column, Schema, Value
 from training.commands import trainings
 from training.compiling import raw_row
 from training.gate import Decision
-from training.measuring import Assessment, Evaluation, Part, comparison, importance
+from training.measuring import Assessment, Evaluation, HoldoutErrors, comparison, importance
 from training.pages import rendering, report
 from training.pages.markdown import code, plain
 from training.records import model_registry, tag_names
@@ -33,7 +33,7 @@ Values = Mapping[str, object]
 
 
 @dataclass(frozen=True)
-class Made:
+class CardFacts:
     """Everything that a training came to."""
 
     config: trainings.TrainConfig
@@ -56,7 +56,7 @@ class Made:
         return rendering.pictures(self.figures, names)
 
 
-def card(made: Made) -> str:
+def card(made: CardFacts) -> str:
     """Return the page."""
     values = {name: values_of(made) for name, values_of in SECTIONS.items()}
     title = f"{made.version.name} version {made.version.number}"
@@ -83,7 +83,7 @@ def in_markdown(schema: Schema, assessment: Assessment, address: str) -> str:
     )
 
 
-def _what(made: Made) -> Values:
+def _what(made: CardFacts) -> Values:
     summary = report.summary(
         made.rows.schema, made.winner, made.evaluation, made.assessment, made.rows.checked.weight
     )
@@ -96,7 +96,7 @@ def _what(made: Made) -> Values:
     }
 
 
-def _data(made: Made) -> Values:
+def _data(made: CardFacts) -> Values:
     rows, checked = made.rows, made.rows.checked
     columns = rows.schema.columns
     return {
@@ -120,7 +120,7 @@ def _column(column: Column) -> Values:
     }
 
 
-def _split(made: Made) -> Values:
+def _split(made: CardFacts) -> Values:
     split = made.rows.split
     return {
         "sides": in_words.sides_in_words(split.counts),
@@ -129,7 +129,7 @@ def _split(made: Made) -> Values:
     }
 
 
-def _chosen(made: Made) -> Values:
+def _chosen(made: CardFacts) -> Values:
     ranked = sorted(made.winner.choice.candidates, key=lambda candidate: candidate.cv_rmse)
     return {
         "family": made.winner.family,
@@ -142,7 +142,7 @@ def _chosen(made: Made) -> Values:
     }
 
 
-def _holdout(made: Made) -> Values:
+def _holdout(made: CardFacts) -> Values:
     assessment, change = made.assessment, made.decision.change
     parts = [assessment.holdout, *([assessment.alone] if assessment.alone else [])]
     return {
@@ -154,7 +154,7 @@ def _holdout(made: Made) -> Values:
     }
 
 
-def _slices(made: Made) -> Values:
+def _slices(made: CardFacts) -> Values:
     slices = made.assessment.slices
     return {
         "parts": _errors(slices[: report.MOST_SLICES]),
@@ -163,15 +163,15 @@ def _slices(made: Made) -> Values:
     }
 
 
-def _learning(made: Made) -> Values:
+def _learning(made: CardFacts) -> Values:
     return {"curve": made.assessment.curve, "pictures": made.pictures("learning_curve")}
 
 
-def _intervals(made: Made) -> Values:
+def _intervals(made: CardFacts) -> Values:
     return {"pictures": made.pictures("interval_coverage")}
 
 
-def _importance(made: Made) -> Values:
+def _importance(made: CardFacts) -> Values:
     added = made.contributions
     return {
         "pictures": made.pictures("permutation_importance"),
@@ -181,7 +181,7 @@ def _importance(made: Made) -> Values:
     }
 
 
-def _limits(made: Made) -> Values:
+def _limits(made: CardFacts) -> Values:
     target = made.rows.target("train")
     return {
         "lowest": figure(float(target.min()), made.unit),
@@ -190,13 +190,13 @@ def _limits(made: Made) -> Values:
     }
 
 
-def _call(made: Made) -> Values:
+def _call(made: CardFacts) -> Values:
     row: Mapping[str, Value] = raw_row(made.rows.frame("train").iloc[0], made.rows.schema)
     body = json.dumps({"dataframe_records": [row]}, ensure_ascii=False)
     return {"name": made.version.name, "body": body}
 
 
-SECTIONS: Mapping[str, Callable[[Made], Values]] = {
+SECTIONS: Mapping[str, Callable[[CardFacts], Values]] = {
     "what": _what,
     "data": _data,
     "split": _split,
@@ -211,7 +211,7 @@ SECTIONS: Mapping[str, Callable[[Made], Values]] = {
 }
 
 
-def _errors(parts: Iterable[Part]) -> list[Values]:
+def _errors(parts: Iterable[HoldoutErrors]) -> list[Values]:
     return [
         {
             "name": part.name,

@@ -53,7 +53,7 @@ OF_WHOLE_ROWS = "it hangs on columns that are not there as they were sent"
 
 
 @dataclass(frozen=True)
-class Watched:
+class ShownWatch:
     """Everything that the page shows.
 
     Attributes
@@ -106,7 +106,7 @@ class Watched:
         return {day: round(rows * shares.get(day, 0.0)) for day, rows in self.days("rows").items()}
 
 
-def page(watched: Watched) -> str:
+def page(watched: ShownWatch) -> str:
     """Return the page."""
     kinds = [alarm.kind for alarm in watched.watch.alarms]
     state = f"alarm ({', '.join(kinds)})" if kinds else "no alarm"
@@ -117,7 +117,7 @@ def page(watched: Watched) -> str:
     )
 
 
-def _state(watched: Watched) -> Values:
+def _state(watched: ShownWatch) -> Values:
     labelled, rows = sum(watched.labelled.values()), sum(watched.days("rows").values())
     return {
         "since": watched.taken[0] if watched.taken else "",
@@ -131,7 +131,7 @@ def _state(watched: Watched) -> Values:
     }
 
 
-def _evidence(watched: Watched) -> Values:
+def _evidence(watched: ShownWatch) -> Values:
     lines = {name: line for name, line in watched.watch.lines.items() if watched.days(name)}
     drawn = {_question(name)[0]: watched.days(name) for name in lines}
     plot = {"evidence over time": day_plots.evidence(drawn, lines)} if lines else {}
@@ -141,7 +141,7 @@ def _evidence(watched: Watched) -> Values:
     }
 
 
-def _asked(watched: Watched, name: str, line: float) -> Values:
+def _asked(watched: ShownWatch, name: str, line: float) -> Values:
     title, question = _question(name)
     values = list(watched.days(name).values())
     return {
@@ -166,7 +166,7 @@ def _question(name: str) -> tuple[str, str]:
     return f"intervals {level} %", f"do they still hold {level} % of the outcomes?"
 
 
-def _errors(watched: Watched) -> Values:
+def _errors(watched: ShownWatch) -> Values:
     daily = {day: value for day, value in watched.days("rmse").items() if watched.labelled.get(day)}
     lately = [(day, _error_until(watched, daily, place)) for place, day in enumerate(daily, start=1)]
     plot = {"RMSE over time": day_plots.errors(daily, lately, watched.holdout)} if daily else {}
@@ -178,14 +178,14 @@ def _errors(watched: Watched) -> Values:
     }
 
 
-def _error_until(watched: Watched, daily: Days, place: int) -> comparison.Interval:
+def _error_until(watched: ShownWatch, daily: Days, place: int) -> comparison.Interval:
     days = list(daily)[max(place - WINDOW, 0) : place]
     return live.pooled_error(
         np.array([daily[day] for day in days]), np.array([watched.labelled[day] for day in days], dtype=float)
     )
 
 
-def _coverage(watched: Watched) -> Values:
+def _coverage(watched: ShownWatch) -> Values:
     found = {level.coverage: _held(watched, level.coverage) for level in watched.watch.reference.levels}
     found = {level: held for level, held in found.items() if held}
     drawn = {level: {day: each.value for day, each in held.items()} for level, held in found.items()}
@@ -199,7 +199,7 @@ def _coverage(watched: Watched) -> Values:
     }
 
 
-def _held(watched: Watched, level: float) -> dict[str, comparison.Interval]:
+def _held(watched: ShownWatch, level: float) -> dict[str, comparison.Interval]:
     """Return the share of outcomes inside the intervals of a level, of the days up to each day."""
     daily = watched.days(f"interval_coverage_{round(100 * level)}")
     known = [day for day in daily if watched.labelled.get(day)]
@@ -229,7 +229,7 @@ def _share(found: comparison.Interval) -> str:
     return f"{100.0 * found.value:.1f} [{100.0 * low:.1f}, {100.0 * high:.1f}] %"
 
 
-def _rows(watched: Watched) -> Values:
+def _rows(watched: ShownWatch) -> Values:
     plot = {}
     if watched.taken:
         plot["rows a day"] = day_plots.rows(watched.days("rows"), watched.labelled)
@@ -243,7 +243,7 @@ def _rows(watched: Watched) -> Values:
     }
 
 
-def _moved(watched: Watched) -> Values:
+def _moved(watched: ShownWatch) -> Values:
     moved = watched.watch.lately.moved()
     return {
         "days": len(watched.watch.lately.days),
@@ -252,7 +252,7 @@ def _moved(watched: Watched) -> Values:
     }
 
 
-def moved_in_words(watched: Watched) -> str:
+def moved_in_words(watched: ShownWatch) -> str:
     """Say which columns moved far on the last days and how much they count; nothing where that is not known."""
     said = [
         f"{each.name} (PSI {number(each.stability, 2)}), {counted.in_words(watched.unit)}"
@@ -287,7 +287,7 @@ def _view(found: Moved, watch: Watch) -> Values:
     }
 
 
-def _unwatched(watched: Watched) -> Values:
+def _unwatched(watched: ShownWatch) -> Values:
     reference = watched.watch.reference
     return {
         "ignored": [name for name in watched.watch.ignored if name not in watched.lacking],
@@ -300,7 +300,7 @@ def _unwatched(watched: Watched) -> Values:
     }
 
 
-SECTIONS: Mapping[str, Callable[[Watched], Values]] = {
+SECTIONS: Mapping[str, Callable[[ShownWatch], Values]] = {
     "state": _state,
     "evidence": _evidence,
     "errors": _errors,

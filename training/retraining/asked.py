@@ -9,18 +9,18 @@ from typing import Protocol
 
 from training.commands import watches
 from training.console import Say
-from training.lessons import Day
+from training.lessons import PredictedDay
 from training.monitoring import Reference
 from training.records import MonitorRun, model_registry
 
 DayNames = Callable[[model_registry.Version], Sequence[str]]
 """Given a version, returns the days on which it predicted: ISO dates, rising."""
 
-Read = Callable[[model_registry.Version, str], Day]
+Read = Callable[[model_registry.Version, str], PredictedDay]
 """Given a version and one of its days, returns what it predicted on that day."""
 
 
-class Alarm(Protocol):
+class StandingAlarm(Protocol):
     """One that stands."""
 
     @property
@@ -52,7 +52,7 @@ class Asked:
 
     champion: model_registry.Version
     reference: Reference
-    alarms: Mapping[str, Alarm]
+    alarms: Mapping[str, StandingAlarm]
     matured: str
     unwatched: tuple[str, ...]
     independent: bool
@@ -73,7 +73,7 @@ class Asked:
         """Where the tables are that challengers were trained from."""
         return self.folder / "trainings"
 
-    def champions_days(self, since: str) -> Iterator[Day]:
+    def champions_days(self, since: str) -> Iterator[PredictedDay]:
         """Yield the champion's days whose outcomes count, from one on, oldest first."""
         for day in self.day_names(self.champion):
             if since <= day <= self.matured:
@@ -81,7 +81,7 @@ class Asked:
 
     def newest_first(
         self, versions: Sequence[model_registry.Version], since: str = "", until: str = ""
-    ) -> Iterator[tuple[str, Day]]:
+    ) -> Iterator[tuple[str, PredictedDay]]:
         """Yield days of some versions whose outcomes count, from one on until another, with the versions' numbers."""
         last = until or self.matured
         named = [

@@ -10,7 +10,7 @@ from data.captures import Places
 from training import captures
 from training.commands import watches
 from training.console import Say
-from training.lessons import Day
+from training.lessons import PredictedDay
 from training.monitoring import Reference, Watch
 from training.records import MonitorRun, model_registry
 from training.retraining import contract, process, teaching, verdicts
@@ -41,7 +41,7 @@ def after(
         As `follow` does.
     """
 
-    def read(of: model_registry.Version, day: str) -> Day:
+    def read(of: model_registry.Version, day: str) -> PredictedDay:
         wanted = captures.Wanted(of.digest, version.schema.names, MOST_ROWS)
         (rows,) = captures.captured_days(places, of.name, of.number, since=day, until=day, wanted=wanted)
         return rows

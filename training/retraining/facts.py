@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import t
 
 from training.commands import watches
-from training.lessons import Day, Labelled, day_means, gather
+from training.lessons import Labelled, PredictedDay, day_means, gather
 from training.records import model_registry, tag_names, tracking
 from training.retraining.asked import Asked
 from training.retraining.memory import Memory
@@ -31,7 +31,7 @@ class Traffic:
         self.left_out = 0
         self._rows, self._days = 0.0, set[str]()
 
-    def counting(self, days: Iterator[tuple[str, Day]]) -> Iterator[tuple[str, Day]]:
+    def counting(self, days: Iterator[tuple[str, PredictedDay]]) -> Iterator[tuple[str, PredictedDay]]:
         """Yield versions and days, and count."""
         for version, day in days:
             self.left_out += day.left_out

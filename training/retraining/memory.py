@@ -15,7 +15,7 @@ from training.succession import Shadow
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunTraining:
     """A training that was begun.
 
     Attributes
@@ -46,7 +46,7 @@ class Begun:
 
 
 @dataclass
-class Watched:
+class Shadowed:
     """A challenger in the shadow of a champion, by their numbers.
 
     Attributes
@@ -78,8 +78,8 @@ class Memory:
     """
 
     run: MonitorRun
-    begun: Begun | None = None
-    watched: Watched | None = None
+    begun: BegunTraining | None = None
+    watched: Shadowed | None = None
     trained_on: str = ""
     challenged_on: str = ""
 
@@ -90,7 +90,7 @@ class Memory:
         try:
             return cls(
                 run,
-                begun=Begun(**written["begun"]) if written.get("begun") else None,
+                begun=BegunTraining(**written["begun"]) if written.get("begun") else None,
                 watched=_watched(written["watched"]) if written.get("watched") else None,
                 trained_on=str(written.get("trained_on", "")),
                 challenged_on=str(written.get("challenged_on", "")),
@@ -122,8 +122,8 @@ class Memory:
         )
 
 
-def _watched(written: Mapping[str, Any]) -> Watched:
-    return Watched(
+def _watched(written: Mapping[str, Any]) -> Shadowed:
+    return Shadowed(
         str(written["challenger"]),
         str(written["champion"]),
         str(written["learned_until"]),

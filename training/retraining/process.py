@@ -29,7 +29,7 @@ OF_PARENT = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedApart:
     """What came of a training.
 
     Attributes
@@ -63,15 +63,15 @@ def _locks(handle: int) -> bool:
     return True
 
 
-def train(words: Mapping[str, str], lock: int) -> Trained:
+def train(words: Mapping[str, str], lock: int) -> TrainedApart:
     """Train, and return what came of it."""
     try:
         return _trained(words, lock)
     except OSError as error:
-        return Trained(refused=f"no training could be started: {error}")
+        return TrainedApart(refused=f"no training could be started: {error}")
 
 
-def _trained(words: Mapping[str, str], lock: int) -> Trained:
+def _trained(words: Mapping[str, str], lock: int) -> TrainedApart:
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         result = Path(folder) / "result.json"
         said = {**words, "promote": "never", "result": str(result)}
@@ -86,8 +86,8 @@ def _trained(words: Mapping[str, str], lock: int) -> Trained:
             check=False,
         )
         if done.returncode == 0 and result.is_file():
-            return Trained(json.loads(result.read_text(encoding="utf-8"))["version"])
-    return Trained(refused=_last_words(done))
+            return TrainedApart(json.loads(result.read_text(encoding="utf-8"))["version"])
+    return TrainedApart(refused=_last_words(done))
 
 
 def _last_words(done: subprocess.CompletedProcess[str]) -> str:

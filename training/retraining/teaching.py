@@ -18,10 +18,10 @@ from training.lessons import Labelled, Shape, day_means, gather
 from training.records import ledger, model_registry, tag_names, tracking
 from training.retraining import contract, process
 from training.retraining.asked import Asked
-from training.retraining.memory import Begun, Memory, Watched
+from training.retraining.memory import BegunTraining, Memory, Shadowed
 from training.rows import open_table
 from training.rows.known import load_known
-from training.succession import ACTING, Decision, Plan, Shadow, gains, planned
+from training.succession import ACTING, Plan, RetrainDecision, Shadow, gains, planned
 
 AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")
 """What a retraining takes from the training of the champion; the split and the weight the name's versions keep."""
@@ -39,7 +39,7 @@ class Lesson:
     since: str = ""
 
 
-def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock: int) -> str:
+def teach(asked: Asked, memory: Memory, rows: Labelled, decision: RetrainDecision, lock: int) -> str:
     """Train a challenger; return why there is none, or nothing.
 
     What cannot be learned from, and a training that fails, is an answer and no error: it is asked again with the next
@@ -62,7 +62,7 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: Decision, lock
         return f"{said}{_remedy(asked)}" if isinstance(error, DataError) else said
     asked.say("learn", f"{len(whole):,} rows, {len(captured):,} of them captured ({lesson.which}): {path}")
     address = first.get("data", "")
-    memory.begun = Begun(
+    memory.begun = BegunTraining(
         table=str(path),
         sentence=decision.sentence,
         until=asked.matured,
@@ -97,7 +97,7 @@ def finish(asked: Asked, memory: Memory) -> None:
     memory.keep()
 
 
-def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Begun) -> None:
+def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: BegunTraining) -> None:
     """Let a version be the challenger, unless a person named another one while it was trained."""
     bearer = model_registry.challenger(asked.name)
     if bearer is not None and bearer.number not in (made.number, asked.champion.number):
@@ -107,7 +107,7 @@ def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Beg
         return
     model_registry.name_challenger(asked.name, made.number)
     shadow, entries = Shadow(_plan(asked, made, begun)), len(ledger.read(asked.name).entries)
-    memory.watched = Watched(made.number, asked.champion.number, begun.until, shadow, entries)
+    memory.watched = Shadowed(made.number, asked.champion.number, begun.until, shadow, entries)
     asked.say(
         "challenger", f"{asked.name} version {made.number}: {begun.sentence}; judged {_how(shadow.plan)}"
     )
@@ -177,7 +177,7 @@ def _words(asked: Asked, path: Path, shape: Shape) -> Mapping[str, str]:
     return {name: word for name, word in config.as_params().items() if word}
 
 
-def _told(made: model_registry.Version, begun: Begun) -> model_registry.Version:
+def _told(made: model_registry.Version, begun: BegunTraining) -> model_registry.Version:
     """Return the version as it is after this: write on the version and its run why it was made and from what."""
     tags = {tag_names.CAUSE: begun.sentence[:5000], tag_names.LEARNED_UNTIL: begun.until}
     texts = {tracking.CONTRACT: begun.contract} if begun.contract else {}
@@ -186,7 +186,7 @@ def _told(made: model_registry.Version, begun: Begun) -> model_registry.Version:
     return model_registry.version(made.name, made.number)
 
 
-def _plan(asked: Asked, made: model_registry.Version, begun: Begun) -> Plan:
+def _plan(asked: Asked, made: model_registry.Version, begun: BegunTraining) -> Plan:
     """Return how the challenger is judged, by the rows that it held out and the champion answered.
 
     One that cannot be asked is planned as one that shows no gain: the shadow will say what is wrong with it.
@@ -198,7 +198,7 @@ def _plan(asked: Asked, made: model_registry.Version, begun: Begun) -> Plan:
     return planned(draws, independent=asked.independent)
 
 
-def _held_out_gains(asked: Asked, made: model_registry.Version, begun: Begun) -> NDArray[np.float64]:
+def _held_out_gains(asked: Asked, made: model_registry.Version, begun: BegunTraining) -> NDArray[np.float64]:
     days = asked.newest_first([asked.champion], begun.since, begun.until)
     rows = gather(days, list(asked.champion.schema.names))
     rows = rows.take(made.held_out(lessons.table_of(rows, shape_of(made), "captured rows")))

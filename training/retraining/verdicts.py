@@ -25,7 +25,7 @@ from training.records import ledger, model_registry, tag_names
 from training.records.errors import NotOurs, Superseded, Unvouched
 from training.retraining.asked import Asked
 from training.retraining.facts import days_between
-from training.retraining.memory import Memory, Watched
+from training.retraining.memory import Memory, Shadowed
 from training.succession import Shadow, Verdict, planned
 from training.versions.errors import NotLoadable
 
@@ -63,7 +63,7 @@ def judge(asked: Asked, memory: Memory) -> str:
 
 
 def _judged(
-    asked: Asked, memory: Memory, watched: Watched, challenger: model_registry.Version
+    asked: Asked, memory: Memory, watched: Shadowed, challenger: model_registry.Version
 ) -> deciding.Decision | None:
     """Return what was decided about the challenger, None where it is too early to decide."""
     try:
@@ -79,7 +79,7 @@ def _judged(
         return _decided(asked, watched, challenger, lambda _: decision)
 
 
-def _gives_up(asked: Asked, memory: Memory, watched: Watched, error: TrainingError) -> bool:
+def _gives_up(asked: Asked, memory: Memory, watched: Shadowed, error: TrainingError) -> bool:
     """Return whether a challenger that cannot be judged is to make room."""
     watched.failing_since = watched.failing_since or asked.matured
     memory.keep()
@@ -104,13 +104,13 @@ def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
     else:
         plan = planned(np.zeros(0), independent=asked.independent)
         until = asked.last_day  # nobody knows what it has learned, but nothing that came later
-    memory.watched = Watched(*pair, until, Shadow(plan), len(ledger.read(asked.name).entries))
+    memory.watched = Shadowed(*pair, until, Shadow(plan), len(ledger.read(asked.name).entries))
     memory.keep()
     return challenger
 
 
 def _seen(
-    asked: Asked, memory: Memory, watched: Watched, challenger: model_registry.Version
+    asked: Asked, memory: Memory, watched: Shadowed, challenger: model_registry.Version
 ) -> Decide | None:
     """Let the shadow see days; return how to decide about the challenger, None where it is too early."""
     if why := _never(asked, challenger):
@@ -137,7 +137,7 @@ def _never(asked: Asked, challenger: model_registry.Version) -> str:
     return "" if accepts.passed else f"it does not take the {accepts.name}: {accepts.found}"
 
 
-def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version) -> Verdict:
+def _see_days(asked: Asked, watched: Shadowed, challenger: model_registry.Version) -> Verdict:
     """Let the shadow see the days that it has not seen, one after another until it is decided."""
     shadow = watched.shadow
     since = _day_after(max(watched.learned_until, shadow.until))
@@ -153,7 +153,7 @@ def _see_days(asked: Asked, watched: Watched, challenger: model_registry.Version
 
 
 def _decided(
-    asked: Asked, watched: Watched, challenger: model_registry.Version, decide: Decide
+    asked: Asked, watched: Shadowed, challenger: model_registry.Version, decide: Decide
 ) -> deciding.Decision:
     """Decide, and enter it in the ledger, once: who was killed behind the entry finds it there."""
     history = ledger.settle(asked.name)
@@ -168,7 +168,7 @@ def _decided(
 
 
 def _by_verdict(
-    asked: Asked, watched: Watched, challenger: model_registry.Version, history: ledger.History
+    asked: Asked, watched: Shadowed, challenger: model_registry.Version, history: ledger.History
 ) -> deciding.Decision:
     """Return what the shadow says, and of a better one what the gate says; raises Superseded for another champion."""
     champion = history.current
@@ -183,7 +183,7 @@ def _by_verdict(
 
 
 def _by_gate(
-    asked: Asked, watched: Watched, challenger: model_registry.Version, history: ledger.History
+    asked: Asked, watched: Shadowed, challenger: model_registry.Version, history: ledger.History
 ) -> deciding.Decision:
     """Return what the gate's other lines say on the rows of the shadow."""
     champion = history.current
@@ -201,7 +201,7 @@ def _by_gate(
     return decision
 
 
-def _with_shadow(decision: deciding.Decision, watched: Watched, unit: str) -> deciding.Decision:
+def _with_shadow(decision: deciding.Decision, watched: Shadowed, unit: str) -> deciding.Decision:
     """Return a decision with the shadow's line for the gate's interval, which is for rows that are looked at once."""
     better = deciding.Check(
         SHADOW, passed=True, found=watched.shadow.verdict.sentence, limit="above 0, at every look"
@@ -226,7 +226,7 @@ def _with_shadow(decision: deciding.Decision, watched: Watched, unit: str) -> de
 
 
 def _trial(
-    asked: Asked, watched: Watched, challenger: model_registry.Version, champion: model_registry.Version
+    asked: Asked, watched: Shadowed, challenger: model_registry.Version, champion: model_registry.Version
 ) -> Trial:
     """Return the two on the rows of the shadow, of which neither has learned any."""
     rows = _rows(asked, watched, challenger)
@@ -246,7 +246,7 @@ def _trial(
     )
 
 
-def _rows(asked: Asked, watched: Watched, challenger: model_registry.Version) -> Labelled:
+def _rows(asked: Asked, watched: Shadowed, challenger: model_registry.Version) -> Labelled:
     seen = asked.newest_first([asked.champion], _day_after(watched.learned_until), watched.shadow.until)
     return gather(seen, list(challenger.schema.names), most=MOST_ROWS)
 

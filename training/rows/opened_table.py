@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, cast
 
-from data.errors import TooLarge
+from data.errors import LargerThanMemory
 from data.sources import Header, Layout, Source, open_source
 from data.tables.streams import bytes_in_memory, free_memory
 from training.errors import UsageError
@@ -18,7 +18,7 @@ COPIES = 3
 """How many times a command that learns nothing holds a table at its peak."""
 
 
-class Asked(Protocol):
+class ReadsTable(Protocol):
     """What each command that reads a table is asked."""
 
     @property
@@ -39,7 +39,7 @@ class Asked(Protocol):
 
 
 def open_table(
-    asked: Asked,
+    asked: ReadsTable,
     say: Callable[[str, str], None],
     recorded: Mapping[str, str] | None = None,
     *,
@@ -71,14 +71,14 @@ def open_table(
 def _refuse_larger(source: Source, otherwise: str) -> None:
     needed, free = COPIES * bytes_in_memory(source), free_memory()
     if needed > free:
-        raise TooLarge(where=source.where, needed=needed, free=free, otherwise=otherwise)
+        raise LargerThanMemory(where=source.where, needed=needed, free=free, otherwise=otherwise)
 
 
-def _layout(asked: Asked, known: Mapping[str, str], where: str) -> Layout:
+def _layout(asked: ReadsTable, known: Mapping[str, str], where: str) -> Layout:
     encoding = known.get("encoding", "") if where == known.get("data") else ""
     return Layout(header_of(asked, known), asked.encoding or encoding)
 
 
-def header_of(asked: Asked, recorded: Mapping[str, str]) -> Header:
+def header_of(asked: ReadsTable, recorded: Mapping[str, str]) -> Header:
     """Return whether text files have a header: as is said, else as the last time."""
     return cast("Header", asked.header or recorded.get("header") or "auto")

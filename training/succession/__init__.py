@@ -7,13 +7,13 @@
 It sees facts and arrays; what they are made of, `training.retraining` knows.
 """
 
-from training.succession.rule import ACTING, Costs, Decision, Facts, decide
+from training.succession.rule import ACTING, Costs, Facts, RetrainDecision, decide
 from training.succession.shadow import Plan, Shadow, Verdict, gains, planned
 
 __all__ = [
     "ACTING",
     "Costs",
-    "Decision",
+    "RetrainDecision",
     "Facts",
     "Plan",
     "Shadow",

@@ -120,7 +120,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Decision:
+class RetrainDecision:
     """Whether to train.
 
     Attributes
@@ -138,18 +138,18 @@ class Decision:
     sum: str = ""
 
 
-def decide(facts: Facts, costs: Costs | None = None) -> Decision:
+def decide(facts: Facts, costs: Costs | None = None) -> RetrainDecision:
     """Return whether to train a challenger."""
     gain = None if costs is None else _gain(facts, costs)
     told = "" if costs is None or gain is None else _in_words(facts, costs, gain)
     if hindrance := _hindrance(facts):
-        return Decision("", f"did not retrain, because {hindrance}", told)
+        return RetrainDecision("", f"did not retrain, because {hindrance}", told)
     cause, why = _cause(facts)
     if not cause:
-        return Decision("", f"did not retrain, because {why}", told)
+        return RetrainDecision("", f"did not retrain, because {why}", told)
     if costs is not None and gain is not None and cause != "age" and not gain > costs.cost:
-        return Decision("", f"did not retrain, because it would not pay, although {why}", told)
-    return Decision(cause, f"retrain, because {why}", told)
+        return RetrainDecision("", f"did not retrain, because it would not pay, although {why}", told)
+    return RetrainDecision(cause, f"retrain, because {why}", told)
 
 
 def _hindrance(facts: Facts) -> str:

@@ -105,7 +105,7 @@ def form_of(source: Source, kept: Kinds, options: ReadOptions, *, most_bytes: fl
     names = first.schema.names
     options = kept_kinds.with_kept(options.named(names), names, kept)
     options.check(source.where, names)
-    columns = [_Column(name, options, is_text=source.is_text) for name in names]
+    columns = [_StreamedColumn(name, options, is_text=source.is_text) for name in names]
     rows = 0
     for batch in source.batches():
         for column, part in zip(columns, batch.columns, strict=True):
@@ -126,7 +126,7 @@ def form_of(source: Source, kept: Kinds, options: ReadOptions, *, most_bytes: fl
     return Form(source, head, rows, most_bytes, found, read, kept, options)
 
 
-class _Column:
+class _StreamedColumn:
     """What the parts of a column have said so far.
 
     Attributes

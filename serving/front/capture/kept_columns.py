@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.captures import Layout, Unseen
+from data.captures import FrameLayout, Unseen
 from data.column_names import matching
 from data.schema import Column
 from serving.rows import Texts
@@ -46,7 +46,7 @@ class KeptColumns:
         Of the hashes.
     """
 
-    layout: Layout
+    layout: FrameLayout
     places: NDArray[np.intp]
     codes: dict[int, Floats]
     key: bytes
@@ -73,7 +73,7 @@ class KeptColumns:
         for place, column in enumerate(kept):
             if column.name in hashed:
                 kept[place], codes[place] = _hashed(column, key)
-        layout = Layout(
+        layout = FrameLayout(
             model=runtime.model.name or described.name,
             version=described.label,
             digest=described.digest,

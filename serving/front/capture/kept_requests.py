@@ -44,7 +44,7 @@ Key = tuple[str, str, str]
 Later = Callable[[float, Callable[[], None]], Any]
 
 
-class Writing(Protocol):
+class TakesFrames(Protocol):
     """Who takes the frames.
 
     Attributes
@@ -82,7 +82,7 @@ class Capture:
     def __init__(
         self,
         rules: CaptureRules,
-        writer: Writing,
+        writer: TakesFrames,
         counting: Counting,
         *,
         workers: int = 1,

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Waiting:
+class WaitingRecord:
     """A record that is to be written, and who waits for that."""
 
     record: bytes
@@ -33,14 +33,14 @@ class LabelWriter:
 
     def __init__(self, rules: CaptureRules) -> None:
         self._folder, self._rotate_seconds = Places(Path(rules.folder)).labels, rules.rotate
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._queue: SimpleQueue[WaitingRecord | None] = SimpleQueue()
         self._file: OwnFile | None = None
         self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
         self._thread.start()
 
     def write(self, record: bytes) -> Future[None]:
         """Write a record, soon; the future ends when it is on the disk, or with an OSError and nothing of it kept."""
-        waiting = Waiting(record)
+        waiting = WaitingRecord(record)
         self._queue.put(waiting)
         return waiting.written
 
@@ -58,9 +58,9 @@ class LabelWriter:
             self._rotate_if_due()
         self._rotate()
 
-    def _wait(self) -> list[Waiting | None]:
+    def _wait(self) -> list[WaitingRecord | None]:
         """Return all that is there by now."""
-        waiting: list[Waiting | None] = []
+        waiting: list[WaitingRecord | None] = []
         try:
             waiting.append(self._queue.get(timeout=LOOK_SECONDS))
             while waiting[-1] is not None:
@@ -69,7 +69,7 @@ class LabelWriter:
             pass
         return waiting
 
-    def _write(self, waiting: list[Waiting]) -> None:
+    def _write(self, waiting: list[WaitingRecord]) -> None:
         """Write records with one wait for the disk; where all together do not fit, each for itself."""
         if waiting and (error := self._failure([each.record for each in waiting])):
             if len(waiting) == 1:

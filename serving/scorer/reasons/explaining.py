@@ -74,7 +74,7 @@ class Reasons:
     unit: str = ""
 
 
-class Part(Protocol):
+class WayToExplain(Protocol):
     """One way to explain."""
 
     base: float
@@ -98,7 +98,7 @@ class About:
 class Explainer:
     """Explains one version's predictions. Safe to use from several threads at once."""
 
-    def __init__(self, part: Part, about: About, predict: Callable[[Floats], Floats]) -> None:
+    def __init__(self, part: WayToExplain, about: About, predict: Callable[[Floats], Floats]) -> None:
         self.part, self._about, self._predict = part, about, predict
         self.most_rows = min(part.most_rows, MOST_ROWS)
 
@@ -137,7 +137,7 @@ class Explainer:
             raise UnsoundReasons(row=int(np.argmax(wrong)), apart=float(apart[wrong][0]))
 
 
-class Model(Protocol):
+class LoadedGraph(Protocol):
     """What is explained: a loaded graph, and how another one is loaded."""
 
     def predict(self, matrix: Floats, /) -> Floats:
@@ -147,7 +147,7 @@ class Model(Protocol):
         """Return what a graph beside the model's own computes of packed rows; raises RefusedGraph."""
 
 
-def explainer_of(content: bytes, about: About, model: Model) -> Explainer:
+def explainer_of(content: bytes, about: About, model: LoadedGraph) -> Explainer:
     """Return what a file of reasons explains with; raises NotAScorer, or RefusedGraph for what is in it."""
     arrays = unpacked(content)
     try:
@@ -156,7 +156,7 @@ def explainer_of(content: bytes, about: About, model: Model) -> Explainer:
         raise NotAScorer(file=EXPLAIN_FILE, reason=f"cannot be used: {error!r:.200}") from error
 
 
-def _part(arrays: Arrays, model: Model, columns: int) -> Part:
+def _part(arrays: Arrays, model: LoadedGraph, columns: int) -> WayToExplain:
     method = arrays.notes.get(METHOD, "")
     if method == Ways.ASKED:
         return Coalitions(_rows_of(arrays, columns), model.predict)
@@ -170,7 +170,7 @@ def _part(arrays: Arrays, model: Model, columns: int) -> Part:
     raise NotAScorer(file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks")
 
 
-def _features_of(arrays: Arrays, model: Model) -> Callable[[Floats], Floats]:
+def _features_of(arrays: Arrays, model: LoadedGraph) -> Callable[[Floats], Floats]:
     """Return what computes what the trees look at: the packed rows as they are, where there is no graph."""
     if Names.GRAPH not in arrays.by_name:
         return lambda matrix: matrix

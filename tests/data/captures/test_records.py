@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.captures import Frame, Layout, PredictionId, RecordFile, Request, Unseen, frame_id, record
+from data.captures import Frame, FrameLayout, KeptRequest, PredictionId, RecordFile, Unseen, frame_id, record
 from data.schema import Column
 
-LAYOUT = Layout(
+LAYOUT = FrameLayout(
     "flights",
     "3",
     "ab" * 32,
@@ -35,7 +35,7 @@ def frame(rows: int = 3) -> Frame:
         matrix=matrix,
         predictions=np.linspace(0.0, 1.0, rows),
         scale=np.full(rows, np.nan),
-        requests=(Request(0, 0.0, "mine"), Request(2, 0.125)),
+        requests=(KeptRequest(0, 0.0, "mine"), KeptRequest(2, 0.125)),
         unseen=(Unseen(0, "carrier", "ÜX"),),
     )
 
@@ -46,7 +46,7 @@ def test_a_frame_and_its_layout_come_back(tmp_path: Path) -> None:
     written = frame()
     path.write_bytes(record(LAYOUT.head()) + record(written.head(), written.parts()))
     first, second = RecordFile(path)
-    assert Layout.of(first) == LAYOUT
+    assert FrameLayout.of(first) == LAYOUT
     assert Frame.of(first) is None
     back = Frame.of(second)
     assert back is not None

@@ -15,7 +15,7 @@ import pytest
 
 from serving.access import Access, Watched
 from serving.access.buckets import SLOTS, Buckets
-from serving.access.identities import FEEDBACK, METRICS, PAGE, PREDICT, SCOPES, Limit
+from serving.access.identities import FEEDBACK, METRICS, PAGE, PREDICT, SCOPES, RateLimit
 from serving.errors import NotAllowed, NotAuthorized, SettingsError, TooOften
 from serving.running import free_port
 from serving.settings import Settings
@@ -142,7 +142,7 @@ def test_a_scope_that_is_lacking_is_named(tmp_path):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_limit_holds_on_average_and_lets_a_second_s_worth_come_at_once(tmp_path, workers):
     """The generic cell rate algorithm: a burst of what the limit says, then one for each interval."""
-    bucket, limit = Buckets(str(tmp_path), workers), Limit(10, 1.0, hashlib.sha256(b"a").digest())
+    bucket, limit = Buckets(str(tmp_path), workers), RateLimit(10, 1.0, hashlib.sha256(b"a").digest())
     taken = [now for step in range(5000) if bucket.take(limit, now := 100.0 + step / 1000) == 0]
     assert len([now for now in taken if now < 100.05]) == 10
     assert len(taken) == 10 + 49
@@ -151,7 +151,7 @@ def test_a_limit_holds_on_average_and_lets_a_second_s_worth_come_at_once(tmp_pat
 
 def test_workers_count_together(tmp_path):
     """A client's connections fall on workers as they like: half a limit each would refuse too early."""
-    limit = Limit(10, 60.0, hashlib.sha256(b"a").digest())
+    limit = RateLimit(10, 60.0, hashlib.sha256(b"a").digest())
     workers = [Buckets(str(tmp_path), 3) for _ in range(3)]
     assert sum(each.take(limit, 5.0) == 0 for each in workers * 10) == 10
     assert workers[0].take(limit, 5.0) == pytest.approx(6.0)
@@ -159,7 +159,7 @@ def test_workers_count_together(tmp_path):
 
 def test_without_a_shared_file_each_worker_counts_a_share(tmp_path):
     """All of them together let no more through than the limit."""
-    limit = Limit(9, 60.0, hashlib.sha256(b"a").digest())
+    limit = RateLimit(9, 60.0, hashlib.sha256(b"a").digest())
     workers = [Buckets(None, 3) for _ in range(3)]
     assert sum(each.take(limit, 5.0) == 0 for each in workers * 10) == 9
 
@@ -167,7 +167,7 @@ def test_without_a_shared_file_each_worker_counts_a_share(tmp_path):
 def test_callers_do_not_share_a_bucket(tmp_path):
     """Where their hashes point to the same slot, the second takes the next one."""
     bucket = Buckets(str(tmp_path), 1)
-    first, second = (Limit(1, 60.0, (SLOTS * number + 7).to_bytes(8) + bytes(24)) for number in (1, 2))
+    first, second = (RateLimit(1, 60.0, (SLOTS * number + 7).to_bytes(8) + bytes(24)) for number in (1, 2))
     assert [bucket.take(each, 5.0) == 0 for each in (first, second, first, second)] == [
         True,
         True,
@@ -374,7 +374,7 @@ def test_a_file_that_may_be_read_only_now_is_read(tmp_path):
 def test_a_limit_that_is_raised_counts_at_once(tmp_path):
     """What was spent under the lower one does not hold the caller off for a day."""
     bucket, tag = Buckets(str(tmp_path), 1), hashlib.sha256(b"a").digest()
-    low, high = Limit(2, 86_400.0, tag), Limit(10, 1.0, tag)
+    low, high = RateLimit(2, 86_400.0, tag), RateLimit(10, 1.0, tag)
     assert [bucket.take(low, 5.0) == 0 for _ in range(3)] == [True, True, False]
     assert bucket.take(high, 5.0) == pytest.approx(0.1)
     assert bucket.take(high, 5.2) == 0

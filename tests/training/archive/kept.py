@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
 
-from data.captures import Frame, Layout, Places, PredictionId, Request, Unseen, frame_id, record
+from data.captures import Frame, FrameLayout, KeptRequest, Places, PredictionId, Unseen, frame_id, record
 from data.schema import Column
 
 COLUMNS = (
@@ -21,7 +21,7 @@ COLUMNS = (
     Column("weekend", "boolean"),
     Column("planned", "datetime"),
 )
-LAYOUT = Layout("flights", "3", "ab" * 32, COLUMNS)
+LAYOUT = FrameLayout("flights", "3", "ab" * 32, COLUMNS)
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
 
 
@@ -31,7 +31,7 @@ def milliseconds(moment: datetime) -> int:
 
 
 def frame_at(
-    moment: datetime, rows: int = 3, *, number: int = 1, layout: Layout = LAYOUT, share: float = 1.0
+    moment: datetime, rows: int = 3, *, number: int = 1, layout: FrameLayout = LAYOUT, share: float = 1.0
 ) -> Frame:
     """A frame whose first row has gaps, and a category that nobody saw; each row has its own numbers."""
     random = np.random.default_rng(number)
@@ -56,12 +56,14 @@ def frame_at(
         matrix=matrix,
         predictions=random.normal(size=rows),
         scale=np.where(np.arange(rows) % 2, 2.0, np.nan),
-        requests=(Request(0, 0.0, f"mine-{number}"), Request(1, 0.125)) if rows > 1 else (Request(0, 0.0),),
+        requests=(KeptRequest(0, 0.0, f"mine-{number}"), KeptRequest(1, 0.125))
+        if rows > 1
+        else (KeptRequest(0, 0.0),),
         unseen=(Unseen(0, "carrier", "ÜX"),) if rows else (),
     )
 
 
-def written(path: Path, frames: Iterable[Frame], layouts: Sequence[Layout] = (LAYOUT,)) -> Path:
+def written(path: Path, frames: Iterable[Frame], layouts: Sequence[FrameLayout] = (LAYOUT,)) -> Path:
     """Write layouts, then frames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [record(each.head()) for each in layouts] + [

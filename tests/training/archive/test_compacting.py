@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from data.captures import Layout, Places, Request, record
+from data.captures import FrameLayout, KeptRequest, Places, record
 from data.schema import Column
 from tests.conftest import ROOT
 from tests.training.archive.kept import (
@@ -89,7 +89,7 @@ def test_a_row_lies_in_the_hour_that_its_caller_names(places: Places) -> None:
     """A replay is of other days than the moment of its answer; its neighbours in the frame stay where they are."""
     frame = frame_at(NOON, rows=5)
     week = 7 * 86_400.0
-    requests = (Request(0, 0.0), Request(1, -week, "late"), Request(3, 0.25))
+    requests = (KeptRequest(0, 0.0), KeptRequest(1, -week, "late"), KeptRequest(3, 0.25))
     written(places.frames / "1.frames", [replace(frame, requests=requests)])
     compact(places, silent)
     files = {path.parent.parent.name: pq.read_table(path) for path in places.predictions.rglob("*.parquet")}
@@ -103,7 +103,7 @@ def test_a_row_lies_in_the_hour_that_its_caller_names(places: Places) -> None:
 
 def test_two_digests_under_one_version_are_two_files(places: Places) -> None:
     """A version that was registered anew elsewhere must not be mixed with ours silently."""
-    other = Layout("flights", "3", "cd" * 32, LAYOUT.columns)
+    other = FrameLayout("flights", "3", "cd" * 32, LAYOUT.columns)
     frames = [frame_at(NOON), frame_at(NOON, number=2, layout=other)]
     written(places.frames / "1.frames", frames, [LAYOUT, other])
     compact(places, silent)
@@ -117,7 +117,7 @@ def test_two_digests_under_one_version_are_two_files(places: Places) -> None:
 
 def test_a_column_of_our_name_is_kept_beside_ours(places: Places) -> None:
     """Two columns of one name are a file that nobody reads."""
-    layout = Layout("flights", "3", "ab" * 32, (*LAYOUT.columns[:4], Column("slipway_id", "number")))
+    layout = FrameLayout("flights", "3", "ab" * 32, (*LAYOUT.columns[:4], Column("slipway_id", "number")))
     written(places.frames / "1.frames", [frame_at(NOON, layout=layout)], [layout])
     compact(places, silent)
     assert "slipway_column_slipway_id" in predictions(places)
@@ -188,7 +188,7 @@ def test_a_source_that_was_closed_by_another_is_the_same_source(
     whole = path.read_bytes()
     path.write_bytes(whole + b"torn")
     with monkeypatch.context() as patch:
-        patch.setattr(sources.Source, "done", lambda *_: (_ for _ in ()).throw(Killed))
+        patch.setattr(sources.CaptureFile, "done", lambda *_: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
             compact(places, silent)
     path.unlink()

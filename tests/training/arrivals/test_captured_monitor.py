@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.captures import Frame, Layout, Places, PredictionId, Request, frame_id, record
+from data.captures import Frame, FrameLayout, KeptRequest, Places, PredictionId, frame_id, record
 from serving.scorer import Scorer
 from tests.conftest import Workspace
 from tests.training.arrivals.test_monitor import NAMES, houses, monitor_run, register
@@ -38,7 +38,7 @@ class Served:
 
     places: Places
     version: model_registry.Version
-    layout: Layout
+    layout: FrameLayout
     scorer: Scorer
 
     @classmethod
@@ -46,7 +46,7 @@ class Served:
         """Of version 1."""
         version = model_registry.version("houses", "1")
         schema = version.schema
-        layout = Layout("houses", "1", version.digest, schema.columns)
+        layout = FrameLayout("houses", "1", version.digest, schema.columns)
         return cls(Places(folder / "captures"), version, layout, Scorer.load(version.scorer_folder))
 
     def answers(
@@ -54,7 +54,7 @@ class Served:
         rows: pd.DataFrame,
         day: int,
         *,
-        layout: Layout | None = None,
+        layout: FrameLayout | None = None,
         share: float = 1.0,
         hour: int = 12,
         back: float = 0.0,
@@ -76,7 +76,7 @@ class Served:
             matrix=matrix[:, kept],
             predictions=self.scorer.predict(matrix),
             scale=np.full(len(rows), scale),
-            requests=(Request(0, -back, f"of-{day}"),),
+            requests=(KeptRequest(0, -back, f"of-{day}"),),
         )
         self._write(
             self.places.frames / f"{day}-{hour}-{layout.version}.frames", record(layout.head()), frame
@@ -310,7 +310,7 @@ def test_labels_that_the_contract_forbids_are_left_out(
     served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One price of a billion would be the error of the day."""
-    monkeypatch.setattr(from_captures, "limits_of", lambda _: from_captures.Limits(0.0, 1_000.0))
+    monkeypatch.setattr(from_captures, "limits_of", lambda _: from_captures.OutcomeLimits(0.0, 1_000.0))
     rows = houses(30, "2024-07-01", 1, seed=3)
     prices = rows["price"].to_numpy().copy()
     prices[:2] = 1e9, -5.0
@@ -323,10 +323,10 @@ def test_labels_that_the_contract_forbids_are_left_out(
 
 def test_the_contract_is_the_one_that_the_training_kept(served: Served) -> None:
     """On its run, from any machine: the file that it named may be gone, or be another one by now."""
-    assert from_captures.limits_of(served.version) == from_captures.Limits()
+    assert from_captures.limits_of(served.version) == from_captures.OutcomeLimits()
     contract = "target: price\ncolumns:\n  price: {kind: number, minimum: 0, maximum: 900}\n"
     mlflow.MlflowClient().log_text(served.version.run_id, contract, "contract.yaml")
-    assert from_captures.limits_of(served.version) == from_captures.Limits(0.0, 900.0)
+    assert from_captures.limits_of(served.version) == from_captures.OutcomeLimits(0.0, 900.0)
 
 
 def test_a_column_that_was_not_kept_is_not_watched(served: Served, look: Look) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data.captures import Layout, Places, PredictionId, Request
+from data.captures import FrameLayout, KeptRequest, Places, PredictionId
 from data.schema import Schema
 from tests.training.archive.kept import COLUMNS, LAYOUT, NOON, frame_at, ids, labelled, written
 from training.archive import compact
@@ -80,10 +80,12 @@ def test_a_callers_id_that_came_twice_is_the_last_answered(places: Places) -> No
     np.testing.assert_array_equal(day.actual, [np.nan, 5.0])
 
 
-def asked(places: Places, name: str, moment: datetime, number: int, layout: Layout = LAYOUT) -> None:
+def asked(places: Places, name: str, moment: datetime, number: int, layout: FrameLayout = LAYOUT) -> None:
     """Let a caller ask about one row under its own id."""
     frame = frame_at(moment, 1, number=number, layout=layout)
-    written(places.frames / f"{number}.frames", [replace(frame, requests=(Request(0, 0.0, name),))], [layout])
+    written(
+        places.frames / f"{number}.frames", [replace(frame, requests=(KeptRequest(0, 0.0, name),))], [layout]
+    )
 
 
 MIDNIGHT = NOON + timedelta(hours=12)
@@ -99,7 +101,7 @@ MIDNIGHT = NOON + timedelta(hours=12)
     ids=["midnight", "swap", "both"],
 )
 def test_a_retry_takes_the_label_with_it_to_another_day_or_version(
-    again: datetime, layout: Layout, expected: list[list[float]], places: Places
+    again: datetime, layout: FrameLayout, expected: list[list[float]], places: Places
 ) -> None:
     """Or one outcome would be that of two predictions."""
     asked(places, "mine", MIDNIGHT - timedelta(seconds=2), 1)
@@ -141,8 +143,8 @@ def test_rows_are_counted_whether_they_are_drawn_or_not(places: Places) -> None:
 
 def test_files_of_another_digest_or_without_a_column_are_left_out_and_counted(places: Places) -> None:
     """A hashed column is none: its texts are not those that the model was given."""
-    other = Layout("flights", "3", "cd" * 32, COLUMNS)
-    hashed = Layout("flights", "3", "ab" * 32, COLUMNS, hashed=("carrier",))
+    other = FrameLayout("flights", "3", "cd" * 32, COLUMNS)
+    hashed = FrameLayout("flights", "3", "ab" * 32, COLUMNS, hashed=("carrier",))
     for number, layout in enumerate((LAYOUT, other, hashed)):
         frame = frame_at(NOON + timedelta(minutes=number), number=number, layout=layout)
         written(places.frames / f"{number}.frames", [frame], [layout])

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 from training.commands.trainings import TrainConfig
 from training.console.progress import silent
 from training.gate.deciding import Check, Decision
-from training.measuring import Assessment, Evaluation, Part, score
+from training.measuring import Assessment, Evaluation, HoldoutErrors, score
 from training.measuring.comparison import Change, Interval
 from training.measuring.importance import Contributions
 from training.pages import card, evidence, rendering
@@ -69,7 +69,7 @@ class Reader(HTMLParser):
         self.text += data
 
 
-def made(said: str, **figures: Figure) -> card.Made:
+def made(said: str, **figures: Figure) -> card.CardFacts:
     """What a training of 200 rows comes to, with one text wherever a user's own word stands; nothing is fitted."""
     target, side = f"target {said}", np.linspace(0.0, 50.0, 200)
     frame = pd.DataFrame({f"kind {said}": ["a", f"category {said}"] * 100, "area": side, target: 3 * side})
@@ -82,8 +82,8 @@ def made(said: str, **figures: Figure) -> card.Made:
         {"family": "ridge", "params": {}}, cv_rmse=1.0, cv_rmse_se=0.1, fit_seconds=1.0, out_of_fold=actual
     )
     intervals = {name: Interval(8.0, 7.0, 9.0, 0.5) for name in ("rmse", "mae", "bias", "r2")}
-    whole, part = Part("all rows", 40, intervals), Part(f"slice {said}", 20, intervals)
-    return card.Made(
+    whole, part = HoldoutErrors("all rows", 40, intervals), HoldoutErrors(f"slice {said}", 20, intervals)
+    return card.CardFacts(
         config,
         rows,
         Winner(Choice((best,), 1.0, pd.DataFrame()), best, None, None, None, 1.0, 1, 1),  # type: ignore[arg-type]

@@ -20,7 +20,7 @@ TRAINED = {"holdout_rmse": 1.75, "holdout_rmse_low": 1.5, "holdout_rmse_high": 2
 
 def watched(
     days: int, reference: Reference | None = None, *, labelled: float = 1.0, alike: bool = True
-) -> watch_page.Watched:
+) -> watch_page.ShownWatch:
     """A watch over some days of 60 rows, with what its run would have."""
     random, watch = np.random.default_rng(3), Watch(reference or made(), seed=0, independent=True)
     history: dict[str, dict[str, float]] = {}
@@ -30,10 +30,10 @@ def watched(
         truth = np.where(random.random(60) < labelled, actual(matrix, random), np.nan)
         for name, value in watch.see(on, matrix, answers(matrix), truth).figures.items():
             history.setdefault(name, {})[on] = value
-    return watch_page.Watched("houses", "3", "EUR", watch, history, TRAINED, ["look at the columns above"])
+    return watch_page.ShownWatch("houses", "3", "EUR", watch, history, TRAINED, ["look at the columns above"])
 
 
-def read(found: watch_page.Watched) -> str:
+def read(found: watch_page.ShownWatch) -> str:
     """The page's words, with single spaces."""
     text = Reader(re.sub(r"(?s)<style>.*?</style>", "", watch_page.page(found)).replace("<t", " <t")).text
     return " ".join(text.split())

@@ -21,10 +21,10 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, str]]:
     """Trainings in a moment, in this process; their parameters."""
     calls: list[Mapping[str, str]] = []
 
-    def train(words: Mapping[str, str], _lock: int) -> process.Trained:
+    def train(words: Mapping[str, str], _lock: int) -> process.TrainedApart:
         calls.append(words)
         made = register(pd.read_parquet(words["data"]), words["data"])
-        return process.Trained(made.number)
+        return process.TrainedApart(made.number)
 
     monkeypatch.setattr(process, "train", train)
     return calls

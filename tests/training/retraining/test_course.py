@@ -176,9 +176,9 @@ def test_one_training_a_day(village: Village, monkeypatch: pytest.MonkeyPatch) -
     """A training that failed is tried again with the next day's rows, not in the next minute."""
     calls = []
 
-    def refused(words: Mapping[str, str], _lock: int) -> process.Trained:
+    def refused(words: Mapping[str, str], _lock: int) -> process.TrainedApart:
         calls.append(words)
-        return process.Trained(refused="no model but the mean could be fitted")
+        return process.TrainedApart(refused="no model but the mean could be fitted")
 
     monkeypatch.setattr(process, "train", refused)
     village.live(10, slope=3.0)

@@ -86,7 +86,7 @@ def test_the_contract_that_held_is_kept_although_the_file_has_changed(
     contract.write_text(text := "\n  ".join(["columns:", *columns, "price: {kind: number}"]))
     train = process.train
 
-    def meanwhile(words: Mapping[str, str], lock: int) -> process.Trained:
+    def meanwhile(words: Mapping[str, str], lock: int) -> process.TrainedApart:
         contract.write_text(text.replace("area: {kind: number}", "area: {kind: number, maximum: 1}"))
         return train(words, lock)
 

@@ -165,7 +165,7 @@ def test_a_version_whose_files_are_gone_when_it_is_made_ends_no_call(
     """An alarm has to be told all the same, in that call and in the next."""
     train = process.train
 
-    def losing(words: Mapping[str, str], lock: int) -> process.Trained:
+    def losing(words: Mapping[str, str], lock: int) -> process.TrainedApart:
         done = train(words, lock)
         without_files(model_registry.version("houses", done.version))
         return done
@@ -188,7 +188,7 @@ def test_who_is_named_while_another_is_trained_keeps_the_name(
     village.live(10, slope=3.0)
     train = process.train
 
-    def naming(words: Mapping[str, str], lock: int) -> process.Trained:
+    def naming(words: Mapping[str, str], lock: int) -> process.TrainedApart:
         by_hand(village)
         return train(words, lock)
 

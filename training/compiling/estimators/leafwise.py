@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.compiling.errors import UncompilableStep
-from training.compiling.estimators.trees import Tree, ensemble
+from training.compiling.estimators.trees import FittedTree, ensemble
 from training.compiling.features import Feature, Lookup, Slot
 from training.compiling.graph import Graph, Tensor
 from training.lightgbm_text import NONE, ZERO, Boosted, LightGBMRegressor, read
@@ -89,7 +89,7 @@ def _without_zeros(feature: Feature, graph: Graph) -> Feature:
     return Slot(seen.of_width(1), 0, 1, feature.rounds)
 
 
-def _tree(tree: Grown) -> Tree:
+def _tree(tree: Grown) -> FittedTree:
     """Return a tree with its leaves behind its splits."""
     splits, leaves = len(tree.feature), len(tree.value)
     threshold = _beside_zero(np.where(tree.categorical, 0.0, tree.threshold))
@@ -99,7 +99,7 @@ def _tree(tree: Grown) -> Tree:
         split: tree.categories(split).astype(np.float64)
         for split in np.flatnonzero(tree.categorical).tolist()
     }
-    return Tree(
+    return FittedTree(
         feature=np.concatenate([tree.feature, no_leaf]).astype(np.int64),
         threshold=np.concatenate([threshold, no_leaf]),
         left=np.concatenate([_placed(tree.left), no_leaf - 1]).astype(np.int64),

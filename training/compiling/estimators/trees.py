@@ -38,7 +38,7 @@ GROUP_NODES = 8_000
 
 
 @dataclass(frozen=True)
-class Tree:
+class FittedTree:
     """One fitted tree in node order, parents first; arrays of shape (n_nodes,).
 
     `rows` counts the training rows that came to a node, `cover` their weights.
@@ -107,8 +107,8 @@ def hist_gradient_boosting(model: Any, features: list[Feature], graph: Graph) ->
 # --- fitted trees ------------------------------------------------------------------------------
 
 
-def _from_sklearn(tree: Any, *, factor: float = 1.0) -> Tree:
-    return Tree(
+def _from_sklearn(tree: Any, *, factor: float = 1.0) -> FittedTree:
+    return FittedTree(
         feature=tree.feature.astype(np.int64),
         threshold=tree.threshold,
         left=tree.children_left,
@@ -122,7 +122,7 @@ def _from_sklearn(tree: Any, *, factor: float = 1.0) -> Tree:
     )
 
 
-def _from_histograms(model: Any) -> tuple[list[Tree], list[int]]:
+def _from_histograms(model: Any) -> tuple[list[FittedTree], list[int]]:
     """Return the trees, and which feature each of their columns is: categories come first there."""
     encoded = np.zeros(model.n_features_in_, dtype=bool)
     if model.is_categorical_ is not None:
@@ -134,7 +134,7 @@ def _from_histograms(model: Any) -> tuple[list[Tree], list[int]]:
     return [_from_histogram(step[0], known) for step in model._predictors], order
 
 
-def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
+def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> FittedTree:
     nodes = predictor.nodes
     categories = {}
     for place in np.flatnonzero(nodes["is_categorical"].astype(bool) & (nodes["is_leaf"] == 0)).tolist():
@@ -142,7 +142,7 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
         bits = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][place]]
         codes = np.arange(len(raw))
         categories[place] = (raw, raw[(bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1])
-    return Tree(
+    return FittedTree(
         feature=nodes["feature_idx"].astype(np.int64),
         threshold=nodes["num_threshold"],
         left=nodes["left"].astype(np.int64),
@@ -159,7 +159,9 @@ def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> Tree:
 # --- into the graph ----------------------------------------------------------------------------
 
 
-def ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Graph, *, narrow: bool) -> Tensor:
+def ensemble(
+    model: Any, trees: list[FittedTree], features: list[Feature], graph: Graph, *, narrow: bool
+) -> Tensor:
     """Return the sum of the trees, shape (n_rows, 1)."""
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
@@ -176,7 +178,7 @@ def ensemble(model: Any, trees: list[Tree], features: list[Feature], graph: Grap
     return reduce(Tensor.__add__, parts)
 
 
-def _count_visits(trees: list[Tree], tests: _Tests, graph: Graph) -> None:
+def _count_visits(trees: list[FittedTree], tests: _Tests, graph: Graph) -> None:
     """Tell the graph which packed columns the trees ask most, so that like rows can go through together."""
     for tree in trees:
         asked = np.bincount(tree.feature[~tree.leaf], tree.rows[~tree.leaf], minlength=len(tests.columns))
@@ -185,7 +187,7 @@ def _count_visits(trees: list[Tree], tests: _Tests, graph: Graph) -> None:
                 graph.visits["codes" if coded else "numbers"][column] += int(rows)
 
 
-def _groups(trees: list[Tree]) -> list[list[Tree]]:
+def _groups(trees: list[FittedTree]) -> list[list[FittedTree]]:
     """Split a large forest into runs of trees whose nodes stay in the cache while a block of rows passes."""
     sizes = np.cumsum([np.count_nonzero(~tree.leaf) for tree in trees])
     numbers = (sizes / GROUP_NODES).astype(int).tolist()
@@ -253,7 +255,7 @@ class _Tests:
             return _member_test(self._columns[feature], others, missing_true=False, swapped=True)
         return _member_test(self._columns[feature], left, missing_true=False, swapped=False)
 
-    def of(self, tree: Tree, node: int) -> Test:
+    def of(self, tree: FittedTree, node: int) -> Test:
         """Return the test of an inner node."""
         feature, missing_left = int(tree.feature[node]), bool(tree.missing_left[node])
         if node in tree.categories:
@@ -275,7 +277,7 @@ class _Tests:
 class Grown:
     """Trees as they were put into a graph: their tests, and the tensor whose columns those look at."""
 
-    trees: list[Tree]
+    trees: list[FittedTree]
     tests: _Tests
     rows: Tensor
 
@@ -311,7 +313,7 @@ def _member_test(column: int, members: NDArray[np.float64], *, missing_true: boo
     return Test(column, MEMBER, 0.0, missing_true, swapped, tuple(members.tolist()))
 
 
-def _attributes(trees: list[Tree], tests: _Tests) -> dict[str, Any]:
+def _attributes(trees: list[FittedTree], tests: _Tests) -> dict[str, Any]:
     parts = []
     nodes = leaves = 0
     for tree in trees:
@@ -330,7 +332,7 @@ def _attributes(trees: list[Tree], tests: _Tests) -> dict[str, Any]:
 TENSORS: dict[str, Any] = {"nodes_splits": np.float64, "nodes_modes": np.uint8, "leaf_weights": np.float64}
 
 
-def _written(tree: Tree, tests: _Tests, first_node: int, first_leaf: int) -> dict[str, NDArray[Any]]:
+def _written(tree: FittedTree, tests: _Tests, first_node: int, first_leaf: int) -> dict[str, NDArray[Any]]:
     """Return one tree's share of each attribute, its links counted from the tree's first node and leaf."""
     inner = np.flatnonzero(~tree.leaf)
     if not len(inner):
@@ -363,7 +365,7 @@ def _written(tree: Tree, tests: _Tests, first_node: int, first_leaf: int) -> dic
 
 
 def _special(
-    tree: Tree, tests: _Tests, inner: NDArray[np.int64], feature: NDArray[np.int64]
+    tree: FittedTree, tests: _Tests, inner: NDArray[np.int64], feature: NDArray[np.int64]
 ) -> Iterable[tuple[int, Test]]:
     """Yield the place and test of each node that does not compare a number with its threshold."""
     looked_up = tests.looked_up[feature]
@@ -377,7 +379,7 @@ def _special(
             yield at, tests.threshold(int(feature[at]), threshold, missing_left=missing_left)
 
 
-def _lone_leaf(tree: Tree, first_leaf: int) -> dict[str, NDArray[Any]]:
+def _lone_leaf(tree: FittedTree, first_leaf: int) -> dict[str, NDArray[Any]]:
     """Write a tree without splits: one node whose two links end at the same leaf."""
     zero, link, one = np.zeros(1, dtype=np.int64), np.array([first_leaf]), np.ones(1, dtype=np.int64)
     return {

@@ -80,7 +80,7 @@ class Path(NamedTuple):
 
 
 @dataclass
-class Known:
+class ComparedValues:
     """The values that a feature is compared with, in order; `is_set` where it is asked whether it is one of them."""
 
     is_set: bool = False
@@ -107,7 +107,7 @@ class Covers:
         self._ensembles, self._weights, self._schema = ensembles, weights, schema
         self._behind = [column for each in ensembles for column in dependence.of(each.rows)]
         self._starts = np.cumsum([0] + [len(dependence.of(each.rows)) for each in ensembles]).tolist()
-        self._known: dict[int, Known] = {}
+        self._known: dict[int, ComparedValues] = {}
         self._sets: dict[bytes, int] = {}
         self._rows_of_sets: list[NDArray[np.bool_]] = []
         self._leaves: dict[int, list[tuple[float, dict[int, Path]]]] = defaultdict(list)
@@ -127,7 +127,7 @@ class Covers:
             made |= self._packed(count, leaves)
         return made | self._ranks() | {"sets": self._table()}
 
-    def _tests(self, place: int, tree: trees.Tree) -> dict[int, tuple[int, trees.Test]]:
+    def _tests(self, place: int, tree: trees.FittedTree) -> dict[int, tuple[int, trees.Test]]:
         """Return each inner node's feature, counted over all ensembles, and its test."""
         found = {}
         tests, start = self._ensembles[place].tests, self._starts[place]
@@ -151,21 +151,21 @@ class Covers:
                 value for test in tests if test.mode != trees.LEQ for value in test.members or (test.split,)
             ]
             if not members:
-                self._known[feature] = Known(False, np.unique(compared))
+                self._known[feature] = ComparedValues(False, np.unique(compared))
                 continue
             (column,) = self._behind[feature]
             categories = self._schema.columns[column].categories if self._is_packed(feature) else ()
             if compared and not categories:
                 raise NotOneColumn
             codes = np.arange(-1.0, len(categories)) if categories else np.unique(members)
-            self._known[feature] = Known(True, np.asarray(codes, dtype=np.float64))
+            self._known[feature] = ComparedValues(True, np.asarray(codes, dtype=np.float64))
 
     def _is_packed(self, feature: int) -> bool:
         """Return whether a feature is a packed column as it is."""
         start = max(start for start in self._starts if start <= feature)
         return bool(feature - start < len(self._schema.columns))
 
-    def _walk(self, tree: trees.Tree, tests: dict[int, tuple[int, trees.Test]], weight: float) -> None:
+    def _walk(self, tree: trees.FittedTree, tests: dict[int, tuple[int, trees.Test]], weight: float) -> None:
         waiting: list[tuple[int, dict[int, Path]]] = [(0, {})]
         while waiting:
             node, paths = waiting.pop()
@@ -249,7 +249,7 @@ class Covers:
         return table
 
     def _ranks(self) -> dict[str, NDArray[Any]]:
-        known = [self._known.get(feature, Known()) for feature in range(len(self._behind))]
+        known = [self._known.get(feature, ComparedValues()) for feature in range(len(self._behind))]
         return {
             "thresholds": np.concatenate([each.values for each in known]),
             "starts": np.cumsum([0] + [len(each.values) for each in known]).astype(np.int32),

@@ -19,7 +19,7 @@ from training.records.errors import NoSuchModel
 
 
 @dataclass(frozen=True)
-class Answer:
+class LedgerAnswer:
     """What a question to the ledger is answered with.
 
     Attributes
@@ -38,7 +38,7 @@ class Answer:
     verdict: tuple[str, str]
 
 
-def answer(config: registered.HistoryConfig) -> Answer:
+def answer(config: registered.HistoryConfig) -> LedgerAnswer:
     """Read the ledger of a name, and hold it to the registry and the files.
 
     Raises
@@ -54,7 +54,7 @@ def answer(config: registered.HistoryConfig) -> Answer:
         raise NoSuchModel(name=config.name, where=tracking.tracking_uri())
     shown = champion_at(history, config.at) if config.at else table_of(history)
     signed, unsigned = _signature_of(history, config.trust)
-    return Answer(
+    return LedgerAnswer(
         shown,
         [*notes(history), *copied_by_others(history)],
         [*findings(history), *unsigned],

@@ -38,7 +38,7 @@ def copy(config: registered.CopyConfig, say: Say) -> None:
             say("decision", f"undecided: -e promote -P name={version.name} -P version={version.number}")
 
 
-def _source(config: registered.CopyConfig) -> copies.Source:
+def _source(config: registered.CopyConfig) -> copies.Original:
     history = ledger.settle(config.name)
     version = model_registry.chosen(config.name, config.version)
     history.check(version)
@@ -53,13 +53,13 @@ def _source(config: registered.CopyConfig) -> copies.Source:
     return copies.read(history.as_recorded(version), found)
 
 
-def _refuse_others(champion: model_registry.Version | None, source: copies.Source) -> None:
+def _refuse_others(champion: model_registry.Version | None, source: copies.Original) -> None:
     """Raise CannotCopy where a model of another origin would lose its place without a comparison."""
     if champion and not source.is_origin_of(champion):
         raise CannotCopy(name=champion.name, version=champion.number, source=source.origin)
 
 
-def _enter(version: model_registry.Version, source: copies.Source, say: Say) -> None:
+def _enter(version: model_registry.Version, source: copies.Original, say: Say) -> None:
     """Make a copy champion; whoever became it while the files were written is asked for its origin too."""
     history = ledger.settle(version.name)
     if history.serving == version.number:

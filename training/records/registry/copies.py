@@ -32,7 +32,7 @@ GIVEN = ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLF
 
 
 @dataclass(frozen=True)
-class Source:
+class Original:
     """A version where it comes from, its files here.
 
     Attributes
@@ -84,7 +84,7 @@ class Source:
         return version.tags.get(tag_names.COPIED, "").rpartition("/")[0] == self.origin
 
 
-def read(version: model_registry.Version, entry: promotions.Entry | None) -> Source:
+def read(version: model_registry.Version, entry: promotions.Entry | None) -> Original:
     """Fetch a version's files and what its run says; raises WrongFiles, Unvouched or NotLoadable."""
     folder, place = version.folder, Path(tempfile.mkdtemp(dir=own_folder()))
     params, metrics, said = _training_and_own(version, place)
@@ -99,7 +99,7 @@ def read(version: model_registry.Version, entry: promotions.Entry | None) -> Sou
         for name, value in said.items()
         if name.startswith("slipway.") and name not in OF_THE_SOURCE
     }
-    return Source(version, folder, model_registry.address(), entry, params, metrics, tags, place)
+    return Original(version, folder, model_registry.address(), entry, params, metrics, tags, place)
 
 
 def _training_and_own(
@@ -144,7 +144,7 @@ def elsewhere(registry: str) -> Iterator[None]:
         os.environ.update({name: value for name, value in given.items() if value is not None})
 
 
-def find(name: str, source: Source) -> model_registry.Version | None:
+def find(name: str, source: Original) -> model_registry.Version | None:
     """Return the copy that is there already, or None."""
     for each in model_registry.versions(name):
         if each.tags.get(tag_names.COPIED) == source.mark and each.files == source.version.files:
@@ -152,7 +152,7 @@ def find(name: str, source: Source) -> model_registry.Version | None:
     return None
 
 
-def write(name: str, source: Source, job: str) -> model_registry.Version:
+def write(name: str, source: Original, job: str) -> model_registry.Version:
     """Register a copy, undecided; raises TrackingUnavailable or ExperimentDeleted."""
     from training.versions import flavor  # noqa: PLC0415 - seconds that a rollback does not have
 

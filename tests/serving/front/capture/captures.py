@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.captures import Frame, Layout, Places, PredictionId, RecordFile
+from data.captures import Frame, FrameLayout, Places, PredictionId, RecordFile
 from serving.front.capture.pending import Pending
 
 
@@ -16,7 +16,7 @@ from serving.front.capture.pending import Pending
 class KeptRow:
     """One row as it was kept."""
 
-    layout: Layout
+    layout: FrameLayout
     cells: tuple[float, ...]
     prediction: float
     scale: float
@@ -34,7 +34,7 @@ def kept_in(folder: Path, *, endings: tuple[str, ...] = (".frames", ".open")) ->
             continue
         layouts = {}
         for record in RecordFile(path):
-            if layout := Layout.of(record):
+            if layout := FrameLayout.of(record):
                 layouts[layout.key] = layout
             elif frame := Frame.of(record):
                 found = rows_of(frame, layouts[frame.key])
@@ -53,7 +53,7 @@ def frame_of(pending: Pending) -> Frame:
     return frame
 
 
-def rows_of(frame: Frame, layout: Layout) -> dict[str, KeptRow]:
+def rows_of(frame: Frame, layout: FrameLayout) -> dict[str, KeptRow]:
     """Return a frame's rows by their ids."""
     starts = [each.start for each in frame.requests]
     found = {}

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from data.captures import Frame, Layout, Places, PredictionId, RecordFile, record
+from data.captures import Frame, FrameLayout, Places, PredictionId, RecordFile, record
 from data.own_files import own_file
 from data.schema import Column
 from serving.front import Backend
@@ -652,7 +652,7 @@ def left_by_a_dead_worker(folder, *, torn):
     """Write a file as a worker does that is killed within its second frame."""
     places = Places(folder)
     places.frames.mkdir(parents=True)
-    layout = Layout("m", "3", "ab" * 32, COLUMNS)
+    layout = FrameLayout("m", "3", "ab" * 32, COLUMNS)
     frame = Frame("0" * 30, "m", "3", "ab" * 32, 0, 1.0, *[np.zeros((1, 3)), np.zeros(1), np.zeros(1)], ())
     path = places.frames / "1-a.open"
     path.write_bytes(record(layout.head()) + record(frame.head(), frame.parts()) * 2)

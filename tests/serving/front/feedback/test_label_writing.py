@@ -17,7 +17,7 @@ from serving.front.feedback import Sent, label_requests
 from serving.front.feedback.label_bodies import labels_in
 from serving.front.feedback.label_requests import MOST_IN_WORK, Feedback
 from serving.front.feedback.label_writing import LabelWriter
-from serving.front.work import Work
+from serving.front.work import WorkInFlight
 from serving.settings import CaptureRules, Limits
 from tests.serving.processes import until
 
@@ -174,7 +174,7 @@ def take(writer, seconds=10.0):
 
 def sent_within(seconds):
     """Return a request that is to be answered within so many seconds."""
-    return Sent("m", BODY, JSON, Work(Limits(), None).reserved, time.perf_counter() + seconds)
+    return Sent("m", BODY, JSON, WorkInFlight(Limits(), None).reserved, time.perf_counter() + seconds)
 
 
 def test_a_disk_that_hangs_or_breaks_is_a_failure_of_ours(writer, monkeypatch):
@@ -219,7 +219,7 @@ def test_a_disk_that_hangs_holds_a_few_requests_and_one_more_is_sent_away(writer
 
 def test_labels_that_wait_for_the_disk_hold_their_memory(writer, monkeypatch):
     """Sixteen bodies of a hundred thousand labels behind a disk that hangs are memory that rows cannot have."""
-    gate, real, work = threading.Event(), os.fdatasync, Work(Limits(), None)
+    gate, real, work = threading.Event(), os.fdatasync, WorkInFlight(Limits(), None)
     monkeypatch.setattr(own_file.os, "fdatasync", lambda handle: (gate.wait(20), real(handle)))
 
     async def story():
