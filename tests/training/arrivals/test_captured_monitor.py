@@ -18,7 +18,8 @@ import pytest
 from data.captures import Frame, FrameLayout, KeptRequest, Places, PredictionId, frame_id, record
 from serving.scorer import Scorer
 from tests.conftest import Workspace
-from tests.training.arrivals.test_monitor import NAMES, houses, monitor_run, register
+from tests.training.arrivals.test_monitor import monitor_run
+from tests.training.arrivals.watched_houses import NAMES, Put, houses
 from training import retraining
 from training.__main__ import main
 from training.arrivals import from_captures, nights
@@ -113,9 +114,9 @@ Look = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def served(tracking: Workspace) -> Served:
+def served(tracking: Workspace, put_houses: Put) -> Served:
     """The registered houses, served."""
-    register(tracking.folder, watched=True)
+    put_houses()
     return Served.of(tracking.folder)
 
 
@@ -375,9 +376,11 @@ def test_without_the_columns_of_a_width_errors_and_coverage_are_said_not_to_be_w
     assert look()[0] == 0, "a state from before is taken up"
 
 
-def test_harm_is_not_watched_where_rows_do_not_say_their_groups(tracking: Workspace, look: Look) -> None:
+def test_harm_is_not_watched_where_rows_do_not_say_their_groups(
+    tracking: Workspace, put_houses: Put, look: Look
+) -> None:
     """A mean of group means is held against a mean of rows: many rows of one bad house would be harm."""
-    register(tracking.folder, watched=True, group=True)
+    put_houses(group=True)
     season(Served.of(tracking.folder), 3)
     code, said = look("--independent", "false")
     assert (code, "harm cannot alarm: the rows do not say which of them are alike" in said) == (0, True), said

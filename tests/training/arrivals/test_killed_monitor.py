@@ -17,7 +17,8 @@ import pytest
 
 from tests.conftest import ROOT, Workspace
 from tests.training.arrivals.test_captured_monitor import Served, history, season
-from tests.training.arrivals.test_monitor import monitor_run, register
+from tests.training.arrivals.test_monitor import monitor_run
+from tests.training.arrivals.watched_houses import Put
 from training.__main__ import main
 from training.arrivals import nights
 from training.jobs import monitor
@@ -103,10 +104,10 @@ def ended(target: Callable[..., None], *words: object) -> int:
 @pytest.mark.soak
 @pytest.mark.timeout(1200)
 def test_kill_before_each_step_leaves_the_state_before_or_after_and_comes_to_the_same(
-    tracking: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: Workspace, put_houses: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While days are compacted, seen, logged and kept, the page written, the run closed: no row twice, none lost."""
-    register(tracking.folder, watched=True)
+    put_houses()
     season(Served.of(tracking.folder), 2)
     folder, made, said = tracking.folder, tmp_path / "made", tmp_path / "said.json"
     shutil.copytree(folder, made)

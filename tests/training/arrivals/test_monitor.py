@@ -5,96 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.compose import ColumnTransformer
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
 
 from data.splits import SplitRule, split_table
-from data.tables import Table, describe, seconds
-from serving.scorer import Intervals
+from data.tables import Table, seconds
 from tests.conftest import Workspace
+from tests.training.arrivals.watched_houses import KINDS, NAMES, Put, houses
 from training.__main__ import main
 from training.challenger import making
 from training.commands import parse, trainings
-from training.compiling import compile_verified, pack_frame, write_scorer
-from training.measuring.intervals.conformal import COVERAGES, quantile
-from training.monitoring import Groups, Known, reference_of
-from training.records import ledger, model_registry, tag_names
+from training.records import model_registry, tag_names
 from training.rows import arrange
 from training.rows.known.kept_split import asked_rule
 from training.versions import flavor
 
 INDEPENDENT = ("--independent", "true")
-NAMES = ["area", "rooms", "town"]
-ADDS = {"area": 80.0, "rooms": 22.0, "town": 27.0}
-KINDS = {"sold": "datetime", "area": "number", "rooms": "number", "town": "category", "price": "number"}
-
-
-def houses(n: int, start: str, days: int, *, seed: int, noise: float = 20.0) -> pd.DataFrame:
-    """Sales with a date each."""
-    random = np.random.default_rng(seed)
-    sold = pd.Timestamp(start) + pd.to_timedelta(np.sort(random.uniform(0, days, n)), unit="D")
-    area, rooms = random.uniform(40, 200, n), random.integers(1, 7, n).astype(float)
-    town = random.choice(["Aa", "Bee", "Cee"], n)
-    price = 2.0 * area + 15.0 * rooms + (town == "Cee") * 60 + noise * random.normal(size=n)
-    when = sold.strftime("%Y-%m-%dT%H:%M:%S").astype(object)
-    return pd.DataFrame({"sold": when, "area": area, "rooms": rooms, "town": town, "price": price})
-
-
-def register(folder: Path, *, watched: bool, group: bool = False) -> None:
-    """Register and promote a version of half a year of houses, with what a monitor needs or without."""
-    frame = houses(1_500, "2024-01-01", 180, seed=0)
-    table = Table("houses", frame, KINDS)
-    schema, target = describe(table, NAMES, target="price"), table.numbers("price")
-    towns = ColumnTransformer([("towns", OneHotEncoder(), ["town"])], remainder="passthrough")
-    model = make_pipeline(towns, Ridge()).fit(frame[NAMES][:500], target[:500])
-    compiled = compile_verified(model, schema=schema, frame=frame[NAMES], target=target)
-    scores = np.abs(target - model.predict(frame[NAMES]))[500:1_000]
-    intervals = Intervals("calibration", 500, False, COVERAGES, tuple(quantile(scores, c) for c in COVERAGES))
-    scorer = write_scorer(
-        folder / "scorer",
-        graph=compiled.graph,
-        schema=schema,
-        frame=frame[NAMES],
-        fingerprint="0" * 32,
-        parity=compiled.parity,
-        intervals=intervals,
-    )
-    packed = pack_frame(frame[NAMES], schema)
-    answers = scorer.predict_with_scale(packed)
-    absolute = np.abs(target - answers[:, 0])[1_000:]
-    streets = np.repeat(np.arange(750, dtype=np.uint64), 2)
-    known = Known(packed[:500], packed[500:], answers[500:], absolute, scores)
-    if group:
-        ids = Groups(("street",), streets[:500], streets[500:], streets[1_000:], streets[500:1_000])
-        known = replace(known, groups=ids)
-    made = reference_of(known, schema, intervals, seed=0).with_contributions(ADDS)
-    reference = made.as_dict() if watched else None
-    with mlflow.start_run() as run:
-        logged = flavor.log_version(
-            model,
-            schema=schema,
-            scorer_folder=folder / "scorer",
-            input_example=frame[NAMES].head(3),
-            reference=reference,
-        )
-    rule = SplitRule("hash", tuple(NAMES), 0.15, salt="houses")
-    if group:
-        table = Table("houses", frame.assign(street=streets), KINDS | {"street": "number"})
-        rule = SplitRule("group", ("street",), 0.15, salt="houses")
-    split = split_table(table, rule)
-    tags = model_registry.describe_rows(split, schema, "0" * 32) | {tag_names.DIGEST: logged.digest}
-    model_registry.register("houses", logged, run_id=run.info.run_id, tags=tags, description="")
-    version = model_registry.version("houses", "1")
-    ledger.record(ledger.settle("houses"), version, kind="promotion", reason="the first")
 
 
 Watch = Callable[..., tuple[int, str]]
@@ -126,9 +56,9 @@ def watch(tracking: Workspace, capfd: pytest.CaptureFixture[str]) -> Watch:
 
 
 @pytest.fixture
-def version(tracking: Workspace) -> None:
+def version(put_houses: Put) -> None:
     """The registered houses, which can be watched."""
-    register(tracking.folder, watched=True)
+    put_houses()
 
 
 def monitor_run() -> mlflow.entities.Run:
@@ -214,9 +144,9 @@ def test_a_watch_is_gone_on_with_as_it_was_begun(watch: Watch) -> None:
     assert "pass exclude, independent and tolerance as at first" in said
 
 
-def test_the_groups_of_a_version_are_those_of_its_days(tracking: Workspace, watch: Watch) -> None:
+def test_the_groups_of_a_version_are_those_of_its_days(put_houses: Put, watch: Watch) -> None:
     """Thirty rows of one street are one: without the column a day has one row, and many cannot be asked for."""
-    register(tracking.folder, watched=True, group=True)
+    put_houses(group=True)
     july = houses(900, "2024-07-01", 30, seed=1)
     code, said = watch(july)
     assert code == 2
@@ -372,9 +302,9 @@ def test_what_cannot_be_watched_is_one_line(
     assert said in line
 
 
-def test_a_version_without_a_reference_says_why(tracking: Workspace, watch: Watch) -> None:
+def test_a_version_without_a_reference_says_why(put_houses: Put, watch: Watch) -> None:
     """Older ones, and adopted ones."""
-    register(tracking.folder, watched=False)
+    put_houses(watched=False)
     code, text = watch(houses(60, "2024-07-01", 2, seed=1))
     assert code == 2
     assert (

@@ -17,7 +17,8 @@ import pytest
 from tests.conftest import ROOT, Workspace
 from tests.tracking_server import TrackingServer, tracking_server
 from tests.training.arrivals.test_captured_monitor import Look, Served, history, look, season
-from tests.training.arrivals.test_monitor import houses, monitor_run, register
+from tests.training.arrivals.test_monitor import monitor_run
+from tests.training.arrivals.watched_houses import houses, register
 from training.records import monitor_run as run_of
 from training.records.watch_run import MonitorRun
 
