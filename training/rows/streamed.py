@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table, trainable
@@ -84,6 +85,7 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
                 columns = len(schema.columns)
                 continue
             break
+        pa.default_memory_pool().release_unused()  # Arrow keeps for itself what the batches took
         table, split, moments = seen.sample(len(schema.columns), memory)
         without = form.rows - seen.labelled
         checked = Checked(table, tuple(features), without, (*form.head.noticed, *warnings), config.weight)
