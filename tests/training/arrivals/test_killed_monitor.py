@@ -16,7 +16,7 @@ import mlflow
 import pytest
 
 from tests.conftest import ROOT, Workspace
-from tests.training.arrivals.test_captured_monitor import Served, history, season
+from tests.training.arrivals.served_houses import Served, history, season
 from tests.training.arrivals.test_monitor import monitor_run
 from tests.training.arrivals.watched_houses import Put
 from training.__main__ import main

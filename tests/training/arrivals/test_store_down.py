@@ -16,13 +16,12 @@ import pytest
 
 from tests.conftest import ROOT, Workspace
 from tests.tracking_server import TrackingServer, tracking_server
-from tests.training.arrivals.test_captured_monitor import Look, Served, history, look, season
+from tests.training.arrivals.served_houses import Look, Served, history, season
 from tests.training.arrivals.test_monitor import monitor_run
 from tests.training.arrivals.watched_houses import houses, register
 from training.records import monitor_run as run_of
 from training.records.watch_run import MonitorRun
 
-__all__ = ["look"]
 NAMES = ("rows", "rmse", "evidence_inputs", "evidence_errors", "evidence_harm", "labelled_share", "alarms")
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
