@@ -60,9 +60,40 @@ class Server:
 
 
 def main(words: Sequence[str]) -> int:
-    """Do what the words say."""
-    server = Server(os.environ["MLFLOW_TRACKING_URI"], os.environ["ADMIN_PASSWORD"])
-    match list(words):
+    """Do what the words say; what goes wrong is one line, and 2."""
+    unset = [name for name in ("MLFLOW_TRACKING_URI", "ADMIN_PASSWORD") if not os.environ.get(name)]
+    if unset:
+        sys.stderr.write(
+            f"users: {' and '.join(unset)} must be set, to the server's address and its admin's password\n"
+        )
+        return 2
+    server = Server(os.environ["MLFLOW_TRACKING_URI"].rstrip("/"), os.environ["ADMIN_PASSWORD"])
+    try:
+        return _done(server, list(words))
+    except requests.HTTPError as error:
+        sys.stderr.write(
+            f"users: {server.uri} says {error.response.status_code}: {_reason(error.response)}\n"
+        )
+    except requests.RequestException as error:
+        sys.stderr.write(
+            f"users: {server.uri} does not answer ({type(error).__name__}): is it MLflow's address?\n"
+        )
+    return 2
+
+
+def _reason(answer: requests.Response) -> str:
+    """Return MLflow's own words, on one line."""
+    if answer.status_code == requests.codes.unauthorized:
+        return "ADMIN_PASSWORD is not the admin's password"
+    try:
+        words = str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        words = answer.reason
+    return " ".join(words.split())[:200]
+
+
+def _done(server: Server, words: list[str]) -> int:
+    match words:
         case ["add", user]:
             said = f"{user} {server.add(user)}"
         case ["allow", user, permission, model]:

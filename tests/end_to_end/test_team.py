@@ -12,6 +12,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import requests
 from pyarrow.fs import FileSelector
 
 from serving import running
@@ -114,6 +115,50 @@ def run(
 def well(done: Done) -> None:
     """Hold a command to its end."""
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def users(backend: Backend, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command that adds people to a team's server."""
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": backend.server.uri,
+        "ADMIN_PASSWORD": backend.server.passwords["admin"],
+        **more,
+    }
+    command = [sys.executable, str(ROOT / "deploy" / "team" / "users.py"), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_people_are_added_by_a_command_that_says_what_is_wrong_in_a_line(backend: Backend) -> None:
+    """Whoever is added may read at once; a password that is not the admin's, and a name twice, change nothing."""
+    added = users(backend, "add", "reader")
+    name, password = added.stdout.split()
+    assert (added.returncode, name) == (0, "reader")
+    asked = requests.post(
+        f"{backend.server.uri}/api/2.0/mlflow/experiments/search",
+        json={"max_results": 1},
+        auth=(name, password),
+        timeout=30,
+    )
+    assert asked.status_code == 200
+    for words, more, said in (
+        (("add", "reader"), {}, "says 400: "),
+        (
+            ("add", "other"),
+            {"ADMIN_PASSWORD": "wrong"},
+            "says 401: ADMIN_PASSWORD is not the admin's password",
+        ),
+        (("add", "other"), {"ADMIN_PASSWORD": ""}, "ADMIN_PASSWORD must be set"),
+        (
+            ("add", "other"),
+            {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"},
+            "does not answer (ConnectionError)",
+        ),
+    ):
+        refused = users(backend, *words, **more)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert said in refused.stderr
+        assert refused.stderr.count("\n") == 1
 
 
 def test_three_users_train_promote_follow_and_roll_back(
