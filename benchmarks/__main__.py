@@ -35,9 +35,10 @@ LONGER = {
     "accuracy": "how near the search comes to the noise, or to published figures",
     "larger_than_memory": "a training on a table larger than its memory",
     "steps": "where a training's seconds go on tables that stretch it",
+    "spark": "scoring on Spark beside MLflow's UDF",
     "tables": "the search beside the obvious model, on tables of yours",
 }
-"""Those that take tables or hours of yours: run by name alone."""
+"""Those that take tables, hours or parts of yours (Spark): run by name alone."""
 
 
 def main() -> int:

@@ -56,7 +56,18 @@ FLOORS = {
             "access",
             "front",
         ),
-        *("signatures", "registry", "worker", "fleet", "options", "fetch", "batch", "tryout", "__main__"),
+        *(
+            "signatures",
+            "registry",
+            "worker",
+            "fleet",
+            "options",
+            "fetch",
+            "batch",
+            "spark",
+            "tryout",
+            "__main__",
+        ),
     ),
     "training": (
         *(

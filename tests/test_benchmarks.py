@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from importlib.util import find_spec
 from operator import attrgetter
 
 import pytest
@@ -33,7 +34,8 @@ def test_each_benchmark_runs_on_a_tiny_size() -> None:
     if not shutil.which("wrk"):
         missing_part("wrk (apt-get install wrk)")
     with ThreadPoolExecutor(2) as pool:
-        done = dict(zip(EACH, pool.map(tiny, EACH), strict=True))
+        here = [name for name in EACH if name != "spark" or find_spec("pyspark")]
+        done = dict(zip(here, pool.map(tiny, here), strict=True))
     assert {name: each.stderr[-600:] for name, each in done.items() if each.returncode} == {}
     silent = [name for name, each in done.items() if not re.search(r"\d", each.stdout.partition("\n")[2])]
     assert silent == [], "a benchmark prints figures"
