@@ -13,7 +13,7 @@ many columns stand together. Splits compare ranks: a number's among the threshol
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.errors import TooSlow
+from serving.scorer.errors import NotAScorer
 from serving.scorer.intervals import Floats
-from serving.scorer.reasons.leaf_tables import Failing, LeafTables, fits
+from serving.scorer.reasons.leaf_tables import LeafTables, fits
+from serving.scorer.scorer_files import EXPLAIN_FILE
 
 METHOD_NAME = "tree-paths"
 LEAST_SHARE = 1e-150
@@ -34,6 +36,9 @@ MANY_ROWS = 8
 MOST_BITS = 8
 TABLE_NUMBERS = 4 * 2**20
 """Kept of what leaves add: 32 MB at most. 200 trees of 31 leaves over 8 columns take 6."""
+
+FIRST_ROWS = 64
+"""That are worked out: tables of a large model take a quarter of a second, as long as some 500 rows."""
 
 ROWS_BETWEEN_LOOKS = 64
 """At the clock."""
@@ -152,9 +157,9 @@ class Leaves:
         sums = np.bincount(places.reshape(-1), added.reshape(-1), len(passed) * columns)
         return sums.astype(np.float64).reshape(len(passed), columns)
 
-    def table(self) -> tuple[NDArray[Any], Floats]:
-        """Return the columns, (k, n_leaves), and what each adds for each pattern of passes, (n_leaves, 2 ** k, k)."""
-        return self._players, self._all().reshape(self.leaves, 2**self.count, self.count)
+    def table(self) -> Floats:
+        """Return what each leaf adds for each pattern of passes, shape (n_leaves, 2 ** k, k)."""
+        return self._all().reshape(self.leaves, 2**self.count, self.count)
 
     def _all(self) -> Floats:
         """Return what each leaf adds for each pattern of passes, shape (n_leaves * 2 ** k, k)."""
@@ -171,13 +176,45 @@ class Leaves:
         return result
 
 
+class WorkedOut:
+    """What some groups of leaves add, by what each of their places asks of a row."""
+
+    def __init__(
+        self, arrays: Mapping[str, NDArray[Any]], groups: Sequence[Leaves], columns: int, *, keeps: bool
+    ) -> None:
+        """Take the groups; `keeps` says whether tables of patterns are made for many rows."""
+        self._conditions = Conditions(arrays, [group.count for group in groups])
+        self.groups, self._columns = groups, columns
+        places = sum(group.count * group.leaves for group in groups)
+        sizes = np.cumsum([group.table_size for group in groups])
+        self._has_table = [keeps and size <= TABLE_NUMBERS for size in sizes.tolist()]
+        self._block = max(1, BLOCK_NUMBERS // max(1, places))
+
+    def add(self, shares: Floats, ranks: Ints, missing: NDArray[np.bool_], deadline: float) -> None:
+        """Add to each row's shares; raises TooSlow."""
+        for start in range(0, len(ranks), self._block):
+            _check_time(deadline)
+            some = slice(start, start + self._block)
+            shares[some] += self._rows(ranks[some], missing[some])
+
+    def _rows(self, ranks: Ints, missing: NDArray[np.bool_]) -> Floats:
+        passed = self._conditions.hold(ranks, missing)
+        shares, start = np.zeros((len(ranks), self._columns)), 0
+        for group, has_table in zip(self.groups, self._has_table, strict=True):
+            end = start + group.count * group.leaves
+            by_table = has_table and len(ranks) >= MANY_ROWS
+            shares += group.shares(passed[:, start:end], self._columns, by_table=by_table)
+            start = end
+        return shares
+
+
 class LeafPaths:
-    """Explains a sum of trees."""
+    """Explains a sum of trees: the first rows are worked out, later ones looked up as far as that is possible."""
 
     method = METHOD_NAME
 
     def __init__(self, arrays: Mapping[str, NDArray[Any]], columns: int, features: Features) -> None:
-        self._features, self._columns = features, columns
+        self._features, self._columns, self._arrays = features, columns, arrays
         _check(arrays, columns)
         self.base = float(arrays["base"][0])
         self.most_rows = 2**31
@@ -185,52 +222,38 @@ class LeafPaths:
         counts = sorted(int(name.partition("_")[2]) for name in arrays if name.startswith("player_"))
         groups = {count: Leaves(arrays, count) for count in counts}
         ranks = int((np.maximum(np.diff(arrays["starts"]), 0) + 2).sum())
-        looked = fits({count: group.leaves for count, group in groups.items()}, columns, ranks)
-        self._tables = None
-        if looked:
-            tables = [groups[count].table() for count in looked]
-            self._tables = LeafTables(Failing(arrays, looked), tables, columns)
-        rest = [count for count in counts if count not in looked]
-        self._conditions, self._groups = Conditions(arrays, rest), [groups[count] for count in rest]
-        self._places = sum(group.count * group.leaves for group in self._groups)
-        sizes = np.cumsum([group.table_size for group in self._groups])
-        self._has_table = (sizes <= TABLE_NUMBERS).tolist()
-        self._block = max(1, BLOCK_NUMBERS // max(1, self._places))
+        self._looked = fits({count: group.leaves for count, group in groups.items()}, columns, ranks)
+        self._seen, worked_out = 0, WorkedOut(arrays, list(groups.values()), columns, keeps=not self._looked)
+        self._way: tuple[LeafTables | None, WorkedOut] = (None, worked_out)
 
     def explain(self, matrix: Floats, predictions: Floats, deadline: float) -> tuple[Floats, None]:
-        """Return each column's share, (n_rows, n_columns); raises TooSlow."""
+        """Return each column's share, (n_rows, n_columns); raises TooSlow, or NotAScorer where nothing fits."""
         shares = np.zeros((len(matrix), self._columns))
         features = self._features(matrix)
-        if self._tables is not None:
-            self._look_up(features, shares, deadline)
-        if not self._groups:
-            shares[~np.isfinite(predictions)] = np.nan
-            return shares, None
-        ranks, missing = self._ranks.of(features)
-        for start in range(0, len(matrix), self._block):
-            _check_time(deadline)
-            some = slice(start, start + self._block)
-            shares[some] += self._rows(ranks[some], missing[some])
+        tables, worked_out = self._way_for(len(matrix))
+        if tables is not None:
+            for place, row in enumerate(features.tolist()):
+                if place % ROWS_BETWEEN_LOOKS == 0:
+                    _check_time(deadline)
+                shares[place] = tables.shares(row)
+        if worked_out.groups:
+            worked_out.add(shares, *self._ranks.of(features), deadline)
         shares[~np.isfinite(predictions)] = np.nan
         return shares, None
 
-    def _look_up(self, features: Floats, shares: Floats, deadline: float) -> None:
-        """Write what leaves with tables add."""
-        assert self._tables is not None
-        for place, row in enumerate(features.tolist()):
-            if place % ROWS_BETWEEN_LOOKS == 0:
-                _check_time(deadline)
-            shares[place] = self._tables.shares(row)
-
-    def _rows(self, ranks: Ints, missing: NDArray[np.bool_]) -> Floats:
-        passed = self._conditions.hold(ranks, missing)
-        shares, start = np.zeros((len(ranks), self._columns)), 0
-        for group, has_table in zip(self._groups, self._has_table, strict=True):
-            end = start + group.count * group.leaves
-            by_table = has_table and len(ranks) >= MANY_ROWS
-            shares += group.shares(passed[:, start:end], self._columns, by_table=by_table)
-            start = end
-        return shares
+    def _way_for(self, rows: int) -> tuple[LeafTables | None, WorkedOut]:
+        """Return what explains so many rows more; tables are made once that pays."""
+        self._seen += rows
+        if self._way[0] is None and self._looked and self._seen > FIRST_ROWS:
+            groups = self._way[1].groups
+            try:
+                own = [group.table() for group in groups if group.count in self._looked]
+                tables = LeafTables(self._arrays, self._looked, own, self._columns)
+            except (KeyError, ValueError, IndexError, TypeError) as error:
+                raise NotAScorer(file=EXPLAIN_FILE, reason=f"cannot be used: {error!r:.200}") from error
+            rest = [group for group in groups if group.count not in self._looked]
+            self._way = (tables, WorkedOut(self._arrays, rest, self._columns, keeps=True))
+        return self._way
 
 
 def _check_time(deadline: float) -> None:

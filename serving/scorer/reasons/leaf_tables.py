@@ -1,8 +1,8 @@
-"""What leaves add, looked up: for each leaf a table of all patterns of failed columns, and which pattern a row makes.
+"""What leaves add, looked up: a table of all patterns of failed conditions for some leaves, and which one a row makes.
 
-A feature's rank says at once at which places, one column on the path to one leaf, a row fails by this feature: a byte
-a leaf, a bit a column. The bytes of all features, or-ed, are each leaf's row in its table, and the sum of these rows is
-the answer. Of 200 trees of 31 leaves over 8 columns that is a tenth of a millisecond, and 12 MB.
+A condition is what a path to a leaf asks of one column. Leaves that ask nearly the same are looked up together. A
+feature's rank says at once which conditions fail by it: a byte a table, a bit a condition. The bytes of all features,
+or-ed, are the row of each table, and the sum of these rows is the answer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ MOST_BITS = 8
 MOST_COLUMNS = 32
 """Of the model: each row of a table has them all."""
 
-MOST_NUMBERS = 4 * 2**20
-"""Kept of what leaves add: 32 MB."""
+MOST_NUMBERS = 2 * 2**20
+"""Of what single leaves add: 16 MB, and 32 once they are put together."""
+
+UNITED_BITS, GROWTH = 7, 2
+"""Leaves are put together up to so many conditions, and as long as their table is so many times theirs alone."""
+
+MOST_LEAVES = 20_000
+"""They are put together within a second."""
 
 MOST_BYTES = 2**25
 """Kept of where rows fail."""
@@ -37,11 +43,11 @@ Ints = NDArray[Any]
 
 
 class Condition(NamedTuple):
-    """What some places ask of one feature: they pass where its rank has `passes`; no leaf stands here twice."""
+    """What some units ask of one feature by one of their bits: they pass where its rank has `passes`."""
 
     feature: int
     bit: int
-    leaves: Ints
+    units: Ints
     passes: NDArray[np.bool_]
 
 
@@ -50,33 +56,96 @@ def fits(leaves: Mapping[int, int], columns: int, ranks: int) -> list[int]:
     chosen: list[int] = []
     if columns > MOST_COLUMNS:
         return chosen
-    numbers = bytes_ = 0
+    numbers = bytes_ = together = 0
     for count in sorted(leaves):
         numbers += leaves[count] * columns << min(count, 40)
         bytes_ += leaves[count] * ranks
-        if count > MOST_BITS or numbers > MOST_NUMBERS or bytes_ > MOST_BYTES:
+        together += leaves[count]
+        if together > MOST_LEAVES or count > MOST_BITS or numbers > MOST_NUMBERS or bytes_ > MOST_BYTES:
             break
         chosen.append(count)
     return chosen
 
 
-class Failing:
-    """Where a row fails: for each feature and rank of its, a byte for each leaf with a bit for each column."""
+class Places(NamedTuple):
+    """What the places of leaves ask, one place a column on the path to one leaf: lists as long as there are places.
 
-    def __init__(self, arrays: Mapping[str, Ints], counts: Sequence[int]) -> None:
+    A place asks of a feature that its rank is above `low` and not above `high`, or what `gap` says where it is missing;
+    `more` has further such features, `sets` features and the numbers of the sets that they must be in.
+    """
+
+    player: list[int]
+    base: list[tuple[int, ...]]
+    more: Mapping[int, tuple[tuple[int, ...], ...]]
+    sets: Mapping[int, tuple[tuple[int, ...], ...]]
+
+
+def places_of(arrays: Mapping[str, Ints], counts: Sequence[int]) -> tuple[Places, list[list[int]]]:
+    """Return the places of the groups of leaves, and those of each leaf in the order of its columns."""
+    found = Places([], [], {}, {})
+    leaves: list[list[int]] = []
+    for count in counts:
+        first, width = len(found.player), arrays[f"player_{count}"].shape[1]
+        found.player.extend(arrays[f"player_{count}"].reshape(-1).tolist())
+        asked = [arrays[f"{name}_{count}"].reshape(-1).tolist() for name in ("feature", "low", "high", "gap")]
+        found.base.extend(zip(*asked, strict=True))
+        for rows, further in ((arrays[f"more_{count}"], found.more), (arrays[f"set_{count}"], found.sets)):
+            for _, place, *each in rows.tolist():
+                further[first + place] = (*further.get(first + place, ()), tuple(each))  # type: ignore[index]
+        leaves.extend([first + leaf + width * place for place in range(count)] for leaf in range(width))
+    return found, leaves
+
+
+class Unit(NamedTuple):
+    """Leaves that are looked up together, and the conditions that any of them asks."""
+
+    conditions: set[int]
+    leaves: list[int]
+
+
+def units_of(leaves: Sequence[Sequence[int]]) -> list[Unit]:
+    """Return leaves, given by their conditions, put together where they share some: the rarest are tried first."""
+    units = [Unit(set(asked), [leaf]) for leaf, asked in enumerate(leaves)]
+    at = list(units)
+    asking: dict[int, list[int]] = {}
+    for leaf, asked in enumerate(leaves):
+        for condition in asked:
+            asking.setdefault(condition, []).append(leaf)
+    for those in sorted((each for each in asking.values() if len(each) > 1), key=len):
+        around = {id(at[leaf]): at[leaf] for leaf in those}
+        current: Unit | None = None
+        for unit in sorted(around.values(), key=lambda each: -len(each.conditions)):
+            if current is not None and _go_together(current, unit, leaves):
+                current.conditions.update(unit.conditions)
+                current.leaves.extend(unit.leaves)
+                for leaf in unit.leaves:
+                    at[leaf] = current
+            elif current is None or len(unit.conditions) < UNITED_BITS:
+                current = unit
+    return list({id(unit): unit for unit in at}.values())
+
+
+def _go_together(one: Unit, other: Unit, leaves: Sequence[Sequence[int]]) -> bool:
+    bits = len(one.conditions | other.conditions)
+    if bits > UNITED_BITS:
+        return False
+    return 1 << bits <= GROWTH * sum(1 << len(leaves[leaf]) for leaf in (*one.leaves, *other.leaves))
+
+
+class Failing:
+    """Which conditions a row fails: for each feature and rank of its, a byte for each unit with a bit for each."""
+
+    def __init__(self, arrays: Mapping[str, Ints], places: Places, asked: Sequence[Sequence[int]]) -> None:
+        """Take for each unit the places that stand for its conditions, in the order of the bits."""
         ends = arrays["starts"].tolist()
         self._known = [arrays["thresholds"][start:end].tolist() for start, end in pairwise(ends)]
         self._is_set = arrays["is_set"].astype(bool).tolist()
-        sizes = [
-            len(known) + 2 for known in self._known
-        ]  # ranks, one of what is beyond, and one of what is missing
+        sizes = [len(known) + 2 for known in self._known]  # one of what is beyond, and one of what is missing
         self._starts = np.cumsum([0, *sizes]).tolist()
-        self._bytes = np.zeros(
-            (self._starts[-1], sum(arrays[f"player_{each}"].shape[1] for each in counts)), np.uint8
-        )
-        for feature, bit, leaves, passes in _conditions(arrays, counts, sizes):
+        self._bytes = np.zeros((self._starts[-1], len(asked)), np.uint8)
+        for feature, bit, units, passes in _conditions(arrays, places, asked, sizes):
             rows = slice(self._starts[feature], self._starts[feature + 1])
-            self._bytes[rows, leaves] |= ~passes.astype(bool) * np.uint8(1 << bit)
+            self._bytes[rows, units] |= ~passes * np.uint8(1 << bit)
 
     def of(self, row: Sequence[float]) -> Ints:
         """Return each leaf's failed columns as bits, shape (n_leaves,), of a row of features."""
@@ -94,73 +163,71 @@ class Failing:
 
 
 def _conditions(
-    arrays: Mapping[str, Ints], counts: Sequence[int], sizes: Sequence[int]
+    arrays: Mapping[str, Ints], places: Places, asked: Sequence[Sequence[int]], sizes: Sequence[int]
 ) -> Iterator[Condition]:
-    """Yield what the places of these groups ask, a feature and a bit at a time."""
-    first = 0
-    sets = arrays["sets"].astype(bool)
-    for count in counts:
-        width = arrays[f"player_{count}"].shape[1]
-        base = np.stack(
-            [arrays[f"{name}_{count}"].reshape(-1) for name in ("feature", "low", "high", "gap")], axis=1
+    """Yield what is asked of one feature by one bit of the units: of each unit once."""
+    ranges: dict[tuple[int, int, int], list[tuple[int, ...]]] = {}
+    members: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
+    for unit, those in enumerate(asked):
+        for bit, place in enumerate(those):
+            for layer, (feature, *rest) in enumerate((places.base[place], *places.more.get(place, ()))):
+                ranges.setdefault((feature, bit, layer), []).append((unit, *rest))
+            for layer, (feature, number) in enumerate(places.sets.get(place, ())):
+                members.setdefault((feature, bit, layer), []).append((unit, number))
+    for (feature, bit, _), rows in ranges.items():
+        units, low, high, gap = np.array(rows).T
+        ranks = np.arange(sizes[feature] - 1)[:, None]
+        yield Condition(
+            feature, bit, units, np.concatenate([(ranks > low) & (ranks <= high), gap[None] == 1])
         )
-        layers = [np.column_stack([np.arange(count * width), base]), *_layered(arrays[f"more_{count}"])]
-        for layer in layers:
-            for feature, bit, chosen in _parts(layer, width):
-                ranks = np.arange(sizes[feature] - 1)[:, None]
-                inside = (ranks > chosen[:, 2]) & (ranks <= chosen[:, 3])
-                passes = np.concatenate([inside, chosen[None, :, 4] == 1])
-                yield Condition(feature, bit, first + chosen[:, 0] % width, passes)
-        for layer in _layered(arrays[f"set_{count}"]):
-            for feature, bit, chosen in _parts(layer, width):
-                passes = sets[chosen[:, 2], : sizes[feature]].T
-                yield Condition(feature, bit, first + chosen[:, 0] % width, passes)
-        first += width
-
-
-def _layered(rows: Ints) -> Iterator[Ints]:
-    """Yield further conditions by layer, without its number: within one, no place has two."""
-    for layer in np.unique(rows[:, 0]):
-        yield rows[rows[:, 0] == layer, 1:]
-
-
-def _parts(rows: Ints, width: int) -> Iterator[tuple[int, int, Ints]]:
-    """Yield conditions, place and feature first, by their feature and bit."""
-    bits = rows[:, 0] // width
-    for feature in np.unique(rows[:, 1]).tolist():
-        for bit in np.unique(bits).tolist():
-            chosen = rows[(rows[:, 1] == feature) & (bits == bit)]
-            if len(chosen):
-                yield feature, bit, chosen
+    sets = arrays["sets"].astype(bool)
+    for (feature, bit, _), pairs in members.items():
+        units, numbers = np.array(pairs).T
+        yield Condition(feature, bit, units, sets[numbers, : sizes[feature]].T)
 
 
 class LeafTables:
     """Adds up what leaves of few columns add, one row at a time."""
 
-    def __init__(self, failing: Failing, tables: Sequence[tuple[Ints, Floats]], columns: int) -> None:
-        """Take each group's columns, shape (k, n_leaves), and what they add for each pattern of passes.
-
-        The latter has the shape (n_leaves, 2 ** k, k).
-        """
-        self._failing, starts, wide = failing, [np.zeros(0, np.int64)], []
-        start = 0
-        for players, added in tables:
-            leaves, patterns, count = added.shape
-            dense = np.zeros((leaves, patterns, columns))
-            for place in range(count):
-                dense[np.arange(leaves), :, players[place]] = added[:, ::-1, place]  # by what fails
-            starts.append(start + np.arange(leaves, dtype=np.int64) * patterns)
-            wide.append(dense.reshape(-1, columns))
-            start += leaves * patterns
-        self._starts, self._added = np.concatenate(starts), np.concatenate(wide)
+    def __init__(
+        self, arrays: Mapping[str, Ints], counts: Sequence[int], tables: Sequence[Floats], columns: int
+    ) -> None:
+        """Take the groups of leaves, and what each adds for each pattern of passes, shape (n_leaves, 2 ** k, k)."""
+        places, leaves = places_of(arrays, counts)
+        known: dict[Any, int] = {}
+        of_place = [
+            known.setdefault((player, base, places.more.get(place), places.sets.get(place)), place)
+            for place, (player, base) in enumerate(zip(places.player, places.base, strict=True))
+        ]
+        asked = [[of_place[place] for place in leaf] for leaf in leaves]
+        units = units_of(asked)
+        bits = [sorted(unit.conditions) for unit in units]
+        self._failing = Failing(arrays, places, bits)
+        sizes = [1 << len(each) for each in bits]
+        self._starts = np.cumsum([0, *sizes])[:-1]
+        self._added = np.zeros((sum(sizes), columns))
+        each_leaf = [table for group in tables for table in group[:, ::-1]]  # by what fails
+        for start, unit, conditions in zip(self._starts.tolist(), units, bits, strict=True):
+            rows = self._added[start : start + (1 << len(conditions))]
+            for leaf in unit.leaves:
+                patterns = _patterns(conditions, asked[leaf])
+                rows[:, [places.player[place] for place in leaves[leaf]]] += each_leaf[leaf][patterns]
         self._ones, self._columns = np.ones(TOGETHER), columns
 
     def shares(self, row: Sequence[float]) -> Floats:
         """Return each column's share, shape (n_columns,), of a row of features."""
         places = self._starts + self._failing.of(row)
-        shares, rows = np.zeros(self._columns), np.empty((TOGETHER, self._columns))
+        shares, rows = np.zeros(self._columns), np.empty((min(TOGETHER, len(places)), self._columns))
         for start in range(0, len(places), TOGETHER):
             some = places[start : start + TOGETHER]
             self._added.take(some, axis=0, out=rows[: len(some)], mode="clip")
             shares += self._ones[: len(some)] @ rows[: len(some)]
         return shares
+
+
+def _patterns(conditions: Sequence[int], own: Sequence[int]) -> Ints:
+    """Return for each pattern of a unit's conditions the pattern of one leaf's own."""
+    every, found = np.arange(1 << len(conditions)), np.zeros(1 << len(conditions), np.int64)
+    for bit, condition in enumerate(own):
+        found |= (every >> conditions.index(condition) & 1) << bit
+    return found

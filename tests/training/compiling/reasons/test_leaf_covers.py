@@ -26,9 +26,11 @@ from sklearn.tree import DecisionTreeRegressor
 
 from data.schema import Column, Schema
 from serving.scorer import Session
+from serving.scorer.errors import ModelError
 from serving.scorer.graph_checks import check_graph
-from serving.scorer.reasons import About, explainer_of, leaf_paths
-from serving.scorer.reasons.leaf_tables import MOST_BITS, MOST_COLUMNS, MOST_NUMBERS, fits
+from serving.scorer.reasons import About, Arrays, explainer_of, leaf_paths, packed
+from serving.scorer.reasons.leaf_tables import MOST_BITS, MOST_COLUMNS, MOST_NUMBERS, fits, units_of
+from serving.scorer.reasons.packed_arrays import unpacked
 from tests.training.compiling.pipelines import CATEGORIES, NUMBERS, categories, numbers, table
 from training.compiling import pack_frame
 from training.compiling.compiler import Draft
@@ -121,6 +123,9 @@ def test_a_tree_is_explained_as_the_definition_has_it(seed, columns, depth):
     found = explainer(model, frame, target, plain(columns))
     reasons = found.explain(values[:2])
     assert reasons.method == "tree-paths"
+    looked_up = found.explain(np.resize(values, (leaf_paths.FIRST_ROWS, columns)))
+    assert found.part._way[0] is not None
+    np.testing.assert_allclose(looked_up.shares[:2], reasons.shares, rtol=0.0, atol=1e-12)
     for row, shares in zip(values, reasons.shares, strict=False):
         expected, base = by_definition([model[-1].tree_], row, list(range(columns)))
         np.testing.assert_allclose(shares, expected, rtol=0.0, atol=1e-12)
@@ -208,7 +213,8 @@ def test_shares_of_every_sum_of_trees_add_up(name, monkeypatch):
         Loaded(graph, len(SCHEMA.columns)),
     )
     found = explainer_of(content, about, model)
-    assert found.part._tables is not None
+    found.explain(np.resize(MATRIX, (leaf_paths.FIRST_ROWS + 1, MATRIX.shape[1])))
+    assert found.part._way[0] is not None
     rows = np.vstack([MATRIX[:20], hard_rows()])
     reasons = found.explain(rows)
     finite = np.isfinite(reasons.predictions)
@@ -222,8 +228,26 @@ def test_shares_of_every_sum_of_trees_add_up(name, monkeypatch):
         monkeypatch.setattr(
             leaf_paths, "fits", lambda leaves, *_, those=looked_up: [each for each in leaves if each in those]
         )
+        monkeypatch.setattr(leaf_paths, "FIRST_ROWS", 0)
         other = explainer_of(content, about, model).explain(rows)
         np.testing.assert_allclose(other.shares, reasons.shares, rtol=0.0, atol=1e-10)
+
+
+@pytest.mark.parametrize("names", ["set_", "feature_"])
+def test_a_file_whose_conditions_do_not_fit_is_refused_when_tables_are_made(names, monkeypatch):
+    """A number of a set, or of a feature, beyond those that there are: an error of its own, not a traceback."""
+    graph, content = written(clone(SUMS["lightgbm"]), FRAME, TARGET, SCHEMA)
+    arrays = unpacked(content)
+    broken = {
+        name: np.full_like(each, 9_999) if name.startswith(names) else each
+        for name, each in arrays.by_name.items()
+    }
+    monkeypatch.setattr(leaf_paths, "Conditions", lambda *_: None)  # as it would refuse some of it at once
+    monkeypatch.setattr(leaf_paths, "FIRST_ROWS", 0)
+    about, model = About(tuple(SCHEMA.names), "y", "", 1.0), Loaded(graph, len(SCHEMA.columns))
+    found = explainer_of(packed(Arrays(broken, arrays.notes)), about, model)
+    with pytest.raises(ModelError, match=r"cannot be used|are not given out"):
+        found.explain(MATRIX[:1])
 
 
 def test_what_would_take_too_much_memory_is_not_looked_up():
@@ -234,6 +258,25 @@ def test_what_would_take_too_much_memory_is_not_looked_up():
     assert fits({3: 10, MOST_BITS + 1: 1}, 12, 100) == [3]
     assert fits({1: 10, 2: MOST_NUMBERS // 8 // 4, 3: 1}, 8, 10) == [1]
     assert fits({1: 10, 2: 1_000}, 8, 2**20) == [1]
+    assert fits({1: 10, 2: 20_000}, 2, 10) == [1]
+
+
+def test_leaves_that_ask_the_same_are_looked_up_together():
+    """Each leaf stands in one unit, whose conditions are those of its leaves; strangers and wide paths stay alone."""
+    siblings = [
+        [1, 2, 3],
+        [1, 2, 4],
+        [1, 5],
+        [6],
+        [7, 8, 9, 10, 11, 12, 13, 14],
+        [7, 8, 9, 10, 11, 12, 13, 15],
+    ]
+    units = units_of(siblings)
+    assert sorted(leaf for unit in units for leaf in unit.leaves) == list(range(6))
+    assert {tuple(sorted(unit.leaves)) for unit in units} >= {(3,), (4,), (5,)}
+    assert any({0, 1} <= set(unit.leaves) for unit in units)
+    for unit in units:
+        assert unit.conditions == {each for leaf in unit.leaves for each in siblings[leaf]}
 
 
 @pytest.mark.parametrize("name", ASKED)
