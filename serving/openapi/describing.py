@@ -48,7 +48,9 @@ def document(forms: Forms, *, name: str, version: str) -> Described:
     made: Described = orjson.loads(SKELETON.read_bytes())
     made["info"] = {"title": f"{name or 'model'}: {forms.title}", "version": version}
     _fill_invocations(made["paths"]["/invocations"]["post"], forms)
-    if not forms.explains:
+    if forms.explains:
+        made["paths"]["/explain"]["post"]["requestBody"]["content"] |= dict.fromkeys(forms.tables, _FILE)
+    else:
         del made["paths"]["/explain"]
     made["paths"] = _paths(made["paths"], name, version)
     schemas = made["components"]["schemas"]

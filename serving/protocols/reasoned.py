@@ -1,4 +1,4 @@
-"""`POST /explain`: why each row is predicted as it is, for JSON bodies as `/invocations` takes them."""
+"""`POST /explain`: why each row is predicted as it is, for the bodies that `/invocations` takes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from serving.protocols.invocations import decode_json
 from serving.protocols.over_http import HttpProtocol
 from serving.protocols.protocol import Call, Inputs, MlflowRequest
 from serving.protocols.responses import JSON_TYPE, Answer, MlflowErrors, dump, explanations, noticed
-from serving.rows import Rows, media
+from serving.rows import Rows, from_table, media
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
@@ -29,7 +29,7 @@ class Reasoned(MlflowErrors, HttpProtocol[None]):
     def read(self, body: bytes, kind: str, _call: Call[Answer], schema: Schema, /) -> tuple[Rows, None]:
         """Return the rows of a body, to be explained; raises RequestError."""
         if kind != media.JSON:
-            raise media.wrong_type(kind, media.JSON)
+            return from_table(body, kind, schema, self.limits).explained(None), None
         rows, params = decode_json(body, schema, self.limits, "top")
         return rows.explained(params.get("top")), None
 

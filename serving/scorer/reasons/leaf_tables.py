@@ -67,7 +67,7 @@ def fits(leaves: Mapping[int, int], columns: int, ranks: int) -> list[int]:
     return chosen
 
 
-class Places(NamedTuple):
+class PathPlaces(NamedTuple):
     """What the places of leaves ask, one place a column on the path to one leaf: lists as long as there are places.
 
     A place asks of a feature that its rank is above `low` and not above `high`, or what `gap` says where it is missing;
@@ -80,9 +80,9 @@ class Places(NamedTuple):
     sets: Mapping[int, tuple[tuple[int, ...], ...]]
 
 
-def places_of(arrays: Mapping[str, Ints], counts: Sequence[int]) -> tuple[Places, list[list[int]]]:
+def places_of(arrays: Mapping[str, Ints], counts: Sequence[int]) -> tuple[PathPlaces, list[list[int]]]:
     """Return the places of the groups of leaves, and those of each leaf in the order of its columns."""
-    found = Places([], [], {}, {})
+    found = PathPlaces([], [], {}, {})
     leaves: list[list[int]] = []
     for count in counts:
         first, width = len(found.player), arrays[f"player_{count}"].shape[1]
@@ -135,7 +135,9 @@ def _go_together(one: Unit, other: Unit, leaves: Sequence[Sequence[int]]) -> boo
 class Failing:
     """Which conditions a row fails: for each feature and rank of its, a byte for each unit with a bit for each."""
 
-    def __init__(self, arrays: Mapping[str, Ints], places: Places, asked: Sequence[Sequence[int]]) -> None:
+    def __init__(
+        self, arrays: Mapping[str, Ints], places: PathPlaces, asked: Sequence[Sequence[int]]
+    ) -> None:
         """Take for each unit the places that stand for its conditions, in the order of the bits."""
         ends = arrays["starts"].tolist()
         self._known = [arrays["thresholds"][start:end].tolist() for start, end in pairwise(ends)]
@@ -163,7 +165,7 @@ class Failing:
 
 
 def _conditions(
-    arrays: Mapping[str, Ints], places: Places, asked: Sequence[Sequence[int]], sizes: Sequence[int]
+    arrays: Mapping[str, Ints], places: PathPlaces, asked: Sequence[Sequence[int]], sizes: Sequence[int]
 ) -> Iterator[Condition]:
     """Yield what is asked of one feature by one bit of the units: of each unit once."""
     ranges: dict[tuple[int, int, int], list[tuple[int, ...]]] = {}

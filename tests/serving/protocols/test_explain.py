@@ -153,7 +153,18 @@ def test_a_question_is_bounded(asked, rows, monkeypatch):
     for path, more in (("/explain", {}), ("/invocations", {"params": {"explain": True}})):
         status, answer = asked.call(path, body | more)
         assert (status, answer["message"]) == (413, "more than 244 rows to explain: send less at once")
-    assert asked.call("/explain", b"a,b\n1,2\n", kind=b"text/csv")[0] == 415
+    csv = (",".join(rows[0]) + "\n" + (",".join(map(str, rows[0].values())) + "\n") * 2_000).encode()
+    assert asked.call("/explain", csv, kind=b"text/csv")[0] == 413
+
+
+def test_a_table_is_explained_as_its_rows_are(asked, rows):
+    """A file from a spreadsheet is a body, too; what it lacks is named as for predictions."""
+    lines = [",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)]
+    status, answer = asked.call("/explain", "\n".join(lines).encode(), kind=b"text/csv")
+    assert (status, answer) == asked.call("/explain", {"dataframe_records": rows})
+    status, answer = asked.call("/explain", b"month\n1\n", kind=b"text/csv")
+    assert (status, "dep_delay" in json.dumps(answer)) == (400, True)
+    assert asked.call("/explain", b"x", kind=b"text/plain")[0] == 415
 
 
 def test_a_version_without_says_why_and_serves_as_before(flights, rows, tmp_path):
