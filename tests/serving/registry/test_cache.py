@@ -62,6 +62,8 @@ def test_what_a_place_pointed_to_is_known_again(cache, held):
 )
 def test_another_registrys_record_is_never_used(cache, held, monkeypatch, tmp_path, address):
     """Two projects on one machine: B with its registry down must not start with A's champion."""
+    mlflow.set_tracking_uri(None)  # what another test of this process set comes before the environment
+    mlflow.set_registry_uri(None)
     for name, value in zip(("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"), address, strict=True):
         if value:
             monkeypatch.setenv(name, value.format(tmp_path))
