@@ -95,6 +95,8 @@ class Graph:
         """How many training rows were split by each packed column, category codes apart from numbers."""
         self.ensembles: list[Any] = []
         """Trees as they were put in, in order: `estimators.trees.Grown`."""
+        self.members: list[tuple[Any, Tensor]] = []
+        """Models that are averaged, and what each predicts."""
         self._faults: list[Tensor] = []
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
@@ -137,6 +139,10 @@ class Graph:
     def sum(self, values: Tensor) -> Tensor:
         """Add up each row, shape (n_rows, 1)."""
         return self.op("ReduceSum", values, np.array([1]), keepdims=1)
+
+    def predicted_by(self, model: Any) -> Tensor:
+        """Return what one of the averaged models predicts, shape (n_rows, 1)."""
+        return next(tensor for member, tensor in self.members if member is model)
 
     def refuse(self, faults: Tensor) -> None:
         """Make the prediction NaN where this value of shape (n_rows, 1) is NaN; elsewhere it must be 0."""

@@ -5,6 +5,7 @@
     leaf_paths      trees, by the covers of their leaves
     leaf_tables     the same looked up, where a path has few columns
     single_columns  models that add up what each column gives by itself
+    weighted_sums   blends of trees and such models
     explaining      a version's file -> what explains its predictions
 
 It needs numpy; what it explains, it asks through a function. It is imported at its first use: who asks for no

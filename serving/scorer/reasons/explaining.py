@@ -15,10 +15,11 @@ import numpy as np
 from serving.errors import TooLarge
 from serving.scorer.errors import NotAScorer, UnsoundReasons
 from serving.scorer.intervals import Floats
-from serving.scorer.reasons.coalitions import Coalitions
+from serving.scorer.reasons.coalitions import Coalitions, Predict
 from serving.scorer.reasons.leaf_paths import LeafPaths
 from serving.scorer.reasons.packed_arrays import Arrays, unpacked
 from serving.scorer.reasons.single_columns import SingleColumns
+from serving.scorer.reasons.weighted_sums import WeightedSum
 from serving.scorer.scorer_files import EXPLAIN_FILE
 
 MOST_ROWS = 1_000
@@ -32,15 +33,19 @@ METHOD = "method"
 
 
 class Ways:
-    """The methods: the model itself is asked, its trees' paths are written, or each column counts by itself."""
+    """The methods: the model is asked, its trees' paths are written, each column counts by itself, or both."""
 
-    ASKED, TREES, SINGLE = "coalitions", "trees", "columns"
+    ASKED, TREES, SINGLE, SUM = "coalitions", "trees", "columns", "sum"
 
 
 class Names:
-    """Of arrays: stored rows; the graph of what trees look at; each column's mean, and the row they are put into."""
+    """Of arrays: stored rows; the graph of what trees look at; each column's mean, and the row they are put into.
+
+    Of a sum of both there is also the graph of what is no tree, and `base` is that of the whole.
+    """
 
     BACKGROUND, GRAPH, BASE, MEANS, REFERENCE = "background", "graph", "base", "means", "reference"
+    LINE = "line"
 
 
 @dataclass(frozen=True)
@@ -163,11 +168,19 @@ def _part(arrays: Arrays, model: LoadedGraph, columns: int) -> WayToExplain:
     if method == Ways.TREES:
         return LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
     if method == Ways.SINGLE:
-        reference, means = arrays.by_name[Names.REFERENCE], arrays.by_name[Names.MEANS]
-        if reference.shape != (columns,) or means.shape != (columns,):
-            raise ValueError("its row does not fit")
-        return SingleColumns(reference, means, float(arrays.by_name[Names.BASE][0]), model.predict)
+        return _single_of(arrays, columns, float(arrays.by_name[Names.BASE][0]), model.predict)
+    if method == Ways.SUM:
+        line = model.features(arrays.by_name[Names.LINE].tobytes(), 1)
+        trees = LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
+        return WeightedSum(trees, _single_of(arrays, columns, 0.0, lambda matrix: line(matrix)[:, 0]))
     raise NotAScorer(file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks")
+
+
+def _single_of(arrays: Arrays, columns: int, base: float, predict: Predict) -> SingleColumns:
+    reference, means = arrays.by_name[Names.REFERENCE], arrays.by_name[Names.MEANS]
+    if reference.shape != (columns,) or means.shape != (columns,):
+        raise ValueError("its row does not fit")
+    return SingleColumns(reference, means, base, predict)
 
 
 def _features_of(arrays: Arrays, model: LoadedGraph) -> Callable[[Floats], Floats]:

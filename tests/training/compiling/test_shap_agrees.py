@@ -10,7 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+    VotingRegressor,
+)  # fmt: skip
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
 from tests.training.compiling.reasons.test_leaf_covers import explainer, plain
@@ -50,6 +56,8 @@ def test_shap_says_the_same_of_numbers(environment_of, tmp_path):
         name: explainer(make_pipeline(model), frame, target, plain(6)).explain(rows[:50])
         for name, model in models.items()
     }
+    blend = VotingRegressor([("trees", models["boosting"]), ("line", Ridge())], weights=[0.7, 0.3])
+    blended = explainer(blend, frame, target, plain(6)).explain(rows[:50])
     joblib.dump((rows[:50], models), tmp_path / "models")
     commands = environment_of("shap==0.51.0", f"scikit-learn=={sklearn.__version__}", "joblib")
     words = [commands / "python", "-c", THEIRS, tmp_path / "models"]
@@ -60,3 +68,7 @@ def test_shap_says_the_same_of_numbers(environment_of, tmp_path):
         base, shares = theirs[name]
         assert reasons.base == pytest.approx(base, abs=1e-12)
         np.testing.assert_allclose(reasons.shares, shares, rtol=0.0, atol=1e-12)
+    base, shares = theirs["boosting"]
+    line = blend.estimators_[1].coef_ * (rows[:50] - rows.mean(axis=0))
+    np.testing.assert_allclose(blended.shares, 0.7 * np.array(shares) + 0.3 * line, rtol=0.0, atol=1e-12)
+    assert blended.base == pytest.approx(0.7 * base + 0.3 * target.mean(), abs=1e-12)

@@ -54,7 +54,9 @@ def average(step: Any, features: list[Feature], graph: Graph, compiled: Compile)
     weights = (
         np.ones(len(step.estimators_)) if step._weights_not_none is None else np.array(step._weights_not_none)
     )
-    members = graph.concat([predicted(part, features, graph, compiled) for part in step.estimators_])
+    parts = [predicted(part, features, graph, compiled) for part in step.estimators_]
+    graph.members.extend(zip(step.estimators_, parts, strict=True))
+    members = graph.concat(parts)
     return (members @ weights.astype(np.float64)[:, None]) / float(weights.sum())
 
 

@@ -25,7 +25,7 @@ from sklearn.tree import DecisionTreeRegressor, ExtraTreeRegressor
 
 from data.schema import Schema
 from training.compiling.estimators import trees
-from training.compiling.graph import Graph
+from training.compiling.graph import Graph, Tensor
 from training.compiling.reasons.dependence import Dependence
 from training.lightgbm_text import LightGBMRegressor, read
 
@@ -42,23 +42,26 @@ AS_THEY_ARE = (
 MEANS = (RandomForestRegressor, ExtraTreesRegressor)
 
 
-def weights_of(step: Any) -> list[float] | None:
-    """Return what each tree model of a fitted pipeline counts in its prediction; None for what is no such sum."""
-    if isinstance(step, Pipeline):
-        return weights_of(step.steps[-1][1])
-    if isinstance(step, VotingRegressor):
-        return _blended(step)
-    weight = _weight_of(step)
-    return None if weight is None else [weight]
+class Member(NamedTuple):
+    """A model of a blend, or one alone: what it counts in the prediction, and if it is trees, each of them."""
+
+    model: Any
+    weight: float
+    is_trees: bool
 
 
-def _blended(step: VotingRegressor) -> list[float] | None:
-    given = step._weights_not_none or [1.0] * len(step.estimators_)
-    members = [weights_of(part) for part in step.estimators_]
-    if any(each is None for each in members):
-        return None
-    shares = [weight / float(sum(given)) for weight in given]
-    return [share * inner for share, each in zip(shares, members, strict=True) for inner in each or ()]
+def members_of(step: Any, weight: float = 1.0) -> list[Member]:
+    """Return the models whose weighted sum a fitted pipeline is, those of blends within blends too."""
+    last = step
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    if not isinstance(last, VotingRegressor):
+        of_trees = _weight_of(last)
+        return [Member(step, weight * (1.0 if of_trees is None else of_trees), of_trees is not None)]
+    given = last._weights_not_none or [1.0] * len(last.estimators_)
+    whole = float(sum(given))
+    blended = zip(last.estimators_, given, strict=True)
+    return [member for part, own in blended for member in members_of(part, weight * (own / whole))]
 
 
 def _weight_of(model: Any) -> float | None:
@@ -263,3 +266,10 @@ def features_of(ensembles: list[trees.Grown], graph: Graph, width: int) -> bytes
         return None
     with graph.kept():
         return graph.features(graph.concat([each.rows for each in ensembles]), width)
+
+
+def line_of(rest: list[tuple[float, Tensor]], graph: Graph) -> bytes:
+    """Return the graph of a weighted sum of predictions, shape (n_rows, 1)."""
+    with graph.kept():
+        weights = np.array([[weight] for weight, _ in rest])
+        return graph.features(graph.concat([each for _, each in rest]) @ weights, 1)

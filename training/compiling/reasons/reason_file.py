@@ -1,8 +1,9 @@
 """What explains a version's predictions, written beside its scorer when it is compiled.
 
-A sum of trees is written as the covers of its leaves, a sum of single columns as their means and one row. Any other
-model is asked itself, and needs rows to stand in for what a coalition leaves open: a few training rows, spread evenly
-over the table. They are training data, and go where the version goes.
+A sum of trees is written as the covers of its leaves, a sum of single columns as their means and one row, a blend of
+the two as both and a graph of its second part. Any other model is asked itself, and needs rows to stand in for what
+a coalition leaves open: a few training rows, spread evenly over the table. They are training data, and go where the
+version goes.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from data.schema import Schema
 from serving.scorer import Floats, Session
 from serving.scorer.reasons import METHOD, About, Arrays, Names, Ways, explainer_of, packed
 from training.compiling.estimators import trees as tree_models
-from training.compiling.graph import Graph
-from training.compiling.reasons.leaf_covers import Covers, NotOneColumn, features_of, weights_of
+from training.compiling.graph import Graph, Tensor
+from training.compiling.reasons.leaf_covers import Covers, NotOneColumn, features_of, line_of, members_of
 
 FEW_COLUMNS = 8
 BACKGROUND_ROWS = {True: 100, False: 32}
@@ -32,19 +33,25 @@ MOST_SEEN, MOST_CELLS = 5_000, 250_000
 
 
 class Sum(NamedTuple):
-    """A prediction that is a weighted sum of trees and a constant, and the graph that they were put into."""
+    """A prediction that is a weighted sum of trees, of a constant and of what other models of a blend predict.
+
+    `graph` is what they were put into. Of the other models it is not known yet what they are.
+    """
 
     ensembles: list[tree_models.Grown]
     weights: list[float]
     graph: Graph
+    rest: list[tuple[float, Tensor]]
 
 
 def sum_of(pipeline: Any, graph: Graph) -> Sum | None:
-    """Return a compiled pipeline as a sum of trees; None for any other."""
-    weights = weights_of(pipeline)
+    """Return a compiled pipeline as a sum of trees and others; None where no trees are summed, or some lie deeper."""
+    members = members_of(pipeline)
+    weights = [each.weight for each in members if each.is_trees]
     if not weights or len(weights) != len(graph.ensembles):
         return None
-    return Sum(list(graph.ensembles), weights, graph)
+    rest = [(each.weight, graph.predicted_by(each.model)) for each in members if not each.is_trees]
+    return Sum(list(graph.ensembles), weights, graph, rest)
 
 
 def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: Sum | None = None) -> bytes:
@@ -61,10 +68,11 @@ def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: 
     """
     model = _Loaded(graph)
     predictions = model.predict(matrix)
-    covered = _covered(model, trees, schema, _spread(matrix, predictions, COMPARED_ROWS)) if trees else None
-    found = covered or _single(model, matrix[np.isfinite(predictions)], schema)
-    if found:
-        return found
+    rows = matrix[np.isfinite(predictions)]
+    if trees and (covered := _covered(model, trees, schema, rows)):
+        return covered
+    if single := _single(model, rows, schema):
+        return packed(Arrays(single, {METHOD: Ways.SINGLE}))
     stored = _spread(matrix, predictions, BACKGROUND_ROWS[matrix.shape[1] <= FEW_COLUMNS])
     return packed(Arrays({Names.BACKGROUND: stored}, {METHOD: Ways.ASKED}))
 
@@ -76,48 +84,60 @@ class _Loaded:
         self._session = Session(graph)
 
     def predict(self, matrix: Floats, /) -> Floats:
-        return self._session.predict(matrix)
+        return self._session.predict(matrix).reshape(len(matrix))
 
     def features(self, graph: bytes, width: int, /) -> Any:  # noqa: ARG002 - as the scorer's
         return Session(graph).predict
 
 
 def _covered(model: _Loaded, trees: Sum, schema: Schema, rows: NDArray[np.float64]) -> bytes | None:
-    """Return the file of a sum of trees, its base set so that it explains the predictions; None if it cannot."""
-    covers = Covers(trees.ensembles, trees.weights, trees.graph, schema)
+    """Return the file of a sum of trees, its base set so that it explains the predictions; None if it cannot.
+
+    What else is in the sum must add up single columns, and is held to the predictions with columns mixed, too.
+    """
+    line: dict[str, NDArray[Any]] = {}
+    way, seen = Ways.TREES, _evenly(rows, COMPARED_ROWS)
+    if trees.rest:
+        written = line_of(trees.rest, trees.graph)
+        single = _single(_Loaded(written), rows, schema)
+        if single is None:
+            return None
+        line = single | {Names.LINE: np.frombuffer(written, dtype=np.uint8)}
+        way, seen = Ways.SUM, _evenly(rows, COMPARED_ROWS // 2)
+        seen = np.concatenate([seen, _mixed(seen)])
     try:
-        arrays = covers.arrays()
+        arrays = Covers(trees.ensembles, trees.weights, trees.graph, schema).arrays() | line
     except NotOneColumn:
         return None
     if features := features_of(trees.ensembles, trees.graph, len(arrays["starts"]) - 1):
         arrays[Names.GRAPH] = np.frombuffer(features, dtype=np.uint8)
-    predictions = model.predict(rows)
+    predictions = model.predict(seen)
     about = About(tuple(schema.names), schema.target, "", float(np.std(predictions)))
     arrays[Names.BASE] = np.zeros(1)
-    part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.TREES})), about, model).part
-    shares, _ = part.explain(rows, predictions, np.inf)
+    part = explainer_of(packed(Arrays(arrays, {METHOD: way})), about, model).part
+    shares, _ = part.explain(seen, predictions, np.inf)
     bases = predictions - shares.sum(axis=1)
     scale = max(float(np.max(np.abs(predictions))), about.target_sd)
     if not np.ptp(bases) <= TOLERANCE * scale:
         return None
     arrays[Names.BASE] = np.array([bases.mean()])
-    return packed(Arrays(arrays, {METHOD: Ways.TREES}))
+    return packed(Arrays(arrays, {METHOD: way}))
 
 
-def _single(model: _Loaded, rows: NDArray[np.float64], schema: Schema) -> bytes | None:
-    """Return the file of a model that adds up what each column gives by itself, as these rows show; else None.
+def _single(
+    model: _Loaded, rows: NDArray[np.float64], schema: Schema
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return the arrays of a model that adds up what each column gives by itself, as these rows show; else None.
 
     Rows in which columns were mixed must show it, too: two columns may have moved together in all others.
     """
     columns = rows.shape[1]
-    rows = rows[spread_places(len(rows), min(MOST_SEEN, max(MOST_CELLS // columns, COMPARED_ROWS)))]
-    reference, random = rows[len(rows) // 2], np.random.default_rng(0)
-    mixed = np.column_stack([random.permutation(rows[:, column]) for column in range(columns)])
-    mixed = mixed[:MOST_MIXED]
+    rows = _evenly(rows, min(MOST_SEEN, max(MOST_CELLS // columns, COMPARED_ROWS)))
+    reference = rows[len(rows) // 2]
     arrays = {Names.REFERENCE: reference, Names.MEANS: np.zeros(columns), Names.BASE: np.zeros(1)}
     about = About(tuple(schema.names), schema.target, "", 0.0)
     part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.SINGLE})), about, model).part
-    seen = np.concatenate([rows, mixed])
+    seen = np.concatenate([rows, _mixed(rows)[:MOST_MIXED]])
     predictions = model.predict(seen)
     changes, _ = part.explain(seen, predictions, np.inf)
     apart = np.abs(predictions - model.predict(reference[None, :])[0] - changes.sum(axis=1))
@@ -125,7 +145,17 @@ def _single(model: _Loaded, rows: NDArray[np.float64], schema: Schema) -> bytes 
         return None
     arrays[Names.MEANS] = changes[: len(rows)].mean(axis=0)
     arrays[Names.BASE] = predictions[: len(rows)].mean(keepdims=True)
-    return packed(Arrays(arrays, {METHOD: Ways.SINGLE}))
+    return arrays
+
+
+def _mixed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows of the same values, each column's in an order of its own."""
+    random = np.random.default_rng(0)
+    return np.column_stack([random.permutation(column) for column in rows.T])
+
+
+def _evenly(rows: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    return rows[spread_places(len(rows), most)]
 
 
 def spread_places(rows: int, most: int) -> NDArray[np.int64]:

@@ -190,8 +190,26 @@ ASKED = {
     "products": make_pipeline(
         numbers(PolynomialFeatures(2)), RandomForestRegressor(3, max_depth=3, random_state=0)
     ),
-    "blend with a line": VotingRegressor(
-        [("a", make_pipeline(numbers("passthrough"), Ridge())), ("b", clone(BOOSTED))]
+    "blend with products": VotingRegressor(
+        [("a", make_pipeline(numbers(PolynomialFeatures(2)), Ridge())), ("b", clone(BOOSTED))]
+    ),
+    "blend with a log target": VotingRegressor(
+        [
+            ("a", make_pipeline(numbers("passthrough"), Ridge())),
+            ("b", TransformedTargetRegressor(clone(BOOSTED), func=np.log, inverse_func=np.exp)),
+            ("c", clone(BOOSTED)),
+        ]
+    ),
+    "blend with a line's log target": VotingRegressor(
+        [
+            (
+                "a",
+                TransformedTargetRegressor(
+                    make_pipeline(numbers("passthrough"), Ridge()), func=np.log, inverse_func=np.exp
+                ),
+            ),
+            ("b", clone(BOOSTED)),
+        ]
     ),
 }
 
