@@ -5,6 +5,7 @@
     leaf_paths      trees, by the covers of their leaves
     leaf_tables     the same looked up, where a path has few columns
     single_columns  models that add up what each column gives by itself
+    column_pairs    models in which no three columns act together
     weighted_sums   blends of trees and such models
     explaining      a version's file -> what explains its predictions
 

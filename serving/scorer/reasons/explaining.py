@@ -16,6 +16,7 @@ from serving.errors import TooLarge
 from serving.scorer.errors import NotAScorer, UnsoundReasons
 from serving.scorer.intervals import Floats
 from serving.scorer.reasons.coalitions import Coalitions, Predict
+from serving.scorer.reasons.column_pairs import ColumnPairs
 from serving.scorer.reasons.leaf_paths import LeafPaths
 from serving.scorer.reasons.packed_arrays import Arrays, unpacked
 from serving.scorer.reasons.single_columns import SingleColumns
@@ -33,9 +34,12 @@ METHOD = "method"
 
 
 class Ways:
-    """The methods: the model is asked, its trees' paths are written, each column counts by itself, or both."""
+    """The methods: the model is asked, its trees' paths are written, columns count by themselves, or in pairs.
 
-    ASKED, TREES, SINGLE, SUM = "coalitions", "trees", "columns", "sum"
+    In a sum there are trees, and what is one of the last two.
+    """
+
+    ASKED, TREES, SINGLE, PAIRS, SUM = "coalitions", "trees", "columns", "pairs", "sum"
 
 
 class Names:
@@ -169,10 +173,11 @@ def _part(arrays: Arrays, model: LoadedGraph, columns: int) -> WayToExplain:
         return LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
     if method == Ways.SINGLE:
         return _single_of(arrays, columns, float(arrays.by_name[Names.BASE][0]), model.predict)
+    if method == Ways.PAIRS:
+        return ColumnPairs(_rows_of(arrays, columns), model.predict)
     if method == Ways.SUM:
-        line = model.features(arrays.by_name[Names.LINE].tobytes(), 1)
         trees = LeafPaths(arrays.by_name, columns, _features_of(arrays, model))
-        return WeightedSum(trees, _single_of(arrays, columns, 0.0, lambda matrix: line(matrix)[:, 0]))
+        return WeightedSum(trees, _line_of(arrays, columns, model))
     raise NotAScorer(file=EXPLAIN_FILE, reason=f"has the method {method[:40]!r}, which this Slipway lacks")
 
 
@@ -181,6 +186,18 @@ def _single_of(arrays: Arrays, columns: int, base: float, predict: Predict) -> S
     if reference.shape != (columns,) or means.shape != (columns,):
         raise ValueError("its row does not fit")
     return SingleColumns(reference, means, base, predict)
+
+
+def _line_of(arrays: Arrays, columns: int, model: LoadedGraph) -> SingleColumns | ColumnPairs:
+    """Return what explains the part of a sum that is no trees, by its own graph."""
+    line = model.features(arrays.by_name[Names.LINE].tobytes(), 1)
+
+    def predict(matrix: Floats) -> Floats:
+        return line(matrix)[:, 0]
+
+    if Names.BACKGROUND in arrays.by_name:
+        return ColumnPairs(_rows_of(arrays, columns), predict)
+    return _single_of(arrays, columns, 0.0, predict)
 
 
 def _features_of(arrays: Arrays, model: LoadedGraph) -> Callable[[Floats], Floats]:

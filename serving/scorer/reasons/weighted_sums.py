@@ -1,7 +1,8 @@
 """Blends of trees and lines, exactly: the Shapley values of a sum are the sums of those of its parts.
 
-The trees are explained by the covers of their leaves, the rest of the blend by what each column gives by itself. That
-rest has a small graph of its own beside the model's. Training made sure that the two add up to the prediction.
+The trees are explained by the covers of their leaves, the rest of the blend by what each column, or two together,
+give by themselves. That rest has a small graph of its own beside the model's. Training made sure that the two add up
+to the prediction.
 """
 
 from __future__ import annotations
@@ -9,18 +10,19 @@ from __future__ import annotations
 import numpy as np
 
 from serving.scorer.intervals import Floats
+from serving.scorer.reasons.column_pairs import ColumnPairs
 from serving.scorer.reasons.leaf_paths import LeafPaths
 from serving.scorer.reasons.single_columns import SingleColumns
 
 
 class WeightedSum:
-    """Explains such a model; what the parts count in it is in their values already."""
+    """Explains such a model; the parts' weights are in their values already, and the whole's base is the trees'."""
 
     method = "weighted-sum"
 
-    def __init__(self, trees: LeafPaths, line: SingleColumns) -> None:
+    def __init__(self, trees: LeafPaths, line: SingleColumns | ColumnPairs) -> None:
         self.parts = (trees, line)
-        self.base = trees.base + line.base
+        self.base = trees.base
         self.most_rows = min(trees.most_rows, line.most_rows)
 
     def explain(self, matrix: Floats, predictions: Floats, deadline: float) -> tuple[Floats, None]:

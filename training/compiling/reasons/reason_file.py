@@ -3,7 +3,7 @@
 A sum of trees is written as the covers of its leaves, a sum of single columns as their means and one row, a blend of
 the two as both and a graph of its second part. Any other model is asked itself, and needs rows to stand in for what
 a coalition leaves open: a few training rows, spread evenly over the table. They are training data, and go where the
-version goes.
+version goes. Where no three columns act together, in the model or a blend's second part, it is asked only of pairs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ BACKGROUND_ROWS = {True: 100, False: 32}
 
 COMPARED_ROWS, MOST_MIXED = 64, 500
 """Rows on which what the covers of trees explain is held to what the graph predicts, and with columns mixed, a sum."""
+
+PAIRED_ROWS, MOST_PAIRED = 64, 200_000
+"""Rows with columns mixed that show whether no three columns act together, and what the model is asked for them."""
 
 TOLERANCE = 1e-10
 MOST_SEEN, MOST_CELLS = 5_000, 250_000
@@ -68,13 +71,14 @@ def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: 
     """
     model = _Loaded(graph)
     predictions = model.predict(matrix)
-    rows = matrix[np.isfinite(predictions)]
+    finite = np.isfinite(predictions)
+    rows = matrix if finite.all() else matrix[finite]
     if trees and (covered := _covered(model, trees, schema, rows)):
         return covered
     if single := _single(model, rows, schema):
         return packed(Arrays(single, {METHOD: Ways.SINGLE}))
-    stored = _spread(matrix, predictions, BACKGROUND_ROWS[matrix.shape[1] <= FEW_COLUMNS])
-    return packed(Arrays({Names.BACKGROUND: stored}, {METHOD: Ways.ASKED}))
+    way = Ways.PAIRS if _paired(model, rows, schema) else Ways.ASKED
+    return packed(Arrays(_stored(rows), {METHOD: way}))
 
 
 class _Loaded:
@@ -93,16 +97,17 @@ class _Loaded:
 def _covered(model: _Loaded, trees: Sum, schema: Schema, rows: NDArray[np.float64]) -> bytes | None:
     """Return the file of a sum of trees, its base set so that it explains the predictions; None if it cannot.
 
-    What else is in the sum must add up single columns, and is held to the predictions with columns mixed, too.
+    What else is in the sum must add up columns, or pairs, and is held to the predictions with columns mixed, too.
     """
     line: dict[str, NDArray[Any]] = {}
     way, seen = Ways.TREES, _evenly(rows, COMPARED_ROWS)
     if trees.rest:
         written = line_of(trees.rest, trees.graph)
-        single = _single(_Loaded(written), rows, schema)
-        if single is None:
+        asked = _Loaded(written)
+        added = _single(asked, rows, schema) or _paired(asked, rows, schema)
+        if added is None:
             return None
-        line = single | {Names.LINE: np.frombuffer(written, dtype=np.uint8)}
+        line = added | {Names.LINE: np.frombuffer(written, dtype=np.uint8)}
         way, seen = Ways.SUM, _evenly(rows, COMPARED_ROWS // 2)
         seen = np.concatenate([seen, _mixed(seen)])
     try:
@@ -148,6 +153,33 @@ def _single(
     return arrays
 
 
+def _paired(
+    model: _Loaded, rows: NDArray[np.float64], schema: Schema
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return the stored rows of a model in which no three columns act together, as mixed rows show; else None.
+
+    What three do together is counted half too much: the shares then miss the prediction.
+    """
+    arrays = _stored(rows)
+    most = MOST_PAIRED // (2 * arrays[Names.BACKGROUND].size)
+    seen = _mixed(_evenly(rows, MOST_SEEN))[: min(PAIRED_ROWS, max(most, 4))]
+    about = About(tuple(schema.names), schema.target, "", 0.0)
+    part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.PAIRS})), about, model).part
+    for some in (seen[:2], seen[2:]):  # most of the others are told by the first two
+        predictions = model.predict(some)
+        shares, _ = part.explain(some, predictions, np.inf)
+        apart = np.abs(predictions - part.base - shares.sum(axis=1))
+        scale = np.max(np.abs(predictions), initial=abs(part.base))
+        if not (apart <= TOLERANCE * scale).all():
+            return None
+    return arrays
+
+
+def _stored(rows: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return the few rows that stand in for what a coalition leaves open."""
+    return {Names.BACKGROUND: _evenly(rows, BACKGROUND_ROWS[rows.shape[1] <= FEW_COLUMNS])}
+
+
 def _mixed(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return rows of the same values, each column's in an order of its own."""
     random = np.random.default_rng(0)
@@ -161,10 +193,3 @@ def _evenly(rows: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 def spread_places(rows: int, most: int) -> NDArray[np.int64]:
     """Return places spread evenly over so many rows; all of them where there are no more."""
     return np.linspace(0, rows - 1, min(most, rows)).round().astype(np.int64)
-
-
-def _spread(matrix: NDArray[np.float64], predictions: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """Return rows spread evenly over those that have a finite prediction."""
-    finite = np.flatnonzero(np.isfinite(predictions))
-    rows: NDArray[np.float64] = matrix[finite[spread_places(len(finite), most)]]
-    return rows

@@ -110,6 +110,27 @@ def test_sampled_orders_sum_exactly_and_are_as_far_off_as_they_say():
     np.testing.assert_array_equal(again.shares, reasons.shares)
 
 
+def in_pairs(matrix):
+    """A model in which two columns act together at most."""
+    a, b, c = matrix[:, 0], matrix[:, 1], matrix[:, 2]
+    return a * b + np.sin(c) * (a > 0.2) + np.exp(b)
+
+
+def test_pairs_of_columns_share_as_all_coalitions_do():
+    """For two questions a column; where three columns act together nothing is given out."""
+    background, rows = RANDOM.normal(size=(20, 3)), RANDOM.normal(size=(5, 3))
+    content = packed(Arrays({Names.BACKGROUND: background}, {METHOD: Ways.PAIRS}))
+    about = About(("a", "b", "c"), "y", "m", 1.0)
+    found = explainer_of(content, about, Model(in_pairs))
+    reasons, expected = found.explain(rows), explained(in_pairs, background, rows)
+    np.testing.assert_allclose(reasons.shares, expected.shares, rtol=1e-12, atol=1e-12)
+    assert (reasons.base, reasons.method, reasons.errors) == (expected.base, "column-pairs", None)
+    with pytest.raises(TooSlow):
+        found.explain(rows, deadline=0.0)
+    with pytest.raises(UnsoundReasons):
+        explainer_of(content, about, Model(lambda matrix: matrix.prod(axis=1))).explain(rows)
+
+
 def test_a_row_without_a_prediction_has_no_reasons():
     """A model that refuses a row says NaN, and nothing is made up about it."""
 
@@ -190,6 +211,9 @@ def hostile(header, data=b""):
         packed(Arrays({}, {METHOD: Ways.ASKED})),
         packed(Arrays({Names.BACKGROUND: np.zeros((2, 5))}, {METHOD: Ways.ASKED})),
         packed(Arrays({Names.BACKGROUND: np.zeros((0, 3))}, {METHOD: Ways.ASKED})),
+        packed(Arrays({}, {METHOD: Ways.PAIRS})),
+        packed(Arrays({Names.BACKGROUND: np.zeros((2, 5))}, {METHOD: Ways.PAIRS})),
+        packed(Arrays({}, {METHOD: Ways.SUM})),
     ],
 )
 def test_a_file_that_is_none_of_ours_is_refused(content):

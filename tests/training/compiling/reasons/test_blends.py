@@ -13,7 +13,7 @@ from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import RandomForestRegressor, VotingRegressor
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from serving.scorer.errors import NotAScorer, RefusedGraph, UnsoundReasons
@@ -69,8 +69,9 @@ def by_definition(worth_of, columns):
         TransformedTargetRegressor(
             make_pipeline(StandardScaler(), Lasso(0.01)), transformer=StandardScaler()
         ),
+        make_pipeline(PolynomialFeatures(2), Ridge()),
     ],
-    ids=["ridge", "splines", "scaled"],
+    ids=["ridge", "splines", "scaled", "products"],
 )
 def test_a_blend_of_trees_and_a_line_is_explained_as_the_definition_has_it(line):
     """The game of the blend: trees go on by their covers, the line is averaged over the training rows."""
@@ -99,6 +100,32 @@ def test_above_ten_columns_a_blend_is_exact_where_it_was_sampled():
     line = model.estimators_[1].coef_ * (rows - frame.to_numpy().mean(axis=0))
     assert (reasons.method, reasons.errors) == ("weighted-sum", None)
     np.testing.assert_allclose(reasons.shares, (alone.explain(rows).shares + line) / 2.0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("columns", "stored"), [(4, 80), (12, 32)])
+def test_products_of_two_columns_are_split_evenly_between_them(columns, stored):
+    """Alone and in a blend, beyond ten columns too: in closed form, by the means of the stored rows."""
+    frame, target = wide(columns)
+    line = make_pipeline(PolynomialFeatures(2, interaction_only=True, include_bias=False), Ridge())
+    rows = frame.to_numpy()
+    reasons = explainer(line, frame, target, plain(columns)).explain(rows[:10])
+    kept = rows[np.linspace(0, 79, stored).round().astype(int)]
+    mean, coefficients = kept.mean(axis=0), line[-1].coef_
+    expected = coefficients[:columns] * (rows[:10] - mean)
+    pairs = itertools.combinations(range(columns), 2)
+    for (a, b), coefficient in zip(pairs, coefficients[columns:], strict=True):
+        whole = rows[:10, a] * rows[:10, b] - (kept[:, a] * kept[:, b]).mean()
+        tilt = rows[:10, a] * mean[b] - rows[:10, b] * mean[a]
+        expected[:, a] += coefficient * (whole + tilt) / 2.0
+        expected[:, b] += coefficient * (whole - tilt) / 2.0
+    assert (reasons.method, reasons.errors) == ("column-pairs", None)
+    np.testing.assert_allclose(reasons.shares, expected, rtol=0.0, atol=1e-11)
+    blended = explainer(blend(line, (1.0, 1.0)), frame, target, plain(columns)).explain(rows[:10])
+    trees = explainer(DecisionTreeRegressor(max_depth=4, random_state=0), frame, target, plain(columns))
+    assert (blended.method, blended.errors) == ("weighted-sum", None)
+    np.testing.assert_allclose(
+        blended.shares, (trees.explain(rows[:10]).shares + expected) / 2.0, rtol=0.0, atol=1e-11
+    )
 
 
 def nested():
@@ -166,6 +193,7 @@ TORN = {
     "no row": (lambda _: {"reference": None}, NotAScorer),
     "a short row": (lambda arrays: {"reference": arrays["reference"][:-1]}, NotAScorer),
     "means of another model": (lambda arrays: {"means": arrays["means"][:, None]}, NotAScorer),
+    "stored rows of another width": (lambda _: {"background": np.zeros((2, 5))}, NotAScorer),
     "no trees' base": (lambda _: {"base": None}, NotAScorer),
     "a column beyond the model's": (lambda arrays: {"player_1": arrays["player_1"] + 99}, NotAScorer),
 }

@@ -182,7 +182,7 @@ SUMS = {
     "blend": VotingRegressor([("a", histograms()), ("b", clone(BOOSTED))], weights=[0.3, 0.7]),
 }
 ASKED = {
-    "line of products": make_pipeline(numbers(PolynomialFeatures(2)), Ridge()),
+    "line of triple products": make_pipeline(numbers(PolynomialFeatures(3)), Ridge()),
     "log target": TransformedTargetRegressor(
         make_pipeline(numbers("passthrough"), Ridge()), func=np.log, inverse_func=np.exp
     ),
@@ -190,8 +190,8 @@ ASKED = {
     "products": make_pipeline(
         numbers(PolynomialFeatures(2)), RandomForestRegressor(3, max_depth=3, random_state=0)
     ),
-    "blend with products": VotingRegressor(
-        [("a", make_pipeline(numbers(PolynomialFeatures(2)), Ridge())), ("b", clone(BOOSTED))]
+    "blend with triple products": VotingRegressor(
+        [("a", make_pipeline(numbers(PolynomialFeatures(3)), Ridge())), ("b", clone(BOOSTED))]
     ),
     "blend with a log target": VotingRegressor(
         [
