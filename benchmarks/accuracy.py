@@ -58,7 +58,7 @@ def friedman(make: Callable[..., Any], share: float, rows: int) -> tuple[pd.Data
     """Return one of Friedman's tables and its noise, a share of the signal's spread."""
     noise = share * float(make(rows, random_state=0, noise=0.0)[1].std())
     x, y = make(rows, random_state=0, noise=noise)
-    return pd.DataFrame(x, columns=[f"x{place}" for place in range(x.shape[1])]).assign(y=y), noise
+    return pd.DataFrame(x, columns=[f"x{index}" for index in range(x.shape[1])]).assign(y=y), noise
 
 
 def heteroscedastic(rows: int) -> tuple[pd.DataFrame, float]:
@@ -163,7 +163,7 @@ def as_table(folder: Path) -> pd.DataFrame:
     side = np.full(len(values), "", dtype=object)
     for name, word in (("train", "train"), ("test", "holdout")):
         side[np.loadtxt(folder / f"index_{name}_0.txt").astype(int)] = word
-    table = pd.DataFrame(values[:, features], columns=[f"x{place}" for place in range(len(features))])
+    table = pd.DataFrame(values[:, features], columns=[f"x{index}" for index in range(len(features))])
     return table.assign(y=values[:, target], side=side)
 
 

@@ -71,8 +71,8 @@ def _compare(title: str, folder: Path, body: str, connections: int, sides: Mappi
     for turn in range(ROUNDS):
         names = list(sides) if turn % 2 else list(sides)[::-1]
         turns.append({name: _loaded(sides[name], folder, body, connections) for name in names})
-    kept, cost = (sorted(turn["with"][place] / turn["without"][place] for turn in turns) for place in (0, 1))
-    rate, spent = (statistics.median(turn["without"][place] for turn in turns) for place in (0, 1))
+    kept, cost = (sorted(turn["with"][index] / turn["without"][index] for turn in turns) for index in (0, 1))
+    rate, spent = (statistics.median(turn["without"][index] for turn in turns) for index in (0, 1))
     ratio = statistics.median(kept)
     print(
         f"{title}: {rate:,.0f} requests/s without, {ratio:.3f} of that with ({kept[0]:.2f} to {kept[-1]:.2f}); target "

@@ -206,7 +206,7 @@ def _compare(name: str, plain: Side, other: Side, load: Load, folder: Path) -> N
         turns.append((measured[plain], measured[other]))
     rates = sorted(other[0] / plain[0] for plain, other in turns)
     costs = statistics.median(plain[1] / other[1] for plain, other in turns)
-    rate, spent = (statistics.median(plain[place] for plain, _ in turns) for place in (0, 1))
+    rate, spent = (statistics.median(plain[index] for plain, _ in turns) for index in (0, 1))
     target, ratio = TARGETS[name], statistics.median(rates)
     found = ratio if name == "token" else costs
     verdict = "met" if found >= target else "missed"

@@ -29,7 +29,7 @@ AT_ONCE = 500_000
 def rows(first: int, count: int) -> pa.Table:
     """16 numbers, one of them whole and one with gaps, a switch, two texts, a date; five of them matter."""
     random = np.random.default_rng(first)
-    columns = {f"x{place}": random.normal(size=count) for place in range(14)}
+    columns = {f"x{index}": random.normal(size=count) for index in range(14)}
     shop, kind = random.integers(0, 40, count), random.integers(0, 9, count)
     columns["visits"] = random.integers(0, 50, count)
     columns["late"] = np.where(random.random(count) < 0.1, np.nan, random.random(count))

@@ -153,8 +153,8 @@ class Fleet:
             with balancer.running(self.ports) as nginx, Load(balancer.port) as load:
                 time.sleep(0.3)
                 for turn in range(2 * rounds):
-                    place = turn % 2
-                    servers[place] = self._restart(place, servers[place], balancer, nginx)
+                    index = turn % 2
+                    servers[index] = self._restart(index, servers[index], balancer, nginx)
                 time.sleep(0.3)
         return load
 

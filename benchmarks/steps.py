@@ -50,7 +50,7 @@ def wide() -> pd.DataFrame:
     random = np.random.default_rng(0)
     x = random.normal(size=(500, 2_000))
     y = x[:, :10] @ np.arange(1.0, 11.0) + random.normal(size=500)
-    return pd.DataFrame(x, columns=[f"x{place}" for place in range(2_000)]).assign(y=y)
+    return pd.DataFrame(x, columns=[f"x{index}" for index in range(2_000)]).assign(y=y)
 
 
 def tiny() -> pd.DataFrame:
@@ -83,8 +83,8 @@ def long() -> pd.DataFrame:
         + (codes[:, 1] == 3)
         + random.normal(size=100_000)
     )
-    frame = pd.DataFrame(x, columns=[f"x{place}" for place in range(16)])
-    return frame.assign(**{f"c{place}": [f"v{code}" for code in codes[:, place]] for place in range(4)}, y=y)
+    frame = pd.DataFrame(x, columns=[f"x{index}" for index in range(16)])
+    return frame.assign(**{f"c{index}": [f"v{code}" for code in codes[:, index]] for index in range(4)}, y=y)
 
 
 TABLES: dict[str, Callable[[], pd.DataFrame]] = {"wide": wide, "tiny": tiny, "shops": shops, "long": long}

@@ -102,7 +102,7 @@ def beside_obvious(tables: list[Listed], seconds: float, names: int) -> None:
     )
     ratios = []
     for table in tables:
-        found = [compared(table, f"split{place}", seconds) for place in range(names)]
+        found = [compared(table, f"split{index}", seconds) for index in range(names)]
         every = [each.ratio for each in found]
         ratio = geometric(every)
         ratios.append(ratio)

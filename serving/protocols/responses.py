@@ -42,7 +42,7 @@ def predictions(values: Floats | Bounds, rows: Rows) -> Answer:
 
 def explanations(reasons: Reasons, top: int) -> list[dict[str, Any]]:
     """Return each row's reasons: all columns in the model's order, or the `top` largest and the rest as one number."""
-    return [_explanation(reasons, place, top) for place in range(len(reasons.predictions))]
+    return [_explanation(reasons, index, top) for index in range(len(reasons.predictions))]
 
 
 def _explanation(reasons: Reasons, place: int, top: int) -> dict[str, Any]:

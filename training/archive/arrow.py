@@ -71,7 +71,7 @@ def rows_of(frame: Frame, layout: FrameLayout) -> pa.Table:
     if frame.matrix.shape[1] != len(layout.columns) and len(frame.predictions):
         raise ValueError(f"has {frame.matrix.shape[1]} columns, its layout {len(layout.columns)}")
     own = [
-        _column(frame.matrix[:, place], column, frame.unseen) for place, column in enumerate(layout.columns)
+        _column(frame.matrix[:, index], column, frame.unseen) for index, column in enumerate(layout.columns)
     ]
     return pa.Table.from_arrays([*_ours(frame), *own], schema=schema_of(layout))
 

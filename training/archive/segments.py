@@ -87,9 +87,9 @@ class Segment:
             self._root / folder / f"{'-'.join(filter(None, (name, mark)))}.parquet"
             for folder, mark in self._parts
         ]
-        for place, path in enumerate(result):
+        for index, path in enumerate(result):
             _make_folders(path.parent, self._root)
-            (self._beside / str(place)).replace(path)
+            (self._beside / str(index)).replace(path)
         for folder in sorted({above for path in result for above in _up_to(path.parent, self._root)}):
             sync_folder(folder)
         self._beside.rmdir() if self._beside.exists() else None

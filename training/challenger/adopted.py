@@ -118,7 +118,7 @@ def known_categories(step: Any, names: Sequence[str]) -> Iterator[tuple[str, set
     elif isinstance(step, ColumnTransformer):
         for name, inner, _ in step.transformers_:
             chosen = step._transformer_to_input_indices[name]
-            yield from known_categories(inner, [names[place] for place in chosen])
+            yield from known_categories(inner, [names[index] for index in chosen])
     elif hasattr(step, "regressor_"):
         yield from known_categories(step.regressor_, names)
     elif names and len(getattr(step, "categories_", ())) == len(names):

@@ -63,7 +63,7 @@ def with_codes(model: Any, frame: pd.DataFrame) -> Any:
         raise ValueError(f"it was fitted on the category {strange[0]!r}, a category is text here")
     del model.pandas_categories
     values = dict(zip(texts, known, strict=True))
-    steps = [(str(place), _encoder(values.get(name)), [name]) for place, name in enumerate(frame)]
+    steps = [(str(index), _encoder(values.get(name)), [name]) for index, name in enumerate(frame)]
     return make_pipeline(ColumnTransformer(steps).fit(frame), model)
 
 
@@ -99,7 +99,7 @@ def _text_of(model: Any) -> LightGBMRegressor | None:
 def _as_text(booster: Any) -> LightGBMRegressor:
     made = LightGBMRegressor.of(booster)
     names = booster.feature_name()
-    if names != [f"Column_{place}" for place in range(len(names))]:
+    if names != [f"Column_{index}" for index in range(len(names))]:
         made.feature_names_in_ = np.asarray(names, dtype=object)
     if booster.pandas_categorical:
         made.pandas_categories = booster.pandas_categorical

@@ -104,7 +104,7 @@ def compiled(step: Any, features: list[Feature], graph: Graph) -> ensembles.Made
 
 
 def _columns(schema: Schema, graph: Graph) -> list[Feature]:
-    return [_given(place, column, graph) for place, column in enumerate(schema.columns)]
+    return [_given(index, column, graph) for index, column in enumerate(schema.columns)]
 
 
 def _given(place: int, column: Column, graph: Graph) -> Feature:

@@ -61,14 +61,14 @@ Feature = Slot | Lookup | Text | Dates
 
 def slots(tensor: Tensor, width: int, *, rounds: str = "") -> list[Feature]:
     """Return the columns of a tensor of shape (n_rows, width)."""
-    return [Slot(tensor, place, width, rounds) for place in range(width)]
+    return [Slot(tensor, index, width, rounds) for index in range(width)]
 
 
 def states(features: list[Feature]) -> pd.DataFrame:
     """Return a frame that shows each looked-up column in all its states, the shorter ones repeated."""
     tables = [_table(feature) for feature in features]
     length = max((len(table) for table in tables), default=1)
-    return pd.DataFrame({place: np.resize(table, length) for place, table in enumerate(tables)})
+    return pd.DataFrame({index: np.resize(table, length) for index, table in enumerate(tables)})
 
 
 def _table(feature: Feature) -> NDArray[np.generic]:

@@ -132,8 +132,8 @@ def _answered(pipeline: Any, rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame,
     try:
         yield rows, _predicted(pipeline, rows)
     except ValueError:
-        for place in range(min(len(rows), REFUSED_ROWS_TRIED)):
-            row = rows.iloc[[place]]
+        for index in range(min(len(rows), REFUSED_ROWS_TRIED)):
+            row = rows.iloc[[index]]
             try:
                 yield row, _predicted(pipeline, row)
             except ValueError:
@@ -158,14 +158,14 @@ def hard_rows(
     random = np.random.default_rng(0)
     kinds: list[dict[int, list[Any]]] = [
         {
-            place: [np.nan if column.kind in ("number", "boolean") else None]
-            for place, column in _places(schema)
+            index: [np.nan if column.kind in ("number", "boolean") else None]
+            for index, column in _places(schema)
         },
-        {place: [UNSEEN_TEXT] for place, column in _places(schema, "category")},
-        {place: list(DATES) for place, _ in _places(schema, "datetime")},
-        {place: _extremes(column) for place, column in _places(schema, "number")},
-        {place: list(BEYOND_FLOAT32) for place, _ in _places(schema, "number")},
-        {place: splits[place].tolist() for place, _ in _places(schema, "number") if place in splits},
+        {index: [UNSEEN_TEXT] for index, column in _places(schema, "category")},
+        {index: list(DATES) for index, _ in _places(schema, "datetime")},
+        {index: _extremes(column) for index, column in _places(schema, "number")},
+        {index: list(BEYOND_FLOAT32) for index, _ in _places(schema, "number")},
+        {index: splits[index].tolist() for index, _ in _places(schema, "number") if index in splits},
     ]
     for values in kinds:
         if values:
@@ -187,9 +187,9 @@ def _changed(
     count = min(HARD_ROWS_EACH, max(50, 2 * len(frame)))
     rows = frame.iloc[random.integers(len(frame), size=count)].reset_index(drop=True)
     chosen = random.choice(sorted(values), size=count)
-    for place, options in values.items():
-        name = schema.columns[place].name
-        at = np.flatnonzero(chosen == place)
+    for position, options in values.items():
+        name = schema.columns[position].name
+        at = np.flatnonzero(chosen == position)
         column = rows[name].to_numpy(
             dtype=object if isinstance(options[0], str | None) else np.float64, copy=True
         )
@@ -205,10 +205,10 @@ def thresholds(graph: bytes, schema: Schema) -> dict[int, NDArray[np.float64]]:
         if node.op_type == "TreeEnsemble":
             attributes = {attribute.name: attribute for attribute in node.attribute}
             splits = numpy_helper.to_array(attributes["nodes_splits"].t)
-            for place, split in zip(attributes["nodes_featureids"].ints, splits.tolist(), strict=True):
-                result.setdefault(place, []).append(split)
-    numbers = {place for place, _ in _places(schema, "number")}
-    return {place: _beside(np.unique(splits)) for place, splits in result.items() if place in numbers}
+            for index, split in zip(attributes["nodes_featureids"].ints, splits.tolist(), strict=True):
+                result.setdefault(index, []).append(split)
+    numbers = {index for index, _ in _places(schema, "number")}
+    return {index: _beside(np.unique(splits)) for index, splits in result.items() if index in numbers}
 
 
 def _beside(splits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ def write_scorer(
         fingerprint=fingerprint,
         parity=parity,
         versions=versions(*packages),
-        golden_rows=tuple(raw_row(frame.iloc[place], schema) for place in chosen),
+        golden_rows=tuple(raw_row(frame.iloc[index], schema) for index in chosen),
         golden_predictions=tuple(session.predict(matrix[chosen]).tolist()),
         intervals=intervals,
         golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),

@@ -260,8 +260,8 @@ def _redrawn(sums: NDArray[np.float64], random: np.random.Generator, resamples: 
     step = max(1, 2_000_000 // len(sums))
     for start in range(0, resamples, step):
         chosen = random.integers(len(sums), size=(min(step, resamples - start), len(sums)), dtype=np.int32)
-        for place in range(sums.shape[1]):
-            totals[start : start + len(chosen), place] = sums[:, place][chosen].sum(axis=1)
+        for index in range(sums.shape[1]):
+            totals[start : start + len(chosen), index] = sums[:, index][chosen].sum(axis=1)
     return totals
 
 

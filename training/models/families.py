@@ -96,8 +96,8 @@ def build(spec: Spec, schema: Schema, *, seed: int) -> Any:
     """
     if spec["family"] == "blend":
         members = [
-            (f"member{place}", build(member, schema, seed=seed))
-            for place, member in enumerate(spec["members"])
+            (f"member{index}", build(member, schema, seed=seed))
+            for index, member in enumerate(spec["members"])
         ]
         return VotingRegressor(members, weights=list(spec["weights"]))
     params = dict(spec.get("params", {}))
@@ -207,8 +207,8 @@ def perceptron(schema: Schema, seed: int, params: Mapping[str, Any]) -> Pipeline
     )
     layers = (settings.pop("width", 64),) * settings.pop("depth", 2)
     networks = [
-        (f"network{place}", MLPRegressor(hidden_layer_sizes=layers, random_state=seed + place, **settings))
-        for place in range(settings.pop("bag", 1))
+        (f"network{index}", MLPRegressor(hidden_layer_sizes=layers, random_state=seed + index, **settings))
+        for index in range(settings.pop("bag", 1))
     ]
     return _smooth(schema, VotingRegressor(networks) if len(networks) > 1 else networks[0][1])
 

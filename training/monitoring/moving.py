@@ -88,10 +88,10 @@ class Counts:
     def _means(self, days: Sequence[Day]) -> list[list[float]]:
         """Return the means of days, explaining those that nobody asked for before."""
         first = len(self._days) - len(days)
-        for place, (matrix, means) in enumerate(days, start=first):
+        for index, (matrix, means) in enumerate(days, start=first):
             if means is None and matrix is not None and self._explain is not None:
                 found = self._explain(matrix)
-                self._days[place] = (None, None if found is None else found.tolist())
+                self._days[index] = (None, None if found is None else found.tolist())
         return [means for _, means in self._days[first:] if means is not None]
 
     def _counted(self, name: str, days: Sequence[Sequence[float]]) -> Counted | None:

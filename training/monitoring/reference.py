@@ -179,7 +179,7 @@ class Reference:
             "columns": [each.as_dict() for each in self.columns],
             "whole": [each.as_dict() for each in self.whole],
             "places": {
-                name: {str(code): place for code, place in places.items()}
+                name: {str(code): index for code, index in places.items()}
                 for name, places in self.places.items()
             },
             "scores": self.scores and self.scores.as_dict(),
@@ -199,7 +199,7 @@ class Reference:
             columns=tuple(map(Bins.from_dict, written["columns"])),
             whole=tuple(map(Bins.from_dict, written["whole"])),
             places={
-                name: {int(code): int(place) for code, place in places.items()}
+                name: {int(code): int(index) for code, index in places.items()}
                 for name, places in written["places"].items()
             },
             scores=Bins.from_dict(written["scores"]) if written["scores"] else None,
@@ -374,7 +374,7 @@ def _column_bins(
     ties = random.random(len(values))
     if places is None:
         return bins_of(column.name, values, ties)
-    labels = {float(place): column.categories[code] for code, place in places.items() if place < OTHERS}
+    labels = {float(index): column.categories[code] for code, index in places.items() if index < OTHERS}
     return bins_of(column.name, _placed(values, places), ties, labels | {OTHERS: "others", GAP: MISSING})
 
 
@@ -393,7 +393,7 @@ def _places(codes: Floats, categories: int) -> dict[int, int]:
     values, counts = np.unique(known, return_counts=True)
     largest = np.lexsort((values, -counts))[:LARGEST_CATEGORIES]
     lacking = np.setdiff1d(np.arange(categories), values)
-    return {int(values[index]): place for place, index in enumerate(largest)} | dict.fromkeys(
+    return {int(values[index]): position for position, index in enumerate(largest)} | dict.fromkeys(
         lacking.tolist(), int(NEVER_SEEN)
     )
 

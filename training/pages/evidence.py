@@ -43,10 +43,10 @@ def _changes(decision: Decision) -> Figure:
     shown = [(part.name, part.change) for part in sorted(largest, key=lambda part: -part.change.change)]
     shown.append(("all rows", decision.change))
     figure, axes = canvas("Change in RMSE against the champion", height=1.4 + 0.28 * len(shown))
-    for place, (name, change) in enumerate(shown):
+    for index, (name, change) in enumerate(shown):
         color = INK if name == "all rows" else ACCENT
-        axes.plot([100 * change.low, 100 * change.high], [place, place], color=color, linewidth=2)
-        axes.plot(100 * change.change, place, "o", color=color, markersize=5)
+        axes.plot([100 * change.low, 100 * change.high], [index, index], color=color, linewidth=2)
+        axes.plot(100 * change.change, index, "o", color=color, markersize=5)
     axes.axvline(0.0, color=INK, linewidth=1)
     axes.set_yticks(range(len(shown)), [shortened(name) for name, _ in shown], fontsize=9)
     axes.set_xlabel("% of the champion's RMSE, with 95 % interval; left of zero is better")

@@ -168,7 +168,7 @@ def _question(name: str) -> tuple[str, str]:
 
 def _errors(watched: ShownWatch) -> Values:
     daily = {day: value for day, value in watched.days("rmse").items() if watched.labelled.get(day)}
-    lately = [(day, _error_until(watched, daily, place)) for place, day in enumerate(daily, start=1)]
+    lately = [(day, _error_until(watched, daily, index)) for index, day in enumerate(daily, start=1)]
     plot = {"RMSE over time": day_plots.errors(daily, lately, watched.holdout)} if daily else {}
     return {
         "lately": _error(lately[-1][1]) if lately else "",
@@ -203,7 +203,7 @@ def _held(watched: ShownWatch, level: float) -> dict[str, comparison.Interval]:
     """Return the share of outcomes inside the intervals of a level, of the days up to each day."""
     daily = watched.days(f"interval_coverage_{round(100 * level)}")
     known = [day for day in daily if watched.labelled.get(day)]
-    windows = {day: known[max(place - WINDOW, 0) : place] for place, day in enumerate(known, start=1)}
+    windows = {day: known[max(index - WINDOW, 0) : index] for index, day in enumerate(known, start=1)}
     return {
         day: live.pooled_share(
             np.array([daily[each] for each in days]),

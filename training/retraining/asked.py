@@ -85,13 +85,13 @@ class Asked:
         """Yield days of some versions whose outcomes count, from one on until another, with the versions' numbers."""
         last = until or self.matured
         named = [
-            (day, place)
-            for place, each in enumerate(versions)
+            (day, index)
+            for index, each in enumerate(versions)
             for day in self.day_names(each)
             if since <= day <= last
         ]
-        for day, place in sorted(named, reverse=True):
-            yield versions[place].number, self.read(versions[place], day)
+        for day, index in sorted(named, reverse=True):
+            yield versions[index].number, self.read(versions[index], day)
 
     @property
     def last_day(self) -> str:

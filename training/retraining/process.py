@@ -94,7 +94,7 @@ def _last_words(done: subprocess.CompletedProcess[str]) -> str:
     if done.returncode < 0:
         return f"the training was ended by signal {-done.returncode}"
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    start = next((place for place, line in enumerate(lines) if line.startswith("slipway: ")), -1)
+    start = next((index for index, line in enumerate(lines) if line.startswith("slipway: ")), -1)
     return (
         "; ".join(line.strip() for line in lines[start:][:LINES]).removeprefix("slipway: ")
         or "it said nothing"

@@ -154,8 +154,8 @@ class _Reading:
         self._form, self._rule, self._config, self._most = form, rule, config, most
         head = form.head
         self._facts = [
-            ColumnFacts(name, head.kinds[name], head.readings.get(name), folder / f"column-{place}")
-            for place, name in enumerate(candidates)
+            ColumnFacts(name, head.kinds[name], head.readings.get(name), folder / f"column-{index}")
+            for index, name in enumerate(candidates)
         ]
         self.rows, self.blocks = Digests(folder, "rows"), Digests(folder, "blocks")
         self._samples = {side: Smallest(most[side]) for side in SIDES}

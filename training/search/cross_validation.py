@@ -55,10 +55,10 @@ class TrainingRows:
         if count >= len(self.target):
             return self
         chosen = sampled(len(self.target), count)
-        place = np.full(len(self.target), -1, dtype=np.intp)
-        place[chosen] = np.arange(count)
+        index = np.full(len(self.target), -1, dtype=np.intp)
+        index[chosen] = np.arange(count)
         folds = [
-            tuple(kept[kept >= 0] for kept in (place[learned], place[validate]))
+            tuple(kept[kept >= 0] for kept in (index[learned], index[validate]))
             for learned, validate in self.folds
         ]
         return replace(

@@ -121,8 +121,8 @@ class Race:
         with self._places() as places:
             left = self._asks(warm)
             self._try_all(left, places, self._at(SAMPLE_SHARE if sizes else 1.0))
-            for place, size in enumerate([*sizes[1:], everything] if sizes else [], start=1):
-                share = 1.0 if place == len(sizes) else (1.0 + SAMPLE_SHARE) / 2.0
+            for index, size in enumerate([*sizes[1:], everything] if sizes else [], start=1):
+                share = 1.0 if index == len(sizes) else (1.0 + SAMPLE_SHARE) / 2.0
                 more = self._climbed(places, size, self._at(share))
                 if more is None:
                     break

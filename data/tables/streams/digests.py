@@ -39,8 +39,8 @@ class Digests:
     def _write(self) -> None:
         ordered = np.sort(np.concatenate(self._held)) if self._held else np.zeros(0, dtype=np.uint64)
         self._held = []
-        for place, part in enumerate(np.split(ordered, np.searchsorted(ordered, STARTS))):
-            with self._path(place).open("ab") as file:
+        for index, part in enumerate(np.split(ordered, np.searchsorted(ordered, STARTS))):
+            with self._path(index).open("ab") as file:
                 file.write(part.astype("<u8").tobytes())
 
     def fingerprint(self, names: Sequence[str]) -> str:
@@ -67,8 +67,8 @@ class Digests:
 
     def _parts(self) -> Iterator[NDArray[np.uint64]]:
         self._write()
-        for place in range(PARTS):
-            yield np.sort(np.fromfile(self._path(place), dtype="<u8")).astype(np.uint64)
+        for index in range(PARTS):
+            yield np.sort(np.fromfile(self._path(index), dtype="<u8")).astype(np.uint64)
 
     def _path(self, place: int) -> Path:
         return self._folder / f"{self._name}-{place:03}"

@@ -67,18 +67,18 @@ class KeptColumns:
                 ", ".join(sorted(clear)),
             )
         left |= clear
-        places = [place for place, name in enumerate(names) if name not in left]
-        kept = [described.columns[place] for place in places]
+        places = [index for index, name in enumerate(names) if name not in left]
+        kept = [described.columns[index] for index in places]
         codes = {}
-        for place, column in enumerate(kept):
+        for index, column in enumerate(kept):
             if column.name in hashed:
-                kept[place], codes[place] = _hashed(column, key)
+                kept[index], codes[index] = _hashed(column, key)
         layout = FrameLayout(
             model=runtime.model.name or described.name,
             version=described.label,
             digest=described.digest,
             columns=tuple(kept),
-            hashed=tuple(kept[place].name for place in codes),
+            hashed=tuple(kept[index].name for index in codes),
         )
         return cls(layout, np.array(places, dtype=np.intp), codes, key, len(kept) == len(names) and not codes)
 
@@ -87,9 +87,9 @@ class KeptColumns:
         if self.is_whole:
             return whole
         kept = whole[:, self.places]
-        for place, codes in self.codes.items():
-            known = kept[:, place] >= 0
-            kept[known, place] = codes[kept[known, place].astype(np.intp)]
+        for index, codes in self.codes.items():
+            known = kept[:, index] >= 0
+            kept[known, index] = codes[kept[known, index].astype(np.intp)]
         return kept
 
     def unseen(self, texts: Iterable[tuple[int, Texts]]) -> tuple[Unseen, ...]:
@@ -123,5 +123,5 @@ def _hashed(column: Column, key: bytes) -> tuple[Column, Floats]:
     order = np.argsort(hashes)
     codes = np.empty(len(hashes))
     codes[order] = np.arange(len(hashes))
-    named = replace(column, categories=tuple(hashes[place] for place in order), reading=None)
+    named = replace(column, categories=tuple(hashes[index] for index in order), reading=None)
     return named, codes

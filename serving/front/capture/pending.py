@@ -140,16 +140,16 @@ class Pending:
     def _requests(self) -> Iterable[tuple[int, float, str]]:
         """Return what `Request` holds of each: an event has the time that it names, to the tenth of a millisecond."""
         offsets, names = np.frombuffer(self._moments) - self.begin.now, [""] * len(self._moments)
-        for place, said in self._words:
-            names[place], at = caller_of(said)
+        for index, said in self._words:
+            names[index], at = caller_of(said)
             if at is not None:
-                offsets[place] = at - self.begin.milliseconds / 1000
+                offsets[index] = at - self.begin.milliseconds / 1000
         return zip(self._starts().tolist(), np.round(offsets, 4).tolist(), names, strict=True)
 
     def _starts(self) -> NDArray[np.int64]:
         rows = np.ones(len(self._moments), dtype=np.int64)
-        for place, count in self._several:
-            rows[place] = count
+        for index, count in self._several:
+            rows[index] = count
         return np.cumsum(rows) - rows
 
     def _scale(self) -> Floats:

@@ -197,7 +197,7 @@ class _Collected:
 
     def __init__(self, schema: Schema, rows: int) -> None:
         self.matrix = np.full((rows, len(schema.columns)), np.nan)
-        self.place = {name: place for place, name in enumerate(schema.names)}
+        self.place = {name: index for index, name in enumerate(schema.names)}
         self.faults: list[Fault] = []
         self.n_faults = 0
         self.unseen: dict[str, int] = {}

@@ -59,15 +59,15 @@ class Coalitions:
             The deadline passed between two rows.
         """
         shares, errors = np.empty(matrix.shape), None if self.exact else np.empty(matrix.shape)
-        for place, (row, prediction) in enumerate(zip(matrix, predictions, strict=True)):
+        for index, (row, prediction) in enumerate(zip(matrix, predictions, strict=True)):
             if time.perf_counter() > deadline:
                 raise TooSlow("explaining took too long and was stopped: send fewer rows at once")
             if not np.isfinite(prediction):
-                shares[place] = np.nan
+                shares[index] = np.nan
             elif errors is None:
-                shares[place] = self._all(row, float(prediction))
+                shares[index] = self._all(row, float(prediction))
             else:
-                shares[place], errors[place] = self._sampled(row, float(prediction))
+                shares[index], errors[index] = self._sampled(row, float(prediction))
         return shares, errors
 
     def _all(self, row: Floats, prediction: float) -> Floats:
@@ -84,9 +84,9 @@ class Coalitions:
         stored, columns = self._background.shape
         found = np.empty((stored, PAIRS, columns))
         steps = self._steps(row, prediction)
-        for place in range(stored):
+        for index in range(stored):
             for pair in range(PAIRS):
-                found[place, pair] = (next(steps) + next(steps)) / 2.0
+                found[index, pair] = (next(steps) + next(steps)) / 2.0
         spread = found.var(axis=1, ddof=1) / PAIRS
         return found.mean(axis=(0, 1)), np.sqrt(spread.sum(axis=0)) / stored
 
@@ -97,11 +97,11 @@ class Coalitions:
         together = max(1, BLOCK_ROWS // (columns - 1))
         for start in range(0, len(orders), together):
             block = orders[start : start + together]
-            asked = [_walk(row, self._background[place], order) for place, order in block]
+            asked = [_walk(row, self._background[index], order) for index, order in block]
             worth = self._asked(np.concatenate(asked)).reshape(len(block), columns - 1)
-            for (place, order), between in zip(block, worth, strict=True):
+            for (index, order), between in zip(block, worth, strict=True):
                 added = np.empty(columns)
-                added[order] = np.diff(between, prepend=self._values[place], append=prediction)
+                added[order] = np.diff(between, prepend=self._values[index], append=prediction)
                 yield added
 
     def _asked(self, matrix: Floats) -> Floats:
@@ -130,11 +130,11 @@ def _weights(columns: int, members: NDArray[Any]) -> Floats:
 def _orders(stored: int, columns: int) -> Iterator[tuple[int, NDArray[Any]]]:
     """Yield the orders and their reverses, beside each stored row; always the same ones."""
     random = np.random.default_rng(0)
-    for place in range(stored):
+    for index in range(stored):
         for _ in range(PAIRS):
             order = random.permutation(columns)
-            yield place, order
-            yield place, order[::-1]
+            yield index, order
+            yield index, order[::-1]
 
 
 def _walk(row: Floats, stored: Floats, order: NDArray[Any]) -> Floats:

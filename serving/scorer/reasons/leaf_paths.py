@@ -63,14 +63,14 @@ class Ranks:
     def of(self, features: Floats) -> tuple[Ints, NDArray[np.bool_]]:
         """Return ranks and what is missing, both of shape (n_rows, n_features)."""
         ranks, missing = np.empty(features.shape, dtype=np.int32), np.isnan(features)
-        for place, known in enumerate(self._values):
-            column = features[:, place]
+        for index, known in enumerate(self._values):
+            column = features[:, index]
             found = np.searchsorted(known, column)
-            if self._is_set[place]:
+            if self._is_set[index]:
                 inside = np.minimum(found, len(known) - 1)
                 found = np.where(known[inside] == column, inside, len(known))
-                found[missing[:, place]] = len(known) + 1
-            ranks[:, place] = found
+                found[missing[:, index]] = len(known) + 1
+            ranks[:, index] = found
         return ranks, missing
 
 
@@ -232,10 +232,10 @@ class LeafPaths:
         features = self._features(matrix)
         tables, worked_out = self._way_for(len(matrix))
         if tables is not None:
-            for place, row in enumerate(features.tolist()):
-                if place % ROWS_BETWEEN_LOOKS == 0:
+            for index, row in enumerate(features.tolist()):
+                if index % ROWS_BETWEEN_LOOKS == 0:
                     _check_time(deadline)
-                shares[place] = tables.shares(row)
+                shares[index] = tables.shares(row)
         if worked_out.groups:
             worked_out.add(shares, *self._ranks.of(features), deadline)
         shares[~np.isfinite(predictions)] = np.nan

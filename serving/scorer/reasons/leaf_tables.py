@@ -90,9 +90,9 @@ def places_of(arrays: Mapping[str, Ints], counts: Sequence[int]) -> tuple[PathPl
         asked = [arrays[f"{name}_{count}"].reshape(-1).tolist() for name in ("feature", "low", "high", "gap")]
         found.base.extend(zip(*asked, strict=True))
         for rows, further in ((arrays[f"more_{count}"], found.more), (arrays[f"set_{count}"], found.sets)):
-            for _, place, *each in rows.tolist():
-                further[first + place] = (*further.get(first + place, ()), tuple(each))  # type: ignore[index]
-        leaves.extend([first + leaf + width * place for place in range(count)] for leaf in range(width))
+            for _, index, *each in rows.tolist():
+                further[first + index] = (*further.get(first + index, ()), tuple(each))  # type: ignore[index]
+        leaves.extend([first + leaf + width * index for index in range(count)] for leaf in range(width))
     return found, leaves
 
 
@@ -171,10 +171,10 @@ def _conditions(
     ranges: dict[tuple[int, int, int], list[tuple[int, ...]]] = {}
     members: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
     for unit, those in enumerate(asked):
-        for bit, place in enumerate(those):
-            for layer, (feature, *rest) in enumerate((places.base[place], *places.more.get(place, ()))):
+        for bit, index in enumerate(those):
+            for layer, (feature, *rest) in enumerate((places.base[index], *places.more.get(index, ()))):
                 ranges.setdefault((feature, bit, layer), []).append((unit, *rest))
-            for layer, (feature, number) in enumerate(places.sets.get(place, ())):
+            for layer, (feature, number) in enumerate(places.sets.get(index, ())):
                 members.setdefault((feature, bit, layer), []).append((unit, number))
     for (feature, bit, _), rows in ranges.items():
         units, low, high, gap = np.array(rows).T
@@ -198,10 +198,10 @@ class LeafTables:
         places, leaves = places_of(arrays, counts)
         known: dict[Any, int] = {}
         of_place = [
-            known.setdefault((player, base, places.more.get(place), places.sets.get(place)), place)
-            for place, (player, base) in enumerate(zip(places.player, places.base, strict=True))
+            known.setdefault((player, base, places.more.get(index), places.sets.get(index)), index)
+            for index, (player, base) in enumerate(zip(places.player, places.base, strict=True))
         ]
-        asked = [[of_place[place] for place in leaf] for leaf in leaves]
+        asked = [[of_place[index] for index in leaf] for leaf in leaves]
         units = units_of(asked)
         bits = [sorted(unit.conditions) for unit in units]
         self._failing = Failing(arrays, places, bits)
@@ -213,7 +213,7 @@ class LeafTables:
             rows = self._added[start : start + (1 << len(conditions))]
             for leaf in unit.leaves:
                 patterns = _patterns(conditions, asked[leaf])
-                rows[:, [places.player[place] for place in leaves[leaf]]] += each_leaf[leaf][patterns]
+                rows[:, [places.player[index] for index in leaves[leaf]]] += each_leaf[leaf][patterns]
         self._ones, self._columns = np.ones(TOGETHER), columns
 
     def shares(self, row: Sequence[float]) -> Floats:

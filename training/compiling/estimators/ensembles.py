@@ -37,7 +37,7 @@ def columns(step: Any, features: list[Feature], graph: Graph, compiled: Compile)
     """Give each part its columns and put the outputs side by side in the step's order."""
     outputs: dict[str, list[Feature]] = {}
     for name, part, _ in step.transformers_:
-        chosen = [features[place] for place in step._transformer_to_input_indices[name]]
+        chosen = [features[index] for index in step._transformer_to_input_indices[name]]
         if isinstance(part, str):
             outputs[name] = chosen if part == "passthrough" else []
         elif chosen:

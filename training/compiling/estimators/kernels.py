@@ -141,8 +141,8 @@ def squared_distances(rows: Tensor, others: NDArray[np.float64]) -> Tensor:
 
 def _summed(rows: Tensor, others: NDArray[np.float64], measure: str) -> Tensor:
     total: Tensor | None = None
-    for place in range(others.shape[1]):
-        apart = rows.take([place]) - others[:, place][None, :]
+    for index in range(others.shape[1]):
+        apart = rows.take([index]) - others[:, index][None, :]
         part = rows.graph.op("Abs", apart) if measure == "Abs" else apart * apart
         total = part if total is None else total + part
     assert total is not None

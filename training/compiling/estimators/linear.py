@@ -25,11 +25,11 @@ from training.compiling.graph import Graph, Tensor
 def linear(model: Any, features: list[Feature], graph: Graph) -> Tensor:
     """Return ``X @ coef_ + intercept_``."""
     coefficients = np.ravel(model.coef_).astype(np.float64)
-    numbers = [place for place, feature in enumerate(features) if isinstance(feature, Slot)]
-    lookups = [place for place, feature in enumerate(features) if isinstance(feature, Lookup)]
+    numbers = [index for index, feature in enumerate(features) if isinstance(feature, Slot)]
+    lookups = [index for index, feature in enumerate(features) if isinstance(feature, Lookup)]
     total: Tensor | None = None
     if numbers:
-        total = matrix(graph, [features[place] for place in numbers]) @ coefficients[numbers][:, None]
+        total = matrix(graph, [features[index] for index in numbers]) @ coefficients[numbers][:, None]
     if lookups or not numbers:
         chosen = [feature for feature in features if isinstance(feature, Lookup)]
         part = folded(graph, chosen, coefficients[lookups])

@@ -98,7 +98,7 @@ def hist_gradient_boosting(model: Any, features: list[Feature], graph: Graph) ->
     """Return the baseline plus the trees' steps; through the link if the loss has one."""
     trees, order = _from_histograms(model)
     baseline = float(np.ravel(model._baseline_prediction)[0])
-    total = ensemble(model, trees, [features[place] for place in order], graph, narrow=False) + baseline
+    total = ensemble(model, trees, [features[index] for index in order], graph, narrow=False) + baseline
     if model.loss in ("poisson", "gamma"):
         return graph.op("Exp", total)
     return total
@@ -137,11 +137,11 @@ def _from_histograms(model: Any) -> tuple[list[FittedTree], list[int]]:
 def _from_histogram(predictor: Any, known: list[NDArray[np.float64]]) -> FittedTree:
     nodes = predictor.nodes
     categories = {}
-    for place in np.flatnonzero(nodes["is_categorical"].astype(bool) & (nodes["is_leaf"] == 0)).tolist():
-        raw = known[nodes["feature_idx"][place]]
-        bits = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][place]]
+    for index in np.flatnonzero(nodes["is_categorical"].astype(bool) & (nodes["is_leaf"] == 0)).tolist():
+        raw = known[nodes["feature_idx"][index]]
+        bits = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][index]]
         codes = np.arange(len(raw))
-        categories[place] = (raw, raw[(bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1])
+        categories[index] = (raw, raw[(bits[codes // 32] >> (codes % 32).astype(np.uint32)) & 1 == 1])
     return FittedTree(
         feature=nodes["feature_idx"].astype(np.int64),
         threshold=nodes["num_threshold"],
@@ -166,7 +166,7 @@ def ensemble(
     for feature in features:
         if isinstance(feature, Slot) and feature.rounds:
             raise RefusedPair(step=type(model).__name__, behind=feature.rounds)
-    used = {place for tree in trees for place in np.unique(tree.feature[~tree.leaf]).tolist()}
+    used = {index for tree in trees for index in np.unique(tree.feature[~tree.leaf]).tolist()}
     rows, columns = _tree_rows(features, used, graph)
     if narrow:
         rows = rows.cast(TensorProto.FLOAT).cast(TensorProto.DOUBLE)
@@ -198,9 +198,9 @@ def _groups(trees: list[FittedTree]) -> list[list[FittedTree]]:
 
 def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[Tensor, list[int]]:
     """Return what the trees look at, and each feature's column in it: packed rows, then computed ones."""
-    chosen = [feature for place, feature in enumerate(features) if place in used]
+    chosen = [feature for index, feature in enumerate(features) if index in used]
     computed = [feature for feature in chosen if isinstance(feature, Slot) and feature.tensor != graph.rows]
-    places = {id(feature): graph.columns + place for place, feature in enumerate(computed)}
+    places = {id(feature): graph.columns + index for index, feature in enumerate(computed)}
     columns = [_packed_column(feature, places) for feature in features]
     if not computed:
         return graph.rows, columns

@@ -66,13 +66,13 @@ class Dependence:
             width = max(map(len, given))
             if all(len(each) in (1, width) for each in given):
                 return [
-                    frozenset().union(*(each[place if len(each) > 1 else 0] for each in given))
-                    for place in range(width)
+                    frozenset().union(*(each[index if len(each) > 1 else 0] for each in given))
+                    for index in range(width)
                 ]
         if node.op_type == "Concat" and axis == 1:
             return [column for each in given for column in each]
         if node.op_type == "Gather" and axis == 1 and node.input[1] in self._constants:
-            return [given[0][place] for place in self._constants[node.input[1]].reshape(-1).tolist()]
+            return [given[0][index] for index in self._constants[node.input[1]].reshape(-1).tolist()]
         every = reduce(frozenset.union, (column for each in given for column in each), frozenset[int]())
         if node.op_type == "Reshape" and node.input[1] in self._constants:
             width = int(self._constants[node.input[1]].reshape(-1)[-1])

@@ -119,7 +119,7 @@ class Covers:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays; raises NotOneColumn."""
         asked = [
-            [self._tests(place, tree) for tree in each.trees] for place, each in enumerate(self._ensembles)
+            [self._tests(index, tree) for tree in each.trees] for index, each in enumerate(self._ensembles)
         ]
         self._rank(asked)
         for each, weight, tests in zip(self._ensembles, self._weights, asked, strict=True):
@@ -215,16 +215,16 @@ class Covers:
         for leaf, (_, paths) in enumerate(leaves):
             for slot, (column, path) in enumerate(sorted(paths.items())):
                 ints["player"][slot, leaf], share[slot, leaf] = column, path.share
-                place = slot * len(leaves) + leaf
+                index = slot * len(leaves) + leaf
                 for layer, (feature, (low, high, is_open)) in enumerate(sorted(path.spans.items())):
                     if layer:
-                        more.append((layer - 1, place, feature, low, high, int(is_open)))
+                        more.append((layer - 1, index, feature, low, high, int(is_open)))
                         continue
                     ints["feature"][slot, leaf] = feature
                     ints["low"][slot, leaf], ints["high"][slot, leaf] = low, high
                     gap[slot, leaf] = is_open
                 for layer, (feature, passes) in enumerate(sorted(path.sets.items())):
-                    in_sets.append((layer, place, feature, self._number(passes)))
+                    in_sets.append((layer, index, feature, self._number(passes)))
         values = np.array([value for value, _ in leaves])
         made = {f"{name}_{count}": each for name, each in ints.items()}
         return made | {

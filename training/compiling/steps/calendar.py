@@ -26,7 +26,7 @@ def calendar(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     seconds = graph.rows.take(columns)
     parts = _parts(graph, graph.op("Round", seconds * 1e6) / 1e6) | {"days": seconds / DAY}
     by_part: dict[str, list[Feature]] = {name: slots(parts[name], len(columns)) for name in CALENDAR}
-    return [by_part[name][place] for place in range(len(columns)) for name in CALENDAR]
+    return [by_part[name][index] for index in range(len(columns)) for name in CALENDAR]
 
 
 def _parts(graph: Graph, seconds: Tensor) -> dict[str, Tensor]:

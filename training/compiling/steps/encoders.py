@@ -56,8 +56,8 @@ def encoder(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
             graph.refuse(folded(graph, [Lookup(feature.column, table)], np.ones(1)))
     owners = _owners(step, len(features))
     return [
-        Lookup(owner.column, encoded[: _states(owner), place])
-        for place, owner in enumerate(features[index] for index in owners)
+        Lookup(owner.column, encoded[: _states(owner), position])
+        for position, owner in enumerate(features[index] for index in owners)
         if isinstance(owner, Text | Lookup)
     ]
 
@@ -72,10 +72,10 @@ def _transformed(step: Any, features: list[Feature]) -> tuple[NDArray[np.float64
     frame.columns = getattr(step, "feature_names_in_", frame.columns)
     known = np.ones(frame.shape, dtype=bool)
     if getattr(step, "handle_unknown", "") == "error":
-        for place, categories in enumerate(step.categories_):
-            column = frame.iloc[:, place]
-            known[:, place] = column.isin(categories) | (column.isna() & pd.isna(categories).any())
-            frame.isetitem(place, column.where(known[:, place], categories[0]).to_numpy())
+        for index, categories in enumerate(step.categories_):
+            column = frame.iloc[:, index]
+            known[:, index] = column.isin(categories) | (column.isna() & pd.isna(categories).any())
+            frame.isetitem(index, column.where(known[:, index], categories[0]).to_numpy())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "unknown categories": asked for
         output = step.transform(frame)
@@ -87,7 +87,7 @@ def _owners(step: Any, width: int) -> list[int]:
     """Return which input each output belongs to."""
     if not isinstance(step, OneHotEncoder):
         return list(range(width))
-    return [place for place, count in enumerate(step._n_features_outs) for _ in range(count)]
+    return [index for index, count in enumerate(step._n_features_outs) for _ in range(count)]
 
 
 STEPS: dict[type, Any] = {

@@ -43,18 +43,18 @@ def columnwise(
     """Return one output for each owner, an input's position; `first` is the first output's in the step's."""
     owners = list(range(len(features))) if owners is None else owners
     made: dict[int, Feature] = {}
-    numbers = [place for place, owner in enumerate(owners) if isinstance(features[owner], Slot)]
+    numbers = [index for index, owner in enumerate(owners) if isinstance(features[owner], Slot)]
     if numbers:
-        sources = [features[owners[place]] for place in numbers]
+        sources = [features[owners[index]] for index in numbers]
         behind = rounds or next((f.rounds for f in sources if isinstance(f, Slot) and f.rounds), "")
-        tensor = arithmetic(matrix(graph, sources), np.array([owners[place] for place in numbers]))
+        tensor = arithmetic(matrix(graph, sources), np.array([owners[index] for index in numbers]))
         made = dict(zip(numbers, slots(tensor, len(numbers), rounds=behind), strict=True))
     if len(numbers) < len(owners):
         tables = tabulated(step, features)
-        for place, owner in enumerate(features[owner] for owner in owners):
+        for index, owner in enumerate(features[owner] for owner in owners):
             if isinstance(owner, Lookup | Text):
-                made[place] = _looked_up(owner, tables[:, first + place])
-    return [made[place] for place in range(len(owners))]
+                made[index] = _looked_up(owner, tables[:, first + index])
+    return [made[index] for index in range(len(owners))]
 
 
 def tabulated(step: Any, features: list[Feature]) -> NDArray[Any]:
@@ -81,7 +81,7 @@ def imputer(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
             step="SimpleImputer", reason=f"missing_values={step.missing_values!r} is not NaN"
         )
     empty = [isinstance(value, float) and np.isnan(value) for value in step.statistics_]
-    kept = [place for place in range(len(features)) if step.keep_empty_features or not empty[place]]
+    kept = [index for index in range(len(features)) if step.keep_empty_features or not empty[index]]
     fills = np.array(
         [np.nan if isinstance(value, str) else value for value in step.statistics_], dtype=np.float64
     )
@@ -142,7 +142,7 @@ def power(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Apply Yeo-Johnson or Box-Cox, then the scaling."""
 
     def transformed(values: Tensor, places: NDArray[np.int64]) -> Tensor:
-        columns = [_power(step, values.take([at]), step.lambdas_[place]) for at, place in enumerate(places)]
+        columns = [_power(step, values.take([at]), step.lambdas_[index]) for at, index in enumerate(places)]
         made = graph.concat(columns)
         if not step.standardize:
             return made
@@ -161,7 +161,7 @@ def _power(step: Any, values: Tensor, exponent: float) -> Tensor:
 
 def polynomial(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Multiply columns: each output is a product of at most `degree` inputs."""
-    factors = [[place + 1 for place, times in enumerate(row) for _ in range(times)] for row in step.powers_]
+    factors = [[index + 1 for index, times in enumerate(row) for _ in range(times)] for row in step.powers_]
     degree = max(map(len, factors))
     padded = np.array([row + [0] * (degree - len(row)) for row in factors], dtype=np.int64).reshape(
         -1, degree
@@ -170,8 +170,8 @@ def polynomial(step: Any, features: list[Feature], graph: Graph) -> list[Feature
     ones = graph.where(graph.op("IsNaN", values.take([0])), 1.0, 1.0)
     with_one = graph.concat([ones, values])
     product = with_one.take(padded[:, 0]) if degree else with_one.take([0] * len(factors))
-    for place in range(1, degree):
-        product = product * with_one.take(padded[:, place])
+    for index in range(1, degree):
+        product = product * with_one.take(padded[:, index])
     behind = next((f.rounds for f in features if isinstance(f, Slot) and f.rounds), "")
     return slots(product, len(factors), rounds=behind or ("PolynomialFeatures" if degree > 2 else ""))
 
@@ -179,7 +179,7 @@ def polynomial(step: Any, features: list[Feature], graph: Graph) -> list[Feature
 def spline(step: Any, features: list[Feature], graph: Graph) -> list[Feature]:
     """Evaluate each column's B-splines, as one polynomial for each interval between knots."""
     values = matrix(graph, features)
-    parts = [_splines(step, curve, values.take([place])) for place, curve in enumerate(step.bsplines_)]
+    parts = [_splines(step, curve, values.take([index])) for index, curve in enumerate(step.bsplines_)]
     width = step.bsplines_[0].c.shape[1] - (not step.include_bias)
     return slots(graph.concat(parts), width * len(parts), rounds="SplineTransformer")
 

@@ -160,8 +160,8 @@ def calibrate(residuals: Residuals, schema: Schema, *, seed: int) -> Calibrated 
     scale = crossed_scale(residuals, schema, seed=seed)
     adaptive = table_of(residuals, scale, adaptive=True)
     assert adaptive is not None
-    place = int(np.argmin(np.abs(np.array(plain.coverage) - 0.9)))
-    if adaptive.quantile[place] * mean(scale, residuals.weight) > (1.0 - GAIN) * plain.quantile[place]:
+    index = int(np.argmin(np.abs(np.array(plain.coverage) - 0.9)))
+    if adaptive.quantile[index] * mean(scale, residuals.weight) > (1.0 - GAIN) * plain.quantile[index]:
         return constant
     everything = np.ones(len(absolute), dtype=np.bool_)
     model = _fitted_scale(residuals, everything, schema, seed=seed)
@@ -228,8 +228,8 @@ def quantile(values: Floats, coverage: float, weight: Weight = None, beyond: flo
     beyond = float(weight.max()) if beyond is None else beyond
     order = np.argsort(values, kind="stable")
     needed = coverage * (weight.sum() + beyond) - 1e-9 * beyond
-    place = int(np.searchsorted(np.cumsum(weight[order]), needed))
-    return float(values[order[min(place, len(order) - 1)]])
+    index = int(np.searchsorted(np.cumsum(weight[order]), needed))
+    return float(values[order[min(index, len(order) - 1)]])
 
 
 def crossed_scale(residuals: Residuals, schema: Schema, *, seed: int) -> Floats:

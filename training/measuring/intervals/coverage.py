@@ -229,10 +229,10 @@ def tables(
         return {"rows": int(mask.sum()), **reached, "mean_width": width_here, "nominal": nominal}
 
     edges = np.quantile(bounds.predictions, np.linspace(0.0, 1.0, DECILES + 1)[1:-1])
-    place = np.searchsorted(edges, bounds.predictions)
+    index = np.searchsorted(edges, bounds.predictions)
     tenths = []
-    for tenth in np.unique(place):
-        mask = place == tenth
+    for tenth in np.unique(index):
+        mask = index == tenth
         span = bounds.predictions[mask]
         ends = {"predicted_from": float(span.min()), "predicted_to": float(span.max())}
         tenths.append({"tenth": int(tenth) + 1, **figures(mask), **ends})

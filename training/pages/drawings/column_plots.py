@@ -102,10 +102,10 @@ def _strips(axes: Axes, column: Column, values: Floats, shares: Floats) -> None:
     rows = [shares[_same(values, code)] for code in own]
     if rest := [shares[_same(values, code)] for code in codes if not _same(own, code).any()]:
         rows, labels = [*rows, np.concatenate(rest)], [*labels, f"{len(rest)} others"]
-    for place, strip in enumerate(rows):
-        jitter = place + random.uniform(-SPREAD, SPREAD, len(strip))
+    for index, strip in enumerate(rows):
+        jitter = index + random.uniform(-SPREAD, SPREAD, len(strip))
         axes.scatter(jitter, strip, s=8, alpha=0.4, color=ACCENT, linewidths=0)
-        axes.plot([place - SPREAD, place + SPREAD], [strip.mean()] * 2, color=INK, linewidth=1.5)
+        axes.plot([index - SPREAD, index + SPREAD], [strip.mean()] * 2, color=INK, linewidth=1.5)
     axes.set_xticks(range(len(labels)), labels, fontsize=8, rotation=45 if len(labels) > 3 else 0)
     axes.set_xlim(-0.6, len(labels) - 0.4)
     axes.grid(axis="x", visible=False)

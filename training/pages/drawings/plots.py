@@ -98,10 +98,10 @@ def learning_curve(sizes: Sequence[int], rmse: Sequence[float], *, target: str) 
 def slices(parts: Sequence[tuple[str, float, float, float]], *, target: str) -> Figure:
     """RMSE of (name, value, low, high), the first at the top and marked as the whole."""
     figure, axes = canvas("Holdout: RMSE by slice", height=1.4 + 0.28 * len(parts))
-    for place, (_, value, low, high) in enumerate(reversed(parts), start=1 - len(parts)):
-        color = ACCENT if place else INK
-        axes.plot([low, high], [place, place], color=color, linewidth=2)
-        axes.plot(value, place, "o", color=color, markersize=5)
+    for index, (_, value, low, high) in enumerate(reversed(parts), start=1 - len(parts)):
+        color = ACCENT if index else INK
+        axes.plot([low, high], [index, index], color=color, linewidth=2)
+        axes.plot(value, index, "o", color=color, markersize=5)
     axes.axvline(parts[0][1], color=INK, linewidth=1)
     axes.set_yticks(range(1 - len(parts), 1), [shortened(name) for name, *_ in reversed(parts)], fontsize=9)
     axes.set_xlabel(f"RMSE of {target}, with 95 % interval")

@@ -56,7 +56,7 @@ def load_known(
     read = tuple((column, words) for column, words in asked.read if column in rest.column_names)
     others = kept_of(source.where, rest, kinds, replace(asked, read=read), is_text=True)
     values = {
-        name: _values(arrow[name], known[name], packed.matrix[:, place]) for place, name in enumerate(names)
+        name: _values(arrow[name], known[name], packed.matrix[:, index]) for index, name in enumerate(names)
     }
     frame = pd.DataFrame(
         {
