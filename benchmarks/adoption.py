@@ -56,8 +56,8 @@ def main() -> None:
                         rate(f"http://127.0.0.1:{port}/predict", b'{"x": 3}', scratch, CALLERS, None)
                     )
     ours = median(rates["in its place"])
-    for name, found in rates.items():
-        print(f"{name:<24}{median(found):>10,.0f} /s   ours is {ours / median(found):,.1f} times that")
+    for name, result in rates.items():
+        print(f"{name:<24}{median(result):>10,.0f} /s   ours is {ours / median(result):,.1f} times that")
 
 
 if __name__ == "__main__":

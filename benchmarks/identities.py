@@ -208,8 +208,8 @@ def _compare(name: str, plain: Side, other: Side, load: Load, folder: Path) -> N
     costs = statistics.median(plain[1] / other[1] for plain, other in turns)
     rate, spent = (statistics.median(plain[index] for plain, _ in turns) for index in (0, 1))
     target, ratio = TARGETS[name], statistics.median(rates)
-    found = ratio if name == "token" else costs
-    verdict = "met" if found >= target else "missed"
+    result = ratio if name == "token" else costs
+    verdict = "met" if result >= target else "missed"
     print(
         f"{name}, {CONNECTIONS} connections: {rate:,.0f} requests/s without, {ratio:.3f} of that with "
         f"({rates[0]:.2f} to {rates[-1]:.2f}); a request takes {spent * 1e6:,.0f} us of processor time without, so "

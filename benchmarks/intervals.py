@@ -73,9 +73,9 @@ def measured(folder: Path, rows: pd.DataFrame, count: int, connections: int) -> 
     rates: dict[str, list[float]] = {"one.json": [], "bounds.json": []}
     with running(commands(folder, port)["ours"], port, folder):
         for _ in range(ROUNDS):
-            for body, found in rates.items():
-                found.append(wrk(port, folder, body, connections=connections, seconds=SECONDS)[0])
-    plain, bounds = (statistics.median(found) for found in rates.values())
+            for body, result in rates.items():
+                result.append(wrk(port, folder, body, connections=connections, seconds=SECONDS)[0])
+    plain, bounds = (statistics.median(result) for result in rates.values())
     return bounds / plain, plain
 
 

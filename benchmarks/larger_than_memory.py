@@ -87,11 +87,11 @@ def main() -> None:
 
 def family(pid: int) -> list[int]:
     """Return a process and all below it."""
-    found = [pid]
-    for parent in found:
+    result = [pid]
+    for parent in result:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            found += map(int, read(task).split())
-    return found
+            result += map(int, read(task).split())
+    return result
 
 
 def anonymous(pid: int) -> float:

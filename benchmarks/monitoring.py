@@ -245,15 +245,15 @@ def first_alarms(
 ) -> dict[str, int]:
     """Return the day on which each test raised an alarm first; `change` alters the rows from day `quiet` on."""
     version, seen = version_of(world, random), []
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     for number in range(days):
         rows = world.rows(random, [number])
         seen.append(change(rows) if change and number >= quiet else rows)
         label = (FIRST + timedelta(days=number)).isoformat()
         packed, groups = seen[-1].packed(version.towns), rows.groups if world.grouped else None
         day = version.watch.see(label, packed, seen[-1].answers, seen[-1].actual, groups)
-        found |= {alarm.kind: number for alarm in day.raised}
-    return found | _naive(version, seen, random, world.each)
+        result |= {alarm.kind: number for alarm in day.raised}
+    return result | _naive(version, seen, random, world.each)
 
 
 def _naive(version: Version, days: Sequence[Rows], random: Random, each: int) -> dict[str, int]:
@@ -266,15 +266,15 @@ def _naive(version: Version, days: Sequence[Rows], random: Random, each: int) ->
         "errors, z test": _z(scores, error.mean(), error.std()) > norm.ppf(1.0 - RISK),
         "coverage, z test": np.abs(_z(scores > version.widest, 0.1, 0.3)) > norm.ppf(1.0 - RISK / 2.0),
     }
-    found = {name: int(alarms.argmax()) // each for name, alarms in rows.items() if alarms.any()}
+    result = {name: int(alarms.argmax()) // each for name, alarms in rows.items() if alarms.any()}
     bins = version.watch.views[SIZE]
     fixed = RankEvidence([bins.gaps * 10**9])  # so many known rows that these are the truth
     for number, day in enumerate(days):
         values = day.values[:, SIZE]
         fixed.see_day(bins.of(values, random.random(len(values)))[:, None])
         if fixed.log_mean >= -np.log(RISK):
-            return found | {"inputs, known shares": number}
-    return found
+            return result | {"inputs, known shares": number}
+    return result
 
 
 def _z(values: NDArray[np.generic], mean: float, sd: float) -> Floats:
@@ -324,7 +324,7 @@ def delays(shift: str) -> dict[str, Floats]:
     random, (kind, change) = np.random.default_rng(19), SHIFTS[shift]
     names = [kind, *(name for name in NAIVE if name.startswith(kind if kind != "harm" else "errors"))]
     every = [first_alarms(MANY, random, QUIET + LATER, change, QUIET) for _ in range(SHIFTED)]
-    later = {name: np.array([found.get(name, np.inf) for found in every]) - QUIET + 1.0 for name in names}
+    later = {name: np.array([result.get(name, np.inf) for result in every]) - QUIET + 1.0 for name in names}
     return {name: np.where(after < 1.0, np.nan, MANY.each * after) for name, after in later.items()}
 
 

@@ -85,16 +85,16 @@ class Load:
 
 def probe(port: int, waits: multiprocessing.Queue[list[float]], seconds: float) -> None:
     """Ask /livez 20 times a second."""
-    found, stop = [], time.perf_counter() + seconds
+    result, stop = [], time.perf_counter() + seconds
     while time.perf_counter() < stop:
         began = time.perf_counter()
         with (
             contextlib.suppress(OSError),
             urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=10),
         ):
-            found.append(time.perf_counter() - began)
+            result.append(time.perf_counter() - began)
         time.sleep(0.05)
-    waits.put(found)
+    waits.put(result)
 
 
 def main() -> None:

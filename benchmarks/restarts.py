@@ -113,15 +113,15 @@ class Load:
             time.sleep(PAUSE)
 
     def _answer(self) -> str:
-        found = b""
+        result = b""
         try:
             with socket.create_connection(("127.0.0.1", self._port), timeout=20) as connection:
                 connection.sendall(REQUEST)
                 while part := connection.recv(65536):
-                    found += part
+                    result += part
         except OSError as error:
             return type(error).__name__
-        return found[9:12].decode() if b"\r\n\r\n" in found else "cut short"
+        return result[9:12].decode() if b"\r\n\r\n" in result else "cut short"
 
 
 @dataclass

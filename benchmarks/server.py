@@ -164,32 +164,32 @@ def measure(name: str, folder: Path, seconds: int) -> dict[str, float]:
     """Return one server's figures for one model."""
     port = free_port()
     with running(commands(folder, port)[name], port, folder) as (process, start):
-        found = {"start s": start, "MB": worker_memory(process)}
+        result = {"start s": start, "MB": worker_memory(process)}
         wrk(port, folder, "one.json", connections=4, seconds=1)
-        found["1 conn p50 ms"] = wrk(port, folder, "one.json", connections=1, seconds=seconds)[1]
-        found["32 conn /s"] = wrk(port, folder, "one.json", connections=32, seconds=seconds)[0]
+        result["1 conn p50 ms"] = wrk(port, folder, "one.json", connections=1, seconds=seconds)[1]
+        result["32 conn /s"] = wrk(port, folder, "one.json", connections=32, seconds=seconds)[0]
         if name != "floor":
-            found["1000 rows: rows/s"] = (
+            result["1000 rows: rows/s"] = (
                 1000 * wrk(port, folder, "thousand.json", connections=2, seconds=seconds)[0]
             )
         if name == "ours":
-            found |= columnar(port, folder)
-            found["MB after Arrow"] = worker_memory(process)
-        return found
+            result |= columnar(port, folder)
+            result["MB after Arrow"] = worker_memory(process)
+        return result
 
 
 def columnar(port: int, folder: Path) -> dict[str, float]:
     """Return rows a second of 100,000 rows in one body, the best of five."""
     kinds = {"parquet": "application/vnd.apache.parquet", "arrow": "application/vnd.apache.arrow.stream"}
-    found = {}
+    result = {}
     for ending, kind in kinds.items():
         body, times = (folder / f"many.{ending}").read_bytes(), []
         for _ in range(5):
             began = time.perf_counter()
             post(port, body, kind)
             times.append(time.perf_counter() - began)
-        found[f"{ending} rows/s"] = 100_000 / min(times)
-    return found
+        result[f"{ending} rows/s"] = 100_000 / min(times)
+    return result
 
 
 def prepare(folder: Path, sample: str, target: str, family: str) -> None:

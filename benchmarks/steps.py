@@ -116,23 +116,23 @@ def timed(name: str, seconds: float, promote: str) -> None:
     from training import __main__ as command
 
     TABLES[name]().to_csv("table.csv", index=False)
-    found: dict[str, tuple[float, float]] = {}
+    result: dict[str, tuple[float, float]] = {}
     for module, names in STEPS.items():
         for step in names.split():
-            _clock(module, step, found)
+            _clock(module, step, result)
     began, used = time.perf_counter(), time.process_time()
     words = ["train", "--data", "table.csv", "--target", "y", "--name", name, "--promote", promote]
     if code := command.main([*words, "--time_budget", f"{seconds:g}"]):
         raise SystemExit(code)
     whole, processor = time.perf_counter() - began, time.process_time() - used
-    searched = [found["searching.search"], found["searching.fit_best"]]
-    found["beside the search"] = (
+    searched = [result["searching.search"], result["searching.fit_best"]]
+    result["beside the search"] = (
         whole - sum(took for took, _ in searched),
         processor - sum(spent for _, spent in searched),
     )
-    found["in all"] = (whole, processor)
+    result["in all"] = (whole, processor)
     print(f"    {'wall s':>7}{'cpu s':>7}")
-    for step, (took, spent) in found.items():
+    for step, (took, spent) in result.items():
         print(f"    {took:7.1f}{spent:7.1f} {step}", flush=True)
 
 

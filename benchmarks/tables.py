@@ -102,15 +102,15 @@ def beside_obvious(tables: list[Listed], seconds: float, names: int) -> None:
     )
     ratios = []
     for table in tables:
-        found = [compared(table, f"split{index}", seconds) for index in range(names)]
-        every = [each.ratio for each in found]
+        result = [compared(table, f"split{index}", seconds) for index in range(names)]
+        every = [each.ratio for each in result]
         ratio = geometric(every)
         ratios.append(ratio)
         means = [
-            np.mean([getattr(each, key) for each in found])
+            np.mean([getattr(each, key) for each in result])
             for key in ("ours", "obvious", "seconds", "processor")
         ]
-        families = ", ".join(each.family for each in found)
+        families = ", ".join(each.family for each in result)
         print(
             f"{table.file.name:<26}{means[0]:>11.5g}{means[1]:>11.5g}{ratio:>8.3f}{min(every):>7.3f}{max(every):>7.3f}"
             f"{means[2]:>8.1f}{means[3]:>7.1f}  {families}{'' if ratio <= NEVER_WORSE else '  MISSED'}",

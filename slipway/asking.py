@@ -104,7 +104,7 @@ def load(uri: str) -> Model:
         There is none, or its files are not those that were registered.
     """
     with tempfile.TemporaryDirectory(dir=own_folder()) as cache:
-        found = locate(uri, Path(cache))
-        scorer = Scorer.load(Path(found.folder), digest=found.digest)
+        result = locate(uri, Path(cache))
+        scorer = Scorer.load(Path(result.folder), digest=result.digest)
         scorer.replay_golden()
-    return Model(f"models:/{found.name}/{found.version}" if found.version else uri, scorer)
+    return Model(f"models:/{result.name}/{result.version}" if result.version else uri, scorer)

@@ -188,7 +188,7 @@ class Frame:
 
 
 def _listed(head: Mapping[str, Any], key: str) -> list[Any]:
-    found = head[key]
-    if not isinstance(found, list):
+    result = head[key]
+    if not isinstance(result, list):
         raise ValueError(f"has no list of {key}")  # noqa: TRY004 - as for all that is wrong in a file
-    return found
+    return result

@@ -143,5 +143,5 @@ def sync_folder(folder: Path) -> None:
 
 def free_share(folder: Path) -> float:
     """Return which share of a disk is free; raises OSError. 1 where its size is not known."""
-    found = os.statvfs(folder)
-    return found.f_bavail / found.f_blocks if found.f_blocks else 1.0
+    result = os.statvfs(folder)
+    return result.f_bavail / result.f_blocks if result.f_blocks else 1.0

@@ -93,8 +93,8 @@ def part_bytes(total: int) -> int:
 
 def identity_of(path: str, base: str, *where: object) -> str:
     """Return what tells a stretch of a file from another one, and the file from what it was before a change."""
-    found = Path(path).stat()
-    return " ".join(map(str, (os.path.relpath(path, base), found.st_size, found.st_mtime_ns, *where)))
+    result = Path(path).stat()
+    return " ".join(map(str, (os.path.relpath(path, base), result.st_size, result.st_mtime_ns, *where)))
 
 
 def base_of_all(paths: Sequence[str]) -> str:

@@ -78,10 +78,10 @@ def sides_of(table: Table, rule: SplitRule) -> Split:
 def dealt(rule: SplitRule, blocks: NDArray[np.uint64], counts: NDArray[np.int64]) -> SplitRule:
     """Return a rule of a hash with the cuts that serve each side, for so many rows of each block."""
     usual = rule.usual_cuts
-    places = np.repeat(_places(blocks), counts)
-    if dealing.are_served(usual.parts(places), rule.shares):
+    indexes = np.repeat(_places(blocks), counts)
+    if dealing.are_served(usual.parts(indexes), rule.shares):
         return replace(rule, cuts=usual)
-    return replace(rule, cuts=dealing.cuts_of(places, rule.shares) or usual)
+    return replace(rule, cuts=dealing.cuts_of(indexes, rule.shares) or usual)
 
 
 def _places(blocks: NDArray[np.uint64]) -> NDArray[np.float64]:
@@ -110,12 +110,12 @@ def _by_hash(table: Table, rule: SplitRule) -> Split:
     blocks = row_digests(table, rule.columns, salt=rule.salt, kinds=rule.kinds, values=rule.values)
     if rule.method == "repeat":
         blocks = _numbered(blocks)
-    places = _places(blocks)
+    indexes = _places(blocks)
     if rule.cuts is None:
         usual = rule.usual_cuts
-        served = dealing.are_served(usual.parts(places), rule.shares)
-        rule = replace(rule, cuts=usual if served else dealing.cuts_of(places, rule.shares) or usual)
-    return Split(rule, SIDE_NAMES[(rule.cuts or rule.usual_cuts).parts(places)], blocks)
+        served = dealing.are_served(usual.parts(indexes), rule.shares)
+        rule = replace(rule, cuts=usual if served else dealing.cuts_of(indexes, rule.shares) or usual)
+    return Split(rule, SIDE_NAMES[(rule.cuts or rule.usual_cuts).parts(indexes)], blocks)
 
 
 def _numbered(blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -59,10 +59,10 @@ class Access:
         settings = self._settings
         files = [path for path in (settings.key_file, settings.feedback_key_file) if path is not None]
         option = "--api-key-file" if settings.key_file is not None else "--feedback-key-file"
-        found = [Watched(option, files, self.reload)] if files else []
+        result = [Watched(option, files, self.reload)] if files else []
         if self._tokens:
-            found.append(Watched("--jwks", [settings.tokens.jwks], self._tokens.load))
-        return found
+            result.append(Watched("--jwks", [settings.tokens.jwks], self._tokens.load))
+        return result
 
     def check_host(self, headers: Mapping[bytes, bytes]) -> None:
         """Raise WrongHost where the request names a host that this server was not told of."""
@@ -87,21 +87,21 @@ class Access:
         certificate = self._names.admitted(names) if self._names else ""
         if self._names is not None and not certificate:
             return Identity(stranger=names[0][1]) if names else NOBODY
-        found = NOBODY
+        result = NOBODY
         for credential in credentials(headers):
             each = self._holder(credential)
-            if not found.kind or _weight(each, asked) > _weight(found, asked):
-                found = each
+            if not result.kind or _weight(each, asked) > _weight(result, asked):
+                result = each
         if not self._asks:  # a certificate is all that is asked for, or keys where labels come
-            found = _unasked(found, certificate)
-        return _certified(found, certificate) if certificate else found
+            result = _unasked(result, certificate)
+        return _certified(result, certificate) if certificate else result
 
     def _holder(self, credential: bytes) -> Identity:
         digest = hashlib.sha256(credential).digest()
-        found = self._keys.holder(credential, digest)
-        if found is None and self._tokens and credential.count(b".") == 2:
-            found = self._tokens.holder(credential, digest)
-        return found or NOBODY
+        result = self._keys.holder(credential, digest)
+        if result is None and self._tokens and credential.count(b".") == 2:
+            result = self._tokens.holder(credential, digest)
+        return result or NOBODY
 
     def check_certificate(self, names: Names) -> None:
         """Raise NoCertificate where one is asked for, and none that is let in came with the connection."""

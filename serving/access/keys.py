@@ -54,15 +54,15 @@ class Keys:
 
     def holder(self, key: bytes, digest: bytes) -> Identity | None:
         """Return who has a key."""
-        found = self._known.get(digest)
-        if found and not self._warned and len(key) < SHORTEST_KEY:
+        result = self._known.get(digest)
+        if result and not self._warned and len(key) < SHORTEST_KEY:
             self._warned = True
             logger.warning(
                 "a key of fewer than %d characters is in use: its hash is soon guessed by who has the file; make "
                 "longer ones",
                 SHORTEST_KEY,
             )
-        return found
+        return result
 
 
 def key_files(settings: Settings) -> Keys:
@@ -96,9 +96,9 @@ def read_keys(path: Path, option: str = SCORING_FILE) -> dict[bytes, Identity]:
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             where = f"{option} {path}, line {number}"
-            digest, found = _line(where, line, option, number)
-            first = known.setdefault(digest, found)
-            if (first.scopes, first.limit) != (found.scopes, found.limit):
+            digest, result = _line(where, line, option, number)
+            first = known.setdefault(digest, result)
+            if (first.scopes, first.limit) != (result.scopes, result.limit):
                 raise SettingsError(f"{where}: is a key that stands above with other rights: write it once")
     if not known:
         raise SettingsError(f"{option} {path}: holds no hash; {_HOW}")

@@ -68,11 +68,11 @@ class Tokens:
             until = self._check(claims, now)
         except _Doubt as doubt:
             return Identity(doubt=str(doubt))
-        found = Identity("token", _name(claims), self._granted(claims))
+        result = Identity("token", _name(claims), self._granted(claims))
         if len(self._kept) >= MOST_KEPT:
             self._kept = {}
-        self._kept[digest] = (found, until)
-        return found
+        self._kept[digest] = (result, until)
+        return result
 
     def _verified(self, token: bytes) -> Claims:
         """Return the claims of a token with a good signature."""
@@ -221,19 +221,19 @@ def _object(part: bytes) -> dict[str, Any]:
     """Return an object of JSON in base64, in which no name comes twice: two readers could take two of them."""
     try:
         text = base64.b64decode(part + b"=" * (-len(part) % 4), b"-_", validate=True)
-        found = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_refuse)
+        result = json.loads(text.decode(), object_pairs_hook=_once, parse_constant=_refuse)
     except (ValueError, binascii.Error, RecursionError) as error:
         raise _Doubt("the token cannot be read") from error
-    if not isinstance(found, dict):
+    if not isinstance(result, dict):
         raise _Doubt("the token cannot be read")
-    return found
+    return result
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         raise _Doubt("the token says something twice")
-    return found
+    return result
 
 
 def _refuse(_constant: str) -> float:
@@ -252,7 +252,7 @@ def _moment(claims: Claims, name: str) -> float | None:
 
 def _name(claims: Claims) -> str:
     """Return what the audit calls the bearer."""
-    found = next(
+    result = next(
         (claims[name] for name in ("sub", "client_id", "azp") if isinstance(claims.get(name), str)), ""
     )
-    return found[:MOST_NAME]
+    return result[:MOST_NAME]

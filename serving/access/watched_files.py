@@ -62,7 +62,7 @@ class Watched:
 
 def _stamp(path: str) -> tuple[int, ...]:
     try:
-        found = os.stat(path)  # noqa: PTH116 - a path that leads nowhere is one of the answers
+        result = os.stat(path)  # noqa: PTH116 - a path that leads nowhere is one of the answers
     except OSError:
         return ()
-    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (result.st_dev, result.st_ino, result.st_size, result.st_mtime_ns, result.st_ctime_ns)

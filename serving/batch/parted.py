@@ -176,8 +176,8 @@ def score_parts(
     work.folder.mkdir(exist_ok=True)
     _keep_what_moved(work)
     mine = range(which, len(work.parts), of)
-    found = {index: work.done(index) if work.parts[index].identity else None for index in mine}
-    lacking = [index for index in mine if found[index] is None]
+    result = {index: work.done(index) if work.parts[index].identity else None for index in mine}
+    lacking = [index for index in mine if result[index] is None]
     if lacking:
         (work.folder / MANIFEST).unlink(missing_ok=True)
     report, faulty = Report(), {}

@@ -112,8 +112,8 @@ class _Process:
             said = lines.readline()
         if not said:
             raise ConnectionError
-        found: dict[str, Any] = json.loads(said)
-        return found
+        result: dict[str, Any] = json.loads(said)
+        return result
 
     def end(self) -> None:
         """Kill it and its forks."""

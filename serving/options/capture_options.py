@@ -157,16 +157,16 @@ def prepare_captures(settings: Settings) -> None:
 
 
 def _columns_of(settings: Settings) -> list[tuple[Column, ...]]:
-    found = []
+    result = []
     for model in settings.models:
         if model.runtime != "scorer":
             logger.warning("%s is run by MLflow: its predictions are not kept", model.public_name)
             continue
         try:
-            found.append(scorer_files.document_in(Path(model.folder)).schema.columns)
+            result.append(scorer_files.document_in(Path(model.folder)).schema.columns)
         except ModelError as error:  # the worker says it too, and ends
             logger.debug("captures: %s", error)
-    return found
+    return result
 
 
 def _check_columns(rules: CaptureRules, models: Sequence[tuple[Column, ...]]) -> None:
@@ -194,11 +194,11 @@ def _check_hashed(word: str, named: Sequence[Column], left: Sequence[Column]) ->
 
 def _named(word: str, models: Sequence[tuple[Column, ...]]) -> list[Column]:
     """Return the column that a word means in each model that has one."""
-    found = []
+    result = []
     for columns in models:
         name = matching(word, [column.name for column in columns])
-        found += [column for column in columns if column.name == name]
-    return found
+        result += [column for column in columns if column.name == name]
+    return result
 
 
 def _make(places: Places) -> None:

@@ -62,8 +62,8 @@ def _tried(written: bytes, line: socket.socket) -> dict[str, Any]:
     with os.fdopen(ours, "rb") as verdict:
         said = verdict.read()
     _, status = os.waitpid(fork, 0)
-    found: dict[str, Any] = json.loads(said) if said else {"died": os.waitstatus_to_exitcode(status)}
-    return found
+    result: dict[str, Any] = json.loads(said) if said else {"died": os.waitstatus_to_exitcode(status)}
+    return result
 
 
 def main() -> None:

@@ -66,9 +66,9 @@ def explain_in(folder: Path, document: Document) -> bytes | None:
     if not document.explain:
         return None
     content = _read(folder / EXPLAIN_FILE)
-    found = hashlib.sha256(content).hexdigest()
-    if found != document.explain:
-        raise WrongDigest(what=f"SHA-256 of {EXPLAIN_FILE}", expected=document.explain, found=found)
+    result = hashlib.sha256(content).hexdigest()
+    if result != document.explain:
+        raise WrongDigest(what=f"SHA-256 of {EXPLAIN_FILE}", expected=document.explain, found=result)
     return content
 
 

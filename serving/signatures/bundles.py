@@ -54,7 +54,7 @@ def envelope_in(text: str) -> Envelope:
         written = json.loads(text)
         media, envelope = written["mediaType"], written["dsseEnvelope"]
         kind, signatures = envelope["payloadType"], envelope["signatures"]
-        found = _read(envelope, signatures, written["verificationMaterial"])
+        result = _read(envelope, signatures, written["verificationMaterial"])
     except (KeyError, TypeError, IndexError, AttributeError, RecursionError, ValueError) as error:
         raise ValueError(f"it is no Sigstore bundle ({type(error).__name__})") from error
     if media != MEDIA_TYPE:
@@ -63,7 +63,7 @@ def envelope_in(text: str) -> Envelope:
         raise ValueError(f"its payload is of type {str(kind)[:60]!r}, must be {PAYLOAD_TYPE}")
     if len(signatures) != 1:
         raise ValueError(f"it has {len(signatures)} signatures, must have one")
-    return found
+    return result
 
 
 def _read(envelope: Any, signatures: Any, material: Any) -> Envelope:

@@ -43,15 +43,15 @@ class Signed:
         """
         files = self.statement.files
         if whole:
-            found = version_files.digests_in(folder, ignored=SIGNATURE_FILE, bytecode=True)
+            result = version_files.digests_in(folder, ignored=SIGNATURE_FILE, bytecode=True)
             expected = dict(files)
         else:
             here = [name for name in scorer_files.FILES if (folder / name).is_file()]
-            found = {OURS + name: version_files.sha256(folder / name) for name in here}
+            result = {OURS + name: version_files.sha256(folder / name) for name in here}
             expected = {path: digest for path, digest in files.items() if path.startswith(OURS)}
-        for path in sorted(expected.keys() | found.keys()):
-            if found.get(path) != expected.get(path):
-                word = "is changed" if path in found else "is absent"
+        for path in sorted(expected.keys() | result.keys()):
+            if result.get(path) != expected.get(path):
+                word = "is changed" if path in result else "is absent"
                 word = word if path in expected else "was added"
                 of = f"{self.statement.name} version {self.statement.version}".removeprefix(" version ")
                 raise NotTrusted(version=of or "the folder", fault=f"{path} {word} since it was signed")

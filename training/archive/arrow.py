@@ -110,10 +110,10 @@ def _column(packed: NDArray[np.float64], column: Column, unseen: Sequence[Unseen
 
 def _texts(codes: NDArray[np.float64], column: Column, unseen: Mapping[int, str]) -> pa.Array:
     missing = np.isnan(codes)
-    places = np.where(missing, 0.0, codes).astype(np.int64)
-    if ((places < 0) & (codes != UNSEEN) | (places >= len(column.categories)) & ~missing).any():
+    indexes = np.where(missing, 0.0, codes).astype(np.int64)
+    if ((indexes < 0) & (codes != UNSEEN) | (indexes >= len(column.categories)) & ~missing).any():
         raise ValueError(f"has a code that {column.name!r} does not know")
-    known = np.array([*column.categories, NO_TEXT], dtype=object)[places]  # -1 is the last
+    known = np.array([*column.categories, NO_TEXT], dtype=object)[indexes]  # -1 is the last
     for row in np.flatnonzero(codes == UNSEEN):
         known[row] = unseen.get(int(row), NO_TEXT)
     return pa.array(known, pa.string(), mask=missing)

@@ -103,11 +103,11 @@ def _is_had(handle: int, path: Path, left: Left) -> bool:
     except BlockingIOError:
         left.written += 1
         return False
-    found = os.fstat(handle)
-    is_newborn = path.suffix == OPEN and not found.st_size and time.time() - found.st_mtime < YOUNG
+    result = os.fstat(handle)
+    is_newborn = path.suffix == OPEN and not result.st_size and time.time() - result.st_mtime < YOUNG
     left.written += is_newborn
     with suppress(FileNotFoundError):
-        return not is_newborn and path.stat().st_ino == found.st_ino
+        return not is_newborn and path.stat().st_ino == result.st_ino
     return False
 
 

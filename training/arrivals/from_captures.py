@@ -202,8 +202,8 @@ def _is_adaptive(scorer: Scorer) -> bool:
 
 def _unasked(opened: Opened, no_scale: bool) -> dict[str, str]:
     """Return which kinds of alarms cannot be raised, and why."""
-    found = {"harm": NO_GROUPS} if opened.grouped else {}
-    return found | (dict.fromkeys(("errors", "coverage"), NO_SCALE) if no_scale else {})
+    result = {"harm": NO_GROUPS} if opened.grouped else {}
+    return result | (dict.fromkeys(("errors", "coverage"), NO_SCALE) if no_scale else {})
 
 
 def _kept(places: Places, version: model_registry.Version, known: Mapping[str, object]) -> tuple[str, ...]:

@@ -83,11 +83,11 @@ class Nights:
         self._keep()
 
     def _count_late(self) -> None:
-        before, found = dict(self.late.late), self.late.found(self.arrivals, self.watch.until)
-        for day, rows in found.items():
+        before, result = dict(self.late.late), self.late.found(self.arrivals, self.watch.until)
+        for day, rows in result.items():
             self.run.log_day(self.version.number, day, {"rows_late": float(rows)})
-        if found:
-            rows = sum(rows - before.get(day, 0) for day, rows in found.items())
+        if result:
+            rows = sum(rows - before.get(day, 0) for day, rows in result.items())
             self.say("watch", f"{rows:,} rows came late for days already taken, and are not counted")
 
     def _see(self, day: str, *, is_new: bool, is_ripe: bool) -> None:

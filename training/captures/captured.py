@@ -242,8 +242,8 @@ class _Outcomes:
         by_id = known[known["id"].notna() & known["id"].isin(rows)]
         by_caller = known[known["id"].isna()]
         by_caller = by_caller.assign(id=self._answers(by_caller, day))
-        found = pd.concat([each[["id", "order", "actual"]] for each in (by_id, by_caller)])
-        last = found.sort_values("order", kind="stable").drop_duplicates("id", keep="last")
+        result = pd.concat([each[["id", "order", "actual"]] for each in (by_id, by_caller)])
+        last = result.sort_values("order", kind="stable").drop_duplicates("id", keep="last")
         return np.asarray(rows.map(last.set_index("id")["actual"]), dtype=np.float64)
 
     def _labels(self, table: pa.Table, day: date) -> pd.DataFrame:
@@ -265,9 +265,9 @@ class _Outcomes:
 
         Labels come in the order of receipt. Rows that are dated before the day are not looked at.
         """
-        found: NDArray[np.object_] = np.full(len(labels), "", dtype=object)
+        result: NDArray[np.object_] = np.full(len(labels), "", dtype=object)
         if not len(labels):
-            return found
+            return result
         last = labels["received"].iloc[-1].date().isoformat()
         days = of_model(self.places, self.model).glob("slipway_version=*/slipway_date=*")
         files = [
@@ -283,5 +283,5 @@ class _Outcomes:
             rows = rows.assign(received=pd.to_datetime(answered, unit="ms", utc=True).as_unit("us"))
             labelled = labels[["received", "caller_id", "row"]]
             latest = pd.merge_asof(labelled, rows, on="received", by=["caller_id", "row"])["answer"]
-            found = np.maximum(found, latest.fillna("").to_numpy())
-        return found
+            result = np.maximum(result, latest.fillna("").to_numpy())
+        return result

@@ -121,8 +121,8 @@ class Keyed:
         outcomes = table.numbers(ACTUAL)
         known = keys[np.isfinite(outcomes) & keys[names].notna().all(axis=1)]
         once = known[~known.duplicated(names, keep=False)]
-        found = self._found(once, names)
-        of_one = found[~found.duplicated(ROW, keep=False)]
+        result = self._found(once, names)
+        of_one = result[~result.duplicated(ROW, keep=False)]
         labels = [
             Label(identity, None, None, float(outcomes[row]), None)
             for identity, row in zip(of_one[ID], of_one[ROW], strict=True)
@@ -130,7 +130,7 @@ class Keyed:
         if labels:
             with kept_file(self.places) as file:
                 self._write(file, labels)
-        matched = found[ROW].nunique()
+        matched = result[ROW].nunique()
         return Returned(
             labels=len(labels),
             unknown=len(once) - matched,
@@ -146,8 +146,8 @@ class Keyed:
 
     def _found(self, keys: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         """Return the id of each prediction with one of the keys, beside the table's row."""
-        found = [rows.merge(keys, on=list(names))[[ID, ROW]] for rows in self._captured()]
-        return pd.concat(found) if found else pd.DataFrame({ID: [], ROW: []})
+        result = [rows.merge(keys, on=list(names))[[ID, ROW]] for rows in self._captured()]
+        return pd.concat(result) if result else pd.DataFrame({ID: [], ROW: []})
 
     def _captured(self) -> Iterator[pd.DataFrame]:
         """Yield the ids and keys of all predictions, many at once."""

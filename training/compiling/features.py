@@ -100,8 +100,8 @@ def _origin(feature: Feature) -> str:
 def _slots_matrix(run: list[Feature]) -> Tensor:
     first = run[0]
     assert isinstance(first, Slot)
-    places = [slot.place for slot in run if isinstance(slot, Slot)]
-    return first.tensor if places == list(range(first.width)) else first.tensor.take(places)
+    indexes = [slot.place for slot in run if isinstance(slot, Slot)]
+    return first.tensor if indexes == list(range(first.width)) else first.tensor.take(indexes)
 
 
 def _looked_up(graph: Graph, run: list[Feature]) -> Tensor:

@@ -53,19 +53,19 @@ def monitor(config: watches.MonitorConfig, say: Say) -> bool:
     gauges.check(config.metrics)
     version = model_registry.chosen(config.name, config.version)
     reference = _reference(version)
-    found = opened(config, version, reference, say)
+    result = opened(config, version, reference, say)
     with monitor_run(version.name).alone() as run:
         state = run.state(version.number) or {}
-        arrivals = arrivals_of(found, version, state, say)
+        arrivals = arrivals_of(result, version, state, say)
         watch = _watch(config, reference, version, state, arrivals, say=say)
         Nights(watch, arrivals, run, version, Late.of(state), say).take()
         history = run.history(version.number)
         _conclude(run, _watched(watch, version, history, arrivals), say)
         replaced = False
         try:
-            if config.retraining.retrain == "auto" and isinstance(found, Opened):
+            if config.retraining.retrain == "auto" and isinstance(result, Opened):
                 replaced = retraining.after(
-                    watch, found.places, config, version, run, reference=reference, say=say
+                    watch, result.places, config, version, run, reference=reference, say=say
                 )
         finally:
             gauges.write(config.metrics, _latest(watch, version, history, replaced))

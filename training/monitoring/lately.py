@@ -61,8 +61,8 @@ class Lately:
         if not self.days:
             return []
         totals = [np.sum(counts, axis=0) for counts in zip(*self.days, strict=True)]
-        found = [moved(view, counts) for view, counts in zip(self._views, totals, strict=True)]
-        return sorted(found, key=lambda each: -each.stability)
+        result = [moved(view, counts) for view, counts in zip(self._views, totals, strict=True)]
+        return sorted(result, key=lambda each: -each.stability)
 
     def as_list(self) -> list[list[list[int]]]:
         """Return the counts as JSON."""

@@ -90,8 +90,8 @@ class Counts:
         first = len(self._days) - len(days)
         for index, (matrix, means) in enumerate(days, start=first):
             if means is None and matrix is not None and self._explain is not None:
-                found = self._explain(matrix)
-                self._days[index] = (None, None if found is None else found.tolist())
+                result = self._explain(matrix)
+                self._days[index] = (None, None if result is None else result.tolist())
         return [means for _, means in self._days[first:] if means is not None]
 
     def _counted(self, name: str, days: Sequence[Sequence[float]]) -> Counted | None:

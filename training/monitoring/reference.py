@@ -354,12 +354,12 @@ def _days(moments: Floats) -> NDArray[np.int64]:
 
 def drawn_by_day(moments: Floats, random: np.random.Generator) -> NDArray[np.int64]:
     """Return the places of one row of each day, as `DaySizes` draws them of later days: of small ones seldom."""
-    sizes, places, days = DaySizes(), [], _days(moments)
+    sizes, indexes, days = DaySizes(), [], _days(moments)
     for day in np.unique(days):
         rows = np.flatnonzero(days == day)
         if sizes.see_day(len(rows)).count(1, random):
-            places.append(int(random.choice(rows)))
-    return np.array(places, dtype=np.int64)
+            indexes.append(int(random.choice(rows)))
+    return np.array(indexes, dtype=np.int64)
 
 
 def one_of_each(groups: GroupIds, random: np.random.Generator) -> NDArray[np.int64]:

@@ -268,11 +268,11 @@ class Watch:
     def _moved(self, index: int) -> str:
         """Say how a view's shares moved on the last day: the bin that moved most, and the stability index."""
         bins = self.views[index]
-        found = moved(bins, np.bincount(self._shown[:, index], minlength=len(bins.gaps)))
-        most = int(np.argmax(np.abs(found.after - found.before)))
+        result = moved(bins, np.bincount(self._shown[:, index], minlength=len(bins.gaps)))
+        most = int(np.argmax(np.abs(result.after - result.before)))
         return (
-            f"{found.name}: {found.labels[most]} was {share(float(found.before[most]))} of the rows, "
-            f"on this day {share(float(found.after[most]))} (PSI {found.stability:.2g}{self._shifted(index)})"
+            f"{result.name}: {result.labels[most]} was {share(float(result.before[most]))} of the rows, "
+            f"on this day {share(float(result.after[most]))} (PSI {result.stability:.2g}{self._shifted(index)})"
             f"{f', {counted.in_words(self.unit)}' if (counted := self.counts.on_last_day(bins.name)) else ''}"
         )
 

@@ -186,14 +186,14 @@ def _error_until(watched: ShownWatch, daily: Days, place: int) -> comparison.Int
 
 
 def _coverage(watched: ShownWatch) -> Values:
-    found = {level.coverage: _held(watched, level.coverage) for level in watched.watch.reference.levels}
-    found = {level: held for level, held in found.items() if held}
-    drawn = {level: {day: each.value for day, each in held.items()} for level, held in found.items()}
+    result = {level.coverage: _held(watched, level.coverage) for level in watched.watch.reference.levels}
+    result = {level: held for level, held in result.items() if held}
+    drawn = {level: {day: each.value for day, each in held.items()} for level, held in result.items()}
     plot = {"coverage over time": day_plots.coverage(drawn)} if drawn else {}
     return {
         "levels": [
             {"promised": percent(level, sign=False), "lately": _share(list(held.values())[-1])}
-            for level, held in found.items()
+            for level, held in result.items()
         ],
         "pictures": rendering.pictures(plot, plot),
     }

@@ -204,8 +204,8 @@ def _held_out_gains(asked: Asked, made: model_registry.Version, begun: BegunTrai
     rows = rows.take(made.held_out(lessons.table_of(rows, shape_of(made), "captured rows")))
     if not len(rows):
         return rows.actual
-    found = gains(rows.actual, rows.predictions, made.predict(rows.frame))
-    return found if asked.independent else day_means(found, rows.numbers_of_days)
+    result = gains(rows.actual, rows.predictions, made.predict(rows.frame))
+    return result if asked.independent else day_means(result, rows.numbers_of_days)
 
 
 def _later(asked: Asked) -> list[model_registry.Version]:

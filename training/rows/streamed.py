@@ -314,12 +314,12 @@ class _Reading:
             orders.append(order)
             sides.append(np.repeat(side, len(order)))
             parts.append({**taken})
-        places = np.argsort(np.concatenate(orders), kind="stable")
+        indexes = np.argsort(np.concatenate(orders), kind="stable")
         names = list(parts[0])
-        kept = {name: np.concatenate([part.pop(name) for part in parts])[places] for name in names}
+        kept = {name: np.concatenate([part.pop(name) for part in parts])[indexes] for name in names}
         head, blocks, moments = self._form.head, kept[BLOCK], kept.get(MOMENT)
         frame = pd.DataFrame({name: pd.Series(kept[name], dtype=kept[name].dtype) for name in head.names})
-        return replace(head, frame=frame), Split(self._rule, np.concatenate(sides)[places], blocks), moments
+        return replace(head, frame=frame), Split(self._rule, np.concatenate(sides)[indexes], blocks), moments
 
 
 def _has_infinite(table: Table, name: str) -> bool:

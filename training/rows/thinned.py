@@ -68,8 +68,8 @@ def kept(table: Table, split: Split, *, columns: int, seconds: float) -> NDArray
     taken = np.zeros(len(table), dtype=np.bool_)
     for side in SIDES:
         taken |= split.mask(side) & (order <= ends[side])
-    places = np.flatnonzero(taken)
-    return np.asarray(places[np.argsort(order[places], kind="stable")], dtype=np.intp)
+    indexes = np.flatnonzero(taken)
+    return np.asarray(indexes[np.argsort(order[indexes], kind="stable")], dtype=np.intp)
 
 
 def of_kept(split: Split, rows: NDArray[np.intp]) -> Split:

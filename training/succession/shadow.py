@@ -102,18 +102,18 @@ class Shadow:
             needed = f"{self.plan.fewest:,} {self.plan.unit}"
             needed += "" if self.plan.independent else f" with {FEWEST_ROWS:,} rows"
             return Verdict("not yet", f"{seen} so far, nothing is said before {needed}")
-        found = (
+        result = (
             f"over {seen} its mean squared error is lower by {self._sequence.mean:.4g} [{low:.4g}, {high:.4g}]; "
             f"the chance that this interval ever misses is about {100 * RISK:g} %"
         )
         if low > 0.0:
-            return Verdict("better", found)
+            return Verdict("better", result)
         if high < 0.0:
-            return Verdict("worse", found)
+            return Verdict("worse", result)
         most = PATIENCE * self.plan.draws
         if count >= most:
-            return Verdict("no difference", f"{found}; {most:,} {self.plan.unit} were to show one")
-        return Verdict("not yet", f"{found}; decided at the latest after {most:,} {self.plan.unit}")
+            return Verdict("no difference", f"{result}; {most:,} {self.plan.unit} were to show one")
+        return Verdict("not yet", f"{result}; decided at the latest after {most:,} {self.plan.unit}")
 
     @property
     def figures(self) -> dict[str, float]:

@@ -95,12 +95,12 @@ def _parts_of(source: FileSource) -> Iterator[Part]:
 
 def _groups_of(fragment: pa_dataset.ParquetFileFragment, size: int) -> Iterator[range]:
     """Yield runs of row groups with at least so many bytes, but for the last one."""
-    begin, found = 0, 0
+    begin, result = 0, 0
     for group in fragment.row_groups:
-        found += group.total_byte_size
-        if found >= size:
+        result += group.total_byte_size
+        if result >= size:
             yield range(begin, group.id + 1)
-            begin, found = group.id + 1, 0
+            begin, result = group.id + 1, 0
     if begin < fragment.num_row_groups:
         yield range(begin, fragment.num_row_groups)
 

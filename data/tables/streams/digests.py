@@ -53,17 +53,17 @@ class Digests:
 
     def distinct(self, most: int) -> tuple[int, NDArray[np.uint64], NDArray[np.int64]]:
         """Return how many differ, and, where these are no more than `most`, which they are and how often each is."""
-        count, found, counts = 0, [], []
+        count, result, counts = 0, [], []
         for part in self._parts():
             values, times = np.unique(part, return_counts=True)
             count += len(values)
             if count <= most:
-                found.append(values)
+                result.append(values)
                 counts.append(times)
         if count > most:
-            found, counts = [], []
+            result, counts = [], []
         empty = [np.zeros(0, dtype=np.uint64)], [np.zeros(0, dtype=np.int64)]
-        return count, np.concatenate(found or empty[0]), np.concatenate(counts or empty[1])
+        return count, np.concatenate(result or empty[0]), np.concatenate(counts or empty[1])
 
     def _parts(self) -> Iterator[NDArray[np.uint64]]:
         self._write()

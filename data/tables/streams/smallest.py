@@ -72,7 +72,7 @@ class Smallest:
             return np.zeros(0, dtype=np.uint64), {}
         self._cut(most)
         order = np.concatenate(self._order)
-        places = np.argsort(order, kind="stable")
-        columns = {name: np.concatenate(self._parts.pop(name))[places] for name in list(self._parts)}
+        indexes = np.argsort(order, kind="stable")
+        columns = {name: np.concatenate(self._parts.pop(name))[indexes] for name in list(self._parts)}
         self._order = []
-        return order[places], columns
+        return order[indexes], columns

@@ -67,8 +67,8 @@ class KeptColumns:
                 ", ".join(sorted(clear)),
             )
         left |= clear
-        places = [index for index, name in enumerate(names) if name not in left]
-        kept = [described.columns[index] for index in places]
+        indexes = [index for index, name in enumerate(names) if name not in left]
+        kept = [described.columns[index] for index in indexes]
         codes = {}
         for index, column in enumerate(kept):
             if column.name in hashed:
@@ -80,7 +80,9 @@ class KeptColumns:
             columns=tuple(kept),
             hashed=tuple(kept[index].name for index in codes),
         )
-        return cls(layout, np.array(places, dtype=np.intp), codes, key, len(kept) == len(names) and not codes)
+        return cls(
+            layout, np.array(indexes, dtype=np.intp), codes, key, len(kept) == len(names) and not codes
+        )
 
     def matrix(self, whole: Floats) -> Floats:
         """Return the rows of a version's matrix as they are written."""

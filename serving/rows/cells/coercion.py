@@ -227,8 +227,8 @@ class _Collected:
 
     def keep(self, column: Column, texts_at: Callable[[Sequence[int]], list[str]]) -> None:
         """Keep the texts of a column's unseen categories, as many as there is room for, and one more."""
-        found = np.flatnonzero(self.matrix[:, self.place[column.name]] == UNSEEN)
-        rows = found[: _most_texts + 1 - len(self.texts)].tolist()
+        result = np.flatnonzero(self.matrix[:, self.place[column.name]] == UNSEEN)
+        rows = result[: _most_texts + 1 - len(self.texts)].tolist()
         self.texts += [
             UnseenText(row, column.name, text) for row, text in zip(rows, texts_at(rows), strict=True)
         ]

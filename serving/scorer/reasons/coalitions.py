@@ -82,13 +82,13 @@ class Coalitions:
     def _sampled(self, row: Floats, prediction: float) -> tuple[Floats, Floats]:
         """Add columns one by one; the mean over orders beside each stored row, and its error from their spread."""
         stored, columns = self._background.shape
-        found = np.empty((stored, PAIRS, columns))
+        result = np.empty((stored, PAIRS, columns))
         steps = self._steps(row, prediction)
         for index in range(stored):
             for pair in range(PAIRS):
-                found[index, pair] = (next(steps) + next(steps)) / 2.0
-        spread = found.var(axis=1, ddof=1) / PAIRS
-        return found.mean(axis=(0, 1)), np.sqrt(spread.sum(axis=0)) / stored
+                result[index, pair] = (next(steps) + next(steps)) / 2.0
+        spread = result.var(axis=1, ddof=1) / PAIRS
+        return result.mean(axis=(0, 1)), np.sqrt(spread.sum(axis=0)) / stored
 
     def _steps(self, row: Floats, prediction: float) -> Iterator[Floats]:
         """Yield what each column adds in one order after the other; several are asked of the model together."""

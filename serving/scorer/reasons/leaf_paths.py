@@ -65,12 +65,12 @@ class Ranks:
         ranks, missing = np.empty(features.shape, dtype=np.int32), np.isnan(features)
         for index, known in enumerate(self._values):
             column = features[:, index]
-            found = np.searchsorted(known, column)
+            result = np.searchsorted(known, column)
             if self._is_set[index]:
-                inside = np.minimum(found, len(known) - 1)
-                found = np.where(known[inside] == column, inside, len(known))
-                found[missing[:, index]] = len(known) + 1
-            ranks[:, index] = found
+                inside = np.minimum(result, len(known) - 1)
+                result = np.where(known[inside] == column, inside, len(known))
+                result[missing[:, index]] = len(known) + 1
+            ranks[:, index] = result
         return ranks, missing
 
 

@@ -82,18 +82,18 @@ class PathPlaces(NamedTuple):
 
 def places_of(arrays: Mapping[str, Ints], counts: Sequence[int]) -> tuple[PathPlaces, list[list[int]]]:
     """Return the places of the groups of leaves, and those of each leaf in the order of its columns."""
-    found = PathPlaces([], [], {}, {})
+    result = PathPlaces([], [], {}, {})
     leaves: list[list[int]] = []
     for count in counts:
-        first, width = len(found.player), arrays[f"player_{count}"].shape[1]
-        found.player.extend(arrays[f"player_{count}"].reshape(-1).tolist())
+        first, width = len(result.player), arrays[f"player_{count}"].shape[1]
+        result.player.extend(arrays[f"player_{count}"].reshape(-1).tolist())
         asked = [arrays[f"{name}_{count}"].reshape(-1).tolist() for name in ("feature", "low", "high", "gap")]
-        found.base.extend(zip(*asked, strict=True))
-        for rows, further in ((arrays[f"more_{count}"], found.more), (arrays[f"set_{count}"], found.sets)):
+        result.base.extend(zip(*asked, strict=True))
+        for rows, further in ((arrays[f"more_{count}"], result.more), (arrays[f"set_{count}"], result.sets)):
             for _, index, *each in rows.tolist():
                 further[first + index] = (*further.get(first + index, ()), tuple(each))  # type: ignore[index]
         leaves.extend([first + leaf + width * index for index in range(count)] for leaf in range(width))
-    return found, leaves
+    return result, leaves
 
 
 class Unit(NamedTuple):
@@ -160,8 +160,8 @@ class Failing:
             if is_set and not (rank < len(known) and known[rank] == value):
                 rank = len(known)
             places.append(start + rank)
-        found: Ints = np.bitwise_or.reduce(self._bytes.take(places, axis=0), axis=0)
-        return found
+        result: Ints = np.bitwise_or.reduce(self._bytes.take(places, axis=0), axis=0)
+        return result
 
 
 def _conditions(
@@ -229,7 +229,7 @@ class LeafTables:
 
 def _patterns(conditions: Sequence[int], own: Sequence[int]) -> Ints:
     """Return for each pattern of a unit's conditions the pattern of one leaf's own."""
-    every, found = np.arange(1 << len(conditions)), np.zeros(1 << len(conditions), np.int64)
+    every, result = np.arange(1 << len(conditions)), np.zeros(1 << len(conditions), np.int64)
     for bit, condition in enumerate(own):
-        found |= (every >> conditions.index(condition) & 1) << bit
-    return found
+        result |= (every >> conditions.index(condition) & 1) << bit
+    return result

@@ -200,8 +200,8 @@ def _tree_rows(features: list[Feature], used: set[int], graph: Graph) -> tuple[T
     """Return what the trees look at, and each feature's column in it: packed rows, then computed ones."""
     chosen = [feature for index, feature in enumerate(features) if index in used]
     computed = [feature for feature in chosen if isinstance(feature, Slot) and feature.tensor != graph.rows]
-    places = {id(feature): graph.columns + index for index, feature in enumerate(computed)}
-    columns = [_packed_column(feature, places) for feature in features]
+    indexes = {id(feature): graph.columns + index for index, feature in enumerate(computed)}
+    columns = [_packed_column(feature, indexes) for feature in features]
     if not computed:
         return graph.rows, columns
     extra = matrix(graph, list(computed)).of_width(len(computed))

@@ -132,15 +132,15 @@ class Covers:
 
     def _tests(self, place: int, tree: trees.FittedTree) -> dict[int, tuple[int, trees.Test]]:
         """Return each inner node's feature, counted over all ensembles, and its test."""
-        found = {}
+        result = {}
         tests, start = self._ensembles[place].tests, self._starts[place]
         for node in np.flatnonzero(~tree.leaf).tolist():
             test = tests.of(tree, node)
             feature = start + test.column
             if len(self._behind[feature]) != 1:
                 raise NotOneColumn
-            found[node] = (feature, test)
-        return found
+            result[node] = (feature, test)
+        return result
 
     def _rank(self, asked: list[list[dict[int, tuple[int, trees.Test]]]]) -> None:
         by_feature: dict[int, list[trees.Test]] = defaultdict(list)

@@ -49,8 +49,8 @@ def _source(config: registered.CopyConfig) -> copies.Original:
             "promote=never and let the gate of the target decide"
         )
     version.verified_digest()
-    found = history.entries[entry - 1] if entry else None
-    return copies.read(history.as_recorded(version), found)
+    result = history.entries[entry - 1] if entry else None
+    return copies.read(history.as_recorded(version), result)
 
 
 def _refuse_others(champion: model_registry.Version | None, source: copies.Original) -> None:

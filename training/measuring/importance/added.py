@@ -66,17 +66,17 @@ def contributions(
     """
     began, explainer = time.perf_counter(), scorer.explainer()
     chosen = matrix[spread(len(matrix), most_rows)]
-    found: list[Floats] = []
+    result: list[Floats] = []
     exact, done, count = True, 0, 1
     while done < len(chosen) and count > 0:
         reasons = explainer.explain(np.ascontiguousarray(chosen[done : done + count]))
-        found.append(reasons.shares)
+        result.append(reasons.shares)
         exact, done = reasons.errors is None, done + count
         spent = time.perf_counter() - began
         count = min(len(chosen) - done, int((seconds - spent) / (spent / done)))
-    if done < min(LEAST_ROWS, len(chosen)) or not found:
+    if done < min(LEAST_ROWS, len(chosen)) or not result:
         return None
-    shares = np.concatenate(found)
+    shares = np.concatenate(result)
     known = np.isfinite(shares).all(axis=1)
     if not known.any():
         return None
@@ -85,5 +85,5 @@ def contributions(
 
 def spread(rows: int, most: int) -> NDArray[np.int64]:
     """Return places spread evenly, in an order of which any beginning is spread over them, too."""
-    places = np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
-    return np.random.default_rng(0).permutation(places)
+    indexes = np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
+    return np.random.default_rng(0).permutation(indexes)

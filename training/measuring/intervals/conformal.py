@@ -118,29 +118,29 @@ def residuals_of(
     """
     split = rows.split
     if has_calibration_rows(rows):
-        places = np.flatnonzero(split.mask("calibration"))
+        indexes = np.flatnonzero(split.mask("calibration"))
         predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
     else:
         training = rows.training(seed)
-        places = np.flatnonzero(split.mask("train"))[
+        indexes = np.flatnonzero(split.mask("train"))[
             cross_validation.sampled(len(training.target), MOST_ROWS)
         ]
         predicted, method = searched, "out-of-fold"
-        if predicted is None or len(places) < training.size or not training.are_validated_by(predicted):
+        if predicted is None or len(indexes) < training.size or not training.are_validated_by(predicted):
             predicted = cross_validation.out_of_fold(spec, training.sample(MOST_ROWS))
     known = np.isfinite(predicted)
     if not known.any():
         return None
-    places, predicted = places[known], predicted[known]
+    indexes, predicted = indexes[known], predicted[known]
     table = rows.checked.table
     return Residuals(
-        table.frame.iloc[places][list(rows.schema.names)],
-        np.abs(table.numbers(rows.schema.target)[places] - predicted),
-        split.blocks[places],
-        None if split.moments is None else split.moments[places],
+        table.frame.iloc[indexes][list(rows.schema.names)],
+        np.abs(table.numbers(rows.schema.target)[indexes] - predicted),
+        split.blocks[indexes],
+        None if split.moments is None else split.moments[indexes],
         method,
-        rows.weight_at(places),
-        places,
+        rows.weight_at(indexes),
+        indexes,
     )
 
 

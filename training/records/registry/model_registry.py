@@ -149,8 +149,8 @@ class Version:
 
     def unvouched(self, folder: Path | None = None) -> Unvouched:
         """Return the error of a version of whose files nobody recorded the digest."""
-        found = version_files.files_digest(folder or self._fetched())
-        return Unvouched(name=self.name, version=self.number, tag=tag_names.FILES, found=found)
+        result = version_files.files_digest(folder or self._fetched())
+        return Unvouched(name=self.name, version=self.number, tag=tag_names.FILES, found=result)
 
     def _fetched(self, part: str = "") -> Path:
         """Return all files or the scorer's in a private folder, compared with what was recorded; raises WrongFiles.
