@@ -157,17 +157,16 @@ class Questions:
         description = self._backend.named(match["name"], match["version"] or "", who).description
         if scope["method"] not in ("GET", "HEAD"):
             return self.options(scope, headers, GET)
-        if protocol == "v2" and match["rest"] != "/ready":
-            self._backend.access.allow(who, *KNOWN_MODELS)
         return self._say[protocol](match, description, who)
 
     def _first_protocol(self, match: Match, description: Description, who: identities.Identity) -> Answer:
         version = description.label if who.scopes else ""
         return v1.state(match["name"], version, ready=not self._backend.draining)
 
-    def _open_inference(self, match: Match, description: Description, _who: identities.Identity) -> Answer:
+    def _open_inference(self, match: Match, description: Description, who: identities.Identity) -> Answer:
         if match["rest"] == "/ready":
             return self._readiness({"name": match["name"], "ready": not self._backend.draining})
+        self._backend.access.allow(who, *KNOWN_MODELS)
         return Answer(responses.dump(description.metadata))
 
     def _rooted(self, described: Answer, headers: Headers) -> Answer:
