@@ -192,7 +192,7 @@ def test_three_users_train_promote_follow_and_roll_back(
         until(lambda: answer(served)[1] == "2")
         well(run("promoter", "rollback", "--name", "line"))
         until(lambda: answer(served)[1] == "1")
-        assert status(served)["state"] == "READY"
+        until(lambda: status(served)["state"] == "READY")
 
     well(run("server", "history", "--name", "line"))
     done = run("server", *forced)

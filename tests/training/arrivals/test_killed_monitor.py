@@ -64,6 +64,9 @@ def die_before(step: int) -> None:
 def begin(folder: str) -> None:
     """Keep each day on its own, and draw nothing: pictures take half of the time."""
     os.chdir(folder)
+    os.environ["MLFLOW_TRACKING_URI"] = (
+        f"sqlite:///{folder}/mlflow.db"  # the fork server may be another test's
+    )
     nights.KEPT_EVERY = -1.0
     monitor.watch_page.page = lambda _: "the page"  # type: ignore[attr-defined]
 
