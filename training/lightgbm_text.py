@@ -81,8 +81,8 @@ class Tree:
 
     def categories(self, split: int) -> Ints:
         """Return the categories that a split sends left, ascending."""
-        index = int(self.threshold[split])
-        words = self.words[self.boundaries[index] : self.boundaries[index + 1]]
+        place = int(self.threshold[split])
+        words = self.words[self.boundaries[place] : self.boundaries[place + 1]]
         bits = (words[:, None] >> np.arange(32)) & 1
         return np.flatnonzero(bits.reshape(-1)).astype(np.int64)
 
@@ -140,10 +140,10 @@ def written(model: Boosted) -> str:
     head = ["tree", "version=v4", "num_class=1", "num_tree_per_iteration=1", "label_index=0"]
     head += [f"max_feature_idx={model.features - 1}", f"objective={model.objective}"]
     head += ["average_output"] * model.averaged
-    head += ["feature_names=" + " ".join(f"Column_{index}" for index in range(model.features))]
+    head += ["feature_names=" + " ".join(f"Column_{place}" for place in range(model.features))]
     head += ["feature_infos=" + " ".join(["none"] * model.features), ""]
-    for index, tree in enumerate(model.trees):
-        head += [f"Tree={index}", *_lines(tree), ""]
+    for place, tree in enumerate(model.trees):
+        head += [f"Tree={place}", *_lines(tree), ""]
     return "\n".join([*head, "end of trees", ""])
 
 

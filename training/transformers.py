@@ -56,7 +56,7 @@ class CalendarFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def transform(self, X: pd.DataFrame) -> NDArray[np.float64]:
         """Return a float64 array of shape (n_rows, 8 * n_columns)."""
-        return np.hstack([calendar(X.iloc[:, index]) for index in range(X.shape[1])])
+        return np.hstack([calendar(X.iloc[:, place]) for place in range(X.shape[1])])
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
         """Name the outputs `<column>_<part>`."""
