@@ -38,9 +38,13 @@ def pack(values: Any, column: Column, *, is_text: bool) -> tuple[Floats, Bools, 
 
 def texts_at(values: Any, rows: Sequence[int]) -> list[str]:
     """Return some cells of a category column as text."""
-    taken = values.take(pa.array(rows, pa.int64()))
-    kind = taken.type.value_type if pa.types.is_dictionary(taken.type) else taken.type
-    texts: list[str] = taken.cast(kind).cast(pa.large_string()).to_pylist()
+    array = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    indices = pa.array(rows, pa.int64())
+    if pa.types.is_dictionary(array.type):
+        array, indices = array.dictionary, array.indices.take(indices)
+    if pa.types.is_string_view(array.type):  # which cannot be taken from
+        array = array.cast(pa.large_string())
+    texts: list[str] = array.take(indices).cast(pa.large_string()).to_pylist()
     return texts
 
 

@@ -23,6 +23,7 @@ from data.sources import Source, open_source
 from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.errors import BadOutput, FaultyRows, Malformed, TooLarge, UnusableValues
+from serving.rows import coercion
 from serving.rows.decoding import Rows, from_table
 from serving.rows.media import ARROW, ARROW_FILE, CSV, PARQUET
 from serving.scorer.scoring import Scorer
@@ -177,8 +178,10 @@ def test_a_type_that_no_kind_has_is_a_fault_with_its_column(what: str, kind: str
 
 @pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
 @pytest.mark.parametrize("coded", [False, True])
-def test_text_of_every_type_is_the_same_text(type_: pa.DataType, coded: bool) -> None:
-    """Polars writes views, and codes of views."""
+@pytest.mark.parametrize("captured", [False, True])
+def test_text_of_every_type_is_the_same_text(type_: pa.DataType, coded: bool, captured: bool) -> None:
+    """Polars writes views, and codes of views; a server that captures keeps the text that is unseen."""
+    coercion.keep_texts(5 if captured else 0)
     column = pa.array(["b", None, "a", "zz"], type_)
     if coded:
         codes = pa.array([1, None, 0, 2], pa.uint32())
@@ -186,6 +189,7 @@ def test_text_of_every_type_is_the_same_text(type_: pa.DataType, coded: bool) ->
     table = pa.table({"x": column})
     rows = read(stream(table), ARROW, schema("category", "a", "b"))
     np.testing.assert_array_equal(rows.matrix[:, 0], [1, np.nan, 0, -1])
+    assert [tuple(text) for text in rows.texts] == ([(3, "x", "zz")] if captured else [])
     assert load_table(Given("given", False, table)).frame["x"].tolist() == ["b", None, "a", "zz"]
 
 
