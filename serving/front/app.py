@@ -150,6 +150,7 @@ class App:
                 held,
                 headers,
                 scope["query_string"],
+                backend.tries(scope["state"]["who"], headers),
             )
             scored, prediction_id = await backend.answer(call, runtime)
             return scored.answer, ((b"x-prediction-id", prediction_id),) if prediction_id else NO_HEADERS

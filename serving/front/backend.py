@@ -64,7 +64,7 @@ class Backend:
             telemetry.noticed("unseen_categories", scored.unseen)
         if scored.missing:
             telemetry.noticed("unexpected_gaps", scored.missing)
-        if not self.capture or not scored.predicted or call.headers.get(b"x-capture") == b"no":
+        if not self.capture or not scored.predicted or call.tries:
             return scored, b""
         return scored, self.capture.keep(runtime, scored.predicted, call.headers, call.began + seconds)
 
@@ -107,6 +107,13 @@ class Backend:
     def admit(self, state: dict[str, Any], headers: Mapping[bytes, bytes], *scopes: str) -> None:
         """Let in who may do one of these; raises NotAuthorized or TooOften."""
         self.access.allow(self.identify(state, headers, *scopes), *scopes)
+
+    def tries(self, who: identities.Identity, headers: Mapping[bytes, bytes]) -> bool:
+        """Return whether a request says that it is no traffic, and comes from somebody who may see the page.
+
+        A program that may do no more than predict is kept whatever it says: nobody hides from the monitor.
+        """
+        return headers.get(b"x-capture") == b"no" and identities.PAGE in who.scopes
 
     def named(self, name: str, version: str, who: identities.Identity = identities.NOBODY) -> Runtime:
         """Return a model by its public name; raises NotFound.

@@ -89,6 +89,8 @@ class Call(NamedTuple, Generic[A]):
         Names in lower case; of a message its metadata, where somebody wants to know them.
     query : bytes
         Of the address.
+    tries : bool
+        Whether who asks only tries something, and may say so: it is kept as no traffic.
     """
 
     protocol: Protocol[A]
@@ -102,3 +104,4 @@ class Call(NamedTuple, Generic[A]):
     held: budget.Held | None
     headers: Mapping[bytes, bytes] = {}
     query: bytes = b""
+    tries: bool = False

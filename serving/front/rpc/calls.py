@@ -226,6 +226,7 @@ class Calls:
             del raw
             runtime = self._named(request.model_name, request.model_version, context)
             left = context.time_remaining()  # None where the client sets no deadline
+            headers = metadata_of(context.invocation_metadata()) if backend.capture else NO_HEADERS
             call = Call(
                 protocol=self._protocol,
                 body=request,
@@ -236,7 +237,8 @@ class Calls:
                 began=began,
                 deadline=began + (limits.work_seconds if left is None else min(limits.work_seconds, left)),
                 held=held,
-                headers=metadata_of(context.invocation_metadata()) if backend.capture else NO_HEADERS,
+                headers=headers,
+                tries=b"x-capture" in headers and self._tries(context, headers),
             )
             scored, prediction_id = await backend.answer(call, runtime)
         if prediction_id:
@@ -245,6 +247,10 @@ class Calls:
             noticed = responses.noticed(scored.unseen)
             context.set_trailing_metadata([(name.decode(), text.decode()) for name, text in noticed])
         return scored.answer
+
+    def _tries(self, context: Any, headers: Mapping[bytes, bytes]) -> bool:
+        who = self._backend.identify(self._state({}, context), headers, identities.PREDICT)
+        return self._backend.tries(who, headers)
 
     async def _parse(self, raw: bytes) -> Any:
         """Parse a large message in a thread, if it has no more parts than a request may have."""

@@ -277,3 +277,25 @@ def test_what_is_asked_to_try_is_not_kept_as_traffic(runtime, tmp_path):
 
     assert asyncio.run(asked()) == [(200, True), (200, False), (200, True)]
     app._backend.close()
+
+
+def test_a_program_that_may_only_predict_cannot_stay_out_of_captures(runtime, tmp_path):
+    """A caller who hides its rows hides a drift, too: who may see the page tries things, the others are traffic."""
+    keys, key_file = (
+        {scope: f"a key of some length, {scope}" for scope in ("predict", "all")},
+        tmp_path / "keys",
+    )
+    hashed = {scope: hashlib.sha256(key.encode()).hexdigest() for scope, key in keys.items()}
+    key_file.write_text(f"{hashed['predict']} robot predict\n{hashed['all']} person\n")
+    rules = CaptureRules(folder=str(tmp_path / "captures"))
+    app = app_of(runtime, capture=rules, key_file=str(key_file))
+    sent = {"Content-Type": "application/json", "X-Capture": "no"}
+
+    async def asked():
+        given = [sent | {"X-Api-Key": keys[scope]} for scope in ("predict", "all")]
+        path = "/models/sigma/predict"
+        found = [await answer(app, path, each, body=b'{"x": 3}', method="POST") for each in given]
+        return [(each.status, "x-prediction-id" in each.headers) for each in found]
+
+    assert asyncio.run(asked()) == [(200, True), (200, False)]
+    app._backend.close()
