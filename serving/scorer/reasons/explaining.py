@@ -52,6 +52,10 @@ class Names:
     LINE = "line"
 
 
+FINITE = {Names.BASE, Names.MEANS, "share", "value"}
+"""Arrays of numbers that shares are made of; those of trees go by how many columns their leaves have."""
+
+
 @dataclass(frozen=True)
 class Reasons:
     """Why some rows are predicted as they are.
@@ -160,9 +164,23 @@ def explainer_of(content: bytes, about: About, model: LoadedGraph) -> Explainer:
     """Return what a file of reasons explains with; raises NotAScorer, or RefusedGraph for what is in it."""
     arrays = unpacked(content)
     try:
-        return Explainer(_part(arrays, model, len(about.columns)), about, model.predict)
+        _check_finite(arrays)
+        part = _part(arrays, model, len(about.columns))
+        if not np.isfinite(part.base):
+            raise ValueError("its base is no number")
+        return Explainer(part, about, model.predict)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise NotAScorer(file=EXPLAIN_FILE, reason=f"cannot be used: {error!r:.200}") from error
+
+
+def _check_finite(arrays: Arrays) -> None:
+    """Raise ValueError where a number that shares are made of is none: they would all be null, and nobody told why.
+
+    Rows may have gaps: those that are stored, and the one that columns are put into.
+    """
+    for name, values in arrays.by_name.items():
+        if name.partition("_")[0] in FINITE and not np.isfinite(values).all():
+            raise ValueError(f"{name} holds what is no number")
 
 
 def _part(arrays: Arrays, model: LoadedGraph, columns: int) -> WayToExplain:

@@ -26,6 +26,8 @@ class SingleColumns:
         self._reference, self._means, self._predict = reference, means, predict
         self.base = base
         self._own = predict(reference[None, :])[0]
+        if not np.isfinite(self._own):
+            raise ValueError("the model gives no number for its row")
 
     def explain(self, matrix: Floats, predictions: Floats, deadline: float) -> tuple[Floats, None]:
         """Return each column's share, (n_rows, n_columns); raises TooSlow."""

@@ -220,3 +220,54 @@ def test_a_file_that_is_none_of_ours_is_refused(content):
     """By name, before anything is made of it: no size in it is believed beyond its own bytes."""
     with pytest.raises(NotAScorer, match=r"explain\.safetensors"):
         explainer_of(content, About(("a", "b", "c"), "y", "", 1.0), Model(wavy))
+
+
+def single(reference, means, base=0.0):
+    """A file of reasons of a model that adds up its columns."""
+    arrays = {
+        Names.REFERENCE: np.array(reference),
+        Names.MEANS: np.array(means),
+        Names.BASE: np.array([base]),
+    }
+    return packed(Arrays(arrays, {METHOD: Ways.SINGLE}))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (single([0.0, 0.0], [0.0, math.nan]), "means holds what is no number"),
+        (single([0.0, 0.0], [0.0, math.inf]), "means holds what is no number"),
+        (single([0.0, 0.0], [0.0, 0.0], math.nan), "base holds what is no number"),
+        (single([math.nan, 0.0], [0.0, 0.0]), "gives no number for its row"),
+        (
+            packed(Arrays({Names.BACKGROUND: np.full((2, 2), np.nan)}, {METHOD: Ways.ASKED})),
+            "base is no number",
+        ),
+        (
+            packed(Arrays({Names.BACKGROUND: np.full((2, 2), np.nan)}, {METHOD: Ways.PAIRS})),
+            "base is no number",
+        ),
+        (
+            packed(Arrays({"value_1": np.array([math.nan])}, {METHOD: Ways.TREES})),
+            "value_1 holds what is no number",
+        ),
+    ],
+)
+def test_a_file_whose_reasons_would_all_be_null_is_refused_at_load(content, fault):
+    """A share of NaN was null in each answer, and nobody was told that the file is broken."""
+    with pytest.raises(NotAScorer, match=fault):
+        explainer_of(content, About(("a", "b"), "y", "", 1.0), Model(lambda matrix: matrix.sum(axis=1)))
+
+
+def test_a_gap_in_a_stored_row_is_a_row_like_any_other():
+    """A model that takes gaps explains with them: rows may hold NaN, what shares are made of may not."""
+
+    def filled(matrix):
+        return np.nan_to_num(matrix).sum(axis=1)
+
+    for content in (
+        single([math.nan, 0.0], [0.0, 0.0]),
+        packed(Arrays({Names.BACKGROUND: np.array([[math.nan, 1.0]])}, {METHOD: Ways.ASKED})),
+    ):
+        explainer = explainer_of(content, About(("a", "b"), "y", "", 1.0), Model(filled))
+        assert np.isfinite(explainer.explain(np.array([[2.0, 3.0]])).shares).all()
