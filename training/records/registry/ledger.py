@@ -292,7 +292,8 @@ def _create(name: str) -> str:
     """Return the id of the ledger run: our new one, or that of a writer who was first.
 
     An experiment's name is unique in the database. So the experiment gets its run under a name of its own,
-    and takes the ledger's name when it is whole.
+    and takes the ledger's name when it is whole. Where no answer says whether it did, the name is looked up: ours may
+    be the ledger already. One that nobody knows of is left, since it may take the name a moment later.
     """
     client, about = mlflow.MlflowClient(), ABOUT.format(name=name)
     tags = {"mlflow.note.content": about, views.EXPERIMENT_KIND: "custom_model_development"}
@@ -307,10 +308,11 @@ def _create(name: str) -> str:
     try:
         client.rename_experiment(place, promotions.home(name))
     except MlflowException:
-        client.delete_experiment(place)
         first = promotions.find_run(client, name)
         if first is None:
             raise
+        if first.info.run_id != run_id:
+            client.delete_experiment(place)
         return str(first.info.run_id)
     return run_id
 

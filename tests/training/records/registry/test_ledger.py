@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy
+from mlflow.exceptions import MlflowException
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
@@ -138,6 +139,23 @@ def test_eight_writers_at_once_never_overwrite_each_other(
     assert [history.findings(found), history.lost_entries(found)] == [[], []]
     active = mlflow.MlflowClient().search_experiments(filter_string="name LIKE 'slipway ledger%'")
     assert [home.name for home in active] == [f"slipway ledger: {NAME}"]
+
+
+def test_a_ledger_whose_name_was_taken_without_an_answer_is_kept(
+    three: list[model_registry.Version], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for another writer's, and ours deleted: every later command found its experiment in the trash."""
+    rename = mlflow.MlflowClient.rename_experiment
+
+    def unanswered(*given: str) -> None:
+        rename(*given)
+        raise MlflowException("API request failed with exception: read timed out")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.MlflowClient, "rename_experiment", unanswered)
+        promote(three[0])
+    promote(three[1])
+    assert [entry.to_version for entry in ledger.settle(NAME).entries] == ["1", "2"]
 
 
 def test_a_decision_on_a_past_history_is_not_entered(three: list[model_registry.Version]) -> None:
