@@ -14,7 +14,7 @@ from training.errors import TrainingError
 from training.gate import Trial, deciding
 from training.pages import evidence
 from training.records import ledger, model_registry, tracking
-from training.records.errors import Superseded
+from training.records.errors import FilesAway, Superseded
 
 ATTEMPTS = 10
 """Other writers that may promote while this one decides, before it gives up."""
@@ -50,6 +50,8 @@ def judge(
                 f"only {len(trial.actual)} rows that {held}, {deciding.FEWEST_ROWS} are needed: pass more rows"
             )
         decision = trial.decision(policy, history)
+    except FilesAway:
+        raise  # an outage is no judgement
     except (DataError, TrainingError, KeyError) as error:
         return deciding.cannot_tell(str(error))
     if run is not None:

@@ -22,6 +22,9 @@ FORBIDDEN, UNKNOWN = DENIALS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 STATUSES = {403: FORBIDDEN, 401: UNKNOWN}
 """The same where it sends files: the error is then that of the HTTP client."""
 
+STATUS = re.compile(r"too many (5\d\d) error responses")
+"""How urllib3 says that a server answered with an error each time."""
+
 DATABASES = ("sqlite3", "sqlalchemy", "psycopg", "psycopg2")
 
 
@@ -57,7 +60,7 @@ def failure_of(error: BaseException) -> Failure:
         return Failure(INTERRUPTED, "interrupted: nothing was registered after this line", "interrupted")
     if said := str(error) if isinstance(error, DataError | TrainingError) else _denied_by(error):
         return refusal(said)
-    if why := _refused_by(error):
+    if why := refused_by(error):
         return refusal(
             f"tracking or registry cannot be used: {why}: the details are in {LOG_FILE}", is_for_log=True
         )
@@ -72,7 +75,7 @@ def failure_of(error: BaseException) -> Failure:
 
 def is_of_tracking(error: BaseException) -> bool:
     """Return whether MLflow's server or database is what failed: another time it may answer."""
-    return bool(_refused_by(error) or database_fault(error))
+    return bool(refused_by(error) or database_fault(error))
 
 
 def denial_of(error: BaseException) -> str:
@@ -94,10 +97,12 @@ def _denied_by(error: BaseException | None) -> str:
     return ""
 
 
-def _refused_by(error: BaseException | None) -> str:
-    """Return what a tracking server did in place of an answer, as one word; nothing where that is not what failed."""
+def refused_by(error: BaseException | None) -> str:
+    """Return what a tracking server did in place of an answer; nothing where that is not what failed."""
     while error is not None:
         if type(error).__module__.partition(".")[0] in CLIENTS:
+            if status := STATUS.search(str(error)):
+                return f"the server answers {status[1]}, its database or its files may be down, or full"
             return f"the server did not answer ({type(error).__name__})"
         error = error.__cause__ or error.__context__
     return ""

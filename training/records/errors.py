@@ -5,6 +5,7 @@ NoSuchModel
 NoSuchVersion
 NotOurs
 WrongFiles
+FilesAway          they cannot be fetched now
 Unvouched          nobody recorded the digest of all its files
 NoEarlierChampion
 LedgerError        the record of promotions
@@ -78,6 +79,18 @@ class WrongFiles(RegistryError):
     template = (
         "{name} version {version} has other files than it was registered with: {fault}: "
         "restore them, or train again; nothing of it was loaded or promoted"
+    )
+    name: str
+    version: str
+    fault: str
+
+
+class FilesAway(RegistryError):
+    """A version's files cannot be fetched now; nobody knows whether they are what they were."""
+
+    template = (
+        "the files of {name} version {version} cannot be fetched: {fault}: ask again once the artifact store answers; "
+        "nothing was promoted or refused"
     )
     name: str
     version: str

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from serving.registry import given_run
 from training.records import tag_names
 from training.records.errors import ExperimentDeleted
+from training.records.processes import this_process
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,10 @@ def begin(model: str, job: str) -> Begun:
     """Start the run of a command about a model; raises MlflowException, and ExperimentDeleted for the model's own."""
     given = given_run.run_id()
     if given and given_run.is_chosen(mlflow.MlflowClient().get_run(given).info.experiment_id):
-        return _begun(mlflow.start_run(tags=given_run.tags_of(job)), has_params=True)
+        return _begun(mlflow.start_run(tags=_tags(job)), has_params=True)
     if not given and {"MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID"} & set(os.environ):
-        return _begun(mlflow.start_run(run_name=job, tags=given_run.tags_of(job)))
-    place, tags = _experiment(model), given_run.tags_of(job)
+        return _begun(mlflow.start_run(run_name=job, tags=_tags(job)))
+    place, tags = _experiment(model), _tags(job)
     if given:
         tags = dict(mlflow.MlflowClient().get_run(given).data.tags) | tags
         os.environ.pop("MLFLOW_RUN_ID")
@@ -62,6 +63,11 @@ def begin(model: str, job: str) -> Begun:
         for name, value in _pointing(job, begun).items():
             mlflow.MlflowClient().set_tag(given, name, value)
     return begun
+
+
+def _tags(job: str) -> dict[str, str]:
+    """Return what a run bears from its start on: one that the server made, and told nobody of, has to be closed too."""
+    return given_run.tags_of(job) | {tag_names.PROCESS: this_process()}
 
 
 def _pointing(job: str, begun: Begun) -> dict[str, str]:

@@ -33,7 +33,7 @@ from data import contracts
 from data.contracts import Contract
 from data.own_files import own_folder
 from data.redaction import MASK, addresses_around, redact, redact_address
-from training.console import denial_of
+from training.console import denial_of, failures
 from training.errors import TrackingUnavailable
 from training.records import experiments, tag_names, views
 from training.records.processes import is_gone, this_process
@@ -194,10 +194,10 @@ def open_run(model: str, job: str) -> Iterator[Run]:
     except (MlflowException, OSError) as error:
         if denial_of(error):
             raise  # it answers, though not this user
-        raise TrackingUnavailable(uri=tracking_uri(), reason=_first_line(error)) from error
+        reason = failures.refused_by(error) or _first_line(error)
+        raise TrackingUnavailable(uri=tracking_uri(), reason=reason) from error
     run = Run(begun.run_id, begun.experiment_id, begun.has_params)
     try:
-        run.log(tags={tag_names.PROCESS: this_process()})
         views.write(run.experiment_id)
         _close_abandoned(run)
         yield run

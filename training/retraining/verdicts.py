@@ -22,7 +22,7 @@ from training.gate import Trial, check_same_weight, deciding
 from training.lessons import Labelled, gather
 from training.pages import evidence
 from training.records import ledger, model_registry, tag_names
-from training.records.errors import NotOurs, Superseded, Unvouched
+from training.records.errors import FilesAway, NotOurs, Superseded, Unvouched
 from training.retraining.asked import Asked
 from training.retraining.facts import days_between
 from training.retraining.memory import Memory, Shadowed
@@ -192,6 +192,8 @@ def _by_gate(
         history.check(champion)
         trial = _trial(asked, watched, challenger, champion)
         decision = _with_shadow(trial.decision(Policy(), history), watched, trial.unit)
+    except FilesAway:
+        raise  # an outage is no judgement
     except (DataError, TrainingError, KeyError) as error:
         return deciding.cannot_tell(str(error))
     title = f"{challenger.name} version {challenger.number}"

@@ -15,7 +15,7 @@ from training.commands import registered
 from training.errors import TrainingError
 from training.jobs.champions.clocks import right_clocks, true_times
 from training.records import ledger, model_registry, signatures, tag_names, tracking
-from training.records.errors import NoSuchModel
+from training.records.errors import FilesAway, NoSuchModel
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,8 @@ def _champion_faults(history: ledger.History) -> list[str]:
 def _fault(check: Callable[[], None]) -> list[str]:
     try:
         check()
+    except FilesAway:
+        raise  # nothing was found: nobody could look
     except TrainingError as error:
         return [str(error)]
     return []

@@ -12,6 +12,7 @@ holds a moment later changes nothing.
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 import weakref
@@ -37,10 +38,10 @@ from data.splits import Split, SplitRule, split_table
 from data.tables import Table
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
-from training.console import denial_of
+from training.console import denial_of, failures
 from training.errors import CannotScore
 from training.records import tag_names
-from training.records.errors import NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.records.errors import FilesAway, NoSuchVersion, NotOurs, Unvouched, WrongFiles
 from training.versions import check_loadable, predictions_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 """What MLflow answers for what it does not have."""
 
 DENIED = ErrorCode.Name(PERMISSION_DENIED)
+
+SOME_FAILED = "failures occurred while downloading"
+"""How MLflow says that not all files came that it had found in the store."""
 
 SCORER_FOLDER = "scorer"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -136,6 +140,8 @@ class Version:
         ------
         WrongFiles
             They are not those that were registered.
+        FilesAway
+            They cannot be fetched now.
         Unvouched
             Nobody recorded what they were.
         NotLoadable
@@ -171,6 +177,8 @@ class Version:
         except (MlflowException, ModelError, OSError) as error:
             if denial_of(error):
                 raise
+            if fault := _away(error):
+                raise FilesAway(name=self.name, version=self.number, fault=fault) from error
             said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
             said = str(error) if isinstance(error, ModelError) else said
             raise WrongFiles(name=self.name, version=self.number, fault=said) from error
@@ -231,6 +239,17 @@ class Version:
         if tag not in self.tags:
             raise NotOurs(name=self.name, version=self.number, lacks=f"the tag {tag}")
         return self.tags[tag]
+
+
+def _away(error: Exception) -> str:
+    """Return why files could not be fetched that may well be there; nothing where the server says that they are not."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if "404 Client Error" in str(cause):
+            return ""
+        cause = cause.__cause__ or cause.__context__
+    lost = "some came in part, or not at all" if SOME_FAILED in str(error) else ""
+    return failures.refused_by(error) or lost
 
 
 def champion(name: str) -> Version | None:
@@ -329,22 +348,52 @@ def weight_tag(weight: str) -> dict[str, str]:
 def register(
     name: str, logged: flavor.Logged, *, run_id: str, tags: Mapping[str, str], description: str
 ) -> Version:
-    """Register a logged model as the next version, whole, and return it."""
+    """Register a logged model as the next version, whole and once, and return it.
+
+    MLflow asks again where no answer comes, and the server makes a version each time. So what is there of this model
+    is looked up: the first is the version, whatever came back.
+    """
     client = mlflow.MlflowClient()
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    created = client.create_model_version(
-        name,
-        source=logged.model_uri,
-        run_id=run_id,
-        model_id=logged.model_id,
-        tags={**tags, tag_names.FILES: logged.files},
-        description=description,
-    )
-    return replace(_as_version(created), made_here=logged.files)
+    lost: MlflowException | None = None
+    made: list[Version] = []
+    try:
+        created = client.create_model_version(
+            name,
+            source=logged.model_uri,
+            run_id=run_id,
+            model_id=logged.model_id,
+            tags={**tags, tag_names.FILES: logged.files},
+            description=description,
+        )
+        made = [_as_version(created)]
+    except MlflowException as error:
+        lost = error
+    made = _made_of(name, logged, run_id) or made
+    if lost and not made:
+        raise lost
+    for each in made[1:]:
+        _forget(each)
+    return replace(made[0], made_here=logged.files)
+
+
+def _made_of(name: str, logged: flavor.Logged, run_id: str) -> list[Version]:
+    """Return the versions of a logged model, the first one first."""
+    found = mlflow.MlflowClient().search_model_versions(f"run_id = '{run_id}'")
+    made = [_as_version(each) for each in found if (each.name, each.source) == (name, logged.model_uri)]
+    return sorted(made, key=lambda each: int(each.number))
+
+
+def _forget(again: Version) -> None:
+    """Delete a version that the server made twice, where this user may; it stays undecided where not."""
+    try:
+        mlflow.MlflowClient().delete_model_version(again.name, again.number)
+    except MlflowException:
+        logging.getLogger(__name__).warning("%s was made twice, and could not be deleted", again.uri)
 
 
 def promote(name: str, number: str, *, digest: str, files: str = "") -> None:

@@ -21,6 +21,7 @@ from serving.errors import ServingError
 from training.commands import trainings
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
+from training.records.errors import FilesAway
 from training.rows.known import known_tables
 from training.rows.named_columns import as_named
 
@@ -121,6 +122,8 @@ def _as_before(asked: ReadOptions, version: model_registry.Version) -> ReadOptio
     """Read the columns as the version did, unless the user or a contract says otherwise."""
     try:
         before = version.schema.readings
+    except FilesAway:
+        raise  # an outage must not change how rows are read
     except (DataError, TrainingError, ServingError):
         return asked
     return asked.with_known(before)
@@ -130,6 +133,8 @@ def _kinds_of(version: model_registry.Version) -> Kinds:
     """Return the kinds of a version from before its rule kept them, as its schema has them; nothing without one."""
     try:
         return {column.name: column.kind for column in version.schema.columns}
+    except FilesAway:
+        raise
     except (DataError, TrainingError, ServingError):
         return {}
 

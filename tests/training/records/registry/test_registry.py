@@ -13,8 +13,10 @@ from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EX
 from data.schema import Column, Schema
 from data.splits import SplitRule, split_table
 from data.tables import Table
+from tests.conftest import Workspace
 from training.records import model_registry, tag_names
-from training.records.errors import NotOurs
+from training.records.errors import FilesAway, NotOurs, WrongFiles
+from training.versions.flavor import Logged
 
 
 def days(count: int) -> Table:
@@ -111,3 +113,90 @@ def test_a_version_that_is_denied_is_absent_only_where_its_name_is(
     with pytest.raises(MlflowException) as error:
         model_registry.find_version("days", "1")
     assert error.value.error_code == "PERMISSION_DENIED"
+
+
+def logged_model(client: mlflow.MlflowClient) -> tuple[Logged, str]:
+    """A model of a run's, without files; the run."""
+    place = client.create_experiment("line")
+    run_id = client.create_run(place).info.run_id
+    model = client.create_logged_model(place, name="model", source_run_id=run_id)
+    return Logged(model.model_uri, model.model_id, "digest", "files"), run_id
+
+
+@pytest.mark.parametrize(("made", "answered"), [(1, True), (1, False), (2, True), (2, False)])
+def test_a_version_is_registered_once_whatever_answer_is_lost(
+    made: int, answered: bool, tracking: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's client asks again where no answer comes, and the server makes a version each time."""
+    create = mlflow.MlflowClient.create_model_version
+
+    def unsteady(*given: object, **named: object) -> object:
+        found = [create(*given, **named) for _ in range(made)]
+        if not answered:
+            raise MlflowException("API request failed with exception: read timed out")
+        return found[-1]
+
+    client = mlflow.MlflowClient()
+    logged, run_id = logged_model(client)
+    monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", unsteady)
+    tags = {"slipway.decision": "undecided"}
+    version = model_registry.register("line", logged, run_id=run_id, tags=tags, description="it")
+    assert (version.number, version.files, version.tags["slipway.decision"]) == ("1", "files", "undecided")
+    assert [each.number for each in model_registry.versions("line")] == ["1"]
+
+
+def test_a_version_that_was_not_made_is_no_version(
+    tracking: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the server said goes on; an earlier version of the name is not taken for it."""
+    client = mlflow.MlflowClient()
+    logged, run_id = logged_model(client)
+    client.create_registered_model("line")
+    client.create_model_version("line", source="elsewhere", run_id=run_id)
+
+    def full(*_: object, **__: object) -> None:
+        raise MlflowException("disk full")
+
+    monkeypatch.setattr(mlflow.MlflowClient, "create_model_version", full)
+    with pytest.raises(MlflowException, match="disk full"):
+        model_registry.register("line", logged, run_id=run_id, tags={}, description="")
+
+
+def lost(text: str, cause: Exception | None = None) -> MlflowException:
+    """MLflow's own error of a download."""
+    error = MlflowException(text)
+    error.__context__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (lost("no", requests.ConnectionError("refused")), FilesAway, "the server did not answer (Conn"),
+        (
+            lost("no", requests.exceptions.RetryError("too many 503 error responses")),
+            FilesAway,
+            "the server answers 503, its database or its files may be down, or full",
+        ),
+        (
+            lost("The following failures occurred while downloading one or more artifacts from s3: MLmodel"),
+            FilesAway,
+            "some came in part, or not at all",
+        ),
+        (lost("no", requests.HTTPError("404 Client Error: NOT FOUND")), WrongFiles, "or are gone"),
+        (FileNotFoundError("its folder is empty"), WrongFiles, "or are gone"),
+    ],
+)
+def test_an_outage_is_not_told_as_other_files(
+    error: Exception, kind: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gate entered a refusal for ever, and `history` cried tampering, where the bucket was away for a moment."""
+
+    def download(**_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", download)
+    with pytest.raises(kind) as raised:
+        _ = model_registry.Version("days", "1", "run", {tag_names.FILES: "0" * 64}).folder
+    assert type(raised.value) is kind
+    assert said in str(raised.value)
