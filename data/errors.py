@@ -8,6 +8,7 @@
     │   ├── BrokenQuote
     │   ├── LongRecord
     │   ├── UnreadableSource
+    │   │   └── OutOfReach       the store that has it does not answer, or refuses
     │   └── LargerThanMemory     there is no memory for it
     ├── TableError               a table was read and cannot be used
     │   ├── DuplicateColumns
@@ -105,6 +106,10 @@ class UnreadableSource(SourceError):
     where: str
     reason: str
     repair: str
+
+
+class OutOfReach(UnreadableSource):
+    """The store that has a file does not answer, or refuses."""
 
 
 class LargerThanMemory(SourceError):

@@ -45,6 +45,12 @@ ASSIGNED = re.compile(
 )
 """A secret where it is given a name, as in `PWD=...` or `password = "..."`."""
 
+STORES = frozenset(("s3", "gs", "az", "abfs", "abfss", "hdfs"))
+"""Places of files, whose paths are names, whatever letters stand in them."""
+
+STORED = re.compile(r"((?:[\w.\-]+@)?[\w.\-]*/[^?;]*)(.*)", re.DOTALL)
+"""An address there without a password in front: the path, and what a query would be."""
+
 QUERY = re.compile(r"(?<=[\w/])\?[\w.%\-]+=\S*")
 ENDING = re.compile(r"[:;,.)\]'\"]*$")
 SHORTEST, SHORT = 4, 8
@@ -112,6 +118,8 @@ def _parted(address: str) -> tuple[str, str, str]:
 
 
 def _redacted_rest(scheme: str, rest: str) -> str:
+    if scheme in STORES and (plain := STORED.fullmatch(rest)):
+        return plain[1] + _masked_query(plain[2])
     location, query = _split(rest)
     if "@" in query and not rest.startswith(
         "/"

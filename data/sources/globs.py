@@ -11,10 +11,13 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 
 from data.errors import SourceNotFound
+from data.sources import remote
 
 
 def matching(where: str) -> list[str]:
-    """Return the files in order; raises SourceNotFound where there are none."""
+    """Return the files in order; raises SourceNotFound or OutOfReach where there are none."""
+    if remote.is_remote(where):
+        return remote.matching(where)
     path = Path(where)
     if path.is_file():
         return [str(path)]
@@ -30,6 +33,8 @@ def matching(where: str) -> list[str]:
 
 def base_of(where: str) -> str:
     """Return the folder below which folders are partitions: what the user named, up to the first wildcard."""
+    if remote.is_remote(where):
+        return remote.base_of(where)
     if Path(where).is_dir():
         return str(Path(where))
     if Path(where).is_file():
@@ -41,6 +46,9 @@ def base_of(where: str) -> str:
 
 def partitions(paths: Sequence[str], base: str) -> list[Mapping[str, pa.Scalar]]:
     """Return what the folders of each file below a base say."""
+    if remote.is_remote(base):  # nothing is read of the files: their names are enough
+        place = remote.FileStore.of(base)
+        base, paths = place.path(base), [place.path(path) for path in paths]
     options = pa_dataset.FileSystemFactoryOptions(
         partitioning=pa_dataset.HivePartitioning.discover(), partition_base_dir=base
     )

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from data.errors import EmptySource, UnreadableSource
 from data.redaction import redact_address
-from data.sources import packed
+from data.sources import packed, remote
 from data.sources.databases import open_database
+from data.sources.files import of_each, size_of
 from data.sources.formats import open_json, open_texts, open_typed, spreadsheets
 from data.sources.globs import base_of, matching, partitions
 from data.sources.layout import Layout
@@ -41,12 +42,6 @@ ELSEWHERE = {
     "http": "curl -L -O {}",
     "https": "curl -L -O {}",
     "ftp": "curl -O {}",
-    "s3": "aws s3 cp {} .",
-    "gs": "gcloud storage cp {} .",
-    "az": "azcopy copy {} .",
-    "abfs": "azcopy copy {} .",
-    "abfss": "azcopy copy {} .",
-    "hdfs": "hdfs dfs -get {}",
 }
 """Places of files that are not read from here, and what fetches a file from there."""
 
@@ -64,7 +59,7 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
     SourceNotFound, EmptySource, UnreadableSource, DuplicateColumns
         With what was looked for and where.
     """
-    if where.startswith("file://") or "://" not in where:
+    if where.startswith("file://") or "://" not in where or remote.is_remote(where):
         return _open_files(where.removeprefix("file://"), layout or Layout())
     scheme = where.split("://", maxsplit=1)[0].lower()
     if scheme in ELSEWHERE:
@@ -78,9 +73,10 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
 
 
 def _open_files(where: str, layout: Layout) -> Source:
-    path, sheet = (where, "") if Path(where).exists() else spreadsheets.split_sheet(where)
+    is_there = not remote.is_remote(where) and Path(where).exists()
+    path, sheet = (where, "") if is_there else spreadsheets.split_sheet(where)
     paths = matching(path)
-    if all(Path(path).stat().st_size == 0 for path in paths):
+    if not any(of_each(size_of, paths)):
         raise EmptySource(where=where)
     kind, base = _format_of(where, paths), base_of(path)
     if kind not in ("csv", "json"):

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from data.errors import UnreadableSource
 from data.figures import number
+from data.sources.files import open_file
 
 MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -37,7 +38,7 @@ _PART = 2**20
 
 def packing_of(path: str) -> str:
     """Return how a file is packed, "" where it is not; raises UnreadableSource for what cannot be unpacked here."""
-    with Path(path).open("rb") as file:
+    with open_file(path, whole=False) as file:
         start = file.read(8)
     for magic, name in FOREIGN.items():
         if start.startswith(magic):
@@ -60,7 +61,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
     """Yield what is in a file, unpacked, as a file to read anywhere; raises UnreadableSource."""
     packing = packing_of(path)
     if not packing:
-        with Path(path).open("rb") as file:
+        with open_file(path) as file:
             yield file
         return
     with tempfile.TemporaryFile() as plain:
@@ -75,7 +76,7 @@ def _unpack(path: str, packing: str, plain: BinaryIO) -> None:
             with _archive(path) as archive, archive.open(_member(path, archive)) as member:
                 _copy(path, cast("BinaryIO", member), plain)
         else:
-            with Path(path).open("rb") as file, pa.CompressedInputStream(file, packing) as stream:
+            with open_file(path) as file, pa.CompressedInputStream(file, packing) as stream:
                 _copy(path, stream, plain)
     except (pa.ArrowException, OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         reason = f"cannot be unpacked: {(str(error) or type(error).__name__).splitlines()[0]}"
@@ -101,13 +102,17 @@ def _copy(path: str, packed: BinaryIO, plain: BinaryIO) -> None:
         plain.write(part)
 
 
-def _archive(path: str) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise UnreadableSource(
-            where=path, reason="is a broken zip archive", repair="check that it is whole"
-        ) from error
+@contextmanager
+def _archive(path: str) -> Iterator[zipfile.ZipFile]:
+    with open_file(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except zipfile.BadZipFile as error:
+            raise UnreadableSource(
+                where=path, reason="is a broken zip archive", repair="check that it is whole"
+            ) from error
+        with archive:
+            yield archive
 
 
 def _member(path: str, archive: zipfile.ZipFile) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -89,17 +87,6 @@ def part_bytes(total: int) -> int:
     It depends on the input alone, so that all who share the work find the same parts.
     """
     return max(PART_BYTES, total // MOST_PARTS)
-
-
-def identity_of(path: str, base: str, *where: object) -> str:
-    """Return what tells a stretch of a file from another one, and the file from what it was before a change."""
-    result = Path(path).stat()
-    return " ".join(map(str, (os.path.relpath(path, base), result.st_size, result.st_mtime_ns, *where)))
-
-
-def base_of_all(paths: Sequence[str]) -> str:
-    """Return the folder that all files are in, however it was named."""
-    return os.path.commonpath([Path(path).absolute().parent for path in paths])
 
 
 def unreadable(where: str, error: Exception) -> UnreadableSource:

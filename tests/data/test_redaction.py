@@ -95,6 +95,11 @@ def test_nor_in_a_text_that_quotes_the_secret_alone(secret: str) -> None:
         ("sqlite:////data/a@b/c.db", "sqlite:////data/a@b/c.db"),
         ("models:/houses@champion", "models:/houses@champion"),
         ("data/year=2020/x@y.csv", "data/year=2020/x@y.csv"),
+        ("s3://bucket/year=2020/x@y.csv", "s3://bucket/year=2020/x@y.csv"),
+        ("s3://bucket/book.xlsx#May 2024", "s3://bucket/book.xlsx#May 2024"),
+        ("abfs://box@account/x@y.csv", "abfs://box@account/x@y.csv"),
+        ("s3://key:12/secret@bucket/x.csv", "s3://key:***@bucket/x.csv"),
+        ("s3://bucket/x.csv?X-Amz-Signature=word", "s3://bucket/x.csv?***"),
         (
             "http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning",
             "http://127.0.0.1:5000/#/experiments/1?workflowType=machine_learning",

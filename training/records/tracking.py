@@ -139,7 +139,8 @@ class Run:
         The columns' types are those of the first rows: MLflow took 24 s to look at a million rows.
         """
         # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
-        source = CodeDatasetSource({"url": where}) if "://" in where else where
+        scheme, mark, _ = where.partition("://")
+        source = CodeDatasetSource({"url": where}) if mark and scheme.lower() not in STORES else where
         with warnings.catch_warnings():
             # MLflow registers its source for local files twice, and warns that it has to choose.
             warnings.simplefilter("ignore", UserWarning)
@@ -253,6 +254,9 @@ def _check_sqlite(path: str) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.rollback()
 
+
+STORES = ("s3", "gs", "abfss", "hdfs")
+"""Where MLflow itself knows files to be."""
 
 ADDRESS = ("data", "query", "header", "encoding")
 """The parameters that say where a table is, and how it is written."""

@@ -22,10 +22,11 @@ import pyarrow.json as pa_json
 
 from data.errors import EmptySource, UnreadableSource
 from data.sources import packed
+from data.sources.files import base_of_all, identity_of
 from data.sources.formats.typed_files import unified
 from data.sources.globs import with_constants
 from data.sources.layout import Layout
-from data.sources.source import BATCH_ROWS, Part, Source, base_of_all, identity_of, refuse_duplicates
+from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
 from data.text import BOM, Encoding, as_utf8, encoding_of
 
 BLOCK_BYTES = 16 * 2**20

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from data.errors import UnreadableSource
 from data.figures import number
+from data.sources.files import open_file
 
 ENDINGS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 LARGEST = 2**30
@@ -63,9 +64,8 @@ def _rows(path: str, wanted: str) -> Iterator[list[Any]]:
         raise UnreadableSource(
             where=path, reason="a workbook needs python-calamine", repair=_INSTALL
         ) from error
-    _refuse_large(path)
     try:
-        with python_calamine.load_workbook(path) as book:
+        with open_file(path) as file, _loaded(path, file) as book:
             sheets = {name: book.get_sheet_by_name(name) for name in book.sheet_names}
             yield from sheets[
                 _chosen(path, wanted, {n: sheet.height for n, sheet in sheets.items()})
@@ -94,10 +94,18 @@ def _chosen(path: str, wanted: str, heights: dict[str, int]) -> str:
     )
 
 
-def _refuse_large(path: str) -> None:
-    if not zipfile.is_zipfile(path):
+def _loaded(path: str, file: BinaryIO) -> Any:
+    import python_calamine  # noqa: PLC0415 - an extra, for workbooks only
+
+    _refuse_large(path, file)
+    file.seek(0)
+    return python_calamine.load_workbook(file)
+
+
+def _refuse_large(path: str, file: BinaryIO) -> None:
+    if not zipfile.is_zipfile(file):
         return  # .xls, or nothing that can be read
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         size = sum(each.file_size for each in archive.infolist())
     if size > LARGEST:
         raise UnreadableSource(

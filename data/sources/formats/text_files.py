@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from data.column_names import named
-from data.errors import BrokenLine, EmptySource, SourceError, UnreadableSource
+from data.errors import BrokenLine, EmptySource, OutOfReach, SourceError, UnreadableSource
 from data.schema import MISSING_WORDS, Schema
 from data.sources import packed
+from data.sources.files import base_of_all, identity_of, size_of
 from data.sources.formats import spreadsheets
 from data.sources.formats.spreadsheets import is_workbook
 from data.sources.globs import with_constants
@@ -30,8 +31,6 @@ from data.sources.source import (
     BATCH_ROWS,
     Part,
     Source,
-    base_of_all,
-    identity_of,
     other_columns,
     part_bytes,
     refuse_duplicates,
@@ -109,10 +108,7 @@ class TextSource(Source):
             return 0
         cells = first.num_rows * first.num_columns
         a_row = (first.nbytes - OFFSET_BYTES * cells + cells) / first.num_rows
-        sizes = (
-            Path(file.path).stat().st_size * (PACKED if packed.packing_of(file.path) else 1)
-            for file in self.files
-        )
+        sizes = (size_of(file.path) * (PACKED if packed.packing_of(file.path) else 1) for file in self.files)
         return int(sum(sizes) / a_row)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -126,17 +122,18 @@ class TextSource(Source):
     def parts(self) -> Sequence[Part]:
         """Return stretches of whole rows of plain files, and whole packed ones; raises SourceError."""
         base = base_of_all([file.path for file in self.files])
-        size = part_bytes(sum(Path(file.path).stat().st_size for file in self.files))
+        size = part_bytes(sum(size_of(file.path) for file in self.files))
         return list(self._parts(base, size))
 
     def _parts(self, base: str, size: int) -> Iterator[Part]:
         order = tuple(self.files[0].columns)
         for file, added in zip(self.files, self.partitions, strict=True):
+            identity = identity_of(file.path, base)
             for start, stop in pairwise(_edges(file, size)):
                 label = f"{file.path}, bytes {start:,} to {stop:,}"
                 piece = replace(file, dialect=replace(file.dialect, start=start, stop=stop))
                 rows = replace(self, where=label, files=(piece,), partitions=(added,), order=order)
-                yield Part(rows, label, identity_of(file.path, base, start, stop))
+                yield Part(rows, label, f"{identity} {start} {stop}")
 
 
 def _edges(file: TextFile, size: int) -> list[int]:
@@ -263,6 +260,8 @@ def _records(file: TextFile, missing_words: Sequence[str]) -> Iterator[pa.Record
                     column_types=dict.fromkeys(numbered, pa.string()),
                 ),
             )
+        except OutOfReach:
+            raise
         except (pa.ArrowException, OSError, SourceError) as error:
             broken = blocks.fault or _wrong_byte(text, file) or _broken_line(text, file)
             raise broken or unreadable(file.path, error) from error

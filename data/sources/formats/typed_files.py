@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
+import pyarrow.fs as pa_fs
 import pyarrow.parquet as pa_parquet
 
 from data.column_names import named
 from data.errors import UnreadableSource
-from data.sources import packed
+from data.sources import packed, remote
+from data.sources.files import base_of_all, identity_of, of_each, open_file, size_of
 from data.sources.formats.joined import is_joined
 from data.sources.source import (
     BATCH_ROWS,
     Part,
     Source,
-    base_of_all,
-    identity_of,
     other_columns,
     part_bytes,
     refuse_duplicates,
@@ -34,6 +33,7 @@ class FileSource(Source):
 
     dataset: pa_dataset.Dataset | None = None
     is_parquet: bool = False
+    place: remote.FileStore | None = None
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises UnreadableSource."""
@@ -41,14 +41,15 @@ class FileSource(Source):
         try:
             # One batch ahead: the default read-ahead of 16 batches holds 500 MB of a wide file.
             scan = {"batch_size": rows, "batch_readahead": 1, "fragment_readahead": 1}
-            if (
-                self.is_parquet
-            ):  # its columns are read as they are needed: a group's bytes held before took 160 MB
-                scan["fragment_scan_options"] = pa_dataset.ParquetFragmentScanOptions(pre_buffer=False)
+            if self.is_parquet:
+                # Columns are read as they are needed: a group's bytes held before took 160 MB. From far away each
+                # column would be a journey, so that a group's are asked for together.
+                ahead = self.place is not None
+                scan["fragment_scan_options"] = pa_dataset.ParquetFragmentScanOptions(pre_buffer=ahead)
             for batch in self.dataset.to_batches(**scan):
                 yield batch.rename_columns(named(batch.schema.names))
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self._where_broken(), error) from error
+            raise self._fault(error) from error
 
     def about_rows(self) -> int:
         """Return how many rows there are, by what the files say of themselves."""
@@ -64,7 +65,12 @@ class FileSource(Source):
         try:
             return list(_parts_of(self))
         except (pa.ArrowException, OSError) as error:
-            raise unreadable(self.where, error) from error
+            raise self._fault(error) from error
+
+    def _fault(self, error: Exception) -> UnreadableSource:
+        if self.place is not None and isinstance(error, OSError):
+            return self.place.fault(self.where, error)
+        return unreadable(self._where_broken(), error)
 
     def _where_broken(self) -> str:
         """Return where, with the first column that cannot be read."""
@@ -81,16 +87,17 @@ def _parts_of(source: FileSource) -> Iterator[Part]:
     dataset = source.dataset
     assert dataset is not None
     fragments = [fragment for fragment in dataset.get_fragments() if fragment.count_rows()]
-    paths = [fragment.path for fragment in fragments]
+    paths = [source.place.named(each.path) if source.place else each.path for each in fragments]
     base = base_of_all(paths) if paths else ""
-    size = part_bytes(sum(Path(path).stat().st_size for path in paths))
-    for fragment in fragments:
+    size = part_bytes(sum(of_each(size_of, paths)))
+    for fragment, path in zip(fragments, paths, strict=True):
+        identity = identity_of(path, base)
         for groups in _groups_of(fragment, size) if dataset.format.default_extname == "parquet" else [None]:
             piece = fragment.subset(row_group_ids=list(groups)) if groups else fragment
-            label = f"{fragment.path}, row groups {groups[0]} to {groups[-1]}" if groups else fragment.path
+            label = f"{path}, row groups {groups[0]} to {groups[-1]}" if groups else path
             rows = pa_dataset.FileSystemDataset([piece], dataset.schema, dataset.format, dataset.filesystem)
-            named_by = (groups[0], groups[-1]) if groups else ()
-            yield Part(FileSource(label, False, rows), label, identity_of(fragment.path, base, *named_by))
+            which = f" {groups[0]} {groups[-1]}" if groups else ""
+            yield Part(replace(source, where=label, dataset=rows, is_parquet=False), label, identity + which)
 
 
 def _groups_of(fragment: pa_dataset.ParquetFileFragment, size: int) -> Iterator[range]:
@@ -107,26 +114,39 @@ def _groups_of(fragment: pa_dataset.ParquetFileFragment, size: int) -> Iterator[
 
 def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source:
     """Open Parquet or Feather files; raises UnreadableSource or DuplicateColumns."""
-    for path in paths:
-        if packed.packing_of(path):
+    for path, packing in zip(paths, of_each(packed.packing_of, paths), strict=True):
+        if packing:
             raise UnreadableSource(where=path, reason=f"is a packed file of {kind}", repair="unpack it first")
-    options = {"format": kind, "partitioning": "hive", "partition_base_dir": base}
+    place = remote.FileStore.of(where) if remote.is_remote(where) else None
+    files, options = list(paths), {"format": kind, "partitioning": "hive", "partition_base_dir": base}
+    if place:
+        files = [place.path(path) for path in paths]
+        options |= {"partition_base_dir": place.path(base), "filesystem": place.files}
     try:
-        dataset = pa_dataset.dataset(list(paths), **options)
-        schemas = {fragment.path: fragment.physical_schema for fragment in dataset.get_fragments()}
+        dataset = pa_dataset.dataset(files, **options)
+        schemas = dict(zip(paths, _schemas(dataset), strict=True))
         partitions = [field for field in dataset.schema if field.name not in schemas[paths[0]].names]
         schema = unified(schemas)
         for field in partitions:
             schema = schema.append(field)
         refuse_duplicates(where, schema.names)
-        dataset = pa_dataset.dataset(list(paths), schema=schema, **options)
+        dataset = pa_dataset.dataset(files, schema=schema, **options)
     except (pa.ArrowException, OSError) as error:
+        if place and isinstance(error, OSError):
+            raise place.fault(where, error) from error
         raise UnreadableSource(
             where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
         ) from error
     if kind == "parquet":
         _refuse_joined(paths)
-    return FileSource(where=where, dataset=dataset, is_parquet=kind == "parquet")
+    return FileSource(where=where, dataset=dataset, is_parquet=kind == "parquet", place=place)
+
+
+def _schemas(dataset: pa_dataset.Dataset) -> list[pa.Schema]:
+    fragments = list(dataset.get_fragments())
+    if isinstance(dataset.filesystem, pa_fs.LocalFileSystem):
+        return [fragment.physical_schema for fragment in fragments]
+    return list(remote.each_at_once(lambda fragment: fragment.physical_schema, fragments))
 
 
 def unified(schemas: Mapping[str, pa.Schema]) -> pa.Schema:
@@ -161,11 +181,15 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _refuse_joined(paths: Sequence[str]) -> None:
-    for path in paths:
-        with Path(path).open("rb") as file:
-            if is_joined(file, pa_parquet.read_metadata(path)):
-                raise UnreadableSource(
-                    where=path,
-                    reason="is more than one Parquet file",
-                    repair="keep each in a file of its own",
-                )
+    for path, joined in zip(paths, of_each(_is_joined, paths), strict=True):
+        if joined:
+            raise UnreadableSource(
+                where=path,
+                reason="is more than one Parquet file",
+                repair="keep each in a file of its own",
+            )
+
+
+def _is_joined(path: str) -> bool:
+    with open_file(path, whole=False) as file:
+        return is_joined(file, pa_parquet.read_metadata(file))

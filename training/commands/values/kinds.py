@@ -79,7 +79,7 @@ def _write_moment(moment: datetime | None) -> str:
 
 
 TEXT = Kind(str)
-TABLE = Kind(words.text("a path, glob, folder or SQLAlchemy URL"), redact_address)
+TABLE = Kind(words.text("a path, glob, folder, s3:// or the like, or SQLAlchemy URL"), redact_address)
 TABLE_OF_THEN = Kind(str, redact_address)
 QUERY = Kind(str, redact)
 FILE = Kind(words.text("a file that joblib.dump or Keras wrote"))

@@ -1,0 +1,357 @@
+"""Files that are not on this machine: in S3 and what speaks as it does, Google's and Azure's stores, HDFS.
+
+pyarrow's own file systems read them. An address says where a file is and never who asks: keys come from the
+environment alone, as each store's own tools find them there, so that no parameter, message or record holds one.
+
+A file is read by ranges of some megabytes as its rows are needed, and more than once where its layout has to be found
+out first. What it knows of a file is what the store says: its size and when it was written.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any, BinaryIO, TypeVar, cast
+
+import pyarrow as pa
+from pyarrow import fs
+
+from data.errors import OutOfReach
+from data.redaction import MASK, redact_address
+
+SCHEMES = ("s3", "gs", "az", "abfs", "abfss", "hdfs")
+AHEAD = 8 * 2**20
+"""Bytes that are asked for at once where a file is read from its beginning to its end."""
+
+CONNECT_SECONDS, SILENT_SECONDS, ATTEMPTS = 10, 20, 3
+"""How long a store may take to be reached, how long it may say nothing, and how often it is asked again."""
+
+AT_ONCE = 16
+"""Files that are asked about at the same time."""
+
+_PLAIN = re.compile(r"[\w.\-]+(@[\w.\-]+)?|[\w.\-]*:\d+|")
+_MAGIC = re.compile(r"[*\[]")
+_SETTINGS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUD_STORAGE_", "HADOOP_", "STORAGE_")
+_SECRETS = re.compile("KEY|SECRET|TOKEN|PASSWORD")
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+def is_remote(where: str) -> bool:
+    """Return whether an address names a file that is not on this machine.
+
+    >>> is_remote("s3://bucket/flights.csv"), is_remote("/data/s3/flights.csv")
+    (True, False)
+    """
+    scheme, mark, _ = where.partition("://")
+    return bool(mark) and scheme.lower() in SCHEMES
+
+
+@dataclass(frozen=True)
+class FileStore:
+    """A store, and how the addresses of its files are told from the paths that its file system knows.
+
+    Attributes
+    ----------
+    scheme : str
+        In small letters.
+    authority : str
+        What stands between `//` and the next `/`: a bucket, a container with or without its account, or a host.
+    """
+
+    scheme: str
+    authority: str
+
+    @classmethod
+    def of(cls, where: str) -> FileStore:
+        """Return the place of an address; raises OutOfReach for one that holds more than a name."""
+        scheme, _, rest = where.partition("://")
+        authority, _, key = rest.partition("/")
+        place = cls(scheme.lower(), authority)
+        if not _PLAIN.fullmatch(authority) or ("@" in authority and place.is_bucket):
+            raise OutOfReach(
+                where=f"{place.scheme}://{MASK}",
+                reason="an address of files is a name alone, without user, key or password",
+                repair=f"write {place.scheme}://bucket/path, and {place.how_to_ask}",
+            )
+        if not authority and place.scheme != "hdfs":
+            raise OutOfReach(
+                where=where, reason="names no bucket", repair=f"write {place.scheme}://bucket/path"
+            )
+        if "?" in key:
+            raise OutOfReach(
+                where=redact_address(where),
+                reason="a ? begins settings, and none are read from an address",
+                repair="write * for any letters; keys and endpoints are set in the environment",
+            )
+        return place
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether the first name is a bucket's, of which there is one in the world."""
+        return self.scheme in ("s3", "gs")
+
+    @property
+    def how_to_ask(self) -> str:
+        """Where whoever asks is named."""
+        if self.scheme == "s3":
+            return "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, in the environment"
+        if self.scheme == "gs":
+            return "set GOOGLE_APPLICATION_CREDENTIALS in the environment"
+        if self.scheme == "hdfs":
+            return "log in as Hadoop's own tools need it"
+        return (
+            "set AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN in the environment, or log in with `az login`"
+        )
+
+    @property
+    def address(self) -> str:
+        """What all its addresses begin with."""
+        return f"{self.scheme}://{self.authority}/"
+
+    @property
+    def root(self) -> str:
+        """What its file system's paths begin with in place of that."""
+        return "/" if self.scheme == "hdfs" else f"{self.authority.partition('@')[0]}/"
+
+    def path(self, where: str) -> str:
+        """Return what its file system calls a file."""
+        return self.root + where.partition("://")[2].partition("/")[2]
+
+    def named(self, path: str) -> str:
+        """Return the address of what its file system calls so."""
+        return self.address + path.removeprefix(self.root)
+
+    @property
+    def files(self) -> fs.FileSystem:
+        """Its file system; raises OutOfReach where that cannot be made."""
+        settings = tuple(item for item in sorted(os.environ.items()) if item[0].startswith(_SETTINGS))
+        try:
+            return _file_system(self, settings)
+        except (OSError, pa.ArrowException, ValueError) as error:
+            raise self.fault(self.address, error) from error
+
+    def fault(self, where: str, error: Exception) -> OutOfReach:
+        """Return what to say where it gave no answer, or another one than was hoped for."""
+        said = _without_secrets((str(error) or type(error).__name__).splitlines()[0])
+        for pattern, reason, repair in _FAULTS:
+            if re.search(pattern, said, re.IGNORECASE):
+                return OutOfReach(where=where, reason=reason, repair=repair or self.how_to_ask)
+        return OutOfReach(where=where, reason=said[:300], repair="check that it can be read from here")
+
+
+_FAULTS = (
+    ("NO_SUCH_BUCKET|ContainerNotFound", "there is no such bucket", "check its name and the endpoint"),
+    (
+        "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|InvalidAccessKeyId|SignatureDoesNotMatch"
+        "|EXPIRED_TOKEN|ExpiredToken|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION"
+        r"|AuthenticationFailed|AuthorizationFailure|PermissionDenied|UNAUTHENTICATED|\b40[13]\b"
+        "|credential|oauth2|HTTP response code 403",
+        "is refused to whoever the environment says is asking",
+        "",
+    ),
+    (
+        "curlCode: 18|end of response with",
+        "the store broke off in the middle of the file",
+        "try again; the network or the store is at fault",
+    ),
+    (
+        r"NETWORK_CONNECTION|timeout|timed out|Could(n't| not) resolve|connect|REQUEST_TIMEOUT|curl",
+        "the store does not answer",
+        "check the network and the endpoint (AWS_ENDPOINT_URL for S3)",
+    ),
+    (
+        r"SLOW_DOWN|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|THROTTLING|\b50[0-4]\b",
+        "the store is too busy to answer",
+        "try again later",
+    ),
+    (
+        "libhdfs|libjvm|CLASSPATH|JAVA_HOME",
+        "needs Hadoop's client, which is not found",
+        "set HADOOP_HOME, JAVA_HOME and CLASSPATH=$(hadoop classpath --glob)",
+    ),
+)
+"""What a file system's own words mean, and what to do; where that is empty, how to say who asks."""
+
+
+def _without_secrets(text: str) -> str:
+    for name, value in os.environ.items():
+        if name.startswith(_SETTINGS) and _SECRETS.search(name) and len(value) > 3:
+            text = text.replace(value, MASK)
+    return text
+
+
+@lru_cache(maxsize=8)
+def _file_system(place: FileStore, settings: tuple[tuple[str, str], ...]) -> fs.FileSystem:
+    """Return a file system, the same one while the environment says the same."""
+    said = dict(settings)
+    if place.scheme == "s3":
+        return _s3(place.authority, said)
+    if place.scheme == "gs":
+        return fs.GcsFileSystem(retry_time_limit=timedelta(seconds=SILENT_SECONDS))
+    if place.scheme == "hdfs":
+        host, _, port = place.authority.partition(":")
+        return fs.HadoopFileSystem(host or "default", int(port or 0))
+    account = place.authority.partition("@")[2].partition(".")[0] or said.get("AZURE_STORAGE_ACCOUNT", "")
+    if not account:
+        raise OutOfReach(
+            where=place.address,
+            reason="no storage account is named",
+            repair="set AZURE_STORAGE_ACCOUNT in the environment, or write abfss://container@account.dfs.core.windows.net/path",
+        )
+    key, token = said.get("AZURE_STORAGE_KEY"), said.get("AZURE_STORAGE_SAS_TOKEN")
+    return fs.AzureFileSystem(account, account_key=key, sas_token=None if key else token)
+
+
+def _s3(bucket: str, said: dict[str, str]) -> fs.FileSystem:
+    endpoint = said.get("AWS_ENDPOINT_URL_S3") or said.get("AWS_ENDPOINT_URL", "")
+    region = said.get("AWS_REGION") or said.get("AWS_DEFAULT_REGION")
+    if not region and not endpoint:
+        region = fs.resolve_s3_region(bucket)
+    scheme, mark, host = endpoint.rpartition("://")
+    return fs.S3FileSystem(
+        region=region,
+        scheme=scheme if mark else None,
+        endpoint_override=host.rstrip("/") or None,
+        connect_timeout=CONNECT_SECONDS,
+        request_timeout=SILENT_SECONDS,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
+    )
+
+
+def asked_of(where: str, question: Callable[[FileStore], Result]) -> Result:
+    """Return a store's answer; raises OutOfReach in place of what pyarrow raises."""
+    place = FileStore.of(where)
+    try:
+        return question(place)
+    except (OSError, pa.ArrowException) as error:
+        raise place.fault(where, error) from error
+
+
+def about(where: str) -> fs.FileInfo:
+    """Return what a store says of a file: its kind, size and when it was written; raises OutOfReach."""
+    return asked_of(where, lambda place: place.files.get_file_info(place.path(where).rstrip("/") or "/"))
+
+
+def base_of(where: str) -> str:
+    """Return the folder below which folders are partitions: what is named, up to the first wildcard."""
+    kind = about(where).type
+    if kind == fs.FileType.File:
+        return where.rpartition("/")[0]
+    return where.rstrip("/") if kind == fs.FileType.Directory else _unmagical(where)
+
+
+def _unmagical(where: str) -> str:
+    found = _MAGIC.search(where, where.index("://") + 3)
+    return where[: where.rindex("/", 0, found.start())] if found else where.rstrip("/")
+
+
+def matching(where: str) -> list[str]:
+    """Return the addresses of the files that are meant, in order; raises OutOfReach."""
+    place, kind = FileStore.of(where), about(where).type
+    if kind == fs.FileType.File:
+        return [where]
+    base = where.rstrip("/") if kind == fs.FileType.Directory else _unmagical(where)
+    is_meant = re.compile(_pattern(where.removeprefix(f"{base}/"))).fullmatch
+    found = sorted(
+        each
+        for each in map(place.named, _below(place, base))
+        if not each.rpartition("/")[2].startswith((".", "_"))
+        and (kind == fs.FileType.Directory or is_meant(each.removeprefix(f"{base}/")))
+    )
+    if not found:
+        _refuse_no_bucket(place)
+        raise OutOfReach(
+            where=where,
+            reason="there is no such file or folder, and nothing like it",
+            repair="check the name",
+        )
+    return found
+
+
+def _below(place: FileStore, base: str) -> list[str]:
+    """Return the paths of all files below a folder."""
+    chosen = fs.FileSelector(place.path(base), recursive=True, allow_not_found=True)
+    infos = asked_of(base, lambda place: place.files.get_file_info(chosen))
+    return [info.path for info in infos if info.is_file]
+
+
+def _refuse_no_bucket(place: FileStore) -> None:
+    """Raise OutOfReach where not even the bucket is there: S3 says of any file in it that it is not."""
+    if place.scheme != "hdfs" and about(place.address).type == fs.FileType.NotFound:
+        raise OutOfReach(
+            where=place.address.rstrip("/"), reason="there is no such bucket", repair=_FAULTS[0][2]
+        )
+
+
+def _pattern(glob: str) -> str:
+    """Return a regular expression for a glob, whose `*` ends at a `/` and whose `**` does not.
+
+    >>> bool(re.fullmatch(_pattern("**/*.csv"), "2012/01/a.csv")), bool(re.fullmatch(_pattern("*.csv"), "1/a.csv"))
+    (True, False)
+    """
+    parts = []
+    for segment in glob.split("/"):
+        if segment == "**":
+            parts.append("(?:[^/]+/)*")
+        else:
+            inside = fnmatch.translate(segment.replace("**", "*"))
+            parts.append(re.sub(r"^\(\?s:(.*)\)\\[zZ]$", r"\1", inside).replace(".*", "[^/]*") + "/")
+    return "".join(parts).removesuffix("/") + ("" if not glob.endswith("**") else "[^/]+")
+
+
+def opened(where: str, ahead: int = AHEAD) -> BinaryIO:
+    """Open a file, of which so many bytes are asked for at once, 0 for those alone that are read; raises OutOfReach."""
+    place = FileStore.of(where)
+    file = asked_of(where, lambda place: place.files.open_input_file(place.path(where)))
+    raw = _StoredBytes(place, where, file)
+    return cast("BinaryIO", io.BufferedReader(cast("Any", raw), ahead) if ahead else raw)
+
+
+class _StoredBytes(io.RawIOBase):
+    """The bytes of a file far away, whose store is at fault where fewer come than it said."""
+
+    def __init__(self, place: FileStore, where: str, file: pa.NativeFile) -> None:
+        super().__init__()
+        self._place, self._where, self._file = place, where, file
+        self._size = file.size()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            count = int(self._file.readinto(buffer))
+        except (OSError, pa.ArrowException) as error:
+            raise self._place.fault(self._where, error) from error
+        if not count and len(buffer) and self.tell() < self._size:
+            raise self._place.fault(self._where, OSError("end of response with bytes missing"))
+        return count
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def each_at_once(asked: Callable[[Item], Result], items: Sequence[Item]) -> Iterable[Result]:
+    """Return the answers in order, asked for side by side: one costs a journey to the store."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(asked, items))
