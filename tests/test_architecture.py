@@ -38,7 +38,7 @@ MLFLOW_MODULES = {
 FLOORS = {
     "data": (
         *("redaction", "own_files", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
-        "cell_values",
+        *("cell_values", "workers"),
         *("captures", "labels"),
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
     ),

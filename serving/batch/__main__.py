@@ -5,7 +5,7 @@ accepted here as it is there. The output appears under its name when it is whole
 cannot be used stops the job, unless `on_fault=null` asks for an empty prediction instead.
 
 An output that ends in / is a folder of Parquet files, one for each part of the input. A second run does what lacks of
-it, and `parts` and `part` share it among machines.
+it, and `parts` and `part` share it among machines; or the workers of a Dask cluster do it, which `engine` names.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from data.errors import DataError, nearest
 from data.own_files import own_folder
 from data.redaction import addresses_around, redact, redact_address
 from data.sources import HEADERS, Layout, Source, open_source
+from data.workers import Address
 from serving.batch import engines
 from serving.batch.beside import ADDED, Options
 from serving.batch.carried import Carried
-from serving.batch.parted import Work, score_parts
+from serving.batch.parted import Engine, Work, score_parts
 from serving.batch.table_files import check_output
 from serving.batch.tallies import Report
 from serving.batch.whole_file import score_source
@@ -61,6 +62,9 @@ def parser() -> argparse.ArgumentParser:
     )
     line.add_argument("--parts", default="", help="how many share the folder of parts")
     line.add_argument("--part", default="", help="which of them this is, from 0")
+    line.add_argument(
+        "--engine", default="", help="dask, dask://host:8786 or tls://host:8786: who scores a folder of parts"
+    )
     line.add_argument("--on_fault", choices=("stop", "null"), default="stop")
     line.add_argument(
         "--trust",
@@ -154,11 +158,28 @@ def _is_folder(asked: argparse.Namespace) -> bool:
     """Return whether parts are asked for; raises BadOutput for a share of one file."""
     if asked.output.endswith("/") or Path(asked.output).is_dir():
         return True
-    if asked.parts or asked.part:
+    if asked.parts or asked.part or asked.engine:
         raise BadOutput(
             reason=f"output {asked.output!r} is one file, which cannot be shared", repair="end it in /"
         )
     return False
+
+
+def _engine(asked: argparse.Namespace, carried: Carried) -> Engine:
+    """Return who scores the parts; raises BadOutput or BadEngine."""
+    if asked.engine:
+        return engines.on_workers(carried, Address.of(asked.engine))
+    return engines.beside(carried) if _share(asked)[1] == 1 else engines.alone(carried)
+
+
+def _check_engine(asked: argparse.Namespace) -> None:
+    """Say what is to be known of an engine's address; raises BadOutput or BadEngine."""
+    if not asked.engine:
+        return
+    if asked.parts or asked.part:
+        raise BadOutput(reason="an engine's workers share all parts", repair="leave out parts= and part=")
+    if warning := Address.of(asked.engine).warning:
+        print(f"  warning   {warning}")
 
 
 def _to_file(asked: argparse.Namespace, model: Model, on_rows: Callable[[int], None]) -> Report:
@@ -174,8 +195,7 @@ def _to_folder(asked: argparse.Namespace, model: Model, on_rows: Callable[[int],
     scorer = carried.scorer(threads=os.cpu_count() or 1)
     facts = {"model": asked.name, "version": model.version}
     work = Work.on(Path(asked.output), _source(asked, scorer), scorer, _options(asked, scorer), facts)
-    engine = engines.beside(carried) if share[1] == 1 else engines.alone(carried)
-    report = score_parts(work, engine, share=share, on_rows=on_rows)
+    report = score_parts(work, _engine(asked, carried), share=share, on_rows=on_rows)
     if report:
         report.seconds = time.perf_counter() - started
     return report
@@ -192,6 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
         asked = _asked(arguments)
         job = f"score {Path(redact_address(asked.input)).name} by {asked.name}"
         given_run.began(job)
+        _check_engine(asked)
         score = _to_folder if _is_folder(asked) else _to_file
         if score is _to_file:
             check_output(Path(asked.output))

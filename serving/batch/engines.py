@@ -1,4 +1,4 @@
-"""Who scores which part of the work: this process, processes beside it."""
+"""Who scores which part of the work: this process, processes beside it, workers of a cluster."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 
+from data.workers import Address, at_work, reached
 from serving.batch.carried import Carried, processors
 from serving.batch.parted import Done, Engine, Work
-from serving.errors import WorkersLost
+from serving.errors import BadOutput, WorkersLost
 
 ATTEMPTS = 3
 """How often processes are started anew where one was killed, for want of memory as a rule."""
+
+OURS = ("data", "serving")
+"""Packages that go along to workers."""
+BITS = ("numpy", "pyarrow", "onnxruntime")
+"""Packages that have a say in a prediction's bits."""
 
 _work: tuple[Work, Carried] | None = None
 
@@ -82,3 +88,39 @@ def _score(index: int) -> Done:
     assert _work is not None
     work, carried = _work
     return work.score(index, carried.scorer())
+
+
+def on_workers(carried: Carried, address: Address) -> Engine:
+    """Return what scores on the workers of a cluster; they need numpy, pyarrow and onnxruntime."""
+
+    def scored(work: Work, lacking: Sequence[int]) -> Iterator[tuple[int, Done]]:
+        if not lacking:
+            return
+        with reached(address, packages=OURS, needs=BITS) as workers:
+            tasks = workers.together(lacking)
+            for _, result in workers.each(_score_some, (work, carried), tasks, what="scoring a part"):
+                for index, done in result:
+                    _look(work, index, done, where=workers.where)
+                    yield index, done
+
+    return scored
+
+
+def _look(work: Work, index: int, done: Done, *, where: str) -> None:
+    """Raise BadOutput where a worker has written a part that is not here."""
+    if not done.count and not work.path(index).exists():
+        raise BadOutput(
+            reason=f"{work.names[index]}, which a worker of {where} has written, is not in {work.folder} here",
+            repair="name a folder on a disk that all share",
+        )
+
+
+def _score_some(shared: tuple[Work, Carried], indexes: Sequence[int]) -> list[tuple[int, Done]]:
+    """Score parts in a process beside a worker; those that it had written before it was killed are there."""
+    work, carried = shared
+    result = []
+    for index in indexes:
+        at_work()
+        known = work.done(index) if work.parts[index].identity else None
+        result.append((index, known or work.score(index, carried.scorer())))
+    return result

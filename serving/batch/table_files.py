@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,8 @@ PARTIAL = ".partial"
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Yield where to write what appears under a name once it is whole and on the disk, and not at all otherwise."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    mark = f"{os.getpid()}-{secrets.token_hex(4)}"  # two machines may have processes of one number
+    partial = path.with_name(f".{path.name}.{mark}{PARTIAL}")
     try:
         yield partial
         with partial.open("rb") as file:

@@ -12,10 +12,7 @@ rows are written, once each, is Spark's own affair (`scored.write`).
 
 from __future__ import annotations
 
-import hashlib
-import io
 import tempfile
-import zipfile
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from data.own_files import own_folder
+from data.workers import our_code
 from serving.batch import Carried, Options, with_predictions
 from serving.errors import Fault, FaultyRows
 from serving.rows import coercion
@@ -114,13 +112,9 @@ def _schema(df: DataFrame, added: list[str]):  # type: ignore[no-untyped-def]
 
 
 def _our_code() -> Path:
-    """Return an archive of our packages, which has the same name and bytes wherever it is made."""
-    root, content = Path(__file__).parent.parent.parent, io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        for path in sorted(path for package in OURS for path in (root / package).rglob("*.py")):
-            archive.writestr(zipfile.ZipInfo(str(path.relative_to(root))), path.read_bytes())
-    name = f"slipway-{hashlib.sha256(content.getvalue()).hexdigest()[:16]}.zip"
-    place = Path(own_folder()) / name
+    """Return an archive of our packages, which has the same name wherever it is made."""
+    digest, content = our_code(OURS)
+    place = Path(own_folder()) / f"slipway-{digest}.zip"
     if not place.is_file():
-        place.write_bytes(content.getvalue())
+        place.write_bytes(content)
     return place

@@ -252,6 +252,9 @@ def test_a_folder_that_is_not_for_parts_is_refused(
         (["--output", "out.csv", "--parts", "3", "--part", "0"], "one file, which cannot be shared"),
         (["--output", "out/", "--parts", "3"], "pass both"),
         (["--output", "out/", "--parts", "3", "--part", "3"], "there is no part 3 of 3"),
+        (["--output", "out.csv", "--engine", "dask"], "one file, which cannot be shared"),
+        (["--output", "out/", "--parts", "3", "--part", "0", "--engine", "dask"], "share all parts"),
+        (["--output", "out/", "--engine", "dusk"], "engine is 'dusk': pass dask"),
     ],
 )
 def test_words_that_share_nothing_are_refused(
