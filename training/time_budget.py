@@ -8,7 +8,7 @@ about as long for any table, and the last seconds are kept for them.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Part = Literal["search", "fit", "measure"]
@@ -54,6 +54,10 @@ class Budget:
     def to_measure(self) -> float:
         """Seconds for what more rows would bring, from now on."""
         return max(self.left("measure"), LEAST_MEASURE)
+
+    def without(self, seconds: float) -> Budget:
+        """Return the same budget as if so many seconds had not passed: what they went by for is not counted."""
+        return replace(self, began=self.began + seconds)
 
     def elapsed_in_words(self) -> str:
         """Say how much of it is used.

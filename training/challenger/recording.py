@@ -28,7 +28,7 @@ def record(
     if assessment.curve:
         job.say("learn", str(assessment.curve))
     started = time.perf_counter()
-    counts = {f"rows_{side}": float(count) for side, count in (rows.all_counts or rows.split.counts).items()}
+    counts = {f"rows_{side}": float(count) for side, count in rows.counts.items()}
     if rows.all_counts:
         counts |= {f"rows_{side}_used": float(count) for side, count in rows.split.counts.items()}
     counts["time_budget_seconds"] = seconds

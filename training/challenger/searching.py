@@ -20,7 +20,7 @@ LEARNED = "rows"
 """In it: how many training rows were learned from, where these are a sample."""
 
 IN_PARTS = "in_parts"
-"""In it: that all rows of a table that memory does not hold were learned after that."""
+"""In it: that all rows of a large table were learned after that."""
 
 
 def search(job: Job, rows: PreparedTable) -> Choice:
@@ -74,8 +74,12 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
 
     def how_far(_: float) -> str:
         candidate, count = fitted[-1]
-        which = "all " if count == training.size and not rows.everything else ""
+        which = "all " if count == rows.counts["train"] else ""
         return f"{job.budget.elapsed_in_words()}, {candidate.family} on {which}{count:,} rows"
+
+    def on_reading(candidate: Candidate, count: int, seconds: float) -> None:
+        took = f"about {seconds:.0f} s that time_budget does not count"
+        job.say("fit", f"{candidate.family} reads all {count:,} training rows once more: {took}")
 
     def on_refusal(candidate: Candidate, error: Exception) -> None:
         job.say("warning", f"{candidate.family} leaves the search: {error}")
@@ -86,6 +90,7 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
             training,
             budget=job.budget,
             fitting=lambda candidate, count: fitted.append((candidate, count)),
+            reading=on_reading,
             refusal=on_refusal,
             storable=flavor.trusted_types,
             everything=rows.everything,

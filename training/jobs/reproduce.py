@@ -23,7 +23,7 @@ from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
 from training.console import Say
 from training.errors import DataChanged, UsageError
-from training.models import build, fit, learn_all
+from training.models import all_rows, build, fit
 from training.records import model_registry, tag_names, tracking
 from training.records.errors import NotOurs
 from training.rows import PreparedTable, arrange, as_named, open_table
@@ -114,7 +114,7 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     built = searching.without_rows(spec)
     fitted = fit(build(built, rows.schema, seed=seed), learned.frame, learned.target, learned.weight)
     if rows.everything and spec.get(searching.IN_PARTS):
-        learn_all(fitted, rows.everything, training.target)
+        all_rows.learn_all(fitted, rows.everything, training.target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=training.frame, target=training.target)
     explain = bool(scorer_files.document_in(version.scorer_folder).explain)
     written = write_version(

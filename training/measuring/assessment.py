@@ -137,7 +137,7 @@ def _curve(rows: PreparedTable, winner: Winner, seed: int, seconds: float) -> le
         rows.split.folds(5),
         clusters=np.unique(rows.split.blocks[training], return_inverse=True)[1].astype(np.int64),
         budget=seconds,
-        seconds_a_row=winner.fit_seconds / winner.rows,
+        seconds_a_row=winner.fit_seconds / winner.fitted_on,
         seed=seed,
         weight=rows.weight("train"),
     )

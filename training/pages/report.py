@@ -51,14 +51,14 @@ def summary(
 
 def sample_in_words(winner: Winner, rows: PreparedTable) -> str:
     """Say that the model learned a sample of the training rows, or all in parts; nothing where it learned all."""
-    everything = rows.split.counts["train"] if rows.all_counts is None else rows.all_counts["train"]
+    everything = rows.counts["train"]
     if winner.rows == everything:
         return _in_parts(winner) if rows.everything else ""
     return f"{winner.family} learned from a sample of {winner.rows:,} of the {everything:,} training rows"
 
 
 def _in_parts(winner: Winner) -> str:
-    """Say that the model learned all rows of a table that memory does not hold, and what of it did not."""
+    """Say that the model learned all rows of a large table, and what of it did not."""
     return (
         f"{winner.family} learned all {winner.rows:,} training rows in parts; its medians, scales and penalty are "
         "those of the sample"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
@@ -27,6 +27,9 @@ from training.weights import Weight, relative
 FOLDS, MANY_FOLDS, FEW_ROWS = 5, 10, 1_000
 """Of cross-validation; more where rows are few."""
 
+
+AT_ONCE = 100_000
+"""Training rows of a part of all of them."""
 
 NO_SPLIT_BY_WEIGHT = "a changed weight would move rows; name another column, or leave weight out"
 
@@ -56,7 +59,7 @@ class PreparedTable:
     repeats : str
         That most rows have an equal one in the columns that split, in words.
     everything : AllRows or None
-        All training rows of a table that memory does not hold, for models that can learn them in parts.
+        All training rows, where only a sample is gone on with, for models that can learn them in parts.
     moments : float64 array of shape (n_rows,), or None
         When each row was, in seconds since 1970, where the training names a column of dates that says it.
     """
@@ -70,6 +73,16 @@ class PreparedTable:
     repeats: str = ""
     everything: AllRows | None = None
     moments: NDArray[np.float64] | None = None
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """How many rows the table had on each side."""
+        return self.split.counts if self.all_counts is None else self.all_counts
+
+    @property
+    def is_read_again(self) -> bool:
+        """Whether all rows can be learned, and memory does not hold them: the time budget does not count that."""
+        return self.everything is not None and self.everything.reading_seconds > 0.0
 
     @property
     def rows_in_all(self) -> int:
@@ -181,7 +194,7 @@ def tell(
     if weights:
         say("weight", weights)
     say("check", in_words.columns_in_words(rows.schema))
-    say("split", f"{in_words.sides_in_words(rows.all_counts or rows.split.counts)}, {rule}")
+    say("split", f"{in_words.sides_in_words(rows.counts)}, {rule}")
     if sample := in_words.sample_in_words(rows.split, rows.all_counts, rows.held_by):
         say("sample", sample)
 
@@ -201,8 +214,22 @@ def _within(whole: PreparedTable, seconds: float) -> PreparedTable:
         return whole
     checked = replace(whole.checked, table=table.take(kept))
     moments = None if whole.moments is None else whole.moments[kept]
-    sample = replace(whole, checked=checked, moments=moments)
+    everything = None if checked.weight else _all_rows(whole)
+    sample = replace(whole, checked=checked, moments=moments, everything=everything)
     return replace(sample, split=thinned.of_kept(split, kept), all_counts=split.counts)
+
+
+def _all_rows(whole: PreparedTable) -> AllRows:
+    """Return the training rows of a table that memory holds."""
+    table, learned = whole.checked.table, np.flatnonzero(whole.split.mask("train"))
+    features, target = table.frame[list(whole.schema.names)], table.numbers(whole.schema.target)
+
+    def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
+        for start in range(0, len(learned), AT_ONCE):
+            rows = learned[start : start + AT_ONCE]
+            yield features.iloc[rows], target[rows]
+
+    return AllRows(len(learned), parts)
 
 
 def split_of(checked: Checked, rule: SplitRule) -> Split:

@@ -2,13 +2,15 @@
 
 A first reading says what the columns are (`data.tables.streams`). The second puts each row on its side, counts,
 describes the training rows, and keeps those rows of each side whose content has the smallest hash: the rows that
-`training.rows.thinned` takes of a table that memory holds, in the same order. What is said of a fault is found by the
+`training.rows.thinned` takes of a table that memory holds, in the same order, which is the table's where they are all
+of its rows. What is said of a fault is found by the
 checks of whole tables in the columns concerned, which are read whole for that alone.
 """
 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -37,10 +39,13 @@ from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_
 BYTES_A_CELL = 100
 """That a training takes for each cell of its sample, at its peak, in all of its processes."""
 
+LEAST_CELLS = 3_000_000
+"""Of a sample, however little memory is asked for: they take less than the processes' own libraries."""
+
 MOST_BLOCKS = 1_000_000
 """Different rows or groups among which the sides are dealt, where chance does not serve each."""
 
-BLOCK, MOMENT = "\0block", "\0moment"
+BLOCK, MOMENT, PLACE = "\0block", "\0moment", "\0place"
 """What is kept of a row beside its cells."""
 
 
@@ -63,14 +68,16 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
     splitting.refuse_columns(form.head, rule)
     likely = replace(rule, cuts=rule.cuts or rule.usual_cuts)
     useful = [name for name in candidates if trainable.reason_to_leave_out(form.head, name) is None]
-    columns = max(len(useful), 1)
+    columns, cells = max(len(useful), 1), max(memory / BYTES_A_CELL, LEAST_CELLS)
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder, ExitStack() as stack:
         while True:  # once, but for few groups, or columns that only all rows show to be of no use
-            most = thinned.most(columns, config.seconds_for(form.rows), memory / BYTES_A_CELL)
+            most = thinned.most(columns, config.seconds_for(form.rows), cells)
             part = Path(tempfile.mkdtemp(dir=folder))
             seen = _Reading(form, likely, config, candidates, most=most, folder=part)
             stack.callback(seen.close)
+            began = time.perf_counter()
             seen.read()
+            took = time.perf_counter() - began
             distinct, blocks, counts = seen.blocks.distinct(MOST_BLOCKS)
             if rule.cuts is None and rule.method != "column" and len(blocks):
                 served = splitting.dealt(rule, blocks, counts)
@@ -86,20 +93,21 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
                 continue
             break
         pa.default_memory_pool().release_unused()  # Arrow keeps for itself what the batches took
-        table, split, moments = seen.sample(len(schema.columns), memory)
+        table, split, moments = seen.sample(len(schema.columns), cells)
         without = form.rows - seen.labelled
         checked = Checked(table, tuple(features), without, (*form.head.noticed, *warnings), config.weight)
         fingerprint = seen.rows.fingerprint(form.head.names)
         by_time = thinned.most(columns, config.seconds_for(form.rows))
+    is_whole = split.counts == seen.counting
     rows = PreparedTable(
         checked,
         split,
         schema,
         fingerprint,
-        all_counts=None if split.counts == seen.counting else seen.counting,
+        all_counts=None if is_whole else seen.counting,
         held_by="time_budget" if most == by_time else "memory",
         repeats=splitting.repeats_in_words(likely, seen.labelled, distinct),
-        everything=_all_rows(form, schema, seen) if not config.weight else None,
+        everything=None if is_whole or config.weight else _all_rows(form, schema, seen, took),
         moments=moments,
     )
     tell(rows, config, say, shown=table, seen=rows, dropped=dropped, weights=seen.weights_in_words())
@@ -116,8 +124,8 @@ def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> l
     return candidates
 
 
-def _all_rows(form: Form, schema: Schema, seen: _Reading) -> AllRows:
-    """Return the training rows of a table, by which rows they are."""
+def _all_rows(form: Form, schema: Schema, seen: _Reading, seconds: float) -> AllRows:
+    """Return the training rows of a table, by which rows they are; a reading took so many seconds."""
     learned = seen.learned()
 
     def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
@@ -127,7 +135,7 @@ def _all_rows(form: Form, schema: Schema, seen: _Reading) -> AllRows:
             yield table.frame.loc[rows, list(schema.names)], table.numbers(schema.target)[rows]
             above += len(table)
 
-    return AllRows(seen.counting["train"], parts)
+    return AllRows(seen.counting["train"], parts, seconds)
 
 
 class _Reading:
@@ -163,7 +171,7 @@ class _Reading:
         self._lowest, self._highest, self._counted = np.inf, -np.inf, 0
         self._weights = (np.inf, 0.0)
         self._worth = np.zeros(2)
-        self.labelled = 0
+        self.labelled = 0  # rows with a target so far, which are those above the next ones
         self.standing: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.counting: dict[str, int] = dict.fromkeys(SIDES, 0)
         self._learned: list[NDArray[np.bool_]] = []
@@ -204,6 +212,7 @@ class _Reading:
         self._odd |= {config.target} if np.isinf(target).any() else set()
         self._odd |= {config.weight} if not (np.isfinite(weights) & (weights >= 0.0)).all() else set()
         counted = weights > 0.0
+        places = np.arange(self.labelled, self.labelled + len(labelled))
         self.labelled += len(labelled)
         self._counted += int(counted.sum())
         self._lowest = min(self._lowest, target[counted].min(initial=np.inf))
@@ -212,12 +221,18 @@ class _Reading:
         self._weights = min(least, weights[counted].min(initial=np.inf)), max(most, weights.max(initial=0.0))
         if not len(labelled):
             return counted
-        return self._deal(labelled, counted, thinned.mixed(digests))
+        kept = {name: labelled.frame[name].to_numpy() for name in labelled.names} | {PLACE: places}
+        return self._deal(labelled, counted, thinned.mixed(digests), kept)
 
-    def _deal(self, table: Table, counted: NDArray[np.bool_], order: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    def _deal(
+        self,
+        table: Table,
+        counted: NDArray[np.bool_],
+        order: NDArray[np.uint64],
+        kept: dict[str, NDArray[Any]],
+    ) -> NDArray[np.bool_]:
         """Put rows on their sides, and return which are training rows."""
         column = self._config.time_column
-        kept = {name: table.frame[name].to_numpy() for name in table.names}
         if column:
             kept[MOMENT] = self._or_of_whole(column, table, lambda rows: rows.moments(column))
         split: Split = self._or_of_whole(
@@ -303,9 +318,12 @@ class _Reading:
         """Return whether rows were let go that fewer columns would leave room for."""
         return any(self.counting[side] > self._most[side] for side in SIDES)
 
-    def sample(self, columns: int, memory: float) -> tuple[Table, Split, NDArray[np.float64] | None]:
-        """Return the rows to go on with, on their sides and at their moments, in an order that content decides."""
-        most = thinned.most(columns, self._config.seconds_for(self.labelled), memory / BYTES_A_CELL)
+    def sample(self, columns: int, cells: float) -> tuple[Table, Split, NDArray[np.float64] | None]:
+        """Return the rows to go on with, on their sides and at their moments.
+
+        In an order that content decides; in the table's where they are all rows, as if memory had held it.
+        """
+        most = thinned.most(columns, self._config.seconds_for(self.labelled), cells)
         orders: list[NDArray[np.uint64]] = []
         sides: list[NDArray[np.str_]] = []
         parts: list[dict[str, NDArray[Any]]] = []
@@ -314,7 +332,9 @@ class _Reading:
             orders.append(order)
             sides.append(np.repeat(side, len(order)))
             parts.append({**taken})
-        indexes = np.argsort(np.concatenate(orders), kind="stable")
+        is_whole = sum(map(len, orders)) == sum(self.counting.values())
+        by = np.concatenate([part[PLACE] for part in parts] if is_whole else orders)
+        indexes = np.argsort(by, kind="stable")
         names = list(parts[0])
         kept = {name: np.concatenate([part.pop(name) for part in parts])[indexes] for name in names}
         head, blocks, moments = self._form.head, kept[BLOCK], kept.get(MOMENT)

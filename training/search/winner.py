@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from training.compiling import Verified, compile_verified, cost
 from training.compiling.errors import CompilingError
-from training.models import AllRows, Spec, can_learn_all, learn_all
+from training.models import AllRows, Spec, all_rows
 from training.search import cross_validation, processes
 from training.search.candidates import Candidate
 from training.search.choosing import Choice
@@ -41,12 +42,12 @@ class Winner:
     ----------
     candidate : Candidate
         Of the choice's the first that could be a version.
-    fit_seconds : float
-        Of the last fit.
+    fit_seconds, all_rows_seconds : float
+        Of the last fit, and of learning all rows of a large table after it.
     rows : int
         That it learned from: a sample of the training rows where the time was too short for all.
     fitted_on : int
-        Rows of the search that it was fitted on, before it learned all rows of a table that memory does not hold.
+        Rows of the search that it was fitted on, before it learned all rows of a large table.
     """
 
     choice: Choice
@@ -57,6 +58,7 @@ class Winner:
     fit_seconds: float
     rows: int
     fitted_on: int
+    all_rows_seconds: float = 0.0
 
     @property
     def family(self) -> str:
@@ -83,7 +85,8 @@ class Winner:
         """Return its figures under their MLflow names; `fit_seconds` is the last fit's."""
         seconds = {"fit_seconds": self.fit_seconds, "search_seconds": self.choice.seconds}
         counts = {"trials": float(len(self.choice.trials)), "rows_learned": float(self.rows)}
-        return self.candidate.as_metrics() | seconds | counts
+        beyond = {"all_rows_seconds": self.all_rows_seconds} if self.all_rows_seconds else {}
+        return self.candidate.as_metrics() | seconds | counts | beyond
 
 
 def winner_of(
@@ -92,6 +95,7 @@ def winner_of(
     *,
     budget: Budget | None = None,
     fitting: Callable[[Candidate, int], None] = lambda *_: None,
+    reading: Callable[[Candidate, int, float], None] = lambda *_: None,
     refusal: Callable[[Candidate, Exception], None] = lambda *_: None,
     storable: Callable[[Any], object] = lambda _: None,
     everything: AllRows | None = None,
@@ -105,9 +109,10 @@ def winner_of(
     budget : Budget
         Beyond its time a fit is ended, and fewer rows are learned; one that begins now, if not given.
     everything : AllRows
-        Of a table that memory does not hold: what can learn all of them does, however long it takes to read them.
-    fitting, refusal : callable
-        Told of each that is fitted, and on how many rows; of each that leaves, with the reason.
+        Of a large table: what can learn all of them does, where memory holds them only if there is time for it.
+    fitting, reading, refusal : callable
+        Told of each that is fitted, and on how many rows; of each that reads all rows once more, how many, and in about
+        how many seconds beyond the budget; of each that leaves, with the reason.
     storable : callable
         Raises CompilingError for a fitted pipeline that no version may hold.
 
@@ -117,17 +122,18 @@ def winner_of(
         Not even the last compiles.
     """
     baseline = cross_validation.fitted({"family": "mean"}, rows.sample(MOST_AVERAGED))
+    clock = budget or Budget()
 
     def made(candidate: Candidate) -> Winner:
         began = time.perf_counter()
-        fitted, learned = _fitted(candidate, rows, budget or Budget(), fitting)
-        count = learned
-        if everything and everything.count > learned and can_learn_all(fitted):
+        fitted, learned = _fitted(candidate, rows, clock, fitting)
+        count, ended = learned, time.perf_counter()
+        if everything and _is_worth_all(fitted, everything, rows, clock, partial(reading, candidate)):
             fitting(candidate, everything.count)
-            count = everything.count if learn_all(fitted, everything, rows.target) else learned
-        seconds = time.perf_counter() - began
+            count = everything.count if all_rows.learn_all(fitted, everything, rows.target) else learned
+        beyond = time.perf_counter() - ended if count > learned else 0.0
         compiled = _compiled(fitted, rows, storable)
-        return Winner(choice, candidate, fitted, compiled, baseline, seconds, count, learned)
+        return Winner(choice, candidate, fitted, compiled, baseline, ended - began, count, learned, beyond)
 
     *others, last = choice.candidates
     for candidate in others:
@@ -136,6 +142,19 @@ def winner_of(
         except CompilingError as error:
             refusal(candidate, error)
     return made(last)
+
+
+def _is_worth_all(
+    fitted: Any, everything: AllRows, rows: TrainingRows, budget: Budget, told: Callable[[int, float], None]
+) -> bool:
+    """Return whether a fitted model learns all rows: it can, and memory does not hold them or there is time for it."""
+    if everything.count <= rows.size or not all_rows.can_learn_all(fitted):
+        return False
+    seconds = all_rows.seconds_for(fitted, everything, rows.frame, rows.target)
+    if everything.reading_seconds:
+        told(everything.count, seconds)
+        return True
+    return seconds < budget.to_fit
 
 
 def _fitted(

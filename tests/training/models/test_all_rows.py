@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 
 from data.tables import Table, describe
-from training.models import AllRows, Spec, build, can_learn_all, fit, learn_all
-from training.models.all_rows import Sums
+from training.models import AllRows, Spec, build, fit
+from training.models.all_rows import Sums, can_learn_all, learn_all
 
 Floats = NDArray[np.float64]
 ROWS, SAMPLE = 3_000, 400

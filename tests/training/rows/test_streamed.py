@@ -53,6 +53,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"CELLS_A_SECOND": 0, "LEAST_CELLS": 2_000, "JUDGED_A_SECOND": 0}.items():
         monkeypatch.setattr(thinned, name, value)
     monkeypatch.setattr(thinned, "LEAST_JUDGED", 50)
+    monkeypatch.setattr(streamed, "LEAST_CELLS", 0)
 
 
 def write(frame: pd.DataFrame, path: Path) -> str:
@@ -139,11 +140,33 @@ def test_less_memory_takes_fewer_of_the_same_rows(frame: pd.DataFrame, tmp_path:
     assert "what memory holds; a larger memory takes more" in said[-1]
 
 
-def test_all_training_rows_can_be_read_again(frame: pd.DataFrame, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, weight="w")], ids=["alike", "weight"])
+def test_a_small_table_is_the_same_however_little_memory_is_asked_for(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: trainings.TrainConfig
+) -> None:
+    """All rows are learned then, in the table's order, which trees learn too: so their digest is the same."""
+    for module, name in ((thinned, "LEAST_CELLS"), (thinned, "LEAST_JUDGED"), (streamed, "LEAST_CELLS")):
+        monkeypatch.setattr(module, name, 1_000_000)
+    where = write(frame.sample(frac=1.0, random_state=2), tmp_path / "t.parquet")
+    (whole, said), (parts, words) = arranged(where, config), arranged(where, config, memory=1.0)
+    counted = whole.split.sides != ""  # a row of weight 0 stands nowhere, and is not kept of many
+    pd.testing.assert_frame_equal(
+        whole.checked.table.take(counted).frame, parts.checked.table.frame, check_exact=True
+    )
+    assert whole.split.sides[counted].tolist() == parts.split.sides.tolist()
+    assert (whole.all_counts, whole.everything) == (parts.all_counts, parts.everything) == (None, None)
+    assert said == words
+
+
+@pytest.mark.parametrize("memory", [None, 1e9], ids=["held", "in parts"])
+def test_all_training_rows_can_be_read_again(
+    frame: pd.DataFrame, tmp_path: Path, memory: float | None
+) -> None:
     """And no other: a row that was held out must not be learned from."""
     where = write(frame, tmp_path / "t.parquet")
-    parts, _ = arranged(where, memory=1e9)
+    parts, _ = arranged(where, memory=memory)
     assert parts.everything is not None
+    assert parts.is_read_again == (memory is not None)
     read = list(parts.everything.parts())
     table = load_kept(open_source(where), {})
     labelled = table.take(~np.isnan(table.numbers("y")))

@@ -13,7 +13,7 @@ from data.tables import Table, describe
 from tests.training.search.test_search import chosen, rows_of
 from training.challenger import searching
 from training.errors import SearchFailed
-from training.models import AllRows, Spec, portfolio
+from training.models import AllRows, Spec, all_rows, portfolio
 from training.models.families import build, fewer_bins
 from training.search import cross_validation, processes, race
 from training.search.candidates import judged
@@ -203,3 +203,25 @@ def test_a_line_that_wins_learns_the_rows_that_memory_does_not_hold() -> None:
     assert searching.with_rows(winner, 300) == {"family": "ridge", "params": {}, "in_parts": True}
     assert searching.with_rows(winner, 400)["rows"] == 300
     assert searching.without_rows(searching.with_rows(winner, 400)) == found.spec
+
+
+@pytest.mark.parametrize("reading, count, told", [(0.0, 100, 0), (9.0, 600, 1)], ids=["held", "in parts"])
+def test_all_rows_that_would_take_too_long_are_learned_only_where_memory_does_not_hold_them(
+    monkeypatch: pytest.MonkeyPatch, reading: float, count: int, told: int
+) -> None:
+    """A budget is kept on a table that memory holds; a scan of a larger one is beyond it, and is said before."""
+    x = np.random.default_rng(0).normal(size=(600, 1))
+    rows = rows_of(x[:100], 5.0 * x[:100, 0])
+    choice = Choice(
+        (judged({"family": "ridge", "params": {}}, rows.target + 1.0, rows, 0.1),), 0.0, pd.DataFrame()
+    )
+    frame = pd.DataFrame(dict.fromkeys(rows.frame, x[:, 0]))
+    everything = AllRows(600, lambda: iter([(frame, 5.0 * x[:, 0])]), reading)
+    monkeypatch.setattr(all_rows, "seconds_for", lambda *_: 1e6)
+    said: list[tuple[int, float]] = []
+    winner = winner_of(
+        choice, rows, reading=lambda _, rows, seconds: said.append((rows, seconds)), everything=everything
+    )
+    assert winner.rows == count
+    assert said == [(600, 1e6)] * told
+    assert ("all_rows_seconds" in winner.as_metrics()) == bool(told)
