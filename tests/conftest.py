@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from serving.running import await_port, free_port
 
@@ -25,6 +27,10 @@ os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # eight processes th
 os.environ["MLFLOW_CONFIGURE_LOGGING"] = "false"
 os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+gc.set_threshold(100_000, 20)  # by default a fifth of the collecting of tests goes into looking for garbage
+settings.register_profile("slipway", deadline=None)  # a machine that is busy with other tests is no fault
+settings.load_profile("slipway")
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if STARTERS & {*vars(item.module), *item.fixturenames}:
             item.add_marker("starts")
+
+
+def pytest_collection_finish() -> None:
+    """Never look again for garbage in what the imports and the collecting of tests left."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def compare(both, given):
 def test_what_mlflow_computes_rightly_we_compute_equally(both, examples):
     """Generated tables in six formats."""
 
-    @settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=examples, suppress_health_check=list(HealthCheck))
     @given(requests(both[2]))
     def run(given):
         compare(both, given)

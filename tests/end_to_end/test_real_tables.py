@@ -124,7 +124,7 @@ def is_short(said: str) -> bool:
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(made=nasty_tables())
 def test_no_row_of_a_nasty_table_is_lost_without_a_word(made: Nasty, tmp_path: Path) -> None:
     """As many rows as were written, or one line: whatever the dialect, the names, the kinds, the gaps."""
@@ -143,7 +143,6 @@ def test_no_row_of_a_nasty_table_is_lost_without_a_word(made: Nasty, tmp_path: P
 @pytest.mark.filterwarnings("ignore:Glyph")  # a name in a script that matplotlib's own font lacks
 @settings(
     max_examples=12,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],  # to shrink one takes a training for each step
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -177,7 +177,7 @@ def _written(number: Decimal, *how: object) -> str:
     return f"({before}{digits}{after})" if minus == "()" else f"{minus}{before}{digits}{after}"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(dialect())
 def test_a_number_is_read_as_it_was_meant_or_not_at_all(written: tuple[list[Decimal], list[str]]) -> None:
     """Against Python's own decimals: one of the readings gives each number, and a single one none other."""
@@ -188,7 +188,7 @@ def test_a_number_is_read_as_it_was_meant_or_not_at_all(written: tuple[list[Deci
         assert read == numbers
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.lists(st.text(alphabet="0123456789.,'()-$€%kM " + SPACES[2:], max_size=8), max_size=6),
     st.sampled_from(STYLES),

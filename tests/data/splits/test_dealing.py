@@ -130,7 +130,7 @@ def test_a_rule_of_an_earlier_version_cuts_where_it_did() -> None:
     assert old.rule.cuts == (0.0, pytest.approx(0.7), 0.85)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(st.lists(st.integers(1, 50), min_size=4, max_size=8), st.integers(0, 1_000))
 def test_blocks_are_dealt_as_well_as_any_way_round_the_circle(counts: list, seed: int) -> None:
     """Compared with every way to cut the circle in three."""

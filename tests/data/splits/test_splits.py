@@ -156,7 +156,7 @@ def test_a_side_without_rows_is_refused() -> None:
         split_table(given, SplitRule("group", ("group",)))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(
     st.lists(st.tuples(st.floats(allow_nan=False), st.text(max_size=3)), min_size=2, max_size=8), st.data()
 )

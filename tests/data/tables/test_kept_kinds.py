@@ -162,7 +162,7 @@ CELLS: dict[str, st.SearchStrategy[Any]] = {
 }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kind=st.sampled_from(sorted(CELLS)), data=st.data())
 def test_csv_and_parquet_of_the_same_rows_have_the_same_sides(
     kind: str, data: st.DataObject, tmp_path: Path

@@ -59,7 +59,7 @@ def test_quotes_in_the_middle_of_a_cell_are_text(tmp_path: Path) -> None:
     assert table_of(path)["note"].to_pylist() == ['5" pipe', '6"', 'say "hi"', None, 'a "b" c']
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=30), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_what_the_csv_module_writes_is_read_back_in_blocks_of_any_size(
     rows: list[tuple[str, str]], ending: str
@@ -78,7 +78,7 @@ def test_what_the_csv_module_writes_is_read_back_in_blocks_of_any_size(
         assert list(zip(*read.to_pydict().values(), strict=True)) == rows
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.text(st.sampled_from('",\r\na'), max_size=60).map(str.encode))
 def test_any_text_is_one_that_pyarrow_reads_alike_or_a_fault(text: bytes) -> None:
     """An automaton of one byte at a time is the reference for the arrays; it says where cells are quoted."""

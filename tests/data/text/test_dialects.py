@@ -222,7 +222,7 @@ def files(draw: st.DrawFn) -> tuple[bytes, str, list[list[str]]]:
     return (above + sink.getvalue() + below).encode(encoding), encoding, rows
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(files())
 def test_rows_read_are_the_rows_in_the_file(
     tmp_path_factory: pytest.TempPathFactory, file: tuple[bytes, str, list[list[str]]]

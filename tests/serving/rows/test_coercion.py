@@ -112,7 +112,7 @@ moments = st.datetimes(datetime(1700, 1, 1), datetime(2200, 1, 1))
 offsets = st.sampled_from(["", "Z", "+02", "-0330", "+05:45"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(moments, offsets, st.sampled_from(["T", " "])), min_size=1, max_size=5))
 def test_dates_are_the_instants_that_training_saw(parts):
     """Pandas reads the text in training; neither path here does, and all three must agree."""
@@ -154,7 +154,7 @@ def test_arrow_timestamps_of_every_unit_are_the_same_instant():
 json_cells = st.none() | st.floats(allow_infinity=False, allow_nan=False) | st.integers(-(2**60), 2**60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(json_cells, min_size=1, max_size=6))
 def test_numbers_agree_in_json_and_csv(values):
     """repr() of a float is read back exactly, so the same request in CSV gives the same matrix."""
@@ -169,7 +169,7 @@ def test_numbers_agree_in_json_and_csv(values):
         assert same(left.matrix, right.matrix)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(["number", "boolean", "category", "datetime"]),
     json_cells | st.text(max_size=3) | st.booleans(),

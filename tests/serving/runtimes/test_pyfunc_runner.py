@@ -61,7 +61,7 @@ FAULTS = [b"{", b'{"inputs": [[1.0], [2.0, 3.0]]}', b'{"dataframe_records": [{"a
     faults=st.lists(st.tuples(st.integers(0, 16), st.sampled_from(FAULTS)), max_size=3),
     seed=st.integers(0, 2**31),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_joined_answers_equal_single_ones(linear, sizes, faults, seed) -> None:
     """Whatever requests happen to wait together, good and bad; one part in a million is left to BLAS."""
     random = np.random.default_rng(seed)
@@ -186,7 +186,7 @@ CELLS = st.one_of(
     plain=st.booleans(),
     requests=st.lists(st.lists(CELLS, min_size=1, max_size=2), min_size=2, max_size=6),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 def test_no_request_changes_the_type_of_its_neighbours(kinds, form, plain, requests) -> None:
     """A column of integers becomes another beside one of halves, gaps or texts: only equal kinds go together."""
     bodies = [json.dumps(_cells(form, cells, plain=plain)).encode() for cells in requests]

@@ -187,7 +187,7 @@ def test_garbage_is_refused_at_once(trust, text):
     assert time.perf_counter() - started < 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),

@@ -97,7 +97,7 @@ def _pipeline(columns: list[Column], model: object, encoder: str) -> Pipeline:
     )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(problems())
 def test_any_pipeline_gives_the_same_numbers_compiled(problem: tuple) -> None:
     """|compiled - pipeline| <= 1e-9 max(|pipeline|, sd of the target), on real and on hard rows."""

@@ -124,7 +124,7 @@ def models(draw: Any) -> tuple[Boosted, np.random.Generator]:
     return Boosted(COLUMNS, link, draw(st.booleans()), trees), random
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=120, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(models())
 def test_any_trees_give_lightgbms_numbers(problem: tuple[Boosted, np.random.Generator]) -> None:
     """At each threshold and beside it, zeros, denormals, 1e300, NaN, infinities, codes that no set holds."""
@@ -132,7 +132,7 @@ def test_any_trees_give_lightgbms_numbers(problem: tuple[Boosted, np.random.Gene
     assert_same(written(model), hard_rows(model, random))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(models())
 def test_a_text_that_was_read_and_written_is_the_same(problem: tuple[Boosted, np.random.Generator]) -> None:
     """The same bits of every threshold and leaf, here and in LightGBM's own writing of it."""

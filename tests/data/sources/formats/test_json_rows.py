@@ -42,7 +42,7 @@ def test_one_table_in_each_way_to_write_it(content: str | bytes, name: str, tmp_
     assert opened(tmp_path, content, name).read().to_pylist() == ROWS
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.fixed_dictionaries({"n": st.integers(-99, 99), "t": st.text(max_size=9)}), min_size=1),
     st.sampled_from([None, 0, 2]),

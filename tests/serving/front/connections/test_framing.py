@@ -223,7 +223,7 @@ def streams(draw):
     return [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(streams())
 @example([post(UPGRADES[0], body=CHUNKED)])
 def test_no_request_is_read_that_another_parser_does_not_read(packets):

@@ -67,7 +67,7 @@ def test_all_coalitions_are_the_definition():
     assert (reasons.method, reasons.errors) == ("all-coalitions", None)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     background=arrays.arrays(np.float64, (4, 3), elements=st.floats(-1e3, 1e3)),
     row=arrays.arrays(np.float64, (1, 3), elements=st.floats(-1e3, 1e3)),

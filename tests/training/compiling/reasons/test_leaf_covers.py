@@ -107,7 +107,7 @@ def plain(columns):
     return Schema(tuple(described), target="y")
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10_000), columns=st.integers(1, 5), depth=st.integers(1, 7))
 def test_a_tree_is_explained_as_the_definition_has_it(seed, columns, depth):
     """Repeated splits on one column, unused columns and gaps included; the quadrature is exact, not near."""

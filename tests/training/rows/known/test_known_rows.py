@@ -131,7 +131,7 @@ def ends_in_a_row(rows: list[tuple[str, ...]]) -> bool:
 ROWS = st.lists(st.tuples(WORDS, WORDS, NUMBERS, DATES, FLAGS), min_size=1, max_size=8).filter(ends_in_a_row)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(ROWS, st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
 @example([("Jr", "NA", "", "", "")], csv.QUOTE_MINIMAL)
 @example([("", "", "1.0", "2020-01-31", "true")], csv.QUOTE_MINIMAL)
@@ -144,7 +144,7 @@ def test_one_file_is_one_matrix_or_one_refusal_at_every_door(
     assert_alike(at_every_door(written(rows, quoting=quoting)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_cells_that_can_be_used_are_used_alike(data: st.DataObject) -> None:
     """Most random rows hold a fault; these hold none, so that matrices are compared."""
@@ -245,7 +245,7 @@ def over_json(rows: list[tuple[str, ...]], schema: Schema) -> Any:
     return packed.matrix
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(*map(st.sampled_from, SPOKEN_CELLS)), min_size=1, max_size=6))
 @example([tuple(cells[place] for cells in SPOKEN_CELLS) for place in (0, 1)])
 def test_texts_that_people_write_mean_the_same_at_every_door(rows: list[tuple[str, ...]]) -> None:
