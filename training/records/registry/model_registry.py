@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 import tempfile
 import weakref
@@ -52,8 +53,8 @@ ABSENT = (ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), "INVALID_PARAMETER_VALUE")
 
 DENIED = ErrorCode.Name(PERMISSION_DENIED)
 
-SOME_FAILED = "failures occurred while downloading"
-"""How MLflow says that not all files came that it had found in the store."""
+SOME_FAILED = re.compile(r"failures occurred while downloading .* from (?!file:)\w+://")
+"""How MLflow says that not all files came that it had found in a store that is not on this machine."""
 
 SCORER_FOLDER = "scorer"
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -248,7 +249,7 @@ def _away(error: Exception) -> str:
         if "404 Client Error" in str(cause):
             return ""
         cause = cause.__cause__ or cause.__context__
-    lost = "some came in part, or not at all" if SOME_FAILED in str(error) else ""
+    lost = "some came in part, or not at all" if SOME_FAILED.search(str(error)) else ""
     return failures.refused_by(error) or lost
 
 

@@ -179,12 +179,21 @@ def lost(text: str, cause: Exception | None = None) -> MlflowException:
             "the server answers 503, its database or its files may be down, or full",
         ),
         (
-            lost("The following failures occurred while downloading one or more artifacts from s3: MLmodel"),
+            lost(
+                "The following failures occurred while downloading one or more artifacts from s3://b/m: MLmodel"
+            ),
             FilesAway,
             "some came in part, or not at all",
         ),
         (lost("no", requests.HTTPError("404 Client Error: NOT FOUND")), WrongFiles, "or are gone"),
         (FileNotFoundError("its folder is empty"), WrongFiles, "or are gone"),
+        (
+            lost(
+                "The following failures occurred while downloading one or more artifacts from /m: Invalid path"
+            ),
+            WrongFiles,
+            "or are gone",
+        ),
     ],
 )
 def test_an_outage_is_not_told_as_other_files(
