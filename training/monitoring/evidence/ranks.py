@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,14 @@ def _read(value: float | str | None) -> float:
     return float("nan") if value is None else float(value)
 
 
+@lru_cache(maxsize=64)
+def _weights(n_rows: int) -> tuple[Floats, Floats, Floats]:
+    """Return for rows in a column: their order, what is left at each of what came before, and what each weighs."""
+    order = np.arange(n_rows, dtype=np.float64)[:, None]
+    kept = KEPT**order
+    return order, kept, 1.0 / (KEPT * kept)
+
+
 def _before(bins: Indexes, weights: Floats) -> tuple[Indexes, Floats]:
     """Return for each row how many rows before it fell into the same bin, and what those weigh, in each column.
 
@@ -247,7 +256,7 @@ class RankEvidence(Bettors):
                 self._fixed[index, : len(bet)] = bet
                 self._learns[index] = False
         self._offsets = np.arange(len(gaps)) * shape[1]
-        self._shares = self._gaps / self._gaps.sum(axis=1, keepdims=True)
+        self._prior = PRIOR * (self._gaps / self._gaps.sum(axis=1, keepdims=True))
         self._price = float(np.log1p(tolerance))
         self.counts = np.zeros(shape)
         self._recent = np.zeros(shape)
@@ -268,26 +277,24 @@ class RankEvidence(Bettors):
     def _see(self, bins: Indexes) -> None:
         """Bet on rows, all at once: what a bettor knows at each row is what came up to the row before."""
         at = bins + self._offsets
-        order = np.arange(len(bins))[:, None]
-        kept: Floats = KEPT ** order.astype(np.float64)
-        grown = 1.0 / (KEPT * kept)
+        order, kept, grown = _weights(len(bins))
         came, weighed = _before(bins, grown)
-        urn = (self._gaps + self.counts).ravel()[at] + came
-        recent = kept * (self._recent.ravel()[at] + weighed)
+        known = self._gaps + self.counts
+        recent = kept * (self._recent.take(at) + weighed)
         all_recent = kept * self._recent.sum(axis=1) + (1.0 - kept) / (1.0 - KEPT)
-        learned = (PRIOR * self._shares.ravel()[at] + recent) / (PRIOR + all_recent)
-        bet = np.where(self._learns, learned, self._fixed.ravel()[at])
-        odds = ((self._gaps + self.counts).sum(axis=1) + order) / urn
+        learned = (self._prior.take(at) + recent) / (PRIOR + all_recent)
+        bet = np.where(self._learns, learned, self._fixed.take(at))
+        odds = (known.sum(axis=1) + order) / (known.take(at) + came)
         self.win(np.log(bet * odds).sum(axis=0) - len(bins) * self._price)
-        self.counts = self.counts + self._summed(at, None)
-        grown_everywhere = np.broadcast_to(grown, at.shape)
-        self._recent = KEPT ** len(bins) * (self._recent + self._summed(at, grown_everywhere))
+        rows = at.ravel()
+        self.counts = self.counts + self._summed(rows, None)
+        weights = np.repeat(grown.ravel(), at.shape[1])
+        self._recent = KEPT ** len(bins) * (self._recent + self._summed(rows, weights))
 
-    def _summed(self, at: Indexes, weights: Floats | None) -> Floats:
+    def _summed(self, rows: Indexes, weights: Floats | None) -> Floats:
         """Return how many rows fell into each bin of each bettor, or what they weigh."""
-        flat = None if weights is None else weights.ravel()
-        summed = np.bincount(at.ravel(), flat, minlength=self._gaps.size)
-        return summed.reshape(self._gaps.shape).astype(np.float64)
+        summed = np.bincount(rows, weights, minlength=self._gaps.size).reshape(self._gaps.shape)
+        return summed.astype(np.float64, copy=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the state as JSON: what bettors own, and what they saw."""
