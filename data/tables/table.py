@@ -43,8 +43,7 @@ class Table:
     noticed : tuple of str
         What was done to cells because the user said so.
     digests : dict
-        Of the rows, by what was asked of them: `data.tables.fingerprints` fills it. Made of other rows, a table begins
-        with none.
+        Of the rows, by what was asked of them: `data.tables.fingerprints` fills it. Some of the rows have theirs.
     """
 
     where: str
@@ -68,7 +67,11 @@ class Table:
     def take(self, rows: NDArray[Any]) -> Table:
         """Return the rows of a boolean mask or of positions."""
         chosen = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
-        return replace(self, frame=chosen.reset_index(drop=True))
+        taken = replace(self, frame=chosen.reset_index(drop=True))
+        taken.digests.update({asked: digests[rows] for asked, digests in self.digests.items()})
+        for digests in taken.digests.values():
+            digests.flags.writeable = False
+        return taken
 
     def without(self, columns: Sequence[str]) -> Table:
         """Return the table without some of its columns."""

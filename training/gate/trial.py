@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from data.figures import figure
 from data.splits import split_table, weighting
-from data.tables import Table, row_digests
+from data.tables import Table
 from serving.scorer import Scorer
 from training.commands import Policy
 from training.compiling import cost
@@ -66,8 +66,6 @@ class Trial:
             shared &= champion.held_out(table)
         rows, training = table.take(shared), split.mask("train") & counts & ~shared
         moments = None if split.moments is None else split.moments[shared]
-        names = list(version.schema.names)
-        digests = row_digests(table, names)
         target = table.numbers(version.target)
         weights = table.numbers(version.weight) if version.weight else None
         learned = training if training.any() else shared
@@ -80,7 +78,7 @@ class Trial:
             theirs=champion.predict(rows.frame) if champion is not None and shared.any() else None,
             clusters=comparison.clusters_of(split, shared),
             moments=moments,
-            twins=np.isin(digests[shared], digests[training]),
+            twins=comparison.twins(table, split, version.schema.names, shared, training),
             training_mean=mean(target[learned], relative(of(weights, learned))) if learned.any() else np.nan,
             weight=relative(of(weights, shared)),
         )

@@ -23,11 +23,12 @@ from training.commands import parse, registered, rereading, trainings
 from training.compiling import compile_verified
 from training.console import Say
 from training.errors import DataChanged, UsageError
-from training.models import all_rows, build, fit
+from training.models import all_rows
 from training.records import model_registry, tag_names, tracking
 from training.records.errors import NotOurs
 from training.rows import PreparedTable, arrange, as_named, open_table
 from training.rows.known import known_tables
+from training.search import cross_validation
 
 
 def reproduce(config: registered.ReproduceConfig, say: Say) -> bool:
@@ -112,7 +113,7 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     training = rows.training(seed)
     learned = training.sample(int(spec.get(searching.LEARNED, training.size)))
     built = searching.without_rows(spec)
-    fitted = fit(build(built, rows.schema, seed=seed), learned.frame, learned.target, learned.weight)
+    fitted = cross_validation.fitted(built, learned)
     if rows.everything and spec.get(searching.IN_PARTS):
         all_rows.learn_all(fitted, rows.everything, training.target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=training.frame, target=training.target)

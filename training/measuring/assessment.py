@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from data.tables import row_digests
 from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Change, Figures
 from training.measuring.scores import Evaluation
@@ -22,8 +21,6 @@ from training.weights import of
 SHARE_OF_SEARCH = 0.2
 LEAST_SECONDS = 3.0
 """The learning curve may take this share of the search's time, and this much in any case."""
-
-SLICE_RESAMPLES = 400
 
 
 @dataclass(frozen=True)
@@ -106,20 +103,19 @@ def assess(
     held_out = rows.split.mask("holdout")
     clusters, weight = comparison.clusters_of(rows.split, held_out), rows.weight("holdout")
 
-    def part(name: str, mask: np.typing.NDArray[np.bool_], resamples: int = SLICE_RESAMPLES) -> HoldoutErrors:
-        result = comparison.estimate(
-            actual[mask], predicted[mask], clusters[mask], of(weight, mask), resamples=resamples
-        )
+    def part(name: str, mask: np.typing.NDArray[np.bool_], **redraws: int) -> HoldoutErrors:
+        result = comparison.estimate(actual[mask], predicted[mask], clusters[mask], of(weight, mask), **redraws)
         return HoldoutErrors(name, int(mask.sum()), result)
 
-    digests = row_digests(rows.checked.table, list(rows.schema.names))
-    alone = ~np.isin(digests[held_out], digests[rows.split.mask("train")])
+    few = {"resamples": comparison.SLICE_RESAMPLES, "most_clusters": comparison.MOST_OF_SLICE}
+    training = rows.split.mask("train")
+    alone = ~comparison.twins(rows.checked.table, rows.split, rows.schema.names, held_out, training)
     moments = None if rows.split.moments is None else rows.split.moments[held_out]
-    slices = [part(name, mask) for name, mask in comparison.slices(rows.frame("holdout"), moments)]
+    slices = [part(name, mask, **few) for name, mask in comparison.slices(rows.frame("holdout"), moments)]
     mean = winner.baseline.predict(rows.frame("holdout"))
     return Assessment(
-        holdout=part("all rows", np.ones(len(actual), dtype=bool), comparison.RESAMPLES),
-        alone=part("rows without a twin in training", alone) if 2 <= alone.sum() < len(alone) else None,
+        holdout=part("all rows", np.ones(len(actual), dtype=bool)),
+        alone=part("rows without a twin in training", alone, **few) if 2 <= alone.sum() < len(alone) else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
         beside_mean=comparison.compare(actual, predicted, mean, clusters, weight),
         curve=_curve(

@@ -11,7 +11,7 @@ holdout that has judged ten retrains has had ten chances to be wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from statistics import NormalDist
@@ -22,15 +22,17 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from data.splits import Split
+from data.tables import Table, row_digests
 from training.weights import Weight, effective, of
 
 CONFIDENCE = 0.95
 """Two-sided: a model that is no better is found better in 2.5 % of comparisons."""
 
 POWER = 0.8
-RESAMPLES = 2_000
-MOST_CLUSTERS = 5_000
-"""More clusters are first put together at random: the standard error is the same, and it takes no longer."""
+RESAMPLES, SLICE_RESAMPLES = 2_000, 400
+MOST_CLUSTERS, MOST_OF_SLICE = 5_000, 1_000
+"""More clusters are first put together at random, of all rows and of a slice, of which there may be hundreds: the
+standard error is the same, and it takes no longer."""
 
 STRETCHES = 40
 """Of time, each with as many rows; errors that last longer than one make the interval too narrow."""
@@ -130,6 +132,7 @@ def compare(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    most_clusters: int = MOST_CLUSTERS,
 ) -> Change:
     """Return the change in RMSE with its interval.
 
@@ -150,7 +153,7 @@ def compare(
     repeats one cluster. Where a few rows have most of the weight, the width is that of their effective number.
     """
     random = np.random.default_rng(seed)
-    sums = _summed(clusters, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
+    sums = _summed(clusters, most_clusters, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
     count = _independent(sums, weight)
     totals = sums.sum(axis=0)
     ours, theirs = np.sqrt(totals[1] / totals[0]), np.sqrt(totals[2] / totals[0])
@@ -177,6 +180,7 @@ def estimate(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    most_clusters: int = MOST_CLUSTERS,
 ) -> Figures:
     """Return rmse, mae, r2 and bias of one model, each with its interval, by the bootstrap of `compare`.
 
@@ -196,7 +200,8 @@ def estimate(
     """
     random = np.random.default_rng(seed)
     error, target = predicted - actual, actual - actual.mean()
-    sums = _summed(clusters, random, weight, error**2, np.abs(error), error, target, target**2)
+    columns = (error**2, np.abs(error), error, target, target**2)
+    sums = _summed(clusters, most_clusters, random, weight, *columns)
     values = {name: float(value) for name, (value,) in _figures(sums.sum(axis=0)[None]).items()}
     count = _independent(sums, weight)
     if count < FEWEST_CLUSTERS:
@@ -242,14 +247,18 @@ def _independent(sums: NDArray[np.float64], weight: Weight) -> int:
 
 
 def _summed(
-    clusters: Clusters | None, random: np.random.Generator, weight: Weight, *columns: NDArray[np.float64]
+    clusters: Clusters | None,
+    most: int,
+    random: np.random.Generator,
+    weight: Weight,
+    *columns: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return the weights' and each weighted column's sum over each cluster, shape (n_clusters, 1 + n_columns)."""
     count = len(columns[0])
     weight = np.ones(count) if weight is None else weight
     labels = np.arange(count) if clusters is None else np.unique(clusters, return_inverse=True)[1]
-    if (drawn := int(labels.max(initial=0)) + 1) > MOST_CLUSTERS:
-        labels = (random.permutation(drawn) % MOST_CLUSTERS)[labels]
+    if (drawn := int(labels.max(initial=0)) + 1) > most:
+        labels = (random.permutation(drawn) % most)[labels]
     weighted = (weight, *(weight * column for column in columns))
     return np.column_stack([np.bincount(labels, column) for column in weighted]).astype(np.float64)
 
@@ -276,6 +285,23 @@ def clusters_of(split: Split, mask: NDArray[np.bool_]) -> Clusters:
     if split.moments is not None and mask.any():
         return in_stretches(split.moments[mask])
     return np.unique(split.blocks[mask], return_inverse=True)[1].astype(np.int64)
+
+
+def twins(
+    table: Table,
+    split: Split,
+    features: Collection[str],
+    held_out: NDArray[np.bool_],
+    training: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Return which of the held-out rows of a table have the features of a training row, shape (n_held_out,).
+
+    Where features alone decide a row's side there are none: rows that are equal in them stand on one side.
+    """
+    if split.rule.method == "hash" and set(split.rule.columns) <= set(features):
+        return np.zeros(int(held_out.sum()), dtype=np.bool_)
+    digests = row_digests(table, list(features))
+    return np.isin(digests[held_out], digests[training])
 
 
 def in_stretches(moments: NDArray[np.float64]) -> Clusters:
@@ -306,11 +332,13 @@ def _slices(frame: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         column = frame[name]
         numeric = pd.api.types.is_numeric_dtype(column)
         parts = pd.qcut(column, BINS, duplicates="drop") if numeric and column.nunique() > BINS else column
+        codes, values = pd.factorize(parts)  # comparing each cell with each value takes several times as long
+        places = {value: code for code, value in enumerate(values)}
         for value, count in parts.value_counts().items():
             if count >= FEWEST_SLICE_ROWS and count < len(frame):
                 yield (
                     f"{name} = {value}" if parts is column else f"{name} in {value}",
-                    (parts == value).to_numpy(),
+                    codes == places[value],
                 )
 
 
@@ -323,14 +351,19 @@ def compare_slices(
     limit: float,
     clusters: Clusters | None = None,
     weight: Weight = None,
-    resamples: int = 400,
 ) -> list[Slice]:
     """Return each slice's change; with Bonferroni's correction, the chance that any is wrongly called worse is 5 %."""
     result = []
     for name, mask in masks.items():
         within = None if clusters is None else clusters[mask]
         change = compare(
-            actual[mask], challenger[mask], champion[mask], within, of(weight, mask), resamples=resamples
+            actual[mask],
+            challenger[mask],
+            champion[mask],
+            within,
+            of(weight, mask),
+            resamples=SLICE_RESAMPLES,
+            most_clusters=MOST_OF_SLICE,
         )
         if change.clusters < FEWEST_CLUSTERS:
             continue

@@ -119,10 +119,11 @@ class Here:
         self._rows = rows
 
     def give(self, spec: Spec, watch: Watch, *, until: float = math.inf) -> None:  # noqa: ARG002 - as a pool's
-        """Try a specification to its end."""
-        for result in folds_of(spec, self._rows):
-            if not watch(result):
-                break
+        """Try a specification to its end, on one core as in a pool."""
+        with threadpool_limits(1):
+            for result in folds_of(spec, self._rows):
+                if not watch(result):
+                    break
 
     def listen(self, seconds: float) -> None:
         """Return at once: nothing is under way."""
@@ -169,7 +170,7 @@ def _out_of_fold(spec: Spec, rows: TrainingRows) -> NDArray[np.float64]:
 
 
 def fitted(spec: Spec, rows: TrainingRows) -> Any:
-    """Return a pipeline, fitted on all of the rows."""
-    with warnings.catch_warnings():
+    """Return a pipeline, fitted on all of the rows on one core: the same to the last digit in any process."""
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
         return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)

@@ -29,6 +29,10 @@ from training.weights import mean, of, spread
 SAMPLE_ROWS = (10_000, 40_000)
 """Large tables are searched on a sample of so many rows first, the best on the next size, then on all."""
 
+CELLS_A_SECOND, FEWEST_SAMPLED = 100_000, 2_000
+"""The first sample has at most so many cells for each second of search, and no fewer rows than that: what anybody
+would try has to come through on it."""
+
 SAMPLE_SHARE = 0.5
 """Of the search's time for the first sample."""
 
@@ -44,8 +48,8 @@ OBVIOUS: tuple[Spec, ...] = ({"family": "ridge", "params": {}}, {"family": "boos
 OBVIOUS_SECONDS, OBVIOUS_SHARE = 3.0, 0.5
 """They have so many seconds and this share of the time for it, from the search's start; beyond, even those end."""
 
-LAST_RESORT_ROWS = 2_000
-"""Where not even those came through, a ridge learns so many rows, in this process."""
+LAST_RESORT_ROWS, LAST_RESORT_CELLS = 2_000, 1_000_000
+"""Where not even those came through, a ridge learns so many rows at most, once, in this process: the time is over."""
 
 PARTLY = 1.05
 """What cannot learn all rows in time has to be better by this factor than what can."""
@@ -115,8 +119,7 @@ class Race:
 
     def run(self, warm: Spec | None) -> None:
         """Try what there is to try, on ever more rows."""
-        everything = self.all_rows.size
-        sizes = [size for size in SAMPLE_ROWS if size < 0.75 * everything]
+        everything, sizes = self.all_rows.size, self._sizes()
         self._move_to(self.all_rows.sample(sizes[0] if sizes else everything))
         with self._places() as places:
             left = self._asks(warm)
@@ -129,9 +132,21 @@ class Race:
                 left = more
             self._try_all(left, places, self._at(1.0))
         if self._has_nothing:
-            self._move_to(self.all_rows.sample(LAST_RESORT_ROWS))
+            most = min(LAST_RESORT_ROWS, LAST_RESORT_CELLS // self._columns)
+            self._move_to(self.all_rows.sample(most).with_folds(1))
             spec = self._obvious[0]
             Here(self.rows).give(spec, self._watch(spec, _tell_nobody))
+
+    @property
+    def _columns(self) -> int:
+        return max(len(self.task.schema.columns), 1)
+
+    def _sizes(self) -> list[int]:
+        """Return on how many rows settings are tried, one size after the other, before all of them."""
+        within = int(CELLS_A_SECOND * self._seconds / self._columns)
+        first = min(SAMPLE_ROWS[0], max(within, FEWEST_SAMPLED))
+        sizes = [first, *(size for size in SAMPLE_ROWS if size >= 2 * first)]
+        return [size for size in sizes if size < 0.75 * self.all_rows.size]
 
     @property
     def _has_nothing(self) -> bool:
@@ -146,7 +161,7 @@ class Race:
         """Return where trials run; a few, or short ones, are not worth processes."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         long = self._seconds > SHORT and self.budget.trials > cores
-        worth = long or self.rows.size * len(self.task.schema.columns) > FEW_CELLS
+        worth = long or self.rows.size * self._columns > FEW_CELLS
         return Pool(self.rows, max(cores, 2)) if worth else Here(self.rows)
 
     def _climbed(self, places: Pool | Here, size: int, until: float) -> Iterator[Ask] | None:
