@@ -5,6 +5,7 @@
 Each table is made here and trained in a process of its own by the same `train` as any; the functions that stand
 for a step are timed from outside, in seconds on the wall and on the processor (of the main process alone, so that
 of `Race.run` it says nothing). `search` is all settings, the last fit and the comparison with the graph.
+The first line says whether the time was kept. Two tables are for that alone: `--only broad huge --seconds 20`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.main_job import figures, kept_in_words
 from benchmarks.sizes import sized
 
 ROOT = Path(__file__).parent.parent
@@ -71,29 +73,51 @@ def shops() -> pd.DataFrame:
     return frame.assign(shop=[f"shop {number}" for number in shop], y=y)
 
 
-def long() -> pd.DataFrame:
+def long(count: int = 100_000) -> pd.DataFrame:
     """100,000 rows of twenty columns, four of them categories."""
     random = np.random.default_rng(0)
-    x = random.normal(size=(100_000, 16))
-    codes = random.integers(0, 12, size=(100_000, 4))
+    x = random.normal(size=(count, 16))
+    codes = random.integers(0, 12, size=(count, 4))
     y = (
         x[:, 0] * x[:, 1]
         + np.sin(2 * x[:, 2])
         + 0.3 * codes[:, 0]
         + (codes[:, 1] == 3)
-        + random.normal(size=100_000)
+        + random.normal(size=count)
     )
     frame = pd.DataFrame(x, columns=[f"x{index}" for index in range(16)])
-    return frame.assign(**{f"c{index}": [f"v{code}" for code in codes[:, index]] for index in range(4)}, y=y)
+    names = np.array([f"v{code}" for code in range(12)], dtype=object)
+    return frame.assign(**{f"c{index}": names[codes[:, index]] for index in range(4)}, y=y)
 
 
-TABLES: dict[str, Callable[[], pd.DataFrame]] = {"wide": wide, "tiny": tiny, "shops": shops, "long": long}
+def broad() -> pd.DataFrame:
+    """20,000 rows of 500 numbers, five of which matter."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(20_000, 500))
+    y = x[:, :5] @ np.arange(1.0, 6.0) + np.sin(3.0 * x[:, 5]) + random.normal(size=20_000)
+    return pd.DataFrame(x, columns=[f"x{index}" for index in range(500)]).assign(y=y)
+
+
+def huge() -> pd.DataFrame:
+    """5,000,000 rows of twenty columns, four of them categories."""
+    return long(5_000_000)
+
+
+TABLES: dict[str, Callable[[], pd.DataFrame]] = {
+    "wide": wide,
+    "tiny": tiny,
+    "shops": shops,
+    "long": long,
+    "broad": broad,
+    "huge": huge,
+}
+USUAL = ["wide", "tiny", "shops", "long"]
 
 
 def main() -> None:
     """Train on each table in a process of its own, which prints its seconds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.steps", allow_abbrev=False)
-    parser.add_argument("--only", nargs="*", choices=list(TABLES), default=sized(list(TABLES), tiny=["tiny"]))
+    parser.add_argument("--only", nargs="*", choices=list(TABLES), default=sized(USUAL, tiny=["tiny"]))
     parser.add_argument("--seconds", type=float, default=sized(5.0, tiny=1.0))
     parser.add_argument("--promote", default="auto")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
@@ -115,13 +139,15 @@ def timed(name: str, seconds: float, promote: str) -> None:
     """Train on one table here, with a clock around each step."""
     from training import __main__ as command
 
-    TABLES[name]().to_csv("table.csv", index=False)
+    path = f"table.{'csv' if name in USUAL else 'parquet'}"  # millions of rows of text take minutes to write
+    write = pd.DataFrame.to_csv if name in USUAL else pd.DataFrame.to_parquet
+    write(TABLES[name](), path, index=False)
     result: dict[str, tuple[float, float]] = {}
     for module, names in STEPS.items():
         for step in names.split():
             _clock(module, step, result)
     began, used = time.perf_counter(), time.process_time()
-    words = ["train", "--data", "table.csv", "--target", "y", "--name", name, "--promote", promote]
+    words = ["train", "--data", path, "--target", "y", "--name", name, "--promote", promote]
     if code := command.main([*words, "--time_budget", f"{seconds:g}"]):
         raise SystemExit(code)
     whole, processor = time.perf_counter() - began, time.process_time() - used
@@ -131,6 +157,7 @@ def timed(name: str, seconds: float, promote: str) -> None:
         processor - sum(spent for _, spent in searched),
     )
     result["in all"] = (whole, processor)
+    print(f"    {kept_in_words(figures(os.environ['MLFLOW_TRACKING_URI']))}")
     print(f"    {'wall s':>7}{'cpu s':>7}")
     for step, (took, spent) in result.items():
         print(f"    {took:7.1f}{spent:7.1f} {step}", flush=True)

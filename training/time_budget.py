@@ -1,8 +1,9 @@
 """How long a training may take once its rows are read, checked and split, and what each part may have of that.
 
 One value that knows the clock; it is handed through, and each part asks it what is left. A part that ends early leaves
-its time to those after it. Writing the model's files, the registry and the page have no share of their own: they take
-about as long for any table, and the last seconds are kept for them.
+its time to those after it. What comes last, writing the model's files, the registry, the gate and the page, has no
+share: it takes what columns and rows ask for, however short the budget. That is told before the search begins, and what
+of it goes beyond the promise is kept from the parts before.
 """
 
 from __future__ import annotations
@@ -19,21 +20,58 @@ ENDS: dict[Part, float] = {"search": 0.6, "fit": 0.85, "measure": 0.95}
 KEPT_SHARE, KEPT_SECONDS = 0.25, 3.0
 """Of the time for what comes last: the smaller of the two."""
 
+PROMISED_SHARE, PROMISED_SECONDS = 1.15, 10.0
+"""A training takes no longer than so many times its budget, and so many seconds, once the rows are read."""
+
+MOST_KEPT = 0.5
+"""Of the budget, for what comes last: the search gets its part of the rest in any case."""
+
+MARGIN = 0.25
+"""Of what comes last, in case that it takes longer than was told."""
+
 LEAST_SEARCH, LEAST_FIT, LEAST_MEASURE = 0.2, 3.0, 1.0
 """A search gets this share of the time in any case, the last fit and the learning curve so many seconds."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training may take, how many settings it may try, and when it began, by `time.perf_counter`."""
+    """How long a training may take, how many settings it may try, and when it began, by `time.perf_counter`.
+
+    Attributes
+    ----------
+    last : float
+        Seconds that what comes last is likely to take.
+    """
 
     seconds: float = 60.0
     trials: int = 200
     began: float = field(default_factory=time.perf_counter)
+    last: float = 0.0
+
+    @property
+    def promised(self) -> float:
+        """Seconds after which all has to be over."""
+        return PROMISED_SHARE * self.seconds + PROMISED_SECONDS
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return time.perf_counter() - self.began
+
+    @property
+    def beyond(self) -> float:
+        """Seconds of what comes last, and of the margin, that the promise has no room for beside the budget."""
+        return max((1.0 + MARGIN) * self.last - (self.promised - self.seconds), 0.0)
+
+    @property
+    def is_too_short(self) -> bool:
+        """Whether what comes last takes more than may be kept for it."""
+        return self.beyond > MOST_KEPT * self.seconds
 
     def ends(self, part: Part) -> float:
         """Return the moment at which a part has to be over."""
-        kept = min(KEPT_SHARE * self.seconds, KEPT_SECONDS)
+        usual = min(KEPT_SHARE * self.seconds, KEPT_SECONDS)
+        kept = max(usual, min(self.beyond, MOST_KEPT * self.seconds))
         return self.began + ENDS[part] * (self.seconds - kept)
 
     def left(self, part: Part) -> float:
@@ -65,4 +103,4 @@ class Budget:
         >>> Budget(60.0, began=time.perf_counter() - 12.0).elapsed_in_words()
         '12 s of 60'
         """
-        return f"{time.perf_counter() - self.began:.0f} s of {self.seconds:.0f}"
+        return f"{self.elapsed:.0f} s of {self.seconds:.0f}"

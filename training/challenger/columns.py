@@ -8,8 +8,7 @@ from matplotlib.figure import Figure
 
 from data.facts import FactError
 from data.splits import Side
-from serving.scorer import Scorer
-from training.compiling import pack_frame
+from serving.scorer import Floats, Scorer
 from training.measuring import importance
 from training.pages import report
 from training.pages.drawings import column_plots
@@ -42,10 +41,10 @@ class Columns:
     contributions: importance.Contributions | None = None
 
 
-def measure(job: Job, rows: PreparedTable, winner: Winner, scorer: Scorer) -> Columns:
-    """Log which columns matter as a table and plots."""
+def measure(job: Job, rows: PreparedTable, winner: Winner, scorer: Scorer, holdout: Floats) -> Columns:
+    """Log which columns matter as a table and plots; the holdout is packed, of shape (n_rows, n_columns)."""
     result = _importance(job, rows, winner)
-    added = _contributions(job, rows, scorer)
+    added = _contributions(job, holdout, scorer)
     table = result.as_table()
     if added:
         table["mean_contribution"] = table["column"].map(added.means)
@@ -81,16 +80,14 @@ def _importance(job: Job, rows: PreparedTable, winner: Winner) -> importance.Imp
     return result
 
 
-def _contributions(job: Job, rows: PreparedTable, scorer: Scorer) -> importance.Contributions | None:
+def _contributions(job: Job, holdout: Floats, scorer: Scorer) -> importance.Contributions | None:
     """Return what columns add on rows of the holdout; says why where that is left out."""
     if not job.config.explain:
         return None
     most = max(CONTRIBUTIONS_SHARE * job.budget.seconds, LEAST_CONTRIBUTIONS_SECONDS)
     seconds = max(min(most, job.budget.left("measure")), LEAST_CONTRIBUTIONS_SECONDS)
     try:
-        added = importance.contributions(
-            scorer, pack_frame(rows.frame("holdout"), rows.schema), seconds=seconds
-        )
+        added = importance.contributions(scorer, holdout, seconds=seconds)
     except FactError as error:
         job.say("warning", f"contributions of the columns are left out: {error}")
         return None

@@ -34,7 +34,7 @@ from training.rows import PreparedTable
 from training.search import Winner, cross_validation
 from training.versions import flavor
 
-MOST_COMPARED, MOST_DESCRIBED = 30_000, 200_000
+MOST_COMPARED, MOST_DESCRIBED = 10_000, 200_000
 """Training rows on which the graph with a scale is held against its models, and those that a monitor compares with."""
 
 
@@ -62,15 +62,16 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
             searched=winner.out_of_fold,
         )
         scorer = written.scorer
-        promised = promise(job, rows, scorer)
-        known = columns.measure(job, rows, winner, scorer)
+        held_out = HeldOut.of(rows, scorer)
+        promised = promise(job, rows, scorer, held_out)
+        known = columns.measure(job, rows, winner, scorer, held_out.matrix[held_out.judged])
         example = rows.frame("train").head(5).reset_index(drop=True)
         logged = flavor.log_version(
             winner.fitted,
             schema=rows.schema,
             scorer_folder=Path(folder),
             input_example=example,
-            reference=reference(written, rows, known.contributions, seed=job.config.seed).as_dict(),
+            reference=reference(written, rows, held_out, known.contributions, seed=job.config.seed).as_dict(),
         )
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = winner.compiled.parity
@@ -97,6 +98,32 @@ class Written:
     scores: NDArray[np.float64] | None
     blocks: NDArray[np.uint64] | None = None
     moments: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows that the model was not fitted on, those of the holdout last, and what its graph answers: asked once.
+
+    Attributes
+    ----------
+    matrix : float64 array of shape (n_rows, n_columns)
+        Packed.
+    answers : float64 array of shape (n_rows, 2)
+        Predictions and scales.
+    judged : slice
+        Where those of the holdout are.
+    """
+
+    matrix: NDArray[np.float64]
+    answers: NDArray[np.float64]
+    judged: slice
+
+    @classmethod
+    def of(cls, rows: PreparedTable, scorer: Scorer) -> HeldOut:
+        """Ask a scorer of both sides."""
+        matrix = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
+        first = len(matrix) - rows.split.counts["holdout"]
+        return cls(matrix, scorer.predict_with_scale(matrix), slice(first, None))
 
 
 def write_version(
@@ -134,17 +161,20 @@ def write_version(
 
 
 def reference(
-    written: Written, rows: PreparedTable, added: importance.Contributions | None = None, *, seed: int
+    written: Written,
+    rows: PreparedTable,
+    held_out: HeldOut,
+    added: importance.Contributions | None = None,
+    *,
+    seed: int,
 ) -> Reference:
     """Return what a monitor will compare later rows with: weighted scores have no exact ranks, and are left out."""
-    held_out = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
-    answers = written.scorer.predict_with_scale(held_out)
-    absolute = np.abs(rows.target("holdout") - answers[-rows.split.counts["holdout"] :, 0])
+    absolute = np.abs(rows.target("holdout") - held_out.answers[held_out.judged, 0])
     finite = np.isfinite(absolute)
     known = Known(
         training=pack_frame(rows.frame("train").iloc[_described(rows.split)], rows.schema),
-        held_out=held_out,
-        answers=answers,
+        held_out=held_out.matrix,
+        answers=held_out.answers,
         absolute=absolute[finite],
         scores=None if rows.checked.weight else written.scores,
         groups=groups_of(rows.split, finite, written.blocks),
@@ -207,19 +237,19 @@ def _with_intervals(
     return result, compiled
 
 
-def promise(job: Job, rows: PreparedTable, scorer: Scorer) -> dict[str, Figure]:
+def promise(job: Job, rows: PreparedTable, scorer: Scorer, held_out: HeldOut) -> dict[str, Figure]:
     """Log which coverage the intervals reach on the holdout; return the plot."""
     if scorer.document.intervals is None:
         job.say("warning", "too few rows for prediction intervals")
         return {}
-    matrix, actual = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
+    answers, actual = held_out.answers[held_out.judged], rows.target("holdout")
     made_from: Side = "calibration" if scorer.document.intervals.method == "calibration" else "train"
     weighed = coverage.Weighed(rows.weight("holdout"), rows.weight(made_from))
-    result = coverage.reached(scorer, matrix, actual, rows.split, weighed)
+    result = coverage.reached(scorer, answers, actual, rows.split, weighed)
     job.run.log(metrics=coverage.as_metrics(result))
     moments = None if rows.split.moments is None else rows.split.moments[rows.split.mask("holdout")]
     slices = comparison.slices(rows.frame("holdout"), moments)
-    tenths, by_slice = coverage.tables(scorer, matrix, actual, slices, rows.split, weighed=weighed)
+    tenths, by_slice = coverage.tables(scorer, answers, actual, slices, rows.split, weighed=weighed)
     job.run.log_table("intervals", tenths)
     if len(by_slice):
         job.run.log_table("interval_slices", by_slice)

@@ -14,6 +14,9 @@ from training.records import Job, model_registry, tag_names, tracking
 from training.rows import PreparedTable, in_words
 from training.search import Winner
 
+MANY = 400
+"""Training rows that are enough for a learning curve under any split."""
+
 
 def record(
     job: Job, rows: PreparedTable, winner: Winner, evaluation: Evaluation, assessment: Assessment
@@ -27,6 +30,8 @@ def record(
     )
     if assessment.curve:
         job.say("learn", str(assessment.curve))
+    elif rows.split.counts["train"] >= MANY:
+        job.say("learn", "the time was too short to see what more rows would bring")
     started = time.perf_counter()
     counts = {f"rows_{side}": float(count) for side, count in rows.counts.items()}
     if rows.all_counts:

@@ -62,7 +62,8 @@ def write_scorer(
     frame = frame.iloc[spread_places(len(frame), MOST_ROWS)]
     matrix = pack_frame(frame, schema)
     session = Session(graph)
-    chosen = _golden_places(session.predict(matrix))
+    predictions = session.predict(matrix)
+    chosen = _golden_places(predictions)
     document = Document(
         schema=schema,
         fingerprint=fingerprint,
@@ -74,7 +75,8 @@ def write_scorer(
         golden_scales=_scales(session, matrix[chosen]) if intervals and intervals.adaptive else (),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    scorer_files.write(folder, graph, document, explained(graph, matrix, schema, trees) if explain else None)
+    finite = matrix[np.isfinite(predictions)]
+    scorer_files.write(folder, graph, document, explained(graph, finite, schema, trees) if explain else None)
     scorer = Scorer.load(folder)
     scorer.replay_golden()
     return scorer

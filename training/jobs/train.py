@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.contracts import Contract
-from training.challenger import Outcome, judge, log_model, record, registering, searching
+from training.challenger import Outcome, charges, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.console import Say, Watch, silent
 from training.gate import deciding
@@ -20,7 +20,6 @@ from training.records import Job, ledger, model_registry, tracking
 from training.rows import PreparedTable, arrange, contracted, suspicions
 from training.rows.known import known_tables, load_split
 from training.search import Winner, processes
-from training.time_budget import Budget
 
 MOST_LEARNED = 30_000
 """Training rows whose error is measured, at most."""
@@ -62,6 +61,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
             made.contributions,
         )
         job.run.log_card(card.card(whole))
+        charges.conclude(job)
         return replace(outcome, figures=evaluation.as_metrics() | assessment.as_metrics())
 
 
@@ -81,8 +81,9 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
         contracted.hold(agreed, table, ignored=config.exclude)
         job.run.log_text("contract.yaml", Path(agreed.where).read_text(encoding="utf-8"))
         say("contract", f"{agreed.where}: kept")
-    rows = arrange(table, rule, config, say)
-    return replace(job, config=config, budget=Budget(rows.seconds_of(config), config.trials)), rows
+    pace, rows = charges.Pace(), arrange(table, rule, config, say)
+    job = replace(job, config=config)
+    return replace(job, budget=charges.budget_for(rows, job, pace)), rows
 
 
 def evaluate(rows: PreparedTable, winner: Winner) -> Evaluation:

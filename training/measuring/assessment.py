@@ -104,7 +104,9 @@ def assess(
     clusters, weight = comparison.clusters_of(rows.split, held_out), rows.weight("holdout")
 
     def part(name: str, mask: np.typing.NDArray[np.bool_], **redraws: int) -> HoldoutErrors:
-        result = comparison.estimate(actual[mask], predicted[mask], clusters[mask], of(weight, mask), **redraws)
+        result = comparison.estimate(
+            actual[mask], predicted[mask], clusters[mask], of(weight, mask), **redraws
+        )
         return HoldoutErrors(name, int(mask.sum()), result)
 
     few = {"resamples": comparison.SLICE_RESAMPLES, "most_clusters": comparison.MOST_OF_SLICE}
@@ -115,7 +117,9 @@ def assess(
     mean = winner.baseline.predict(rows.frame("holdout"))
     return Assessment(
         holdout=part("all rows", np.ones(len(actual), dtype=bool)),
-        alone=part("rows without a twin in training", alone, **few) if 2 <= alone.sum() < len(alone) else None,
+        alone=part("rows without a twin in training", alone, **few)
+        if 2 <= alone.sum() < len(alone)
+        else None,
         slices=tuple(sorted(slices, key=lambda part: -part.figures["rmse"].value)),
         beside_mean=comparison.compare(actual, predicted, mean, clusters, weight),
         curve=_curve(

@@ -153,7 +153,9 @@ def compare(
     repeats one cluster. Where a few rows have most of the weight, the width is that of their effective number.
     """
     random = np.random.default_rng(seed)
-    sums = _summed(clusters, most_clusters, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2)
+    sums = _summed(
+        clusters, most_clusters, random, weight, (challenger - actual) ** 2, (champion - actual) ** 2
+    )
     count = _independent(sums, weight)
     totals = sums.sum(axis=0)
     ours, theirs = np.sqrt(totals[1] / totals[0]), np.sqrt(totals[2] / totals[0])

@@ -34,6 +34,9 @@ FEWEST_ROWS = 20
 MOST_JUDGED = 10_000
 """Rows of a fold: predicting 170,000 of them for each size took longer than the fits."""
 
+BEYOND, LEAST_BEYOND = 2.0, 5.0
+"""Where the fewest folds would take so many times the time, and so many seconds, there is no curve."""
+
 FEWEST_FOLDS = 3
 """Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
 
@@ -94,7 +97,7 @@ def measure(
     seed: int = 0,
     weight: Weight = None,
 ) -> Curve | None:
-    """Return the curve, or None where there are too few rows for one.
+    """Return the curve, or None where there are too few rows for one, or too little time.
 
     Parameters
     ----------
@@ -130,8 +133,12 @@ def measure(
     began = time.perf_counter()
     ladders: list[NDArray[np.float64]] = []
     for fold in folds:
-        if len(ladders) >= FEWEST_FOLDS and time.perf_counter() - began > budget:
+        spent = time.perf_counter() - began
+        if len(ladders) >= FEWEST_FOLDS and spent > budget:
             break  # fits took longer than their rows let expect
+        lacking = min(FEWEST_FOLDS, len(folds)) / max(len(ladders), 1)
+        if lacking > 1.0 and spent * lacking > max(BEYOND * budget, LEAST_BEYOND):
+            return None
         ladders.append(
             _ladder(
                 pipeline, frame, target, fold, sizes=sizes, clusters=clusters, weight=weight, random=random

@@ -47,7 +47,7 @@ CONTRACT = "contract.yaml"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-TYPED_CELLS = 1_000_000
+TYPED_CELLS = 200_000
 """In the first rows, which MLflow infers the types of a table's columns from; it looks at each one by itself."""
 
 PATIENCE = 5.0

@@ -10,8 +10,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeRegressor
 
-from data.splits import SplitRule, split_table
+from data.splits import Split, SplitRule, split_table
 from data.tables import Table
+from training.measuring import comparison, learning_curve
 from training.measuring.comparison import Interval, clusters_of, estimate
 from training.measuring.learning_curve import Curve, measure
 from training.measuring.scores import score
@@ -127,6 +128,23 @@ def test_the_budget_bounds_the_rows_and_says_so() -> None:
     assert (found.folds, found.sizes[-1], found.rows) == (3, 250, 2400)
     assert "measured on up to 250 of 2,400 rows" in str(found)
     assert curve(make_pipeline(LinearRegression()), 150, 0.3) is None
+
+
+def test_a_curve_that_would_take_several_times_its_time_is_given_up(monkeypatch) -> None:
+    """Fits of few rows take longer than their rows let expect: three folds took 20 s of 7."""
+    monkeypatch.setattr(learning_curve, "LEAST_BEYOND", 0.0)
+    assert curve(make_pipeline(LinearRegression()), 3000, 0.3, budget=0.001) is None
+
+
+def test_rows_have_no_twins_where_features_decide_their_side() -> None:
+    """Then the digests of all rows need not be compared; with another split they are."""
+    frame = pd.DataFrame({"a": [1.0, 1.0, 2.0, 3.0], "b": [0.0, 1.0, 0.0, 0.0]})
+    table = Table("t", frame, {"a": "number", "b": "number"})
+    sides = np.array(["train", "holdout", "train", "holdout"])
+    for columns, features, found in ((("a", "b"), ["a", "b"], False), (("a", "b"), ["a"], True)):
+        split = Split(SplitRule("hash", columns), sides, np.arange(4, dtype=np.uint64))
+        twins = comparison.twins(table, split, features, split.mask("holdout"), split.mask("train"))
+        assert twins.tolist() == [found, False]
 
 
 def test_twins_enter_a_part_together() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_info
 
 from data.tables import Table, describe
 from tests.training.search.test_search import chosen, rows_of
@@ -52,6 +53,57 @@ def test_what_the_sample_said_is_kept_where_the_best_does_not_finish_on_more_row
     assert choice.best.family == "boosting"
     on_all = build(choice.best.spec, rows.schema, seed=0).fit(rows.frame, rows.target)
     assert (winner_of(choice, rows).fitted.predict(rows.frame) == on_all.predict(rows.frame)).all()
+
+
+def test_a_wide_table_is_searched_on_as_many_rows_as_its_time_carries() -> None:
+    """20,000 rows of 500 columns were tried on 10,000 rows in 10 s: nothing came through, not even a ridge."""
+    rows = rows_of(np.zeros((13_900, 1)), np.arange(13_900.0))
+    names = [f"x{index}" for index in range(500)]
+    wide = replace(rows.schema, columns=tuple(replace(rows.schema.columns[0], name=name) for name in names))
+
+    def sizes(schema, seconds):
+        found = race.Race(rows, portfolio.Task(13_900, schema), Budget(seconds))
+        return found._sizes()
+
+    assert sizes(rows.schema, 20.0) == [10_000]
+    first, second = sizes(wide, 20.0)
+    assert race.FEWEST_SAMPLED < first < 2_100
+    assert second == 10_000
+    assert sizes(wide, 5.0)[0] == race.FEWEST_SAMPLED
+    assert sizes(wide, 300.0) == [10_000]
+
+
+def test_what_is_fitted_when_the_time_is_over_takes_one_fit(monkeypatch) -> None:
+    """It took five, 34 s beyond a budget of 20."""
+    rows = rows_of(np.random.default_rng(0).normal(size=(3_000, 3)), np.arange(3_000.0))
+    found, fits = race.Race(rows, portfolio.Task.of(rows.target, rows.schema, None), Budget(0.1)), []
+    monkeypatch.setattr(race.Race, "_try_all", lambda *_: None)
+    monkeypatch.setattr(race.Race, "_places", lambda self: cross_validation.Here(self.rows))
+
+    def counted(spec, given):
+        for result in folds_of(spec, given):
+            fits.append((spec["family"], len(given.target), len(given.folds)))
+            yield result
+
+    monkeypatch.setattr(cross_validation, "folds_of", counted)
+    found.run(None)
+    assert [each for each in fits if each[0] != "mean"] == [("ridge", race.LAST_RESORT_ROWS, 1)]
+    assert found.ranked()[0].family in ("ridge", "mean")
+
+
+def test_a_fit_is_the_same_in_any_process(monkeypatch) -> None:
+    """Two threads add in another order than one: the digest hung on which process had fitted the model."""
+    threads = []
+
+    def seen(model, *_):
+        blas = [each for each in threadpool_info() if each["user_api"] == "blas"]
+        threads.append({each["num_threads"] for each in blas})
+        return model
+
+    monkeypatch.setattr(cross_validation, "fit", seen)
+    rows = rows_of(np.zeros((20, 1)), np.arange(20.0))
+    cross_validation.fitted({"family": "ridge"}, rows)
+    assert threads == [{1}]
 
 
 def test_a_search_in_which_all_but_the_mean_failed_fails_with_the_reason(monkeypatch) -> None:

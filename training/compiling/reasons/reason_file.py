@@ -65,20 +65,17 @@ def explained(graph: bytes, matrix: NDArray[np.float64], schema: Schema, trees: 
     graph : bytes
         As `compile_pipeline` gave it.
     matrix : float64 array of shape (n_train, n_columns)
-        Training rows, packed.
+        Training rows, packed, that have a finite prediction.
     trees : Sum, optional
         What the model is a sum of.
     """
     model = _Loaded(graph)
-    predictions = model.predict(matrix)
-    finite = np.isfinite(predictions)
-    rows = matrix if finite.all() else matrix[finite]
-    if trees and (covered := _covered(model, trees, schema, rows)):
+    if trees and (covered := _covered(model, trees, schema, matrix)):
         return covered
-    if single := _single(model, rows, schema):
+    if single := _single(model, matrix, schema):
         return packed(Arrays(single, {METHOD: Ways.SINGLE}))
-    way = Ways.PAIRS if _paired(model, rows, schema) else Ways.ASKED
-    return packed(Arrays(_stored(rows), {METHOD: way}))
+    way = Ways.PAIRS if _paired(model, matrix, schema) else Ways.ASKED
+    return packed(Arrays(_stored(matrix), {METHOD: way}))
 
 
 class _Loaded:

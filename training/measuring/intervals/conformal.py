@@ -41,8 +41,8 @@ FEWEST_SCALE_ROWS = 300
 MOST_ROWS = 6_000
 """Training rows that are fitted again for out-of-fold residuals."""
 
-MOST_SCALE_ROWS = 50_000
-"""From which a scale is learned; all rows are scored."""
+MOST_SCALE_ROWS, MOST_SCALE_CELLS = 50_000, 500_000
+"""From which a scale is learned; all rows are scored. Of many columns fewer: it is learned six times."""
 
 PARTS = 5
 GAIN = 0.02
@@ -260,7 +260,8 @@ def _fitted_scale(residuals: Residuals, rows: NDArray[np.bool_], schema: Schema,
     Rows with a category that the training rows lack are scored, not learned from: the graph cannot name it.
     """
     learned = np.flatnonzero(rows & described(residuals.frame, schema))
-    learned = learned[cross_validation.sampled(len(learned), MOST_SCALE_ROWS)]
+    most = min(MOST_SCALE_ROWS, max(MOST_SCALE_CELLS // len(schema.columns), FEWEST_SCALE_ROWS))
+    learned = learned[cross_validation.sampled(len(learned), most)]
     absolute = residuals.absolute[learned]
     weight = None if residuals.weight is None else residuals.weight[learned]
     floor = 0.05 * mean(absolute, weight) or 1.0

@@ -158,16 +158,23 @@ def crowding(inside: NDArray[np.bool_], clusters: Clusters, weight: Weight = Non
 
 
 def reached(
-    scorer: Scorer, matrix: Floats, actual: Floats, split: Split, weighed: Weighed = Weighed()
+    scorer: Scorer, answers: Floats, actual: Floats, split: Split, weighed: Weighed = Weighed()
 ) -> list[Reached]:
-    """Return each shown coverage that the table can promise, on the holdout of shape (n_rows, n_columns)."""
-    result, weight = scorer.predict_with_scale(matrix), weighed.judged
+    """Return each shown coverage that the table can promise, on the holdout.
+
+    Parameters
+    ----------
+    answers : float64 array of shape (n_rows, 2)
+        Predictions and scales, as `Scorer.predict_with_scale` gives them.
+    actual : float64 array of shape (n_rows,)
+    """
+    weight = weighed.judged
     clusters, counts = clusters_of(split, split.mask("holdout")), _counts(scorer.intervals, split, weighed)
     results = []
     for nominal in SHOWN:
         if nominal > scorer.intervals.coverage[-1]:
             continue
-        bounds = scorer.bounds(result, nominal)
+        bounds = scorer.bounds(answers, nominal)
         inside = (bounds.lower <= actual) & (actual <= bounds.upper)
         width = bounds.upper - bounds.lower
         everything = np.ones(len(actual), dtype=np.bool_)
@@ -193,7 +200,7 @@ def as_metrics(found: list[Reached]) -> dict[str, float]:
 
 def tables(
     scorer: Scorer,
-    matrix: Floats,
+    answers: Floats,
     actual: Floats,
     slices: Iterable[tuple[str, NDArray[np.bool_]]],
     split: Split,
@@ -205,6 +212,8 @@ def tables(
 
     Parameters
     ----------
+    answers, actual
+        As for `reached`.
     slices : pairs of name and bool array of shape (n_rows,)
         As `training.measuring.comparison.slices` yields them.
     weighed : Weighed, optional
@@ -213,7 +222,7 @@ def tables(
         The coverage; the highest there is, if that is lower.
     """
     nominal = min(nominal, scorer.intervals.coverage[-1])
-    bounds = scorer.predict_interval(matrix, nominal)
+    bounds = scorer.bounds(answers, nominal)
     inside = (bounds.lower <= actual) & (actual <= bounds.upper)
     width, weight = bounds.upper - bounds.lower, weighed.judged
     counts = _counts(scorer.intervals, split, weighed)
