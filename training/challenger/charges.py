@@ -52,7 +52,7 @@ def budget_for(rows: PreparedTable, job: Job, pace: Pace) -> Budget:
     budget = Budget(rows.seconds_of(job.config), job.config.trials, last=last_seconds(rows, pace.slowed))
     if budget.is_too_short:
         job.say(
-            "warning",
+            "budget",
             f"time_budget={budget.seconds:g} is short for {len(rows.schema.columns):,} columns: whatever is chosen, "
             f"writing and judging it takes about {budget.last:.0f} s more",
         )
@@ -65,6 +65,6 @@ def conclude(job: Job) -> None:
     job.run.log(metrics={"seconds_after_reading": seconds, "seconds_promised": budget.promised})
     if seconds > budget.promised:
         job.say(
-            "warning",
+            "budget",
             f"{seconds:.0f} s since the rows were read, time_budget={budget.seconds:g} allows {budget.promised:.0f}",
         )

@@ -57,7 +57,7 @@ def test_a_budget_too_short_for_what_comes_last_is_said_before_the_search() -> N
     charges.budget_for(rows_of(5, 100), job_of(5.0, said, {}), charges.Pace())
     assert said == []
     budget = charges.budget_for(rows_of(2_000, 100), job_of(5.0, said, {}), charges.Pace())
-    assert said[0][0] == "warning"
+    assert said[0][0] == "budget"
     assert said[0][1].startswith("time_budget=5 is short for 2,000 columns")
     assert f"about {budget.last:.0f} s more" in said[0][1]
 
@@ -72,4 +72,4 @@ def test_a_broken_promise_is_said_and_a_kept_one_recorded() -> None:
     assert 30.0 <= logged["seconds_after_reading"] < logged["seconds_promised"] == 33.0
     broken = Budget(20.0, began=time.perf_counter() - 40.0)
     charges.conclude(job_of(20.0, said, logged, budget=broken))
-    assert said == [("warning", "40 s since the rows were read, time_budget=20 allows 33")]
+    assert said == [("budget", "40 s since the rows were read, time_budget=20 allows 33")]
