@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from data.redaction import redact
 from serving.registry import given_run
 from training.commands import CheckConfig, Command, parse, registered, trainings, watches
-from training.console import Console, failures, follow, prepare_process
+from training.console import Console, failures, follow, preload_processes, prepare_process
 from training.jobs import result
-from training.records.errors import LedgerBroken
 from training.signing import given_key
 
 if TYPE_CHECKING:
@@ -78,6 +77,7 @@ def say_loading() -> None:
 
 def train(config: trainings.TrainConfig) -> int:
     """Do what `train` asks for."""
+    preload_processes()
     say_loading()
     from training.jobs import train as job  # noqa: PLC0415 - see above
 
@@ -204,6 +204,7 @@ def sign(config: registered.SignConfig) -> int:
 def history(config: registered.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
     from training.jobs.champions import history as job  # noqa: PLC0415 - see above
+    from training.records.errors import LedgerBroken  # noqa: PLC0415 - see above
 
     try:
         answer = job.answer(config)

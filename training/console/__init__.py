@@ -8,20 +8,20 @@ repeating     the same look again and again
 """
 
 from training.console import failures
-from training.console.failures import denial_of, failure_of
+from training.console.failures import denial_of
 from training.console.interrupts import remembered_signals
 from training.console.progress import Console, Say, Watch, silent
 from training.console.repeating import follow
-from training.console.startup import prepare_process
+from training.console.startup import preload_processes, prepare_process
 
 __all__ = [
     "Console",
     "Say",
     "Watch",
     "denial_of",
-    "failure_of",
     "failures",
     "follow",
+    "preload_processes",
     "prepare_process",
     "remembered_signals",
     "silent",

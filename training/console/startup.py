@@ -1,4 +1,4 @@
-"""What a command sets up before it begins: the log file, the libraries' own environment, and SIGTERM."""
+"""What a command sets up before it begins: the log file, the libraries' environment, SIGTERM, and its processes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import signal
+from multiprocessing import forkserver
 from pathlib import Path
 
 from data.redaction import log_to
@@ -27,6 +28,16 @@ ENVIRONMENT = {
 ALLOCATIONS = 20_000
 """After how many more objects garbage is looked for. By Python's default, 700, that is an eighth of a command's start:
 the libraries' imports make a million objects that stay."""
+
+
+PROCESSES = "training.search.processes.pool"
+"""What the search's processes begin with: by its name, for to import it here would take as long as there."""
+
+
+def preload_processes() -> None:
+    """Let the server of the search's processes import what they need, while this process imports the rest."""
+    forkserver.set_forkserver_preload([PROCESSES])
+    forkserver.ensure_running()
 
 
 def prepare_process() -> None:

@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.contracts import Contract
-from training.challenger import Outcome, charges, judge, log_model, record, registering, searching
+from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.console import Say, Watch, silent
 from training.gate import deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.records import Job, ledger, model_registry, tracking
-from training.rows import PreparedTable, arrange, contracted, suspicions
+from training.rows import PreparedTable, arrange, charges, contracted, suspicions
 from training.rows.known import known_tables, load_split
 from training.search import Winner, processes
 

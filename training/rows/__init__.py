@@ -13,6 +13,7 @@ from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
 
 if TYPE_CHECKING:
+    from training.rows import charges
     from training.rows.arranging import arrange
     from training.rows.prepared import PreparedTable
 
@@ -20,6 +21,7 @@ __all__ = [
     "PreparedTable",
     "arrange",
     "as_named",
+    "charges",
     "contracted",
     "in_words",
     "open_table",

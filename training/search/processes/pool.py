@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver, get_context
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from training.console import preload_processes
 from training.models import Spec
 from training.search.cross_validation import TOO_SLOW, FoldResult, TrainingRows, Watch, fitted, folds_of
 
@@ -37,10 +38,8 @@ class _Place:
 
 def warm_up() -> ForkServerContext:
     """Begin to import what the processes need, two seconds on a busy machine, while something else is done."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    forkserver.ensure_running()
-    return context
+    preload_processes()
+    return get_context("forkserver")
 
 
 def _end(place: _Place) -> None:

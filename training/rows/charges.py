@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 
 from training.records import Job
-from training.rows import PreparedTable
+from training.rows.prepared import PreparedTable
 from training.time_budget import Budget
 
 ANY_TABLE = 4.5

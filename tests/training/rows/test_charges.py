@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
-from training.challenger import charges
+from training.rows import charges
 from training.time_budget import Budget
 
 
