@@ -23,11 +23,8 @@ KEPT_SHARE, KEPT_SECONDS = 0.25, 3.0
 PROMISED_SHARE, PROMISED_SECONDS = 1.15, 10.0
 """A training takes no longer than so many times its budget, and so many seconds, once the rows are read."""
 
-MOST_KEPT = 0.5
-"""Of the budget, for what comes last: the search gets its part of the rest in any case."""
-
-MARGIN = 0.25
-"""Of what comes last, in case that it takes longer than was told."""
+MOST_KEPT, MARGIN = 0.5, 0.25
+"""Of the budget for what comes last, at most; and of that, in case that it takes longer than was told."""
 
 LEAST_SEARCH, LEAST_FIT, LEAST_MEASURE = 0.2, 3.0, 1.0
 """A search gets this share of the time in any case, the last fit and the learning curve so many seconds."""
@@ -35,12 +32,8 @@ LEAST_SEARCH, LEAST_FIT, LEAST_MEASURE = 0.2, 3.0, 1.0
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a training may take, how many settings it may try, and when it began, by `time.perf_counter`.
-
-    Attributes
-    ----------
-    last : float
-        Seconds that what comes last is likely to take.
+    """How long a training may take, how many settings it may try, when it began, by `time.perf_counter`, and how many
+    seconds what comes last is likely to take.
     """
 
     seconds: float = 60.0
