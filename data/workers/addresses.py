@@ -41,6 +41,11 @@ class Address:
         return cls(word, f"{SCHEMES[parts.scheme]}://{f'[{host}]' if ':' in host else host}:{port}")
 
     @property
+    def is_here(self) -> bool:
+        """Whether it is a cluster of our own, on this machine."""
+        return not self.where
+
+    @property
     def warning(self) -> str:
         """What is to be said of an address that others can read along."""
         if not self.where.startswith("tcp:") or _is_loopback(str(urlsplit(self.where).hostname)):

@@ -20,6 +20,12 @@ COMPARED = {"Python": ("python", 2), "distributed": ("distributed", 3)}
 """What a scheduler and its workers have to have as it is here: how Dask calls it, and how many of its numbers."""
 
 
+def check_installed(address: Address) -> None:
+    """Raise NoDask where the extra is absent."""
+    if not find_spec("distributed"):
+        raise NoDask(word=address.word)
+
+
 @contextmanager
 def reached(address: Address, *, packages: Sequence[str], needs: Sequence[str]) -> Iterator[Cluster]:
     """Yield the workers at an address; raises EngineError.
@@ -29,8 +35,7 @@ def reached(address: Address, *, packages: Sequence[str], needs: Sequence[str]) 
     packages, needs
         As in `Cluster`.
     """
-    if not find_spec("distributed"):
-        raise NoDask(word=address.word)
+    check_installed(address)
     with ExitStack() as stack:
         client = stack.enter_context(_client(address, stack))
         where = address.where or address.word
@@ -63,7 +68,7 @@ def _local() -> Any:
     return LocalCluster(
         threads_per_worker=1,
         memory_limit=None,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         security=True,
         silence_logs=logging.CRITICAL,
     )

@@ -97,6 +97,13 @@ class TrainConfig(ReadsTexts, Command):
             metavar="SIZE",
         ),
     ] = None
+    engine: Annotated[
+        str,
+        Parameter(
+            kinds.ENGINE_OR_NONE,
+            "dask, dask://host:8786 or tls://host:8786: whose workers read all rows of a table larger than memory",
+        ),
+    ] = ""
     trials: Annotated[int, Parameter(kinds.COUNT, "settings tried at most")] = 200
     strict: Strict = False
     explain: Explain = True

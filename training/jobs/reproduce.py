@@ -71,6 +71,7 @@ def _rows_of_then(
     asked = replace(
         asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
     )
+    asked = replace(asked, engine="")  # the bits are the same, and its cluster may be gone
     said = {name: getattr(config, name) for name in ("header", "encoding")}
     asked = replace(asked, **{name: word for name, word in said.items() if word})
     then, now = tags.get(tag_names.COMMIT, ""), tracking.git_commit()

@@ -13,6 +13,7 @@ __all__ = [
     "fewer_bins",
     "fit",
     "lightgbm_loads",
+    "on_workers",
     "portfolio",
     "ranges",
 ]

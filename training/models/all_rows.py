@@ -43,11 +43,18 @@ class AllRows:
     ----------
     reading_seconds : float
         That reading them takes; nothing where memory holds them.
+    elsewhere : callable, optional
+        Who takes the sums of what a fitted line sees of all rows, given the target of the sample too.
     """
 
     count: int
     parts: Parts
     reading_seconds: float = 0.0
+    elsewhere: Callable[[Any, Floats], Sums | None] | None = None
+
+    def sums(self, fitted: Any, sample: Floats) -> Sums | None:
+        """Return the sums of what a fitted line sees of all rows; None where a number is too large for them."""
+        return self.elsewhere(fitted, sample) if self.elsewhere else sums_of(fitted, self.parts(), sample)
 
 
 def can_learn_all(fitted: Any) -> bool:
@@ -60,7 +67,7 @@ def seconds_for(fitted: Any, rows: AllRows, frame: pd.DataFrame, target: Floats)
     """Return how long a fitted model that can learn all rows will take, by some of its sample."""
     frame, target = frame[:TRIED_ROWS], target[:TRIED_ROWS]
     began = time.perf_counter()
-    _sums_of(fitted, [(frame, target)], target)
+    sums_of(fitted, [(frame, target)], target)
     return rows.reading_seconds + (time.perf_counter() - began) * rows.count / len(target)
 
 
@@ -73,7 +80,7 @@ def learn_all(fitted: Any, rows: AllRows, sample: Floats) -> bool:
         The target that the model learned: its middle and its width keep the sums small.
     """
     _, model, scale = _line_of(fitted)
-    sums = None if model is None else _sums_of(fitted, rows.parts(), sample)
+    sums = None if model is None else rows.sums(fitted, sample)
     if model is None or sums is None:
         return False
     middle, width = _middle_and_width(scale(sample))
@@ -84,7 +91,7 @@ def learn_all(fitted: Any, rows: AllRows, sample: Floats) -> bool:
     return True
 
 
-def _sums_of(fitted: Any, parts: Iterable[tuple[pd.DataFrame, Floats]], sample: Floats) -> Sums | None:
+def sums_of(fitted: Any, parts: Iterable[tuple[pd.DataFrame, Floats]], sample: Floats) -> Sums | None:
     """Return the sums of what a line sees; None where a number is too large for them."""
     front, model, scale = _line_of(fitted)
     assert model is not None
@@ -155,6 +162,12 @@ class Sums:
             self._high += products >> 32
             self._low += products & 0xFFFFFFFF
         return True
+
+    def with_more(self, other: Sums) -> Sums:
+        """Add what others have summed, and return these."""
+        self._high += other._high
+        self._low += other._low
+        return self
 
     def products(self) -> NDArray[np.object_]:
         """Return the sums of products as whole numbers, in 2^-80, of shape (n_columns, n_columns)."""

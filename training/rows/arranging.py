@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from data.splits import SplitRule
 from data.tables import Table
 from data.tables.streams import Form
+from data.workers import Address, EngineError
 from training.commands import trainings
 from training.console import Say
+from training.models import all_rows, on_workers
 from training.rows.prepared import PreparedTable, arrange_held
 from training.rows.streamed import arrange_streamed
 
@@ -17,7 +25,38 @@ def arrange(table: Table | Form, rule: SplitRule, config: trainings.TrainConfig,
     Raises
     ------
     DataError, UsageError
-        It cannot be learned from, or not as was asked.
+        It cannot be learned from, or not as was asked; or an engine that is asked for has no worker for it.
     """
-    make = arrange_streamed if isinstance(table, Form) else arrange_held
-    return make(table, rule, config, say)  # type: ignore[arg-type]
+    if not isinstance(table, Form):
+        if config.engine:
+            say(
+                "engine", f"memory holds the table: it is learned here, and {config.engine} has nothing to do"
+            )
+        return arrange_held(table, rule, config, say)
+    if not config.engine:
+        return arrange_streamed(table, rule, config, say)
+    address = Address.of(config.engine)
+    if address.warning:
+        say("warning", address.warning)
+    on_workers.look(address)
+    return _shared(arrange_streamed(table, rule, config, say), table, address, say)
+
+
+def _shared(rows: PreparedTable, form: Form, address: Address, say: Say) -> PreparedTable:
+    """Return the same, with workers who take the sums of all rows; where they cannot after all, they are taken here."""
+    everything, parts = rows.everything, on_workers.parts_of(form)
+    if everything is None or not parts:
+        why = "the table is one part" if everything else "no more rows are learned than the sample"
+        say("engine", f"{why}: {address.word} has nothing to do")
+        return rows
+    learned = on_workers.LearnedRows(form, rows.split.rule, rows.schema, parts)
+    by_workers = on_workers.by_workers(address, learned, everything.count)
+
+    def summed(fitted: Any, sample: NDArray[np.float64]) -> all_rows.Sums | None:
+        try:
+            return by_workers(fitted, sample)
+        except EngineError as error:
+            say("warning", f"{error}; all rows are read here instead")
+            return all_rows.sums_of(fitted, everything.parts(), sample)
+
+    return replace(rows, everything=replace(everything, elsewhere=summed))

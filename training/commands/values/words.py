@@ -16,6 +16,8 @@ from typing import TypeVar
 
 from data.cells import HINTS
 from data.errors import nearest
+from data.workers import Address
+from data.workers.errors import BadEngine
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.]{0,99}")
 
@@ -208,6 +210,14 @@ def written_size(size: float | None) -> str:
         return "auto"
     unit = next(unit for unit in ("TB", "GB", "MB") if size % UNITS[unit] == 0.0 or unit == "MB")
     return f"{size / UNITS[unit]:.12g}{unit}"
+
+
+def engine(word: str) -> str:
+    """Accept the address of an engine."""
+    try:
+        return Address.of(word).word
+    except BadEngine as error:
+        raise argparse.ArgumentTypeError(str(error).removeprefix("engine is ")) from None
 
 
 def age(word: str) -> timedelta:

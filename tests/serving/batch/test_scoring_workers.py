@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,7 @@ from serving.batch.__main__ import main
 from serving.batch.carried import Carried
 from serving.batch.parted import MANIFEST
 from serving.errors import FaultyRows
-from tests.conftest import missing_part
+from tests.dask_cluster import needs_dask, two_workers
 from tests.serving.batch.deadly import Deadly
 from tests.serving.batch.test_parted import carried, contents, flights, scored, table, version, work_on
 
@@ -33,11 +31,9 @@ ABSENT = ("pandas", "sklearn", "mlflow")
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
     """Two workers whose Python lacks what only trainings need; both ask for certificates, as on a network."""
-    if not importlib.util.find_spec("distributed"):
-        missing_part("Dask (pip install 'slipway[dask]')")
+    needs_dask()
     import dask
     import trustme
-    from distributed import LocalCluster
     from distributed.security import Security
 
     folder = tmp_path_factory.mktemp("tls")
@@ -56,20 +52,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
         for name, file in words.items():
             patch.setenv(f"DASK_DISTRIBUTED__COMM__{name}", str(folder / file))
         dask.config.refresh()  # it reads the environment when it is imported
-        cluster = LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            memory_limit=None,
-            dashboard_address=None,
-            security=Security(require_encryption=True),
-            protocol="tls",
-            host="127.0.0.1",
-            env={"PYTHONPATH": str(folder / "lacking")},
-            local_directory=str(folder),
-            silence_logs=logging.CRITICAL,
-        )
-        with cluster:
-            yield Address.of(cluster.scheduler_address)
+        security = Security(require_encryption=True)
+        lacking = {"PYTHONPATH": str(folder / "lacking")}
+        with two_workers(folder, security=security, protocol="tls", env=lacking) as found:
+            yield found
     dask.config.refresh()
 
 
@@ -111,17 +97,18 @@ def test_workers_without_pandas_write_the_same_bytes_and_do_what_lacks(
     assert by_workers(Path("in.csv"), carried, Path("out"), address) == []
 
 
-@pytest.mark.parametrize("end", ["worker", "itself", "hang"])
+@pytest.mark.parametrize("ends", [("worker", "itself"), ("hang",)], ids="-".join)
 def test_who_ends_in_the_middle_of_a_part_is_replaced_and_no_row_comes_twice(
-    end: str, address: Address, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ends: tuple[str, ...], address: Address, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By kill -9 of the worker or of its task, or as the disk does not answer: the part was written and had no name."""
     path = table(tmp_path)
     scored(path, carried, tmp_path / "alone")
     (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / end).touch()
+    for end in ends:
+        (tmp_path / "orders" / end).touch()
     monkeypatch.setattr(engines, "OURS", (*engines.OURS, "tests"))
-    monkeypatch.setattr(tasks, "PATIENCE", 4 if end == "hang" else 60)
+    monkeypatch.setattr(tasks, "PATIENCE", 4 if ends == ("hang",) else 60)
     deadly = Deadly(carried.digest, carried.files, folder=str(tmp_path / "orders"))
     by_workers(path, deadly, tmp_path / "out", address)
     assert contents(tmp_path / "out") == contents(tmp_path / "alone")
