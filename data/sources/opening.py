@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from data.errors import EmptySource, UnreadableSource
 from data.redaction import redact_address
-from data.sources import packed, remote
+from data.sources import lakes, packed, remote
 from data.sources.databases import open_database
 from data.sources.files import of_each, size_of
-from data.sources.formats import open_json, open_texts, open_typed, spreadsheets
+from data.sources.formats import open_delta, open_json, open_texts, open_typed, spreadsheets
 from data.sources.globs import base_of, matching, partitions
 from data.sources.layout import Layout
 from data.sources.source import Source
@@ -74,6 +74,10 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
 
 def _open_files(where: str, layout: Layout) -> Source:
     is_there = not remote.is_remote(where) and Path(where).exists()
+    if not remote.is_remote(where) or Path(where).suffix.lower() not in (*FORMATS, *packed.ENDINGS):
+        table = open_delta(where) or lakes.open_iceberg(where)
+        if table:
+            return table
     path, sheet = (where, "") if is_there else spreadsheets.split_sheet(where)
     paths = matching(path)
     if not any(of_each(size_of, paths)):

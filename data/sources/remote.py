@@ -141,7 +141,7 @@ class FileStore:
 
     def fault(self, where: str, error: Exception) -> OutOfReach:
         """Return what to say where it gave no answer, or another one than was hoped for."""
-        said = _without_secrets((str(error) or type(error).__name__).splitlines()[0])
+        said = without_secrets((str(error) or type(error).__name__).splitlines()[0])
         for pattern, reason, repair in _FAULTS:
             if re.search(pattern, said, re.IGNORECASE):
                 return OutOfReach(where=where, reason=reason, repair=repair or self.how_to_ask)
@@ -182,7 +182,8 @@ _FAULTS = (
 """What a file system's own words mean, and what to do; where that is empty, how to say who asks."""
 
 
-def _without_secrets(text: str) -> str:
+def without_secrets(text: str) -> str:
+    """Return a library's words without what the environment keeps secret."""
     for name, value in os.environ.items():
         if name.startswith(_SETTINGS) and _SECRETS.search(name) and len(value) > 3:
             text = text.replace(value, MASK)
@@ -211,8 +212,13 @@ def _file_system(place: FileStore, settings: tuple[tuple[str, str], ...]) -> fs.
     return fs.AzureFileSystem(account, account_key=key, sas_token=None if key else token)
 
 
+def s3_endpoint() -> str:
+    """Return where S3 is, "" for Amazon's own."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
+
+
 def _s3(bucket: str, said: dict[str, str]) -> fs.FileSystem:
-    endpoint = said.get("AWS_ENDPOINT_URL_S3") or said.get("AWS_ENDPOINT_URL", "")
+    endpoint = s3_endpoint()
     region = said.get("AWS_REGION") or said.get("AWS_DEFAULT_REGION")
     if not region and not endpoint:
         region = fs.resolve_s3_region(bucket)
@@ -263,7 +269,7 @@ def matching(where: str) -> list[str]:
     is_meant = re.compile(_pattern(where.removeprefix(f"{base}/"))).fullmatch
     found = sorted(
         each
-        for each in map(place.named, _below(place, base))
+        for each in listed(base)
         if not each.rpartition("/")[2].startswith((".", "_"))
         and (kind == fs.FileType.Directory or is_meant(each.removeprefix(f"{base}/")))
     )
@@ -275,6 +281,12 @@ def matching(where: str) -> list[str]:
             repair="check the name",
         )
     return found
+
+
+def listed(where: str) -> list[str]:
+    """Return the addresses of all files below a folder; raises OutOfReach."""
+    place = FileStore.of(where)
+    return [place.named(path) for path in _below(place, where)]
 
 
 def _below(place: FileStore, base: str) -> list[str]:

@@ -34,9 +34,14 @@ class Source:
     is_text: bool = False
 
     @property
+    def version(self) -> str:
+        """The address that gives these rows again whatever is written later, "" where there is none."""
+        return ""
+
+    @property
     def notes(self) -> Sequence[str]:
         """How it is read, where that is not what everybody would expect, in lines."""
-        return ()
+        return [f"{self.version}, a version of the table"] if self.version else ()
 
     def about_rows(self) -> int:
         """Return about how many rows there are, 0 where only reading them would tell."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
+from data.redaction import STORES
 from data.splits import METHODS, Method
 from training.commands.command import Command, ReadsTexts
 from training.commands.parameters import Parameter
@@ -29,6 +31,9 @@ from training.commands.shared import (
 )
 from training.commands.values import NAME_PATTERN, kinds, one_of, one_of_or_unsaid
 from training.errors import UsageError
+
+VERSION_BEHIND = re.compile(r"@v?\d+$")
+"""Behind the name of a Delta or Iceberg table, as in `flights@3`."""
 
 SPLIT_COLUMNS = {"time": "time_column", "group": "group_column", "column": "split_column"}
 """The parameter that names the column of a split's method."""
@@ -197,8 +202,9 @@ class AdoptConfig(TrainConfig):
 
 
 def _name_from(file: str) -> str:
-    stem = Path(file).name.split(".")[0]
-    if "://" in file or not NAME_PATTERN.fullmatch(stem):
+    stem = VERSION_BEHIND.sub("", Path(file).name.split(".")[0])
+    scheme, is_address, _ = file.partition("://")
+    if (is_address and scheme.lower() not in STORES) or not NAME_PATTERN.fullmatch(stem):
         where = file.split("://", maxsplit=1)[0]
         raise UsageError(message=f"name is missing and cannot be taken from {where}: pass name=...")
     return stem

@@ -69,7 +69,10 @@ def _rows_of_then(
     asked = _recorded_config(version, tags.get(tag_names.COMMAND, ""))
     rereading.refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
     asked = replace(
-        asked, data=config.data or asked.data, query=config.query or asked.query, weight=version.weight
+        asked,
+        data=config.data or tags.get(tag_names.TABLE) or asked.data,
+        query=config.query or asked.query,
+        weight=version.weight,
     )
     asked = replace(asked, engine="")  # the bits are the same, and its cluster may be gone
     said = {name: getattr(config, name) for name in ("header", "encoding")}

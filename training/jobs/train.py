@@ -16,7 +16,7 @@ from training.console import Say, Watch, silent
 from training.gate import deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
-from training.records import Job, ledger, model_registry, tracking
+from training.records import Job, ledger, model_registry, tag_names, tracking
 from training.rows import PreparedTable, arrange, charges, contracted, suspicions
 from training.rows.known import known_tables, load_split
 from training.search import Winner, processes
@@ -72,6 +72,8 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
     job.run.log_config(said)
     started = time.perf_counter()
     config, source = known_tables.open_again(config, say)
+    if source.version:
+        job.run.log(tags={tag_names.TABLE: source.version})
     config, table, rule = load_split(config, source, contracted.asked_of(config.asked, agreed))
     config, head = known_tables.with_memory(config, table), known_tables.head_of(table)
     job.run.log_config({name: word for name, word in config.as_params().items() if name not in said})

@@ -31,6 +31,9 @@ ADOPTED = "slipway.adopted"
 DATA = "slipway.data_fingerprint"
 """Of a run and a version: the fingerprint of the table."""
 
+TABLE = "slipway.table"
+"""Of a run: the address with the version of the table that was read, of tables that have versions."""
+
 ENTRY = version_files.ENTRY_TAG
 """Of a version: the newest entry of the ledger about it that was carried out."""
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pa_parquet
 
 from data.column_names import named
 from data.errors import UnreadableSource
-from data.sources import packed, remote
+from data.sources import lakes, packed, remote
 from data.sources.files import base_of_all, identity_of, of_each, open_file, size_of
 from data.sources.formats.joined import is_joined
 from data.sources.source import (
@@ -34,6 +34,7 @@ class FileSource(Source):
     dataset: pa_dataset.Dataset | None = None
     is_parquet: bool = False
     place: remote.FileStore | None = None
+    folder: str = ""
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows in the order of the sorted paths; raises UnreadableSource."""
@@ -67,9 +68,26 @@ class FileSource(Source):
         except (pa.ArrowException, OSError) as error:
             raise self._fault(error) from error
 
+    @property
+    def version(self) -> str:
+        """The address of this version of a Delta table."""
+        return self.where if self.folder else ""
+
+    def named(self, path: str) -> str:
+        """Return where a file of the dataset is, by what the dataset calls it."""
+        if self.folder:
+            return f"{self.folder}/{path}"
+        return self.place.named(path) if self.place else path
+
     def _fault(self, error: Exception) -> UnreadableSource:
-        if self.place is not None and isinstance(error, OSError):
+        if self.place is not None and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             return self.place.fault(self.where, error)
+        if self.folder and isinstance(error, FileNotFoundError):
+            return UnreadableSource(
+                where=self.where,
+                reason="a file of this version is gone, as after a vacuum",
+                repair="pass a newer version",
+            )
         return unreadable(self._where_broken(), error)
 
     def _where_broken(self) -> str:
@@ -87,7 +105,7 @@ def _parts_of(source: FileSource) -> Iterator[Part]:
     dataset = source.dataset
     assert dataset is not None
     fragments = [fragment for fragment in dataset.get_fragments() if fragment.count_rows()]
-    paths = [source.place.named(each.path) if source.place else each.path for each in fragments]
+    paths = [source.named(each.path) for each in fragments]
     base = base_of_all(paths) if paths else ""
     size = part_bytes(sum(of_each(size_of, paths)))
     for fragment, path in zip(fragments, paths, strict=True):
@@ -117,6 +135,8 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
     for path, packing in zip(paths, of_each(packed.packing_of, paths), strict=True):
         if packing:
             raise UnreadableSource(where=path, reason=f"is a packed file of {kind}", repair="unpack it first")
+    if kind == "parquet":
+        lakes.refuse_files_of_tables(paths)
     place = remote.FileStore.of(where) if remote.is_remote(where) else None
     files, options = list(paths), {"format": kind, "partitioning": "hive", "partition_base_dir": base}
     if place:
@@ -140,6 +160,15 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
     if kind == "parquet":
         _refuse_joined(paths)
     return FileSource(where=where, dataset=dataset, is_parquet=kind == "parquet", place=place)
+
+
+def open_delta(where: str) -> Source | None:
+    """Open a Delta table, None where there is none; raises UnreadableSource or DuplicateColumns."""
+    found = lakes.delta_files(where)
+    if found is None:
+        return None
+    place = remote.FileStore.of(where) if remote.is_remote(where) else None
+    return FileSource(found.where, dataset=found.dataset, is_parquet=True, place=place, folder=found.folder)
 
 
 def _schemas(dataset: pa_dataset.Dataset) -> list[pa.Schema]:

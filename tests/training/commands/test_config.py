@@ -118,6 +118,14 @@ def test_a_database_needs_a_name() -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "data", ["s3://bucket/sales/houses.csv.gz", "lake/houses@3", "s3://bucket/houses@v3/"]
+)
+def test_a_table_in_a_store_or_with_a_version_gives_its_name(data: str) -> None:
+    """No bucket and no number of a version is a part of it: later trainings are versions of the same model."""
+    assert parse(["train", "--data", data, "--target", "price"]).name == "houses"
+
+
 def test_promote_takes_a_version() -> None:
     """A word is none."""
     assert parse(["promote", "--name", "houses", "--version", "3"]) == PromoteConfig("houses", "3")

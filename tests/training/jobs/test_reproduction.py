@@ -81,6 +81,27 @@ def test_a_small_table_is_rebuilt_and_refused_once_a_row_changed(workspace: Work
     assert reproduced(workspace, "houses") == told
 
 
+@pytest.mark.soak
+def test_a_table_with_versions_is_rebuilt_from_the_one_that_was_read(
+    workspace: Workspace, houses: Path
+) -> None:
+    """Its rows have changed since, and the version's own are still there."""
+    import deltalake
+
+    lake, frame = houses.with_name("lake"), pd.read_csv(houses)
+    deltalake.write_deltalake(str(lake), frame)
+    words = ["--data", str(lake), "--target", "price", "--promote", "never"]
+    trained = workspace.train(*words)
+    assert trained.returncode == 0, trained.stderr
+    deltalake.write_deltalake(str(lake), frame.head(100), mode="overwrite")
+    done = reproduce(workspace, "lake")
+    assert (done.returncode, reproduced(workspace, "lake")) == (0, "yes"), done.stdout + done.stderr
+    assert f"from {lake}@0, the same as then" in done.stdout
+    refused = reproduce(workspace, "lake", "--data", str(lake))
+    assert refused.returncode == 2
+    assert "lake@1 has fingerprint" in refused.stderr
+
+
 def test_a_recorded_command_is_read_back_as_it_was_asked() -> None:
     """Commas and quotes in names, units with them: a reproduction reads what `as_params` wrote."""
     asked = TrainConfig(

@@ -1,0 +1,73 @@
+"""Delta tables: which of the files in a folder count, by the log beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.dataset as pa_dataset
+import pyarrow.fs as pa_fs
+
+from data.errors import UnreadableSource
+from data.sources import remote
+from data.sources.lakes.versions import is_folder, lacks, split_version, unread
+from data.sources.source import refuse_duplicates
+
+DELTA_LOG = "_delta_log"
+
+
+@dataclass(frozen=True)
+class DeltaFiles:
+    """The files that count in one version of a Delta table.
+
+    Attributes
+    ----------
+    where : str
+        The table and its version.
+    folder : str
+        What the files' paths are below.
+    """
+
+    where: str
+    folder: str
+    dataset: pa_dataset.Dataset
+
+
+def delta_files(where: str) -> DeltaFiles | None:
+    """Return what counts in a Delta table, None where there is none; raises UnreadableSource."""
+    table, version = split_version(where)
+    if not is_folder(f"{table}/{DELTA_LOG}"):
+        return None
+    try:
+        import deltalake  # noqa: PLC0415 - an extra, for Delta tables only
+    except ImportError as error:
+        raise lacks(where, "a Delta table", "deltalake", "delta") from error
+    folder = table if remote.is_remote(table) else str(Path(table).absolute())
+    try:
+        read = deltalake.DeltaTable(folder, storage_options=_allowing_http(folder))
+        newest = read.version()
+        if version is not None and version > newest:
+            raise UnreadableSource(
+                where=table, reason=f"has no version {version}", repair=f"its newest is {table}@{newest}"
+            )
+        read.load_as_version(newest if version is None else version)
+        dataset = read.to_pyarrow_dataset(filesystem=_below(folder))
+    except (deltalake.exceptions.DeltaError, OSError, ValueError, pa.ArrowException) as error:
+        raise unread(where, "Delta", error) from error
+    refuse_duplicates(where, dataset.schema.names)
+    fragments = sorted(dataset.get_fragments(), key=lambda each: each.path)
+    ordered = pa_dataset.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
+    return DeltaFiles(f"{table}@{read.version()}", folder, ordered)
+
+
+def _below(folder: str) -> pa_fs.FileSystem:
+    if not remote.is_remote(folder):
+        return pa_fs.SubTreeFileSystem(folder, pa_fs.LocalFileSystem())
+    store = remote.FileStore.of(folder)
+    return pa_fs.SubTreeFileSystem(store.path(folder), store.files)
+
+
+def _allowing_http(folder: str) -> dict[str, str] | None:
+    plain = folder.startswith("s3://") and remote.s3_endpoint().startswith("http://")
+    return {"AWS_ALLOW_HTTP": "true"} if plain else None

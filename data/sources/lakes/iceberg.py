@@ -1,0 +1,105 @@
+"""Iceberg tables: the rows of a snapshot, by the metadata in the table's folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.column_names import named
+from data.errors import UnreadableSource
+from data.sources import remote
+from data.sources.lakes.versions import is_folder, lacks, split_version, unread
+from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
+
+METADATA = ".metadata.json"
+_NUMBER = re.compile(r"v?(\d+)")
+
+
+@dataclass(frozen=True)
+class IcebergSource(Source):
+    """The rows of one snapshot of an Iceberg table."""
+
+    metadata: str = ""
+    snapshot: int = 0
+
+    @property
+    def version(self) -> str:
+        """The address of this snapshot."""
+        return self.where
+
+    def about_rows(self) -> int:
+        """Return how many rows the snapshot says it has."""
+        said = _static(self.metadata).snapshot_by_id(self.snapshot).summary
+        return int((said and said.additional_properties.get("total-records")) or 0)
+
+    def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+        """Yield the rows file by file, without those that were deleted; raises UnreadableSource."""
+        try:
+            for batch in _static(self.metadata).scan(snapshot_id=self.snapshot).to_arrow_batch_reader():
+                whole = batch.rename_columns(named(batch.schema.names))
+                yield from (whole.slice(start, rows) for start in range(0, whole.num_rows, rows))
+        except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
+            raise unread(self.where, "Iceberg", error) from error
+
+    def parts(self) -> Sequence[Part]:
+        """Return one part: a snapshot never changes, so that its name tells it from others."""
+        return [Part(self, self.where, self.where)]
+
+
+def open_iceberg(where: str) -> Source | None:
+    """Return a snapshot of an Iceberg table, None where there is no such table; raises UnreadableSource."""
+    table, version = split_version(where)
+    metadata = table if table.endswith(METADATA) else newest_metadata(table)
+    if not metadata:
+        return None
+    try:
+        read = _static(metadata)
+        found = read.current_snapshot() if version is None else read.snapshot_by_id(version)
+    except ImportError as error:
+        raise lacks(where, "an Iceberg table", "pyiceberg", "iceberg") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise unread(where, "Iceberg", error) from error
+    if found is None:
+        known = ", ".join(str(each.snapshot_id) for each in read.snapshots()[-3:])
+        raise UnreadableSource(
+            where=table,
+            reason="has no rows yet" if version is None else f"has no snapshot {version}",
+            repair=f"its last ones are {known}" if known else "write some first",
+        )
+    refuse_duplicates(where, [field.name for field in read.schema().fields])
+    return IcebergSource(f"{table}@{found.snapshot_id}", metadata=metadata, snapshot=found.snapshot_id)
+
+
+def newest_metadata(table: str, *, check: bool = True) -> str:
+    """Return the newest file of an Iceberg table's metadata, "" for none; raises UnreadableSource for two of them."""
+    folder = f"{table}/metadata"
+    if not is_folder(folder):
+        return ""
+    files = remote.listed(folder) if remote.is_remote(folder) else map(str, Path(folder).iterdir())
+    numbers = {
+        path: int(number[1])
+        for path in files
+        if path.endswith(METADATA) and (number := _NUMBER.match(path.rpartition("/")[2]))
+    }
+    newest = [path for path, number in numbers.items() if number == max(numbers.values())]
+    if check and len(newest) > 1:
+        raise UnreadableSource(
+            where=table,
+            reason=f"has {len(newest)} files of metadata numbered {max(numbers.values())}",
+            repair=f"pass the one that the catalog names, as in data={newest[0]}",
+        )
+    return newest[0] if newest else ""
+
+
+def _static(metadata: str) -> Any:
+    from pyiceberg.table import StaticTable  # noqa: PLC0415 - an extra, for Iceberg tables only
+
+    said = {"s3.endpoint": remote.s3_endpoint(), "s3.region": os.environ.get("AWS_REGION", "")}
+    where = metadata if remote.is_remote(metadata) else str(Path(metadata).absolute())
+    return StaticTable.from_metadata(where, {name: value for name, value in said.items() if value})

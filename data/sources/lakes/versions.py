@@ -1,0 +1,49 @@
+"""Which version of a table an address names, and what to say where none can be read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pyarrow.fs as pa_fs
+
+from data.errors import UnreadableSource
+from data.sources import remote
+
+_VERSION = re.compile(r"(?P<table>.*[^/])/?@v?(?P<version>\d+)")
+
+
+def split_version(where: str) -> tuple[str, int | None]:
+    """Return a table, and the version of it that an address names, None for the newest.
+
+    >>> split_version("s3://bucket/flights@3"), split_version("flights/")
+    (('s3://bucket/flights', 3), ('flights', None))
+    """
+    found = _VERSION.fullmatch(where)
+    if not found or (not remote.is_remote(where) and Path(where).exists()):
+        return where.rstrip("/"), None
+    return found["table"], int(found["version"])
+
+
+def is_folder(where: str) -> bool:
+    """Return whether there is a folder, here or in a store; raises OutOfReach."""
+    if remote.is_remote(where):
+        return bool(remote.about(where).type == pa_fs.FileType.Directory)
+    return Path(where).is_dir()
+
+
+def lacks(where: str, what: str, package: str, extra: str) -> UnreadableSource:
+    """Return what to say where a library is not installed."""
+    return UnreadableSource(
+        where=where, reason=f"{what} needs {package}", repair=f"pip install '.[{extra}]' in Slipway's folder"
+    )
+
+
+def unread(where: str, kind: str, error: Exception) -> UnreadableSource:
+    """Return what to say where a library gave up: the first line of its own reason."""
+    if remote.is_remote(where) and isinstance(error, OSError):
+        return remote.FileStore.of(where).fault(where, error)
+    reason = remote.without_secrets((str(error) or type(error).__name__).splitlines()[0])[:300]
+    return UnreadableSource(
+        where=where, reason=f"cannot be read as {kind}: {reason}", repair="pass a newer version, or export it"
+    )

@@ -1,0 +1,148 @@
+"""Delta and Iceberg tables: the rows that their logs say, in the version that is asked for."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+import pytest
+
+from data.errors import UnreadableSource
+from data.sources import open_source
+from tests.conftest import missing_part
+from tests.seaweed import Bucket
+
+ROWS = pa.table({"x": [1, 2, 3, 4], "y": [1.0, 2.0, 3.0, 4.0], "g": ["a b/ü", "a b/ü", "b%", "b%"]})
+
+
+@pytest.fixture(scope="module")
+def delta(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of two folders, of whose rows one was deleted."""
+    try:
+        import deltalake
+    except ImportError:
+        missing_part("deltalake")
+    folder = tmp_path_factory.mktemp("lakes") / "delta"
+    deltalake.write_deltalake(str(folder), ROWS, partition_by=["g"])
+    deltalake.DeltaTable(str(folder)).delete("x = 2")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def iceberg(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
+    """The same as an Iceberg table, and its snapshots."""
+    try:
+        from pyiceberg.catalog.sql import SqlCatalog
+    except ImportError:
+        missing_part("pyiceberg")
+    folder = tmp_path_factory.mktemp("lakes")
+    catalog = SqlCatalog("tests", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri())
+    catalog.create_namespace("n")
+    table = catalog.create_table("n.t", schema=ROWS.schema)
+    table.append(ROWS)
+    table.delete("x = 2")
+    catalog.close()
+    return folder / "n" / "t", [each.snapshot_id for each in table.snapshots()]
+
+
+def xs(where: object) -> list[int]:
+    """The column x of a table, sorted."""
+    return sorted(open_source(str(where)).read()["x"].to_pylist())
+
+
+def test_rows_that_were_deleted_are_no_rows(delta: Path, iceberg: tuple[Path, list[int]]) -> None:
+    """Both tables keep the files of the deleted row, beside those without it."""
+    assert len(list(delta.rglob("*.parquet"))) > 2
+    for table in (delta, iceberg[0]):
+        assert xs(table) == xs(f"{table}/") == [1, 3, 4]
+        assert open_source(str(table)).read().schema.names == ["x", "y", "g"]
+
+
+def test_a_version_is_read_by_its_number_and_says_it(delta: Path, iceberg: tuple[Path, list[int]]) -> None:
+    """What `reproduce` asks for is what a training was given, whatever was written since."""
+    table, snapshots = iceberg
+    for where, first, newest in ((delta, 0, 1), (table, snapshots[0], snapshots[-1])):
+        assert xs(f"{where}@{first}") == xs(f"{where}@v{first}") == [1, 2, 3, 4]
+        assert open_source(str(where)).notes == [f"{where}@{newest}, a version of the table"]
+        assert open_source(str(where)).version == open_source(str(where)).where == f"{where}@{newest}"
+        with pytest.raises(
+            UnreadableSource, match=f"has no (version|snapshot) 77: its .* {newest}|@{newest}"
+        ):
+            open_source(f"{where}@77")
+
+
+def test_parts_are_the_rows_in_another_process_too(delta: Path, iceberg: tuple[Path, list[int]]) -> None:
+    """`score` into a folder shares them among processes, and knows those that are done by their identity."""
+    for where in (delta, iceberg[0]):
+        source = open_source(str(where))
+        parts = pickle.loads(pickle.dumps(source.parts()))
+        assert sum(part.source.read().num_rows for part in parts) == source.about_rows() == 3
+        assert all(part.identity for part in parts)
+        assert source.read().num_rows == 3
+
+
+def test_files_of_a_table_are_not_read_past_its_log(delta: Path, iceberg: tuple[Path, list[int]]) -> None:
+    """A glob over the files gave deleted rows, and rows twice, without a word."""
+    for table, inside in (
+        *((delta, name) for name in ("*/*.parquet", "**/*.parquet", "g=b%25", "g=b%25/*")),
+        *((iceberg[0], name) for name in ("data", "data/*.parquet")),
+    ):
+        with pytest.raises(
+            UnreadableSource, match=f"^{table}: is an? (Delta|Iceberg) table, in which not all"
+        ):
+            open_source(f"{table}/{inside}")
+    (single, *_) = sorted(delta.rglob("*.parquet"))
+    with pytest.raises(UnreadableSource, match=f"pass data={delta}, without the names of files"):
+        open_source(str(single))
+
+
+def test_a_file_whose_name_ends_like_a_version_is_that_file(tmp_path: Path) -> None:
+    """An @ in a name is no version where such a file or folder is there."""
+    (tmp_path / "runs@3").mkdir()
+    pa_parquet.write_table(ROWS, tmp_path / "runs@3" / "t@1.parquet")
+    assert xs(tmp_path / "runs@3") == xs(tmp_path / "runs@3" / "t@1.parquet") == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("kind", "package"), [("delta", "deltalake"), ("iceberg", "pyiceberg")])
+def test_a_table_without_its_library_is_refused(
+    kind: str, package: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its Parquet files are there, and would be read as if nothing had been deleted."""
+    made = request.getfixturevalue(kind)
+    where = made if kind == "delta" else made[0]
+    for module in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(UnreadableSource, match=rf"needs {package}: pip install '\.\[{kind}\]'"):
+        open_source(str(where))
+
+
+def test_a_version_whose_files_are_gone_says_so(delta: Path) -> None:
+    """After a vacuum the log still tells of them."""
+    import deltalake
+
+    deltalake.DeltaTable(str(delta)).vacuum(0, dry_run=False, enforce_retention_duration=False)
+    assert xs(delta) == [1, 3, 4]
+    with pytest.raises(
+        UnreadableSource, match="a file of this version is gone, as after a vacuum: pass a newer"
+    ):
+        open_source(f"{delta}@0").read()
+
+
+def test_tables_in_a_store_are_read_there(s3: Bucket, delta: Path, iceberg: tuple[Path, list[int]]) -> None:
+    """Their libraries find key and endpoint in the environment, as all else does."""
+    import deltalake
+
+    where = f"{s3.uri}/lake/delta"
+    options = {"AWS_ALLOW_HTTP": "true"}
+    deltalake.write_deltalake(where, ROWS, storage_options=options)
+    deltalake.DeltaTable(where, storage_options=options).delete("x = 2")
+    assert xs(where) == [1, 3, 4]
+    assert xs(f"{where}@0") == [1, 2, 3, 4]
+    source = open_source(where)
+    assert sum(part.source.read().num_rows for part in source.parts()) == source.about_rows() == 3
+    with pytest.raises(UnreadableSource, match=f"{where}: is a Delta table"):
+        open_source(f"{where}/*.parquet")
