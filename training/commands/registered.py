@@ -14,6 +14,7 @@ from training.commands.shared import (
     Encoding,
     FailIfKept,
     HeaderAsked,
+    Memory,
     Name,
     QueryAgain,
     Reason,
@@ -40,6 +41,7 @@ class PromoteConfig(Command):
     query: QueryAgain = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
+    memory: Memory = None
     policy: Policy = BETTER
     dry_run: Annotated[bool, Parameter(kinds.YES_OR_NO, "say what would be decided, change nothing")] = False
     force: Annotated[bool, Parameter(kinds.YES_OR_NO, "past the gate; needs a reason")] = False
@@ -75,6 +77,7 @@ class RecalibrateConfig(Command):
     query: QueryAgain = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
+    memory: Memory = None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,14 @@ FailIfKept = Annotated[bool, Parameter(kinds.YES_OR_NO, "exit with 4 where it is
 Name = Annotated[str, Parameter(kinds.NAME)]
 Version = Annotated[str, Parameter(kinds.VERSION)]
 Reason = Annotated[str, Parameter(help="kept in the ledger")]
+Memory = Annotated[
+    float | None,
+    Parameter(
+        kinds.SIZE,
+        "that the table may take, such as 2GB: a sample is taken of a larger one; default: auto, what is free",
+        metavar="SIZE",
+    ),
+]
 Excluded = Annotated[tuple[str, ...], Parameter(kinds.COLUMNS, "columns that are no features, by comma")]
 
 

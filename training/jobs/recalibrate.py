@@ -21,6 +21,7 @@ from data.errors import TableError
 from data.figures import figure
 from data.own_files import own_folder
 from data.tables import Table, fingerprint, load_kept, row_digests
+from data.tables.streams import form_of
 from serving.scorer import Intervals, Scorer, scorer_files
 from training.commands import registered, rereading
 from training.compiling import pack_frame
@@ -31,14 +32,12 @@ from training.monitoring import Reference
 from training.pages import plain
 from training.records import ledger, model_registry, tag_names, tracking
 from training.rows import open_table
-from training.rows.known import load_known
+from training.rows.known import known_parts, load_known
 from training.versions import flavor
 from training.weights import mean, relative
 
-IF_TOO_LARGE = "pass a part of it: 100,000 rows are plenty"
-"""What to do about a table that memory has no room for."""
-
-FEWEST_ROWS = 20
+FEWEST_ROWS, MOST_SAMPLED = 20, 100_000
+"""Rows that intervals are made from, and at most so many of a table that memory does not hold: they are plenty."""
 
 
 def recalibrate(config: registered.RecalibrateConfig, say: Say) -> model_registry.Version:
@@ -93,14 +92,23 @@ def _fresh_rows(
     """Return the rows that count, and the column that says how much, where they have it."""
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
     asked = replace(rereading.asked_then(recorded), known=old.schema.readings)
-    source = open_table(config, say, recorded, otherwise=IF_TOO_LARGE)
-    table = load_kept(source, kinds, asked)
-    if fingerprint(table) == old.tags.get(tag_names.DATA):
-        raise NotFresh(name=old.name, version=old.number, where=table.where)
-    known = load_known(source, old.schema, kinds, asked)
+    source = open_table(config, say, recorded)
+    room = known_parts.room_for(source, config.memory)
+    if room is None:
+        found = fingerprint(load_kept(source, kinds, asked))
+    else:
+        found = known_parts.fingerprint_of(form_of(source, kinds, asked, most_bytes=room))
+    if found == old.tags.get(tag_names.DATA):
+        raise NotFresh(name=old.name, version=old.number, where=source.where)
+    form = None if room is None else known_parts.form_for(source, old.schema, kinds, asked, room)
+    known = load_known(source, old.schema, kinds, asked) if form is None else form.head
     weight = old.weight if old.weight in known.frame else ""
     if old.weight and not weight:
         say("warning", f"{known.where} has no weight column {old.weight!r}: each of its rows counts the same")
+    if form is not None:
+        some = known_parts.sampled_alike(form, old.target, weight, most=MOST_SAMPLED)
+        say("sample", some.in_words)
+        known = some.table
     checked = check_table(known, target=old.target, weight=weight)
     return checked.table.take(checked.counted), weight
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from data.checks import check_table
+from data.tables import Table
 from training.challenger import Outcome, enter, judge, registering
 from training.commands import registered, rereading
 from training.console import Say
@@ -10,10 +13,10 @@ from training.errors import UsageError
 from training.gate import deciding
 from training.records import ledger, model_registry, tracking
 from training.rows import open_table
-from training.rows.known import load_known
+from training.rows.known import known_parts, load_known
 
-IF_TOO_LARGE = "pass a part of it (data=...), such as one of its files: held-out rows are found there, too"
-"""What to do about a table that memory has no room for."""
+OTHERWISE = "pass a part of it (data=...), such as one of its files, or more memory=..."
+"""What to do about a table that memory has no room for, where the split looks at all rows at once."""
 
 
 def promote(config: registered.PromoteConfig, say: Say) -> Outcome:
@@ -60,8 +63,24 @@ def _judge_again(
             message=f"{version.name} version {version.number} recorded no table: pass rows to judge by, data=..."
         )
     rereading.refuse_masked("" if config.data else where, "" if config.query else recorded.get("query", ""))
-    source = open_table(config, say, recorded, otherwise=IF_TOO_LARGE)
-    table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
+    table = _rows_of(config, version, recorded, say)
     table = check_table(table, target=version.target, weight=version.weight).table
     say("read", f"{len(table):,} rows from {table.where}")
     return judge(version, table, history, config.policy, run=run)
+
+
+def _rows_of(
+    config: registered.PromoteConfig,
+    version: model_registry.Version,
+    recorded: Mapping[str, str],
+    say: Say,
+) -> Table:
+    """Return the rows to judge by: all, or a sample of each side of a table that memory does not hold."""
+    source, asked = open_table(config, say, recorded), rereading.asked_then(recorded)
+    kinds, room = version.split.kinds, known_parts.room_for(source, config.memory)
+    if room is None:
+        return load_known(source, version.schema, kinds, asked)
+    form = known_parts.form_for(source, version.schema, kinds, asked, room)
+    some = known_parts.judged(form, version.split, version.target, version.weight, otherwise=OTHERWISE)
+    say("sample", some.in_words)
+    return some.table
