@@ -50,15 +50,31 @@ def reached(address: Address, *, packages: Sequence[str], needs: Sequence[str]) 
 def _client(address: Address, stack: ExitStack) -> Any:
     from distributed import Client  # noqa: PLC0415 - the extra `dask`
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what is to be known is said in a line
+    for name in [each for each in logging.root.manager.loggerDict if each.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is to be known is said in a line
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other versions: see below
+            if address.where.startswith("tls:"):
+                _check_certificates(address)
             at = address.where or stack.enter_context(_local())
             return Client(at, timeout=SECONDS, set_as_default=False)
     except (OSError, TypeError, ValueError, RuntimeError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise EngineSilent(where=address.word, reason=f"does not answer ({reason})") from error
+
+
+def _check_certificates(address: Address) -> None:
+    """Raise EngineSilent where this machine was told none: a client without them would try for a while."""
+    from distributed.security import Security  # noqa: PLC0415 - the extra `dask`
+
+    if Security().get_connection_args("client")["ssl_context"] is None:
+        raise EngineSilent(
+            where=address.word,
+            reason="asks for certificates",
+            repair="set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and "
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY to their files",
+        )
 
 
 def _local() -> Any:

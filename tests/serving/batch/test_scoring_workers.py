@@ -136,6 +136,7 @@ def test_what_a_worker_lacks_is_said_in_one_line(
     address: Address, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The table, a package, the same version of it; and rows that cannot be used are those of the table."""
+    monkeypatch.setattr(source, "PART_BYTES", 10**9)
     path, folder = table(tmp_path), tmp_path / "out"
     work, engine = work_on(path, carried, folder), engines.on_workers(carried, address)
     path.rename(tmp_path / "away.csv")
