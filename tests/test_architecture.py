@@ -37,7 +37,18 @@ MLFLOW_MODULES = {
 
 FLOORS = {
     "data": (
-        *("redaction", "own_files", "faces", "facts", "errors", "figures", "column_names", "cells", "schema"),
+        *(
+            "redaction",
+            "spreadsheets",
+            "own_files",
+            "faces",
+            "facts",
+            "errors",
+            "figures",
+            "column_names",
+            "cells",
+            "schema",
+        ),
         *("cell_values", "workers"),
         *("captures", "labels"),
         *("text", "sources", "tables", "splits", "checks", "contracts", "samples", "__main__"),
@@ -110,6 +121,7 @@ FACED = ("data", "serving", "training")
 DOORLESS = (
     *(
         "data.redaction",
+        "data.spreadsheets",
         "data.faces",
         "data.facts",
         "data.errors",

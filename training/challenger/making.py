@@ -73,6 +73,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
             input_example=example,
             reference=reference(written, rows, held_out, known.contributions, seed=job.config.seed).as_dict(),
         )
+    job.run.has_model(logged.model_id)
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = winner.compiled.parity
     job.run.log(

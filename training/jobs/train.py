@@ -41,8 +41,9 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         evaluation = evaluate(rows, winner)
         with job.watch("measure", lambda _: f"{job.budget.elapsed_in_words()}, how sure the figures are"):
             assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)
-        figures = record(job, rows, winner, evaluation, assessment)
-        made = log_model(job, rows, winner)
+        with run.before_its_model() as measured:
+            figures = record(replace(job, run=measured), rows, winner, evaluation, assessment)
+            made = log_model(replace(job, run=measured), rows, winner)
         summary = report.summary(rows.schema, winner, evaluation, assessment, rows.checked.weight)
         version = registering.register(job, rows, made.logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])

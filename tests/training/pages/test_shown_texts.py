@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from data.contracts import read
 from data.errors import ContractError
+from data.spreadsheets import without_formulas
 from tests.conftest import Workspace
 from tests.recorded import recorded
 from training.pages.markdown import code, plain
-from training.records.tracking import without_formulas
 
 IMAGE = "![p](http://127.0.0.1:1/pixel.png)"
 
