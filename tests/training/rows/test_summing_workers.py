@@ -62,16 +62,13 @@ def test_the_line_has_the_bits_of_one_machine_though_a_worker_is_killed(
     where = write(frame, tmp_path / "t.csv")
     (tmp_path / "orders").mkdir()
     (tmp_path / "orders" / "kill").touch()
-    monkeypatch.setattr(on_workers, "look", lambda _: None)
     monkeypatch.setattr(on_workers, "OURS", (*on_workers.OURS, "tests"))
     monkeypatch.setattr(on_workers, "LearnedRows", partial(DeadlyRows, folder=str(tmp_path / "orders")))
     rows, said = arranged(where, replace(CONFIG, engine=address.word), memory=1e9)
     write(frame, tmp_path / "t.parquet")
     assert line(rows) == line(arranged(str(tmp_path / "t.parquet"), memory=1e9)[0])
     assert list((tmp_path / "orders").iterdir()) == []
-    assert not [
-        words for words in said if words.startswith(("engine", "warning: worker", "warning: summing"))
-    ]
+    assert "here instead" not in "".join(said)  # they did it, not this machine
 
 
 @contextmanager
