@@ -74,7 +74,7 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
 
 def _open_files(where: str, layout: Layout) -> Source:
     is_there = not remote.is_remote(where) and Path(where).exists()
-    if not remote.is_remote(where) or Path(where).suffix.lower() not in (*FORMATS, *packed.ENDINGS):
+    if not remote.is_remote(where) or _may_be_a_table(where):
         table = open_delta(where) or lakes.open_iceberg(where)
         if table:
             return table
@@ -89,6 +89,12 @@ def _open_files(where: str, layout: Layout) -> Source:
     if kind == "json":
         return open_json(where, paths, layout, keys_by_file)
     return open_texts(where, paths, layout, keys_by_file, sheet=sheet)
+
+
+def _may_be_a_table(where: str) -> bool:
+    """Return whether it is worth a journey to a store to ask for the log of a table."""
+    suffixes = [suffix.lower() for suffix in Path(where).suffixes[-2:]]
+    return suffixes == [".metadata", ".json"] or not {*suffixes[-1:]} & {*FORMATS, *packed.ENDINGS}
 
 
 def _format_of(where: str, paths: list[str]) -> str:

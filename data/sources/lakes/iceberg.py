@@ -100,6 +100,7 @@ def newest_metadata(table: str, *, check: bool = True) -> str:
 def _static(metadata: str) -> Any:
     from pyiceberg.table import StaticTable  # noqa: PLC0415 - an extra, for Iceberg tables only
 
-    said = {"s3.endpoint": remote.s3_endpoint(), "s3.region": os.environ.get("AWS_REGION", "")}
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
+    said = {"s3.endpoint": remote.s3_endpoint(), "s3.region": region}
     where = metadata if remote.is_remote(metadata) else str(Path(metadata).absolute())
     return StaticTable.from_metadata(where, {name: value for name, value in said.items() if value})

@@ -132,8 +132,23 @@ def test_a_version_whose_files_are_gone_says_so(delta: Path) -> None:
         open_source(f"{delta}@0").read()
 
 
-def test_tables_in_a_store_are_read_there(s3: Bucket, delta: Path, iceberg: tuple[Path, list[int]]) -> None:
-    """Their libraries find key and endpoint in the environment, as all else does."""
+def test_an_iceberg_table_in_a_store_is_read_there(s3: Bucket, tmp_path: Path) -> None:
+    """By its folder and by the metadata that its catalog names, which ends as a table of JSON does."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    said = {"s3.endpoint": s3.server.environment["AWS_ENDPOINT_URL"], "s3.region": "us-east-1"}
+    catalog = SqlCatalog("tests", uri=f"sqlite:///{tmp_path}/catalog.db", warehouse=s3.uri, **said)
+    catalog.create_namespace("n")
+    table = catalog.create_table("n.t", schema=ROWS.schema)
+    table.append(ROWS)
+    table.delete("x = 2")
+    catalog.close()
+    assert xs(table.location()) == xs(table.metadata_location) == [1, 3, 4]
+    assert xs(f"{table.location()}@{table.snapshots()[0].snapshot_id}") == [1, 2, 3, 4]
+
+
+def test_a_delta_table_in_a_store_is_read_there(s3: Bucket) -> None:
+    """Its library finds key and endpoint in the environment, as all else does."""
     import deltalake
 
     where = f"{s3.uri}/lake/delta"
