@@ -37,7 +37,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         job, rows = prepare(job, agreed)
         winner = searching.fit_best(job, rows, searching.search(job, rows))
         if rows.is_read_again:
-            job = replace(job, budget=job.budget.without(winner.all_rows_seconds))
+            job = replace(job, budget=job.budget.without(winner.uncounted_seconds))
         evaluation = evaluate(rows, winner)
         with job.watch("measure", lambda _: f"{job.budget.elapsed_in_words()}, how sure the figures are"):
             assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)

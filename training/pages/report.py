@@ -59,10 +59,8 @@ def sample_in_words(winner: Winner, rows: PreparedTable) -> str:
 
 def _in_parts(winner: Winner) -> str:
     """Say that the model learned all rows of a large table, and what of it did not."""
-    return (
-        f"{winner.family} learned all {winner.rows:,} training rows in parts; its medians, scales and penalty are "
-        "those of the sample"
-    )
+    kept = "codes of categories" if winner.family == "lightgbm" else "medians, scales and penalty"
+    return f"{winner.family} learned all {winner.rows:,} training rows in parts; its {kept} are those of the sample"
 
 
 def standing_in_words(standing: Standing, unit: str | None = None) -> str:

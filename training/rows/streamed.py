@@ -107,7 +107,9 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
         all_counts=None if is_whole else seen.counting,
         held_by="time_budget" if most == by_time else "memory",
         repeats=splitting.repeats_in_words(likely, seen.labelled, distinct),
-        everything=None if is_whole or config.weight else _all_rows(form, schema, seen, took),
+        everything=None
+        if is_whole or config.weight
+        else _all_rows(form, schema, seen, reading_seconds=took, room=cells * BYTES_A_CELL),
         moments=moments,
     )
     tell(rows, config, say, shown=table, seen=rows, dropped=dropped, weights=seen.weights_in_words())
@@ -124,8 +126,8 @@ def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> l
     return candidates
 
 
-def _all_rows(form: Form, schema: Schema, seen: _Reading, seconds: float) -> AllRows:
-    """Return the training rows of a table, by which rows they are; a reading took so many seconds."""
+def _all_rows(form: Form, schema: Schema, seen: _Reading, *, reading_seconds: float, room: float) -> AllRows:
+    """Return the training rows of a table, by which rows they are."""
     learned = seen.learned()
 
     def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
@@ -135,7 +137,7 @@ def _all_rows(form: Form, schema: Schema, seen: _Reading, seconds: float) -> All
             yield table.frame.loc[rows, list(schema.names)], table.numbers(schema.target)[rows]
             above += len(table)
 
-    return AllRows(seen.counting["train"], parts, seconds)
+    return AllRows(seen.counting["train"], parts, reading_seconds, room=room)
 
 
 class _Reading:

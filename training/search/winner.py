@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ class Winner:
     ----------
     candidate : Candidate
         Of the choice's the first that could be a version.
-    fit_seconds, all_rows_seconds : float
-        Of the last fit, and of learning all rows of a large table after it.
+    fit_seconds, all_rows_seconds, uncounted_seconds : float
+        Of the last fit, of learning all rows of a large table after it, and what of that a time budget does not count.
     rows : int
         That it learned from: a sample of the training rows where the time was too short for all.
     fitted_on : int
@@ -59,6 +58,7 @@ class Winner:
     rows: int
     fitted_on: int
     all_rows_seconds: float = 0.0
+    uncounted_seconds: float = 0.0
 
     @property
     def family(self) -> str:
@@ -128,12 +128,20 @@ def winner_of(
         began = time.perf_counter()
         fitted, learned = _fitted(candidate, rows, clock, fitting)
         count, ended = learned, time.perf_counter()
-        if everything and _is_worth_all(fitted, everything, rows, clock, partial(reading, candidate)):
+        uncounted = 0.0
+        if everything and _is_worth_all((candidate, fitted), everything, rows, clock, reading):
             fitting(candidate, everything.count)
-            count = everything.count if all_rows.learn_all(fitted, everything, rows.target) else learned
+            until = ended + everything.reading_seconds + clock.to_fit
+            did = all_rows.learn_all(fitted, everything, rows.target, until=until)
+            count, uncounted = everything.count if did else learned, time.perf_counter() - ended
+            if not all_rows.is_line(fitted):
+                uncounted = min(uncounted, everything.reading_seconds)
         beyond = time.perf_counter() - ended if count > learned else 0.0
         compiled = _compiled(fitted, rows, storable)
-        return Winner(choice, candidate, fitted, compiled, baseline, ended - began, count, learned, beyond)
+        seconds = ended - began
+        return Winner(
+            choice, candidate, fitted, compiled, baseline, seconds, count, learned, beyond, uncounted
+        )
 
     *others, last = choice.candidates
     for candidate in others:
@@ -145,14 +153,29 @@ def winner_of(
 
 
 def _is_worth_all(
-    fitted: Any, everything: AllRows, rows: TrainingRows, budget: Budget, told: Callable[[int, float], None]
+    model: tuple[Candidate, Any],
+    everything: AllRows,
+    rows: TrainingRows,
+    budget: Budget,
+    told: Callable[[Candidate, int, float], None],
 ) -> bool:
-    """Return whether a fitted model learns all rows: it can, and memory does not hold them or there is time for it."""
-    if everything.count <= rows.size or not all_rows.can_learn_all(fitted):
+    """Return whether a candidate's fitted model learns all rows.
+
+    A line does where memory does not hold them or there is time for it, trees where there are memory and time for it:
+    only the reading is beyond the budget.
+    """
+    candidate, fitted = model
+    can = all_rows.can_learn_all(fitted) and all_rows.has_room(fitted, everything)
+    if everything.count <= rows.size or not can:
         return False
+    if not all_rows.is_line(fitted):
+        is_worth = CAUTION * candidate.seconds_a_row * everything.count < budget.to_fit
+        if is_worth and everything.reading_seconds:
+            told(candidate, everything.count, everything.reading_seconds)
+        return is_worth
     seconds = all_rows.seconds_for(fitted, everything, rows.frame, rows.target)
     if everything.reading_seconds:
-        told(everything.count, seconds)
+        told(candidate, everything.count, seconds)
         return True
     return seconds < budget.to_fit
 

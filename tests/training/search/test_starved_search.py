@@ -277,3 +277,19 @@ def test_all_rows_that_would_take_too_long_are_learned_only_where_memory_does_no
     assert winner.rows == count
     assert said == [(600, 1e6)] * told
     assert ("all_rows_seconds" in winner.as_metrics()) == bool(told)
+
+
+@pytest.mark.parametrize("seconds, count", [(1e-7, 600), (0.08, 100)], ids=["in time", "too slow"])
+def test_trees_learn_all_rows_where_the_budget_has_time_for_them(seconds: float, count: int) -> None:
+    """Only the reading is beyond it: a boosting of ten million rows takes hours."""
+    x = np.random.default_rng(0).normal(size=(600, 1))
+    rows = rows_of(x[:100], 5.0 * x[:100, 0])
+    spec: Spec = {"family": "lightgbm", "params": {"num_iterations": 3, "min_data_in_leaf": 5}}
+    found = replace(judged(spec, rows.target + 1.0, rows, 0.1), seconds_a_row=seconds, learned=100)
+    frame = pd.DataFrame(dict.fromkeys(rows.frame, x[:, 0]))
+    everything = AllRows(600, lambda: iter([(frame, 5.0 * x[:, 0])]), 9.0)
+    budget = Budget(60.0)
+    winner = winner_of(Choice((found,), 0.0, pd.DataFrame()), rows, budget=budget, everything=everything)
+    assert winner.rows == count
+    assert winner.uncounted_seconds <= winner.all_rows_seconds
+    assert ("in_parts" in searching.with_rows(winner, winner.fitted_on)) == (count == 600)

@@ -1,9 +1,9 @@
 """A model that learned a sample of a large table learns all of its rows.
 
-Linear models do. What stands before the line (medians, scales, the columns of categories) stays the sample's, and so
-does the penalty; the line itself is that of all rows. Its sums are exact: each number is a whole multiple of 2^-40,
-in three parts of 18 bits, so that no sum of products of so many rows at once goes beyond 2^53. So neither the rows'
-order nor their parts change a bit of it.
+Linear models do, and LightGBM's trees (`training.models.all_rows.trees`). What stands before the line (medians,
+scales, the columns of categories) stays the sample's, and so does the penalty; the line itself is that of all rows. Its
+sums are exact: each number is a whole multiple of 2^-40, in three parts of 18 bits, so that no sum of products of so
+many rows at once goes beyond 2^53. So neither the rows' order nor their parts change a bit of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
+
+from training.lightgbm_text import LightGBMRegressor
+from training.models.all_rows import trees as all_trees
 
 Floats = NDArray[np.float64]
 Parts = Callable[[], Iterator[tuple[pd.DataFrame, Floats]]]
@@ -45,12 +48,15 @@ class AllRows:
         That reading them takes; nothing where memory holds them.
     elsewhere : callable, optional
         Who takes the sums of what a fitted line sees of all rows, given the target of the sample too.
+    room : float
+        Bytes of memory that learning them may take.
     """
 
     count: int
     parts: Parts
     reading_seconds: float = 0.0
     elsewhere: Callable[[Any, Floats], Sums | None] | None = None
+    room: float = np.inf
 
     def sums(self, fitted: Any, sample: Floats) -> Sums | None:
         """Return the sums of what a fitted line sees of all rows; None where a number is too large for them."""
@@ -59,8 +65,18 @@ class AllRows:
 
 def can_learn_all(fitted: Any) -> bool:
     """Return whether a fitted model is one that can."""
-    _, model, _ = _line_of(fitted)
-    return model is not None
+    return is_line(fitted) or _trees_of(fitted) is not None
+
+
+def is_line(fitted: Any) -> bool:
+    """Return whether a fitted model is one that learns by sums."""
+    return _line_of(fitted)[1] is not None
+
+
+def has_room(fitted: Any, rows: AllRows) -> bool:
+    """Return whether all rows can be learned in the memory that there is for it."""
+    trees = _trees_of(fitted)
+    return trees is None or all_trees.bytes_for(rows.count, trees.n_features_in_) <= rows.room
 
 
 def seconds_for(fitted: Any, rows: AllRows, frame: pd.DataFrame, target: Floats) -> float:
@@ -71,14 +87,21 @@ def seconds_for(fitted: Any, rows: AllRows, frame: pd.DataFrame, target: Floats)
     return rows.reading_seconds + (time.perf_counter() - began) * rows.count / len(target)
 
 
-def learn_all(fitted: Any, rows: AllRows, sample: Floats) -> bool:
-    """Let a fitted model learn all rows, and return whether it can; one that cannot stays as it is.
+def learn_all(fitted: Any, rows: AllRows, sample: Floats, *, until: float = np.inf) -> bool:
+    """Let a fitted model learn all rows, and return whether it did; one that cannot stays as it is.
 
     Parameters
     ----------
     sample : float64 array of shape (n_sample,)
         The target that the model learned: its middle and its width keep the sums small.
+    until : float
+        Trees that are not finished at that moment, by `time.perf_counter`, are given up.
     """
+    trees = _trees_of(fitted)
+    if trees is not None:
+        front, _, scale = _end_of(fitted)
+        seen = ((_seen(front, frame), scale(target)) for frame, target in rows.parts())
+        return all_trees.learn(trees, seen, until=until)
     _, model, scale = _line_of(fitted)
     sums = None if model is None else rows.sums(fitted, sample)
     if model is None or sums is None:
@@ -98,7 +121,7 @@ def sums_of(fitted: Any, parts: Iterable[tuple[pd.DataFrame, Floats]], sample: F
     middle, width = _middle_and_width(scale(sample))
     sums = Sums(len(model.coef_) + 2)
     for frame, target in parts:
-        columns = np.asarray(_transformed(front, frame), dtype=np.float64)
+        columns = _seen(front, frame)
         seen = np.column_stack([columns, (scale(target) - middle) / width, np.ones(len(target))])
         with threadpool_limits(1):  # on two cores of a busy machine 23 µs a row, on one 9
             if not sums.add(seen):
@@ -110,23 +133,35 @@ def _middle_and_width(scaled: Floats) -> tuple[float, float]:
     return float(scaled.mean()), float(scaled.std()) or 1.0
 
 
-def _transformed(steps: list[Any], frame: pd.DataFrame) -> Any:
+def _seen(steps: list[Any], frame: pd.DataFrame) -> Floats:
+    """Return the columns that stand behind some steps."""
     values: Any = frame
     for step in steps:
         values = step.transform(values)
-    return values
+    return np.asarray(values, dtype=np.float64)
+
+
+def _trees_of(fitted: Any) -> LightGBMRegressor | None:
+    last = _end_of(fitted)[1]
+    return last if isinstance(last, LightGBMRegressor) else None
 
 
 def _line_of(fitted: Any) -> tuple[list[Any], RidgeCV | None, Callable[[Floats], Floats]]:
-    """Return the steps before the line, the line, and the scale on which it sees the target."""
+    """Return the steps before the line, the line where it is one, and the scale on which it sees the target."""
+    front, last, scale = _end_of(fitted)
+    is_narrow = isinstance(last, RidgeCV) and len(last.coef_) <= MOST_COLUMNS
+    return front, last if is_narrow else None, scale
+
+
+def _end_of(fitted: Any) -> tuple[list[Any], Any, Callable[[Floats], Floats]]:
+    """Return the steps before the model at the end, that model, and the scale on which it sees the target."""
     scale: Callable[[Floats], Floats] = _as_it_is
     if isinstance(fitted, TransformedTargetRegressor):
         transformer = fitted.transformer_
         scale = lambda target: np.asarray(transformer.transform(target[:, None])).ravel()  # noqa: E731
         fitted = fitted.regressor_
     *front, last = _flat(fitted)
-    is_line = isinstance(last, RidgeCV) and len(last.coef_) <= MOST_COLUMNS
-    return front, last if is_line else None, scale
+    return front, last, scale
 
 
 def _as_it_is(target: Floats) -> Floats:
