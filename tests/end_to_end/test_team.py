@@ -1,4 +1,8 @@
-"""The whole path on what a team has: MLflow's server with three users, on PostgreSQL, with files in a bucket."""
+"""The whole path on what a team has: MLflow's server with three users, on PostgreSQL, with files in a bucket.
+
+Each of the three stands behind a wire that can be cut: what a command leaves is what was before it, or what comes
+after.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,9 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +25,7 @@ from serving import running
 from tests import tracking_server
 from tests.conftest import ROOT, Workspace
 from tests.end_to_end.test_pages import PAGES
+from tests.faulty_wire import INSUFFICIENT, Fault, FaultyWire, disk_full, faulty_wire
 from tests.registered import LINE
 from tests.seaweed import Seaweed
 from tests.serving.conftest import Served
@@ -27,7 +34,7 @@ from tests.serving.registry.test_ledger_served import answer
 from tests.team import Team, team
 from tests.tracking_server import TrackingServer
 from training.__main__ import main
-from training.records import ledger
+from training.records import ledger, model_registry
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 
@@ -55,6 +62,14 @@ class Backend:
     databases: Callable[[str], str]
     database: str
     buckets: Seaweed
+    to_server: FaultyWire
+    to_database: FaultyWire
+    to_bucket: FaultyWire
+
+    def environment(self, user: str) -> dict[str, str]:
+        """What a command of a user's gets: it asks by the wire."""
+        address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.to_server.port}"}
+        return self.server.environment(user) | address
 
     def files(self, bucket: str) -> list[str]:
         """Return the paths of a bucket's files."""
@@ -70,10 +85,17 @@ def backend(
     for bucket in ("direct", "captures", "restored"):
         seaweed_server.files.create_dir(bucket)
     database = postgres("runs")
-    with team(tmp_path_factory.mktemp("team"), database, postgres("users"), seaweed_server) as made:
+    address = database.rpartition("@")[2].partition("/")[0]
+    with ExitStack() as stack:
+        to_database = stack.enter_context(faulty_wire(int(address.partition(":")[2])))
+        to_bucket = stack.enter_context(faulty_wire(seaweed_server.port))
+        by_wire = database.replace(address, f"127.0.0.1:{to_database.port}")
+        folder, users = tmp_path_factory.mktemp("team"), postgres("users")
+        made = stack.enter_context(team(folder, by_wire, users, Seaweed(to_bucket.port)))
         for user in ("server", "trainer", "promoter"):
             made.add(user)
-        yield Backend(made, postgres, database, seaweed_server)
+        to_server = stack.enter_context(faulty_wire(made.port))
+        yield Backend(made, postgres, database, seaweed_server, to_server, to_database, to_bucket)
 
 
 @dataclass(frozen=True)
@@ -103,7 +125,7 @@ def run(
     def command(user: str, *words: str, **more: str) -> Done:
         while mlflow.active_run():  # of a command that could not close it: its process would have ended
             mlflow.end_run()
-        for name, value in (backend.server.environment(user) | more).items():
+        for name, value in (backend.environment(user) | more).items():
             monkeypatch.setenv(name, value)
         capsys.readouterr()
         code = main(words)
@@ -181,7 +203,7 @@ def test_three_users_train_promote_follow_and_roll_back(
     backend.server.administered.allow("promoter", "MANAGE", "line")
     well(run("promoter", *promote))
 
-    environment = workspace.environment | backend.server.environment("server")
+    environment = workspace.environment | backend.environment("server")
     words = ("--model", "models:/line@champion", "--cache", str(tmp_path / "cache"), "--poll-seconds", "0.5")
     captures = tmp_path / "captures"
     forced = ("promote", "--name", "line", "--version", "2", "--force", "true", "--reason", "a test")
@@ -213,7 +235,7 @@ def test_two_trainers_at_once_leave_one_whole_ledger(
         subprocess.Popen(
             [sys.executable, "-m", "training", *TRAIN, "--seed", seed, "--result", f"{seed}.json"],
             cwd=workspace.folder,
-            env=workspace.environment | backend.server.environment("promoter"),
+            env=workspace.environment | backend.environment("promoter"),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -229,31 +251,154 @@ def test_two_trainers_at_once_leave_one_whole_ledger(
     assert {entry.to_version for entry in entries[-2:]} == {"3", "4"}
 
 
-@pytest.mark.parametrize("step", ["before its entry", "before its alias"])
-def test_a_backend_that_stops_in_the_middle_of_a_promotion_leaves_it_whole(
-    backend: Backend, run: Run, step: str, monkeypatch: pytest.MonkeyPatch
+@dataclass(frozen=True)
+class Step:
+    """A wire that fails at some step of a command, and what the command says."""
+
+    wire: str
+    fault: Callable[[], Fault]
+    says: str = ""
+
+    def failing(self, backend: Backend) -> AbstractContextManager[Fault]:
+        """Let it fail until the block ends."""
+        wire: FaultyWire = getattr(backend, f"to_{self.wire}")
+        return wire.failing(self.fault())
+
+
+AWAY = "the server did not answer (ConnectionError)"
+ANSWERS = "the server answers 50"
+FILES = "the files of line version "
+
+
+def full(statement: bytes) -> Callable[[], Fault]:
+    """PostgreSQL's disk is full at a statement."""
+    return lambda: Fault(statement, "says", answer=disk_full())
+
+
+PROMOTING = {
+    "silent before the entry": Step("server", lambda: Fault(b"runs/log-parameter", "lost"), AWAY),
+    "no answer to the entry": Step("server", lambda: Fault(b"runs/log-parameter", "unanswered", times=1)),
+    "silent before the pin": Step("server", lambda: Fault(b"model-versions/set-tag", "lost"), AWAY),
+    "silent before the alias": Step(
+        "server", lambda: Fault(b"POST /api/2.0/mlflow/registered-models/al", "lost"), AWAY
+    ),
+    "no answer to the alias": Step(
+        "server", lambda: Fault(b"POST /api/2.0/mlflow/registered-models/al", "unanswered", times=1)
+    ),
+    "half an answer": Step(
+        "server",
+        lambda: Fault(b"registered-models/alias", "cut", bytes_left=200),
+        "the server did not answer (Chunked",
+    ),
+    "slower than a client waits": Step(
+        "server",
+        lambda: Fault(b"runs/log-parameter", "slow", seconds=4.0),
+        "the server did not answer (",
+    ),
+    "disk of the database full at the entry": Step("database", full(b"INSERT INTO params"), ANSWERS),
+    "disk of the database full at the alias": Step(
+        "database", full(b"UPDATE registered_model_aliases"), ANSWERS
+    ),
+    "database away": Step("database", lambda: Fault(b"SELECT", "lost"), ANSWERS),
+    "no answer to a commit": Step("database", lambda: Fault(b"COMMIT", "unanswered", times=1), ANSWERS),
+    "bucket away": Step("bucket", lambda: Fault(b"GET /", "lost"), FILES),
+    "half of the files": Step("bucket", lambda: Fault(b"GET /mlflow/", "cut", bytes_left=900), FILES),
+}
+
+
+@pytest.fixture
+def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of the promoter's, who gives up at once."""
+    for name, value in (IMPATIENT | backend.environment("promoter")).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("step", PROMOTING)
+def test_a_promotion_that_fails_at_any_step_was_carried_out_or_not_begun(
+    backend: Backend, run: Run, step: str, workspace: Workspace
 ) -> None:
-    """The command ends with a line; who asks again finds the promotion carried out or not begun."""
-    append = ledger._append
-
-    def stopping(*given: object) -> None:
-        if step == "before its alias":
-            append(*given)
-        backend.server.stop()
-        if step == "before its entry":
-            append(*given)
-
-    forced = ("promote", "--name", "line", "--force", "true", "--reason", step, "--version")
-    chosen = {"before its entry": "1", "before its alias": "2"}[step]
-    monkeypatch.setattr(ledger, "_append", stopping)
-    done = run("promoter", *forced, chosen, **IMPATIENT)
-    monkeypatch.setattr(ledger, "_append", append)
-    backend.server.go_on()
-    assert done.returncode == 2, done.stderr
-    assert "did not answer" in done.stderr
-    well(run("promoter", *forced, chosen))
+    """It ends with one line; whoever comes next finds the state before, or finishes what was entered."""
+    command = ("promote", "--name", "line", "--force", "true", "--reason", step, "--version")
+    before = ledger.settle("line")
+    chosen = "2" if before.serving == "1" else "1"
+    with PROMOTING[step].failing(backend) as fault:
+        done = run("promoter", *command, chosen)
+    assert fault.happened
+    assert done.returncode == (2 if PROMOTING[step].says else 0), done.stderr
+    assert PROMOTING[step].says in done.stderr
+    assert done.stderr.count("\n") == bool(PROMOTING[step].says)
+    after = ledger.settle("line")
+    entered = len(after.entries) - len(before.entries)
+    assert (entered, after.serving) in {(0, before.serving), (1, chosen)}
+    well(run("promoter", *command, chosen))
     well(run("server", "history", "--name", "line"))
     assert ledger.settle("line").serving == chosen
+
+
+COPYING = {
+    "bucket full": Step("bucket", lambda: Fault(b"PUT /", "says", answer=INSUFFICIENT), "the server"),
+    "bucket away": Step("bucket", lambda: Fault(b"PUT /", "lost"), "the server"),
+    "disk of the database full": Step("database", full(b"INSERT INTO model_versions"), ANSWERS),
+    "no answer to the version": Step(
+        "server", lambda: Fault(b"model-versions/create", "unanswered", times=1)
+    ),
+    "no answer to the ledger": Step("server", lambda: Fault(b"experiments/update", "unanswered", times=1)),
+}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("step", COPYING)
+def test_a_registration_that_fails_at_any_step_leaves_one_whole_version_or_none(
+    backend: Backend, run: Run, step: str
+) -> None:
+    """A client that asks again made a version twice, and one that took its own ledger for another's deleted it."""
+    name = step.replace(" ", "-")
+    command = ("copy", "--name", "line", "--to", name)
+    again = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(int(step == "no answer to the version"))}
+    with COPYING[step].failing(backend) as fault:
+        done = run("promoter", *command, **again)
+    assert fault.happened
+    assert done.returncode == (2 if COPYING[step].says else 0), done.stderr
+    assert COPYING[step].says in done.stderr
+    assert done.stderr.count("\n") == bool(COPYING[step].says)
+    if done.returncode:
+        assert (model_registry.versions(name), ledger.settle(name).serving) == ([], "")
+        well(run("promoter", *command))
+    assert [each.number for each in model_registry.versions(name)] == ["1"]
+    well(run("server", "history", "--name", name))
+
+
+def test_a_server_that_follows_serves_on_whatever_fails_behind_it(
+    backend: Backend, run: Run, workspace: Workspace, tmp_path: Path
+) -> None:
+    """What was promoted meanwhile it serves once all is there again."""
+    forced = ("promote", "--name", "line", "--force", "true", "--reason", "a test", "--version")
+    directly = {"MLFLOW_TRACKING_URI": backend.server.uri}
+    well(run("promoter", *forced, "1", **directly))
+    environment = workspace.environment | backend.environment("server")
+    words = ("--model", "models:/line@champion", "--cache", str(tmp_path / "cache"), "--poll-seconds", "0.25")
+    with running.served(*words, cwd=ROOT, env=environment) as started:
+        served = Served(started.address, started.process)
+
+        def serves_on(version: str, fault: Fault) -> None:
+            until(lambda: fault.happened, seconds=40)  # it asks ever more slowly
+            for _ in range(10):
+                assert answer(served)[1] == version
+                time.sleep(0.05)
+
+        with backend.to_server.failing(Fault(b"GET /", "lost")) as silent:
+            well(run("promoter", *forced, "2", **directly))
+            serves_on("1", silent)
+        until(lambda: answer(served)[1] == "2", seconds=40)
+        for wire, fault in (
+            (backend.to_database, Fault(b"SELECT", "lost")),
+            (backend.to_server, Fault(b"registered-models/alias", "cut", bytes_left=200)),
+            (backend.to_server, Fault(b"registered-models/alias", "slow", seconds=0.5)),
+        ):
+            with wire.failing(fault):
+                serves_on("2", fault)
+        until(lambda: status(served)["state"] == "READY", seconds=40)
 
 
 def test_files_in_a_bucket_that_clients_ask_themselves(
