@@ -115,10 +115,10 @@ def sampled_alike(form: Form, target: str, weight: str, *, most: int) -> Sampled
 def sampled(form: Form, target: str, weight: str, *, most: Mapping[str, int], sides_of: Sides) -> Sampled:
     """Return at most so many rows of each side that have a target; raises DataError."""
     numbers = [name for name in (target, weight) if name]
-    if any(form.head.kinds.get(name) != "number" for name in numbers):
-        check_table(
-            form.whole([name for name in numbers if name in form.head.kinds]), target=target, weight=weight
-        )
+    if not {*numbers} <= {*form.head.names}:
+        check_table(form.head, target=target, weight=weight)  # says which columns there are
+    if any(form.head.kinds[name] != "number" for name in numbers):
+        check_table(form.whole(numbers), target=target, weight=weight)
     samples, counts = {side: Smallest(count) for side, count in most.items()}, dict.fromkeys(most, 0)
     for table in form.tables():
         if _is_odd(table, target, weight):

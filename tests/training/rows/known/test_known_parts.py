@@ -113,7 +113,7 @@ def test_a_fault_far_down_is_said_with_its_row(
             spoilt, ("y", {"infinite": np.inf}.get(spoilt, "n0ne"))
         )
         changed.loc[590, column] = value
-    with pytest.raises(DataError, match="'y'" if spoilt == "absent" else "row 591"):
+    with pytest.raises(DataError, match="'y': it has a, shop" if spoilt == "absent" else "row 591"):
         judged(source_of(changed, tmp_path / "t.csv"), schema, weight="w")
 
 
