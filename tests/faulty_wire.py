@@ -129,8 +129,10 @@ class FaultyWire:
                     continue
                 if befallen and befallen.kind == "slow":
                     time.sleep(befallen.seconds)
-                if befallen and befallen.kind in ("cut", "unanswered"):
-                    left.append(befallen.bytes_left)
+                is_cut = befallen is not None and befallen.kind in ("cut", "unanswered")
+                left[:] = (
+                    [befallen.bytes_left] if befallen and is_cut else []
+                )  # a later answer is whole again
                 server.sendall(sent)
             for each in (client, server):
                 with suppress(OSError):
@@ -141,13 +143,11 @@ class FaultyWire:
         """Pass answers back, as much of them as is left."""
         with suppress(OSError):
             while came := server.recv(LARGEST):
-                if not left:
-                    client.sendall(came)
-                    continue
-                client.sendall(came[: left[0]])
-                left[0] -= len(came)
-                if left[0] <= 0:
+                rest = next(iter(left), LARGEST)
+                client.sendall(came[:rest])
+                if rest < len(came) or (left and rest == len(came)):
                     break
+                left[:] = [rest - len(came)] if left else []
             for each in (client, server):
                 each.shutdown(socket.SHUT_RDWR)
 

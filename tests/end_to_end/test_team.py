@@ -278,7 +278,6 @@ def full(statement: bytes) -> Callable[[], Fault]:
 PROMOTING = {
     "silent before the entry": Step("server", lambda: Fault(b"runs/log-parameter", "lost"), AWAY),
     "no answer to the entry": Step("server", lambda: Fault(b"runs/log-parameter", "unanswered", times=1)),
-    "silent before the pin": Step("server", lambda: Fault(b"model-versions/set-tag", "lost"), AWAY),
     "silent before the alias": Step(
         "server", lambda: Fault(b"POST /api/2.0/mlflow/registered-models/al", "lost"), AWAY
     ),
@@ -338,7 +337,6 @@ def test_a_promotion_that_fails_at_any_step_was_carried_out_or_not_begun(
 
 COPYING = {
     "bucket full": Step("bucket", lambda: Fault(b"PUT /", "says", answer=INSUFFICIENT), "the server"),
-    "bucket away": Step("bucket", lambda: Fault(b"PUT /", "lost"), "the server"),
     "disk of the database full": Step("database", full(b"INSERT INTO model_versions"), ANSWERS),
     "no answer to the version": Step(
         "server", lambda: Fault(b"model-versions/create", "unanswered", times=1)
