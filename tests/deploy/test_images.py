@@ -145,22 +145,29 @@ def test_it_holds_the_server_and_nothing_else(image):
     assert image.described["config"]["User"] == "10001:10001"
 
 
-def test_a_version_in_an_image_of_its_own_keeps_its_signature(builder, image, store, tmp_path, monkeypatch):
-    """Built as the page shows, in the folder that `serving.fetch` wrote; without the file --trust refuses it."""
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("kind", ["baked", "version"])
+def test_a_version_in_an_image_of_its_own_keeps_its_signature(kind, builder, image, tmp_path, monkeypatch):
+    """With the server or mounted beside it, built as the page shows, in the folder that `serving.fetch` wrote."""
     keys = pair(tmp_path)
     monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(keys.private))
     assert main(["sign", "--name", "line", "--version", "1"]) == 0
     fetch("models:/line@champion", tmp_path / "line")
-    words = ["-f", "deploy/images/baked.Containerfile", "--build-arg", f"SERVE={image.tag}"]
-    builder.run("buildah", "bud", *words, "-t", "localhost/slipway-line", str(tmp_path / "line"))
+    words = ["-f", f"deploy/images/{kind}.Containerfile", "-t", f"localhost/slipway-line-{kind}"]
+    words += ["--build-arg", f"SERVE={image.tag}"] if kind == "baked" else []
+    builder.run("buildah", "bud", *words, str(tmp_path / "line"))
+    made = Image(builder, f"localhost/slipway-line-{kind}")
     trusted = tmp_path / "trusted"
     trusted.mkdir()
     shutil.copy(keys.public, trusted)
+    mounts = [(trusted, "/trusted")]
+    if kind == "version":
+        assert len(made.layers) == 1
+        mounts.append((made.root, "/model"))
     port = free_port()
     options = ["--trust", "/trusted/key.pub", "--host", "0.0.0.0", "--no-auth", "--port", str(port)]
-    with Image(builder, "localhost/slipway-line").run(
-        *("--model", "line=/model", *options), folder=tmp_path / "box", mounts=[(trusted, "/trusted")]
-    ) as box:
+    server = made if kind == "baked" else image
+    with server.run("--model", "line=/model", *options, folder=tmp_path / "box", mounts=mounts) as box:
         await_ready(box, port)
         assert asked(port, "/models/line/predict", b'{"x": 3}')[0] == 200
         assert b"slipway_signed" in asked(port, "/metrics")[1]

@@ -16,6 +16,8 @@ from tests.deploy.manifests import KUBERNETES, OVERLAYS, objects_in, rendered
 pytestmark = pytest.mark.soak
 
 RELEASES = [f"1.{minor}" for minor in range(30, 38)]
+MOUNTING = RELEASES[1:]
+"""Those that know images as volumes; by default they are on from 1.35."""
 OF_OPERATORS = ("PrometheusRule", "ScaledObject", "ServiceMonitor")
 NPM = ("@kubernetes-models/prometheus-operator@6.0.0", "@kubernetes-models/keda@2.0.0")
 
@@ -43,8 +45,9 @@ def test_every_release_of_kubernetes_knows_every_field(folder, environment_of):
     command = environment_of("kubernetes-validate==1.37.0") / "kubernetes-validate"
     files = sorted(folder.glob("*.yaml"))
     for release in RELEASES:
+        known = [each for each in files if release in MOUNTING or each.stem != "mounted"]
         done = subprocess.run(
-            [command, "-k", release, "--strict", *files], capture_output=True, text=True, check=False
+            [command, "-k", release, "--strict", *known], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         unknown = set(re.findall(r"find schema for kind (\w+)", done.stdout + done.stderr))
