@@ -49,10 +49,17 @@ STARTERS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark what starts processes: `make unit` leaves it out."""
+    """Mark what starts processes, which `make unit` leaves out; files that may take longest begin first.
+
+    One that began last would keep one of two workers waiting for minutes.
+    """
+    longest: dict[Path, float] = {}
     for item in items:
         if STARTERS & {*vars(item.module), *item.fixturenames}:
             item.add_marker("starts")
+        limit = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
 
 
 def pytest_collection_finish() -> None:

@@ -48,10 +48,15 @@ PROJECT = "mlflow run . --env-manager local "
 MONITOR = (
     "mlflow run . --env-manager local -e monitor -P name=flights -P captures=DIR -P exclude=month,weekday"
 )
+SCORE = "mlflow run . --env-manager local -e score -P name=flights -P input=/data/rows.csv"
 FEEDBACK = "mlflow run . --env-manager local -e feedback -P name=flights -P captures=DIR"
 
 NOT_HERE = {
     "mlflow run . --env-manager local -P data=/path/to/trips.parquet": "tests/training/rows/test_streamed.py",
+    "mlflow run . --env-manager local -P data=s3://bucket/flights.parquet": "tests/data/sources/test_stored_files.py",
+    "mlflow run . --env-manager local -P data=/path/to/flights_table": "tests/training/jobs/test_reproduction.py",
+    "mlflow run . --env-manager local -P data=/data/trips/": "tests/training/rows/test_summing_workers.py",
+    f"{SCORE} -P output=/data/scored/ -P engine=tls://": "tests/serving/batch/test_scoring_workers.py has workers",
     "make run": "CI calls it",
     "make test": "CI calls it",
     "make install": "CI calls it",
