@@ -20,7 +20,7 @@ BOUND = 0.2
 
 
 class Asking(threading.Thread):
-    """A client that asks until it is told to stop; it keeps each id with the moment of its question."""
+    """A client that asks until it is told to stop; it keeps each id with the moments of its question and answer."""
 
     def __init__(self, served):
         super().__init__()
@@ -32,7 +32,7 @@ class Asking(threading.Thread):
             asked = time.monotonic()
             with suppress(OSError):
                 status, _, headers = self.served.call("/predict", {"x": 3})
-                self.answers.append((asked, headers["X-Prediction-Id"]))
+                self.answers.append((asked, time.monotonic(), headers["X-Prediction-Id"]))
                 assert status == 200
 
 
@@ -45,7 +45,7 @@ def killed(served, moment, lot):
 
 
 def lost_after_kills(start, line, folder, moments):
-    """Return the ages, at the next kill, of rows that were answered and are not kept."""
+    """Return how long before the next kill rows were answered that are not kept."""
     lot = random.Random(18)
     with start("--model", str(line), "--workers", "4", "--capture", str(folder)) as served:
         asking = Asking(served)
@@ -57,9 +57,11 @@ def lost_after_kills(start, line, folder, moments):
     found = kept_in(folder, endings=(".frames",))
     assert [path for path in Places(folder).frames.glob("*.open") if path.stat().st_size] == []
     assert found
-    lost = [when for when, first in asking.answers if first not in found]
+    lost = [moments for *moments, first in asking.answers if first not in found]
     assert len(lost) < len(asking.answers) / 2
-    return [min((kill - when for kill in kills if kill >= when), default=99.0) for when in lost]
+    return [
+        min((kill - answered for kill in kills if kill >= asked), default=99.0) for asked, answered in lost
+    ]
 
 
 def test_a_worker_that_is_killed_loses_a_moment(start, line, tmp_path):
