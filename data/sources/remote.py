@@ -24,9 +24,8 @@ import pyarrow as pa
 from pyarrow import fs
 
 from data.errors import OutOfReach
-from data.redaction import MASK, redact_address
+from data.redaction import MASK, STORES, redact_address
 
-SCHEMES = ("s3", "gs", "az", "abfs", "abfss", "hdfs")
 AHEAD = 8 * 2**20
 """Bytes that are asked for at once where a file is read from its beginning to its end."""
 
@@ -52,7 +51,7 @@ def is_remote(where: str) -> bool:
     (True, False)
     """
     scheme, mark, _ = where.partition("://")
-    return bool(mark) and scheme.lower() in SCHEMES
+    return bool(mark) and scheme.lower() in STORES
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ class Run:
         """
         # MLflow knows no source for SQL: the address is kept as the tag of a source by code.
         scheme, mark, _ = where.partition("://")
-        source = CodeDatasetSource({"url": where}) if mark and scheme.lower() not in STORES else where
+        source = CodeDatasetSource({"url": where}) if mark and scheme.lower() not in SOURCES else where
         with warnings.catch_warnings():
             # MLflow registers its source for local files twice, and warns that it has to choose.
             warnings.simplefilter("ignore", UserWarning)
@@ -280,8 +280,8 @@ def _check_sqlite(path: str) -> None:
         connection.rollback()
 
 
-STORES = ("s3", "gs", "abfss", "hdfs")
-"""Where MLflow itself knows files to be."""
+SOURCES = ("s3", "gs", "abfss", "hdfs")
+"""Stores of files that are sources of datasets to MLflow."""
 
 ADDRESS = ("data", "query", "header", "encoding")
 """The parameters that say where a table is, and how it is written."""

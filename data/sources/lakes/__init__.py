@@ -1,8 +1,8 @@
 """Delta and Iceberg tables: folders whose Parquet files are rows only by what a log beside them says.
 
 Read as plain Parquet such a folder gives rows that were deleted, and those that were changed twice. So their own
-libraries say which files count, in the newest version or in the one that an address ends in: `flights@3` for the third
-version of a Delta table, `flights@8474229310195730751` for a snapshot of Iceberg's.
+libraries say which files count, in the newest version or in the one that an address ends in: `flights@3` for version 3
+of a Delta table, `flights@8474229310195730751` for a snapshot of Iceberg's.
 """
 
 from __future__ import annotations
