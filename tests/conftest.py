@@ -106,6 +106,16 @@ class Workspace:
         return self.run(sys.executable, "-m", "training", "train", "--trials", "2", *words, **environment)
 
 
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """Give each test the environment that the one before was given: MLflow's set_experiment, for one, writes there."""
+    before = dict(os.environ)
+    yield
+    os.environ.update(before)
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+
+
 @pytest.fixture
 def make_workspace(empty_store: Path, tmp_path: Path) -> Callable[[str], Workspace]:
     """Make folders with a tracking store each."""
