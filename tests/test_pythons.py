@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -144,6 +146,38 @@ def test_nothing_is_made_where_the_named_python_is_none(project: Path) -> None:
     done = run(project, "environment", ".venv", "dev", "python3.9")
     assert (done.returncode, done.stdout) == (1, "")
     assert run(project, "environment", ".venv", "dev").stdout == ""
+
+
+@pytest.mark.parametrize("uv_works", [True, False])
+def test_where_uv_cannot_install_pip_does(uv_works: bool, tmp_path: Path) -> None:
+    """The first is told which index pip is told to use: a company has its own for a reason."""
+    calls, commands = tmp_path / "calls", tmp_path / "venv" / "bin"
+    commands.mkdir(parents=True)
+    for name, code in (("python", 0), ("uv", int(not uv_works))):
+        answer = (
+            "case \"$*\" in *'config list') echo \"global.index-url='https://ours.example/simple'\" ;; esac"
+        )
+        (commands / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {calls}\n{answer}\nexit {code}\n')
+        (commands / name).chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, ".ci/install.py", str(commands.parent), "dev"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    _, _, by_uv, *rest = calls.read_text().splitlines()
+    assert by_uv.startswith("uv pip install")
+    assert "--default-index https://ours.example/simple" in by_uv
+    assert by_uv.endswith("--editable .[dev]")
+    assert [words.startswith("python -m pip") for words in rest] == ([] if uv_works else [True])
+
+
+def test_uv_is_of_the_releases_that_the_project_takes() -> None:
+    """It is installed before the requirements are read."""
+    assert f'"{runpy.run_path(str(ROOT / ".ci/install.py"))["UV"]}"' in (ROOT / "pyproject.toml").read_text()
 
 
 def test_what_starts_processes_is_no_unit_test(request: pytest.FixtureRequest) -> None:
