@@ -6,7 +6,7 @@ from data.own_files.own_file import (
     NO_ROOM,
     OPEN,
     OwnFile,
-    free_share,
+    is_nearly_full,
     sync_folder,
 )
 from data.own_files.temporary import own_folder, scratch
@@ -17,7 +17,7 @@ __all__ = [
     "NO_ROOM",
     "OPEN",
     "OwnFile",
-    "free_share",
+    "is_nearly_full",
     "own_folder",
     "scratch",
     "sync_folder",

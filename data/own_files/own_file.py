@@ -24,6 +24,8 @@ LOOK_SECONDS = 1.0
 """After which an owner looks at his file without having anything to write."""
 CLOSE_SECONDS = 20.0
 """That the end of a process waits for the disk."""
+LEAST_SHARE, LEAST_BYTES = 0.1, 4 * 2**30
+"""Of a disk: the smaller of the two, since a tenth of a large one lasts for years."""
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -141,7 +143,7 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def free_share(folder: Path) -> float:
-    """Return which share of a disk is free; raises OSError. 1 where its size is not known."""
-    result = os.statvfs(folder)
-    return result.f_bavail / result.f_blocks if result.f_blocks else 1.0
+def is_nearly_full(folder: Path) -> bool:
+    """Say whether a disk has less room than a tenth of it and than 4 GiB; raises OSError. No if its size is unknown."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize < min(LEAST_SHARE * disk.f_blocks * disk.f_frsize, LEAST_BYTES)

@@ -17,13 +17,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from data.captures import Places, record
-from data.own_files import CLOSE_SECONDS, LOOK_SECONDS, NO_ROOM, OwnFile, free_share
+from data.own_files import CLOSE_SECONDS, LOOK_SECONDS, NO_ROOM, OwnFile, is_nearly_full
 from serving.front.capture.capture_figures import CaptureFigures
 from serving.front.capture.pending import Pending
 from serving.settings import CaptureRules
-
-LEAST_FREE = 0.1
-"""Share of the disk."""
 
 SWEEP_SECONDS = 600.0
 """Between two looks for files that are too old."""
@@ -163,8 +160,8 @@ class Writer:
             if self._looked >= self._swept + SWEEP_SECONDS:
                 self._swept = self._looked
                 self._closed.forget()
-            if free_share(self._folder) < LEAST_FREE:
-                return self._stop("disk", f"less than {LEAST_FREE:.0%} of the disk is free")
+            if is_nearly_full(self._folder):
+                return self._stop("disk", "less than 10 % of the disk is free, and less than 4 GiB")
             if self.stopped:
                 self._current().own.probe()
                 self._go_on()

@@ -40,8 +40,8 @@ from training.archive import compact
 @pytest.fixture()
 def room(tmp_path, monkeypatch):
     """A folder, and how much of its disk is free."""
-    free = SimpleNamespace(folder=tmp_path / "captures", share=0.5)
-    monkeypatch.setattr(frame_writer, "free_share", lambda _: free.share)
+    free = SimpleNamespace(folder=tmp_path / "captures", is_nearly_full=False)
+    monkeypatch.setattr(frame_writer, "is_nearly_full", lambda _: free.is_nearly_full)
     monkeypatch.setattr(frame_writer, "LOOK_SECONDS", 0.02)
     (free.folder / "frames").mkdir(parents=True)
     return free
@@ -83,11 +83,11 @@ def test_below_a_tenth_of_the_disk_nothing_is_kept_until_there_is_room(room):
     """Serving goes on; what was promised before is written."""
     made = writing_in(room)
     before = keep(made)
-    room.share = 0.09
+    room.is_nearly_full = True
     until(lambda: made.writer.stopped == "disk", seconds=10)
     assert keep(made) == ""
     assert made.capture.status() == {"on": False, "reason": "the disk has too little room left"}
-    room.share = 0.11
+    room.is_nearly_full = False
     until(lambda: not made.writer.stopped, seconds=10)
     after_it = keep(made)
     assert made.capture.status()["on"]
@@ -157,8 +157,7 @@ def test_a_file_that_was_deleted_is_followed_by_another(room):
 
 def test_a_folder_that_is_deleted_while_nothing_comes_is_made_again(room, monkeypatch):
     """The disk is looked at each second: what is not there cannot be, and must not end captures for good."""
-    monkeypatch.setattr(frame_writer, "free_share", own_file.free_share)
-    monkeypatch.setattr(frame_writer, "LEAST_FREE", 0.0)
+    monkeypatch.setattr(frame_writer, "is_nearly_full", lambda folder: folder.stat().st_size < 0)
     made = writing_in(room)
     keep(made)
     shutil.rmtree(room.folder)
