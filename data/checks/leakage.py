@@ -135,7 +135,10 @@ def as_minutes(values: Floats) -> Floats | None:
 
 
 def _twins(table: Table, features: Sequence[str], target: str, split: Split) -> Iterator[str]:
-    if split.rule.method == "repeat":  # that is what the user asked for
+    rule = split.rule
+    if rule.method == "repeat":  # that is what the user asked for
+        return
+    if rule.method == "hash" and {*rule.columns} <= {*features, target}:  # equal rows stand on one side
         return
     digests = row_digests(table, [*features, target])
     training, held = digests[split.mask("train")], digests[split.mask("holdout")]

@@ -46,7 +46,7 @@ def split_table(table: Table, rule: SplitRule) -> Split:
     refuse_columns(table, rule)
     by = {"time": _by_time, "column": _by_column}.get(rule.method, _by_hash)
     split = by(table, rule)
-    refuse_empty(table.where, rule, split.counts, len(table), len(np.unique(split.blocks)))
+    refuse_empty(table.where, rule, split.counts, len(table), split.distinct)
     return split
 
 

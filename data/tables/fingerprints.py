@@ -13,9 +13,9 @@ value as one, and each cell of a column of no kind.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,12 @@ Values = Literal["alike", "as written"]
 """Whether a value counts alike in every format, or a date and a text as they stand."""
 
 _MISSING, _NUMBER, _TEXT, _MOMENT = 0, 1, 2, 3
+
+CELL = np.dtype([("kind", "u1"), ("value", "<u8")])
+"""Nine bytes."""
+
+Cells = Callable[[slice], tuple[Any, Any]]
+"""Gives the kinds and the 8 bytes of some rows' cells in one column."""
 
 
 def fingerprint(table: Table) -> str:
@@ -90,55 +96,62 @@ def _digests(
 ) -> NDArray[np.uint64]:
     known = {} if values == "as written" else kinds or {}
     cells = [
-        _nothing(len(table))
-        if kinds and kinds[name] is None
-        else _encoded_as(table.frame[name], known.get(name))
+        _nothing if kinds and kinds[name] is None else _cells_as(table.frame[name], known.get(name))
         for name in columns
     ]
-    cells = cells or [np.zeros((len(table), 0), dtype=np.uint8)]
     key, digests = salt.encode()[:64], np.empty(len(table), dtype=np.uint64)
     for start in range(0, len(table), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        digests[part] = _hashed(np.hstack([column[part] for column in cells]), key)
+        part = slice(start, min(start + ROWS_AT_ONCE, len(table)))
+        digests[part] = _hashed(_encoded(cells, part), key)
     return digests
 
 
-def _hashed(rows: NDArray[np.uint8], key: bytes) -> NDArray[np.uint64]:
+def _encoded(cells: Sequence[Cells], part: slice) -> NDArray[np.void]:
+    """Return some rows as bytes, of shape (n_rows, n_columns)."""
+    rows = np.empty((part.stop - part.start, len(cells)), dtype=CELL)
+    for place, cell in enumerate(cells):
+        rows["kind"][:, place], rows["value"][:, place] = cell(part)
+    return rows
+
+
+def _hashed(rows: NDArray[np.void], key: bytes) -> NDArray[np.uint64]:
     """Return the digest of each row of bytes."""
-    width, raw = rows.shape[1], rows.tobytes()
-    starts = range(0, width * len(rows), width) if width else [0] * len(rows)
-    digests = b"".join(
-        blake2b(raw[start : start + width], digest_size=8, key=key).digest() for start in starts
-    )
-    return np.frombuffer(digests, dtype="<u8")
+    width, fresh, digests = CELL.itemsize * rows.shape[1], blake2b(digest_size=8, key=key), []
+    for row in rows.view(f"V{width}").ravel().tolist() if width else [b""] * len(rows):
+        state = fresh.copy()  # takes a quarter less than to begin with the key each time
+        state.update(row)
+        digests.append(state.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8")
 
 
-def _nothing(rows: int) -> NDArray[np.uint8]:
-    return np.zeros((rows, 9), dtype=np.uint8)
+def _nothing(_: slice) -> tuple[int, int]:
+    return _MISSING, 0
 
 
-def _encoded_as(values: pd.Series, kind: Kind | None) -> NDArray[np.uint8]:
-    """Return the cells as bytes, uint8 of shape (n_rows, 9), alike in every format where the kind is known."""
+def _cells_as(values: pd.Series, kind: Kind | None) -> Cells:
+    """Return the cells of a column, alike in every format where the kind is known."""
     if kind == "datetime":
-        encoded = _encoded(pd.Series(seconds(values)))
-        encoded[encoded[:, 0] == _NUMBER, 0] = _MOMENT
-        return encoded
-    if kind == "category":
-        return _encoded(values.mask(values.isin(MISSING_WORDS), None))
-    return _encoded(values)
-
-
-def _encoded(values: pd.Series) -> NDArray[np.uint8]:
-    """Return the cells as bytes, uint8 of shape (n_rows, 9)."""
-    encoded = _nothing(len(values))
-    missing = values.isna().to_numpy()
+        return _numbers(seconds(values), _MOMENT)
     if values.dtype == np.float64:
-        numbers = np.where(missing, 0.0, values.to_numpy()) + 0.0  # -0.0 + 0.0 is 0.0
-        encoded[:, 0], encoded[:, 1:] = _NUMBER, numbers.astype("<f8")[:, None].view(np.uint8)
-    else:
-        codes, texts = pd.factorize(values)
-        digests = b"".join(blake2b(str(text).encode(), digest_size=8).digest() for text in texts)
-        table = np.frombuffer(digests + bytes(8), dtype=np.uint8).reshape(-1, 8)
-        encoded[:, 0], encoded[:, 1:] = _TEXT, table[codes]
-    encoded[missing] = _MISSING
-    return encoded
+        return _numbers(values.to_numpy(), _NUMBER)
+    return _texts(values, MISSING_WORDS if kind == "category" else frozenset())
+
+
+def _numbers(values: NDArray[np.float64], kind: int) -> Cells:
+    def cells(part: slice) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
+        missing = np.isnan(values[part])
+        numbers = np.where(missing, 0.0, values[part]) + 0.0  # -0.0 + 0.0 is 0.0
+        return np.where(missing, np.uint8(_MISSING), np.uint8(kind)), numbers.view(np.uint64)
+
+    return cells
+
+
+def _texts(values: pd.Series, gaps: Collection[str]) -> Cells:
+    """Return the cells of texts, some of which say that one is missing."""
+    codes, texts = pd.factorize(values)  # -1 for a missing cell, which is the last of these
+    digests = [
+        bytes(8) if text in gaps else blake2b(str(text).encode(), digest_size=8).digest() for text in texts
+    ]
+    kinds = np.array([*(_MISSING if text in gaps else _TEXT for text in texts), _MISSING], dtype=np.uint8)
+    table = np.frombuffer(b"".join([*digests, bytes(8)]), dtype="<u8")
+    return lambda part: (kinds[codes[part]], table[codes[part]])

@@ -66,6 +66,8 @@ class Table:
 
     def take(self, rows: NDArray[Any]) -> Table:
         """Return the rows of a boolean mask or of positions."""
+        if rows.dtype == bool and rows.all() and self.frame.index.equals(pd.RangeIndex(len(self))):
+            return self
         chosen = self.frame[rows] if rows.dtype == bool else self.frame.iloc[rows]
         taken = replace(self, frame=chosen.reset_index(drop=True))
         taken.digests.update({asked: digests[rows] for asked, digests in self.digests.items()})

@@ -123,12 +123,12 @@ class PreparedTable:
 
 def arrange_held(table: Table, rule: SplitRule, config: trainings.TrainConfig, say: Say) -> PreparedTable:
     """Check and split a table by a rule, describe its training rows, and take a sample of a large one."""
+    content = fingerprint(table)  # first: the rows that are taken of it keep their digests
     checked = check_table(table, **roles_of(config, rule))
     split = split_of(checked, rule)
     schema, dropped = _describe_training(checked, split, config)
     moments = _moments(checked.table, config, rule)
-    repeats = split.repeats_in_words
-    whole = PreparedTable(checked, split, schema, fingerprint(table), moments=moments, repeats=repeats)
+    whole = PreparedTable(checked, split, schema, content, moments=moments, repeats=split.repeats_in_words)
     rows = _within(whole, whole.seconds_of(config))
     seen = whole if split.moments is not None else rows  # what came before a row is looked at in all of them
     shown = table if seen is whole else seen.checked.table
