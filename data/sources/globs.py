@@ -12,6 +12,7 @@ import pyarrow.fs as pa_fs
 
 from data.errors import SourceNotFound
 from data.sources import remote
+from data.sources.hidden import is_hidden
 
 
 def matching(where: str) -> list[str]:
@@ -23,8 +24,11 @@ def matching(where: str) -> list[str]:
         return [str(path)]
     # Path.glob takes no absolute pattern.
     candidates = path.rglob("*") if path.is_dir() else map(Path, glob.glob(where, recursive=True))  # noqa: PTH207
+    base, words = Path(base_of(where)), "" if path.is_dir() else where
     files = sorted(
-        str(file) for file in candidates if file.is_file() and not file.name.startswith((".", "_"))
+        str(file)
+        for file in candidates
+        if file.is_file() and not is_hidden(file.relative_to(base).as_posix(), words)
     )
     if not files:
         raise SourceNotFound(where=where, searched=str(Path.cwd()))

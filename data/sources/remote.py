@@ -25,6 +25,7 @@ from pyarrow import fs
 
 from data.errors import OutOfReach
 from data.redaction import MASK, STORES, redact_address
+from data.sources.hidden import is_hidden
 
 AHEAD = 8 * 2**20
 """Bytes that are asked for at once where a file is read from its beginning to its end."""
@@ -265,13 +266,10 @@ def matching(where: str) -> list[str]:
     if kind == fs.FileType.File:
         return [where]
     base = where.rstrip("/") if kind == fs.FileType.Directory else _unmagical(where)
-    is_meant = re.compile(_pattern(where.removeprefix(f"{base}/"))).fullmatch
-    found = sorted(
-        each
-        for each in listed(base)
-        if not each.rpartition("/")[2].startswith((".", "_"))
-        and (kind == fs.FileType.Directory or is_meant(each.removeprefix(f"{base}/")))
-    )
+    words = "" if kind == fs.FileType.Directory else where.removeprefix(f"{base}/")
+    is_meant = re.compile(_pattern(words or "**")).fullmatch
+    names = (each.removeprefix(f"{base}/") for each in listed(base))
+    found = sorted(f"{base}/{name}" for name in names if is_meant(name) and not is_hidden(name, words))
     if not found:
         _refuse_no_bucket(place)
         raise OutOfReach(

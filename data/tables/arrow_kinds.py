@@ -217,7 +217,10 @@ _TYPED: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.ChunkedArray], T
     (pa.types.is_integer, _typed_whole),
     (pa.types.is_floating, _typed_floats),
     (lambda kind: pa.types.is_decimal(kind) and kind.scale <= 0, _typed_whole),
-    (pa.types.is_decimal, _typed_floats),
+    (
+        pa.types.is_decimal,
+        lambda column: _typed_floats(column.cast(pa.string())),
+    ),  # Arrow's own cast rounds 1.1 off
     (pa.types.is_timestamp, lambda column: ("datetime", _iso_texts(column))),
     (pa.types.is_date, lambda column: ("datetime", _iso_texts(column))),
     (pa.types.is_time, lambda column: ("category", _texts(column.cast(pa.string())))),

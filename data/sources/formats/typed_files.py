@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
@@ -16,6 +17,7 @@ from data.errors import UnreadableSource
 from data.sources import lakes, packed, remote
 from data.sources.files import base_of_all, identity_of, of_each, open_file, size_of
 from data.sources.formats.joined import is_joined
+from data.sources.globs import partitions
 from data.sources.source import (
     BATCH_ROWS,
     Part,
@@ -138,11 +140,13 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
     if kind == "parquet":
         lakes.refuse_files_of_tables(paths)
     place = remote.FileStore.of(where) if remote.is_remote(where) else None
-    files, options = list(paths), {"format": kind, "partitioning": "hive", "partition_base_dir": base}
+    files = list(paths)
+    options: dict[str, Any] = {"format": kind, "partition_base_dir": base}
     if place:
         files = [place.path(path) for path in paths]
         options |= {"partition_base_dir": place.path(base), "filesystem": place.files}
     try:
+        options["partitioning"] = _folders(pa_dataset.dataset(files, **options), paths, base)
         dataset = pa_dataset.dataset(files, **options)
         schemas = dict(zip(paths, _schemas(dataset), strict=True))
         partitions = [field for field in dataset.schema if field.name not in schemas[paths[0]].names]
@@ -171,6 +175,37 @@ def open_delta(where: str) -> Source | None:
     return FileSource(found.where, dataset=found.dataset, is_parquet=True, place=place, folder=found.folder)
 
 
+def _folders(
+    dataset: pa_dataset.Dataset, paths: Sequence[str], base: str
+) -> pa_dataset.Partitioning | str | None:
+    """Return the columns that folders' names are, without those that the files have; raises UnreadableSource.
+
+    For a column in both the files count, and whatever is known of them has to be what the names say.
+    """
+    keys = partitions(paths, base)
+    both = set(keys[0]) & set(dataset.schema.names)
+    if not both:
+        return "hive"
+    for path, fragment, said in zip(paths, dataset.get_fragments(), keys, strict=True):
+        for name in sorted(both):
+            if not _holds_only(fragment, name, said[name].as_py()):
+                raise UnreadableSource(
+                    where=path,
+                    reason=f"its column {name!r} is not what its folder's name says",
+                    repair="rename the folder",
+                )
+    return pa_dataset.HivePartitioning(
+        pa.schema([(name, value.type) for name, value in keys[0].items() if name not in both])
+    )
+
+
+def _holds_only(fragment: pa_dataset.Fragment, name: str, value: object) -> bool:
+    """Return whether the statistics of a file of Parquet say that a column has one value."""
+    groups = getattr(fragment, "row_groups", [])
+    known = [(group.statistics or {}).get(name, {}) for group in groups if group.num_rows]
+    return bool(groups) and all(str(each.get(end)) == str(value) for each in known for end in ("min", "max"))
+
+
 def _schemas(dataset: pa_dataset.Dataset) -> list[pa.Schema]:
     fragments = list(dataset.get_fragments())
     if isinstance(dataset.filesystem, pa_fs.LocalFileSystem):
@@ -195,6 +230,7 @@ def _common(field: pa.Field, other: pa.Field, path: str, first: str) -> pa.Field
         return field
     plain = [pa.field(field.name, _plain(each.type)) for each in (field, other)]
     try:
+        _refuse_rounding(plain)
         return pa.unify_schemas([pa.schema([each]) for each in plain], promote_options="permissive").field(0)
     except pa.ArrowException as error:
         raise UnreadableSource(
@@ -202,6 +238,13 @@ def _common(field: pa.Field, other: pa.Field, path: str, first: str) -> pa.Field
             reason=f"its column {field.name!r} holds {other.type}, in {first} it holds {field.type}",
             repair="write it in one type in each file",
         ) from error
+
+
+def _refuse_rounding(fields: Sequence[pa.Field]) -> None:
+    """Raise ArrowTypeError for decimals beside floats: as floats, Arrow rounds 1.1 to a neighbour."""
+    kinds = [each.type for each in fields]
+    if any(map(pa.types.is_decimal, kinds)) and any(map(pa.types.is_floating, kinds)):
+        raise pa.ArrowTypeError
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 
 from data.errors import UnreadableSource
 from data.sources import remote
-from data.sources.lakes.versions import is_folder, lacks, split_version, unread
+from data.sources.lakes.versions import is_folder, lacks, read_by_library, split_version
 from data.sources.source import refuse_duplicates
 
 DELTA_LOG = "_delta_log"
@@ -44,7 +44,13 @@ def delta_files(where: str) -> DeltaFiles | None:
     except ImportError as error:
         raise lacks(where, "a Delta table", "deltalake", "delta") from error
     folder = table if remote.is_remote(table) else str(Path(table).absolute())
-    try:
+    if unquote(folder) != folder or "\\" in folder:
+        raise UnreadableSource(
+            where=table,
+            reason="deltalake takes its name for another one, as in %20",
+            repair="rename the folder",
+        )
+    with read_by_library(where, "Delta"):
         read = deltalake.DeltaTable(folder, storage_options=_allowing_http(folder))
         newest = read.version()
         if version is not None and version > newest:
@@ -53,8 +59,6 @@ def delta_files(where: str) -> DeltaFiles | None:
             )
         read.load_as_version(newest if version is None else version)
         dataset = read.to_pyarrow_dataset(filesystem=_below(folder))
-    except (deltalake.exceptions.DeltaError, OSError, ValueError, pa.ArrowException) as error:
-        raise unread(where, "Delta", error) from error
     refuse_duplicates(where, dataset.schema.names)
     fragments = sorted(dataset.get_fragments(), key=lambda each: each.path)
     ordered = pa_dataset.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)

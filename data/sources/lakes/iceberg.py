@@ -14,19 +14,19 @@ import pyarrow as pa
 from data.column_names import named
 from data.errors import UnreadableSource
 from data.sources import remote
-from data.sources.lakes.versions import is_folder, lacks, split_version, unread
+from data.sources.lakes.versions import is_folder, lacks, read_by_library, split_version
 from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
 
-METADATA = ".metadata.json"
+METADATA = (".metadata.json", ".metadata.json.gz")
 _NUMBER = re.compile(r"v?(\d+)")
 
 
 @dataclass(frozen=True)
 class IcebergSource(Source):
-    """The rows of one snapshot of an Iceberg table."""
+    """The rows of one snapshot of an Iceberg table, None for the newest with the columns that it has now."""
 
     metadata: str = ""
-    snapshot: int = 0
+    snapshot: int | None = None
 
     @property
     def version(self) -> str:
@@ -35,21 +35,22 @@ class IcebergSource(Source):
 
     def about_rows(self) -> int:
         """Return how many rows the snapshot says it has."""
-        said = _static(self.metadata).snapshot_by_id(self.snapshot).summary
+        said = self._scan().snapshot().summary
         return int((said and said.additional_properties.get("total-records")) or 0)
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows file by file, without those that were deleted; raises UnreadableSource."""
-        try:
-            for batch in _static(self.metadata).scan(snapshot_id=self.snapshot).to_arrow_batch_reader():
+        with read_by_library(self.where, "Iceberg"):
+            for batch in self._scan().to_arrow_batch_reader():
                 whole = batch.rename_columns(named(batch.schema.names))
                 yield from (whole.slice(start, rows) for start in range(0, whole.num_rows, rows))
-        except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
-            raise unread(self.where, "Iceberg", error) from error
 
     def parts(self) -> Sequence[Part]:
         """Return one part: a snapshot never changes, so that its name tells it from others."""
         return [Part(self, self.where, self.where)]
+
+    def _scan(self) -> Any:
+        return _static(self.metadata).scan(snapshot_id=self.snapshot)
 
 
 def open_iceberg(where: str) -> Source | None:
@@ -59,12 +60,11 @@ def open_iceberg(where: str) -> Source | None:
     if not metadata:
         return None
     try:
-        read = _static(metadata)
-        found = read.current_snapshot() if version is None else read.snapshot_by_id(version)
+        with read_by_library(where, "Iceberg"):
+            read = _static(metadata)
+            found = read.current_snapshot() if version is None else read.snapshot_by_id(version)
     except ImportError as error:
         raise lacks(where, "an Iceberg table", "pyiceberg", "iceberg") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise unread(where, "Iceberg", error) from error
     if found is None:
         known = ", ".join(str(each.snapshot_id) for each in read.snapshots()[-3:])
         raise UnreadableSource(
@@ -73,6 +73,10 @@ def open_iceberg(where: str) -> Source | None:
             repair=f"its last ones are {known}" if known else "write some first",
         )
     refuse_duplicates(where, [field.name for field in read.schema().fields])
+    if version is None and found.schema_id not in (None, read.metadata.current_schema_id):
+        return IcebergSource(
+            metadata, metadata=metadata
+        )  # columns were renamed or dropped since its last rows
     return IcebergSource(f"{table}@{found.snapshot_id}", metadata=metadata, snapshot=found.snapshot_id)
 
 
@@ -83,9 +87,9 @@ def newest_metadata(table: str, *, check: bool = True) -> str:
         return ""
     files = remote.listed(folder) if remote.is_remote(folder) else map(str, Path(folder).iterdir())
     numbers = {
-        path: int(number[1])
+        path: int(number[1]) if (number := _NUMBER.match(path.rpartition("/")[2])) else -1
         for path in files
-        if path.endswith(METADATA) and (number := _NUMBER.match(path.rpartition("/")[2]))
+        if path.endswith(METADATA)
     }
     newest = [path for path, number in numbers.items() if number == max(numbers.values())]
     if check and len(newest) > 1:

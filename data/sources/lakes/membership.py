@@ -12,6 +12,9 @@ from data.sources.lakes.delta import DELTA_LOG
 from data.sources.lakes.iceberg import newest_metadata
 from data.sources.lakes.versions import is_folder
 
+HUDI, HUDI_LOG = "a Hudi", ".hoodie"
+"""Tables of a third kind, which nothing here reads: their files hold rows in several versions."""
+
 _MOST_FOLDERS = 64
 
 
@@ -34,7 +37,9 @@ def refuse_files_of_tables(paths: Sequence[str]) -> None:
             raise UnreadableSource(
                 where=table,
                 reason=f"is {kind} table, in which not all files count",
-                repair=f"pass data={table}, without the names of files",
+                repair="export it as Parquet"
+                if kind == HUDI
+                else f"pass data={table}, without the names of files",
             )
 
 
@@ -48,5 +53,7 @@ def _kind_of(folder: str) -> str:
 def _kind_seen(folder: str) -> str:
     if is_folder(f"{folder}/{DELTA_LOG}"):
         return "a Delta"
+    if is_folder(f"{folder}/{HUDI_LOG}"):
+        return HUDI
     is_iceberg = folder.rpartition("/")[2] != "metadata" and newest_metadata(folder, check=False)
     return "an Iceberg" if is_iceberg else ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs as pa_fs
 
-from data.errors import UnreadableSource
+from data.errors import DataError, UnreadableSource
 from data.sources import remote
 
 _VERSION = re.compile(r"(?P<table>.*[^/])/?@v?(?P<version>\d+)")
@@ -39,7 +41,21 @@ def lacks(where: str, what: str, package: str, extra: str) -> UnreadableSource:
     )
 
 
-def unread(where: str, kind: str, error: Exception) -> UnreadableSource:
+@contextmanager
+def read_by_library(where: str, kind: str) -> Iterator[None]:
+    """Raise UnreadableSource in place of whatever a library raises that meets a table it cannot read.
+
+    That is anything: of a log or a list of files that is broken off, theirs let through what their parsers raise.
+    """
+    try:
+        yield
+    except (DataError, ImportError, MemoryError):
+        raise
+    except Exception as error:
+        raise _unread(where, kind, error) from error
+
+
+def _unread(where: str, kind: str, error: Exception) -> UnreadableSource:
     """Return what to say where a library gave up: the first line of its own reason."""
     if remote.is_remote(where) and isinstance(error, OSError):
         return remote.FileStore.of(where).fault(where, error)

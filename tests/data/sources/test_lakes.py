@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import sys
 from pathlib import Path
 
@@ -130,6 +131,68 @@ def test_a_version_whose_files_are_gone_says_so(delta: Path) -> None:
         UnreadableSource, match="a file of this version is gone, as after a vacuum: pass a newer"
     ):
         open_source(f"{delta}@0").read()
+
+
+def test_columns_are_those_that_an_iceberg_table_has_now(
+    iceberg: tuple[Path, list[int]], tmp_path: Path
+) -> None:
+    """A column that was dropped or renamed since the last rows were written was read on, under its old name."""
+    from pyiceberg.catalog.sql import SqlCatalog
+
+    folder = iceberg[0].parent.parent
+    catalog = SqlCatalog("tests", uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri())
+    table = catalog.create_table("n.later", schema=ROWS.schema)
+    table.append(ROWS)
+    with table.update_schema() as change:
+        change.delete_column("g")
+        change.rename_column("y", "z")
+    catalog.close()
+    newest = open_source(f"{folder}/n/later")
+    again, before = (
+        open_source(newest.version),
+        open_source(f"{folder}/n/later@{table.snapshots()[0].snapshot_id}"),
+    )
+    for source in (newest, again):
+        assert source.read().schema.names == ["x", "z"]
+        assert source.about_rows() == 4
+    assert before.read().schema.names == ["x", "y", "g"]
+
+
+@pytest.mark.parametrize("log", ["metadata/*.metadata.json", "metadata/snap-*.avro"])
+@pytest.mark.parametrize("content", [b"", b"{", b"junk" * 10, b"Obj\x01\x02\xff\xff"])
+def test_a_log_that_is_broken_is_one_line(
+    iceberg: tuple[Path, list[int]], log: str, content: bytes, tmp_path: Path
+) -> None:
+    """Its library let EOFError, SystemError and errors of its own through."""
+    copy = tmp_path / "t"
+    shutil.copytree(iceberg[0], copy)
+    for path in copy.glob("metadata/*"):
+        if path.suffix == ".json":  # they name files by where the table was
+            path.write_text(path.read_text().replace(str(iceberg[0]), str(copy)))
+    for path in copy.glob(log):
+        path.write_bytes(content)
+    with pytest.raises(UnreadableSource, match=r"cannot be read as Iceberg: .*: pass a newer version"):
+        open_source(str(copy)).read()
+
+
+def test_a_table_that_deltalake_would_look_for_elsewhere_is_refused(delta: Path, tmp_path: Path) -> None:
+    """It reads `a%20b` as `a b`, and gave the rows of the table that is called so."""
+    for name in ("a%20b", "a\\b"):
+        shutil.copytree(delta, tmp_path / name)
+        with pytest.raises(UnreadableSource, match="takes its name for another one"):
+            open_source(str(tmp_path / name))
+    shutil.copytree(delta, tmp_path / "100% [ü]?#'")
+    assert xs(tmp_path / "100% [ü]?#'") == [1, 3, 4]
+
+
+def test_files_of_a_hudi_table_are_refused(tmp_path: Path) -> None:
+    """They hold each row in the versions that it had."""
+    (tmp_path / ".hoodie").mkdir()
+    (tmp_path / "day=1").mkdir()
+    pa_parquet.write_table(ROWS, tmp_path / "day=1" / "t.parquet")
+    for where in (tmp_path, tmp_path / "day=1"):
+        with pytest.raises(UnreadableSource, match=f"{tmp_path}: is a Hudi table, .*: export it as Parquet"):
+            open_source(str(where))
 
 
 def test_an_iceberg_table_in_a_store_is_read_there(s3: Bucket, tmp_path: Path) -> None:

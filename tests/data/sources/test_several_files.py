@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
@@ -105,6 +106,7 @@ WRITERS: dict[str, Callable[[pa.Table, Path], None]] = {
         ({"y": [1.0]}, "lacks the column 'a' that"),
         ({"a": ["x"], "y": [1.0]}, "its column 'a' holds string, in"),
         ({"a": [True], "y": [1.0]}, "its column 'a' holds bool, in"),
+        ({"a": [1], "y": [Decimal("1.5")]}, "its column 'y' holds decimal128(2, 1), in"),
     ],
 )
 def test_typed_files_that_differ_are_named(
@@ -147,6 +149,24 @@ def test_folders_are_columns_below_what_was_named(kind: str, tmp_path: Path) -> 
         table = open_source(str(tmp_path / "runs" / parts)).read()
         assert table.column_names == ["x", "y", "run"]
         assert table["run"].to_pylist() == [5, 6]
+
+
+def test_a_column_in_files_and_in_their_folders_names_is_read_where_both_say_the_same(tmp_path: Path) -> None:
+    """Polars writes it into both. The folder's name was taken without a look at the files."""
+    for year in (2012, 2013):
+        folder = tmp_path / f"year={year}" / "k=1"
+        folder.mkdir(parents=True)
+        pyarrow.parquet.write_table(pa.table({"x": [1.5], "year": [year]}), folder / "t.parquet")
+    assert open_source(str(tmp_path)).read().to_pydict() == {
+        "x": [1.5] * 2,
+        "year": [2012, 2013],
+        "k": [1, 1],
+    }
+    pyarrow.parquet.write_table(pa.table({"x": [1.5], "year": [2012]}), folder / "u.parquet")
+    with pytest.raises(
+        UnreadableSource, match=r"u\.parquet: its column 'year' is not what its folder's name says"
+    ):
+        open_source(str(tmp_path))
 
 
 @pytest.mark.parametrize(

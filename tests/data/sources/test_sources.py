@@ -65,6 +65,28 @@ def test_a_glob_and_a_partitioned_folder_are_one_table(tmp_path: Path) -> None:
     assert len(load_table(open_source(str(tmp_path / "*" / "*.csv")))) == 2
 
 
+def test_what_programs_keep_beside_a_table_is_no_part_of_it(tmp_path: Path) -> None:
+    """Copies that a notebook or a job that was killed leaves behind were rows that count twice."""
+    for name in (
+        "a.csv",
+        ".ipynb_checkpoints/a-checkpoint.csv",
+        "b/_temporary/0/a.csv",
+        "_year=2/a.csv",
+        "_b/a.csv",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x,y\n1,2\n")
+    for where, count in (
+        ("", 2),
+        ("**/*.csv", 2),
+        ("_b", 1),
+        ("_*/*.csv", 2),
+        (".ipynb*/*", 1),
+        ("*/_temp*/**", 1),
+    ):
+        assert open_source(str(tmp_path / where)).read().num_rows == count, where
+
+
 def test_a_query_on_sqlite_gives_its_rows(tmp_path: Path) -> None:
     """SQL through SQLAlchemy; a column that begins with whole numbers and goes on with fractions is one."""
     with sqlite3.connect(tmp_path / "houses.db") as connection:

@@ -78,6 +78,7 @@ def test_folders_and_globs_mean_what_they_do_on_disk(s3: Bucket, ending: str, tm
         f"runs/run=6/deep/t.{ending}",
         "runs/_SUCCESS",
         "runs/run=5/.t.crc",
+        f"runs/_temporary/t.{ending}",
     ):
         put(s3, name, content)
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
