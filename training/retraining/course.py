@@ -83,7 +83,9 @@ def follow(asked: Asked) -> bool:
             _say(asked, f"did not retrain, because another process trains or judges {asked.name}")
             return False
         memory = Memory.of(asked.run)
-        teaching.finish(asked, memory)
+        if away := teaching.finish(asked, memory):
+            _say(asked, f"did not retrain, because {away}")
+            return False
         promoted = verdicts.judge(asked, memory)
         if promoted:
             now = f"version {promoted} took the place of version {asked.champion.number}"

@@ -16,6 +16,7 @@ from training.commands import parse, registered, rereading, trainings
 from training.errors import TrainingError, UsageError
 from training.lessons import Labelled, Shape, day_means, gather
 from training.records import ledger, model_registry, tag_names, tracking
+from training.records.errors import FilesAway
 from training.retraining import contract, process
 from training.retraining.asked import Asked
 from training.retraining.memory import BegunTraining, Memory, Shadowed
@@ -74,27 +75,36 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: RetrainDecisio
     memory.trained_on = asked.matured
     memory.keep()
     trained = process.train(_words(asked, path, shape), lock)
-    if trained.version:
-        finish(asked, memory)
-    else:
+    if not trained.version:
         memory.begun = None
         memory.keep()
+    elif away := finish(asked, memory):
+        asked.say("challenger", away)
     return trained.refused
 
 
-def finish(asked: Asked, memory: Memory) -> None:
-    """Let the version that a training made become the challenger, where it made one; else it was killed."""
+def finish(asked: Asked, memory: Memory) -> str:
+    """Let the version that a training made become the challenger, where it made one; else it was killed.
+
+    Returns
+    -------
+    What has to be there before that can be done, where the store is away: all is left to the next call. Or nothing.
+    """
     begun = memory.begun
     if begun is None:
-        return
+        return ""
     made = next((each for each in _later(asked) if _table_of_run(each) == begun.table), None)
-    memory.begun = None
     if made is None:
         memory.trained_on = begun.before
     else:
+        try:
+            _name(asked, memory, _told(made, begun), begun)
+        except FilesAway as error:
+            return f"version {made.number} waits to be judged: {error}; delete it if they will not come back"
         memory.challenged_on = begun.until
-        _name(asked, memory, _told(made, begun), begun)
+    memory.begun = None
     memory.keep()
+    return ""
 
 
 def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: BegunTraining) -> None:
@@ -105,8 +115,8 @@ def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Beg
             "challenger", f"{asked.name} version {made.number} is not: version {bearer.number} was named"
         )
         return
-    model_registry.name_challenger(asked.name, made.number)
     shadow, entries = Shadow(_plan(asked, made, begun)), len(ledger.read(asked.name).entries)
+    model_registry.name_challenger(asked.name, made.number)
     memory.watched = Shadowed(made.number, asked.champion.number, begun.until, shadow, entries)
     asked.say(
         "challenger", f"{asked.name} version {made.number}: {begun.sentence}; judged {_how(shadow.plan)}"
@@ -189,10 +199,13 @@ def _told(made: model_registry.Version, begun: BegunTraining) -> model_registry.
 def _plan(asked: Asked, made: model_registry.Version, begun: BegunTraining) -> Plan:
     """Return how the challenger is judged, by the rows that it held out and the champion answered.
 
-    One that cannot be asked is planned as one that shows no gain: the shadow will say what is wrong with it.
+    One that cannot be asked is planned as one that shows no gain: the shadow will say what is wrong with it. Raises
+    FilesAway where the store does not answer, for nothing is known then.
     """
     try:
         draws = _held_out_gains(asked, made, begun)
+    except FilesAway:
+        raise  # an outage is no gain of zero
     except (DataError, TrainingError):
         draws = np.zeros(0)
     return planned(draws, independent=asked.independent)

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
+import requests
 
 from tests.training.retraining.villages import HARM, Village, houses
-from training.records import model_registry, tag_names, tracking
+from training.records import ledger, model_registry, monitor_run, tag_names, tracking
 from training.retraining import follow, process
 
 Calls = list[Mapping[str, str]]
@@ -148,3 +150,33 @@ def test_a_training_that_cannot_be_started_is_said(village: Village, monkeypatch
         patch.setattr("training.retraining.process.subprocess.run", no_room)
         follow(village.asked(alarms=HARM))
     assert "did not retrain, because no training could be started: " in village.heard()
+
+
+def test_a_store_that_is_away_plans_no_challenger_and_the_next_call_does(
+    village: Village, trained: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counted as a challenger without gain, which was to be judged on 5,000 rows in place of 200."""
+    fetch = mlflow.artifacts.download_artifacts
+
+    def away(artifact_uri: str, dst_path: str) -> str:
+        if artifact_uri.startswith("models:/houses/2"):
+            raise requests.ConnectionError("refused")
+        return str(fetch(artifact_uri=artifact_uri, dst_path=dst_path))
+
+    def told() -> str:
+        return tracking.recorded_tags(monitor_run("houses").run_id)[tag_names.RETRAINING]
+
+    village.live(10, slope=3.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow.artifacts, "download_artifacts", away)
+        follow(village.asked(alarms=HARM))
+        waits = "version 2 waits to be judged: the files of houses version 2 cannot be fetched: the server did not"
+        assert f"challenger: {waits}" in village.heard()
+        follow(village.asked(alarms=HARM))
+        assert told().startswith(f"did not retrain, because {waits}")
+    assert (model_registry.challenger("houses"), len(ledger.read("houses").entries)) == (None, 1)
+    follow(village.asked(alarms=HARM))
+    assert "challenger: houses version 2: retrain, because the alarm harm stands" in (said := village.heard())
+    assert "judged on 200 later rows or so" in said
+    assert model_registry.challenger("houses").number == "2"
+    assert len(trained) == 1
