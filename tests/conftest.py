@@ -48,8 +48,12 @@ STARTERS = {
 """What a test's module imports, or which fixtures it takes, where it starts processes."""
 
 
+OF_TEXTS = (ROOT / "tests", ROOT / "tests" / "deploy")
+"""Where tests read the project's own texts, such as its imports, pages and manifests."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
-    """Mark what starts processes, which `make unit` leaves out; files that may take longest begin first.
+    """Mark what starts processes or asks nothing of a Python, which `make unit` leaves out; long files begin first.
 
     One that began last would keep one of two workers waiting for minutes.
     """
@@ -57,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         if STARTERS & {*vars(item.module), *item.fixturenames}:
             item.add_marker("starts")
+        if item.path.parent in OF_TEXTS:
+            item.add_marker("once")
         limit = item.get_closest_marker("timeout")
         longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit else 0.0)
     items.sort(key=lambda item: -longest[item.path])

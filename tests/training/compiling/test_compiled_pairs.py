@@ -33,6 +33,8 @@ from training.transformers import CategoryText
 sys.path.insert(0, str(Path(__file__).parent))
 from pipelines import CATEGORIES, NUMBERS, PAIRS, ROUNDING, numbers, pair, table
 
+pytestmark = pytest.mark.once  # a graph is the same bytes on each Python, and there are dozens
+
 FRAME, TARGET, SCHEMA = table()
 
 

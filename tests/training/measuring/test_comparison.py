@@ -9,6 +9,8 @@ from scipy.stats import binomtest
 
 from training.measuring import comparison
 
+pytestmark = pytest.mark.once  # simulations from fixed seeds
+
 RETRAINS = 400
 
 
