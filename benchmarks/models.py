@@ -10,12 +10,15 @@ from pathlib import Path
 import joblib
 import pandas as pd
 
+from benchmarks.sizes import sized
 from data.schema import Schema
 from data.sources import open_source
 from data.tables import describe, load_table
 from training.compiling import compile_verified, write_scorer
 from training.models import build as build_pipeline
 from training.versions import flavor
+
+TREES = sized(200, tiny=10)
 
 
 def build(
@@ -25,7 +28,7 @@ def build(
     target: str,
     family: str,
     features: list[str] | None = None,
-    trees: int = 200,
+    trees: int = TREES,
 ) -> Path:
     """Fit one family on a sample, save it as a version and as a joblib file; return the version's folder."""
     path = Path(str(resources.files("data.samples") / f"{sample}.csv"))
@@ -39,7 +42,7 @@ def build_table(
     target: str,
     family: str,
     features: list[str] | None = None,
-    trees: int = 200,
+    trees: int = TREES,
 ) -> Path:
     """Do the same with any table."""
     with warnings.catch_warnings():
