@@ -36,6 +36,16 @@ CONNECT_SECONDS, SILENT_SECONDS, ATTEMPTS = 10, 20, 3
 AT_ONCE = 16
 """Files that are asked about at the same time."""
 
+MARKS = b"\xa5\x5a"
+"""What stands where the last byte of a part belongs, before it is asked for: no byte of a file is both."""
+
+SHOWN = 40
+"""Letters of an answer that is not the store's."""
+
+IN_BETWEEN = (
+    "something between here and the store answers for it, such as a proxy: check the endpoint, and try again"
+)
+
 _PLAIN = re.compile(r"[\w.\-]+(@[\w.\-]+)?|[\w.\-]*:\d+|")
 _MAGIC = re.compile(r"[*\[]")
 _SETTINGS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUD_STORAGE_", "HADOOP_", "STORAGE_")
@@ -157,6 +167,12 @@ _FAULTS = (
         "|credential|oauth2|HTTP response code 403",
         "is refused to whoever the environment says is asking",
         "",
+    ),
+    ("Failed to flush response stream", "more came than the part of it that was asked for", IN_BETWEEN),
+    (
+        "deserialize thrift",
+        "what came is no part of a Parquet file",
+        f"check that it is whole; or {IN_BETWEEN}",
     ),
     (
         "curlCode: 18|end of response with",
@@ -326,7 +342,11 @@ def opened(where: str, ahead: int = AHEAD) -> BinaryIO:
 
 
 class _StoredBytes(io.RawIOBase):
-    """The bytes of a file far away, whose store is at fault where fewer come than it said."""
+    """The bytes of a file far away, whose store is at fault where fewer come than it said.
+
+    Of S3 pyarrow says that all came that was asked for. Where less did, as from a proxy that answers with a page of its
+    own, the rest of the buffer is what was in memory. So the last byte is set before, and has to be another one after.
+    """
 
     def __init__(self, place: FileStore, where: str, file: pa.NativeFile) -> None:
         super().__init__()
@@ -347,12 +367,27 @@ class _StoredBytes(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            count = int(self._file.readinto(buffer))
+            count = self._read(memoryview(buffer).cast("B"))
         except (OSError, pa.ArrowException) as error:
             raise self._place.fault(self._where, error) from error
         if not count and len(buffer) and self.tell() < self._size:
             raise self._place.fault(self._where, OSError("end of response with bytes missing"))
         return count
+
+    def _read(self, buffer: memoryview) -> int:
+        """Return how many bytes are in the buffer now; raises OutOfReach where fewer came."""
+        begin = self.tell()
+        asked = min(len(buffer), max(self._size - begin, 0))
+        for mark in MARKS:  # again only where the byte may be the file's
+            if asked:
+                buffer[asked - 1] = mark
+            self._file.seek(begin)
+            count = int(self._file.readinto(buffer))
+            if count < max(asked, 1) or buffer[asked - 1] != mark:
+                return count
+        start = bytes(buffer[: min(asked, SHOWN)]).partition(bytes(MARKS[1:]))[0].decode("utf-8", "replace")
+        came = f"fewer came than the {asked:,} bytes of it that were asked for, beginning with {start!r}"
+        raise OutOfReach(where=self._where, reason=without_secrets(came), repair=IN_BETWEEN)
 
     def close(self) -> None:
         if not self.closed:

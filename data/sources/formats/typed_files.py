@@ -155,14 +155,13 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
             schema = schema.append(field)
         refuse_duplicates(where, schema.names)
         dataset = pa_dataset.dataset(files, schema=schema, **options)
+        if kind == "parquet":
+            _refuse_joined(paths)
     except (pa.ArrowException, OSError) as error:
         if place and isinstance(error, OSError):
             raise place.fault(where, error) from error
-        raise UnreadableSource(
-            where=where, reason=str(error).splitlines()[0], repair=f"check that it is {kind}"
-        ) from error
-    if kind == "parquet":
-        _refuse_joined(paths)
+        repair = f"check that it is {kind}" + (f"; or {remote.IN_BETWEEN}" if place else "")
+        raise UnreadableSource(where=where, reason=str(error).splitlines()[0], repair=repair) from error
     return FileSource(where=where, dataset=dataset, is_parquet=kind == "parquet", place=place)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import pickle
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from data.errors import EmptySource, OutOfReach, UnreadableSource
 from data.sources import open_source, remote
 from data.tables import fingerprint, load_table
 from tests.data.sources.formats.spreadsheets import write
+from tests.faulty_wire import Fault, faulty_wire
 from tests.seaweed import SECRET, Bucket, Seaweed
 
 FRAME = pd.DataFrame(
@@ -205,6 +207,55 @@ def test_a_store_that_fails_midway_is_told_by_its_file(
     with pytest.raises(OutOfReach, match=f"^s3://bucket/t.csv: {says}"):
         open_source("s3://bucket/t.csv").read()
     remote._file_system.cache_clear()
+
+
+def parts_after(count: int) -> Callable[[bytes], bool]:
+    """Return whether what is sent asks for a part of a file, and for so many others before."""
+    parts = itertools.count()
+    return lambda sent: b"ange: bytes" in sent and next(parts) >= count
+
+
+PAGE = (b"<!DOCTYPE html>\n<title>Sign in</title>\n", b"<p>Please, sign, in</p>\n")
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"206 Partial Content"])
+@pytest.mark.parametrize("lines", [1, 400], ids=["a short page", "a long page"])
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.parquet"])
+def test_a_page_in_the_place_of_a_part_becomes_no_row(
+    faulty: str, name: str, lines: int, status: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of S3 pyarrow says that all came that was asked for: behind a short page stood what was in memory."""
+    page = PAGE[0] + PAGE[1] * lines
+    answer = b"HTTP/1.1 %b\r\nContent-Type: text/html\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+    monkeypatch.setattr(Faulty, "body", contents()[name])
+    with faulty_wire(int(faulty.rpartition(":")[2])) as wire:
+        for key, value in Seaweed(wire.port).environment.items():
+            monkeypatch.setenv(key, value)
+        whole = open_source(f"s3://bucket/{name}").read()
+        for well, times in itertools.product(range(8), (1, 1_000)):
+            told, fault = (
+                "",
+                Fault(parts_after(well), "says", times, answer=answer % (status, len(page), page)),
+            )
+            with wire.failing(fault):
+                try:
+                    assert open_source(f"s3://bucket/{name}").read().equals(whole)
+                except UnreadableSource as error:
+                    told = str(error)
+            if told or (times > 1 and fault.happened):
+                assert told.startswith(f"s3://bucket/{name}: ")
+                assert told.endswith(remote.IN_BETWEEN), told
+                assert "\n" not in told
+
+
+@pytest.mark.parametrize("end", ["¥", "Z"])
+def test_a_file_may_end_in_any_byte(faulty: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those too that stand at the end of a part before it comes."""
+    monkeypatch.setattr(Faulty, "body", f"x,word\n1,{end}".encode())
+    assert Faulty.body[-1] in remote.MARKS
+    for key, value in Seaweed(int(faulty.rpartition(":")[2])).environment.items():
+        monkeypatch.setenv(key, value)
+    assert open_source("s3://bucket/t.csv").read().to_pylist() == [{"x": "1", "word": end}]
 
 
 def test_a_store_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
