@@ -22,6 +22,7 @@ MLFLOW_MODULES = {
     "training/records/tracking.py",
     "training/records/experiments.py",
     "training/records/registry/model_registry.py",
+    "training/records/registry/model_pages.py",
     "training/records/registry/ledger.py",
     "training/records/registry/copies.py",
     "training/records/watch_run.py",

@@ -22,7 +22,7 @@ from serving.registry import promotions
 from serving.scorer import version_files
 from serving.signatures import SIGNATURE_FILE
 from training.records import tag_names, tracking
-from training.records.registry import model_registry
+from training.records.registry import model_pages, model_registry
 
 OF_THE_SOURCE = (tag_names.DECISION, tag_names.REASON, tag_names.VERSION, tag_names.PROCESS, tag_names.RUN)
 """Tags of a run that are about the place where it is."""
@@ -145,9 +145,10 @@ def elsewhere(registry: str) -> Iterator[None]:
 
 
 def find(name: str, source: Original) -> model_registry.Version | None:
-    """Return the copy that is there already, or None."""
+    """Return the copy that is there already, or None; its page says what it is, though its maker was killed."""
     for each in model_registry.versions(name):
         if each.tags.get(tag_names.COPIED) == source.mark and each.files == source.version.files:
+            model_pages.show(each.name, each.number)
             return each
     return None
 

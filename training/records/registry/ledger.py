@@ -31,7 +31,7 @@ from serving.registry import promotions
 from serving.registry.errors import LedgerUnreadable, NotInLedger
 from training.records import tag_names, tracking, views
 from training.records.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
-from training.records.registry import model_registry, signatures
+from training.records.registry import model_pages, model_registry, signatures
 from training.signing import given_key
 
 UNEVEN = timedelta(minutes=5)
@@ -286,6 +286,7 @@ def _mark(history: History) -> None:
     word = "promoted" if entry.moves else "kept champion"
     said = {tag_names.DECISION: word, tag_names.REASON: entry.reason, tag_names.ENTRY: mark}
     model_registry.tag(history.name, entry.to_version, said)
+    model_pages.show(history.name, entry.to_version)
 
 
 def _create(name: str) -> str:

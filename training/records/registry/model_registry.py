@@ -43,6 +43,7 @@ from training.console import denial_of, failures
 from training.errors import CannotScore
 from training.records import tag_names
 from training.records.errors import FilesAway, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.records.registry import model_pages
 from training.versions import check_loadable, predictions_of
 
 if TYPE_CHECKING:
@@ -175,10 +176,11 @@ class Version:
             if not part and self.files:
                 version_files.check_files(version_files.only_files(folder), self.files)
             result = scorer_files.digest_in(folder if part else folder / SCORER_FOLDER)
-        except (MlflowException, ModelError, OSError) as error:
-            if denial_of(error):
+        except Exception as error:
+            fault = _away(error)
+            if denial_of(error) or not (fault or isinstance(error, MlflowException | ModelError | OSError)):
                 raise
-            if fault := _away(error):
+            if fault:
                 raise FilesAway(name=self.name, version=self.number, fault=fault) from error
             said = f"they cannot be fetched, or are gone ({' '.join(str(error).split())[:300]})"
             said = str(error) if isinstance(error, ModelError) else said
@@ -379,6 +381,7 @@ def register(
         raise lost
     for each in made[1:]:
         _forget(each)
+    model_pages.show(name, made[0].number, gone=[each.number for each in made[1:]])
     return replace(made[0], made_here=logged.files)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -14,8 +17,9 @@ from data.schema import Column, Schema
 from data.splits import SplitRule, split_table
 from data.tables import Table
 from tests.conftest import Workspace
-from training.records import model_registry, tag_names
+from training.records import ledger, model_registry, tag_names
 from training.records.errors import FilesAway, NotOurs, WrongFiles
+from training.records.registry import model_pages
 from training.versions.flavor import Logged
 
 
@@ -115,9 +119,9 @@ def test_a_version_that_is_denied_is_absent_only_where_its_name_is(
     assert error.value.error_code == "PERMISSION_DENIED"
 
 
-def logged_model(client: mlflow.MlflowClient) -> tuple[Logged, str]:
+def logged_model(client: mlflow.MlflowClient, experiment: str = "line") -> tuple[Logged, str]:
     """A model of a run's, without files; the run."""
-    place = client.create_experiment("line")
+    place = client.create_experiment(experiment)
     run_id = client.create_run(place).info.run_id
     model = client.create_logged_model(place, name="model", source_run_id=run_id)
     return Logged(model.model_uri, model.model_id, "digest", "files"), run_id
@@ -143,6 +147,49 @@ def test_a_version_is_registered_once_whatever_answer_is_lost(
     version = model_registry.register("line", logged, run_id=run_id, tags=tags, description="it")
     assert (version.number, version.files, version.tags["slipway.decision"]) == ("1", "files", "undecided")
     assert [each.number for each in model_registry.versions("line")] == ["1"]
+    assert named_on(logged) == [{"name": "line", "version": "1"}]
+
+
+def named_on(logged: Logged) -> list[dict[str, str]]:
+    """What MLflow's UI reads on a model's page: the versions that it is registered as."""
+    tags = mlflow.MlflowClient().get_logged_model(logged.model_id).tags
+    return list(json.loads(tags.get("mlflow.modelVersions", "[]")))
+
+
+def test_a_models_page_names_what_mlflow_names(tracking: Workspace) -> None:
+    """In the same words, beside what is named there already, and not twice."""
+    client = mlflow.MlflowClient()
+    logged, run_id = logged_model(client)
+    other, _ = logged_model(client, "of others")
+    mlflow.register_model(other.model_uri, "line")
+    theirs = named_on(other)
+    assert theirs == [{"name": "line", "version": theirs[0]["version"]}]
+    model_registry.register("line", other, run_id=run_id, tags={}, description="")
+    model_pages.show("line", "2")
+    assert named_on(other) == [{"name": "line", "version": "1"}, {"name": "line", "version": "2"}]
+    client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": "somebody's own"})
+    model_registry.register("line", logged, run_id=run_id, tags={}, description="")
+    assert named_on(logged) == [{"name": "line", "version": "3"}]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), MlflowException("disk full")])
+def test_a_page_that_was_not_written_is_written_with_the_next_entry(
+    end: BaseException, tracking: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed behind the version: it is whole and undecided. A store that fails for the page alone ends nothing."""
+
+    def ending(*_: object) -> None:
+        raise end
+
+    logged, run_id = logged_model(mlflow.MlflowClient())
+    words = {"run_id": run_id, "tags": {"slipway.digest": "digest"}, "description": ""}
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(mlflow.MlflowClient, "set_logged_model_tags", ending)
+        model_registry.register("line", logged, **words)
+    (version,) = model_registry.versions("line")
+    assert (version.files, named_on(logged)) == ("files", [])
+    ledger.record(ledger.settle("line"), version, kind="refusal", reason="no better")
+    assert named_on(logged) == [{"name": "line", "version": "1"}]
 
 
 def test_a_version_that_was_not_made_is_no_version(
