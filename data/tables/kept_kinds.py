@@ -76,7 +76,12 @@ def hold(table: Table, arrow: pa.Table, kinds: Kinds) -> Table:
     ------
     OtherKind
         The first cell that cannot be of its column's kind.
+    UnusableColumn
+        Its type has no kind here.
     """
+    for name in kinds:
+        if kinds[name] is not None and name in table.doubts and table.kinds[name] is None:
+            raise table.doubts[name]  # no cell of it could be read: it is not empty
     held: dict[str, pd.Series] = {}
     for name, kind in kinds.items():
         if kind is not None and name in table.frame and table.kinds[name] not in (None, kind):

@@ -20,7 +20,7 @@ from data.cells import NO_OPTIONS, Reading, ReadOptions, settle_readings
 from data.errors import MissingColumn, UnusableColumn
 from data.schema import QUANTILES, Column, Kind, Schema
 from data.sources import Source
-from data.tables.arrow_kinds import is_string, plain, typed, typed_as
+from data.tables.arrow_kinds import is_string, nothing, plain, typed, typed_as
 from data.tables.moments import seconds
 
 
@@ -104,19 +104,30 @@ def load_table(source: Source, options: ReadOptions = NO_OPTIONS) -> Table:
     ------
     SourceError
         The source is empty or broken.
-    MissingColumn, UnusableColumn
-        A column that was asked for is absent; a column's type has no kind here (a list, a struct, binary).
+    MissingColumn
+        A column that was asked for is absent.
+
+    Notes
+    -----
+    A column whose type has no kind here (a list, a struct, binary) is empty, and the table's doubts tell of it.
     """
     return table_of(source.where, source.read(), is_text=source.is_text, options=options)
 
 
 def table_of(where: str, arrow: pa.Table, *, is_text: bool, options: ReadOptions = NO_OPTIONS) -> Table:
-    """Find each column's kind, and how its texts are read; raises MissingColumn or UnusableColumn."""
+    """Find each column's kind, and how its texts are read; raises MissingColumn."""
     options = options.named(arrow.column_names)
     options.check(where, arrow.column_names)
-    columns = {name: typed(arrow[name], name, is_text=is_text) for name in arrow.column_names}
+    columns, unusable = {}, {}
+    for name in arrow.column_names:
+        try:
+            columns[name] = typed(arrow[name], name, is_text=is_text)
+        except UnusableColumn as error:
+            columns[name], unusable[name] = (None, nothing(len(arrow), None)), error
     kinds = {name: kind for name, (kind, _) in columns.items()}
-    settled = settle_readings(text_columns(arrow, options), kinds, options, is_text=is_text)
+    settled = settle_readings(
+        text_columns(arrow.drop(list(unusable)), options), kinds, options, is_text=is_text
+    )
     for name, reading in settled.readings.items():
         if name in settled.plain:
             columns[name] = typed_as(settled.plain[name], reading)
@@ -128,7 +139,8 @@ def table_of(where: str, arrow: pa.Table, *, is_text: bool, options: ReadOptions
         {name: pd.Series(values, dtype=values.dtype) for name, (_, values) in columns.items()}
     )
     kinds = {name: kind for name, (kind, _) in columns.items()}
-    return Table(where, frame, kinds, settled.readings, settled.doubts, tuple(settled.warnings))
+    doubts = settled.doubts | unusable
+    return Table(where, frame, kinds, settled.readings, doubts, tuple(settled.warnings))
 
 
 def text_columns(arrow: pa.Table, options: ReadOptions) -> dict[str, pa.ChunkedArray]:

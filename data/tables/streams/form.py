@@ -117,6 +117,7 @@ def form_of(source: Source, kept: Kinds, options: ReadOptions, *, most_bytes: fl
     if to_hold:
         texts |= text_columns(_whole(source, to_hold, most_bytes), options)
     settled = settle_readings(texts, kinds, options, is_text=source.is_text)
+    settled.doubts.update({column.name: column.unusable for column in columns if column.unusable})
     for name, plain in settled.plain.items():
         kinds[name] = arrow_kinds.typed_as(plain, settled.readings[name])[0]
     frame = pd.DataFrame({name: _series(arrow_kinds.nothing(0, kinds[name])) for name in names})
@@ -138,16 +139,21 @@ class _StreamedColumn:
     def __init__(self, name: str, options: ReadOptions, *, is_text: bool) -> None:
         self.name, self._options, self._is_text = name, options, is_text
         self.kind: Kind | None = None
+        self.unusable: UnusableColumn | None = None
         self.head: pa.ChunkedArray | None = None
         self._has_points, self._is_grouped = False, True
 
     def look(self, part: pa.ChunkedArray, above: int) -> None:
-        """Join the kind of a part to that of those above; raises UnusableColumn."""
+        """Join the kind of a part to that of those above; one that cannot be used makes the column so."""
+        if self.unusable:
+            return
         try:
             kind, _ = arrow_kinds.typed(part, self.name, is_text=self._is_text)
         except UnusableColumn as error:
             row = None if error.row is None else error.row + above
-            raise UnusableColumn(column=self.name, row=row, found=error.found, repair=error.repair) from error
+            self.unusable = UnusableColumn(column=self.name, row=row, found=error.found, repair=error.repair)
+            self.kind, self.head = None, None
+            return
         self.kind = arrow_kinds.joined(self.kind, kind)
         if self._is_text and self.kind == "number":
             self._look_for_marks(part)
@@ -203,6 +209,9 @@ def _held(batch: pa.RecordBatch, found: Table, read: frozenset[str], kept: Kinds
         kind, reading = found.kinds[name], found.readings.get(name)
         if reading is not None and name in read:
             series[name] = _series(_as_read(arrow[name], reading, kind))
+            continue
+        if kind is None:
+            series[name] = _series(arrow_kinds.nothing(len(arrow), None))
             continue
         values = arrow_kinds.values_as(arrow[name], name, kind, is_text=is_text)
         if reading is not None and kind == "number" and reading.sentinels:

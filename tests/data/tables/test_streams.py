@@ -126,8 +126,12 @@ def test_bytes_that_are_no_text_are_said_with_their_row() -> None:
     """They were the first of their part."""
     wrong = pa.array([b"a"] * (ROWS - 1) + [b"\xff"]).cast(pa.binary()).view(pa.string())
     rows = Parts("t.parquet", False, pa.table({"x": wrong}))
-    with pytest.raises(DataError, match=f"column 'x', row {ROWS}: holds bytes"):
-        form_of(rows, {}, NO_OPTIONS)
+    says = f"column 'x', row {ROWS}: holds bytes"
+    form = form_of(rows, {}, NO_OPTIONS)
+    assert str(form.head.doubts["x"]).startswith(says)
+    assert joined(form).frame["x"].isna().all()
+    with pytest.raises(DataError, match=says):
+        form_of(rows, {"x": "category"}, NO_OPTIONS)
 
 
 def test_texts_that_no_memory_holds_are_refused_with_what_settles_them() -> None:

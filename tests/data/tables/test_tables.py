@@ -11,10 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from data.checks import check_table
 from data.errors import UnusableColumn
 from data.schema import Schema
 from data.sources import Source
-from data.tables import Table, describe, load_table, seconds
+from data.tables import Table, describe, load_kept, load_table, seconds
 from training import transformers
 
 
@@ -86,10 +87,32 @@ def test_decimals_are_the_floats_that_their_digits_mean(make: Callable[[int, int
     assert loaded(pa.array(cells, make(9, 5))).frame["c"].tolist() == list(map(float, cells))
 
 
-def test_nested_columns_are_refused_by_name() -> None:
-    """No model here takes a list."""
-    with pytest.raises(UnusableColumn, match="'c': holds list"):
-        loaded(pa.array([[1, 2]]))
+NO_KIND = {
+    "list": pa.array([[1, 2]]),
+    "struct": pa.array([{"a": 1}]),
+    "binary": pa.array([b"1"]),
+    "duration": pa.array([1], pa.duration("s")),
+    "text that is no UTF-8": pa.Array.from_buffers(
+        pa.string(), 1, [None, *pa.array([b"\xff"]).buffers()[1:]]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NO_KIND)
+def test_columns_of_no_kind_are_in_doubt_and_stop_who_wants_them(name: str) -> None:
+    """`exclude` was the advice, and excluding such a column did not help."""
+    rows = pa.table(
+        {"c": pa.chunked_array([NO_KIND[name]] * 60), "y": np.arange(60) % 50 / 4, "x": np.arange(60) / 4}
+    )
+    source = Given("given", False, rows)
+    table = load_table(source)
+    assert check_table(table, target="y", exclude=["c"]).features == ("x",)
+    for wanted in ({"target": "y"}, {"target": "c"}, {"target": "y", "reserved": {"key": ["c"]}}):
+        with pytest.raises(UnusableColumn, match=r"'c'.*: holds "):
+            check_table(table, **wanted)
+    assert load_kept(source, {"x": "number", "c": None}).kinds["c"] is None
+    with pytest.raises(UnusableColumn, match=r"'c'.*: holds "):
+        load_kept(source, {"x": "number", "c": "category"})
 
 
 def test_the_schema_states_what_the_rows_hold_and_reads_back() -> None:
