@@ -29,8 +29,6 @@ from serving.signatures import SIGNATURE_FILE, Trust
 
 SCORER = "scorer"
 
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # nobody watches
-
 logger = logging.getLogger(__name__)
 
 
