@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from data.faces import at_first_use
 
 if TYPE_CHECKING:
-    from data.checks import trainable
+    from data.checks import leakage, trainable
     from data.checks.faults import TableFault, column_faults, rows_of
-    from data.checks.leakage import leaks
     from data.checks.suspects import suspect_numbers, years_in_words
     from data.checks.trainable import FEWEST_ROWS, Checked, check_table
 
@@ -19,7 +18,7 @@ __all__ = [
     "TableFault",
     "check_table",
     "column_faults",
-    "leaks",
+    "leakage",
     "rows_of",
     "suspect_numbers",
     "trainable",
@@ -34,7 +33,6 @@ __getattr__ = at_first_use(
         "TableFault": "faults",
         "check_table": "trainable",
         "column_faults": "faults",
-        "leaks": "leakage",
         "rows_of": "faults",
         "suspect_numbers": "suspects",
         "years_in_words": "suspects",

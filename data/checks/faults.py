@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,9 @@ MEANT_SHARE = 0.5
 
 MOSTLY_MISSING = 0.5
 """Share of missing cells beyond which a column is a fault."""
+
+ROWS_AT_ONCE = 1_000_000
+"""Whose cells are hashed together."""
 
 SHOWN_ROWS = 5
 """Rows that the line of a fault names at most."""
@@ -89,8 +93,11 @@ class TableFault:
 
 def rows_of(mask: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
     """Return the first rows of a mask as people count them, and how many there are."""
-    rows = np.flatnonzero(mask) + 1
-    return tuple(rows[:SHOWN_ROWS].tolist()), len(rows)
+    count, row, rows = int(np.count_nonzero(mask)), 0, []
+    for _ in range(min(count, SHOWN_ROWS)):
+        row += int(mask[row:].argmax()) + 1
+        rows.append(row)
+    return tuple(rows), count
 
 
 def _rows_in_words(rows: Sequence[int], count: int) -> str:
@@ -113,27 +120,13 @@ def column_faults(table: Table, *, ignored: Sequence[str] = ()) -> list[TableFau
     faults: list[TableFault] = []
     names = [name for name in table.names if name not in set(ignored)]
     for name in table.names:
-        faults += _swallowed(table, name)  # rows are lost in a column that is not used, too
-        faults += _of_column(table, name) if name in names else ()
+        texts = _Texts.of(name, table.frame[name]) if table.kinds[name] == "category" else None
+        faults += texts.swallowed() if texts else ()  # rows are lost in a column that is not used, too
+        faults += _of_column(table, name, texts) if name in names else ()
     return faults + list(_duplicates(table, names))
 
 
-def _swallowed(table: Table, name: str) -> Iterator[TableFault]:
-    """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
-    if table.kinds[name] != "category":
-        return
-    breaks = table.frame[name].map(lambda text: 0 if text is None else text.count("\n") + text.count("\r"))
-    rows = breaks.to_numpy() >= MANY_LINE_BREAKS
-    if rows.any():
-        yield TableFault(
-            name,
-            f"a text has {int(breaks.max()):,} line breaks, as if a stray quote had made one cell of many rows",
-            "look there for a quote that should be written twice",
-            *rows_of(rows),
-        )
-
-
-def _of_column(table: Table, name: str) -> Iterator[TableFault]:
+def _of_column(table: Table, name: str, texts: _Texts | None) -> Iterator[TableFault]:
     values, kind = table.frame[name], table.kinds[name]
     if GARBLED.search(name):
         yield TableFault(name, "its name is garbled", "save the table as UTF-8 and load it again")
@@ -146,34 +139,38 @@ def _of_column(table: Table, name: str) -> Iterator[TableFault]:
             f"{missing.mean():.0%} of the rows are missing",
             "exclude it, unless a missing value means something",
         )
-    codes, uniques = pd.factorize(values)
-    if len(uniques) == 1 and not missing.any():
-        value = uniques[0] if kind in ("category", "datetime") else number(uniques[0], 6)
+    if not missing.any() and (values == (first := values.iloc[0])).all():
+        value = first if kind in ("category", "datetime") else number(first, 6)
         yield TableFault(name, f"is {value!s:.40} in every row", "exclude it: it tells nothing")
     elif kind == "number" and counts_rows(table.numbers(name)):
         yield TableFault(name, "counts the rows", "exclude it: a row's number is not known when you predict")
-    elif kind == "category":
-        texts = _Texts(name, codes, [str(text) for text in uniques])
+    elif texts:
         yield from texts.garbled()
         yield from texts.dates() or texts.numbers() or texts.spellings()
 
 
 def counts_rows(values: NDArray[np.float64]) -> bool:
     """Return whether whole numbers go up or down by one from row to row."""
-    return (
-        len(values) > 2
-        and bool((np.abs(np.diff(values)) == 1.0).all())
-        and len(np.unique(values)) == len(values)
-    )
+    if len(values) < 3 or abs(step := values[1] - values[0]) != 1.0:
+        return False
+    return bool((np.diff(values) == step).all())  # to turn back is to come by the same number again
+
+
+def cell_hashes(values: pd.Series) -> NDArray[np.uint64]:
+    """Return a number for each cell, equal for equal ones, uint64 of shape (n_rows,)."""
+    hashes = np.empty(len(values), dtype=np.uint64)
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        hashes[part] = pd.util.hash_pandas_object(values.iloc[part], index=False)
+    return hashes
 
 
 def _duplicates(table: Table, names: Sequence[str]) -> Iterator[TableFault]:
-    seen: dict[int, str] = {}
+    seen: dict[bytes, str] = {}
     for name in names:
         if table.kinds[name] is None:
             continue
-        digest = hash(pd.util.hash_pandas_object(table.frame[name], index=False).to_numpy().tobytes())
-        first = seen.setdefault(digest, name)
+        first = seen.setdefault(blake2b(cell_hashes(table.frame[name])).digest(), name)
         if first != name and table.frame[name].equals(table.frame[first]):
             yield TableFault(name, f"is the same as {first!r} in every row", "exclude one of them")
 
@@ -186,10 +183,30 @@ class _Texts:
     codes: NDArray[np.intp]
     texts: list[str]
 
+    @classmethod
+    def of(cls, name: str, values: pd.Series) -> _Texts:
+        """Return the texts of a column."""
+        codes, texts = pd.factorize(values)
+        return cls(name, codes, [str(text) for text in texts])
+
+    def swallowed(self) -> Iterator[TableFault]:
+        """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
+        breaks = [text.count("\n") + text.count("\r") for text in self.texts]
+        if (most := max(breaks, default=0)) >= MANY_LINE_BREAKS:
+            yield TableFault(
+                self.name,
+                f"a text has {most:,} line breaks, as if a stray quote had made one cell of many rows",
+                "look there for a quote that should be written twice",
+                *rows_of(self.where(np.array(breaks) >= MANY_LINE_BREAKS)),
+            )
+
+    def where(self, passed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which rows have a text that passed, shape (n_rows,), of which texts did."""
+        return np.append(passed, False)[self.codes]
+
     def matching(self, test: Callable[[str], object]) -> NDArray[np.bool_]:
         """Return which rows have a text that passes, shape (n_rows,)."""
-        passed = np.array([bool(test(text)) for text in self.texts] + [False])
-        return passed[self.codes]
+        return self.where(np.array([bool(test(text)) for text in self.texts], dtype=np.bool_))
 
     def example(self, rows: NDArray[np.bool_]) -> str:
         """Return the text of the first of the rows, quoted and no longer than a line takes."""

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from data.checks.faults import cell_hashes
+from data.schema import Kind
 from data.splits import Split
 from data.tables import Table, row_digests
 
@@ -46,6 +48,12 @@ CORRECTED = 0.3
 GROUP_ROWS = (2.0, 200.0)
 """How many rows a group has on average, at least and at most: a person, a shop or a machine in a table."""
 
+GROUPING: tuple[Kind, ...] = ("number", "category")
+"""The kinds of columns that may name a group."""
+
+FEWEST_GROUPS = 20
+"""Of which there are as many at least."""
+
 ALIKE = 0.5
 """Share of the target's variance between groups beyond which the rows of one group look alike."""
 
@@ -56,7 +64,17 @@ Floats = NDArray[np.float64]
 
 
 def leaks(table: Table, features: Sequence[str], *, target: str, split: Split) -> list[str]:
-    """Return one sentence for each thing that looks like a leak.
+    """Return one sentence for each thing that looks like a leak; table and split as `leaks_in_rows` has them."""
+    names = [name for name in table.names if name != target]
+    found = [*leaks_in_rows(table, features, target=target, split=split)]
+    found += grouped(table, names, target=target, split=split)
+    if split.moments is not None:
+        found += lagged(table, features, target=target, moments=split.moments)
+    return found
+
+
+def leaks_in_rows(table: Table, features: Sequence[str], *, target: str, split: Split) -> list[str]:
+    """Return one sentence for each thing that rows show, whichever of the table's they are.
 
     Parameters
     ----------
@@ -65,7 +83,7 @@ def leaks(table: Table, features: Sequence[str], *, target: str, split: Split) -
     features : sequence of str
         The columns to predict from.
     split : Split
-        The rows' sides; a split by time is looked at for lags and gaps too.
+        The rows' sides; a split by time is looked at for gaps too.
     """
     sample = _sample(table)
     y = sample.numbers(target)
@@ -78,9 +96,7 @@ def leaks(table: Table, features: Sequence[str], *, target: str, split: Split) -
     suspected = [name for name, share in alone.items() if share >= PERFECT]
     sentences += _pairs(sample, [name for name in features if name not in suspected], y, target)
     sentences += _twins(table, features, target, split)
-    sentences += _groups(table, target, split)
     if split.moments is not None:
-        sentences += _lags(table, features, table.numbers(target), split.moments, target)
         sentences += _late(table, features, split.moments)
         sentences += _corrected(table, features, table.numbers(target), split.moments, target)
     return sentences
@@ -150,16 +166,19 @@ def _twins(table: Table, features: Sequence[str], target: str, split: Split) -> 
         )
 
 
-def _groups(table: Table, target: str, split: Split) -> Iterator[str]:
-    """Yield columns that name what rows belong to (a patient), where rows of one stand on both sides."""
+def grouped(table: Table, names: Sequence[str], *, target: str, split: Split) -> Iterator[str]:
+    """Yield columns that name what rows belong to (a patient), where rows of one stand on both sides.
+
+    All rows of a group have to be there.
+    """
     if split.rule.method == "group":
         return
     y, held, training = table.numbers(target), split.mask("holdout"), split.mask("train")
-    for name in table.names:
-        if name == target or table.kinds[name] not in ("number", "category"):
+    for name in names:
+        if table.kinds[name] not in GROUPING:
             continue
         codes, groups = pd.factorize(table.frame[name])
-        if len(groups) < 20 or not GROUP_ROWS[0] <= len(table) / len(groups) <= GROUP_ROWS[1]:
+        if not _are_groups(len(table), len(groups)):
             continue
         if (codes < 0).any():
             continue
@@ -175,6 +194,21 @@ def _groups(table: Table, target: str, split: Split) -> Iterator[str]:
             )
 
 
+def whole_groups(table: Table, name: str, *, most: int) -> NDArray[np.bool_] | None:
+    """Return about so many rows, all of each value of a column that are taken; None where it cannot name groups."""
+    if table.kinds[name] not in GROUPING or (values := table.frame[name]).isna().any():
+        return None
+    hashes = cell_hashes(values)
+    rows = np.asarray(hashes % np.uint64(-(-len(hashes) // most)) == 0)
+    count = int(np.count_nonzero(rows))
+    return rows if count <= 2 * most and _are_groups(count, len(np.unique(hashes[rows]))) else None
+
+
+def _are_groups(rows: int, values: int) -> bool:
+    """Return whether so many different values in so many rows may name what rows belong to."""
+    return values >= FEWEST_GROUPS and GROUP_ROWS[0] <= rows / values <= GROUP_ROWS[1]
+
+
 def _smooth(table: Table, name: str, y: Floats, alike: float) -> bool:
     """Return whether twenty ranges of a number explain about as much as its values: a measure, no identifier."""
     x = table.numbers(name)
@@ -182,8 +216,9 @@ def _smooth(table: Table, name: str, y: Floats, alike: float) -> bool:
     return _means(ranges, y) > alike - 0.3
 
 
-def _lags(table: Table, features: Sequence[str], y: Floats, moments: Floats, target: str) -> Iterator[str]:
-    order = np.argsort(moments, kind="stable")
+def lagged(table: Table, features: Sequence[str], *, target: str, moments: Floats) -> Iterator[str]:
+    """Yield columns that have the target of some rows before, in the order of time; no row between may be absent."""
+    y, order = table.numbers(target), np.argsort(moments, kind="stable")
     for name in features:
         if table.kinds[name] != "number":
             continue

@@ -69,7 +69,8 @@ def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = 
         if name in ignored or table.kinds[name] != "number":
             continue
         values = table.numbers(name)
-        ordered = np.sort(_known(values))  # once: a column may have millions of rows
+        ordered = _known(values)
+        ordered.sort()  # once: a column may have millions of rows
         if len(ordered) < FEWEST:
             continue
         odd = [*_spikes(name, values, ordered)] or [*_far(name, values, ordered)]
@@ -150,7 +151,7 @@ def _has(ordered: Floats, distinct: int) -> bool:
 
 
 def _distinct(ordered: Floats) -> int:
-    return 1 + int(np.count_nonzero(np.diff(ordered)))
+    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
 
 
 def _names(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:

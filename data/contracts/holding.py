@@ -73,7 +73,7 @@ def _broken_by(table: Table, name: str, promise: Promise) -> Iterator[TableFault
         )
         return
     values = seconds(table.frame[name]) if kind == "datetime" else table.frame[name].to_numpy()
-    cells = pd.Series(values, index=pd.RangeIndex(len(table)))
+    cells = pd.Series(values, index=pd.RangeIndex(len(values)))
     for what, broken in _broken(promise, cells):
         if broken.any():
             first = table.frame[name].iloc[int(np.argmax(broken))]

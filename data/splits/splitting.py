@@ -28,7 +28,15 @@ from data.splits.rules import SplitRule
 from data.splits.sides import SIDES, Split, ranks, repeats_in_words
 from data.tables import Table, row_digests, seconds
 
-__all__ = ["dealt", "refuse_columns", "refuse_empty", "repeats_in_words", "sides_of", "split_table"]
+__all__ = [
+    "dealt",
+    "moments_of",
+    "refuse_columns",
+    "refuse_empty",
+    "repeats_in_words",
+    "sides_of",
+    "split_table",
+]
 
 SIDE_NAMES = np.array(SIDES)
 
@@ -132,8 +140,8 @@ def _numbered(blocks: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return numbered
 
 
-def _by_time(table: Table, rule: SplitRule) -> Split:
-    (column,) = rule.columns
+def moments_of(table: Table, column: str) -> NDArray[np.float64]:
+    """Return when each row was by dates or numbers, float64 of shape (n_rows,); raises SplitError."""
     if table.kinds[column] not in ("datetime", "number"):
         raise SplitError(f"{table.where}: time column {column!r} holds no ISO 8601 dates: pass one that does")
     is_date = table.kinds[column] == "datetime"
@@ -143,6 +151,12 @@ def _by_time(table: Table, rule: SplitRule) -> Split:
             f"{table.where}, row {int(np.isnan(moments).argmax()) + 1}: time column {column!r} is missing: "
             "fill it in or leave the row out"
         )
+    return moments
+
+
+def _by_time(table: Table, rule: SplitRule) -> Split:
+    (column,) = rule.columns
+    moments = moments_of(table, column)
     parts = rule.usual_cuts.parts(ranks(moments))
     if not dealing.are_served(parts, rule.shares):
         parts = dealing.in_order(moments, rule.shares)

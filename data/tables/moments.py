@@ -6,10 +6,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+ROWS_AT_ONCE = 1_000_000
+"""That are held as texts and as instants beside the result."""
+
 
 def seconds(texts: pd.Series) -> NDArray[np.float64]:
     """Return seconds since 1970-01-01T00:00:00 of ISO 8601 texts, NaN where missing."""
-    texts = texts.astype(object)
+    moments = np.empty(len(texts), dtype=np.float64)
+    for start in range(0, len(texts), ROWS_AT_ONCE):
+        part = slice(start, start + ROWS_AT_ONCE)
+        moments[part] = _seconds(texts.iloc[part].astype(object))
+    return moments
+
+
+def _seconds(texts: pd.Series) -> NDArray[np.float64]:
     try:
         instants = pd.to_datetime(texts, format="ISO8601", utc=True)
     except pd.errors.OutOfBoundsDatetime:  # one with nanoseconds, and one that those do not reach

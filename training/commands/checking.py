@@ -13,6 +13,7 @@ from training.commands.shared import (
     Decimal,
     Encoding,
     HeaderAsked,
+    Memory,
     Missing,
     Query,
     Read,
@@ -39,6 +40,7 @@ class CheckConfig(ReadsTexts, Command):
     query: Query = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
+    memory: Memory = None
     exclude: Annotated[
         tuple[str, ...], Parameter(kinds.COLUMNS, "columns that are not looked at, by comma")
     ] = ()

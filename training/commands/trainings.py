@@ -182,8 +182,8 @@ class AdoptConfig(TrainConfig):
         "register a model that was fitted elsewhere; loading a pickle runs any code in it"
     )
     TAKES: ClassVar[tuple[str, ...]] = (
-        *("model", "data", "target", "name", "query", "header", "encoding", "exclude", "units"),
-        *("result", "fail_if_kept", "read", "missing", "decimal", "explain"),
+        *("model", "data", "target", "name", "query", "header", "encoding", "memory", "exclude"),
+        *("units", "result", "fail_if_kept", "read", "missing", "decimal", "explain"),
     )
     """Of a training's parameters."""
 

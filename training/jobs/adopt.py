@@ -16,10 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from data.checks import Checked, check_table
+from data.checks import Checked
 from data.figures import figure
 from data.own_files import own_folder
-from data.tables import Table, fingerprint, load_table
 from training.challenger import Outcome, adopted, judge, registering
 from training.commands import trainings
 from training.compiling import compile_verified, cost, write_scorer
@@ -27,12 +26,9 @@ from training.console import Say
 from training.measuring import comparison
 from training.pages import plain
 from training.records import Job, ledger, tag_names, tracking
-from training.rows import PreparedTable, as_named, open_table, suspicions
+from training.rows import PreparedTable, as_named, open_table, parts, suspicions
 from training.rows.known import known_tables
 from training.versions import flavor
-
-IF_TOO_LARGE = "pass a part of it"
-"""What to do about a table that memory has no room for."""
 
 
 def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
@@ -48,12 +44,12 @@ def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
         job = Job(config, run, say)
         run.log_config(config.as_params())
         ledger.settle(config.name)
-        config, table, checked = check(config, say)
+        config, digest_of_rows, checked = check(config, say)
         job = replace(job, config=config)
         digest = hashlib.sha256(config.path.read_bytes()).hexdigest()
         model = adopted.load(config.path, digest, say)
         model = adopted.with_codes_of(config, checked, model)
-        rows = adopted.describe_rows(config, checked, model, fingerprint(table))
+        rows = adopted.describe_rows(config, checked, model, digest_of_rows)
         model = adopted.with_gaps_as_nan(model, rows)
         errors = adopted.errors_on(rows, model, config)
         metrics = {f"adopted_{name}": result.value for name, result in errors.items()}
@@ -67,17 +63,20 @@ def adopt(config: trainings.AdoptConfig, say: Say) -> Outcome:
         return replace(outcome, figures=metrics)
 
 
-def check(config: trainings.AdoptConfig, say: Say) -> tuple[trainings.AdoptConfig, Table, Checked]:
-    """Return what was asked, with the table's names, the table, and its rows with an outcome; no model is run."""
-    table = load_table(open_table(config, say, otherwise=IF_TOO_LARGE), config.asked)
-    config = as_named(config, table.names)
-    say("read", f"{len(table):,} rows, {len(table.names)} columns from {table.where}")
-    suspicions.say_readings(table, say)
-    mentioned = {"unit": [column for column, _ in config.units]}
-    checked = check_table(table, target=config.target, exclude=config.exclude, mentioned=mentioned)
-    if checked.rows_without_target:
-        say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
-    return config, table, checked
+def check(config: trainings.AdoptConfig, say: Say) -> tuple[trainings.AdoptConfig, str, Checked]:
+    """Return what was asked, with the table's names, its fingerprint, and rows with an outcome; no model is run."""
+    with parts.seen(open_table(config, say), config.asked, config.memory) as seen:
+        config = as_named(config, seen.table.names)
+        say("read", f"{len(seen.table):,} rows, {len(seen.table.names)} columns from {seen.table.where}")
+        suspicions.say_readings(seen.table, say)
+        mentioned = {"unit": [column for column, _ in config.units]}
+        checked = seen.checked(target=config.target, exclude=config.exclude, mentioned=mentioned)
+        if checked.rows_without_target:
+            say("warning", f"{checked.rows_without_target:,} rows have no {config.target} and are left out")
+        some = seen.some_of(checked, config.target)
+        if some.in_words:
+            say("sample", some.in_words)
+        return config, seen.fingerprint, some.checked
 
 
 def log(job: Job, rows: PreparedTable, model: Any, config: trainings.AdoptConfig) -> flavor.Logged:

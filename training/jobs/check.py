@@ -11,16 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from data import contracts
-from data.checks import Checked, check_table, column_faults, suspect_numbers, years_in_words
-from data.errors import DataError, FaultsFound, SplitError, UnusableWeight
-from data.splits import SplitRule, split_table, weighting
-from data.tables import Table, load_table
+from data.checks import Checked, column_faults, suspect_numbers, years_in_words
+from data.errors import DataError, FaultsFound, SplitError
+from data.splits import SplitRule
 from training.commands import CheckConfig
 from training.errors import UsageError
-from training.rows import as_named, contracted, open_table, suspicions
-
-IF_TOO_LARGE = "check a part of it, such as one of its files; a training reads it in parts and checks it, too"
-"""What to do about a table that memory has no room for."""
+from training.rows import as_named, contracted, open_table, parts, suspicions
 
 
 def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
@@ -33,47 +29,65 @@ def check(config: CheckConfig, say: Callable[[str, str], None]) -> None:
     """
     path = Path(config.contract) if config.contract else None
     promised = contracts.read(path) if path and path.exists() else None
-    table = load_table(
-        open_table(config, say, otherwise=IF_TOO_LARGE), contracted.asked_of(config.asked, promised)
-    )
-    config = as_named(config, table.names)
-    say("read", f"{len(table):,} rows, {len(table.names)} columns")
-    suspicions.say_readings(table, say)
-    target = config.target or (promised.target if promised else "")
-    if config.weight and not target:
-        raise UsageError(
-            message=f"weight={config.weight} goes with target=..., which says what rows it weighs"
-        )
-    checked, errors = _checked(table, config, target)
-    broken = contracts.violations(promised, table, ignored=config.exclude) if promised else []
-    suspected = [] if errors else _suspected(table, checked, config, target)
-    for each in suspected:
-        say("warning", each)
-    for each in years_in_words(table, ignored=[*config.exclude, target, config.time_column]):
-        say("note", each)
-    fatal = [*errors, *broken, *(suspected if config.strict else ())]
-    if fatal:
-        raise FaultsFound(where=table.where, faults=fatal)
-    if path and not promised:
-        contracts.write(path, contracts.propose(table, target=target, units=dict(config.units)))
-        say("contract", f"{path}: written from this table; edit its limits, later tables are held to them")
-    elif promised:
-        say("contract", f"{promised.where}: kept")
+    asked = contracted.asked_of(config.asked, promised)
+    with parts.seen(open_table(config, say), asked, config.memory) as seen:
+        table = seen.table
+        config = as_named(config, table.names)
+        say("read", f"{len(table):,} rows, {len(table.names)} columns")
+        suspicions.say_readings(table, say)
+        target = config.target or (promised.target if promised else "")
+        if config.weight and not target:
+            raise UsageError(
+                message=f"weight={config.weight} goes with target=..., which says what rows it weighs"
+            )
+        suspected = _suspected(seen, config, target, promised, say)
+        if path and not promised:
+            contracts.write(path, contracts.propose(table, target=target, units=dict(config.units)))
+            say(
+                "contract", f"{path}: written from this table; edit its limits, later tables are held to them"
+            )
+        elif promised:
+            say("contract", f"{promised.where}: kept")
     say(
         "check",
         f"{len(suspected)} warning{'s' * (len(suspected) > 1)}" if suspected else "nothing looks wrong",
     )
 
 
-def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
+def _suspected(
+    seen: parts.Seen,
+    config: CheckConfig,
+    target: str,
+    promised: contracts.Contract | None,
+    say: Callable[[str, str], None],
+) -> list[str]:
+    """Say what looks wrong, and return it; raises FaultsFound for what has to be mended."""
+    table = seen.table
+    checked, errors = _checked(seen, config, target)
+    broken = contracts.violations(promised, table, ignored=config.exclude) if promised else []
+    suspected = [] if errors else _suspicious(seen, checked, config, target, say)
+    for each in suspected:
+        say("warning", each)
+    for each in [*seen.cut_in_words, *years_in_words(table, ignored=_not_features(config, target))]:
+        say("note", each)
+    fatal = [*errors, *broken, *(suspected if config.strict else ())]
+    if fatal:
+        raise FaultsFound(where=table.where, faults=fatal)
+    return suspected
+
+
+def _not_features(config: CheckConfig, target: str) -> list[str]:
+    return [*config.exclude, target, config.time_column]
+
+
+def _checked(seen: parts.Seen, config: CheckConfig, target: str) -> tuple[Checked | None, Sequence[object]]:
     """Return what a training could use, or all that keeps it from starting; neither without a target."""
     if not target:
-        return None, [doubt for name, doubt in table.doubts.items() if name not in config.exclude]
+        return None, [doubt for name, doubt in seen.table.doubts.items() if name not in config.exclude]
     reserved = {"time": [config.time_column]} if config.time_column else {}
     mentioned = {"unit": [column for column, _ in config.units]}
     try:
-        return check_table(
-            table,
+        return seen.checked(
             target=target,
             exclude=config.exclude,
             reserved=reserved,
@@ -86,7 +100,14 @@ def _checked(table: Table, config: CheckConfig, target: str) -> tuple[Checked | 
         return None, [error]
 
 
-def _suspected(table: Table, checked: Checked | None, config: CheckConfig, target: str) -> list[str]:
+def _suspicious(
+    seen: parts.Seen,
+    checked: Checked | None,
+    config: CheckConfig,
+    target: str,
+    say: Callable[[str, str], None],
+) -> list[str]:
+    table = seen.table
     if checked is None:
         return [
             str(fault)
@@ -96,13 +117,20 @@ def _suspected(table: Table, checked: Checked | None, config: CheckConfig, targe
     by_time = SplitRule("time", (config.time_column,))
     columns = tuple(name for name in table.names if name not in (target, config.weight))
     rule = by_time if config.time_column else SplitRule("hash", columns)
+    some = seen.some_of(checked, target)
+    if some.in_words:
+        say("sample", f"{some.in_words}; what tells {target} is looked for in them")
     try:
-        split = split_table(checked.table, rule)
-        weighting.check_sides(split, checked.counted, checked.weight)
-    except (SplitError, UnusableWeight) as error:
+        split = seen.sides(checked, some, rule)
+    except SplitError as error:
         return [*checked.warnings, str(error)]
-    split = split.of_counted(checked.counted)
     result = suspicions.suspicions(
-        table, checked, split, checked.features, target=target, ignored=config.exclude
+        table,
+        checked,
+        split,
+        checked.features,
+        target=target,
+        ignored=config.exclude,
+        leaking=seen.leaks(checked, some, split, target),
     )
-    return [*checked.warnings, *filter(None, [split.repeats_in_words]), *result]
+    return [*checked.warnings, *map(some.of_them, filter(None, [split.repeats_in_words])), *result]

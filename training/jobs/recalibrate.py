@@ -31,7 +31,7 @@ from training.measuring import conformal
 from training.monitoring import Reference
 from training.pages import plain
 from training.records import ledger, model_registry, tag_names, tracking
-from training.rows import open_table
+from training.rows import open_table, parts
 from training.rows.known import known_parts, load_known
 from training.versions import flavor
 from training.weights import mean, relative
@@ -93,11 +93,11 @@ def _fresh_rows(
     recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
     asked = replace(rereading.asked_then(recorded), known=old.schema.readings)
     source = open_table(config, say, recorded)
-    room = known_parts.room_for(source, config.memory)
+    room = parts.room_for(source, config.memory)
     if room is None:
         found = fingerprint(load_kept(source, kinds, asked))
     else:
-        found = known_parts.fingerprint_of(form_of(source, kinds, asked, most_bytes=room))
+        found = parts.fingerprint_of(form_of(source, kinds, asked, most_bytes=room))
     if found == old.tags.get(tag_names.DATA):
         raise NotFresh(name=old.name, version=old.number, where=source.where)
     form = None if room is None else known_parts.form_for(source, old.schema, kinds, asked, room)
@@ -106,7 +106,7 @@ def _fresh_rows(
     if old.weight and not weight:
         say("warning", f"{known.where} has no weight column {old.weight!r}: each of its rows counts the same")
     if form is not None:
-        some = known_parts.sampled_alike(form, old.target, weight, most=MOST_SAMPLED)
+        some = parts.sampled_alike(form, old.target, weight, most=MOST_SAMPLED)
         say("sample", some.in_words)
         known = some.table
     checked = check_table(known, target=old.target, weight=weight)

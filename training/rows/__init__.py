@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.faces import at_first_use
-from training.rows import contracted, in_words, suspicions
+from training.rows import contracted, in_words, parts, suspicions
 from training.rows.named_columns import as_named
 from training.rows.opened_table import open_table
 
@@ -25,6 +25,7 @@ __all__ = [
     "contracted",
     "in_words",
     "open_table",
+    "parts",
     "suspicions",
 ]
 

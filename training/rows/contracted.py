@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,8 @@ from data import contracts
 from data.cells import ReadOptions
 from data.errors import ContractError, FaultsFound
 from data.tables import Table
-from data.tables.streams import Form
+from data.tables.streams import Form, filed
 from training.commands import trainings
-from training.errors import UsageError
 from training.rows.named_columns import as_named
 
 
@@ -55,12 +55,8 @@ def with_contract(config: trainings.TrainConfig) -> tuple[trainings.TrainConfig,
 
 
 def hold(promised: contracts.Contract, table: Table | Form, *, ignored: Sequence[str] = ()) -> None:
-    """Raise FaultsFound with every promise that a table does not keep; UsageError where memory does not hold it."""
-    if isinstance(table, Form):
-        raise UsageError(
-            message=f"contract={promised.where} is held to all rows at once, and {table.head.where} takes more memory "
-            f"than {table.most_bytes / 1e9:.3g} GB: pass more memory=..., or leave contract out"
-        )
-    broken = contracts.violations(promised, table, ignored=tuple(ignored))
-    if broken:
-        raise FaultsFound(where=table.where, faults=broken, repair=f" against {promised.where}")
+    """Raise FaultsFound with every promise that a table does not keep."""
+    with filed.opened(table) if isinstance(table, Form) else nullcontext(table) as rows:
+        broken = contracts.violations(promised, rows, ignored=tuple(ignored))
+        if broken:
+            raise FaultsFound(where=rows.where, faults=broken, repair=f" against {promised.where}")

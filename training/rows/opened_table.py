@@ -9,13 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, cast
 
-from data.errors import LargerThanMemory
 from data.sources import Header, Layout, Source, open_source
-from data.tables.streams import bytes_in_memory, free_memory
 from training.errors import UsageError
-
-COPIES = 3
-"""How many times a command that learns nothing holds a table at its peak."""
 
 
 class ReadsTable(Protocol):
@@ -42,8 +37,6 @@ def open_table(
     asked: ReadsTable,
     say: Callable[[str, str], None],
     recorded: Mapping[str, str] | None = None,
-    *,
-    otherwise: str = "",
 ) -> Source:
     """Open a table, and say how it is read; raises SourceError, DuplicateColumns or UsageError.
 
@@ -51,8 +44,6 @@ def open_table(
     ----------
     recorded : dict of str
         The parameters of the version's run, where there is one.
-    otherwise : str
-        What to do about a table for which there is no memory, by those who hold all of it.
     """
     known = recorded or {}
     where, query = asked.data or known.get("data", ""), asked.query or known.get("query", "")
@@ -61,17 +52,9 @@ def open_table(
         raise UsageError(
             message=f"header={asked.header} goes with delimited text: {source.where} says its columns' names itself"
         )
-    if otherwise:
-        _refuse_larger(source, otherwise)
     for note in source.notes:
         say("read", note)
     return source
-
-
-def _refuse_larger(source: Source, otherwise: str) -> None:
-    needed, free = COPIES * bytes_in_memory(source), free_memory()
-    if needed > free:
-        raise LargerThanMemory(where=source.where, needed=needed, free=free, otherwise=otherwise)
 
 
 def _layout(asked: ReadsTable, known: Mapping[str, str], where: str) -> Layout:

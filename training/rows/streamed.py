@@ -34,13 +34,8 @@ from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
 from training.rows import in_words, thinned
+from training.rows.parts import BYTES_A_CELL, cells_in
 from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
-
-BYTES_A_CELL = 100
-"""That a training takes for each cell of its sample, at its peak, in all of its processes."""
-
-LEAST_CELLS = 3_000_000
-"""Of a sample, however little memory is asked for: they take less than the processes' own libraries."""
 
 MOST_BLOCKS = 1_000_000
 """Different rows or groups among which the sides are dealt, where chance does not serve each."""
@@ -57,7 +52,6 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
     DataError, UsageError
         As `training.rows.arrange` does; or the rule has to see all rows at once.
     """
-    memory = form.most_bytes
     if rule.method in ("time", "repeat"):
         raise UsageError(
             message=f"split={rule.method} looks at all rows at once, and {form.head.where} takes more than memory="
@@ -68,7 +62,7 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
     splitting.refuse_columns(form.head, rule)
     likely = replace(rule, cuts=rule.cuts or rule.usual_cuts)
     useful = [name for name in candidates if trainable.reason_to_leave_out(form.head, name) is None]
-    columns, cells = max(len(useful), 1), max(memory / BYTES_A_CELL, LEAST_CELLS)
+    columns, cells = max(len(useful), 1), cells_in(form.most_bytes)
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder, ExitStack() as stack:
         while True:  # once, but for few groups, or columns that only all rows show to be of no use
             most = thinned.most(columns, config.seconds_for(form.rows), cells)

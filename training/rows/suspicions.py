@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from data.cells import readings_in_words
-from data.checks import Checked, column_faults, leaks, suspect_numbers
+from data.checks import Checked, column_faults, leakage, suspect_numbers
 from data.splits import Split, weighting
 from data.tables import Table
 
@@ -20,16 +20,25 @@ def suspicions(
     *,
     target: str,
     ignored: Sequence[str] = (),
+    leaking: Sequence[str] | None = None,
 ) -> list[str]:
-    """Return one line for each thing that looks wrong, or as if it knew the target."""
+    """Return one line for each thing that looks wrong, or as if it knew the target.
+
+    Parameters
+    ----------
+    leaking : sequence of str, or None
+        What looks as if it knew the target; None to look for it in the checked rows.
+    """
     weights = [checked.weight] if checked.weight else []
     unused = [*ignored, *split.rule.reserved, *weights]
     left_out = [name for name in table.names if name not in (target, *features)]
     odd = suspect_numbers(table, ignored=[*unused, *left_out], target=target)
     heavy = weighting.heavy_in_words(table, checked.weight, target) if checked.weight else ""
+    if leaking is None:
+        leaking = leakage.leaks(checked.table.without(weights), features, target=target, split=split)
     return [
         *map(str, [*column_faults(table, ignored=unused), *odd]),
-        *leaks(checked.table.without(weights), features, target=target, split=split),
+        *leaking,
         *filter(None, [heavy]),
     ]
 

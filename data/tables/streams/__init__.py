@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from data.faces import at_first_use
 
 if TYPE_CHECKING:
+    from data.tables.streams import filed
     from data.tables.streams.column_facts import MOST_TEXTS, ColumnFacts
     from data.tables.streams.digests import Digests
     from data.tables.streams.form import Form, form_of
@@ -20,6 +21,7 @@ __all__ = [
     "Form",
     "Smallest",
     "bytes_in_memory",
+    "filed",
     "form_of",
     "free_memory",
 ]

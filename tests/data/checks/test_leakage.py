@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 from pandas.api.types import is_numeric_dtype
 
-from data.checks import leaks
-from data.checks.leakage import as_minutes, explained_alone
+from data.checks.leakage import as_minutes, explained_alone, leaks, whole_groups
 from data.splits import SplitRule, split_table
 from data.tables import Table
 
@@ -132,3 +131,17 @@ def test_a_column_that_is_corrected_when_the_target_is_known_is_named() -> None:
     frame = pd.DataFrame({"estimate": estimate, "honest": honest, "y": y, "day": np.arange(1000.0)})
     (said,) = found(frame, by_time="day")
     assert said.startswith("column 'estimate' explains 82% of y in older rows and 2% in the newest tenth")
+
+
+def test_a_sample_of_groups_has_all_rows_of_each() -> None:
+    """Single rows of each would look like no group. Many rows of each are none, nor are columns with gaps."""
+    random = np.random.default_rng(0)
+    groups = np.array([f"id {each}" for each in random.integers(0, 200, 2000)], dtype=object)
+    frame = pd.DataFrame({"id": groups, "few": groups, "many": random.integers(0, 9, 2000) * 1.0})
+    frame.loc[7, "few"] = None
+    table = Table("t", frame, {"id": "category", "few": "category", "many": "number"})
+    rows = whole_groups(table, "id", most=500)
+    assert rows is not None
+    assert 200 < rows.sum() < 1000
+    assert not {*groups[rows]} & {*groups[~rows]}
+    assert whole_groups(table, "few", most=500) is whole_groups(table, "many", most=500) is None

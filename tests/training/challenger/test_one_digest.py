@@ -12,7 +12,8 @@ from tests.training.rows.test_streamed import arranged
 from training.challenger import write_version
 from training.compiling import compile_verified
 from training.models import all_rows, build, fit
-from training.rows import PreparedTable, prepared, streamed, thinned
+from training.rows import PreparedTable, prepared, thinned
+from training.rows.parts import sampling
 
 RIDGE = {"family": "ridge", "params": {}}
 
@@ -38,7 +39,7 @@ def test_a_table_that_both_can_take_gives_a_line_the_same_digest(
     for name, value in {"CELLS_A_SECOND": 0, "LEAST_CELLS": 600, "JUDGED_A_SECOND": 0}.items():
         monkeypatch.setattr(thinned, name, value)
     monkeypatch.setattr(thinned, "LEAST_JUDGED", 60)
-    monkeypatch.setattr(streamed, "LEAST_CELLS", 0)
+    monkeypatch.setattr(sampling, "LEAST_CELLS", 0)
     monkeypatch.setattr(prepared, "AT_ONCE", 111)
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"a": random.normal(size=900), "shop": random.choice(["Ulm", "Bonn"], 900)})

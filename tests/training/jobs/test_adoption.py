@@ -29,10 +29,11 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVR
 
 from data.sources import open_source
-from data.tables import load_table
+from data.tables import fingerprint, load_table
 from tests.conftest import Workspace
 from training.__main__ import main
-from training.records import model_registry
+from training.records import model_registry, tag_names
+from training.rows.parts import sampling
 
 pytestmark = pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # fitted on arrays
 
@@ -387,6 +388,19 @@ def test_all_rows_judge_an_adopted_model(tracking: Workspace) -> None:
     assert float(against_mean["found"].split(" of ")[1].split()[0]) == pytest.approx(
         NUMBERS["price"].std(ddof=0), rel=1e-3
     )
+
+
+def test_rows_that_memory_does_not_hold_are_sampled(
+    tracking: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run says of how many rows its figures are, and the version of which table: recalibrating asks for others."""
+    monkeypatch.setattr(sampling, "LEAST_CELLS", 60 * 3)
+    model = LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])
+    assert adopt(model, NUMBERS, "--memory", "0.001MB") == 0
+    assert "60 of 120 rows: the table is read in parts" in capsys.readouterr().out
+    champion = model_registry.champion("houses")
+    assert champion is not None
+    assert champion.tags[tag_names.DATA] == fingerprint(load_table(open_source("rows.csv")))
 
 
 def boosted(**options: Any) -> lightgbm.LGBMRegressor:

@@ -19,9 +19,10 @@ from data.tables import load_kept
 from data.tables.streams import form_of
 from training.commands import trainings
 from training.errors import UsageError
-from training.rows import PreparedTable, arrange, streamed, thinned
+from training.rows import PreparedTable, arrange, thinned
 from training.rows.known import known_tables
 from training.rows.known.kept_split import asked_rule
+from training.rows.parts import sampling
 
 ROWS = 1_200
 CONFIG = trainings.TrainConfig("t", "y", name="t")
@@ -53,7 +54,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"CELLS_A_SECOND": 0, "LEAST_CELLS": 2_000, "JUDGED_A_SECOND": 0}.items():
         monkeypatch.setattr(thinned, name, value)
     monkeypatch.setattr(thinned, "LEAST_JUDGED", 50)
-    monkeypatch.setattr(streamed, "LEAST_CELLS", 0)
+    monkeypatch.setattr(sampling, "LEAST_CELLS", 0)
 
 
 def write(frame: pd.DataFrame, path: Path) -> str:
@@ -133,7 +134,7 @@ def test_less_memory_takes_fewer_of_the_same_rows(frame: pd.DataFrame, tmp_path:
     """And it is said which parameter takes more."""
     where = write(frame, tmp_path / "t.csv")
     more, _ = arranged(where, memory=1e9)
-    less, said = arranged(where, memory=1_000 * streamed.BYTES_A_CELL)
+    less, said = arranged(where, memory=1_000 * sampling.BYTES_A_CELL)
     assert 0 < less.split.counts["train"] < more.split.counts["train"]
     assert set(less.target("train")) <= set(more.target("train"))
     assert less.schema == more.schema
@@ -145,7 +146,7 @@ def test_a_small_table_is_the_same_however_little_memory_is_asked_for(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: trainings.TrainConfig
 ) -> None:
     """All rows are learned then, in the table's order, which trees learn too: so their digest is the same."""
-    for module, name in ((thinned, "LEAST_CELLS"), (thinned, "LEAST_JUDGED"), (streamed, "LEAST_CELLS")):
+    for module, name in ((thinned, "LEAST_CELLS"), (thinned, "LEAST_JUDGED"), (sampling, "LEAST_CELLS")):
         monkeypatch.setattr(module, name, 1_000_000)
     where = write(frame.sample(frac=1.0, random_state=2), tmp_path / "t.parquet")
     (whole, said), (parts, words) = arranged(where, config), arranged(where, config, memory=1.0)

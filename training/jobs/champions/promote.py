@@ -12,7 +12,7 @@ from training.console import Say
 from training.errors import UsageError
 from training.gate import deciding
 from training.records import ledger, model_registry, tracking
-from training.rows import open_table
+from training.rows import open_table, parts
 from training.rows.known import known_parts, load_known
 
 OTHERWISE = "pass a part of it (data=...), such as one of its files, or more memory=..."
@@ -77,7 +77,7 @@ def _rows_of(
 ) -> Table:
     """Return the rows to judge by: all, or a sample of each side of a table that memory does not hold."""
     source, asked = open_table(config, say, recorded), rereading.asked_then(recorded)
-    kinds, room = version.split.kinds, known_parts.room_for(source, config.memory)
+    kinds, room = version.split.kinds, parts.room_for(source, config.memory)
     if room is None:
         return load_known(source, version.schema, kinds, asked)
     form = known_parts.form_for(source, version.schema, kinds, asked, room)

@@ -16,9 +16,9 @@ from data.sources import Source, open_source
 from data.splits import SplitRule, split_table
 from data.tables import describe, fingerprint, load_kept
 from data.tables.streams import form_of
-from training.rows import streamed
+from training.rows import parts
 from training.rows.known import known_parts, load_known
-from training.rows.known.known_parts import Sampled
+from training.rows.parts import Sampled, sampling
 
 ROOM = 1e6
 RULE = SplitRule("hash", ("a", "shop"), salt="t")
@@ -82,8 +82,8 @@ def test_a_sample_has_rows_of_each_side_whatever_their_order(
     frame: pd.DataFrame, schema: Schema, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Held-out rows are few among all: they are counted by themselves, and stay held out."""
-    monkeypatch.setattr(streamed, "LEAST_CELLS", 0)
-    monkeypatch.setattr(streamed, "BYTES_A_CELL", ROOM / 2_500)
+    monkeypatch.setattr(sampling, "LEAST_CELLS", 0)
+    monkeypatch.setattr(sampling, "BYTES_A_CELL", ROOM / 2_500)
     source = source_of(frame, tmp_path / "t.parquet")
     other = source_of(frame.sample(frac=1.0, random_state=1), tmp_path / "other.parquet")
     some, again = judged(source, schema), judged(other, schema)
@@ -97,7 +97,7 @@ def test_the_fingerprint_is_that_of_the_whole_table(frame: pd.DataFrame, tmp_pat
     """By it a recalibration refuses the rows of the training."""
     source = source_of(frame, tmp_path / "t.parquet")
     form = form_of(source, {}, NO_OPTIONS, most_bytes=1e9)
-    assert known_parts.fingerprint_of(form) == fingerprint(load_kept(source, {}))
+    assert parts.fingerprint_of(form) == fingerprint(load_kept(source, {}))
 
 
 @pytest.mark.parametrize("spoilt", ["infinite", "negative weight", "text", "absent"])
@@ -130,8 +130,8 @@ def test_memory_that_is_asked_for_decides_what_is_read_in_parts(
 ) -> None:
     """Else what is free does, of which a half is taken."""
     source = source_of(frame, tmp_path / "t.parquet")
-    assert known_parts.room_for(source, None) is None
-    assert known_parts.room_for(source, 1e4) == 1e4
-    monkeypatch.setattr(known_parts, "free_memory", lambda: 1e4)
-    assert known_parts.room_for(source, None) == 5e3
-    assert known_parts.room_for(source, 1e9) is None
+    assert parts.room_for(source, None) is None
+    assert parts.room_for(source, 1e4) == 1e4
+    monkeypatch.setattr(parts.seeing, "free_memory", lambda: 1e4)
+    assert parts.room_for(source, None) == 5e3
+    assert parts.room_for(source, 1e9) is None
