@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table, trainable
-from data.errors import DataError, NoFeatures
+from data.errors import DataError, NoFeatures, UnreadableSource
 from data.own_files import own_folder
 from data.schema import Schema
 from data.splits import SIDES, Side, Split, SplitRule, splitting, weighting
@@ -121,17 +121,39 @@ def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> l
 
 
 def _all_rows(form: Form, schema: Schema, seen: _Reading, *, reading_seconds: float, room: float) -> AllRows:
-    """Return the training rows of a table, by which rows they are."""
+    """Return the training rows of a table, by their places; they raise UnreadableSource where those are others' now."""
     learned = seen.learned()
 
     def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
-        above = 0
+        mark = _Mark()
         for table in form.tables():
-            rows = learned[above : above + len(table)]
-            yield table.frame.loc[rows, list(schema.names)], table.numbers(schema.target)[rows]
-            above += len(table)
+            rows, target = learned[mark.count :][: len(table)], table.numbers(schema.target)
+            mark.add(target)
+            if mark.count <= len(learned):
+                yield table.frame.loc[rows, list(schema.names)], target[rows]
+        if mark != seen.mark:
+            raise UnreadableSource(
+                where=form.head.where,
+                reason="has other rows, or another order of them, than at the first reading",
+                repair="train again when nobody writes to it",
+            )
 
     return AllRows(seen.counting["train"], parts, reading_seconds, room=room)
+
+
+@dataclass
+class _Mark:
+    """A sum over targets and their places: two readings of the same rows in the same order have the same."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, target: NDArray[np.float64]) -> None:
+        """Add the next rows."""
+        places = np.arange(self.count, self.count + len(target), dtype=np.uint64)
+        bits = np.ascontiguousarray(target).view(np.uint64)
+        self.total = (self.total + int((bits * (2 * places + 1)).sum())) % 2**64
+        self.count += len(target)
 
 
 class _Reading:
@@ -171,6 +193,7 @@ class _Reading:
         self.standing: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.counting: dict[str, int] = dict.fromkeys(SIDES, 0)
         self._learned: list[NDArray[np.bool_]] = []
+        self.mark = _Mark()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -183,6 +206,7 @@ class _Reading:
         for table in self._form.tables():
             digests, has_target = row_digests(table, sorted(table.names)), ~np.isnan(table.numbers(target))
             self.rows.add(digests)
+            self.mark.add(table.numbers(target))
             labelled = table if has_target.all() else table.take(has_target)
             self._learned.append(np.zeros(len(table), dtype=np.bool_))
             self._learned[-1][has_target] = self._look(table, labelled, digests[has_target])

@@ -177,6 +177,24 @@ def test_all_training_rows_can_be_read_again(
     assert parts.everything.count == held.sum() > parts.split.counts["train"]
 
 
+@pytest.mark.parametrize("change", ["order", "fewer", "target"])
+def test_rows_that_changed_meanwhile_are_not_learned(
+    frame: pd.DataFrame, tmp_path: Path, change: str
+) -> None:
+    """They are told by their places: where a held-out row stands now, it was learned without a word."""
+    where = write(frame, tmp_path / "t.csv")
+    parts, _ = arranged(where, memory=1e9)
+    changed = {
+        "order": pd.concat([frame[1:], frame[:1]]),
+        "fewer": frame[:-1],
+        "target": frame.assign(y=frame["y"].iloc[::-1].to_numpy()),
+    }[change]
+    write(changed, tmp_path / "t.csv")
+    assert parts.everything is not None
+    with pytest.raises(DataError, match="other rows, or another order of them, than at the first reading"):
+        list(parts.everything.parts())
+
+
 def lacking(frame: pd.DataFrame, column: str, row: int, value: object) -> pd.DataFrame:
     """Return a table with one cell changed."""
     changed = frame.astype({column: object})
