@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     job = next(iter(words), "")
     try:
-        prepare_process()
+        prepare_process(say)
         command = parse(words)
         job = command.job
         given_run.began(job)

@@ -341,6 +341,7 @@ COPYING = {
     "no answer to the version": Step(
         "server", lambda: Fault(b"model-versions/create", "unanswered", times=1)
     ),
+    "disk of the database full at the page": Step("database", full(b"INSERT INTO logged_model_tags")),
     "no answer to the ledger": Step("server", lambda: Fault(b"experiments/update", "unanswered", times=1)),
 }
 
@@ -353,18 +354,26 @@ def test_a_registration_that_fails_at_any_step_leaves_one_whole_version_or_none(
     """A client that asks again made a version twice, and one that took its own ledger for another's deleted it."""
     name = step.replace(" ", "-")
     command = ("copy", "--name", "line", "--to", name)
-    again = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(int(step == "no answer to the version"))}
+    again = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1" if step == "no answer to the version" else "0"}
+    if step == "bucket full":
+        again = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1"}
     with COPYING[step].failing(backend) as fault:
         done = run("promoter", *command, **again)
     assert fault.happened
     assert done.returncode == (2 if COPYING[step].says else 0), done.stderr
     assert COPYING[step].says in done.stderr
     assert done.stderr.count("\n") == bool(COPYING[step].says)
+    waits = " for files: its bucket may be down, or full; trying again in "
+    assert (waits in done.stdout) == (step == "bucket full")
     if done.returncode:
         assert (model_registry.versions(name), ledger.settle(name).serving) == ([], "")
-        well(run("promoter", *command))
+    well(run("promoter", *command))
     assert [each.number for each in model_registry.versions(name)] == ["1"]
     well(run("server", "history", "--name", name))
+    client = mlflow.MlflowClient()
+    model_id = client.get_model_version(name, "1").source.removeprefix("models:/")
+    (named,) = json.loads(client.get_logged_model(model_id).tags["mlflow.modelVersions"])
+    assert (named["name"], str(named["version"])) == (name, "1")
 
 
 def test_a_server_that_follows_serves_on_whatever_fails_behind_it(

@@ -5,6 +5,7 @@ progress      one line a step, and the step under way
 failures      an exception -> one line, and the exit code
 interrupts    Ctrl-C and SIGTERM, remembered until they can be obeyed
 repeating     the same look again and again
+retries       what MLflow's clients wait for
 """
 
 from training.console import failures

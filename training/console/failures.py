@@ -13,8 +13,8 @@ from training.errors import TrainingError
 OURS, MENDABLE, INTERRUPTED = 1, 2, 130
 """Exit codes: we have to mend it, the user can, somebody stopped it."""
 
-CLIENTS = ("requests", "urllib3")
-"""By which MLflow asks its server."""
+CLIENTS, OF_BUCKETS = ("requests", "urllib3"), ("botocore", "boto3")
+"""By which MLflow asks its server, and a bucket that it asks itself."""
 
 FORBIDDEN, UNKNOWN = DENIALS = ("PERMISSION_DENIED", "UNAUTHENTICATED")
 """What a tracking server with users answers to one who may not, and to one whom it does not know."""
@@ -98,14 +98,29 @@ def _denied_by(error: BaseException | None) -> str:
 
 
 def refused_by(error: BaseException | None) -> str:
-    """Return what a tracking server did in place of an answer; nothing where that is not what failed."""
+    """Return what a tracking server or a bucket did in place of an answer; nothing where that is not what failed."""
     while error is not None:
+        if type(error).__module__.partition(".")[0] in OF_BUCKETS:
+            return _bucket_fault(error)
         if type(error).__module__.partition(".")[0] in CLIENTS:
             if status := STATUS.search(str(error)):
                 return f"the server answers {status[1]}, its database or its files may be down, or full"
             return f"the server did not answer ({type(error).__name__})"
         error = error.__cause__ or error.__context__
     return ""
+
+
+def _bucket_fault(error: BaseException) -> str:
+    """Return what a bucket said, by status and code where it answered; its client's errors come in one another."""
+    said = f"the bucket cannot be used ({type(error).__name__})"
+    cause: BaseException | None = error
+    while cause is not None:
+        answer = getattr(cause, "response", None)
+        if isinstance(answer, dict):
+            status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", "an error")
+            return f"the bucket answers {status} ({answer.get('Error', {}).get('Code', 'unknown')})"
+        cause = cause.__cause__ or cause.__context__
+    return said
 
 
 def database_fault(error: BaseException | None) -> str:

@@ -10,6 +10,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 
 from data.redaction import log_to
+from training.console import retries
+from training.console.progress import Say
 from training.errors import Terminated
 
 LOG_FILE = Path("slipway.log")
@@ -40,11 +42,15 @@ def preload_processes() -> None:
     forkserver.ensure_running()
 
 
-def prepare_process() -> None:
-    """Log to a file, warnings too, and end at SIGTERM as at Ctrl-C; what the environment says already stands."""
+def prepare_process(say: Say) -> None:
+    """Log to a file, warnings too, end at SIGTERM as at Ctrl-C, and say what is waited for.
+
+    What the environment says already stands.
+    """
     gc.set_threshold(ALLOCATIONS)
     log_to(_handler(), level=logging.INFO, form=FORMAT)
     logging.captureWarnings(capture=True)
+    retries.tell(say)
     set_environment()
     signal.signal(signal.SIGTERM, _terminate)
 

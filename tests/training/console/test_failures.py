@@ -6,6 +6,8 @@ import sqlite3
 
 import pytest
 import requests
+from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import ClientError
 from mlflow.exceptions import MlflowException, get_error_code
 
 from data.errors import EmptySource
@@ -33,6 +35,14 @@ def denied_download(status: int) -> Exception:
     response = requests.Response()
     response.status_code = status
     return requests.HTTPError(f"{status} Client Error for url: http://h/artifacts", response=response)
+
+
+def full_bucket() -> Exception:
+    """The error of boto3 where MLflow's client writes into a full bucket itself."""
+    error = S3UploadFailedError("Failed to upload f to b/f: An error occurred")
+    answer = {"Error": {"Code": "InsufficientStorage"}, "ResponseMetadata": {"HTTPStatusCode": 507}}
+    error.__context__ = ClientError(answer, "PutObject")
+    return error
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,12 @@ def denied_download(status: int) -> Exception:
         (denied_download(403), 2, "slipway: MLflow does not let this user ask this: training takes", False),
         (denied_download(401), 2, "slipway: MLflow does not know this user: set MLFLOW_TRACKING_USER", False),
         (caused_by(denied_download(403)), 2, "slipway: MLflow does not let this user ask this", False),
+        (
+            full_bucket(),
+            2,
+            f"slipway: tracking or registry cannot be used: the bucket answers 507 (InsufficientStorage): {LOG}",
+            True,
+        ),
         (ZeroDivisionError("x"), 1, f"internal error (ZeroDivisionError): {LOG}", True),
         (KeyboardInterrupt(), 130, "interrupted: nothing was registered", False),
         (Terminated(), 130, "interrupted: nothing was registered", False),
