@@ -20,7 +20,7 @@ from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
 from training.rows import in_words, thinned
-from training.rows.suspicions import STRICT, suspicions
+from training.rows.suspicions import STRICT, in_sample, suspicions
 from training.search import cross_validation
 from training.weights import Weight, relative
 
@@ -185,6 +185,8 @@ def tell(
         target=config.target,
         ignored=[*config.exclude, *_of_time(config, rule)],
     )
+    if seen is rows and rows.all_counts is not None:
+        suspected = [*map(in_sample, suspected)]
     if suspected and config.strict:
         raise FaultsFound(where=shown.where, faults=suspected, repair=STRICT)
     for warning in filter(None, (*checked.warnings, *dropped, *suspected, rows.repeats)):

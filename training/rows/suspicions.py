@@ -43,6 +43,11 @@ def suspicions(
     ]
 
 
+def in_sample(sentence: str) -> str:
+    """Return what was found in a sample of a table's rows, with where: its row numbers are those of the sample."""
+    return f"{sentence} (in the sample)"
+
+
 def say_readings(table: Table, say: Callable[[str, str], None]) -> None:
     """Say of each reading which columns have it."""
     for line in readings_in_words(table.readings):

@@ -131,14 +131,15 @@ def test_neither_order_nor_files_change_the_rows(frame: pd.DataFrame, tmp_path: 
 
 
 def test_less_memory_takes_fewer_of_the_same_rows(frame: pd.DataFrame, tmp_path: Path) -> None:
-    """And it is said which parameter takes more."""
-    where = write(frame, tmp_path / "t.csv")
+    """And it is said which parameter takes more, and what looks wrong in those rows alone."""
+    where = write(frame.assign(const=3), tmp_path / "t.csv")
     more, _ = arranged(where, memory=1e9)
     less, said = arranged(where, memory=1_000 * sampling.BYTES_A_CELL)
     assert 0 < less.split.counts["train"] < more.split.counts["train"]
     assert set(less.target("train")) <= set(more.target("train"))
     assert less.schema == more.schema
     assert "what memory holds; a larger memory takes more" in said[-1]
+    assert "warning: column 'const': is 3 in every row: exclude it: it tells nothing (in the sample)" in said
 
 
 @pytest.mark.parametrize("config", [CONFIG, replace(CONFIG, weight="w")], ids=["alike", "weight"])

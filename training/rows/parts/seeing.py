@@ -22,6 +22,7 @@ from data.sources import Source
 from data.splits import Split, SplitRule, split_table, splitting, weighting
 from data.tables import Table, fingerprint, load_table, row_digests
 from data.tables.streams import MOST_TEXTS, Digests, Form, bytes_in_memory, filed, form_of, free_memory
+from training.rows import suspicions
 from training.rows.parts.sampling import rows_in, sampled_alike
 
 COPIES = 3
@@ -60,7 +61,7 @@ class Some:
 
     def of_them(self, sentence: str) -> str:
         """Return what was found in these rows, with where."""
-        return f"{sentence} (in the sample)" if self.in_words else sentence
+        return suspicions.in_sample(sentence) if self.in_words else sentence
 
 
 @dataclass(frozen=True)
