@@ -139,6 +139,10 @@ class _Frame:
         return list(self._files.kinds)
 
     @property
+    def index(self) -> pd.RangeIndex:
+        return pd.RangeIndex(len(self))
+
+    @property
     def columns_cut(self) -> dict[str, int]:
         return self._files.cut
 
@@ -157,8 +161,6 @@ class _Frame:
         return values[self._rows[: len(values)]].reset_index(drop=True)
 
     def _some(self, chosen: NDArray[np.bool_]) -> _Frame:
-        if chosen.all():
-            return self
         rows = np.ones(self._files.rows, dtype=np.bool_) if self._rows is None else self._rows.copy()
         rows[rows] = chosen
         return _Frame(self._files, rows)

@@ -123,6 +123,7 @@ FOUND = (
             {"target": "y", "strict": True, "exclude": ("knows",)},
             ("fault: column 'const'", "most dates are like 31.01.2024"),
         ),
+        ("parquet", {"target": "a", "exclude": ("y", "day")}, ("'twin' alone explains 100.0% of a",)),
         ("csv", {"target": "shop"}, ("fault: target 'shop' is not numeric: row 1 is",)),
         ("parquet", {"target": "empty"}, ("fault: target 'empty' is missing in every row",)),
         (
@@ -252,6 +253,7 @@ def test_a_table_in_files_is_the_table(frame: pd.DataFrame, tmp_path: Path) -> N
     again = np.arange(chosen.sum()) % 2 > 0
     with filed.opened(form) as table:
         pd.testing.assert_frame_equal(filed.held(table).frame, whole.frame)
+        assert table.take(np.ones(ROWS, dtype=np.bool_)) is table
         some = table.take(chosen).take(again)
         assert len(some) == again.sum()
         pd.testing.assert_frame_equal(filed.held(some).frame, whole.take(chosen).take(again).frame)
