@@ -247,14 +247,16 @@ class TooFewRows(TableError):
 class NoFeatures(TableError):
     """Nothing is left to predict from."""
 
-    template = "{where}: no column is left to predict from (left out: {listed}): exclude fewer columns"
+    template = "{where}: no column {lacking}"
     where: str
     left_out: Sequence[str]
 
     @property
-    def listed(self) -> str:
-        """The columns that are left out."""
-        return ", ".join(self.left_out)
+    def lacking(self) -> str:
+        """What there is none of, and what to do."""
+        if not self.left_out:
+            return "stands beside the target: pass a table with more columns"
+        return f"is left to predict from (left out: {', '.join(self.left_out)}): exclude fewer columns"
 
 
 class FaultsFound(TableError):

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 import pyarrow as pa
 
+from data.column_names import named
 from slipway.errors import NotATable
 
 Rows: TypeAlias = (
@@ -26,7 +27,7 @@ STREAM, BATCH = "__arrow_c_stream__", "__arrow_c_array__"
 
 
 def as_arrow(rows: Rows) -> pa.Table:
-    """Return the rows as a table; a frame's index is no column. Raises NotATable."""
+    """Return the rows as a table whose columns all have names; a frame's index is no column. Raises NotATable."""
     try:
         result = _as_table(rows)
     except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:
@@ -35,14 +36,14 @@ def as_arrow(rows: Rows) -> pa.Table:
             reason=reason, repair="pass a DataFrame whose columns hold one kind of value each"
         ) from error
     _refuse_doubled(result.column_names)
-    return result
+    return result.rename_columns(named(result.column_names))
 
 
 def _as_table(rows: Rows) -> pa.Table:
     if isinstance(rows, pd.DataFrame):
-        named = _named_by_text(rows)
-        _refuse_doubled(list(named.columns))
-        return pa.Table.from_pandas(named, preserve_index=False)
+        frame = _named_by_text(rows)
+        _refuse_doubled(list(frame.columns))
+        return pa.Table.from_pandas(frame, preserve_index=False)
     if isinstance(rows, Mapping):
         return pa.table(dict(rows))
     if hasattr(rows, STREAM) or hasattr(rows, BATCH):

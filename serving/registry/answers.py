@@ -39,7 +39,9 @@ DEFINITE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 os.environ.setdefault(
     "MLFLOW_DISABLE_TELEMETRY", "true"
 )  # before mlflow is imported: it counts its users online
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # two bars for each fetched file of a log
+os.environ.setdefault(
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"
+)  # two bars for each fetched file of a log
 os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # and picks an environment by a stray lock file
 
 T = TypeVar("T")

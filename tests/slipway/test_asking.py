@@ -15,6 +15,7 @@ from serving.errors import CoverageRefused
 from serving.registry.errors import ModelNotFound
 from serving.scorer.errors import WrongDigest
 from slipway.errors import NotATable, RefusedRows
+from slipway.given import as_arrow
 from tests.registered import Store
 
 X = [0.0, 2.5, -7.25]
@@ -52,6 +53,12 @@ def test_rows_in_any_form_get_what_stock_mlflow_answers(rows: object, model: sli
     """A form that is converted in another way would give another number."""
     stock = mlflow.pyfunc.load_model("models:/line/1").predict(pd.DataFrame({"x": X}))
     np.testing.assert_allclose(model.predict(rows), stock, rtol=1e-12)
+
+
+def test_columns_without_a_name_are_called_as_those_of_a_file() -> None:
+    """A training calls them so: the frame that it was given found no prediction."""
+    for rows in (pd.DataFrame([[1, 2]], columns=["", "x"]), pa.table({"": [1], "x": [2]}), [{"": 1, "x": 2}]):
+        assert as_arrow(rows).column_names == ["column 1", "x"]
 
 
 def test_rows_that_can_be_read_once_are_all_read(model: slipway.Model) -> None:

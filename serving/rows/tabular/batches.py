@@ -94,6 +94,8 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     if metadata.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
     sent = _check_names(present.names, limits)
+    if not metadata.num_rows:  # whose columns have no pages to be looked at
+        return iter(()), sent
     wanted = [name for name in schema.names if name in set(present.names)]
     _hold(*parquet_sizes.claimed(body, metadata, wanted), schema, limits)
     return _row_groups(body, metadata, wanted), sent

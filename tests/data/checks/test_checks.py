@@ -38,6 +38,7 @@ def texts(values: list[object]) -> pd.Series:
         (table(area=[np.inf] + [1.0] * 59), UnusableColumn, "'area', row 1: is inf"),
         (table(price=[1.0, np.inf] + [2.0] * 58), UnusableColumn, "'price', row 2: is inf"),
         (table(area=texts([None] * 60)), NoFeatures, "left out: area"),
+        (table().without(["area"]), NoFeatures, "no column stands beside the target: pass a table with more"),
     ],
 )
 def test_a_table_that_cannot_be_learned_from_is_refused(

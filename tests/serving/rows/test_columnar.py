@@ -17,7 +17,7 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 import pytest
 
-from data.errors import UnreadableSource, UnusableColumn
+from data.errors import UnreadableSource
 from data.schema import Column, Schema
 from data.sources import Source, open_source
 from data.tables import describe, load_table
@@ -172,8 +172,7 @@ def test_a_type_that_no_kind_has_is_a_fault_with_its_column(what: str, kind: str
     table = pa.table({"x": ODD[what]})
     with pytest.raises(UnusableValues, match="column 'x': expected"):
         read(stream(table), ARROW, schema(kind))
-    with pytest.raises(UnusableColumn, match="column 'x'"):
-        load_table(Given("given", False, table))
+    assert "x" in load_table(Given("given", False, table)).doubts
 
 
 @pytest.mark.parametrize("type_", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
@@ -213,8 +212,8 @@ def test_bytes_that_are_no_utf_8_are_a_fault_with_row_and_column(
     (tmp_path / "rows.parquet").write_bytes(parquet(table, store_schema=False))
     with pytest.raises(FaultyRows, match=r"row 2.*text that is not UTF-8"):
         score(tmp_path / "rows.parquet", known)
-    with pytest.raises(UnusableColumn, match="column 'x', row 2: holds bytes that are not UTF-8"):
-        load_table(open_source(str(tmp_path / "rows.parquet")))
+    doubt = load_table(open_source(str(tmp_path / "rows.parquet"))).doubts["x"]
+    assert str(doubt).startswith("column 'x', row 2: holds bytes that are not UTF-8")
 
 
 def test_where_pyarrow_itself_stops_the_column_is_named(tmp_path: Path) -> None:
@@ -312,3 +311,14 @@ def test_times_and_dates_of_every_unit_are_one_instant() -> None:
         table = pa.table({"x": column})
         assert read(stream(table), ARROW, schema("datetime")).matrix[0, 0] == 1577923200.0
         assert read(parquet(table), PARQUET, schema("datetime")).matrix[0, 0] == 1577923200.0
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+def test_a_parquet_file_without_rows_is_told_as_that(groups: int) -> None:
+    """It was no readable Parquet: a group of no rows has no pages."""
+    sink, empty = io.BytesIO(), pa.table({"x": pa.array([], pa.float64())})
+    with pq.ParquetWriter(sink, empty.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(empty)
+    with pytest.raises(Malformed, match="there are no rows: send at least one"):
+        from_table(sink.getvalue(), PARQUET, schema("number"), Limits())
