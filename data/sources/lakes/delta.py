@@ -14,7 +14,7 @@ from data.sources import remote
 from data.sources.lakes.versions import is_folder, lacks, read_by_library, split_version
 from data.sources.source import refuse_duplicates
 
-DELTA_LOG = "_delta_log"
+DELTA_LOG, MAPPING = "_delta_log", "delta.columnMapping.mode"
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ def delta_files(where: str) -> DeltaFiles | None:
                 where=table, reason=f"has no version {version}", repair=f"its newest is {table}@{newest}"
             )
         read.load_as_version(newest if version is None else version)
+        if read.metadata().configuration.get(MAPPING, "none") != "none":
+            raise UnreadableSource(
+                where=f"{table}@{read.version()}",
+                reason="has column mapping: its files call columns otherwise than the table does",
+                repair="write its rows as a table without",
+            )
         dataset = read.to_pyarrow_dataset(filesystem=_below(folder))
     refuse_duplicates(where, dataset.schema.names)
     fragments = sorted(dataset.get_fragments(), key=lambda each: each.path)

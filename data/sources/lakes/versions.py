@@ -53,9 +53,13 @@ def read_by_library(where: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise _unread(where, kind, error) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what a library in Rust raises, and no Exception
+            raise
+        raise _unread(where, kind, error) from error
 
 
-def _unread(where: str, kind: str, error: Exception) -> UnreadableSource:
+def _unread(where: str, kind: str, error: BaseException) -> UnreadableSource:
     """Return what to say where a library gave up: the first line of its own reason."""
     if remote.is_remote(where) and isinstance(error, OSError):
         return remote.FileStore.of(where).fault(where, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 import sys
@@ -173,6 +174,34 @@ def test_a_log_that_is_broken_is_one_line(
         path.write_bytes(content)
     with pytest.raises(UnreadableSource, match=r"cannot be read as Iceberg: .*: pass a newer version"):
         open_source(str(copy)).read()
+
+
+@pytest.mark.parametrize("mode", ["name", "id"])
+def test_a_delta_table_whose_files_call_columns_otherwise_is_refused(mode: str, tmp_path: Path) -> None:
+    """Its library reads the columns of the files by the table's names: renamed ones are empty, or another's."""
+    import deltalake
+
+    deltalake.write_deltalake(str(tmp_path), ROWS)
+    (log,) = tmp_path.glob("_delta_log/*.json")
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    for entry in entries:
+        if "protocol" in entry:
+            entry["protocol"] = {"minReaderVersion": 2, "minWriterVersion": 5}
+        if "metaData" in entry:
+            entry["metaData"]["configuration"] = {"delta.columnMapping.mode": mode}
+            schema = json.loads(entry["metaData"]["schemaString"])
+            for number, column in enumerate(schema["fields"]):
+                physical = {"x": "y", "y": "x"}.get(column["name"], column["name"])
+                column["metadata"] = {
+                    "delta.columnMapping.id": number,
+                    "delta.columnMapping.physicalName": physical,
+                }
+            entry["metaData"]["schemaString"] = json.dumps(schema)
+    log.write_text("\n".join(map(json.dumps, entries)))
+    with pytest.raises(
+        UnreadableSource, match=r"@0: has column mapping: .*: write its rows as a table without"
+    ):
+        open_source(str(tmp_path))
 
 
 def test_a_table_that_deltalake_would_look_for_elsewhere_is_refused(delta: Path, tmp_path: Path) -> None:
