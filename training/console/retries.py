@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from training.console.progress import Say
 
@@ -41,8 +41,9 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # Nobody listens any more, or what is said there has changed: no reason to end a request.
         with suppress(OSError, ValueError, TypeError, AttributeError, IndexError):
-            is_another = str(record.msg).startswith("Incremented Retry") and isinstance(record.args, tuple)
-            if is_another and (told := _waited_for(*record.args)):
+            args: Any = record.args
+            is_another = str(record.msg).startswith("Incremented Retry") and isinstance(args, tuple)
+            if is_another and (told := _waited_for(*args)):
                 self._say("wait", told)
 
 
