@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import mlflow
 import pandas as pd
 import pytest
@@ -68,6 +70,9 @@ def test_a_copy_goes_from_one_registry_to_another(store, make_workspace, monkeyp
         assert there.current.files == here.files
         assert there.current.tags[tag_names.COPIED].endswith(" line/1")
         there.current.check_files_now()
+        client = mlflow.MlflowClient()
+        model = client.get_logged_model(client.get_model_version("line", "1").source.removeprefix("models:/"))
+        assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "line", "version": "1"}]
     assert [entry.kind for entry in ledger.read("line").entries] == ["promotion"]
 
 
