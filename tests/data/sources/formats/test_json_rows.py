@@ -104,5 +104,5 @@ def test_what_is_no_row_is_one_line_with_its_place(
 
 def test_nested_columns_are_refused_by_their_name(tmp_path: Path) -> None:
     """An object within an object is no cell."""
-    with pytest.raises(Exception, match="column 'a': holds struct<b: int64>: exclude it, or make it plain"):
-        load_table(opened(tmp_path, '[{"a": {"b": 1}, "y": 2}]'))
+    doubts = load_table(opened(tmp_path, '[{"a": {"b": 1}, "y": 2}]')).doubts
+    assert str(doubts["a"]).startswith("column 'a': holds struct<b: int64>: exclude it, or make it plain")
