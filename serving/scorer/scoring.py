@@ -11,7 +11,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +79,7 @@ class Scorer:
         self.golden = Golden(
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
-        self._session = (SameBitsSession if same_bits else Session)(graph, threads=threads)
+        self._session = _session_class(same_bits=same_bits)(graph, threads=threads)
         self._folder, self._explainer_lock = folder, threading.Lock()
         self._explainer: Explainer | None = None
 
@@ -229,13 +228,8 @@ class Session:
     """The graph's note of columns: rows that are alike in them take the same way through its trees."""
 
     def __init__(self, graph: bytes, *, threads: int = 1) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+            self._session = opened(graph, threads=threads)
             note = self._session.get_modelmeta().custom_metadata_map.get(self.SORT_BY, "")
             self._has_scale = any(output.name == self.SCALE for output in self._session.get_outputs())
             self._sort_by = [
@@ -276,43 +270,22 @@ class Session:
         return np.column_stack(self._session.run([self.PREDICTION, self.SCALE], asked))
 
 
-class SameBitsSession(Session):
-    """A graph that gives a row the same bits whatever rows are asked with it, and on however many threads.
+def opened(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
+    """Return a graph that is ready to run on the CPU."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
-    Three things of onnxruntime's change the last of them. With threads of its own it adds the trees' values in another
-    order: here each block has one, and several blocks are under way. A product with a column reads rows of an odd
-    number of cells two by two, from another cell on in every second one: each row stands there twice, and the first
-    counts. The last cells of an array go through scalar code: the rows are filled up to a multiple of eight.
-    """
 
-    BLOCK_ROWS = 4096
-    PRODUCTS = (b"MatMul", b"Gemm")
-    MULTIPLE = 8
+def _session_class(*, same_bits: bool) -> type[Session]:
+    if not same_bits:
+        return Session
+    from serving.scorer.same_bits import SameBitsSession  # noqa: PLC0415 - a server has no need of it
 
-    def __init__(self, graph: bytes, *, threads: int = 1) -> None:
-        super().__init__(graph, threads=1)
-        self._threads = threads
-        self._copies = 2 if any(word in graph for word in self.PRODUCTS) else 1
-
-    def _over_blocks(self, run: Predict, matrix: Floats) -> Floats:
-        starts = range(0, max(len(matrix), 1), self.BLOCK_ROWS)
-        blocks = (matrix[start : start + self.BLOCK_ROWS] for start in starts)
-        if self._threads == 1 or len(starts) == 1:
-            return np.concatenate(list(map(run, blocks)))
-        with ThreadPoolExecutor(self._threads) as pool:
-            return np.concatenate(list(pool.map(run, blocks)))
-
-    def _run(self, matrix: Floats) -> Floats:
-        return super()._run(self._filled(matrix))[:: self._copies][: len(matrix)]
-
-    def _run_scaled(self, matrix: Floats) -> Floats:
-        return super()._run_scaled(self._filled(matrix))[:: self._copies][: len(matrix)]
-
-    def _filled(self, matrix: Floats) -> Floats:
-        if not len(matrix):
-            return matrix
-        rows = np.repeat(matrix, self._copies, axis=0)
-        return np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % self.MULTIPLE, axis=0)])
+    return SameBitsSession
 
 
 def _first_line(error: Exception) -> str:

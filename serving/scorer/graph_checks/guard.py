@@ -50,7 +50,7 @@ def check_graph(content: bytes, *, columns: int, width: int = 0) -> None:
     graph = read_graph(content)
     _check_ends(graph, columns, width)
     try:
-        values = _followed(graph, columns)
+        values = followed(graph, columns)
     except (IndexError, ValueError, OverflowError) as error:
         raise refuse("its shapes cannot be told") from error
     _check_outputs(graph, values, width)
@@ -78,7 +78,7 @@ def _check_outputs(graph: ReadGraph, values: dict[str, Value], width: int) -> No
             raise refuse(f"its output {name!r} is not {width or 'one'} float64 number for each row")
 
 
-def _followed(graph: ReadGraph, columns: int) -> dict[str, Value]:
+def followed(graph: ReadGraph, columns: int) -> dict[str, Value]:
     """Return every value of the graph by name; raises RefusedGraph where rows mix or a size is too large."""
     known = {name: Value(values.dtype, values.shape) for name, values in graph.constants.items()}
     inputs = {name: Value(FLOAT64, (name, columns)) for name, _ in graph.inputs}

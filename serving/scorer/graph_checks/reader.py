@@ -102,7 +102,7 @@ def _varint(content: bytes, at: int) -> tuple[int, int]:
     raise ValueError("a number has more than ten bytes")
 
 
-def _fields(content: bytes, known: str, message: str) -> Iterator[Field]:
+def fields(content: bytes, known: str, message: str) -> Iterator[Field]:
     """Yield (number, wire type, value) of one message; refuse a field whose number is not among `known`."""
     allowed = {int(number) for number in known.split()}
     at = 0
@@ -147,7 +147,7 @@ def _text(value: int | bytes) -> str:
 def _model(content: bytes) -> ReadGraph:
     graphs: list[ReadGraph] = []
     domains: dict[str, int] = {}
-    for number, _, value in _fields(content, "1 2 3 4 5 6 7 8 14", "the model"):
+    for number, _, value in fields(content, "1 2 3 4 5 6 7 8 14", "the model"):
         if number == 7:
             graphs.append(_graph(_bytes(value)))
         if number == 8:
@@ -167,7 +167,7 @@ def _model(content: bytes) -> ReadGraph:
 
 def _opset(content: bytes) -> tuple[str, int]:
     domain, version = "", 0
-    for number, _, value in _fields(content, "1 2", "an operator set"):
+    for number, _, value in fields(content, "1 2", "an operator set"):
         if number == 1:
             domain = _text(value)
         else:
@@ -177,7 +177,7 @@ def _opset(content: bytes) -> tuple[str, int]:
 
 def _graph(content: bytes) -> ReadGraph:
     graph = ReadGraph()
-    for number, _, value in _fields(content, "1 2 5 10 11 12", "the graph"):
+    for number, _, value in fields(content, "1 2 5 10 11 12", "the graph"):
         if number == 1:
             graph.nodes.append(_node(_bytes(value)))
         elif number == 5:
@@ -196,7 +196,7 @@ def _graph(content: bytes) -> ReadGraph:
 
 def _node(content: bytes) -> Node:
     node = Node()
-    for number, _, value in _fields(content, "1 2 3 4 5 7", "a node"):
+    for number, _, value in fields(content, "1 2 3 4 5 7", "a node"):
         if number == 1:
             node.inputs.append(_text(value))
         elif number == 2:
@@ -217,7 +217,7 @@ def _attribute(content: bytes, node: Node) -> None:
     name = ""
     held: list[NDArray[np.generic]] = []
     content, run = _without_integers(content)
-    for number, _, value in _fields(content, "1 2 3 4 5 7 20", "an attribute"):
+    for number, _, value in fields(content, "1 2 3 4 5 7 20", "an attribute"):
         if number == 1:
             name = _text(value)
         elif number == 3:
@@ -265,7 +265,7 @@ def _skip(content: bytes, at: int) -> int:
 def _tensor(content: bytes) -> tuple[str, NDArray[np.generic]]:
     name, kind, raw = "", 0, b""
     sizes: list[int] = []
-    for number, _, value in _fields(content, "1 2 8 9 13 14", "a tensor"):
+    for number, _, value in fields(content, "1 2 8 9 13 14", "a tensor"):
         if number in (13, 14):
             raise refuse("a tensor's data is kept in another file")
         if number == 1:
@@ -287,13 +287,13 @@ def _value(content: bytes) -> tuple[str, list[int | str]]:
     """Return the name and shape of an input or output, which must be a float64 tensor."""
     name, kind, shape = "", 0, b""
     seen: list[int] = []
-    for number, _, value in _fields(content, "1 2", "an input or output"):
+    for number, _, value in fields(content, "1 2", "an input or output"):
         seen.append(number)
         if number == 1:
             name = _text(value)
             continue
-        for _, _, tensor in _fields(_bytes(value), "1", "a type"):
-            for part, _, inner in _fields(_bytes(tensor), "1 2", "a tensor type"):
+        for _, _, tensor in fields(_bytes(value), "1", "a type"):
+            for part, _, inner in fields(_bytes(tensor), "1 2", "a tensor type"):
                 seen.append(10 + part)
                 if part == 1:
                     kind = _number(inner)
@@ -303,11 +303,11 @@ def _value(content: bytes) -> tuple[str, list[int | str]]:
         raise refuse(f"{name!r} is described twice")
     if kind != DOUBLE:
         raise refuse(f"{name!r} has type {kind}, must be a float64 tensor")
-    return name, [_size(_bytes(size)) for _, _, size in _fields(shape, "1", "a shape")]
+    return name, [_size(_bytes(size)) for _, _, size in fields(shape, "1", "a shape")]
 
 
 def _size(content: bytes) -> int | str:
     size: int | str = ""
-    for number, _, value in _fields(content, "1 2", "a dimension"):
+    for number, _, value in fields(content, "1 2", "a dimension"):
         size = _number(value) if number == 1 else _text(value)
     return size
