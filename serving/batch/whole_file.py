@@ -7,8 +7,13 @@ is there. A row that cannot be used stops the job, unless an empty prediction is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+import pyarrow as pa
 
 from data.sources import Source
 from serving.batch.beside import Options, contributions, names_beside, with_predictions
@@ -18,7 +23,12 @@ from serving.errors import BadOutput
 from serving.rows import coercion
 from serving.scorer import Scorer
 
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 Note = Callable[[Report], Mapping[str, str]]
+
+AHEAD = 2
+"""Blocks that are read and scored while one is written."""
 
 
 def score_file(
@@ -78,12 +88,18 @@ def score_source(
     more = contributions(scorer) if options.explain else ()
     # A text that is no number stays what it is: the column is text in every block then.
     typed = source.is_text and output.suffix == ".parquet" and not options.null_on_fault
-    with whole(output) as partial, TableFile(partial, output.suffix) as file:
-        for batch in source.batches():
-            packed = coercion.pack_arrow(batch, scorer.schema, is_text=source.is_text)
+
+    def scored(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, coercion.Packed, pa.RecordBatch]:
+        packed = coercion.pack_arrow(batch, scorer.schema, is_text=source.is_text)
+        if faults.fatal or (packed.n_faults and not options.null_on_fault):
+            return batch, packed, batch
+        return batch, packed, with_predictions(batch, scorer, packed, options, typed=typed)
+
+    with whole(output) as partial, TableFile(partial, output.suffix) as file, ThreadPoolExecutor(1) as beside:
+        for batch, packed, done in _ahead(scored, source.batches(), beside):
             faults.add(packed, first_row=report.rows + 1, fatal=not options.null_on_fault)
             if not faults.fatal:
-                file.write(with_predictions(batch, scorer, packed, options, typed=typed))
+                file.write(done)
             report.count(packed)
             report.names = names_beside(batch.schema.names, more)
             on_rows(report.rows)
@@ -94,3 +110,14 @@ def score_source(
             file.note(note(report))
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _ahead(work: Callable[[Item], Made], items: Iterable[Item], beside: Executor) -> Iterator[Made]:
+    """Yield what becomes of each item, in their order."""
+    waiting: deque[Future[Made]] = deque()
+    for item in items:
+        waiting.append(beside.submit(work, item))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

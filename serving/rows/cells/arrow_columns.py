@@ -177,8 +177,10 @@ def _categories(array: Any, column: Column) -> Result:
         return _refused(array)
     array = array.cast(pa.large_string())
     places = pc.index_in(array, pa.array(column.categories, pa.large_string()))
-    codes = _floats(pc.fill_null(places, -1).cast(pa.float64()))
-    return np.where(_nulls(array), np.nan, np.where(codes < 0, UNSEEN, codes)), np.zeros(len(array), np.bool_)
+    codes = np.array(pc.fill_null(places, int(UNSEEN)), dtype=np.float64)
+    if array.null_count:
+        codes[_nulls(array)] = np.nan
+    return codes, np.zeros(len(array), np.bool_)
 
 
 def _instants(array: Any) -> Result:
@@ -226,6 +228,9 @@ def _dates_one_by_one(texts: Any) -> Result:
 
 
 def _from_text(array: Any, column: Column) -> Result:
+    everyday = _parsed_everyday(array) if column.kind == "number" else None
+    if everyday is not None:
+        return everyday, np.zeros(len(array), dtype=np.bool_)
     texts = pc.utf8_trim(array.cast(pa.large_string()), " \t\r\n")
     if column.kind == "number":
         return _parsed(texts)
@@ -257,7 +262,9 @@ def _parsed_everyday(texts: Any) -> Floats | None:
         floats = _floats(texts.cast(pa.float64()))
     except pa.ArrowInvalid:
         return None
-    plain = np.isnan(floats).sum() == texts.null_count and not (np.abs(floats) >= LARGEST_EXACT).any()
+    plain = (
+        np.count_nonzero(np.isnan(floats)) == texts.null_count and not (np.abs(floats) >= LARGEST_EXACT).any()
+    )
     return floats if plain else None
 
 

@@ -196,7 +196,7 @@ class _Collected:
     """The matrix under construction."""
 
     def __init__(self, schema: Schema, rows: int) -> None:
-        self.matrix = np.full((rows, len(schema.columns)), np.nan)
+        self.matrix = np.empty((rows, len(schema.columns)))
         self.place = {name: index for index, name in enumerate(schema.names)}
         self.faults: list[Fault] = []
         self.n_faults = 0
@@ -206,6 +206,7 @@ class _Collected:
         self.texts: list[UnseenText] = []
 
     def lack(self, column: Column) -> None:
+        self.matrix[:, self.place[column.name]] = np.nan
         self.faulty[:] = True
         self.n_faults += 1
         self.faults.append(Fault(None, column.name, expected(column), NO_COLUMN))
