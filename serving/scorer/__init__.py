@@ -13,7 +13,8 @@ from serving.scorer.document import SLIPWAY, Document, Parity
 from serving.scorer.intervals import Bounds, Floats, Intervals
 
 if TYPE_CHECKING:
-    from serving.scorer.scoring import Scorer, Session
+    from serving.scorer.graph_session import Session
+    from serving.scorer.scoring import Scorer
 
 __all__ = [
     "SLIPWAY",
@@ -28,4 +29,4 @@ __all__ = [
     "version_files",
 ]
 
-__getattr__ = at_first_use(__name__, {"Scorer": "scoring", "Session": "scoring"})
+__getattr__ = at_first_use(__name__, {"Scorer": "scoring", "Session": "graph_session"})

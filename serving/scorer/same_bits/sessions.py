@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from serving.scorer.graph_session import SORTED_ROWS, Predict, Session, opened
 from serving.scorer.intervals import Floats
 from serving.scorer.same_bits.graph_parts import Pieces, steady
 from serving.scorer.same_bits.leaf_masks import LeafMasks, leaf_masks
-from serving.scorer.scoring import SORTED_ROWS, Predict, Session, opened
 
 PARTED_FROM = 20_000
 """Rows that were asked before a graph is taken apart, which takes as long as trees take for so many."""
