@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -24,7 +25,11 @@ Predict = Callable[[Floats], Floats]
 
 
 class Session:
-    """A graph in onnxruntime on the CPU, for any number of rows; raises RefusedGraph."""
+    """A graph in onnxruntime on the CPU, for any number of rows; raises RefusedGraph.
+
+    Of several blocks of rows so many are under way at once, each in a thread; None for one on each core. The bits are
+    those of one block after the other.
+    """
 
     BLOCK_ROWS = 8192
     """Rows that go through the graph together: bounds its memory, and keeps a block in the cache."""
@@ -38,7 +43,8 @@ class Session:
     SORT_BY = "sort_by"
     """The graph's note of columns: rows that are alike in them take the same way through its trees."""
 
-    def __init__(self, graph: bytes, *, threads: int = 1) -> None:
+    def __init__(self, graph: bytes, *, threads: int = 1, at_once: int | None = 1) -> None:
+        self._at_once = at_once or _cores()
         try:
             self._session = opened(graph, threads=threads)
             note = self._session.get_modelmeta().custom_metadata_map.get(self.SORT_BY, "")
@@ -69,9 +75,21 @@ class Session:
             return np.column_stack([self.predict(matrix), np.ones(len(matrix))])
         return self._over_blocks(self._run_scaled, matrix)
 
+    def scales(self, matrix: Floats) -> Floats:
+        """Return the second output, shape (n_rows,), without computing the first; 1 for a graph without it."""
+        return self._over_blocks(self._run_scales, matrix) if self._has_scale else np.ones(len(matrix))
+
+    def _run_scales(self, matrix: Floats) -> Floats:
+        asked = {self.INPUT: matrix[:0], self.SCALE_INPUT: matrix}
+        return np.ravel(self._session.run([self.SCALE], asked)[0])
+
     def _over_blocks(self, run: Predict, matrix: Floats) -> Floats:
         starts = range(0, max(len(matrix), 1), self.BLOCK_ROWS)
-        return np.concatenate(list(map(run, (matrix[start : start + self.BLOCK_ROWS] for start in starts))))
+        blocks = (matrix[start : start + self.BLOCK_ROWS] for start in starts)
+        if self._at_once == 1 or len(starts) == 1:
+            return np.concatenate(list(map(run, blocks)))
+        with ThreadPoolExecutor(self._at_once) as pool:
+            return np.concatenate(list(pool.map(run, blocks)))
 
     def _run(self, matrix: Floats) -> Floats:
         return self._session.run([self.PREDICTION], {self.INPUT: matrix})[0]  # type: ignore[no-any-return]
@@ -94,3 +112,7 @@ def opened(graph: bytes, *, threads: int = 1) -> ort.InferenceSession:
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, its class where it says nothing."""
     return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,6 +62,7 @@ class Scorer:
         *,
         digest: str,
         threads: int = 1,
+        at_once: int | None = 1,
         same_bits: bool = False,
         folder: Path | None = None,
     ) -> None:
@@ -72,17 +73,28 @@ class Scorer:
         self.golden = Golden(
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
-        self._session = _session_class(same_bits=same_bits)(graph, threads=threads)
+        self._session = (
+            _same_bits_session(graph, threads)
+            if same_bits
+            else Session(graph, threads=threads, at_once=at_once)
+        )
         self._folder, self._explainer_lock = folder, threading.Lock()
         self._explainer: Explainer | None = None
 
     @classmethod
     def load(
-        cls, folder: Path, *, threads: int = 1, digest: str | None = None, same_bits: bool = False
+        cls,
+        folder: Path,
+        *,
+        threads: int = 1,
+        at_once: int | None = 1,
+        digest: str | None = None,
+        same_bits: bool = False,
     ) -> Scorer:
         """Read and check the files of a `scorer/` folder; nothing in them is executed before that.
 
-        With `same_bits` a row has the same prediction to the last bit in any batch: see `SameBitsSession`.
+        `threads` and `at_once` are those of a `Session`. With `same_bits` a row has the same prediction to the last bit
+        in any batch: see `SameBitsSession`.
 
         Raises
         ------
@@ -95,7 +107,8 @@ class Scorer:
         if digest is not None and digest != actual:
             raise WrongDigest(expected=digest, found=actual)
         scorer_files.explain_in(Path(folder), document)
-        return cls(graph, document, digest=actual, threads=threads, same_bits=same_bits, folder=Path(folder))
+        how: dict[str, Any] = {"threads": threads, "at_once": at_once, "same_bits": same_bits}
+        return cls(graph, document, digest=actual, folder=Path(folder), **how)
 
     def predict(self, matrix: Floats) -> Floats:
         """Return predictions of shape (n_rows,) for a packed float64 matrix of shape (n_rows, n_columns)."""
@@ -127,6 +140,10 @@ class Scorer:
     def predict_with_scale(self, matrix: Floats) -> Floats:
         """Return predictions and scales, shape (n_rows, 2)."""
         return self._session.predict_with_scale(matrix)
+
+    def scales(self, matrix: Floats) -> Floats:
+        """Return the scales alone, shape (n_rows,)."""
+        return self._session.scales(matrix)
 
     def predict_interval(self, matrix: Floats, coverage: float) -> Bounds:
         """Return predictions with intervals that hold the given share of targets; raises CoverageRefused."""
@@ -205,9 +222,7 @@ def _compare(predictions: Floats, expected: Floats, scale: Floats) -> None:
         raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(predictions[row]))
 
 
-def _session_class(*, same_bits: bool) -> type[Session]:
-    if not same_bits:
-        return Session
+def _same_bits_session(graph: bytes, threads: int) -> Session:
     from serving.scorer.same_bits import SameBitsSession  # noqa: PLC0415 - a server has no need of it
 
-    return SameBitsSession
+    return SameBitsSession(graph, threads=threads)

@@ -11,7 +11,7 @@ from serving.registry import promotions
 from training.commands import Policy
 from training.console import Say
 from training.errors import TrainingError
-from training.gate import Trial, deciding
+from training.gate import Answered, Trial, deciding
 from training.pages import evidence
 from training.records import ledger, model_registry, tracking
 from training.records.errors import FilesAway, Superseded
@@ -31,8 +31,12 @@ def judge(
     policy: Policy,
     *,
     run: tracking.Run | None = None,
+    answered: Answered | None = None,
 ) -> deciding.Decision:
-    """Measure a version, beside the champion where there is one, and leave the evidence on the run."""
+    """Measure a version, beside the champion where there is one, and leave the evidence on the run.
+
+    What its graph has answered of the table's rows it is not asked again.
+    """
     started = time.perf_counter()
     current = history.current
     if current and version.adopted and version.adopted != current.adopted:
@@ -43,7 +47,7 @@ def judge(
     try:
         if current:
             history.check(current)
-        trial = Trial.of(version, current, table)
+        trial = Trial.of(version, current, table, answered)
         if len(trial.actual) < deciding.FEWEST_ROWS:
             held = "both hold out" if current else "it holds out"
             return deciding.cannot_tell(

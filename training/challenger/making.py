@@ -25,6 +25,7 @@ from training.compiling import (
 )
 from training.compiling.errors import CompilingError
 from training.console import Say
+from training.gate import Answered
 from training.measuring import comparison, conformal, coverage, importance
 from training.models import Spec
 from training.monitoring import Groups, Known, Moments, Reference, reference_of
@@ -39,11 +40,14 @@ MOST_COMPARED, MOST_DESCRIBED = 10_000, 200_000
 
 
 class MadeVersion(NamedTuple):
-    """A logged version, the plots of its intervals and columns, and what its columns add where that is known."""
+    """A logged version, the plots of its intervals and columns, what its columns add where that is known, and what it
+    answers on the holdout.
+    """
 
     logged: flavor.Logged
     figures: dict[str, Figure]
     contributions: importance.Contributions | None
+    answered: Answered
 
 
 def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
@@ -65,7 +69,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
         held_out = HeldOut.of(rows, scorer)
         promised = promise(job, rows, scorer, held_out)
         known = columns.measure(job, rows, winner, scorer, held_out.matrix[held_out.judged])
-        example = rows.frame("train").head(5).reset_index(drop=True)
+        example = rows.some("train", slice(5)).reset_index(drop=True)
         logged = flavor.log_version(
             winner.fitted,
             schema=rows.schema,
@@ -85,7 +89,8 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
         f"{winner.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
         f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
     )
-    return MadeVersion(logged, promised | known.figures, known.contributions)
+    answered = Answered(scorer.digest, rows.split.mask("holdout"), held_out.answers[held_out.judged, 0])
+    return MadeVersion(logged, promised | known.figures, known.contributions, answered)
 
 
 @dataclass(frozen=True)
@@ -121,10 +126,11 @@ class HeldOut:
 
     @classmethod
     def of(cls, rows: PreparedTable, scorer: Scorer) -> HeldOut:
-        """Ask a scorer of both sides."""
-        matrix = np.vstack([pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")])
-        first = len(matrix) - rows.split.counts["holdout"]
-        return cls(matrix, scorer.predict_with_scale(matrix), slice(first, None))
+        """Ask a scorer of both sides: of the holdout as the gate would, whose rows then have the same bits."""
+        sides = [pack_frame(rows.frame(side), rows.schema) for side in ("calibration", "holdout")]
+        matrix, predictions = np.vstack(sides), np.concatenate([scorer.predict(side) for side in sides])
+        answers = np.column_stack([predictions, scorer.scales(matrix)])
+        return cls(matrix, answers, slice(len(sides[0]), None))
 
 
 def write_version(
@@ -173,7 +179,7 @@ def reference(
     absolute = np.abs(rows.target("holdout") - held_out.answers[held_out.judged, 0])
     finite = np.isfinite(absolute)
     known = Known(
-        training=pack_frame(rows.frame("train").iloc[_described(rows.split)], rows.schema),
+        training=pack_frame(rows.some("train", _described(rows.split)), rows.schema),
         held_out=held_out.matrix,
         answers=held_out.answers,
         absolute=absolute[finite],

@@ -53,7 +53,7 @@ def compile_verified(
     pipeline = adapted(pipeline)
     draft = Draft.of(pipeline, schema)
     graph = draft.written()
-    session, spread = Session(graph), float(np.std(target))
+    session, spread = Session(graph, at_once=None), float(np.std(target))
     exact = pipeline.in_float64 if isinstance(pipeline, Network) else pipeline
     parity = measure_parity(exact, session, schema, frame, spread, graph=graph)
     require(parity)
@@ -73,10 +73,10 @@ def with_scale(compiled: Verified, scale: Any, *, frame: pd.DataFrame) -> Verifi
     """
     graph = compiled.draft.written(scale)
     matrix = pack_frame(frame, compiled.draft.schema)
-    result = Session(graph).predict_with_scale(matrix)
+    result = Session(graph, at_once=None).predict_with_scale(matrix)
     expected = scale.predict(frame)
     apart = float(np.max(np.abs(result[:, 1] / expected - 1.0)))
-    before = Session(compiled.graph).predict_with_scale(matrix)[:, 0]
+    before = Session(compiled.graph, at_once=None).predict_with_scale(matrix)[:, 0]
     if not apart <= SCALE_TOLERANCE or not np.array_equal(result[:, 0], before, equal_nan=True):
         raise ParityFailed(max_rel=apart, rows=len(frame))
     return replace(compiled, graph=graph)

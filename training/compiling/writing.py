@@ -61,7 +61,7 @@ def write_scorer(
     """
     frame = frame.iloc[spread_places(len(frame), MOST_ROWS)]
     matrix = pack_frame(frame, schema)
-    session = Session(graph)
+    session = Session(graph, at_once=None)
     predictions = session.predict(matrix)
     chosen = _golden_places(predictions)
     document = Document(
@@ -77,7 +77,7 @@ def write_scorer(
     folder.mkdir(parents=True, exist_ok=True)
     finite = matrix[np.isfinite(predictions)]
     scorer_files.write(folder, graph, document, explained(graph, finite, schema, trees) if explain else None)
-    scorer = Scorer.load(folder)
+    scorer = Scorer.load(folder, at_once=None)
     scorer.replay_golden()
     return scorer
 

@@ -1,7 +1,7 @@
 """A version put to the test on the rows that it, and the champion, held out: everything that the gate asks for.
 
-Both are scored by their registered files. Rows of one block (twins, a group) are taken together, and rows of a time
-split by stretches of time; what a twin in the training rows gave away is said apart.
+Both are scored by their registered files, or by files of the same digest. Rows of one block (twins, a group) are taken
+together, and rows of a time split by stretches of time; what a twin in the training rows gave away is said apart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from data.splits import split_table, weighting
 from data.tables import Table
 from serving.scorer import Scorer
 from training.commands import Policy
-from training.compiling import cost
+from training.compiling import cost, pack_frame
 from training.errors import WeightChanged
 from training.gate import deciding, proof
 from training.measuring import comparison, score
@@ -24,6 +24,29 @@ from training.records import ledger, model_registry
 from training.weights import Weight, mean, of, relative
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What the graph of a scorer predicts for some rows of a table: whoever has asked it hands the answers on.
+
+    Attributes
+    ----------
+    digest : str
+        Of the scorer's files.
+    rows : bool array of shape (n_rows,)
+        Which rows of the table were asked, all of them in one call: the last bits depend on that.
+    predictions : float64 array of shape (n_asked,)
+    """
+
+    digest: str
+    rows: NDArray[np.bool_]
+    predictions: Floats
+
+    def by(self, version: model_registry.Version, rows: NDArray[np.bool_]) -> Floats | None:
+        """Return what a version predicts for exactly these rows; None where that was not asked."""
+        is_known = self.digest == version.digest and np.array_equal(self.rows, rows)
+        return self.predictions if is_known else None
 
 
 @dataclass(frozen=True)
@@ -56,7 +79,11 @@ class Trial:
 
     @classmethod
     def of(
-        cls, version: model_registry.Version, champion: model_registry.Version | None, table: Table
+        cls,
+        version: model_registry.Version,
+        champion: model_registry.Version | None,
+        table: Table,
+        answered: Answered | None = None,
     ) -> Trial:
         """Score the shared held-out rows of a table; raises TrainingError or DataError where that cannot be done."""
         check_same_weight(version, champion)
@@ -69,12 +96,15 @@ class Trial:
         target = table.numbers(version.target)
         weights = table.numbers(version.weight) if version.weight else None
         learned = training if training.any() else shared
+        ours = answered.by(version, shared) if answered else None
+        if ours is None:
+            ours = version.predict(rows.frame) if shared.any() else target[shared]
         return cls(
             version=version,
             champion=champion,
             rows=rows,
             actual=target[shared],
-            ours=version.predict(rows.frame) if shared.any() else target[shared],
+            ours=ours,
             theirs=champion.predict(rows.frame) if champion is not None and shared.any() else None,
             clusters=comparison.clusters_of(split, shared),
             moments=moments,
@@ -138,7 +168,8 @@ class Trial:
         furthest = max(proof.distance(answer, stock, spread) for answer in served.values())
         folder = self.version.scorer_folder
         megabytes = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
-        scorer, apart = Scorer.load(folder), proof.distance(self.ours[: len(stock)], stock, spread)
+        scorer = Scorer.load(folder)
+        apart = proof.distance(scorer.predict(pack_frame(frame, scorer.schema)), stock, spread)
         tolerance = scorer.document.parity.tolerance
         formats = f"the server in {len(served)} formats and stock MLflow, {len(stock):,} rows"
         return [

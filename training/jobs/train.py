@@ -13,13 +13,13 @@ from data.contracts import Contract
 from training.challenger import Outcome, judge, log_model, record, registering, searching
 from training.commands import trainings
 from training.console import Say, Watch, silent
-from training.gate import deciding
+from training.gate import Answered, deciding
 from training.measuring import Evaluation, assess, score
 from training.pages import card, plain, report
 from training.records import Job, ledger, model_registry, tag_names, tracking
 from training.rows import PreparedTable, arrange, charges, contracted, suspicions
 from training.rows.known import known_tables, load_split
-from training.search import Winner, processes
+from training.search import Winner, cross_validation, processes
 
 MOST_LEARNED = 30_000
 """Training rows whose error is measured, at most."""
@@ -38,6 +38,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         winner = searching.fit_best(job, rows, searching.search(job, rows))
         if rows.is_read_again:
             job = replace(job, budget=job.budget.without(winner.uncounted_seconds))
+        job = charges.charge_graph(job, rows, winner.compiled.graph)
         evaluation = evaluate(rows, winner)
         with job.watch("measure", lambda _: f"{job.budget.elapsed_in_words()}, how sure the figures are"):
             assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)
@@ -48,7 +49,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
         version = registering.register(job, rows, made.logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
         outcome = registering.conclude(
-            job, version, lambda history: decide(job, rows, version, history), summary=told
+            job, version, lambda history: decide(job, rows, version, history, made.answered), summary=told
         )
         whole = card.CardFacts(
             config,
@@ -91,21 +92,26 @@ def prepare(job: Job, agreed: Contract | None) -> tuple[Job, PreparedTable]:
 
 def evaluate(rows: PreparedTable, winner: Winner) -> Evaluation:
     """Measure the chosen model; the holdout is used here, once."""
-    predicted, weight = winner.fitted.predict(rows.frame("holdout")), rows.weight("holdout")
+    predicted = cross_validation.predicted(winner.fitted, rows.frame("holdout"))
+    weight = rows.weight("holdout")
     learned = rows.training(0).sample(winner.rows).sample(MOST_LEARNED)
     return Evaluation(
         actual=rows.target("holdout"),
         predicted=predicted,
-        train=score(learned.target, winner.fitted.predict(learned.frame), learned.weight),
+        train=score(learned.target, cross_validation.predicted(winner.fitted, learned.frame), learned.weight),
         holdout=score(rows.target("holdout"), predicted, weight),
         baseline=score(rows.target("holdout"), winner.baseline.predict(rows.frame("holdout")), weight),
     )
 
 
 def decide(
-    job: Job, rows: PreparedTable, version: model_registry.Version, history: ledger.History
+    job: Job,
+    rows: PreparedTable,
+    version: model_registry.Version,
+    history: ledger.History,
+    answered: Answered | None = None,
 ) -> deciding.Decision:
     """Let the gate judge the new version on the rows that it, and the champion, held out."""
     if job.config.promote == "never":
         return deciding.never()
-    return judge(version, rows.checked.table, history, job.config.policy, run=job.run)
+    return judge(version, rows.checked.table, history, job.config.policy, run=job.run, answered=answered)

@@ -93,6 +93,11 @@ class PreparedTable:
         """Return the features of one side, shape (n_rows, n_features)."""
         return self.checked.table.frame.loc[self.split.mask(side), list(self.schema.names)]
 
+    def some(self, side: Side, places: NDArray[np.integer] | slice) -> pd.DataFrame:
+        """Return the features of some rows of one side, by their places in it: the others are not copied."""
+        rows = np.flatnonzero(self.split.mask(side))[places]
+        return self.checked.table.frame[list(self.schema.names)].iloc[rows]
+
     def folds(self) -> cross_validation.Folds:
         """Return (fit, validate) positions among the training rows."""
         return self.split.folds(MANY_FOLDS if self.split.counts["train"] < FEW_ROWS else FOLDS)

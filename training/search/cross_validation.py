@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -13,11 +14,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from data.schema import Schema
+from training.lightgbm_text import LightGBMRegressor
 from training.models import Spec, build, fit
 from training.weights import Weight, of
+
+BLOCK_ROWS = 4_096
+"""That LightGBM predicts together."""
 
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
@@ -174,3 +180,17 @@ def fitted(spec: Spec, rows: TrainingRows) -> Any:
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # it was chosen as it is
         return fit(build(spec, rows.schema, seed=rows.seed), rows.frame, rows.target, rows.weight)
+
+
+def predicted(model: Any, frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Return what a fitted pipeline predicts, float64 of shape (n_rows,): LightGBM block by block, several at once.
+
+    Its trees take up to 150 µs a row on one thread of OpenMP. In blocks each row has the same bits.
+    """
+    is_leafwise = isinstance(model, Pipeline) and type(model.steps[-1][1]) is LightGBMRegressor
+    if not is_leafwise or len(frame) <= BLOCK_ROWS:
+        return np.asarray(model.predict(frame), dtype=np.float64)
+    rows, trees = np.asarray(model[:-1].transform(frame), dtype=np.float64), model.steps[-1][1]
+    blocks = (rows[start : start + BLOCK_ROWS] for start in range(0, len(rows), BLOCK_ROWS))
+    with ThreadPoolExecutor() as pool:
+        return np.concatenate(list(pool.map(trees.predict, blocks)))

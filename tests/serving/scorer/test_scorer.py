@@ -71,6 +71,32 @@ def test_blocks_do_not_change_the_numbers(folder: Path) -> None:
     np.testing.assert_array_equal(scorer.predict(matrix)[::4000], scorer.predict(matrix[::4000]))
 
 
+@pytest.mark.parametrize("at_once", [2, None])
+def test_blocks_that_are_under_way_at_once_give_the_same_bits(
+    folder: Path, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training asks on all cores what its digest depends on; a pipeline's predictions are compared in order."""
+    monkeypatch.setattr(Session, "BLOCK_ROWS", 100)
+    monkeypatch.setattr("serving.scorer.graph_session._cores", lambda: 3)
+    matrix, running, seen = np.random.default_rng(1).random((1_050, 2)), threading.Semaphore(0), set()
+    run = Session._run
+
+    def noted(session: Session, rows: np.ndarray) -> np.ndarray:
+        seen.add(threading.get_ident())
+        if len(seen) == 1 and session is several:  # the first waits until a second thread has begun
+            running.acquire(timeout=10.0)
+        running.release()
+        return run(session, rows)
+
+    one, several = Scorer.load(folder), Session((folder / "model.onnx").read_bytes(), at_once=at_once)
+    expected = one.predict(matrix)
+    monkeypatch.setattr(Session, "_run", noted)
+    assert several.predict(matrix).tobytes() == expected.tobytes()
+    assert len(seen) > 1
+    monkeypatch.undo()
+    np.testing.assert_array_equal(one.predict_with_scale(matrix)[:, 0], expected)
+
+
 def test_rows_are_sorted_for_trees_and_answered_in_their_own_order(folder: Path) -> None:
     """The graph says which columns its trees ask most; only the way there is another."""
     scorer = Scorer.load(folder)

@@ -12,7 +12,7 @@ from data.splits import SplitRule
 from data.tables import Table
 from training.challenger import making
 from training.commands import trainings
-from training.compiling import compiler
+from training.compiling import compiler, pack_frame
 from training.rows import arrange
 from training.search.choosing import choose
 from training.search.winner import winner_of
@@ -46,3 +46,7 @@ def test_a_model_is_compiled_once_and_its_intervals_scale_beside_it(
     assert written.scorer.document.intervals.adaptive
     assert len(seen) == 2, "the model and the scale of its intervals"
     assert seen[0] is winner.fitted
+    held_out, packed = making.HeldOut.of(rows, written.scorer), pack_frame(rows.frame("holdout"), rows.schema)
+    answers = held_out.answers[held_out.judged]
+    assert answers[:, 0].tobytes() == written.scorer.predict(packed).tobytes(), "what the gate is handed"
+    assert answers[:, 1].tobytes() == written.scorer.predict_with_scale(packed)[:, 1].tobytes()

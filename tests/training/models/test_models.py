@@ -12,6 +12,7 @@ from data.splits import SplitRule, split_table
 from data.tables import Table, describe
 from training.models import families, portfolio
 from training.models.families import FAMILIES, build
+from training.search import cross_validation
 from training.search.choosing import Callbacks, choose
 from training.search.cross_validation import TrainingRows
 from training.time_budget import Budget
@@ -136,3 +137,20 @@ def test_where_lightgbm_cannot_be_loaded_its_family_is_not_tried(
         families.lightgbm_loads.cache_clear()
     monkeypatch.undo()
     assert portfolio.fits({"family": "lightgbm", "params": {}}, task)
+
+
+@pytest.mark.parametrize("family", ["lightgbm", "ridge"])
+def test_predictions_on_all_cores_have_the_same_bits(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures and intervals hang on them, and with these a version's digest; a product's bits hang on its blocks."""
+    monkeypatch.setattr(cross_validation, "BLOCK_ROWS", 7)
+    given = table()
+    schema = describe(given, FEATURES, target="y")
+    fitted = build({"family": family}, schema, seed=0).fit(given.frame[FEATURES], given.numbers("y"))
+    expected, calls = fitted.predict(given.frame[FEATURES]), []
+    last = fitted.steps[-1][1]
+    predict = type(last).predict
+    monkeypatch.setattr(
+        type(last), "predict", lambda model, rows: calls.append(len(rows)) or predict(model, rows)
+    )
+    assert cross_validation.predicted(fitted, given.frame[FEATURES]).tobytes() == expected.tobytes()
+    assert len(calls) == (58 if family == "lightgbm" else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,6 +61,34 @@ def test_a_budget_too_short_for_what_comes_last_is_said_before_the_search() -> N
     assert said[0][0] == "budget"
     assert said[0][1].startswith("time_budget=5 is short for 2,000 columns")
     assert f"about {budget.last:.0f} s more" in said[0][1]
+
+
+def test_a_graph_that_is_slower_than_most_is_charged_and_said() -> None:
+    """One of 67 µs a row took 23 s more than was kept; what measures beyond the holdout then has less time."""
+    said: list[tuple[str, str]] = []
+    rows, job = rows_of(20, 60_000), TrainingJob(said)
+    usual = charges.with_slow_graph(job, rows, charges.USUAL / 2.0)
+    assert usual.budget.last == job.budget.last
+    assert said == []
+    slow = charges.with_slow_graph(job, rows, 67e-6)
+    assert 5.0 < slow.budget.last - job.budget.last < 7.0
+    assert slow.budget.ends("measure") < job.budget.ends("measure")
+    assert said[0][0] == "budget"
+    assert said[0][1].startswith(
+        "this model takes 67 µs a row: judging it takes 6 s more than that of others"
+    )
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """Stand for a job that has a budget of 60 s, of which 20 are for what comes last."""
+
+    told: list[tuple[str, str]]
+    budget: Budget = field(default_factory=lambda: Budget(60.0, last=20.0))
+
+    def say(self, step: str, words: str) -> None:
+        """Keep it."""
+        self.told.append((step, words))
 
 
 def test_a_broken_promise_is_said_and_a_kept_one_recorded() -> None:

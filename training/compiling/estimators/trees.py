@@ -222,6 +222,7 @@ class _Tests:
     def __init__(self, features: list[Feature], columns: list[int], narrow: bool) -> None:
         self._features, self._columns, self._narrow = features, columns, narrow
         self._known: dict[tuple[int, float, bool], Test] = {}
+        self._sets: dict[tuple[int, bytes, bytes, bool], Test] = {}
 
     @property
     def columns(self) -> NDArray[np.int64]:
@@ -244,6 +245,14 @@ class _Tests:
         self, feature: int, known: NDArray[np.float64], left: NDArray[np.float64], *, missing_left: bool
     ) -> Test:
         """Return the test for a set of category values."""
+        key = (feature, known.tobytes(), left.tobytes(), missing_left)
+        if key not in self._sets:
+            self._sets[key] = self._of_set(feature, known, left, missing_left=missing_left)
+        return self._sets[key]
+
+    def _of_set(
+        self, feature: int, known: NDArray[np.float64], left: NDArray[np.float64], *, missing_left: bool
+    ) -> Test:
         looked_up = self._features[feature]
         if isinstance(looked_up, Lookup):
             goes_left = np.isin(looked_up.table, left)

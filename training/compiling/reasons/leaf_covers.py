@@ -88,9 +88,15 @@ class ComparedValues:
 
     is_set: bool = False
     values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    _passes: dict[trees.Test, NDArray[np.bool_]] = field(default_factory=dict)
 
     def passes(self, test: trees.Test) -> NDArray[np.bool_]:
         """Return for each value, any other, and a missing one whether it passes a test of sets."""
+        if test not in self._passes:
+            self._passes[test] = self._tried(test)
+        return self._passes[test]
+
+    def _tried(self, test: trees.Test) -> NDArray[np.bool_]:
         members = test.members or (test.split,)
         inside = self.values <= test.split if test.mode == trees.LEQ else np.isin(self.values, members)
         return np.concatenate([inside, [False, test.missing_true]])

@@ -24,8 +24,9 @@ FEW_COLUMNS = 8
 BACKGROUND_ROWS = {True: 100, False: 32}
 """Stored rows, where the model has few columns and where it has more."""
 
-COMPARED_ROWS, MOST_MIXED = 64, 500
-"""Rows on which what the covers of trees explain is held to what the graph predicts, and with columns mixed, a sum."""
+COMPARED_ROWS, MOST_MIXED, MOST_MIXED_CELLS = 64, 500, 62_500
+"""Rows on which what the covers of trees explain is held to what the graph predicts, and with columns mixed, a sum; of
+a wide table so many cells, for the model is asked once for each."""
 
 PAIRED_ROWS, MOST_PAIRED = 64, 200_000
 """Rows with columns mixed that show whether no three columns act together, and what the model is asked for them."""
@@ -82,7 +83,7 @@ class _Loaded:
     """A graph of ours, as the scorer has it."""
 
     def __init__(self, graph: bytes) -> None:
-        self._session = Session(graph)
+        self._session = Session(graph, at_once=None)
 
     def predict(self, matrix: Floats, /) -> Floats:
         return self._session.predict(matrix).reshape(len(matrix))
@@ -139,7 +140,8 @@ def _single(
     arrays = {Names.REFERENCE: reference, Names.MEANS: np.zeros(columns), Names.BASE: np.zeros(1)}
     about = About(tuple(schema.names), schema.target, "", 0.0)
     part = explainer_of(packed(Arrays(arrays, {METHOD: Ways.SINGLE})), about, model).part
-    seen = np.concatenate([rows, _mixed(rows)[:MOST_MIXED]])
+    mixed = min(MOST_MIXED, max(MOST_MIXED_CELLS // columns, COMPARED_ROWS))
+    seen = np.concatenate([rows, _mixed(rows)[:mixed]])
     predictions = model.predict(seen)
     changes, _ = part.explain(seen, predictions, np.inf)
     apart = np.abs(predictions - model.predict(reference[None, :])[0] - changes.sum(axis=1))

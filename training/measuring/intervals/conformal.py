@@ -117,9 +117,11 @@ def residuals_of(
         Predictions out of fold that the search has made of all training rows: the same that would be made here.
     """
     split = rows.split
+    predicted: Floats | None
     if has_calibration_rows(rows):
         indexes = np.flatnonzero(split.mask("calibration"))
-        predicted, method = fitted.predict(rows.frame("calibration")), "calibration"
+        method = "calibration"
+        predicted = cross_validation.predicted(fitted, rows.frame("calibration"))
     else:
         training = rows.training(seed)
         indexes = np.flatnonzero(split.mask("train"))[

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.figures import number
 from data.schema import UNSEEN, Column
-from training.pages.drawings.plots import ACCENT, FAINT, INK, as_text, shortened
+from training.pages.drawings.plots import ACCENT, FAINT, INK, DrawnOnce, as_text, shortened
 
 MOST_BARS = 20
 MOST_STRIPS = 8
@@ -35,7 +35,7 @@ def importance(
     largest = sorted(drops.items(), key=lambda item: item[1][0])[-MOST_BARS:]
     names = [name for name, _ in largest]
     means, spreads = np.array([drop for _, drop in largest]).T
-    figure = Figure(figsize=(6.8, 1.6 + 0.32 * len(largest)), dpi=110, layout="constrained")
+    figure = DrawnOnce(figsize=(6.8, 1.6 + 0.32 * len(largest)), dpi=110, layout="constrained")
     panels = figure.subplots(1, 2 if contributions else 1, sharey=True, squeeze=False)[0]
     _bars(panels[0], means, spreads, "Permutation importance", f"rise in RMSE of {target}")
     panels[0].set_yticks(range(len(names)), [shortened(name) for name in names])
@@ -59,7 +59,7 @@ def dependence(columns: Sequence[Against], *, target: str) -> Figure:
     Each has a scale of its own, and its mean in the title: beside the strongest the others would be flat.
     """
     down = (len(columns) + 1) // 2
-    figure = Figure(figsize=(6.8, 0.5 + 2.7 * down), dpi=110, layout="constrained")
+    figure = DrawnOnce(figsize=(6.8, 0.5 + 2.7 * down), dpi=110, layout="constrained")
     panels = figure.subplots(down, min(2, len(columns)), squeeze=False).flat
     for axes, (column, values, shares) in zip(panels, columns, strict=False):
         if column.kind in ("category", "boolean"):

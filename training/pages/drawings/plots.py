@@ -6,7 +6,10 @@ that a test or a server may draw too.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +21,27 @@ from training.measuring import coverage
 INK, ACCENT, FAINT = "#1f2d3d", "#1769aa", "#b8c4d0"
 MOST_POINTS = 5_000
 """More points hide one another, and make a PNG of megabytes."""
+
+
+class DrawnOnce(Figure):
+    """A figure whose PNG is drawn once: the run keeps it as a file, the card within itself."""
+
+    _png: bytes = b""
+
+    def savefig(self, fname: Any, **how: Any) -> None:
+        """Write it to a path, or to an open file."""
+        is_file = not how and str(fname).endswith(".png")
+        if not is_file and how != {"format": "png"}:
+            super().savefig(fname, **how)
+            return
+        if not self._png:
+            drawn = io.BytesIO()
+            super().savefig(drawn, format="png")
+            self._png = drawn.getvalue()
+        if is_file:
+            Path(fname).write_bytes(self._png)
+        else:
+            fname.write(self._png)
 
 
 def predicted_against_actual(
@@ -121,7 +145,7 @@ def as_text(name: str) -> str:
 
 def canvas(title: str, *, height: float = 4.6) -> tuple[Figure, Axes]:
     """Return an empty figure in the house's colours."""
-    figure = Figure(figsize=(6.8, height), dpi=110, layout="constrained")
+    figure = DrawnOnce(figsize=(6.8, height), dpi=110, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, loc="left", color=INK, fontsize=12)
     axes.grid(color=FAINT, linewidth=0.5, alpha=0.6)

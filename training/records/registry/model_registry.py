@@ -208,7 +208,7 @@ class Version:
         from serving.scorer import Scorer  # noqa: PLC0415 - see above
         from training.compiling import pack_frame  # noqa: PLC0415
 
-        scorer = Scorer.load(self.scorer_folder)
+        scorer = Scorer.load(self.scorer_folder, at_once=None)
         absent = [name for name in scorer.schema.names if name not in frame]
         if absent:
             raise CannotScore(name=self.name, version=self.number, column=absent[0])

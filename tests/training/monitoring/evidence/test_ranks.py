@@ -178,3 +178,15 @@ def test_a_state_that_was_written_goes_on_as_if_never_stopped() -> None:
     second.see_day(days[2])
     second.see_day(days[3])
     assert second.as_dict() == whole.as_dict()
+
+
+@pytest.mark.parametrize("alike", [1, 3])
+def test_values_without_equals_are_sorted_as_those_with_some(alike: int) -> None:
+    """Ties are looked at where there are any; a missing value is the last, and -0.0 is 0.0."""
+    random = np.random.default_rng(alike)
+    values = np.repeat(random.normal(size=200), alike)
+    values[: alike - 1] = -0.0
+    values[alike - 1] = np.nan if alike == 1 else 0.0
+    ties = random.random(len(values))
+    keys = np.where(np.isnan(values), np.inf, values)
+    np.testing.assert_array_equal(ranks._ordered(keys, ties), np.lexsort((ties, keys)))
