@@ -215,7 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_engine(asked)
         score = _to_folder if _is_folder(asked) else _to_file
         if score is _to_file:
-            check_output(Path(asked.output))
+            check_output(Path(asked.output), read=asked.input)
         with tempfile.TemporaryDirectory(dir=own_folder()) as cache, _progress() as on_rows:
             report = score(asked, locate(_uri(asked), Path(cache), _trust(asked.trust)), on_rows)
     except (DataError, ServingError, OSError) as error:

@@ -94,8 +94,11 @@ def _without_coded_views(column: pa.Array) -> pa.Array:
     return column.dictionary.cast(pa.large_string()).take(column.indices)
 
 
-def check_output(path: Path) -> Path:
-    """Return the path if a CSV or Parquet file can be written there; raises BadOutput."""
+def check_output(path: Path, *, read: str = "") -> Path:
+    """Return the path if a CSV or Parquet file can be written there, which is not the one that is `read`.
+
+    Raises BadOutput.
+    """
     if path.suffix not in (".csv", ".parquet"):
         raise BadOutput(
             reason=f"output {path.name!r} names no format",
@@ -105,4 +108,6 @@ def check_output(path: Path) -> Path:
         raise BadOutput(
             reason=f"there is no folder {path.parent}", repair="make it, or pass an absolute path"
         )
+    if path.is_file() and Path(read).is_file() and path.samefile(read):
+        raise BadOutput(reason=f"output {path.name!r} is the input", repair="name another file")
     return path

@@ -120,6 +120,15 @@ def test_an_output_that_cannot_be_is_refused_before_the_work(output: str, says: 
         check_output(tmp_path / output)
 
 
+def test_an_output_that_is_the_input_is_refused_by_any_name(tmp_path: Path) -> None:
+    """It may be the only copy of the rows."""
+    (tmp_path / "rows.csv").write_text("x\n1\n")
+    (tmp_path / "same.csv").symlink_to(tmp_path / "rows.csv")
+    with pytest.raises(BadOutput, match=r"output 'same\.csv' is the input: name another file"):
+        check_output(tmp_path / "same.csv", read=str(tmp_path / "rows.csv"))
+    assert check_output(tmp_path / "rows.csv", read="sqlite:///rows.db") == tmp_path / "rows.csv"
+
+
 def test_a_misspelt_parameter_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     """As in training."""
     assert main(["--name", "x", "--input", "a.csv", "--output", "b.csv", "--on_falt", "null"]) == 2
