@@ -59,10 +59,10 @@ docs: install ## the pages as a site, in build/site
 	@$(SITE) build --strict --clean
 
 test: install ## set up, then run the tests, apart from the long ones
-	@python -m pytest -q -m "not soak" $(IN_TWO)
+	@python -m pytest -q -m "not soak and not bench" $(IN_TWO)
 
 unit: install ## the tests that start no processes: what CI runs on each other Python
-	@python -m pytest -q -m "not soak and not starts and not once" $(IN_TWO)
+	@python -m pytest -q -m "not soak and not bench and not starts and not once" $(IN_TWO)
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
@@ -88,6 +88,7 @@ proto: install ## write the descriptors of gRPC's messages anew, after a change 
 bench: install ## side-by-side measurements
 	@PYTHONPATH=. python .ci/install.py "$(VENV)" dev,bench
 	@command -v wrk > /dev/null || echo "the server's measurements need wrk: apt-get install wrk"
+	@python -m pytest -q -m bench tests/test_benchmarks.py
 	@python -m benchmarks
 
 bench-accuracy: install ## how near the search comes to the noise; DATA=/path/to/uci adds public sets

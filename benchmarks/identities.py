@@ -156,7 +156,7 @@ def _start(stack: ExitStack, folder: Path, options: list[str], **of_side: object
     )
     await_port(port)
     time.sleep(3)  # it listens before its worker does
-    return Side(port, process, **of_side)  # type: ignore[arg-type]
+    return Side(port, process, **of_side)
 
 
 def _tokens(folder: Path) -> list[str]:

@@ -311,12 +311,12 @@ class Count:
 
 
 @cache
-def false_alarms(world: World) -> dict[str, Count]:
+def false_alarms(world: World, streams: int = STREAMS) -> dict[str, Count]:
     """Return how many streams of a world in which nothing changed raised each alarm."""
     random, raised = np.random.default_rng(18), Counter[str]()
-    for _ in range(STREAMS):
+    for _ in range(streams):
         raised.update(first_alarms(world, random, DAYS).keys())
-    return {name: Count(raised[name], STREAMS) for name in (*OURS, *NAIVE)}
+    return {name: Count(raised[name], streams) for name in (*OURS, *NAIVE)}
 
 
 def delays(shift: str) -> dict[str, Floats]:

@@ -27,10 +27,10 @@ def tiny(name: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
 
 
-@pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.bench
+@pytest.mark.timeout(1200)
 def test_each_benchmark_runs_on_a_tiny_size() -> None:
-    """Nothing else calls them: a renamed function is found months later, when figures are wanted."""
+    """What mypy cannot see is found before the hour that figures take; six minutes are more than CI has."""
     if not shutil.which("wrk"):
         missing_part("wrk (apt-get install wrk)")
     with ThreadPoolExecutor(2) as pool:

@@ -29,6 +29,9 @@ from tests.serving.processes import pace, processes_of
 
 POLL = 0.25
 
+ROUNDS = int(os.environ.get("SWAP_ROUNDS", "2"))
+"""Of twenty swaps each; `python -m benchmarks swaps` has five."""
+
 
 class Registry:
     """A registry of one model, `line`, on SQLite, whose versions are a constant apart."""
@@ -463,14 +466,14 @@ def phase(served, registry, load, *, rate, versions, stop, sizes):
         registry.point(version)
         until(lambda version=version: status(served)["serving"]["version"] == version)
         sizes.append(worker.memory_info().rss)
-        time.sleep(0.9)  # a hundred in about two minutes
+        time.sleep(0.9)
     stop.touch()
     return seen.result()
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-def test_a_hundred_swaps_under_load_lose_nothing(start, registry, tmp_path):
+def test_swaps_under_load_lose_nothing(start, registry, tmp_path):
     """Zero failed, zero wrong, RSS flat after the first ten; `python -m benchmarks swaps` shows the percentiles.
 
     Their target is 1.5 times the steady state. It's no assertion: a shared machine's own pauses would fail it.
@@ -481,7 +484,7 @@ def test_a_hundred_swaps_under_load_lose_nothing(start, registry, tmp_path):
         1, mp_context=get_context("spawn")
     )  # the client shares no GIL with this test
     with start(*registry.options("--workers", "1")) as served, processes as load:
-        for part in range(5):
+        for part in range(ROUNDS):
             most = load.submit(paced, served.url, until=time.time() + 3, rate=None).result()
             rate = 0.7 * most.good / 3  # measured each time: on a shared machine it changes
             for versions, kept, seen in (("1" * 10, [], steady), ("21" * 10, sizes, swapped)):
@@ -498,5 +501,5 @@ def test_a_hundred_swaps_under_load_lose_nothing(start, registry, tmp_path):
         f"{p99[1]:.1f} with swaps, {p99[1] / p99[0]:.2f} times (target 1.5); memory {growth:+.1%}"
     )
     logging.getLogger("soak").warning(figures)
-    assert (len(sizes), failed, wrong) == (100, 0, 0), figures
+    assert (len(sizes), failed, wrong) == (20 * ROUNDS, 0, 0), figures
     assert growth < 0.05, figures

@@ -34,7 +34,7 @@ def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 50
     [
         ("line", 50),
         pytest.param("with_intervals", 50, marks=pytest.mark.soak),
-        pytest.param("flights", 200, marks=pytest.mark.soak),
+        pytest.param("flights", 100, marks=pytest.mark.soak),
     ],
 )
 def test_generated_requests_find_no_failure_and_no_undocumented_answer(
