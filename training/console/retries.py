@@ -47,8 +47,8 @@ class _Listener(logging.Handler):
                 self._say("wait", told)
 
 
-def _waited_for(url: object, retry: Retry) -> str:
-    """Return what fails and how long it is waited, or nothing."""
+def _waited_for(url: object, retry: Any) -> str:
+    """Return what fails and how long it is waited, by urllib3's `Retry`; or nothing."""
     last, count, seconds = retry.history[-1], len(retry.history), retry.get_backoff_time()
     if seconds < SHORTEST:
         return ""
