@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from training.console.progress import Say
-
-if TYPE_CHECKING:
-    from urllib3.util.retry import Retry
 
 SHORTEST = 0.5
 """Seconds that nobody has to be told of."""
