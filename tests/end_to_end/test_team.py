@@ -306,9 +306,8 @@ PROMOTING = {
 
 
 @pytest.fixture
-def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A client of the promoter's, who gives up at once; here and in commands."""
-    monkeypatch.chdir(tmp_path)
+def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of the promoter's, who gives up at once."""
     for name, value in (IMPATIENT | backend.environment("promoter")).items():
         monkeypatch.setenv(name, value)
 
@@ -331,8 +330,8 @@ def test_a_promotion_that_fails_at_any_step_was_carried_out_or_not_begun(
     after = ledger.settle("line")
     entered = len(after.entries) - len(before.entries)
     assert (entered, after.serving) in {(0, before.serving), (1, chosen)}
-    assert main([*command, chosen]) == 0
-    assert main(["history", "--name", "line"]) == 0
+    well(run("promoter", *command, chosen))
+    well(run("server", "history", "--name", "line"))
     assert ledger.settle("line").serving == chosen
 
 
@@ -368,9 +367,9 @@ def test_a_registration_that_fails_at_any_step_leaves_one_whole_version_or_none(
     assert (waits in done.stdout) == (step == "bucket full")
     if done.returncode:
         assert (model_registry.versions(name), ledger.settle(name).serving) == ([], "")
-    assert main([*command]) == 0
+    well(run("promoter", *command))
     assert [each.number for each in model_registry.versions(name)] == ["1"]
-    assert main(["history", "--name", name]) == 0
+    well(run("server", "history", "--name", name))
     client = mlflow.MlflowClient()
     model_id = client.get_model_version(name, "1").source.removeprefix("models:/")
     (named,) = json.loads(client.get_logged_model(model_id).tags["mlflow.modelVersions"])
