@@ -61,10 +61,9 @@ def compiled() -> list[str]:
 
 
 def last_line(log: Path) -> str:
-    """Return what was said last, such as `Downloading mlflow (9.6MiB)`."""
-    return (
-        [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["pip"]
-    )[-1]
+    """Return what was said last, such as `Downloading mlflow (9.6MiB)`; after its list of packages uv is silent."""
+    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["pip"]
+    return "compiling modules" if lines[-1].startswith("Installed ") else lines[-1]
 
 
 def packages(folder: Path) -> int:
