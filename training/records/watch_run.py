@@ -21,6 +21,7 @@ from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
 from serving.scorer import version_files
+from training.console import interrupts
 from training.errors import MonitorBusy
 from training.records import tag_names, tracking
 from training.records.processes import is_gone, this_process
@@ -29,8 +30,6 @@ MEMORY = "state/retraining.json"
 PAGE = "monitor.html"
 DAY = 86_400_000
 """Milliseconds."""
-
-
 STATE = "state"
 STALE = timedelta(hours=24)
 """After which a monitor of another machine is taken for dead; one of this machine is known to be."""
@@ -109,7 +108,7 @@ class MonitorRun:
             yield run
         finally:
             _ENDED.add(mine)
-            with suppress(MlflowException):  # it ends, whatever became of the tracking server
+            with suppress(MlflowException), interrupts.deferred():  # it ends, whatever became of the server
                 run._let_go()
 
     def _hold(self) -> None:
@@ -117,7 +116,8 @@ class MonitorRun:
         while (held := self._held()) != self.mine:
             self._refuse(held)
             try:
-                mlflow.MlflowClient().set_tag(self.run_id, tag_names.MONITOR, self.mine)
+                with interrupts.deferred():  # a tag written after its owner's end stops others for a day
+                    mlflow.MlflowClient().set_tag(self.run_id, tag_names.MONITOR, self.mine)
             except MlflowException:  # a database refuses the later one of two that write it in one moment
                 if self._held() == held:
                     raise
@@ -203,13 +203,11 @@ def monitor_run(name: str) -> MonitorRun:
 
 
 def _experiment(client: mlflow.MlflowClient, name: str) -> str:
-    result = client.get_experiment_by_name(name)
-    if result is None:
+    if (result := client.get_experiment_by_name(name)) is None:
         try:
             return str(client.create_experiment(name))
         except MlflowException:  # another monitor was first
-            result = client.get_experiment_by_name(name)
-            if result is None:
+            if (result := client.get_experiment_by_name(name)) is None:
                 raise
     return str(result.experiment_id)
 

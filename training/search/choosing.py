@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from training.console import remembered_signals
+from training.console import interrupts
 from training.errors import Terminated
 from training.models import Spec, portfolio
 from training.search.candidates import Candidate, best_of_families
@@ -82,7 +82,7 @@ def choose(
     task = replace(portfolio.Task.of(rows.target, rows.schema, monotonic), weighted=rows.weight is not None)
     race = Race(rows, task, budget, callbacks.standing)
     try:
-        with remembered_signals() as race.stop_if_told:
+        with interrupts.remembered_signals() as race.stop_if_told:
             race.run(warm)
     except KeyboardInterrupt as error:
         if isinstance(error, Terminated) or len(race.candidates) < 2:

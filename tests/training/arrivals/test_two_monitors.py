@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import mlflow
 import pytest
 
 from tests.training.arrivals.served_houses import Look, Served, season
 from tests.training.arrivals.test_monitor import monitor_run
-from training.errors import MonitorBusy
+from training.errors import MonitorBusy, Terminated
 from training.records import monitor_run as run_of
 from training.records import tag_names
 from training.records.processes import this_process
@@ -101,6 +106,38 @@ def test_who_comes_while_another_keeps_is_found_before_anything_is_written_over(
         begun_twice()
     assert run.state("1") == {"until": "2024-07-01"}
     assert monitor_run().data.tags[tag_names.MONITOR] == other
+
+
+@pytest.mark.parametrize("request_of", ["set_tag", "get_run", "delete_tag"])
+def test_who_is_stopped_within_a_request_leaves_no_tag(
+    request_of: str, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the server is slow the tag was written after its owner had ended: on another machine it stood for a day."""
+    run, real, server = run_of("houses"), getattr(mlflow.MlflowClient, request_of), ThreadPoolExecutor()
+
+    def slowly(*words: Any) -> Any:
+        time.sleep(0.3)
+        return real(*words)
+
+    def stopped(*words: Any) -> Any:
+        monkeypatch.setattr(mlflow.MlflowClient, request_of, real)
+        answer = server.submit(slowly, *words)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return answer.result()
+
+    def terminated(*_: object) -> None:
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, terminated)
+    try:
+        if request_of == "set_tag":
+            monkeypatch.setattr(mlflow.MlflowClient, request_of, stopped)
+        with pytest.raises(Terminated), run.alone():
+            monkeypatch.setattr(mlflow.MlflowClient, request_of, stopped)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        server.shutdown()
+    assert tag_names.MONITOR not in monitor_run().data.tags
 
 
 def test_a_tag_that_could_not_be_taken_away_stops_no_later_monitor_of_the_same_process(
