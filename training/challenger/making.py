@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from data.own_files import own_folder
 from data.splits import SIDES, Side, Split
 from serving.scorer import Scorer
-from training.challenger import columns
+from training.challenger import columns, whole_holdout
 from training.compiling import (
     Verified,
     cost,
@@ -40,18 +40,19 @@ MOST_COMPARED, MOST_DESCRIBED = 10_000, 200_000
 
 
 class MadeVersion(NamedTuple):
-    """A logged version, the plots of its intervals and columns, what its columns add where that is known, and what it
-    answers on the holdout.
+    """A logged version, the plots of its intervals and columns, what its columns add where that is known, what it
+    answers on the holdout, and its figures over all held-out rows where the holdout is a sample of these.
     """
 
     logged: flavor.Logged
     figures: dict[str, Figure]
     contributions: importance.Contributions | None
     answered: Answered
+    whole: whole_holdout.Judged
 
 
-def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
-    """Log the fitted pipeline and its scorer as an MLflow model of this run."""
+def log_model(job: Job, rows: PreparedTable, winner: Winner, rmse: comparison.Interval) -> MadeVersion:
+    """Log the fitted pipeline, whose RMSE on the holdout is known, and its scorer as an MLflow model of this run."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=own_folder()) as folder:
         written = write_version(
@@ -77,6 +78,8 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
             input_example=example,
             reference=reference(written, rows, held_out, known.contributions, seed=job.config.seed).as_dict(),
         )
+        made_in = time.perf_counter() - started
+        whole = whole_holdout.judge(job, rows, winner, Path(folder), rmse)
     job.run.has_model(logged.model_id)
     row_us = cost.row_microseconds(scorer.predict, scorer.golden.matrix[:1])
     parity = winner.compiled.parity
@@ -87,10 +90,10 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner) -> MadeVersion:
     job.say(
         "model",
         f"{winner.family} as one graph, {row_us:.0f} µs a row, within {parity.max_rel:.0e} of scikit-learn "
-        f"on {parity.rows:,} rows ({time.perf_counter() - started:.1f} s)",
+        f"on {parity.rows:,} rows ({made_in:.1f} s)",
     )
     answered = Answered(scorer.digest, rows.split.mask("holdout"), held_out.answers[held_out.judged, 0])
-    return MadeVersion(logged, promised | known.figures, known.contributions, answered)
+    return MadeVersion(logged, promised | known.figures, known.contributions, answered, whole)
 
 
 @dataclass(frozen=True)

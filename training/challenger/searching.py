@@ -84,6 +84,9 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
     def on_refusal(candidate: Candidate, error: Exception) -> None:
         job.say("warning", f"{candidate.family} leaves the search: {error}")
 
+    everything = rows.everything
+    if everything and rows.held_out:
+        everything = rows.held_out.beside(everything)
     with job.watch("fit", how_far):
         winner = winner_of(
             choice,
@@ -93,7 +96,7 @@ def fit_best(job: Job, rows: PreparedTable, choice: Choice) -> Winner:
             reading=on_reading,
             refusal=on_refusal,
             storable=flavor.trusted_types,
-            everything=rows.everything,
+            everything=everything,
         )
     if sample := report.sample_in_words(winner, rows):
         job.say("fit", sample)

@@ -44,7 +44,8 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
             assessment = assess(rows, winner, evaluation, seed=config.seed, seconds=job.budget.to_measure)
         with run.before_its_model() as measured:
             figures = record(replace(job, run=measured), rows, winner, evaluation, assessment)
-            made = log_model(replace(job, run=measured), rows, winner)
+            made = log_model(replace(job, run=measured), rows, winner, assessment.holdout.figures["rmse"])
+        job = replace(job, budget=job.budget.without(made.whole.seconds))
         summary = report.summary(rows.schema, winner, evaluation, assessment, rows.checked.weight)
         version = registering.register(job, rows, made.logged, summary=summary)
         told = "\n\n".join([plain(summary), card.in_markdown(rows.schema, assessment, job.run.card_page)])
@@ -61,6 +62,7 @@ def train(config: trainings.TrainConfig, say: Say, watch: Watch = silent) -> Out
             outcome.decision,
             figures | made.figures,
             made.contributions,
+            made.whole.figures,
         )
         job.run.log_card(card.card(whole))
         charges.conclude(job)

@@ -12,7 +12,7 @@ holdout that has judged ten retrains has had ten chances to be wrong.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from statistics import NormalDist
 
@@ -209,9 +209,8 @@ def estimate(
     if count < FEWEST_CLUSTERS:
         return {name: Interval(value, -np.inf, np.inf) for name, value in values.items()}
     redrawn = _figures(_redrawn(sums, random, resamples))
-    reach = float(stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0))
     return {
-        name: _interval(name, value, reach, float(np.nanstd(redrawn[name], ddof=1)))
+        name: interval(name, value, count, float(np.nanstd(redrawn[name], ddof=1)))
         for name, value in values.items()
     }
 
@@ -222,8 +221,9 @@ def standard_errors(side: str, figures: Figures) -> dict[str, float]:
     return {name: error for name, error in result.items() if np.isfinite(error)}
 
 
-def _interval(name: str, value: float, reach: float, error: float) -> Interval:
-    half = reach * error
+def interval(name: str, value: float, count: int, error: float) -> Interval:
+    """Return the interval of a figure whose standard error comes from so many clusters."""
+    half = float(stdtrit(count - 1, (1.0 + CONFIDENCE) / 2.0)) * error
     if name in POSITIVE and value > 0.0:
         factor = float(np.exp(half / value))
         return Interval(value, value / factor, value * factor, error)
@@ -312,6 +312,25 @@ def in_stretches(moments: NDArray[np.float64]) -> Clusters:
     return np.searchsorted(edges, moments, side="left").astype(np.int64)
 
 
+@dataclass(frozen=True)
+class ColumnSlices:
+    """The slices of one column.
+
+    Attributes
+    ----------
+    codes : int array of shape (n_rows,)
+        Equal for rows that are alike in the column; -1 where it is missing.
+    names : mapping of int to str
+        Of those codes that are slices: enough rows, and not all.
+    edges : float64 array, or None
+        Between the quarters of a number's range, each the largest of the one below; None where each value is a slice.
+    """
+
+    codes: NDArray[np.intp]
+    names: Mapping[int, str]
+    edges: NDArray[np.float64] | None
+
+
 def slices(
     frame: pd.DataFrame, moments: NDArray[np.float64] | None
 ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
@@ -319,7 +338,9 @@ def slices(
 
     Of many columns and categories the first, as many as can be looked at: see `left_out_of_slices`.
     """
-    yield from islice(_slices(frame.iloc[:, :MOST_SLICED]), MOST_SLICES)
+    for found in sliced_columns(frame):
+        for code, name in found.names.items():
+            yield name, found.codes == code
     if moments is not None and len(moments) >= 10 * FEWEST_SLICE_ROWS:
         yield "the newest tenth", moments >= np.quantile(moments, 0.9)
 
@@ -329,19 +350,31 @@ def left_out_of_slices(columns: int) -> str:
     return f"slices are of the first {MOST_SLICED} of {columns:,} columns" if columns > MOST_SLICED else ""
 
 
-def _slices(frame: pd.DataFrame) -> Iterator[tuple[str, NDArray[np.bool_]]]:
-    for name in frame:
-        column = frame[name]
-        numeric = pd.api.types.is_numeric_dtype(column)
-        parts = pd.qcut(column, BINS, duplicates="drop") if numeric and column.nunique() > BINS else column
-        codes, values = pd.factorize(parts)  # comparing each cell with each value takes several times as long
-        places = {value: code for code, value in enumerate(values)}
-        for value, count in parts.value_counts().items():
-            if count >= FEWEST_SLICE_ROWS and count < len(frame):
-                yield (
-                    f"{name} = {value}" if parts is column else f"{name} in {value}",
-                    codes == places[value],
-                )
+def sliced_columns(frame: pd.DataFrame) -> Iterator[ColumnSlices]:
+    """Yield the slices of each column that is looked at, in their order."""
+    left = MOST_SLICES
+    for name in frame.columns[:MOST_SLICED]:
+        found = _sliced(frame[name])
+        yield replace(found, names=dict(islice(found.names.items(), left)))
+        left -= len(found.names)
+        if left <= 0:
+            return
+
+
+def _sliced(column: pd.Series) -> ColumnSlices:
+    parts, edges = column, None
+    if pd.api.types.is_numeric_dtype(column) and column.nunique() > BINS:
+        parts, bins = pd.qcut(column, BINS, retbins=True, duplicates="drop")
+        edges = np.asarray(bins[1:-1], dtype=np.float64)
+    codes, values = pd.factorize(parts)  # comparing each cell with each value takes several times as long
+    places = {value: code for code, value in enumerate(values)}
+    word = "=" if edges is None else "in"
+    names = {
+        places[value]: f"{column.name} {word} {value}"
+        for value, count in parts.value_counts().items()
+        if FEWEST_SLICE_ROWS <= count < len(column)
+    }
+    return ColumnSlices(codes, names, edges)
 
 
 def compare_slices(

@@ -18,6 +18,7 @@ from training.commands import trainings
 from training.compiling import raw_row
 from training.gate import Decision
 from training.measuring import Assessment, Evaluation, HoldoutErrors, comparison, importance
+from training.measuring.whole_holdout import WholeHoldout
 from training.pages import rendering, report
 from training.pages.markdown import code, plain
 from training.records import model_registry, tag_names
@@ -45,6 +46,7 @@ class CardFacts:
     decision: Decision
     figures: Mapping[str, Figure]
     contributions: importance.Contributions | None = None
+    whole: WholeHoldout | None = None
 
     @property
     def unit(self) -> str | None:
@@ -147,10 +149,24 @@ def _holdout(made: CardFacts) -> Values:
     parts = [assessment.holdout, *([assessment.alone] if assessment.alone else [])]
     return {
         "parts": _errors(parts),
+        "whole": made.whole and _whole(made.whole, made.unit),
         "beside_mean": _beside_mean(assessment),
         "r2": report.interval(assessment.holdout.figures["r2"]),
         "champion": {"change": _change(change), "rows": f"{change.rows:,}"} if change else None,
         "pictures": made.pictures("predicted_against_actual", "residuals_by_predicted", "residual_histogram"),
+    }
+
+
+def _whole(found: WholeHoldout, unit: str | None) -> Values:
+    scores, inside = found.scores, found.coverage
+    return {
+        "rows": f"{scores.rows:,}",
+        "rmse": report.interval(found.rmse, unit),
+        "mae": figure(scores.mae, unit),
+        "bias": figure(scores.bias, unit),
+        "r2": number(scores.r2),
+        "baseline": figure(found.baseline_rmse, unit),
+        "inside": [f"{share:.1%} at {level:.0%}" for level, share in inside.items()],
     }
 
 

@@ -20,6 +20,7 @@ from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
 from training.rows import in_words, thinned
+from training.rows.again import AllHeldOut
 from training.rows.suspicions import STRICT, in_sample, suspicions
 from training.search import cross_validation
 from training.weights import Weight, relative
@@ -60,6 +61,8 @@ class PreparedTable:
         That most rows have an equal one in the columns that split, in words.
     everything : AllRows or None
         All training rows, where only a sample is gone on with, for models that can learn them in parts.
+    held_out : AllHeldOut or None
+        All held-out rows, where memory holds a sample of them.
     moments : float64 array of shape (n_rows,), or None
         When each row was, in seconds since 1970, where the training names a column of dates that says it.
     """
@@ -72,6 +75,7 @@ class PreparedTable:
     held_by: str = "time_budget"
     repeats: str = ""
     everything: AllRows | None = None
+    held_out: AllHeldOut | None = None
     moments: NDArray[np.float64] | None = None
 
     @property

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data.checks import Checked, check_table, trainable
-from data.errors import DataError, NoFeatures, UnreadableSource
+from data.errors import DataError, NoFeatures
 from data.own_files import own_folder
 from data.schema import Schema
 from data.splits import SIDES, Side, Split, SplitRule, splitting, weighting
@@ -34,6 +34,7 @@ from training.console import Say
 from training.errors import UsageError
 from training.models import AllRows
 from training.rows import in_words, thinned
+from training.rows.again import AllHeldOut, Noted, RowsAgain
 from training.rows.parts import BYTES_A_CELL, cells_in
 from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
 
@@ -93,6 +94,9 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
         fingerprint = seen.rows.fingerprint(form.head.names)
         by_time = thinned.most(columns, config.seconds_for(form.rows))
     is_whole = split.counts == seen.counting
+    again = RowsAgain(form, schema, seen.noted.sides, seen.noted.mark, took)
+    room = cells * BYTES_A_CELL
+    learned = AllRows(seen.counting["train"], again.learned, took, room=room)
     rows = PreparedTable(
         checked,
         split,
@@ -101,9 +105,8 @@ def arrange_streamed(form: Form, rule: SplitRule, config: trainings.TrainConfig,
         all_counts=None if is_whole else seen.counting,
         held_by="time_budget" if most == by_time else "memory",
         repeats=splitting.repeats_in_words(likely, seen.labelled, distinct),
-        everything=None
-        if is_whole or config.weight
-        else _all_rows(form, schema, seen, reading_seconds=took, room=cells * BYTES_A_CELL),
+        everything=None if is_whole or config.weight else learned,
+        held_out=None if is_whole else AllHeldOut(again, seen.noted.drawn, config.weight),
         moments=moments,
     )
     tell(rows, config, say, shown=table, seen=rows, dropped=dropped, weights=seen.weights_in_words())
@@ -118,42 +121,6 @@ def _candidates(form: Form, rule: SplitRule, config: trainings.TrainConfig) -> l
     if any(form.head.kinds[name] != "number" for name in numbers):
         check_table(form.whole(numbers), target=config.target, weight=config.weight)
     return candidates
-
-
-def _all_rows(form: Form, schema: Schema, seen: _Reading, *, reading_seconds: float, room: float) -> AllRows:
-    """Return the training rows of a table, by their places; they raise UnreadableSource where those are others' now."""
-    learned = seen.learned()
-
-    def parts() -> Iterator[tuple[pd.DataFrame, NDArray[np.float64]]]:
-        mark = _Mark()
-        for table in form.tables():
-            rows, target = learned[mark.count :][: len(table)], table.numbers(schema.target)
-            mark.add(target)
-            if mark.count <= len(learned):
-                yield table.frame.loc[rows, list(schema.names)], target[rows]
-        if mark != seen.mark:
-            raise UnreadableSource(
-                where=form.head.where,
-                reason="has other rows, or another order of them, than at the first reading",
-                repair="train again when nobody writes to it",
-            )
-
-    return AllRows(seen.counting["train"], parts, reading_seconds, room=room)
-
-
-@dataclass
-class _Mark:
-    """A sum over targets and their places: two readings of the same rows in the same order have the same."""
-
-    count: int = 0
-    total: int = 0
-
-    def add(self, target: NDArray[np.float64]) -> None:
-        """Add the next rows."""
-        places = np.arange(self.count, self.count + len(target), dtype=np.uint64)
-        bits = np.ascontiguousarray(target).view(np.uint64)
-        self.total = (self.total + int((bits * (2 * places + 1)).sum())) % 2**64
-        self.count += len(target)
 
 
 class _Reading:
@@ -192,8 +159,7 @@ class _Reading:
         self.labelled = 0  # rows with a target so far, which are those above the next ones
         self.standing: dict[str, int] = dict.fromkeys(SIDES, 0)
         self.counting: dict[str, int] = dict.fromkeys(SIDES, 0)
-        self._learned: list[NDArray[np.bool_]] = []
-        self.mark = _Mark()
+        self.noted = Noted()
 
     def close(self) -> None:
         """Let go of the files."""
@@ -206,10 +172,9 @@ class _Reading:
         for table in self._form.tables():
             digests, has_target = row_digests(table, sorted(table.names)), ~np.isnan(table.numbers(target))
             self.rows.add(digests)
-            self.mark.add(table.numbers(target))
             labelled = table if has_target.all() else table.take(has_target)
-            self._learned.append(np.zeros(len(table), dtype=np.bool_))
-            self._learned[-1][has_target] = self._look(table, labelled, digests[has_target])
+            split = self._look(table, labelled, digests[has_target])
+            self.noted.add(table.numbers(target), has_target, split)
         width = self._highest - self._lowest
         if (
             self._odd
@@ -219,12 +184,8 @@ class _Reading:
             names = dict.fromkeys([target, *filter(None, [weight]), *sorted(self._odd)])
             check_table(self._form.whole(list(names)), target=target, weight=weight)
 
-    def learned(self) -> NDArray[np.bool_]:
-        """Return which rows of the table are training rows: a byte for each."""
-        return np.concatenate(self._learned).astype(np.bool_)
-
-    def _look(self, table: Table, labelled: Table, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Look at rows, and return which of those with a target are training rows."""
+    def _look(self, table: Table, labelled: Table, digests: NDArray[np.uint64]) -> Split | None:
+        """Look at rows, and return where those with a target stand; None where there are none."""
         config = self._config
         target = labelled.numbers(config.target)
         weights = labelled.numbers(config.weight) if config.weight else np.ones(len(labelled))
@@ -240,7 +201,7 @@ class _Reading:
         least, most = self._weights
         self._weights = min(least, weights[counted].min(initial=np.inf)), max(most, weights.max(initial=0.0))
         if not len(labelled):
-            return counted
+            return None
         kept = {name: labelled.frame[name].to_numpy() for name in labelled.names} | {PLACE: places}
         return self._deal(labelled, counted, thinned.mixed(digests), kept)
 
@@ -250,8 +211,8 @@ class _Reading:
         counted: NDArray[np.bool_],
         order: NDArray[np.uint64],
         kept: dict[str, NDArray[Any]],
-    ) -> NDArray[np.bool_]:
-        """Put rows on their sides, and return which are training rows."""
+    ) -> Split:
+        """Put rows on their sides, and return these."""
         column = self._config.time_column
         if column:
             kept[MOMENT] = self._or_of_whole(column, table, lambda rows: rows.moments(column))
@@ -272,7 +233,7 @@ class _Reading:
             mask = split.mask(side)
             self.counting[side] += int(mask.sum())
             self._samples[side].add(order[mask], {name: values[mask] for name, values in kept.items()})
-        return split.mask("train")
+        return split
 
     def _or_of_whole(self, column: str, table: Table, find: Callable[[Table], Any]) -> Any:
         """Return what is found of some rows; a fault is said as of all rows, with their numbers."""

@@ -1,0 +1,16 @@
+"""The rows of a table that memory does not hold, read once more: those to learn from, and all that were held out.
+
+noted       what a first reading notes of each row, and what a later one is held to
+held_out    held-out rows as a scorer takes them, from the table or from a file
+"""
+
+from training.rows.again.held_out import AllHeldOut, HeldOutRows
+from training.rows.again.noted import DRAWS, Noted, RowsAgain
+
+__all__ = [
+    "DRAWS",
+    "AllHeldOut",
+    "HeldOutRows",
+    "Noted",
+    "RowsAgain",
+]

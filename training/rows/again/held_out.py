@@ -1,0 +1,125 @@
+"""All held-out rows of a table that memory does not hold, as a scorer takes them.
+
+Where all training rows are read for a model to learn them, the held-out ones among them are written to a file, so that
+the table is not read for them alone.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.own_files import own_folder
+from data.tables import Table
+from training.compiling import pack_frame
+from training.models import AllRows
+from training.rows.again.noted import HELD_OUT, LEARNED, Learned, RowsAgain
+from training.weights import Weight
+
+Floats = NDArray[np.float64]
+
+MOST_AT_ONCE, FEWEST_AT_ONCE, CELLS_AT_ONCE = 65_536, 1_024, 2_000_000
+"""Rows that are given together: so many cells, but no more rows than the one and no fewer than the other."""
+
+
+class HeldOutRows(NamedTuple):
+    """Some held-out rows.
+
+    Attributes
+    ----------
+    matrix : float64 array of shape (n_rows, n_columns)
+        Packed.
+    target : float64 array of shape (n_rows,)
+    weight : float64 array of shape (n_rows,), or None
+        As the table has it.
+    drawn : uint16 array of shape (n_rows,)
+        Rows with the same number are drawn together.
+    """
+
+    matrix: Floats
+    target: Floats
+    weight: Weight
+    drawn: NDArray[np.uint16]
+
+
+class AllHeldOut:
+    """All held-out rows of a table, to be read once."""
+
+    def __init__(self, again: RowsAgain, drawn: NDArray[np.uint16], weight: str) -> None:
+        self._again, self._drawn, self._weight = again, drawn, weight
+        self._width = len(again.schema.names) + 1 + bool(weight)
+        self._written: Path | None = None
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self._drawn)
+
+    @property
+    def reading_seconds(self) -> float:
+        """About how long the table has to be read for them; nothing where they are on the disk."""
+        return 0.0 if self._written else self._again.reading_seconds
+
+    def beside(self, everything: AllRows) -> AllRows:
+        """Return the table's training rows: whoever reads them all writes the held-out ones to a file."""
+        return replace(everything, parts=self._parts)
+
+    def _parts(self) -> Iterator[Learned]:
+        if self._written:
+            yield from self._again.learned()
+            return
+        is_whole = False
+        with tempfile.NamedTemporaryFile(dir=own_folder(), buffering=0, delete=False) as file:
+            try:
+                did = True
+                for table, sides in self._again.tables():
+                    did = did and self._did_write(file, table, sides)
+                    yield self._again.of(LEARNED, table, sides)
+                is_whole = did
+            finally:
+                if not is_whole:
+                    Path(file.name).unlink(missing_ok=True)
+        self._written = Path(file.name) if is_whole else None
+
+    def _did_write(self, file: IO[bytes], table: Table, sides: NDArray[np.uint8]) -> bool:
+        """Write held-out rows behind those above; whatever is in the way of that is in no learner's way."""
+        try:
+            self._packed(table, sides).tofile(file)
+        except Exception:  # they are read by themselves then
+            return False
+        return True
+
+    def _packed(self, table: Table, sides: NDArray[np.uint8]) -> Floats:
+        frame, target = self._again.of(HELD_OUT, table, sides)
+        weights = [table.numbers(self._weight)[sides == HELD_OUT]] if self._weight else []
+        return np.column_stack([pack_frame(frame, self._again.schema), target, *weights])
+
+    def blocks(self) -> Iterator[HeldOutRows]:
+        """Yield them in the table's order; raises DataError, or OSError where the file cannot be read."""
+        at_once = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, CELLS_AT_ONCE // self._width))
+        columns, place = len(self._again.schema.names), 0
+        for packed in self._from_file(at_once) if self._written else self._from_table():
+            for start in range(0, len(packed), at_once):
+                rows = packed[start : start + at_once]
+                drawn = self._drawn[place : place + len(rows)]
+                place += len(rows)
+                weight = rows[:, columns + 1].copy() if self._weight else None
+                yield HeldOutRows(rows[:, :columns].copy(), rows[:, columns].copy(), weight, drawn)
+
+    def _from_file(self, at_once: int) -> Iterator[Floats]:
+        assert self._written is not None
+        with self._written.open("rb") as file:
+            self._written.unlink()  # what is open stays
+            self._written = None
+            while len(values := np.fromfile(file, np.float64, at_once * self._width)):
+                yield values.reshape(-1, self._width)
+
+    def _from_table(self) -> Iterator[Floats]:
+        for table, sides in self._again.tables():
+            yield self._packed(table, sides)
