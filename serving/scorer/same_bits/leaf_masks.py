@@ -109,12 +109,15 @@ class LeafMasks:
         return bool(((np.trunc(coded) == coded) | np.isnan(coded)).all())
 
     def hard_rows(self, rows: int, width: int) -> Floats:
-        """Return rows of shape (rows, width) that stand at and beside what the trees compare with, gaps among them."""
+        """Return rows of shape (rows, width) that stand at and beside what the trees compare with, gaps among them.
+
+        None is beyond all codes: what looks up a category would look beyond its table.
+        """
         random = np.random.default_rng(0)
         matrix = np.zeros((rows, width))
         for column, cuts in self.cuts.items():
             beside = cuts + 1 if column in self.coded else np.nextafter(cuts, np.inf)
-            matrix[:, column] = random.choice([*cuts, *beside, -np.inf, np.inf, np.nan], rows)
+            matrix[:, column] = random.choice([*cuts, *beside, -np.inf, np.nan], rows)
         return matrix
 
 

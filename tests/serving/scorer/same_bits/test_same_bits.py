@@ -144,6 +144,18 @@ def test_trees_by_tables_give_the_bits_of_branches(name: str, monkeypatch: pytes
             np.testing.assert_array_equal(one, other)
 
 
+def test_trees_are_asked_by_tables_beside_a_line_that_looks_up_categories(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Hard rows hold codes that a row can have: looked up beyond its end, a table would end the job."""
+    monkeypatch.setattr(sessions, "PARTED_FROM", 1)
+    session = SameBitsSession(graph_of(PIPELINES["numbers and categories"](), scale=boosting()))
+    rows = packed_rows()
+    found = session.predict_with_scale(rows)
+    np.testing.assert_array_equal(found, np.column_stack(session._whole(BOTH, rows)))
+    assert session._parted[BOTH]
+
+
 def test_tables_that_give_another_bit_are_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """On another machine, by another onnxruntime: they are held to its answers before they are trusted."""
     graph, rows = graph_of(boosting()), packed_rows()
