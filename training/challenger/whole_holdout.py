@@ -29,7 +29,7 @@ TABLE = "all_holdout_slices"
 """The artifact with the slices."""
 
 TRIED_ROWS = 20_000
-"""Of the sample, to know by how long all of them will take."""
+"""Of the sample, over and over, to know by how long all of them will take."""
 
 
 class Judged(NamedTuple):
@@ -82,12 +82,14 @@ def _measured(
     mean = float(winner.baseline.predict(rows.some("holdout", slice(1)))[0])
     count, reading = rows.held_out.count, rows.held_out.reading_seconds
     trial, tally = (Tally(scorer, rows, rmse=sample.value, mean=mean) for _ in range(2))
-    seconds = reading + count * _seconds_a_row(trial, rows)
-    read = "read and scored" if reading else "scored"
-    job.say(
-        "evaluate",
-        f"all {count:,} held-out rows are {read}: about {seconds:.0f} s that time_budget does not count",
-    )
+    scoring, most = count * _seconds_a_row(trial, rows), job.budget.seconds + rows.held_out.first_seconds
+    if scoring > most:
+        raise TimeoutError(
+            f"to score {count:,} rows takes this model {scoring:.0f} s, and {most:.0f} s are allowed: time_budget and "
+            "one reading of the table"
+        )
+    how = f"read and scored: at most {reading + scoring:.0f}" if reading else f"scored: about {scoring:.0f}"
+    job.say("evaluate", f"all {count:,} held-out rows are {how} s that time_budget does not count")
     with job.watch("evaluate", lambda _: f"{tally.rows:,} of {count:,} held-out rows"):
         for block in rows.held_out.blocks():
             tally.add(block)
@@ -96,13 +98,13 @@ def _measured(
 
 def _seconds_a_row(trial: Tally, rows: PreparedTable) -> float:
     """Return how long a row takes among many: those tried first pay for what is made once."""
-    frame, target = rows.some("holdout", slice(TRIED_ROWS)), rows.target("holdout")[:TRIED_ROWS]
-    drawn = np.zeros(len(target), dtype=np.uint16)
-    some = HeldOutRows(pack_frame(frame, rows.schema), target, None, drawn)
+    matrix, target = pack_frame(rows.frame("holdout"), rows.schema), rows.target("holdout")
+    matrix, target = np.resize(matrix, (TRIED_ROWS, matrix.shape[1])), np.resize(target, TRIED_ROWS)
+    some = HeldOutRows(matrix, target, None, np.zeros(TRIED_ROWS, dtype=np.uint16))
     trial.add(some)
     began = time.perf_counter()
     trial.add(some)
-    return (time.perf_counter() - began) / len(target)
+    return (time.perf_counter() - began) / TRIED_ROWS
 
 
 def in_words(figures: WholeHoldout, rows: PreparedTable) -> str:

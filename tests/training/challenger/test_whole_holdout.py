@@ -18,6 +18,7 @@ from data.sources import open_source
 from data.splits import split_table
 from data.tables import load_kept
 from serving.scorer import Scorer
+from serving.scorer.same_bits import sessions
 from tests.training.rows.test_streamed import CONFIG, arranged
 from training.challenger import whole_holdout, write_version
 from training.commands import trainings
@@ -30,6 +31,7 @@ from training.models import build, fit
 from training.rows import PreparedTable, thinned
 from training.rows.again import held_out
 from training.rows.parts import sampling
+from training.time_budget import Budget
 
 ROWS, MEAN = 6_000, 1.25
 WEIGHTED = replace(CONFIG, weight="w")
@@ -58,6 +60,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "LEAST_CELLS", 0)
     monkeypatch.setattr(held_out, "MOST_AT_ONCE", 500)
     monkeypatch.setattr(whole_holdout, "TRIED_ROWS", 50)
+    monkeypatch.setattr(sessions, "PARTED_FROM", 300)
 
 
 def version(rows: PreparedTable, folder: Path) -> Path:
@@ -83,19 +86,25 @@ class Told:
     def log_table(self, name: str, table: pd.DataFrame) -> None:
         self.lines.append(f"table {name}: {len(table)}")
 
-    def job(self) -> Any:
-        """What a training hands on."""
+    def job(self, seconds: float) -> Any:
+        """What a training of so many seconds hands on."""
         return SimpleNamespace(
-            run=self, say=lambda step, words: self.lines.append(f"{step}: {words}"), watch=silent
+            run=self,
+            say=lambda step, words: self.lines.append(f"{step}: {words}"),
+            watch=silent,
+            budget=Budget(seconds),
         )
 
 
 WINNER: Any = SimpleNamespace(baseline=SimpleNamespace(predict=lambda frame: np.full(len(frame), MEAN)))
 
 
-def judged(rows: PreparedTable, folder: Path, told: Told, low: float = 0.0) -> WholeHoldout | None:
+def judged(
+    rows: PreparedTable, folder: Path, told: Told, low: float = 0.0, seconds: float = 60.0
+) -> WholeHoldout | None:
     """Judge a scorer, as a training does, whose RMSE on the sample is about 1.5."""
-    return whole_holdout.judge(told.job(), rows, WINNER, folder, comparison.Interval(1.5, low, 9.0)).figures
+    sample = comparison.Interval(1.5, low, 9.0)
+    return whole_holdout.judge(told.job(seconds), rows, WINNER, folder, sample).figures
 
 
 def write(frame: pd.DataFrame, path: Path) -> str:
@@ -231,10 +240,20 @@ def test_whatever_goes_wrong_is_said_and_leaves_the_training_alone(
     said = [
         line.removeprefix("warning: figures over all held-out rows are left out: ") for line in told.lines
     ]
-    assert said[1] == "division by zero"
-    assert "has other rows, or another order of them" in said[3]
+    assert said[1] == "division by zero", said
+    assert "has other rows, or another order of them" in said[3], said
     assert said[4] == "interrupted"
     assert not told.metrics
+
+
+def test_a_model_that_is_too_slow_for_all_rows_is_not_asked(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """Nobody would wait for hours for figures that decide nothing."""
+    told = Told()
+    rows, _ = arranged(write(frame, tmp_path / "t.parquet"), memory=1e9)
+    assert rows.held_out
+    rows.held_out.first_seconds = 0.0
+    assert judged(rows, version(rows, tmp_path / "scorer"), told, seconds=1e-6) is None
+    assert "0 s are allowed: time_budget and one reading of the table" in told.lines[-1]
 
 
 def raising(error: type[BaseException]) -> Callable[..., None]:

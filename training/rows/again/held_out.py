@@ -49,10 +49,17 @@ class HeldOutRows(NamedTuple):
 
 
 class AllHeldOut:
-    """All held-out rows of a table, to be read once."""
+    """All held-out rows of a table, to be read once.
+
+    Attributes
+    ----------
+    first_seconds : float
+        That the first reading of the table took, which did more with its rows.
+    """
 
     def __init__(self, again: RowsAgain, drawn: NDArray[np.uint16], weight: str) -> None:
         self._again, self._drawn, self._weight = again, drawn, weight
+        self.first_seconds = again.reading_seconds
         self._width = len(again.schema.names) + 1 + bool(weight)
         self._written: Path | None = None
 
@@ -63,8 +70,8 @@ class AllHeldOut:
 
     @property
     def reading_seconds(self) -> float:
-        """About how long the table has to be read for them; nothing where they are on the disk."""
-        return 0.0 if self._written else self._again.reading_seconds
+        """How long at most the table has to be read for them; nothing where they are on the disk."""
+        return 0.0 if self._written else self.first_seconds
 
     def beside(self, everything: AllRows) -> AllRows:
         """Return the table's training rows: whoever reads them all writes the held-out ones to a file."""
