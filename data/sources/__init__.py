@@ -10,8 +10,30 @@ from data.sources.layout import HEADERS, Header, Layout
 
 if TYPE_CHECKING:
     from data.sources.opening import open_source
+    from data.sources.remote import asked_of, is_remote, opened
     from data.sources.source import Part, Source
 
-__all__ = ["HEADERS", "Header", "Layout", "Part", "Source", "is_joined", "open_source"]
+__all__ = [
+    "HEADERS",
+    "Header",
+    "Layout",
+    "Part",
+    "Source",
+    "asked_of",
+    "is_joined",
+    "is_remote",
+    "open_source",
+    "opened",
+]
 
-__getattr__ = at_first_use(__name__, {"Part": "source", "Source": "source", "open_source": "opening"})
+__getattr__ = at_first_use(
+    __name__,
+    {
+        "Part": "source",
+        "Source": "source",
+        "asked_of": "remote",
+        "is_remote": "remote",
+        "open_source": "opening",
+        "opened": "remote",
+    },
+)

@@ -9,8 +9,8 @@ from data.faces import at_first_use
 if TYPE_CHECKING:
     from serving.batch.beside import Options, with_predictions
     from serving.batch.carried import Carried
+    from serving.batch.outputs import check_output
     from serving.batch.parted import Work, score_parts
-    from serving.batch.table_files import check_output
     from serving.batch.tallies import Report
     from serving.batch.whole_file import score_file
 
@@ -32,7 +32,7 @@ __getattr__ = at_first_use(
         "Options": "beside",
         "Report": "tallies",
         "Work": "parted",
-        "check_output": "table_files",
+        "check_output": "outputs",
         "score_file": "whole_file",
         "score_parts": "parted",
         "with_predictions": "beside",

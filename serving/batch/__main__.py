@@ -30,8 +30,8 @@ from data.workers import Address
 from serving.batch import engines
 from serving.batch.beside import ADDED, Options
 from serving.batch.carried import Carried
+from serving.batch.outputs import check_output, folder_of, whole_file
 from serving.batch.parted import Engine, Work, score_parts
-from serving.batch.table_files import check_output
 from serving.batch.tallies import Report
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, ServingError
@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument("--header", choices=HEADERS, default="auto", help="whether text files have one")
     line.add_argument("--encoding", default="", help="of text files; default: UTF-8, or found")
     line.add_argument(
-        "--output", required=True, help="ends in .csv or .parquet, or in / for a folder of parts"
+        "--output", required=True, help="ends in .csv or .parquet, or in / for a folder of parts; s3:// too"
     )
     line.add_argument("--parts", default="", help="how many share the folder of parts")
     line.add_argument("--part", default="", help="which of them this is, from 0")
@@ -186,15 +186,16 @@ def _to_file(asked: argparse.Namespace, model: Model, on_rows: Callable[[int], N
     scorer = Scorer.load(Path(model.folder), threads=os.cpu_count() or 1, same_bits=True)
     scorer.replay_golden()
     source = _source(asked, scorer).knowing(scorer.schema)
-    return score_source(scorer, source, Path(asked.output), _options(asked, scorer), on_rows=on_rows)
+    output, ending = whole_file(asked.output), Path(asked.output).suffix
+    return score_source(scorer, source, output, ending, _options(asked, scorer), on_rows=on_rows)
 
 
 def _to_folder(asked: argparse.Namespace, model: Model, on_rows: Callable[[int], None]) -> Report | None:
-    started, share = time.perf_counter(), _share(asked)
+    started, share, folder = time.perf_counter(), _share(asked), folder_of(asked.output)
     carried = Carried.of(Path(model.folder))
     scorer = carried.scorer(threads=os.cpu_count() or 1)
     facts = {"model": asked.name, "version": model.version}
-    work = Work.on(Path(asked.output), _source(asked, scorer), scorer, _options(asked, scorer), facts)
+    work = Work.on(folder, _source(asked, scorer), scorer, _options(asked, scorer), facts)
     report = score_parts(work, _engine(asked, carried), share=share, on_rows=on_rows)
     if report:
         report.seconds = time.perf_counter() - started
@@ -215,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
         _check_engine(asked)
         score = _to_folder if _is_folder(asked) else _to_file
         if score is _to_file:
-            check_output(Path(asked.output), read=asked.input)
+            check_output(asked.output, read=asked.input)
         with tempfile.TemporaryDirectory(dir=own_folder()) as cache, _progress() as on_rows:
             report = score(asked, locate(_uri(asked), Path(cache), _trust(asked.trust)), on_rows)
     except (DataError, ServingError, OSError) as error:

@@ -5,8 +5,8 @@
 
 A part's name is a hash of the model's digest, of what is asked, and of where its rows stand in which state of their
 file. So a second run does what lacks, and nobody needs to know who did the rest. A file gets its name when it is whole
-and on the disk, and its bytes follow from its name: two who write the same part write the same. What was killed leaves
-a file that begins with a point, which readers leave out and the one who finishes throws away.
+(`serving.batch.outputs`), and its bytes follow from its name: two who write the same part write the same. What was
+killed on a disk leaves a file that begins with a point, which readers leave out and the one who finishes throws away.
 
 `_manifest.json` begins with an underscore, since pandas, pyarrow and Spark read every other file of a folder.
 
@@ -18,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +31,7 @@ import pyarrow.parquet as pa_parquet
 from data.redaction import redact_address
 from data.sources import Part, Source
 from serving.batch.beside import Options, contributions
-from serving.batch.table_files import PARTIAL, whole
+from serving.batch.outputs import PARTIAL, PartFolder
 from serving.batch.tallies import SHOWN_FAULTS, Report
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, Fault, FaultyRows
@@ -41,6 +42,8 @@ LAYOUT = 1
 """Of the folder: part of each name, so that another layout makes other parts."""
 NOTE = "slipway.part"
 """In a part's footer: what was counted while it was written."""
+AT_ONCE = 16
+"""Parts that are looked at at the same time, which costs a journey to a store each."""
 _PART = re.compile(r"part-\d{5,}-(?P<mark>[0-9a-f]{16})\.parquet")
 
 
@@ -56,6 +59,8 @@ class Done:
         Of the columns of the prediction and its interval.
     faults, count
         The first faults, rows counted from 1 in this part, and how many there are; the part is not written then.
+    sha256 : str
+        Of the part's bytes, "" where it would have to be read.
     """
 
     rows: int
@@ -64,6 +69,7 @@ class Done:
     names: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     count: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class Work:
 
     Attributes
     ----------
-    folder : Path
+    folder : PartFolder
         Where the parts go, which everyone who writes sees under this name.
     parts : tuple of Part
         Of the input, in order.
@@ -82,7 +88,7 @@ class Work:
         What the manifest says beside the parts: the model's name and version, the input.
     """
 
-    folder: Path
+    folder: PartFolder
     parts: tuple[Part, ...]
     options: Options
     digest: str
@@ -90,9 +96,9 @@ class Work:
 
     @classmethod
     def on(
-        cls, folder: Path, source: Source, scorer: Scorer, options: Options, facts: Mapping[str, str]
+        cls, folder: PartFolder, source: Source, scorer: Scorer, options: Options, facts: Mapping[str, str]
     ) -> Work:
-        """Divide a source; raises BadOutput where the folder is not for this, and DataError for the source."""
+        """Divide a source; raises BadOutput or OutOfReach for the folder, and DataError for the source."""
         if options.explain:
             contributions(scorer)
         parts = tuple(source.knowing(scorer.schema).parts())
@@ -110,14 +116,14 @@ class Work:
         said = [LAYOUT, self.digest, asdict(self.options), part.identity or part.label]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
-    def path(self, index: int) -> Path:
-        """Return where a part goes."""
-        return self.folder / self.names[index]
-
     def done(self, index: int) -> Done | None:
-        """Return what a part holds that is written already, None where it is not, or is not whole."""
+        """Return what a part holds that is written already, None where it is not, or not whole; raises OutOfReach."""
+        name = self.names[index]
+        if not self.folder.has(name):
+            return None
         try:
-            noted = pa_parquet.read_metadata(self.path(index)).metadata or {}
+            with self.folder.opened(name) as file:
+                noted = pa_parquet.read_metadata(file).metadata or {}
             facts = json.loads(noted[NOTE.encode()])
             return Done(facts["rows"], facts["unscored"], facts["unseen"], tuple(facts["names"]))
         except (OSError, pa.ArrowException, KeyError, ValueError):
@@ -125,16 +131,26 @@ class Work:
 
     def score(self, index: int, scorer: Scorer) -> Done:
         """Write a part, or return its faults; raises DataError or ServingError for what is no fault of a row."""
-        part, report = self.parts[index], Report()
+        source, report, digests = self.parts[index].source, Report(), []
+        output = _hashed(self.folder.whole(self.names[index]), digests)
         try:
-            score_source(scorer, part.source, self.path(index), self.options, note=_noted, report=report)
+            score_source(scorer, source, output, ".parquet", self.options, note=_noted, report=report)
         except FileNotFoundError:  # who finished the folder in between threw away what was being written
             if done := self.done(index):
                 return done
             raise
         except FaultyRows as error:
             return Done(report.rows, faults=tuple(error.faults), count=error.count)
-        return Done(report.rows, report.unscored, report.unseen, report.names)
+        return Done(report.rows, report.unscored, report.unseen, report.names, sha256=digests[0])
+
+
+@contextmanager
+def _hashed(output: AbstractContextManager[Path], digests: list[str]) -> Iterator[Path]:
+    """Yield where to write, and append the digest of what was written before it is named."""
+    with output as partial:
+        yield partial
+        with partial.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _noted(report: Report) -> dict[str, str]:
@@ -173,22 +189,42 @@ def score_parts(
     which, of = share
     if of > 1 and not all(part.identity for part in work.parts):
         raise BadOutput(reason=f"nobody can share {work.facts['input']}", repair="leave out parts= and part=")
-    work.folder.mkdir(exist_ok=True)
+    work.folder.make()
     _keep_what_moved(work)
     mine = range(which, len(work.parts), of)
-    result = {index: work.done(index) if work.parts[index].identity else None for index in mine}
-    lacking = [index for index in mine if result[index] is None]
+    written = _written(work, (index for index in mine if work.parts[index].identity))
+    lacking = [index for index in mine if index not in written]
     if lacking:
-        (work.folder / MANIFEST).unlink(missing_ok=True)
+        work.folder.remove(MANIFEST)
     report, faulty = Report(), {}
     for index, done in engine(work, lacking):
         if done.count:
             faulty[index] = done
+        written[index] = done
         report.rows += done.rows
         on_rows(report.rows)
     if faulty:
         raise _refused(work, faulty)
-    return _finish(work)
+    return _finish(work, written)
+
+
+def _written(work: Work, indexes: Iterable[int]) -> dict[int, Done]:
+    """Return those parts that are whole, with the digests of a manifest that is there."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        known = pool.map(lambda index: (index, work.done(index)), indexes)
+        found = {index: done for index, done in known if done}
+    said = _said_digests(work.folder) if found else {}
+    return {index: replace(done, sha256=said.get(work.names[index], "")) for index, done in found.items()}
+
+
+def _said_digests(folder: PartFolder) -> dict[str, str]:
+    if not folder.has(MANIFEST):
+        return {}
+    try:
+        with folder.opened(MANIFEST) as file:
+            return {part["file"]: part["sha256"] for part in json.load(file)["parts"]}
+    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        return {}
 
 
 def _refused(work: Work, faulty: Mapping[int, Done]) -> FaultyRows:
@@ -216,26 +252,27 @@ def _known(work: Work, faulty: Mapping[int, Done], stop: int) -> Iterator[Done |
 
 def _keep_what_moved(work: Work) -> None:
     """Give parts that stand at another place now, since a file came before them, their new names."""
-    by_mark = {match["mark"]: path for path, match in _parts_in(work.folder)}
+    there, wanted = work.folder.names(), set(work.names)
+    by_mark = {match["mark"]: name for name in there if (match := _PART.fullmatch(name))}
     for name in work.names:
-        path = by_mark.get(name[-24:-8])
-        if path and path.name != name and not (work.folder / name).exists() and path.name not in work.names:
-            with suppress(FileNotFoundError):  # another one was faster
-                (work.folder / MANIFEST).unlink(missing_ok=True)
-                path.rename(work.folder / name)
+        old = by_mark.get(name[-24:-8])
+        if old and name not in there and old not in wanted:
+            work.folder.remove(MANIFEST)
+            work.folder.rename(old, name)
 
 
-def _finish(work: Work) -> Report | None:
+def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
     """Write the manifest if all parts are there, and take away what belongs to no part of this work."""
-    done = [work.done(index) for index in range(len(work.parts))]
+    others = _written(work, (index for index in range(len(work.parts)) if index not in written))
+    done = {**written, **others}
+    if len(done) < len(work.parts):
+        return None
     report, described = Report(), []
-    for name, part, each in zip(work.names, work.parts, done, strict=True):
-        if each is None:
-            return None
+    for index, (name, part) in enumerate(zip(work.names, work.parts, strict=True)):
+        each = done[index]
         report.add(each.rows, each.unscored, each.unseen)
         report.names = each.names
-        with (work.folder / name).open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = each.sha256 or _digest(work.folder, name)
         described.append({"file": name, "rows": each.rows, "sha256": digest, "input": part.label})
     said = {
         "layout": LAYOUT,
@@ -249,42 +286,32 @@ def _finish(work: Work) -> Report | None:
     }
     content = json.dumps(said, indent=1).encode() + b"\n"
     _take_away_others(work)
-    manifest = work.folder / MANIFEST
     try:
-        with whole(manifest) as partial:
+        with work.folder.whole(MANIFEST) as partial:
             partial.write_bytes(content)
     except FileNotFoundError:  # another one who finished at the same time threw it away
-        if not (manifest.is_file() and manifest.read_bytes() == content):
-            raise
+        with work.folder.opened(MANIFEST) as file:
+            if file.read() != content:
+                raise
     return report
 
 
+def _digest(folder: PartFolder, name: str) -> str:
+    with folder.opened(name) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _take_away_others(work: Work) -> None:
-    others = [path for path, _ in _parts_in(work.folder) if path.name not in work.names]
-    for path in (
-        *others,
-        *work.folder.glob(f".part-*{PARTIAL}"),
-        *work.folder.glob(f".{MANIFEST}.*{PARTIAL}"),
-    ):
-        path.unlink(missing_ok=True)
+    wanted = set(work.names)
+    for name in work.folder.names():
+        is_left = name.endswith(PARTIAL) and name.startswith((".part-", f".{MANIFEST}."))
+        if is_left or (_PART.fullmatch(name) and name not in wanted):
+            work.folder.remove(name)
 
 
-def _parts_in(folder: Path) -> Iterator[tuple[Path, re.Match[str]]]:
-    for path in folder.iterdir():
-        if match := _PART.fullmatch(path.name):
-            yield path, match
-
-
-def check_folder(folder: Path, where: str) -> None:
-    """Raise BadOutput where parts cannot be written into a folder."""
-    if not folder.absolute().parent.is_dir():
-        raise BadOutput(reason=f"there is no folder {folder.parent}", repair="make it")
-    if Path(where).is_dir() and folder.resolve().is_relative_to(Path(where).resolve()):
-        raise BadOutput(reason=f"{folder} is in the input", repair="write the parts to another folder")
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise BadOutput(reason=f"{folder} is a file", repair="name a folder")
-    shown = (path.name for path in folder.iterdir() if not path.name.startswith((".", "_")))
+def check_folder(folder: PartFolder, where: str) -> None:
+    """Raise BadOutput or OutOfReach where parts cannot be written into a folder."""
+    folder.check(where)
+    shown = (name for name in folder.names() if not name.startswith((".", "_")))
     if other := next((name for name in shown if not _PART.fullmatch(name)), ""):
         raise BadOutput(reason=f"{folder} holds {other!r}, which is no part", repair="name an empty folder")

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from data.sources import Source
 from serving.batch.beside import Options, contributions, names_beside, with_predictions
-from serving.batch.table_files import TableFile, whole
+from serving.batch.outputs import TableFile, whole_file
 from serving.batch.tallies import FirstFaults, Report
 from serving.errors import BadOutput
 from serving.rows import coercion
@@ -66,13 +67,15 @@ def score_file(
         The output cannot be written as asked, or the input not read.
     """
     options = Options(coverage, explain, null_on_fault)
-    return score_source(scorer, source.knowing(scorer.schema), output, options, on_rows=on_rows)
+    known, to = source.knowing(scorer.schema), whole_file(str(output))
+    return score_source(scorer, known, to, output.suffix, options, on_rows=on_rows)
 
 
 def score_source(
     scorer: Scorer,
     source: Source,
-    output: Path,
+    output: AbstractContextManager[Path],
+    ending: str,
     options: Options,
     *,
     note: Note | None = None,
@@ -81,13 +84,14 @@ def score_source(
 ) -> Report:
     """Score a source that knows the schema; `note` says what stands in the footer of a Parquet file.
 
-    Who passes a report finds in it what was read where the rows are refused.
+    The output yields where to write, and names that file when all went well. Who passes a report finds in it what was
+    read where the rows are refused.
     """
     started = time.perf_counter()
     report, faults = report or Report(), FirstFaults()
     more = contributions(scorer) if options.explain else ()
     # A text that is no number stays what it is: the column is text in every block then.
-    typed = source.is_text and output.suffix == ".parquet" and not options.null_on_fault
+    typed = source.is_text and ending == ".parquet" and not options.null_on_fault
 
     def scored(batch: pa.RecordBatch) -> tuple[pa.RecordBatch, coercion.Packed, pa.RecordBatch]:
         packed = coercion.pack_arrow(batch, scorer.schema, is_text=source.is_text)
@@ -95,7 +99,7 @@ def score_source(
             return batch, packed, batch
         return batch, packed, with_predictions(batch, scorer, packed, options, typed=typed)
 
-    with whole(output) as partial, TableFile(partial, output.suffix) as file, ThreadPoolExecutor(1) as beside:
+    with output as partial, TableFile(partial, ending) as file, ThreadPoolExecutor(1) as beside:
         for batch, packed, done in _ahead(scored, source.batches(), beside):
             faults.add(packed, first_row=report.rows + 1, fatal=not options.null_on_fault)
             if not faults.fatal:

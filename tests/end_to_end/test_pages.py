@@ -57,6 +57,7 @@ NOT_HERE = {
     "mlflow run . --env-manager local -P data=/path/to/flights_table": "tests/training/jobs/test_reproduction.py",
     "mlflow run . --env-manager local -P data=/data/trips/": "tests/training/rows/test_summing_workers.py",
     f"{SCORE} -P output=/data/scored/ -P engine=tls://": "tests/serving/batch/test_scoring_workers.py has workers",
+    f"{PROJECT}-e score -P name=flights -P input=s3://": "tests/serving/batch/outputs/test_bucket_folder.py",
     "make run": "CI calls it",
     "make test": "CI calls it",
     "make install": "CI calls it",

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from serving.batch import table_files
 from serving.batch.carried import Carried
+from serving.batch.outputs import disk_folder
 from serving.scorer import Scorer
 
 
@@ -31,7 +31,7 @@ class Deadly(Carried):
                     ENDS[path.name.partition("-")[0]]()
             sync(handle)
 
-        table_files.os.fsync = end  # type: ignore[attr-defined]
+        disk_folder.os.fsync = end  # type: ignore[attr-defined]
         return super().scorer(threads=threads)
 
 

@@ -17,9 +17,10 @@ import pyarrow.dataset as pa_dataset
 import pytest
 
 from data.sources import open_source, source
-from serving.batch import Options, Work, engines, parted, score_file, score_parts, table_files
+from serving.batch import Options, Work, engines, parted, score_file, score_parts
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
+from serving.batch.outputs import disk_folder, folder_of
 from serving.batch.parted import MANIFEST
 from serving.errors import BadOutput, FaultyRows, WorkersLost
 from serving.scorer import Scorer
@@ -72,12 +73,13 @@ def table(folder: Path, ending: str = "csv") -> Path:
     return path
 
 
-def work_on(path: Path, carried: Carried, folder: Path, options: Options = PLAIN) -> Work:
+def work_on(path: Path | str, carried: Carried, folder: Path | str, options: Options = PLAIN) -> Work:
     """Divide a table."""
-    return Work.on(folder, open_source(str(path)), carried.scorer(), options, {"model": "m", "version": "1"})
+    to, source = folder_of(str(folder)), open_source(str(path))
+    return Work.on(to, source, carried.scorer(), options, {"model": "m", "version": "1"})
 
 
-def scored(path: Path, carried: Carried, folder: Path, **named: tuple[int, int]) -> list[str]:
+def scored(path: Path | str, carried: Carried, folder: Path | str, **named: tuple[int, int]) -> list[str]:
     """Score a table into a folder; return the parts that were written."""
     written = []
 
@@ -172,18 +174,18 @@ def test_two_who_finish_at_once_do_not_hinder_each_other(
     """What one of them throws away as left behind, the other one was about to give its name."""
     path, folder = table(tmp_path), tmp_path / "out"
     scored(path, carried, tmp_path / "alone")
-    sync = table_files.os.fsync
+    sync = disk_folder.os.fsync
 
     def other_first(handle: int) -> None:
-        monkeypatch.setattr(table_files.os, "fsync", sync)
+        monkeypatch.setattr(disk_folder.os, "fsync", sync)
         scored(path, carried, folder)
         sync(handle)
 
-    monkeypatch.setattr(table_files.os, "fsync", other_first)  # in the middle of the first part
+    monkeypatch.setattr(disk_folder.os, "fsync", other_first)  # in the middle of the first part
     scored(path, carried, folder)
     assert contents(folder) == contents(tmp_path / "alone")
     (folder / MANIFEST).unlink()
-    monkeypatch.setattr(table_files.os, "fsync", other_first)  # in the middle of the manifest
+    monkeypatch.setattr(disk_folder.os, "fsync", other_first)  # in the middle of the manifest
     assert scored(path, carried, folder) == []
     assert contents(folder) == contents(tmp_path / "alone")
 
@@ -274,6 +276,7 @@ from pathlib import Path
 from data.sources import open_source, source
 from serving.batch import Options, Work, engines, score_parts
 from serving.batch.carried import Carried
+from serving.batch.outputs import folder_of
 import serving.scorer.scoring, serving.batch.parted, data.sources.formats.text_files
 source.PART_BYTES = 30_000
 carried, table, folder = Carried.of(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3])
@@ -288,7 +291,7 @@ def run(kill_at):
                 os.kill(os.getpid(), signal.SIGKILL)
     sys.addaudithook(trace)
     source = open_source(table)
-    work = Work.on(folder, source, carried.scorer(), Options(), {"model": "m", "version": "1"})
+    work = Work.on(folder_of(str(folder)), source, carried.scorer(), Options(), {"model": "m", "version": "1"})
     score_parts(work, engines.alone(carried))
     return steps
 
@@ -360,7 +363,7 @@ def test_a_disk_that_is_full_leaves_no_part_that_is_not_whole(
     """The name comes after the bytes are on the disk: what stands under it can be read."""
     path, folder = table(tmp_path), tmp_path / "out"
     monkeypatch.setattr(
-        table_files.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left"))
+        disk_folder.os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left"))
     )
     with pytest.raises(OSError, match="No space left"):
         scored(path, carried, folder)
@@ -372,7 +375,7 @@ def test_a_part_names_what_it_was_made_by(carried: Carried, tmp_path: Path) -> N
     path = table(tmp_path)
     folder = tmp_path / "out"
     works = [work_on(path, carried, folder, options) for options in (PLAIN, Options(explain=True))]
-    works.append(parted.Work(folder, works[0].parts, PLAIN, "another", {}))
+    works.append(parted.Work(works[0].folder, works[0].parts, PLAIN, "another", {}))
     os.utime(path, ns=(1, 1))
     works.append(work_on(path, carried, folder))
     assert len({work.names[0] for work in works}) == 4

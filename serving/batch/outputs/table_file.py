@@ -1,11 +1,8 @@
-"""Rows in columns -> a CSV or Parquet file, which appears under its name when it is whole."""
+"""Rows in columns -> a CSV or Parquet file."""
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
-from data.own_files import sync_folder
 from serving.errors import BadOutput
-
-PARTIAL = ".partial"
-"""How a file ends that is written; it begins with a point, so that readers of a folder leave it out."""
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Yield where to write what appears under a name once it is whole and on the disk, and not at all otherwise."""
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}"  # two machines may have processes of one number
-    partial = path.with_name(f".{path.name}.{mark}{PARTIAL}")
-    try:
-        yield partial
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 class TableFile:
@@ -92,22 +70,3 @@ def _without_coded_views(column: pa.Array) -> pa.Array:
     if not (pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type)):
         return column
     return column.dictionary.cast(pa.large_string()).take(column.indices)
-
-
-def check_output(path: Path, *, read: str = "") -> Path:
-    """Return the path if a CSV or Parquet file can be written there, which is not the one that is `read`.
-
-    Raises BadOutput.
-    """
-    if path.suffix not in (".csv", ".parquet"):
-        raise BadOutput(
-            reason=f"output {path.name!r} names no format",
-            repair="end it in .csv or .parquet, or in / for a folder of parts",
-        )
-    if not path.absolute().parent.is_dir():
-        raise BadOutput(
-            reason=f"there is no folder {path.parent}", repair="make it, or pass an absolute path"
-        )
-    if path.is_file() and Path(read).is_file() and path.samefile(read):
-        raise BadOutput(reason=f"output {path.name!r} is the input", repair="name another file")
-    return path
