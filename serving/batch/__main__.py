@@ -65,6 +65,12 @@ def parser() -> argparse.ArgumentParser:
     line.add_argument(
         "--engine", default="", help="dask, dask://host:8786 or tls://host:8786: who scores a folder of parts"
     )
+    line.add_argument(
+        "--delta",
+        choices=("false", "true"),
+        default="false",
+        help="make a Delta table of the folder of parts",
+    )
     line.add_argument("--on_fault", choices=("stop", "null"), default="stop")
     line.add_argument(
         "--trust",
@@ -158,6 +164,10 @@ def _is_folder(asked: argparse.Namespace) -> bool:
     """Return whether parts are asked for; raises BadOutput for a share of one file."""
     if asked.output.endswith("/") or Path(asked.output).is_dir():
         return True
+    if asked.delta == "true":
+        raise BadOutput(
+            reason=f"output {asked.output!r} is one file, and no Delta table", repair="end it in /"
+        )
     if asked.parts or asked.part or asked.engine:
         raise BadOutput(
             reason=f"output {asked.output!r} is one file, which cannot be shared", repair="end it in /"
@@ -195,7 +205,8 @@ def _to_folder(asked: argparse.Namespace, model: Model, on_rows: Callable[[int],
     carried = Carried.of(Path(model.folder))
     scorer = carried.scorer(threads=os.cpu_count() or 1)
     facts = {"model": asked.name, "version": model.version}
-    work = Work.on(folder, _source(asked, scorer), scorer, _options(asked, scorer), facts)
+    source, options = _source(asked, scorer), _options(asked, scorer)
+    work = Work.on(folder, source, scorer, options, facts, delta=asked.delta == "true")
     report = score_parts(work, _engine(asked, carried), share=share, on_rows=on_rows)
     if report:
         report.seconds = time.perf_counter() - started
@@ -245,6 +256,8 @@ def _tell(report: Report, output: str) -> None:
         )
     rate = report.rows / report.seconds
     print(f"  scored    {report.rows:,} rows in {report.seconds:.1f} s ({rate:,.0f} rows/s) into {output}")
+    if report.table is not None:
+        print(f"  table     {output.rstrip('/')}@{report.table}, a version of the Delta table")
     if report.names[: len(ADDED)] != ADDED:
         print(f"  columns   the input has such names: ours are {', '.join(report.names)}")
     if report.unscored:

@@ -10,6 +10,9 @@ killed on a disk leaves a file that begins with a point, which readers leave out
 
 `_manifest.json` begins with an underscore, since pandas, pyarrow and Spark read every other file of a folder.
 
+A folder may be a Delta table, too. Its log is written before the manifest, and parts that only its earlier versions
+have stay.
+
 It knows no engine: `serving.batch.engines` says who scores which part.
 """
 
@@ -18,20 +21,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 
 from data.redaction import redact_address
 from data.sources import Part, Source
+from data.sources.lakes import DELTA_LOG, delta_library
 from serving.batch.beside import Options, contributions
-from serving.batch.outputs import PARTIAL, PartFolder
+from serving.batch.outputs import PARTIAL, PartFile, PartFolder, committed, table_columns
 from serving.batch.tallies import SHOWN_FAULTS, Report
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, Fault, FaultyRows
@@ -86,6 +93,10 @@ class Work:
         Of the model.
     facts : mapping
         What the manifest says beside the parts: the model's name and version, the input.
+    delta : bool
+        Whether the folder is to be a Delta table.
+    run : str
+        What tells this run from others where the input does not say its state: a table's files never change.
     """
 
     folder: PartFolder
@@ -93,10 +104,19 @@ class Work:
     options: Options
     digest: str
     facts: Mapping[str, str]
+    delta: bool = False
+    run: str = ""
 
     @classmethod
     def on(
-        cls, folder: PartFolder, source: Source, scorer: Scorer, options: Options, facts: Mapping[str, str]
+        cls,
+        folder: PartFolder,
+        source: Source,
+        scorer: Scorer,
+        options: Options,
+        facts: Mapping[str, str],
+        *,
+        delta: bool = False,
     ) -> Work:
         """Divide a source; raises BadOutput or OutOfReach for the folder, and DataError for the source."""
         if options.explain:
@@ -104,8 +124,9 @@ class Work:
         parts = tuple(source.knowing(scorer.schema).parts())
         if not parts:
             raise BadOutput(reason=f"{source.where} has no rows to score", repair="pass rows")
-        check_folder(folder, source.where)
-        return cls(folder, parts, options, scorer.digest, {**facts, "input": redact_address(source.where)})
+        check_folder(folder, source.where, delta=delta)
+        facts = {**facts, "input": redact_address(source.where)}
+        return cls(folder, parts, options, scorer.digest, facts, delta, secrets.token_hex(8) if delta else "")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -113,13 +134,13 @@ class Work:
         return tuple(f"part-{index:05d}-{self._mark(part)}.parquet" for index, part in enumerate(self.parts))
 
     def _mark(self, part: Part) -> str:
-        said = [LAYOUT, self.digest, asdict(self.options), part.identity or part.label]
+        said = [LAYOUT, self.digest, asdict(self.options), part.identity or part.label + self.run]
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
     def done(self, index: int) -> Done | None:
         """Return what a part holds that is written already, None where it is not, or not whole; raises OutOfReach."""
         name = self.names[index]
-        if not self.folder.has(name):
+        if self.folder.size(name) is None:
             return None
         try:
             with self.folder.opened(name) as file:
@@ -129,9 +150,15 @@ class Work:
         except (OSError, pa.ArrowException, KeyError, ValueError):
             return None
 
+    def columns(self, index: int) -> pa.Schema:
+        """Return what a part that is written has."""
+        with self.folder.opened(self.names[index]) as file:
+            return pa_parquet.read_schema(file)
+
     def score(self, index: int, scorer: Scorer) -> Done:
         """Write a part, or return its faults; raises DataError or ServingError for what is no fault of a row."""
-        source, report, digests = self.parts[index].source, Report(), []
+        source, report = self.parts[index].source, Report()
+        digests: list[str] = []
         output = _hashed(self.folder.whole(self.names[index]), digests)
         try:
             score_source(scorer, source, output, ".parquet", self.options, note=_noted, report=report)
@@ -200,6 +227,8 @@ def score_parts(
     for index, done in engine(work, lacking):
         if done.count:
             faulty[index] = done
+        elif work.delta and not report.rows:
+            table_columns([work.columns(index)])  # an hour later would be late
         written[index] = done
         report.rows += done.rows
         on_rows(report.rows)
@@ -218,7 +247,7 @@ def _written(work: Work, indexes: Iterable[int]) -> dict[int, Done]:
 
 
 def _said_digests(folder: PartFolder) -> dict[str, str]:
-    if not folder.has(MANIFEST):
+    if folder.size(MANIFEST) is None:
         return {}
     try:
         with folder.opened(MANIFEST) as file:
@@ -253,6 +282,8 @@ def _known(work: Work, faulty: Mapping[int, Done], stop: int) -> Iterator[Done |
 def _keep_what_moved(work: Work) -> None:
     """Give parts that stand at another place now, since a file came before them, their new names."""
     there, wanted = work.folder.names(), set(work.names)
+    if DELTA_LOG in there:  # it has them under the names that they have
+        return
     by_mark = {match["mark"]: name for name in there if (match := _PART.fullmatch(name))}
     for name in work.names:
         old = by_mark.get(name[-24:-8])
@@ -267,6 +298,22 @@ def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
     done = {**written, **others}
     if len(done) < len(work.parts):
         return None
+    report, content = _described(work, done)
+    _take_away_others(work)
+    if work.delta:
+        report.table = _commit(work, done)
+    try:
+        with work.folder.whole(MANIFEST) as partial:
+            partial.write_bytes(content)
+    except FileNotFoundError:  # another one who finished at the same time threw it away
+        with work.folder.opened(MANIFEST) as file:
+            if file.read() != content:
+                raise
+    return report
+
+
+def _described(work: Work, done: Mapping[int, Done]) -> tuple[Report, bytes]:
+    """Return what is in the folder, and the manifest that says so."""
     report, described = Report(), []
     for index, (name, part) in enumerate(zip(work.names, work.parts, strict=True)):
         each = done[index]
@@ -284,34 +331,45 @@ def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
         "unseen": report.unseen,
         "parts": described,
     }
-    content = json.dumps(said, indent=1).encode() + b"\n"
-    _take_away_others(work)
-    try:
-        with work.folder.whole(MANIFEST) as partial:
-            partial.write_bytes(content)
-    except FileNotFoundError:  # another one who finished at the same time threw it away
-        with work.folder.opened(MANIFEST) as file:
-            if file.read() != content:
-                raise
-    return report
+    return report, json.dumps(said, indent=1).encode() + b"\n"
+
+
+def _commit(work: Work, done: Mapping[int, Done]) -> int:
+    """Return the version of a Delta table that has these parts."""
+
+    def looked_at(index: int) -> tuple[PartFile, pa.Schema]:
+        name = work.names[index]
+        return PartFile(name, work.folder.size(name) or 0, done[index].rows), work.columns(index)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        files, columns = zip(*pool.map(looked_at, range(len(work.parts))), strict=True)
+    said = {f"slipway.{name}": fact for name, fact in {**work.facts, "digest": work.digest}.items()}
+    return committed(str(work.folder), files, columns, said)
 
 
 def _digest(folder: PartFolder, name: str) -> str:
     with folder.opened(name) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
 
 
 def _take_away_others(work: Work) -> None:
-    wanted = set(work.names)
-    for name in work.folder.names():
+    there = work.folder.names()
+    wanted = set(there if DELTA_LOG in there else work.names)
+    for name in there:
         is_left = name.endswith(PARTIAL) and name.startswith((".part-", f".{MANIFEST}."))
         if is_left or (_PART.fullmatch(name) and name not in wanted):
             work.folder.remove(name)
 
 
-def check_folder(folder: PartFolder, where: str) -> None:
-    """Raise BadOutput or OutOfReach where parts cannot be written into a folder."""
+def check_folder(folder: PartFolder, where: str, *, delta: bool = False) -> None:
+    """Raise BadOutput, UnreadableSource or OutOfReach where parts cannot be written into a folder."""
     folder.check(where)
-    shown = (name for name in folder.names() if not name.startswith((".", "_")))
+    there = folder.names()
+    if delta:
+        delta_library(str(folder))
+    elif DELTA_LOG in there:
+        reason = f"{folder} is a Delta table, whose log would name parts that are gone"
+        raise BadOutput(reason=reason, repair="pass delta=true, or name another folder")
+    shown = (name for name in there if not name.startswith((".", "_")))
     if other := next((name for name in shown if not _PART.fullmatch(name)), ""):
         raise BadOutput(reason=f"{folder} holds {other!r}, which is no part", repair="name an empty folder")

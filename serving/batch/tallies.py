@@ -26,6 +26,8 @@ class Report:
         Categories that training did not see, scored as unknown.
     names : tuple of str
         Of the columns of the prediction and its interval; see `names_beside`.
+    table : int, optional
+        The version of the Delta table that these rows are.
     """
 
     rows: int = 0
@@ -33,6 +35,7 @@ class Report:
     seconds: float = 0.0
     unseen: dict[str, int] = field(default_factory=dict)
     names: tuple[str, ...] = ADDED
+    table: int | None = None
 
     def count(self, packed: coercion.Packed) -> None:
         """Add a block of rows."""

@@ -58,6 +58,9 @@ NOT_HERE = {
     "mlflow run . --env-manager local -P data=/data/trips/": "tests/training/rows/test_summing_workers.py",
     f"{SCORE} -P output=/data/scored/ -P engine=tls://": "tests/serving/batch/test_scoring_workers.py has workers",
     f"{PROJECT}-e score -P name=flights -P input=s3://": "tests/serving/batch/outputs/test_bucket_folder.py",
+    f"{PROJECT}-e score -P name=flights -P input=/path/to/rows.csv -P output=/path/to/scored/ -P delta=true": (
+        "tests/serving/batch/outputs/test_delta_table.py"
+    ),
     "make run": "CI calls it",
     "make test": "CI calls it",
     "make install": "CI calls it",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pyarrow.dataset as pa_dataset
@@ -11,7 +12,7 @@ import pyarrow.fs as pa_fs
 
 from data.errors import UnreadableSource
 from data.sources import remote
-from data.sources.lakes.versions import is_folder, lacks, read_by_library, split_version
+from data.sources.lakes.versions import by_library, is_folder, lacks, split_version
 from data.sources.source import refuse_duplicates
 
 DELTA_LOG, MAPPING = "_delta_log", "delta.columnMapping.mode"
@@ -39,19 +40,9 @@ def delta_files(where: str) -> DeltaFiles | None:
     table, version = split_version(where)
     if not is_folder(f"{table}/{DELTA_LOG}"):
         return None
-    try:
-        import deltalake  # noqa: PLC0415 - an extra, for Delta tables only
-    except ImportError as error:
-        raise lacks(where, "a Delta table", "deltalake", "delta") from error
-    folder = table if remote.is_remote(table) else str(Path(table).absolute())
-    if unquote(folder) != folder or "\\" in folder:
-        raise UnreadableSource(
-            where=table,
-            reason="deltalake takes its name for another one, as in %20",
-            repair="rename the folder",
-        )
-    with read_by_library(where, "Delta"):
-        read = deltalake.DeltaTable(folder, storage_options=_allowing_http(folder))
+    deltalake, folder, options = delta_library(table)
+    with by_library(where, "Delta"):
+        read = deltalake.DeltaTable(folder, storage_options=options)
         newest = read.version()
         if version is not None and version > newest:
             raise UnreadableSource(
@@ -69,6 +60,22 @@ def delta_files(where: str) -> DeltaFiles | None:
     fragments = sorted(dataset.get_fragments(), key=lambda each: each.path)
     ordered = pa_dataset.FileSystemDataset(fragments, dataset.schema, dataset.format, dataset.filesystem)
     return DeltaFiles(f"{table}@{read.version()}", folder, ordered)
+
+
+def delta_library(table: str) -> tuple[Any, str, dict[str, str] | None]:
+    """Return deltalake, and where and with which options it finds a table's folder; raises UnreadableSource."""
+    try:
+        import deltalake  # noqa: PLC0415 - an extra, for Delta tables only
+    except ImportError as error:
+        raise lacks(table, "a Delta table", "deltalake", "delta") from error
+    folder = table if remote.is_remote(table) else str(Path(table).absolute())
+    if unquote(folder) != folder or "\\" in folder:
+        raise UnreadableSource(
+            where=table,
+            reason="deltalake takes its name for another one, as in %20",
+            repair="rename the folder",
+        )
+    return deltalake, folder, _allowing_http(folder)
 
 
 def _below(folder: str) -> pa_fs.FileSystem:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from data.column_names import named
 from data.errors import UnreadableSource
 from data.sources import remote
-from data.sources.lakes.versions import is_folder, lacks, read_by_library, split_version
+from data.sources.lakes.versions import by_library, is_folder, lacks, split_version
 from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
 
 METADATA = (".metadata.json", ".metadata.json.gz")
@@ -40,7 +40,7 @@ class IcebergSource(Source):
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
         """Yield the rows file by file, without those that were deleted; raises UnreadableSource."""
-        with read_by_library(self.where, "Iceberg"):
+        with by_library(self.where, "Iceberg"):
             for batch in self._scan().to_arrow_batch_reader():
                 whole = batch.rename_columns(named(batch.schema.names))
                 yield from (whole.slice(start, rows) for start in range(0, whole.num_rows, rows))
@@ -60,7 +60,7 @@ def open_iceberg(where: str) -> Source | None:
     if not metadata:
         return None
     try:
-        with read_by_library(where, "Iceberg"):
+        with by_library(where, "Iceberg"):
             read = _static(metadata)
             found = read.current_snapshot() if version is None else read.snapshot_by_id(version)
     except ImportError as error:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pyarrow.fs as pa_fs
 
-from data.errors import DataError, UnreadableSource
+from data.errors import UnreadableSource
+from data.facts import FactError
 from data.sources import remote
 
 _VERSION = re.compile(r"(?P<table>.*[^/])/?@v?(?P<version>\d+)")
@@ -42,28 +43,28 @@ def lacks(where: str, what: str, package: str, extra: str) -> UnreadableSource:
 
 
 @contextmanager
-def read_by_library(where: str, kind: str) -> Iterator[None]:
-    """Raise UnreadableSource in place of whatever a library raises that meets a table it cannot read.
+def by_library(
+    where: str, kind: str, *, done: str = "read", repair: str = "pass a newer version, or export it"
+) -> Iterator[None]:
+    """Raise UnreadableSource in place of whatever a library raises that meets a table it cannot read, or write.
 
     That is anything: of a log or a list of files that is broken off, theirs let through what their parsers raise.
     """
     try:
         yield
-    except (DataError, ImportError, MemoryError):
+    except (FactError, ImportError, MemoryError):
         raise
     except Exception as error:
-        raise _unread(where, kind, error) from error
+        raise _given_up(where, f"{done} as {kind}", repair, error) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # what a library in Rust raises, and no Exception
             raise
-        raise _unread(where, kind, error) from error
+        raise _given_up(where, f"{done} as {kind}", repair, error) from error
 
 
-def _unread(where: str, kind: str, error: BaseException) -> UnreadableSource:
+def _given_up(where: str, what: str, repair: str, error: BaseException) -> UnreadableSource:
     """Return what to say where a library gave up: the first line of its own reason."""
     if remote.is_remote(where) and isinstance(error, OSError):
         return remote.FileStore.of(where).fault(where, error)
     reason = remote.without_secrets((str(error) or type(error).__name__).splitlines()[0])[:300]
-    return UnreadableSource(
-        where=where, reason=f"cannot be read as {kind}: {reason}", repair="pass a newer version, or export it"
-    )
+    return UnreadableSource(where=where, reason=f"cannot be {what}: {reason}", repair=repair)

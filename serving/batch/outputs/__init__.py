@@ -7,21 +7,35 @@ from typing import TYPE_CHECKING
 from data.faces import at_first_use
 
 if TYPE_CHECKING:
+    from serving.batch.outputs.delta_table import PartFile, committed, table_columns
     from serving.batch.outputs.disk_folder import PARTIAL
     from serving.batch.outputs.naming import check_output, folder_of, whole_file
     from serving.batch.outputs.part_folder import PartFolder
     from serving.batch.outputs.table_file import TableFile
 
-__all__ = ["PARTIAL", "PartFolder", "TableFile", "check_output", "folder_of", "whole_file"]
+__all__ = [
+    "PARTIAL",
+    "PartFile",
+    "PartFolder",
+    "TableFile",
+    "check_output",
+    "committed",
+    "folder_of",
+    "table_columns",
+    "whole_file",
+]
 
 __getattr__ = at_first_use(
     __name__,
     {
         "PARTIAL": "disk_folder",
+        "PartFile": "delta_table",
         "PartFolder": "part_folder",
         "TableFile": "table_file",
         "check_output": "naming",
+        "committed": "delta_table",
         "folder_of": "naming",
+        "table_columns": "delta_table",
         "whole_file": "naming",
     },
 )

@@ -58,9 +58,11 @@ class BucketFolder:
 
         return asked_of(self.where, listed)
 
-    def has(self, name: str) -> bool:
-        """Return whether an object is there."""
-        return self._size(name) is not None
+    def size(self, name: str) -> int | None:
+        """Return how many bytes an object has."""
+        where = self._address(name)
+        info = asked_of(where, lambda store: store.files.get_file_info(store.path(where)))
+        return int(info.size) if info.is_file else None
 
     def opened(self, name: str) -> BinaryIO:
         """Open an object to read it."""
@@ -74,7 +76,7 @@ class BucketFolder:
             yield path
             size = path.stat().st_size
             _send(path, self._address(name))
-        if self._size(name) != size:
+        if self.size(name) != size:
             raise OutOfReach(
                 where=self._address(name),
                 reason="is not what was sent",
@@ -101,12 +103,6 @@ class BucketFolder:
 
     def _address(self, name: str) -> str:
         return f"{self.where}/{name}"
-
-    def _size(self, name: str) -> int | None:
-        info = asked_of(
-            self._address(name), lambda store: store.files.get_file_info(store.path(self._address(name)))
-        )
-        return info.size if info.is_file else None
 
 
 def _refuse_no_bucket(store: Any) -> None:

@@ -44,9 +44,10 @@ class DiskFolder:
         """Return what is in it."""
         return [path.name for path in self.path.iterdir()] if self.path.is_dir() else []
 
-    def has(self, name: str) -> bool:
-        """Return whether a file is there."""
-        return (self.path / name).is_file()
+    def size(self, name: str) -> int | None:
+        """Return how many bytes a file has."""
+        path = self.path / name
+        return path.stat().st_size if path.is_file() else None
 
     def opened(self, name: str) -> BinaryIO:
         """Open a file to read it."""

@@ -28,8 +28,8 @@ class PartFolder(Protocol):
     def names(self) -> list[str]:
         """Return what is in it, hidden or not; nothing where it is not there."""
 
-    def has(self, name: str) -> bool:
-        """Return whether a file is there."""
+    def size(self, name: str) -> int | None:
+        """Return how many bytes a file has, None where there is none."""
 
     def opened(self, name: str) -> BinaryIO:
         """Open a file to read it."""

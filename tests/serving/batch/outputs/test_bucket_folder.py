@@ -39,9 +39,10 @@ def objects(where: str) -> dict[str, bytes]:
 
 
 def test_a_bucket_gets_the_names_and_bytes_of_a_disk_and_what_lacks(
-    s3: Bucket, carried: Carried, tmp_path: Path
+    s3: Bucket, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Readers take the folder as it is; what was written before is left as it is."""
+    monkeypatch.setattr(source, "PART_BYTES", 8_000)
     path, there = table(tmp_path), f"{s3.uri}/a b/scored"
     names = scored(path, carried, tmp_path / "alone")
     assert scored(path, carried, f"{there}/") == names
