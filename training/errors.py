@@ -19,7 +19,7 @@
     │   └── CapturesBusy       somebody else works on it
     ├── DataChanged            a version cannot be rebuilt: its table holds other values now
     └── CalibrationError       a version cannot be calibrated anew
-        ├── NotFresh           with the rows that it was trained from
+        ├── NotFresh           with rows that it was trained from
         └── TooFewToCalibrate
 
 Faults of the table are `data.errors.DataError`. What one room alone raises stands in its own `errors.py`: of the
@@ -207,15 +207,12 @@ class CalibrationError(TrainingError):
 
 
 class NotFresh(CalibrationError):
-    """The rows are those that the version was trained from."""
+    """The rows are those that the version was trained from, or some of them are."""
 
-    template = (
-        "{where} is the table that {name} version {version} was trained from: intervals from rows that the model "
-        "knows are too narrow; pass fresh labelled rows"
-    )
-    name: str
-    version: str
+    template = "{where} {found}: intervals from rows that the model knows are too narrow; {repair}"
     where: str
+    found: str
+    repair: str = "pass fresh labelled rows"
 
 
 class TooFewToCalibrate(CalibrationError):

@@ -21,7 +21,7 @@ from training.errors import CannotScore, UsageError
 from training.monitoring import Reference
 from training.records import model_registry, tracking
 from training.rows import open_table
-from training.rows.known import load_known
+from training.rows.known import learned, load_known
 
 Floats = NDArray[np.float64]
 
@@ -100,6 +100,8 @@ def of_table(
     matrix = pack_frame(table.frame, version.schema)
     answers = Scorer.load(version.scorer_folder).predict_with_scale(matrix)
     known = version.target in table.frame
+    if known:
+        learned.warn(version, table, say)
     actual = table.numbers(version.target) if known else np.full(len(table), np.nan)
     numbers = np.floor(moments / 86_400.0).astype(np.int64)
     unasked = {"harm": NO_GROUPS} if reference.group and groups is None else {}

@@ -32,6 +32,7 @@ from training.monitoring import Groups, Known, Moments, Reference, reference_of
 from training.pages.drawings import plots
 from training.records import Job, tag_names
 from training.rows import PreparedTable
+from training.rows.known import learned
 from training.search import Winner, cross_validation
 from training.versions import flavor
 
@@ -77,6 +78,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner, rmse: comparison.In
             scorer_folder=Path(folder),
             input_example=example,
             reference=reference(written, rows, held_out, known.contributions, seed=job.config.seed).as_dict(),
+            learned=learned_by(rows, winner.rows).as_dict(),
         )
         made_in = time.perf_counter() - started
         whole = whole_holdout.judge(job, rows, winner, Path(folder), rmse)
@@ -197,6 +199,13 @@ def reference(
 def _described(split: Split) -> NDArray[np.intp]:
     """Return the places of the training rows that later ones are compared with."""
     return cross_validation.sampled(split.counts["train"], MOST_DESCRIBED)
+
+
+def learned_by(rows: PreparedTable, count: int) -> learned.Sketch:
+    """Return by what the rows are known again that a model learned, so many: beyond those at hand, all of a table's."""
+    training = np.flatnonzero(rows.split.mask("train"))
+    places = training[cross_validation.sampled(len(training), count)]
+    return learned.sketch_of(rows.checked.table, rows.schema, places, salt=rows.fingerprint, of=count)
 
 
 def groups_of(split: Split, finite: NDArray[np.bool_], scores: NDArray[np.uint64] | None) -> Groups | None:

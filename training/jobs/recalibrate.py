@@ -32,7 +32,7 @@ from training.monitoring import Reference
 from training.pages import plain
 from training.records import ledger, model_registry, tag_names, tracking
 from training.rows import open_table, parts
-from training.rows.known import known_parts, load_known
+from training.rows.known import known_parts, learned, load_known
 from training.versions import flavor
 from training.weights import mean, relative
 
@@ -48,7 +48,7 @@ def recalibrate(config: registered.RecalibrateConfig, say: Say) -> model_registr
     NoSuchVersion
         There is no version to start from.
     NotFresh
-        These are the rows that it was trained from.
+        These are the rows that it was trained from, or some are, which cannot be told from the others.
     TooFewToCalibrate
         Fewer than `FEWEST_ROWS` rows have a target and can be scored.
     """
@@ -99,7 +99,8 @@ def _fresh_rows(
     else:
         found = parts.fingerprint_of(form_of(source, kinds, asked, most_bytes=room))
     if found == old.tags.get(tag_names.DATA):
-        raise NotFresh(name=old.name, version=old.number, where=source.where)
+        trained = f"is the table that {old.name} version {old.number} was trained from"
+        raise NotFresh(where=source.where, found=trained)
     form = None if room is None else known_parts.form_for(source, old.schema, kinds, asked, room)
     known = load_known(source, old.schema, kinds, asked) if form is None else form.head
     weight = old.weight if old.weight in known.frame else ""
@@ -110,7 +111,10 @@ def _fresh_rows(
         say("sample", some.in_words)
         known = some.table
     checked = check_table(known, target=old.target, weight=weight)
-    return checked.table.take(checked.counted), weight
+    table = checked.table.take(checked.counted)
+    if {*old.schema.names} <= {*table.names}:
+        table = learned.left_out(old, table, say, fewest=FEWEST_ROWS)
+    return table, weight
 
 
 @dataclass(frozen=True)

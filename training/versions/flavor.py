@@ -40,6 +40,9 @@ SCORER_FOLDER = "scorer"
 REFERENCE = "monitor/reference.json"
 """What a monitor compares later rows with, within a version's folder."""
 
+LEARNED = "monitor/learned.json"
+"""By what rows that the model learned are known again; copies with other intervals have it, too."""
+
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
 """What stock MLflow needs to run a pipeline; beside them LightGBM, where its trees are asked."""
 
@@ -69,6 +72,7 @@ def log_version(
     scorer_folder: Path,
     input_example: pd.DataFrame,
     reference: Mapping[str, Any] | None = None,
+    learned: Mapping[str, Any] | None = None,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
 ) -> Logged:
@@ -86,6 +90,8 @@ def log_version(
         A few training rows, shown in the UI and tried by MLflow's own tools.
     reference : dict, optional
         What a monitor compares later rows with, as `training.monitoring.reference.Reference.as_dict` gives it.
+    learned : dict, optional
+        The sketch of the rows that it learned, as `training.rows.known.learned.Sketch.as_dict` gives it.
 
     Raises
     ------
@@ -101,6 +107,7 @@ def log_version(
         scorer_folder=scorer_folder,
         input_example=input_example[list(schema.names)],
         reference=reference,
+        learned=learned,
         metadata=dict(metadata or {}) or None,
     )
 
@@ -144,6 +151,7 @@ def save_model(
     *,
     scorer_folder: Path,
     reference: Mapping[str, Any] | None = None,
+    learned: Mapping[str, Any] | None = None,
     mlflow_model: Model | None = None,
     on_saved: Callable[[str], None] = lambda _: None,
     validate_serving_input: bool = True,  # noqa: ARG001 - for `Model.log`, which hands on all that it gets
@@ -163,9 +171,10 @@ def save_model(
     save_stock = _copy_stock if isinstance(fitted, Path) else _save_stock
     save_stock(fitted, Path(path), written, **options)
     shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
-    if reference is not None:
-        (Path(path) / REFERENCE).parent.mkdir()
-        (Path(path) / REFERENCE).write_text(json.dumps(reference, allow_nan=False), encoding="utf-8")
+    for place, content in ((REFERENCE, reference), (LEARNED, learned)):
+        if content is not None:
+            (Path(path) / place).parent.mkdir(exist_ok=True)
+            (Path(path) / place).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
     written.add_flavor(FLAVOR_NAME, scorer=SCORER_FOLDER, format=Document.FORMAT, digest=digest)
     written.save(str(Path(path) / MLMODEL_FILE_NAME))
     on_saved(version_files.files_digest(version_files.only_files(Path(path))))
@@ -193,8 +202,8 @@ def _save_stock(
 
 
 def _copy_stock(version: Path, path: Path, written: Model) -> None:
-    """Copy all but the scorer, and say in MLmodel what the version's says."""
-    shutil.copytree(version, path, ignore=shutil.ignore_patterns(SCORER_FOLDER, "monitor"))
+    """Copy all but the scorer and the reference, and say in MLmodel what the version's says."""
+    shutil.copytree(version, path, ignore=shutil.ignore_patterns(SCORER_FOLDER, Path(REFERENCE).name))
     old = Model.load(str(version))
     written.flavors = dict(old.flavors)
     written.signature, written.metadata = old.signature, old.metadata

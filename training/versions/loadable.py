@@ -77,6 +77,7 @@ COMMON_FILES = frozenset(
         "scorer/model.onnx",
         "scorer/scorer.json",
         "scorer/explain.safetensors",
+        "monitor/learned.json",
         "monitor/reference.json",
     ]
 )

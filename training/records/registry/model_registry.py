@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from data.own_files import own_folder
 from data.redaction import redact_address
 from data.schema import Schema
-from data.splits import Split, SplitRule, split_table
+from data.splits import Split, SplitRule, splitting
 from data.tables import Table
 from serving.errors import ModelError
 from serving.scorer import scorer_files, version_files
@@ -195,13 +195,15 @@ class Version:
 
         A time split's boundary moves with the table: rows count from the version's own boundary on. Of an
         adopted model nobody knows: whoever is compared with it on all rows is compared with the best it can do.
+        Raises MissingColumn or SplitError where the table does not say it.
         """
         if self.adopted:
             return np.ones(len(table), dtype=np.bool_)
-        split = split_table(table, self.split)
-        if split.moments is None:
-            return split.mask("holdout")
-        return split.moments >= float(self._tag(tag_names.HELD_OUT_FROM))
+        rule = self.split
+        splitting.refuse_columns(table, rule)
+        if rule.method != "time":
+            return splitting.sides_of(table, rule).mask("holdout")
+        return splitting.moments_of(table, rule.columns[0]) >= float(self._tag(tag_names.HELD_OUT_FROM))
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Return its predictions for rows that have its columns, float64 of shape (n_rows,), through its scorer."""
