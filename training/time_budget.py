@@ -14,8 +14,14 @@ from typing import Literal
 
 Part = Literal["search", "fit", "measure"]
 
-ENDS: dict[Part, float] = {"search": 0.6, "fit": 0.85, "measure": 0.95}
-"""When each part has to be over, as a share of the time without what is kept."""
+LEFT: dict[Part, tuple[float, float, float]] = {
+    "search": (0.4, 6.0, 0.17),
+    "fit": (0.15, 2.5, 0.06),
+    "measure": (0.05, 1.0, 0.015),
+}
+"""What has to be left when a part is over: a share of the time without what is kept, or so many seconds and a smaller
+share of it, if that is less: the last fit of twice the search takes no twice as long.
+"""
 
 KEPT_SHARE, KEPT_SECONDS = 0.25, 3.0
 """Of the time for what comes last: the smaller of the two."""
@@ -65,7 +71,9 @@ class Budget:
         """Return the moment at which a part has to be over."""
         usual = min(KEPT_SHARE * self.seconds, KEPT_SECONDS)
         kept = max(usual, min(self.beyond, MOST_KEPT * self.seconds))
-        return self.began + ENDS[part] * (self.seconds - kept)
+        time_for_parts = self.seconds - kept
+        share, seconds, more = LEFT[part]
+        return self.began + time_for_parts - min(share * time_for_parts, seconds + more * time_for_parts)
 
     def left(self, part: Part) -> float:
         """Return the seconds until then; none where it is past."""

@@ -21,6 +21,10 @@ from training.models.fitting import takes_weights
 SMOOTH_ROWS = 5_000
 """Beyond, support vectors take minutes and their graph milliseconds."""
 
+SEEN_ROWS, LEAST_EPOCHS, MOST_EPOCHS = 750_000, 60, 150
+"""Rows that a network sees while it learns, each once an epoch, and how many epochs that may be: what counts are its
+steps, and more rows take more of them in each epoch."""
+
 FEW = 1_000
 """Below, smooth models take no time: they come before more trees."""
 
@@ -119,7 +123,7 @@ SMOOTH: tuple[Spec, ...] = (
 
 def first(task: Task) -> list[Spec]:
     """Return the settings to try before any search."""
-    leaf = smallest_leaf(task, 200)
+    leaf, epochs = smallest_leaf(task, 200), _epochs(task)
     tried: list[Spec] = [
         spec_of("ridge"),
         spec_of("boosting"),
@@ -127,17 +131,17 @@ def first(task: Task) -> list[Spec]:
         spec_of("extra_trees", max_features=0.7, min_samples_leaf=leaf),
         DRAWN_SPLITS,
         MEDIUM_LEAVES,
+        spec_of("perceptron", width=64, depth=2, max_iter=epochs, alpha=1e-3),
         MANY_SMALL_TREES,
         spec_of("support_vectors", C=10.0, epsilon=0.02),
         spec_of("support_vectors", C=100.0, epsilon=0.005),
-        spec_of("perceptron", width=64, depth=2, max_iter=150, alpha=1e-3),
         spec_of("process", nu=1.5),
         spec_of("ridge", splines=6),
         spec_of("ridge", interactions=True),
         spec_of("ridge", splines=5, interactions=True),
         spec_of("forest", max_features=0.5, min_samples_leaf=leaf),
         LARGE_LEAVES,
-        spec_of("perceptron", width=100, depth=3, max_iter=150, alpha=1e-2, bag=3),
+        spec_of("perceptron", width=100, depth=3, max_iter=epochs, alpha=1e-2, bag=3),
         spec_of("elastic_net", splines=6),
         spec_of("huber"),
         spec_of("lasso"),
@@ -146,7 +150,13 @@ def first(task: Task) -> list[Spec]:
         smooth = [spec for spec in tried if spec in SMOOTH]
         tried = [*tried[:2], *smooth, *(spec for spec in tried[2:] if spec not in smooth)]
     if task.rows > LARGE:  # histograms take a tenth of the time there
-        tried[2:2] = [LARGE_LEAVES, spec_of("perceptron", width=64, depth=2, max_iter=60, alpha=1e-3)]
+        network = spec_of("perceptron", width=64, depth=2, max_iter=epochs, alpha=1e-3)
+        tried = [
+            *tried[:2],
+            LARGE_LEAVES,
+            network,
+            *(spec for spec in tried[2:] if spec not in (LARGE_LEAVES, network)),
+        ]
     if task.skewed:
         tried[3:3] = [
             spec_of("boosting", target="log"),
@@ -154,6 +164,10 @@ def first(task: Task) -> list[Spec]:
             spec_of("ridge", splines=5, target="log"),
         ]
     return [shaped(spec, task) for spec in tried if fits(spec, task)]
+
+
+def _epochs(task: Task) -> int:
+    return int(np.clip(SEEN_ROWS // max(task.rows, 1), LEAST_EPOCHS, MOST_EPOCHS))
 
 
 def fits(spec: Spec, task: Task) -> bool:

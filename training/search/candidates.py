@@ -1,6 +1,6 @@
 """How specifications showed in cross-validation: their errors, which of them is preferred, and how they blend.
 
-A simpler model is preferred where the difference is within one standard error. It fits nothing.
+The mean or a line is preferred to what is better by less than one standard error. It fits nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from training.models import Spec
 from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 
-BLEND_STEPS = 40
+BLEND_STEPS, LEAST_WEIGHT = 40, 0.05
+"""What weighs less is left out of a blend: each member costs time with every row that is scored."""
 SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
 """Two for every other family."""
+
+LINES = 1
+"""Up to this level a model is preferred for being simple. A blend's error is that of weights found on other folds, and
+a single one's is the best of many: to ask more of the blend would be to prefer the luckier one."""
 
 Floats = NDArray[np.float64]
 
@@ -75,9 +80,9 @@ def judged(spec: Spec, out_of_fold: Floats, rows: TrainingRows, seconds: float) 
 
 
 def simplest(ordered: Sequence[Candidate], rows: TrainingRows) -> Candidate:
-    """Return the simplest candidate whose squared errors are within one standard error of the best one's."""
+    """Return the mean or a line whose squared errors are within one standard error of the best one's, or the best."""
     best = ordered[0]
-    for level in range(best.level):
+    for level in range(min(best.level, LINES + 1)):
         rival = next((candidate for candidate in ordered if candidate.level == level), None)
         if rival is None:
             continue
@@ -103,10 +108,14 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
         return []
     predicted = np.column_stack([member.out_of_fold for member in members])
     known = np.asarray(np.isfinite(predicted).all(axis=1))
-    weights = _weights_on(rows, predicted, known)
-    used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
-    if len(used) < 2:
+    heavy = _weights_on(rows, predicted, known) >= LEAST_WEIGHT
+    members, predicted = (
+        [member for member, keeps in zip(members, heavy, strict=True) if keeps],
+        predicted[:, heavy],
+    )
+    if len(members) < 2:
         return []
+    used = list(zip(members, _weights_on(rows, predicted, known).tolist(), strict=True))
     crossed = np.full(rows.size, np.nan)
     for validate in _parts(known, rows.folds):
         others = known.copy()
