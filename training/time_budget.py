@@ -15,13 +15,11 @@ from typing import Literal
 Part = Literal["search", "fit", "measure"]
 
 LEFT: dict[Part, tuple[float, float, float]] = {
-    "search": (0.4, 6.0, 0.17),
-    "fit": (0.15, 2.5, 0.06),
+    "search": (0.4, 8.0, 0.18),
+    "fit": (0.15, 3.5, 0.07),
     "measure": (0.05, 1.0, 0.015),
 }
-"""What has to be left when a part is over: a share of the time without what is kept, or so many seconds and a smaller
-share of it, if that is less: the last fit of twice the search takes no twice as long.
-"""
+"""What is left of the time without what is kept when a part is over: a share, or so many seconds and a smaller one."""
 
 KEPT_SHARE, KEPT_SECONDS = 0.25, 3.0
 """Of the time for what comes last: the smaller of the two."""
@@ -70,10 +68,9 @@ class Budget:
     def ends(self, part: Part) -> float:
         """Return the moment at which a part has to be over."""
         usual = min(KEPT_SHARE * self.seconds, KEPT_SECONDS)
-        kept = max(usual, min(self.beyond, MOST_KEPT * self.seconds))
-        time_for_parts = self.seconds - kept
+        all_parts = self.seconds - max(usual, min(self.beyond, MOST_KEPT * self.seconds))
         share, seconds, more = LEFT[part]
-        return self.began + time_for_parts - min(share * time_for_parts, seconds + more * time_for_parts)
+        return self.began + all_parts - min(share * all_parts, seconds + more * all_parts)
 
     def left(self, part: Part) -> float:
         """Return the seconds until then; none where it is past."""

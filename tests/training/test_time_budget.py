@@ -29,7 +29,7 @@ def test_what_is_measured_and_what_comes_last_are_within_the_promise(seconds: fl
 def test_a_search_gets_a_larger_share_of_a_longer_budget() -> None:
     """What follows it takes little more time, and each part has some after the one before."""
     shares = [ends(seconds, 0.0)["search"] / seconds for seconds in (20.0, 60.0, 300.0)]
-    assert 0.5 < shares[0] < 0.65 < shares[1] < 0.75 < shares[2] < 0.85
+    assert 0.5 < shares[0] < 0.6 < shares[1] < 0.7 < shares[2] < 0.8
     for seconds in (1.0, 10.0, 60.0, 3_600.0):
         told = ends(seconds, 0.0)
         assert told["search"] < told["fit"] < told["measure"] < seconds

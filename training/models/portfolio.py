@@ -43,6 +43,10 @@ LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
 LEAVES = 400_000
 """Of a forest at most: about 30 MB of graph."""
 
+LEAF_ROWS, LEAST_TREES, MOST_TREES = 3, 30, 200
+"""Rows of a forest's leaf for which it has fewer trees, down to so many: of as many leaves in all, fewer and deeper
+trees err less (docs/log.md)."""
+
 MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
 
@@ -105,6 +109,7 @@ MEDIUM_LEAVES = _boosted_leaves(1500, 0.03, 15, feature_fraction_bynode=0.6, min
 MANY_SMALL_TREES = _boosted_leaves(
     3000, 0.03, 8, feature_fraction_bynode=0.6, bagging_fraction=0.5, min_data_in_leaf=3
 )
+LITTLE_NOISE = _boosted_leaves(2000, 0.05, 12, bagging_fraction=0.9, min_data_in_leaf=2)
 DRAWN_SPLITS = _boosted_leaves(1000, 0.05, 31, extra_trees=True, min_data_in_leaf=3)
 LARGE_LEAVES = _boosted_leaves(
     1000, 0.05, 63, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=10
@@ -123,23 +128,24 @@ SMOOTH: tuple[Spec, ...] = (
 
 def first(task: Task) -> list[Spec]:
     """Return the settings to try before any search."""
-    leaf, epochs = smallest_leaf(task, 200), _epochs(task)
+    size, epochs = forest_size(task), _epochs(task)
     tried: list[Spec] = [
         spec_of("ridge"),
         spec_of("boosting"),
         QUICK_LEAVES,
-        spec_of("extra_trees", max_features=0.7, min_samples_leaf=leaf),
+        spec_of("extra_trees", max_features=0.7, **size),
         DRAWN_SPLITS,
         MEDIUM_LEAVES,
         spec_of("perceptron", width=64, depth=2, max_iter=epochs, alpha=1e-3),
         MANY_SMALL_TREES,
+        LITTLE_NOISE,
         spec_of("support_vectors", C=10.0, epsilon=0.02),
         spec_of("support_vectors", C=100.0, epsilon=0.005),
         spec_of("process", nu=1.5),
         spec_of("ridge", splines=6),
         spec_of("ridge", interactions=True),
         spec_of("ridge", splines=5, interactions=True),
-        spec_of("forest", max_features=0.5, min_samples_leaf=leaf),
+        spec_of("forest", max_features=0.5, **size),
         LARGE_LEAVES,
         spec_of("perceptron", width=100, depth=3, max_iter=epochs, alpha=1e-2, bag=3),
         spec_of("elastic_net", splines=6),
@@ -221,6 +227,7 @@ def _is_skewed(target: NDArray[np.float64]) -> bool:
     return bool(high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
 
 
-def smallest_leaf(task: Task, trees: int) -> int:
-    """Return how many rows a leaf has at least, so that so many trees have no more than `LEAVES`."""
-    return max(1, math.ceil(task.rows * trees / LEAVES))
+def forest_size(task: Task) -> dict[str, int]:
+    """Return how many trees a forest has and how many rows a leaf at least, so that it has no more than `LEAVES`."""
+    trees = int(np.clip(LEAVES * LEAF_ROWS // max(task.rows, 1), LEAST_TREES, MOST_TREES))
+    return {"n_estimators": trees, "min_samples_leaf": max(1, math.ceil(task.rows * trees / LEAVES))}

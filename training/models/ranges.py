@@ -8,7 +8,17 @@ from functools import partial
 from typing import Any, Protocol
 
 from training.models.families import Spec
-from training.models.portfolio import BINS, PRODUCTS, Task, fits, shaped, smallest_leaf, spec_of, width
+from training.models.portfolio import (
+    BINS,
+    MOST_TREES,
+    PRODUCTS,
+    Task,
+    fits,
+    forest_size,
+    shaped,
+    spec_of,
+    width,
+)
 
 LOGARITHMS = ("log", "natural_log")
 """A skewed target's scales; which of them depends on its size alone."""
@@ -141,8 +151,9 @@ def _lightgbm(task: Task) -> Ranges:
 
 
 def _extra_trees(task: Task) -> Ranges:
-    leaf = smallest_leaf(task, 200)
+    trees, leaf = forest_size(task).values()
     return {
+        "n_estimators": Range("extra_trees", trees, trees, MOST_TREES, whole=True),
         "max_features": Range("extra_features", 0.3, 1.0, 1.0),
         "min_samples_leaf": Range("extra_leaf_rows", leaf, 8 * leaf, 1, whole=True),
     }
