@@ -14,12 +14,8 @@ from typing import Literal
 
 Part = Literal["search", "fit", "measure"]
 
-LEFT: dict[Part, tuple[float, float, float]] = {
-    "search": (0.4, 8.0, 0.18),
-    "fit": (0.15, 3.5, 0.07),
-    "measure": (0.05, 1.0, 0.015),
-}
-"""What is left of the time without what is kept when a part is over: a share, or so many seconds and a smaller one."""
+ENDS: dict[Part, float] = {"search": 0.6, "fit": 0.85, "measure": 0.95}
+"""When each part has to be over, as a share of the time without what is kept."""
 
 KEPT_SHARE, KEPT_SECONDS = 0.25, 3.0
 """Of the time for what comes last: the smaller of the two."""
@@ -68,9 +64,8 @@ class Budget:
     def ends(self, part: Part) -> float:
         """Return the moment at which a part has to be over."""
         usual = min(KEPT_SHARE * self.seconds, KEPT_SECONDS)
-        all_parts = self.seconds - max(usual, min(self.beyond, MOST_KEPT * self.seconds))
-        share, seconds, more = LEFT[part]
-        return self.began + all_parts - min(share * all_parts, seconds + more * all_parts)
+        kept = max(usual, min(self.beyond, MOST_KEPT * self.seconds))
+        return self.began + ENDS[part] * (self.seconds - kept)
 
     def left(self, part: Part) -> float:
         """Return the seconds until then; none where it is past."""

@@ -15,8 +15,10 @@ from training.models import Spec
 from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 
-BLEND_STEPS, LEAST_WEIGHT = 40, 0.05
-"""What weighs less is left out of a blend: each member costs time with every row that is scored."""
+BLEND_STEPS, WORTH = 40, 0.001
+"""A member without which a blend's error is higher by less than this share is left out: each costs time, where the
+version is compiled and proven, and with every row that is scored."""
+
 SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
 """Two for every other family."""
 
@@ -108,14 +110,12 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
         return []
     predicted = np.column_stack([member.out_of_fold for member in members])
     known = np.asarray(np.isfinite(predicted).all(axis=1))
-    heavy = _weights_on(rows, predicted, known) >= LEAST_WEIGHT
-    members, predicted = (
-        [member for member, keeps in zip(members, heavy, strict=True) if keeps],
-        predicted[:, heavy],
-    )
-    if len(members) < 2:
+    places = _worth_their_time(rows, predicted, known)
+    members, predicted = [members[place] for place in places], predicted[:, places]
+    weights = _weights_on(rows, predicted, known)
+    used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
+    if len(used) < 2:
         return []
-    used = list(zip(members, _weights_on(rows, predicted, known).tolist(), strict=True))
     crossed = np.full(rows.size, np.nan)
     for validate in _parts(known, rows.folds):
         others = known.copy()
@@ -131,6 +131,26 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
     }
     made = judged(spec, crossed, rows, sum(member.fit_seconds for member, _ in used))
     return [replace(made, seconds_a_row=sum(member.seconds_a_row for member, _ in used))]
+
+
+def _worth_their_time(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> list[int]:
+    """Return the places of a blend's members without those that lower its error by next to nothing, lightest first."""
+
+    def error(places: list[int], weights: Floats) -> float:
+        squared = (predicted[known][:, places] @ weights - rows.target[known]) ** 2
+        return float(np.sqrt(mean(squared, of(rows.weight, known))))
+
+    places = list(range(predicted.shape[1]))
+    weights = _weights_on(rows, predicted, known)
+    most = error(places, weights) * (1.0 + WORTH)
+    while len(places) > 1:
+        lightest = int(np.argmin(weights))
+        fewer = places[:lightest] + places[lightest + 1 :]
+        others = _weights_on(rows, predicted[:, fewer], known)
+        if error(fewer, others) > most:
+            break
+        places, weights = fewer, others
+    return places
 
 
 def _weights_on(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:
