@@ -53,8 +53,8 @@ PEERS = {
     "wine-quality-red": 0.554,
     "yacht": 0.295,
 }
-"""Lowest RMSE on split 0 that AutoGluon 1.x (medium and best quality; 1.6.3 at best quality, v150) or FLAML (2.8.0 last) had
-in any of our runs of 60 s on two cores: a single one had most of them, so together they are a hard yardstick.
+"""Lowest RMSE on split 0 that AutoGluon 1.x (medium and best quality; 1.6.3 at best quality) or FLAML (up to 2.8.0) had
+in any of our runs of 60 s on two cores: the best of several tools and runs, so a hard yardstick.
 """
 
 
