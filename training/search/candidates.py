@@ -110,9 +110,8 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
         return []
     predicted = np.column_stack([member.out_of_fold for member in members])
     known = np.asarray(np.isfinite(predicted).all(axis=1))
-    places = _worth_their_time(rows, predicted, known)
+    places, weights = _worth_their_time(rows, predicted, known)
     members, predicted = [members[place] for place in places], predicted[:, places]
-    weights = _weights_on(rows, predicted, known)
     used = [(member, float(weight)) for member, weight in zip(members, weights, strict=True) if weight]
     if len(used) < 2:
         return []
@@ -133,8 +132,10 @@ def blended(members: Sequence[Candidate], rows: TrainingRows) -> list[Candidate]
     return [replace(made, seconds_a_row=sum(member.seconds_a_row for member, _ in used))]
 
 
-def _worth_their_time(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> list[int]:
-    """Return the places of a blend's members without those that lower its error by next to nothing, lightest first."""
+def _worth_their_time(
+    rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]
+) -> tuple[list[int], Floats]:
+    """Return places and weights of a blend's members without those, lightest first, that add next to nothing."""
 
     def error(places: list[int], weights: Floats) -> float:
         squared = (predicted[known][:, places] @ weights - rows.target[known]) ** 2
@@ -150,7 +151,7 @@ def _worth_their_time(rows: TrainingRows, predicted: Floats, known: NDArray[np.b
         if error(fewer, others) > most:
             break
         places, weights = fewer, others
-    return places
+    return places, weights
 
 
 def _weights_on(rows: TrainingRows, predicted: Floats, known: NDArray[np.bool_]) -> Floats:
