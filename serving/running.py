@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from os import killpg
+from random import SystemRandom
 from typing import Any
 from urllib.error import HTTPError
 
@@ -28,6 +29,10 @@ PATIENCE = 60.0
 
 STOPS_WITHIN = 20.0
 PAUSE = 0.01
+
+PORTS = range(20_000, 32_768)
+"""Where a free port is sought: below those that Linux and macOS give to whoever asks for any, listening or calling."""
+TRIES = 20
 
 Question = str | urllib.request.Request
 Process = subprocess.Popen[Any]
@@ -42,9 +47,11 @@ class Running:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on just now."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+    """Return a loopback port that nobody listens on just now, and that nobody is given who asks for any."""
+    for port in (*SystemRandom().sample(PORTS, TRIES), 0):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)) as probe:
+            return int(probe.getsockname()[1])
+    raise ServerFailed(what="the server", said="no port of 127.0.0.1 can be listened on")
 
 
 @contextmanager

@@ -42,6 +42,28 @@ def test_a_port_where_nobody_listens_is_named():
         running.await_port(port, seconds=0.1)
 
 
+def test_a_free_port_is_given_to_nobody_else():
+    """A server starts seconds after its port was chosen; until then another process asked for any, and answered."""
+    others = [socket.create_server(("127.0.0.1", 0)) for _ in range(20)]
+    given = {each.getsockname()[1] for each in others}
+    for each in others:
+        each.close()
+    if min(given) <= max(running.PORTS):
+        pytest.skip("this system gives ports of all numbers")
+    assert {running.free_port() for _ in range(20)} <= set(running.PORTS)
+
+
+def test_a_host_on_which_nobody_may_listen_is_named(monkeypatch):
+    """Seeking on would never end."""
+    monkeypatch.setattr("serving.running.socket.create_server", _refused)
+    with pytest.raises(ServerFailed, match=r"no port of 127\.0\.0\.1"):
+        running.free_port()
+
+
+def _refused(*_: object) -> None:
+    raise PermissionError
+
+
 def test_a_process_that_does_not_listen_to_sigterm_is_killed(monkeypatch):
     """None stays behind, whatever it does."""
     monkeypatch.setattr(running, "STOPS_WITHIN", 0.2)
