@@ -51,7 +51,7 @@ def record(
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
-    run.log_json(MODEL_SPEC, with_rows(winner, rows.split.counts["train"]))
+    run.log_json(MODEL_SPEC, with_rows(winner, rows, seed=job.config.seed))
     run.log_table("trials", winner.choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(

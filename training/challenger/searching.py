@@ -6,6 +6,7 @@ import json
 from collections import deque
 
 from data.figures import figure
+from training.measuring import conformal
 from training.models import Spec, lightgbm_loads
 from training.pages import report
 from training.records import Job, model_registry, tracking
@@ -21,6 +22,9 @@ LEARNED = "rows"
 
 IN_PARTS = "in_parts"
 """In it: that all rows of a large table were learned after that."""
+
+SEARCHED = "searched"
+"""In it: of how many training rows, and by how many folds, the search's own residuals made the intervals."""
 
 
 def search(job: Job, rows: PreparedTable) -> Choice:
@@ -110,13 +114,17 @@ def champions_spec(name: str) -> Spec | None:
     return recorded and without_rows(recorded)
 
 
-def with_rows(winner: Winner, training_rows: int) -> Spec:
-    """Return what a model was built from, and how many of the training rows it learned where not all of them."""
-    learned = {} if winner.fitted_on == training_rows else {LEARNED: winner.fitted_on}
+def with_rows(winner: Winner, rows: PreparedTable, *, seed: int) -> Spec:
+    """Return what a model was built from, and how many rows it, and its intervals, learned where that differs."""
+    learned = {} if winner.fitted_on == rows.split.counts["train"] else {LEARNED: winner.fitted_on}
     in_parts = {} if winner.rows == winner.fitted_on else {IN_PARTS: True}
-    return {**winner.spec, **learned, **in_parts}
+    searched = None
+    if not conformal.has_calibration_rows(rows):
+        searched = conformal.validated_in_search(rows.training(seed), winner.out_of_fold)
+    of = {SEARCHED: [searched.size, len(searched.folds)]} if searched else {}
+    return {**winner.spec, **learned, **in_parts, **of}
 
 
 def without_rows(recorded: Spec) -> Spec:
-    """Return what was recorded without the number of rows: a later training has a time of its own."""
-    return {name: value for name, value in recorded.items() if name not in (LEARNED, IN_PARTS)}
+    """Return what was recorded without the numbers of rows: a later training has a time of its own."""
+    return {name: value for name, value in recorded.items() if name not in (LEARNED, IN_PARTS, SEARCHED)}

@@ -121,9 +121,21 @@ def _rebuild(version: model_registry.Version, rows: PreparedTable, folder: Path,
     if rows.everything and spec.get(searching.IN_PARTS):
         all_rows.learn_all(fitted, rows.everything, training.target)
     compiled = compile_verified(fitted, schema=rows.schema, frame=training.frame, target=training.target)
+    searched = None
+    if searching.SEARCHED in spec:
+        count, folds = spec[searching.SEARCHED]
+        searched = cross_validation.out_of_fold(built, training.sample(count).with_folds(folds))
     explain = bool(scorer_files.document_in(version.scorer_folder).explain)
     written = write_version(
-        folder, fitted, built, compiled, rows, seed=seed, say=lambda *_: None, explain=explain
+        folder,
+        fitted,
+        built,
+        compiled,
+        rows,
+        seed=seed,
+        say=lambda *_: None,
+        explain=explain,
+        searched=searched,
     )
     return written.scorer.digest
 

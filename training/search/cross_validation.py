@@ -75,12 +75,6 @@ class TrainingRows:
             weight=of(self.weight, chosen),
         )
 
-    def are_validated_by(self, predicted: NDArray[np.float64]) -> bool:
-        """Return whether there is a prediction for each row that a fold validates."""
-        return len(predicted) == self.size and all(
-            np.isfinite(predicted[validate]).all() for _, validate in self.folds
-        )
-
     def with_folds(self, count: int) -> TrainingRows:
         """Return the rows with the last folds only, which are the newest where folds go forward in time."""
         return replace(self, folds=self.folds[-count:])

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,10 @@ FEWEST_SCALE_ROWS = 300
 """Below, one width for all rows."""
 
 MOST_ROWS = 6_000
-"""Training rows that are fitted again for out-of-fold residuals."""
+"""Training rows that are fitted again for out-of-fold residuals, where the search has none that do."""
+
+FEWEST_SEARCHED = 1_000
+"""From so many training rows that the search has validated, their residuals are taken as they are."""
 
 MOST_SCALE_ROWS, MOST_SCALE_CELLS = 50_000, 500_000
 """From which a scale is learned; all rows are scored. Of many columns fewer: it is learned six times."""
@@ -113,8 +117,8 @@ def residuals_of(
 
     Parameters
     ----------
-    searched : float64 array of shape (n_train,), optional
-        Predictions out of fold that the search has made of all training rows: the same that would be made here.
+    searched : float64 array of shape (n_searched,), optional
+        Predictions out of fold of training rows, all or a sample, as `cross_validation.out_of_fold` makes them.
     """
     split = rows.split
     predicted: Floats | None
@@ -124,12 +128,11 @@ def residuals_of(
         predicted = cross_validation.predicted(fitted, rows.frame("calibration"))
     else:
         training = rows.training(seed)
-        indexes = np.flatnonzero(split.mask("train"))[
-            cross_validation.sampled(len(training.target), MOST_ROWS)
-        ]
         predicted, method = searched, "out-of-fold"
-        if predicted is None or len(indexes) < training.size or not training.are_validated_by(predicted):
+        if predicted is None or not validated_in_search(training, searched):
             predicted = cross_validation.out_of_fold(spec, training.sample(MOST_ROWS))
+        places = cross_validation.sampled(training.size, len(predicted))
+        indexes = np.flatnonzero(split.mask("train"))[places]
     known = np.isfinite(predicted)
     if not known.any():
         return None
@@ -144,6 +147,20 @@ def residuals_of(
         rows.weight_at(indexes),
         indexes,
     )
+
+
+def validated_in_search(
+    training: cross_validation.TrainingRows, searched: Floats | None
+) -> cross_validation.TrainingRows | None:
+    """Return the training rows, and last folds, of which the search has all predictions; None where these are few."""
+    if searched is None:
+        return None
+    rows = training.sample(len(searched))
+    there = (np.isfinite(searched[validate]).all() for _, validate in reversed(rows.folds))
+    known = list(takewhile(bool, there))
+    rows = rows.with_folds(len(known))
+    enough = sum(len(validate) for _, validate in rows.folds) >= min(FEWEST_SEARCHED, training.size)
+    return rows if known and enough else None
 
 
 def one_width(residuals: Residuals) -> Calibrated | None:
