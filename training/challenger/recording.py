@@ -7,7 +7,7 @@ import time
 from matplotlib.figure import Figure
 
 from data.figures import figure
-from training.challenger.searching import MODEL_SPEC, with_rows
+from training.challenger.searching import MODEL_SPEC, validated, with_rows
 from training.measuring import Assessment, Evaluation, comparison
 from training.pages import report
 from training.records import Job, model_registry, tag_names, tracking
@@ -51,7 +51,8 @@ def record(
         | tracking.source_tags(job.config.as_params()),
     )
     run.log_json("schema.json", rows.schema.as_dict())
-    run.log_json(MODEL_SPEC, with_rows(winner, rows, seed=job.config.seed))
+    searched = validated(winner, rows, seed=job.config.seed)
+    run.log_json(MODEL_SPEC, with_rows(winner, rows.split.counts["train"], searched))
     run.log_table("trials", winner.choice.trials)
     frame = rows.checked.table.frame
     run.log_dataset(

@@ -11,7 +11,16 @@ from training.models import Spec, lightgbm_loads
 from training.pages import report
 from training.records import Job, model_registry, tracking
 from training.rows import PreparedTable
-from training.search import Callbacks, Candidate, Choice, Standing, Winner, choose, winner_of
+from training.search import (
+    Callbacks,
+    Candidate,
+    Choice,
+    Standing,
+    Winner,
+    choose,
+    cross_validation,
+    winner_of,
+)
 from training.versions import flavor
 
 MODEL_SPEC = "model_spec.json"
@@ -114,15 +123,21 @@ def champions_spec(name: str) -> Spec | None:
     return recorded and without_rows(recorded)
 
 
-def with_rows(winner: Winner, rows: PreparedTable, *, seed: int) -> Spec:
+def validated(winner: Winner, rows: PreparedTable, *, seed: int) -> cross_validation.TrainingRows | None:
+    """Return the training rows and folds whose residuals in the search make the intervals, if they do."""
+    if conformal.has_calibration_rows(rows):
+        return None
+    return conformal.validated_in_search(rows.training(seed), winner.out_of_fold)
+
+
+def with_rows(
+    winner: Winner, training_rows: int, searched: cross_validation.TrainingRows | None = None
+) -> Spec:
     """Return what a model was built from, and how many rows it, and its intervals, learned where that differs."""
-    learned = {} if winner.fitted_on == rows.split.counts["train"] else {LEARNED: winner.fitted_on}
+    learned = {} if winner.fitted_on == training_rows else {LEARNED: winner.fitted_on}
     in_parts = {} if winner.rows == winner.fitted_on else {IN_PARTS: True}
-    searched = None
-    if not conformal.has_calibration_rows(rows):
-        searched = conformal.validated_in_search(rows.training(seed), winner.out_of_fold)
-    of = {SEARCHED: [searched.size, len(searched.folds)]} if searched else {}
-    return {**winner.spec, **learned, **in_parts, **of}
+    validated_on = {SEARCHED: [searched.size, len(searched.folds)]} if searched else {}
+    return {**winner.spec, **learned, **in_parts, **validated_on}
 
 
 def without_rows(recorded: Spec) -> Spec:

@@ -33,6 +33,10 @@ CELLS_A_SECOND, FEWEST_SAMPLED = 100_000, 2_000
 """The first sample has at most so many cells for each second of search, and no fewer rows than that: what anybody
 would try has to come through on it."""
 
+SMALL_SHARE, SHARE = 0.2, 0.75
+"""A sample is smaller than this share of all rows, where the time has room for the cells of all or has not: a larger
+one takes about as long, for it needs more folds."""
+
 SAMPLE_SHARE = 0.5
 """Of the search's time for the first sample."""
 
@@ -120,7 +124,7 @@ class Race:
     def run(self, warm: Spec | None) -> None:
         """Try what there is to try, on ever more rows."""
         everything, sizes = self.all_rows.size, self._sizes()
-        self._move_to(self.all_rows.sample(sizes[0] if sizes else everything))
+        self._move_to(_enough_folds(self.all_rows.sample(sizes[0] if sizes else everything)))
         with self._places() as places:
             left = self._asks(warm)
             self._try_all(left, places, self._at(SAMPLE_SHARE if sizes else 1.0))
@@ -146,7 +150,8 @@ class Race:
         within = int(CELLS_A_SECOND * self._seconds / self._columns)
         first = min(SAMPLE_ROWS[0], max(within, FEWEST_SAMPLED))
         sizes = [first, *(size for size in SAMPLE_ROWS if size >= 2 * first)]
-        return [size for size in sizes if size < 0.75 * self.all_rows.size]
+        share = SMALL_SHARE if self.all_rows.size <= within else SHARE
+        return [size for size in sizes if size < share * self.all_rows.size]
 
     @property
     def _has_nothing(self) -> bool:

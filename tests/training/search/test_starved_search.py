@@ -41,7 +41,7 @@ def test_what_the_sample_said_is_kept_where_the_best_does_not_finish_on_more_row
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (2_000, 2))
     rows = rows_of(x, x[:, 0] * x[:, 1] + random.normal(0.0, 0.1, 2_000))
-    monkeypatch.setattr(race, "SAMPLE_ROWS", (500,))
+    monkeypatch.setattr(race, "SAMPLE_ROWS", (300,))
 
     def slow_on_all(spec, given):
         for result in folds_of(spec, given):
@@ -65,12 +65,35 @@ def test_a_wide_table_is_searched_on_as_many_rows_as_its_time_carries() -> None:
         found = race.Race(rows, portfolio.Task(13_900, schema), Budget(seconds))
         return found._sizes()
 
-    assert sizes(rows.schema, 20.0) == [10_000]
     first, second = sizes(wide, 20.0)
     assert race.FEWEST_SAMPLED < first < 2_100
     assert second == 10_000
     assert sizes(wide, 5.0)[0] == race.FEWEST_SAMPLED
-    assert sizes(wide, 300.0) == [10_000]
+    assert sizes(wide, 300.0) == [], "there is time for all, and a sample would take as long"
+
+
+@pytest.mark.parametrize(
+    ("count", "folds", "sizes"), [(13_900, 4, []), (40_000, 2, []), (60_000, 5, [10_000])]
+)
+def test_a_sample_is_tried_first_where_that_is_quicker(
+    count: int, folds: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10,000 of 13,900 rows took half of the search, and as long for each setting: they need more folds to tell."""
+
+    class Begun(Exception):
+        pass
+
+    def begin(*_: object) -> None:
+        raise Begun
+
+    monkeypatch.setattr(race.Race, "_try_all", begin)
+    x = np.arange(float(count))
+    rows = rows_of(x[:, None], x, folds=5)
+    found = race.Race(rows, portfolio.Task(count, rows.schema), Budget(60.0))
+    with pytest.raises(Begun):
+        found.run(None)
+    assert found._sizes() == sizes
+    assert (found.rows.size, len(found.rows.folds)) == (sizes[0] if sizes else count, folds)
 
 
 def test_what_is_fitted_when_the_time_is_over_takes_one_fit(monkeypatch) -> None:
@@ -175,7 +198,7 @@ def test_the_best_of_a_sample_is_judged_on_no_more_folds_than_tell(monkeypatch: 
     random = np.random.default_rng(0)
     x = random.uniform(-2.0, 2.0, (2_000, 2))
     rows = rows_of(x, x[:, 0] * x[:, 1] + random.normal(0.0, 0.1, 2_000))
-    monkeypatch.setattr(race, "SAMPLE_ROWS", (500,))
+    monkeypatch.setattr(race, "SAMPLE_ROWS", (300,))
     monkeypatch.setattr(race, "JUDGED_ROWS", 600)
     best = chosen(rows, seconds=40.0, trials=2).best
     assert best.family == "boosting"

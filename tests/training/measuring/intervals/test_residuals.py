@@ -65,6 +65,6 @@ def test_a_reproduction_is_told_which_rows_these_were(rows: PreparedTable) -> No
     """The search had a time budget; a version is made again without one, and a retrain has a time of its own."""
     searched = cross_validation.out_of_fold(SPEC, rows.training(0).sample(2_500).with_folds(2))
     winner = SimpleNamespace(spec=SPEC, rows=7_000, fitted_on=7_000, out_of_fold=searched)
-    recorded = searching.with_rows(winner, rows, seed=0)
+    recorded = searching.with_rows(winner, 7_000, searching.validated(winner, rows, seed=0))
     assert recorded == {**SPEC, searching.SEARCHED: [2_500, 2]}
     assert searching.without_rows(recorded) == SPEC
