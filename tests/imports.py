@@ -19,20 +19,25 @@ class Import:
     target: str
 
 
-@cache
 def imports_of(root: Path, package: str, *, into: str) -> list[Import]:
     """Return each import of one package's modules that reaches a module of another, or of the same."""
-    return [
-        each
-        for path in sorted((root / package).rglob("*.py"))
-        for each in _imports_in(path, root)
-        if f"{each.target}.".startswith(f"{into}.")
-    ]
+    return [each for each in _all_imports_of(root, package) if f"{each.target}.".startswith(f"{into}.")]
+
+
+@cache
+def _all_imports_of(root: Path, package: str) -> list[Import]:
+    return [each for path in sorted((root / package).rglob("*.py")) for each in _imports_in(path, root)]
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a module's source as a tree, read once for all that look at it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def names_of(root: Path, package: str) -> list[str]:
     """Return what a folder offers, by its `__all__`."""
-    tree = ast.parse((root / package.replace(".", "/") / "__init__.py").read_text())
+    tree = tree_of(root / package.replace(".", "/") / "__init__.py")
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return list(ast.literal_eval(node.value))
@@ -41,7 +46,7 @@ def names_of(root: Path, package: str) -> list[str]:
 
 def late_names_of(root: Path, package: str) -> dict[str, str]:
     """Return what a folder imports at its first use (`data.faces`), and from which of its modules."""
-    tree = ast.parse((root / package.replace(".", "/") / "__init__.py").read_text())
+    tree = tree_of(root / package.replace(".", "/") / "__init__.py")
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "at_first_use":
             return dict(ast.literal_eval(node.args[1]))
@@ -74,7 +79,7 @@ def _cycle_from(module: str, following: Mapping[str, set[str]], path: list[str],
 
 def _imports_in(path: Path, root: Path) -> Iterator[Import]:
     by = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (Import(by, each.name, "", each.name) for each in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from tests.conftest import ROOT
+from tests.imports import tree_of
 
 PACKAGES = ("data", "serving", "training", "benchmarks", "tests")
 FOLDERS = (*PACKAGES, "docs", "mlruns", "deploy", ".ci")
@@ -57,7 +58,7 @@ def prose() -> Iterator[Text]:
     """Yield each docstring and comment of every module."""
     for path in _below("*.py"):
         name = str(path.relative_to(ROOT))
-        for node in _docstrings(_tree(path)):
+        for node in _docstrings(tree_of(path)):
             yield Text(f"{name}:{node.lineno}", str(node.value))
         for token in _comments(path.read_text(encoding="utf-8")):
             yield Text(f"{name}:{token.start[0]}", token.string)
@@ -91,11 +92,6 @@ def _below(pattern: str) -> list[Path]:
     return [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob(pattern))]
 
 
-@cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def _comments(source: str) -> list[tokenize.TokenInfo]:
     if "#" not in source:  # tokens take longer to read than trees
         return []
@@ -127,7 +123,7 @@ def _is_module(name: str) -> bool:
 
 
 def _defines(module: Path, names: list[str]) -> bool:
-    body = _tree(module).body if module.is_file() else []
+    body = tree_of(module).body if module.is_file() else []
     for name in names:
         found = [node for node in body if name in _defined(node)]
         if not found:
@@ -152,9 +148,9 @@ def _code() -> frozenset[str]:
     """Return every name in the code, and every word in its texts and in MLproject; docstrings do not count."""
     words = set(re.findall(r"\w+", (ROOT / "MLproject").read_text(encoding="utf-8")))
     for path in _below("*.py"):
-        prose = {id(each) for each in _docstrings(_tree(path))}
+        prose = {id(each) for each in _docstrings(tree_of(path))}
         words.add(path.stem)
-        for node in ast.walk(_tree(path)):
+        for node in ast.walk(tree_of(path)):
             if id(node) not in prose:
                 words.update(_words(node))
     return frozenset(words)

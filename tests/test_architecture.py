@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tests.conftest import ROOT
-from tests.imports import Import, cycle_in, imports_of, late_names_of, names_of
+from tests.imports import Import, cycle_in, imports_of, late_names_of, names_of, tree_of
 
 PACKAGES = ("data", "serving", "training", "slipway")
 ALLOWED = {package: set(PACKAGES[: place + 1]) for place, package in enumerate(PACKAGES)}
@@ -208,7 +208,7 @@ def modules() -> list[Path]:
 
 def imported(path: Path, *, at_run_time: bool = True) -> set[str]:
     """The top-level names that a module imports, wherever in it; type-only imports may be left out."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     typing_only = {
         id(inner)
         for node in ast.walk(tree)
@@ -342,10 +342,7 @@ def test_no_module_of_serving_has_another_modules_name() -> None:
 def test_no_two_classes_have_one_name() -> None:
     """Whoever reads `Day` or `Answer` would have to look which of them is meant."""
     classes = [
-        node.name
-        for path in modules()
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef)
+        node.name for path in modules() for node in ast.walk(tree_of(path)) if isinstance(node, ast.ClassDef)
     ]
     assert {name for name, count in Counter(classes).items() if count > 1} == ALSO_FOR_USERS
 

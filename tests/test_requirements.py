@@ -6,10 +6,12 @@ import ast
 import re
 import sys
 import tomllib
+from functools import cache
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.imports import tree_of
 
 OURS = {"data", "serving", "training", "slipway", "benchmarks", "tests"}
 IMPORTED_AS = {
@@ -32,11 +34,12 @@ def declared(*extras: str) -> set[str]:
     return {re.split(r"[\[<>=]", line)[0] for line in lines}
 
 
+@cache
 def imported(folder: str) -> dict[str, str]:
     """Return each package of others that a folder's modules import, wherever in them, with one such module."""
     found = {}
     for path in sorted((ROOT / folder).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             for name in names_in(node) - OURS - set(sys.stdlib_module_names):
                 found[IMPORTED_AS.get(name, name.replace("_", "-"))] = str(path.relative_to(ROOT))
     return found
