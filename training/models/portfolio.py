@@ -47,6 +47,9 @@ LEAF_ROWS, LEAST_TREES, MOST_TREES = 3, 30, 200
 """Rows of a forest's leaf for which it has fewer trees, down to so many: of as many leaves in all, fewer and deeper
 trees err less (docs/log.md)."""
 
+DEEP_TREES = 20
+"""Of a forest at least whose leaves are single rows, for a target with little noise."""
+
 MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
 
@@ -139,6 +142,7 @@ def first(task: Task) -> list[Spec]:
         spec_of("perceptron", width=64, depth=2, max_iter=epochs, alpha=1e-3),
         MANY_SMALL_TREES,
         LITTLE_NOISE,
+        spec_of("extra_trees", max_features=1.0, **forest_size(task, leaf_rows=1, least=DEEP_TREES)),
         spec_of("support_vectors", C=10.0, epsilon=0.02),
         spec_of("support_vectors", C=100.0, epsilon=0.005),
         spec_of("process", nu=1.5),
@@ -227,7 +231,7 @@ def _is_skewed(target: NDArray[np.float64]) -> bool:
     return bool(high > 10.0 * max(low, 1e-300) and len(np.unique(target)) > 20)
 
 
-def forest_size(task: Task) -> dict[str, int]:
+def forest_size(task: Task, leaf_rows: int = LEAF_ROWS, least: int = LEAST_TREES) -> dict[str, int]:
     """Return how many trees a forest has and how many rows a leaf at least, so that it has no more than `LEAVES`."""
-    trees = int(np.clip(LEAVES * LEAF_ROWS // max(task.rows, 1), LEAST_TREES, MOST_TREES))
+    trees = int(np.clip(LEAVES * leaf_rows // max(task.rows, 1), least, MOST_TREES))
     return {"n_estimators": trees, "min_samples_leaf": max(1, math.ceil(task.rows * trees / LEAVES))}

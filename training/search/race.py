@@ -58,6 +58,9 @@ LAST_RESORT_ROWS, LAST_RESORT_CELLS = 2_000, 1_000_000
 PARTLY = 1.05
 """What cannot learn all rows in time has to be better by this factor than what can."""
 
+SEVERAL = 1.002
+"""A blend takes the time of all its members for each row, and has to be better by this factor than a single model."""
+
 TRIAL_SHARE = 0.4
 """Of the search's time for one trial."""
 
@@ -374,7 +377,8 @@ class Race:
 
     def _counted(self, candidate: Candidate) -> float:
         """Return the error that a candidate is preferred by: what can learn all rows in time gets better by them."""
-        return candidate.cv_rmse * (1.0 if self._full_fit(candidate) <= self._to_fit else PARTLY)
+        by = 1.0 if self._full_fit(candidate) <= self._to_fit else PARTLY
+        return candidate.cv_rmse * by * (SEVERAL if candidate.family == "blend" else 1.0)
 
     def _full_fit(self, candidate: Candidate) -> float:
         """Return the seconds that one fit on all rows will take."""
