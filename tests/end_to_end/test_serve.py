@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from serving.batch.__main__ import main as score
 from serving.running import await_port, free_port, started
 from serving.tryout import stock_server
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace, at_work_in
 from tests.registered import copied
+from training.__main__ import main
 
 FLIGHTS = ROOT / "data" / "samples" / "flights.csv"
 README = (ROOT / "README.md").read_text()
@@ -32,8 +34,9 @@ def champion(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Wor
     copied(empty_store.parent, folder)
     uri = f"sqlite:///{folder}/mlflow.db"
     workspace = Workspace(folder, {**os.environ, "PYTHONPATH": str(ROOT), "MLFLOW_TRACKING_URI": uri})
-    done = workspace.train("--data", str(FLIGHTS), "--target", "arr_delay", "--exclude", "date")
-    assert done.returncode == 0, done.stderr
+    words = ["--data", str(FLIGHTS), "--target", "arr_delay", "--exclude", "date", "--trials", "2"]
+    with at_work_in(folder):
+        assert main(["train", *words]) == 0
     return workspace
 
 
@@ -185,8 +188,8 @@ def test_a_faulty_row_stops_the_batch_and_leaves_nothing(champion: Workspace) ->
     assert done.returncode == 2
     assert "row 41, column 'dep_delay': expected a finite number" in done.stderr
     assert not list(champion.folder.glob("*o.csv*"))
-    kept = champion.run(*command, "--on_fault", "null")
-    assert kept.returncode == 0, kept.stderr
+    with at_work_in(champion.folder):
+        assert score([*command[3:], "--on_fault", "null"]) == 0
     written = pd.read_csv(champion.folder / "o.csv")
     assert len(written) == 60
     assert written["prediction"].isna().tolist() == [row == 40 for row in range(60)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import redirect_stdout
 
 import mlflow
 import numpy as np
@@ -12,9 +13,11 @@ import pandas as pd
 import pytest
 
 from benchmarks.accuracy import heteroscedastic
+from serving.batch.__main__ import main as score
 from serving.scorer.scoring import Scorer
-from tests.conftest import ROOT, Workspace
+from tests.conftest import ROOT, Workspace, at_work_in
 from tests.registered import copied
+from training.__main__ import main
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +29,9 @@ def trained(empty_store, tmp_path_factory):
     table.to_csv(folder / "noisy.csv", index=False)
     environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
     workspace = Workspace(folder, environment | {"PYTHONPATH": str(ROOT)})
-    done = workspace.train("--data", "noisy.csv", "--target", "y")
-    assert done.returncode == 0, done.stderr
-    assert "widths follow the row" in done.stdout
+    with at_work_in(folder), redirect_stdout(io.StringIO()) as said:
+        assert main(["train", "--data", "noisy.csv", "--target", "y", "--trials", "2"]) == 0
+    assert "widths follow the row" in said.getvalue()
     client = mlflow.MlflowClient(workspace.uri)
     source = client.get_model_version_by_alias("noisy", "champion")
     mlflow.set_tracking_uri(workspace.uri)
@@ -174,27 +177,15 @@ def test_fresh_rows_make_new_intervals_for_the_same_model(trained):
     assert "promoted" in done.stdout
 
 
-def test_a_file_is_scored_with_intervals(trained, expected):
+def test_a_file_is_scored_with_intervals(trained, expected, capsys):
     """Two columns beside the prediction; a coverage that is none is one line."""
     workspace, _, rows, _ = trained
     rows.to_csv(workspace.folder / "new.csv", index=False)
-    words = [
-        sys.executable,
-        "-m",
-        "serving.batch",
-        "--name",
-        "noisy",
-        "--version",
-        "1",
-        "--input",
-        "new.csv",
-        "--output",
-        "out.csv",
-    ]
-    done = workspace.run(*words, "--coverage", "0.9")
-    assert done.returncode == 0, done.stderr
+    words = ["--name", "noisy", "--version", "1", "--input", "new.csv", "--output", "out.csv", "--coverage"]
+    with at_work_in(workspace.folder):
+        assert score([*words, "0.9"]) == 0, capsys.readouterr().err
+        assert score([*words, "2"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1][:17] == "slipway: coverage"
     scored = pd.read_csv(workspace.folder / "out.csv")
     np.testing.assert_allclose(scored["lower"], expected.lower, rtol=1e-9)
     np.testing.assert_allclose(scored["upper"], expected.upper, rtol=1e-9)
-    done = workspace.run(*words, "--coverage", "2")
-    assert (done.returncode, done.stderr.splitlines()[-1][:17]) == (2, "slipway: coverage")
