@@ -162,9 +162,11 @@ class Work:
         output = _hashed(self.folder.whole(self.names[index]), digests)
         try:
             score_source(scorer, source, output, ".parquet", self.options, note=_noted, report=report)
-        except FileNotFoundError:  # who finished the folder in between threw away what was being written
+        except FileNotFoundError as error:  # who finished in between threw away what was being written
             if done := self.done(index):
                 return done
+            if PARTIAL in str(error):
+                raise _lost(self.folder, "a part") from error
             raise
         except FaultyRows as error:
             return Done(report.rows, faults=tuple(error.faults), count=error.count)
@@ -299,17 +301,47 @@ def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
     if len(done) < len(work.parts):
         return None
     report, content = _described(work, done)
-    _take_away_others(work)
+    there = work.folder.names()
+    _refuse_lost_parts(work, there)
+    _take_away_others(work, there)
     if work.delta:
         report.table = _commit(work, done)
     try:
         with work.folder.whole(MANIFEST) as partial:
             partial.write_bytes(content)
     except FileNotFoundError:  # another one who finished at the same time threw it away
-        with work.folder.opened(MANIFEST) as file:
-            if file.read() != content:
-                raise
+        if _manifest(work.folder) != content:
+            raise
+    _take_back_if_lost(work, content)
     return report
+
+
+def _manifest(folder: PartFolder) -> bytes:
+    with folder.opened(MANIFEST) as file:
+        return file.read()
+
+
+def _take_back_if_lost(work: Work, content: bytes) -> None:
+    """Remove a manifest whose parts went while it was written, and raise BadOutput; one of another's stays."""
+    try:
+        _refuse_lost_parts(work, work.folder.names())
+    except BadOutput:
+        if work.folder.size(MANIFEST) is not None and _manifest(work.folder) == content:
+            work.folder.remove(MANIFEST)
+        raise
+
+
+def _refuse_lost_parts(work: Work, there: Sequence[str]) -> None:
+    """Raise BadOutput where one who scores otherwise into the folder took parts of this work away."""
+    if lost := set(work.names).difference(there):
+        raise _lost(work.folder, f"{len(lost)} of {len(work.names)} parts")
+
+
+def _lost(folder: PartFolder, what: str) -> BadOutput:
+    return BadOutput(
+        reason=f"another scoring into {folder} took {what} of this one away",
+        repair="let one end before the next begins, or name another folder",
+    )
 
 
 def _described(work: Work, done: Mapping[int, Done]) -> tuple[Report, bytes]:
@@ -352,9 +384,8 @@ def _digest(folder: PartFolder, name: str) -> str:
         return hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
 
 
-def _take_away_others(work: Work) -> None:
-    there = work.folder.names()
-    wanted = set(there if DELTA_LOG in there else work.names)
+def _take_away_others(work: Work, there: Sequence[str]) -> None:
+    wanted = set(there if work.delta else work.names)  # another one's log may name them by now
     for name in there:
         is_left = name.endswith(PARTIAL) and name.startswith((".part-", f".{MANIFEST}."))
         if is_left or (_PART.fullmatch(name) and name not in wanted):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -188,6 +189,35 @@ def test_two_who_finish_at_once_do_not_hinder_each_other(
     monkeypatch.setattr(disk_folder.os, "fsync", other_first)  # in the middle of the manifest
     assert scored(path, carried, folder) == []
     assert contents(folder) == contents(tmp_path / "alone")
+
+
+@pytest.mark.parametrize("when", ["a part is named", "a part is written", "the others are taken away"])
+def test_two_who_score_otherwise_into_one_folder_leave_the_parts_of_one(
+    when: str, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of last night's champion is still going: a manifest of parts that are gone would pass for all rows."""
+    path, folder = table(tmp_path), tmp_path / "out"
+    other = work_on(path, carried, folder, Options(explain=True))
+    place, name = {
+        "a part is named": (parted, "_noted"),
+        "a part is written": (parted, "_described"),
+        "the others are taken away": (parted, "_take_away_others"),
+    }[when]
+    step, steps = getattr(place, name), iter(range(9))
+
+    def other_first(*words: Any) -> Any:
+        if next(steps) == 1 or when != "a part is named":
+            monkeypatch.setattr(place, name, step)
+            score_parts(other, engines.alone(carried))
+        return step(*words)
+
+    monkeypatch.setattr(place, name, other_first)
+    with pytest.raises(BadOutput, match=r"^another scoring into .*out took .* away: let one end before the next"):
+        scored(path, carried, folder)
+    assert set(other.names) == set(contents(folder)) - {MANIFEST}
+    assert ((folder / MANIFEST).exists()) == (when != "the others are taken away")
+    score_parts(other, engines.alone(carried))
+    assert json.loads((folder / MANIFEST).read_text())["options"]["explain"]
 
 
 def test_faults_are_counted_from_the_first_row_and_the_folder_is_not_finished(
