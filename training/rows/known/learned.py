@@ -166,10 +166,15 @@ class Sketch:
 
     @classmethod
     def from_dict(cls, written: Mapping[str, Any]) -> Sketch:
-        """Read the JSON form back."""
+        """Read the JSON form back; raises KeyError, TypeError, ValueError or OverflowError where it is not one."""
         once = np.frombuffer(base64.b64decode(written["once"]), dtype="<u4").astype(np.uint32)
         rows, of, twice = (int(written[name]) for name in ("rows", "of", "twice"))
-        return cls(rows, of, str(written["salt"]), int(written["below"], 16), once, twice)
+        below = int(written["below"], 16)
+        if not (
+            1 <= rows <= of <= LARGEST and 0 <= below <= LARGEST and 0 <= twice <= rows and len(once) <= rows
+        ):
+            raise ValueError("no rows have such a sketch")
+        return cls(rows, of, str(written["salt"]), below, once, twice)
 
 
 def sketch_of(table: Table, schema: Schema, places: NDArray[np.intp], *, salt: str, of: int) -> Sketch:
@@ -185,10 +190,9 @@ def shared(version: model_registry.Version, table: Table) -> Shared | None:
     table : Table
         With all columns that the version reads and its target, which each row has.
     """
-    path = _path(version)
-    if not path.is_file():
+    sketch = _kept(version)
+    if sketch is None:
         return None
-    sketch = Sketch.from_dict(json.loads(path.read_text(encoding="utf-8")))
     return sketch.shared_with(_digests(table, version.schema, sketch.salt))
 
 
@@ -262,7 +266,17 @@ def _why_unknown(version: model_registry.Version) -> str:
         return "it was adopted from a file; from rows that it knows, intervals are too narrow"
     if not _path(version).is_file():
         return "it was made before versions kept a sketch of them; from rows that it knows, intervals are too narrow"
+    if _kept(version) is None:
+        return f"its {_path(version).name} cannot be read; from rows that it knows, intervals are too narrow"
     return "too many that it learned are equal to others"
+
+
+def _kept(version: model_registry.Version) -> Sketch | None:
+    """Return the sketch of a version; None where it has none, or one that somebody broke."""
+    try:
+        return Sketch.from_dict(json.loads(_path(version).read_text(encoding="utf-8")))
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
+        return None
 
 
 def _path(version: model_registry.Version) -> Path:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -117,6 +120,27 @@ def test_the_file_is_small_and_comes_back_the_same() -> None:
     assert len(text) < 64_000
     assert Sketch.from_dict(json.loads(text)).as_dict() == made.as_dict()
     assert len(made.once) == learned.MOST_KEPT
+
+
+BROKEN = {"rows": 0, "of": 10**400, "below": "-1", "once": "AAAA", "twice": None}
+
+
+@pytest.mark.parametrize("name", [*BROKEN, "cut", "nested", "bytes"])
+def test_of_a_broken_sketch_it_is_said_that_nothing_can_be_told(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a line, before intervals are made: nobody who recalibrates can mend it."""
+    monkeypatch.setattr(learned, "_path", lambda _: tmp_path / "learned.json")
+    version: Any = SimpleNamespace(name="m", number="1", adopted=False, schema=SCHEMA)
+    table, said = Table("t", houses(300, 0), KINDS), list[str]()
+    whole = json.dumps(sketch(houses(300, 0)).as_dict())
+    odd = {"cut": whole[:-9], "nested": "[" * 100_000, "bytes": "\udcff"}
+    broken = odd.get(name) or json.dumps(json.loads(whole) | {name: BROKEN[name]})
+    (tmp_path / "learned.json").write_bytes(broken.encode("utf-8", "surrogateescape"))
+    assert learned.left_out(version, table, lambda _, words: said.append(words), fewest=20) is table
+    assert said[0].startswith(
+        "whether m version 1 learned some of these rows cannot be told: its learned.json"
+    )
 
 
 def test_only_the_rows_that_a_training_learned_are_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
