@@ -159,7 +159,11 @@ class FileStore:
 
 
 _FAULTS = (
-    ("NO_SUCH_BUCKET|ContainerNotFound", "there is no such bucket", "check its name and the endpoint"),
+    (
+        "NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound",
+        "there is no such bucket",
+        "check its name and the endpoint",
+    ),
     (
         "ACCESS_DENIED|INVALID_ACCESS_KEY_ID|SIGNATURE_DOES_NOT_MATCH|InvalidAccessKeyId|SignatureDoesNotMatch"
         "|EXPIRED_TOKEN|ExpiredToken|INVALID_CLIENT_TOKEN|UNRECOGNIZED_CLIENT|MISSING_AUTHENTICATION"

@@ -36,9 +36,9 @@ import pyarrow.parquet as pa_parquet
 
 from data.redaction import redact_address
 from data.sources import Part, Source
-from data.sources.lakes import DELTA_LOG, delta_library
+from data.sources.lakes import DELTA_LOG
 from serving.batch.beside import Options, contributions
-from serving.batch.outputs import PARTIAL, PartFile, PartFolder, committed, table_columns
+from serving.batch.outputs import PARTIAL, PartFile, PartFolder, check_table, committed, table_columns
 from serving.batch.tallies import SHOWN_FAULTS, Report
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, Fault, FaultyRows
@@ -397,7 +397,7 @@ def check_folder(folder: PartFolder, where: str, *, delta: bool = False) -> None
     folder.check(where)
     there = folder.names()
     if delta:
-        delta_library(str(folder))
+        check_table(str(folder))
     elif DELTA_LOG in there:
         reason = f"{folder} is a Delta table, whose log would name parts that are gone"
         raise BadOutput(reason=reason, repair="pass delta=true, or name another folder")

@@ -7,13 +7,14 @@ of a Delta table, `flights@8474229310195730751` for a snapshot of Iceberg's.
 
 from __future__ import annotations
 
-from data.sources.lakes.delta import DELTA_LOG, delta_files, delta_library
+from data.sources.lakes.delta import DELTA_LOG, MAPPING, delta_files, delta_library
 from data.sources.lakes.iceberg import open_iceberg
 from data.sources.lakes.membership import refuse_files_of_tables
 from data.sources.lakes.versions import by_library
 
 __all__ = [
     "DELTA_LOG",
+    "MAPPING",
     "by_library",
     "delta_files",
     "delta_library",

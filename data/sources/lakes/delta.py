@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def delta_library(table: str) -> tuple[Any, str, dict[str, str] | None]:
             reason="deltalake takes its name for another one, as in %20",
             repair="rename the folder",
         )
-    return deltalake, folder, _allowing_http(folder)
+    return deltalake, folder, _as_pyarrow_asks(folder)
 
 
 def _below(folder: str) -> pa_fs.FileSystem:
@@ -85,6 +86,14 @@ def _below(folder: str) -> pa_fs.FileSystem:
     return pa_fs.SubTreeFileSystem(store.path(folder), store.files)
 
 
-def _allowing_http(folder: str) -> dict[str, str] | None:
-    plain = folder.startswith("s3://") and remote.s3_endpoint().startswith("http://")
-    return {"AWS_ALLOW_HTTP": "true"} if plain else None
+def _as_pyarrow_asks(folder: str) -> dict[str, str] | None:
+    """Return what deltalake has to be told to find keys where pyarrow does: beside an endpoint it asks no profile."""
+    endpoint = remote.s3_endpoint()
+    if not folder.startswith("s3://") or not endpoint:
+        return None
+    options = {"AWS_ENDPOINT_URL": endpoint}
+    if endpoint.startswith("http://"):
+        options["AWS_ALLOW_HTTP"] = "true"
+    if "AWS_ACCESS_KEY_ID" not in os.environ:
+        options["AWS_FORCE_CREDENTIAL_LOAD"] = "true"
+    return options

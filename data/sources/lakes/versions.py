@@ -14,6 +14,8 @@ from data.facts import FactError
 from data.sources import remote
 
 _VERSION = re.compile(r"(?P<table>.*[^/])/?@v?(?P<version>\d+)")
+_AROUND = re.compile(r"\x1b\[[\d;]*m|↳|, after \d+ retries,.*?retry_timeout\W*\w+", re.DOTALL)
+"""What deltalake writes around the lines of its reasons, the last of which says the most, and how long it tried."""
 
 
 def split_version(where: str) -> tuple[str, int | None]:
@@ -63,8 +65,9 @@ def by_library(
 
 
 def _given_up(where: str, what: str, repair: str, error: BaseException) -> UnreadableSource:
-    """Return what to say where a library gave up: the first line of its own reason."""
+    """Return what to say where a library gave up: its own reason in one line."""
+    said = " ".join(_AROUND.sub(" ", str(error)).split()) or type(error).__name__
     if remote.is_remote(where) and isinstance(error, OSError):
-        return remote.FileStore.of(where).fault(where, error)
-    reason = remote.without_secrets((str(error) or type(error).__name__).splitlines()[0])[:300]
+        return remote.FileStore.of(where).fault(where, OSError(said))
+    reason = remote.without_secrets(said)[:300]
     return UnreadableSource(where=where, reason=f"cannot be {what}: {reason}", repair=repair)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from data.faces import at_first_use
 
 if TYPE_CHECKING:
-    from serving.batch.outputs.delta_table import PartFile, committed, table_columns
+    from serving.batch.outputs.delta_table import PartFile, check_table, committed, table_columns
     from serving.batch.outputs.disk_folder import PARTIAL
     from serving.batch.outputs.naming import check_output, folder_of, whole_file
     from serving.batch.outputs.part_folder import PartFolder
@@ -19,6 +19,7 @@ __all__ = [
     "PartFolder",
     "TableFile",
     "check_output",
+    "check_table",
     "committed",
     "folder_of",
     "table_columns",
@@ -33,6 +34,7 @@ __getattr__ = at_first_use(
         "PartFolder": "part_folder",
         "TableFile": "table_file",
         "check_output": "naming",
+        "check_table": "delta_table",
         "committed": "delta_table",
         "folder_of": "naming",
         "table_columns": "delta_table",

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from data.sources.lakes import by_library, delta_library
+from data.sources.lakes import MAPPING, by_library, delta_library
 from serving.errors import BadOutput
 
 ATTEMPTS = 10
@@ -33,6 +33,17 @@ class PartFile:
     rows: int
 
 
+def check_table(where: str) -> None:
+    """Raise BadOutput where a table is there that no parts can be, UnreadableSource or OutOfReach where none is read.
+
+    A store may refuse its library what it lets pyarrow do: they look for keys in different places.
+    """
+    deltalake, folder, options = delta_library(where)
+    with _by_library(where):
+        if deltalake.DeltaTable.is_deltatable(folder, options):
+            _refuse_promises(folder, deltalake.DeltaTable(folder, storage_options=options))
+
+
 def committed(
     where: str, files: Sequence[PartFile], schemas: Sequence[pa.Schema], said: Mapping[str, str]
 ) -> int:
@@ -46,11 +57,30 @@ def committed(
         Its library is not there, or could not write.
     """
     lake, columns = delta_library(where), table_columns(schemas)
-    with by_library(where, "Delta", done="written", repair="run the same again, or name another folder"):
+    with _by_library(where):
         for _ in range(ATTEMPTS - 1):
             with suppress(lake[0].exceptions.CommitFailedError):  # another one made this very version
                 return _committed(lake, files, columns, said)
         return _committed(lake, files, columns, said)
+
+
+def _by_library(where: str) -> AbstractContextManager[None]:
+    return by_library(where, "Delta", done="written", repair="run the same again, or name another folder")
+
+
+def _refuse_promises(folder: str, table: Any) -> None:
+    """Raise BadOutput for what somebody set on a table that files of ours, named in its log alone, would not keep."""
+    said = table.metadata()
+    kept = {"partitioned by": ", ".join(said.partition_columns)} | {
+        name: value
+        for name, value in said.configuration.items()
+        if (name in _PROMISES and value not in ("none", "false")) or name.startswith(_CONSTRAINT)
+    }
+    if found := [f"{name} {value}" for name, value in kept.items() if value]:
+        raise BadOutput(
+            reason=f"{folder} is a Delta table with {found[0]}, which parts do not keep",
+            repair="name another folder",
+        )
 
 
 def _committed(
@@ -63,6 +93,7 @@ def _committed(
     if not deltalake.DeltaTable.is_deltatable(folder, options) and _made(lake, files, schema, properties):
         return 0
     table = deltalake.DeltaTable(folder, storage_options=options)
+    _refuse_promises(folder, table)
     listed = pa.table(table.get_add_actions()).select(["path", "size_bytes"]).to_pylist()
     there = {each["path"]: each["size_bytes"] for each in listed}
     wanted = {each.name: each.size for each in files}
@@ -141,6 +172,9 @@ def _kind(name: str, kind: pa.DataType) -> pa.DataType:
 
 _NAIVE, _NAIVE_FEATURE = '"timestamp_ntz"', "timestampNtz"
 """Times without a zone, which a table has to say it may hold: deltalake would commit what it cannot read."""
+
+_PROMISES, _CONSTRAINT = (MAPPING, "delta.appendOnly"), "delta.constraints."
+"""What a table may say of its rows: their columns' other names, that none goes, what holds of each."""
 
 _KINDS = (
     (pa.types.is_uint8, pa.int16()),

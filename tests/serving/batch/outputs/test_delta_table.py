@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 
-from data.errors import UnreadableSource
+from data.errors import OutOfReach, UnreadableSource
 from data.sources import open_source, source
 from serving.batch import Options, Work, engines, score_parts
 from serving.batch.__main__ import main
@@ -23,6 +24,7 @@ from serving.batch.outputs import delta_table, folder_of
 from serving.batch.parted import MANIFEST
 from serving.errors import BadOutput
 from tests.conftest import ROOT, missing_part
+from tests.seaweed import Bucket
 from tests.serving.batch.test_parted import ROWS, carried, flights, table, version
 
 __all__ = ["carried", "version"]  # fixtures
@@ -244,3 +246,68 @@ def test_what_the_library_cannot_write_is_one_line(carried: Carried, tmp_path: P
         UnreadableSource, match=r"scored: cannot be written as Delta: .*case-insensitive.*: run the same"
     ):
         scored(tmp_path / "in.csv", carried, str(tmp_path / "scored"))
+
+
+@pytest.mark.parametrize(
+    ("named", "says"),
+    [
+        ({"partition_by": ["month"]}, "partitioned by month"),
+        ({"configuration": {"delta.columnMapping.mode": "name"}}, "delta.columnMapping.mode name"),
+        ({"configuration": {"delta.appendOnly": "true"}}, "delta.appendOnly true"),
+        ({}, "delta.constraints.winter month > 10"),
+    ],
+)
+def test_a_table_of_which_others_promised_something_is_refused_before_the_work(
+    named: dict[str, Any], says: str, carried: Carried, tmp_path: Path
+) -> None:
+    """An empty one takes any files into its log: of a partitioned one the column was empty then, without a word."""
+    there = str(tmp_path / "scored")
+    made = deltalake.DeltaTable.create(there, pa.schema([("month", pa.int64()), ("y", pa.int64())]), **named)
+    if not named:
+        made.alter.add_constraint({"winter": "month > 10"})
+    with pytest.raises(
+        BadOutput, match=f"is a Delta table with {says}, which parts do not keep: name another"
+    ):
+        Work.on(
+            folder_of(there), open_source(str(table(tmp_path))), carried.scorer(), Options(), {}, delta=True
+        )
+    deltalake.DeltaTable.create(str(tmp_path / "plain"), pa.schema([("y", pa.int64())]))
+    assert scored(tmp_path / "in.csv", carried, str(tmp_path / "plain")) == 1
+    assert len(rows_of(str(tmp_path / "plain"))) == ROWS
+
+
+def test_the_keys_of_a_profile_are_found_beside_an_endpoint(
+    s3: Bucket, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts were written with them for an hour, and the library that commits them asked for none."""
+    keys = "\n".join(
+        f"aws_{name} = {taken_out(monkeypatch, name)}" for name in ("access_key_id", "secret_access_key")
+    )
+    (tmp_path / "credentials").write_text(f"[of-tests]\n{keys}\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "of-tests")
+    assert scored(table(tmp_path), carried, f"{s3.uri}/scored") == 0
+    assert len(open_source(f"{s3.uri}/scored").read()) == ROWS
+
+
+def taken_out(monkeypatch: pytest.MonkeyPatch, name: str) -> str:
+    """Take a key out of the environment."""
+    said = os.environ[f"AWS_{name.upper()}"]
+    monkeypatch.delenv(f"AWS_{name.upper()}")
+    return said
+
+
+def test_a_store_that_refuses_the_library_is_told_before_the_work(
+    s3: Bucket, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its reasons are trees of lines, of which the last says what is wrong."""
+    read, folder = open_source(str(table(tmp_path))), folder_of(f"{s3.uri}/scored")
+    monkeypatch.setattr(type(folder), "names", lambda _: [])  # what asks before it would be told first
+    monkeypatch.setattr(type(folder), "check", lambda *_: None)
+    for name, value, says in (
+        ("AWS_SECRET_ACCESS_KEY", "hunter22hunter22", "is refused to whoever the environment says is asking"),
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9", "the store does not answer"),
+    ):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(OutOfReach, match=rf"^{s3.uri}/scored: {says}"):
+            Work.on(folder, read, carried.scorer(), Options(), {}, delta=True)
