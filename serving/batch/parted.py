@@ -45,7 +45,7 @@ from serving.errors import BadOutput, Fault, FaultyRows
 from serving.scorer import Scorer
 
 MANIFEST = "_manifest.json"
-LAYOUT = 1
+LAYOUT = 2
 """Of the folder: part of each name, so that another layout makes other parts."""
 NOTE = "slipway.part"
 """In a part's footer: what was counted while it was written."""

@@ -195,6 +195,5 @@ _KINDS = (
         for each in (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
     ),
     (pa.types.is_fixed_size_binary, pa.binary()),
-    (pa.types.is_null, pa.string()),
 )
 """Kinds of Arrow's, and what Delta calls them where that is another one."""

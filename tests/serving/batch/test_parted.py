@@ -14,14 +14,16 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pa_parquet
 import pytest
 
 from data.sources import open_source, source
 from serving.batch import Options, Work, engines, parted, score_file, score_parts
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
-from serving.batch.outputs import disk_folder, folder_of
+from serving.batch.outputs import TableFile, disk_folder, folder_of
 from serving.batch.parted import MANIFEST
 from serving.errors import BadOutput, FaultyRows, WorkersLost
 from serving.scorer import Scorer
@@ -212,7 +214,9 @@ def test_two_who_score_otherwise_into_one_folder_leave_the_parts_of_one(
         return step(*words)
 
     monkeypatch.setattr(place, name, other_first)
-    with pytest.raises(BadOutput, match=r"^another scoring into .*out took .* away: let one end before the next"):
+    with pytest.raises(
+        BadOutput, match=r"^another scoring into .*out took .* away: let one end before the next"
+    ):
         scored(path, carried, folder)
     assert set(other.names) == set(contents(folder)) - {MANIFEST}
     assert ((folder / MANIFEST).exists()) == (when != "the others are taken away")
@@ -385,6 +389,34 @@ def test_a_process_that_is_killed_is_replaced_and_no_row_comes_twice(
         return
     score_parts(work, engine)
     assert contents(folder) == contents(tmp_path / "alone")
+
+
+def test_a_column_of_nothing_is_one_of_texts(carried: Carried, tmp_path: Path) -> None:
+    """Pandas gives a column without a value no kind. Spark cannot read that as any kind, and Delta has none such."""
+    rows = pa.Table.from_pandas(flights(), preserve_index=False)
+    kinds = [pa.null(), pa.list_(pa.null()), pa.struct([("a", pa.null())]), pa.map_(pa.string(), pa.null())]
+    for place, kind in enumerate(kinds):
+        rows = rows.append_column(f"nothing {place}", pa.nulls(ROWS, kind))
+    pa_parquet.write_table(rows, tmp_path / "in.parquet", row_group_size=301)
+    scored(tmp_path / "in.parquet", carried, tmp_path / "out")
+    for path in (tmp_path / "out").glob("*.parquet"):
+        leaves = pa_parquet.ParquetFile(path).schema
+        assert "NULL" not in {leaves.column(leaf).logical_type.type for leaf in range(len(leaves))}
+    written = pa_dataset.dataset(tmp_path / "out").to_table().select(rows.schema.names)
+    assert written.equals(rows.cast(written.schema))
+
+
+def test_numbers_after_nothing_do_not_become_texts(tmp_path: Path) -> None:
+    """A database says no kinds: its first rows may have no value where later ones have a number."""
+    nothing, texts, numbers = ([None], ["a"], [1])
+    with TableFile(tmp_path / "t.parquet", ".parquet") as file:
+        for values in (nothing, texts, nothing):
+            file.write(pa.record_batch({"x": pa.array(values)}))
+        with pytest.raises(
+            BadOutput, match="column 'x' is null in the first rows, and int64 later: leave it out"
+        ):
+            file.write(pa.record_batch({"x": pa.array(numbers)}))
+    assert pa_parquet.read_table(tmp_path / "t.parquet")["x"].to_pylist() == [None, "a", None]
 
 
 def test_a_disk_that_is_full_leaves_no_part_that_is_not_whole(
