@@ -385,7 +385,8 @@ def _digest(folder: PartFolder, name: str) -> str:
 
 
 def _take_away_others(work: Work, there: Sequence[str]) -> None:
-    wanted = set(there if work.delta else work.names)  # another one's log may name them by now
+    is_table = work.delta or DELTA_LOG in there  # which another one may have made, or be about to
+    wanted = set(there if is_table else work.names)
     for name in there:
         is_left = name.endswith(PARTIAL) and name.startswith((".part-", f".{MANIFEST}."))
         if is_left or (_PART.fullmatch(name) and name not in wanted):

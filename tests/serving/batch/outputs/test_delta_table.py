@@ -98,7 +98,7 @@ def test_each_change_is_one_version_and_none_is_made_twice(
 
 
 def test_a_folder_that_was_written_before_becomes_a_table(carried: Carried, tmp_path: Path) -> None:
-    """Its parts are left as they are; what it had of something else goes, as ever."""
+    """Its parts are left as they are."""
     path, folder = table(tmp_path), tmp_path / "scored"
     work = Work.on(folder_of(str(folder)), open_source(str(path)), carried.scorer(), Options(), {})
     score_parts(work, engines.alone(carried))
