@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -78,12 +80,19 @@ class Part:
     label : str
         Where they stand, in words.
     identity : str
-        What tells them from other rows, and from what stood there before the file was changed; "" where nothing does.
+        What tells them from other rows, from what stood there before the file was changed, and from themselves where
+        another file makes their columns of another kind; "" where nothing does.
     """
 
     source: Source
     label: str
     identity: str = ""
+
+
+def mark_of(kinds: Mapping[str, pa.DataType]) -> str:
+    """Return what tells columns of these kinds from others."""
+    said = json.dumps([(name, str(kind)) for name, kind in kinds.items()])
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def part_bytes(total: int) -> int:

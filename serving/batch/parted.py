@@ -332,9 +332,13 @@ def _take_back_if_lost(work: Work, content: bytes) -> None:
 
 
 def _refuse_lost_parts(work: Work, there: Sequence[str]) -> None:
-    """Raise BadOutput where one who scores otherwise into the folder took parts of this work away."""
-    if lost := set(work.names).difference(there):
-        raise _lost(work.folder, f"{len(lost)} of {len(work.names)} parts")
+    """Raise BadOutput where one who scores otherwise into the folder took parts of this work away.
+
+    A list may be older than what another machine wrote, on a disk that many share: each part that lacks is asked for.
+    """
+    lacking = set(work.names).difference(there)
+    if lost := sum(work.folder.size(name) is None for name in lacking):
+        raise _lost(work.folder, f"{lost} of {len(work.names)} parts")
 
 
 def _lost(folder: PartFolder, what: str) -> BadOutput:

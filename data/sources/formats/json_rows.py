@@ -26,7 +26,7 @@ from data.sources.files import base_of_all, identity_of
 from data.sources.formats.typed_files import unified
 from data.sources.globs import with_constants
 from data.sources.layout import Layout
-from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
+from data.sources.source import BATCH_ROWS, Part, Source, mark_of, refuse_duplicates
 from data.text import BOM, Encoding, as_utf8, encoding_of
 
 BLOCK_BYTES = 16 * 2**20
@@ -51,11 +51,12 @@ class JsonSource(Source):
     def parts(self) -> Sequence[Part]:
         """Return a part for each file."""
         base = base_of_all([path for path, _ in self.files])
+        kinds = dict(zip(self.schema.names, self.schema.types, strict=True))
         return [
             Part(
                 replace(self, where=file[0], files=(file,), partitions=(added,)),
                 file[0],
-                identity_of(file[0], base),
+                f"{identity_of(file[0], base)} {mark_of(kinds | {name: each.type for name, each in added.items()})}",
             )
             for file, added in zip(self.files, self.partitions, strict=True)
         ]

@@ -31,6 +31,7 @@ from data.sources.source import (
     BATCH_ROWS,
     Part,
     Source,
+    mark_of,
     other_columns,
     part_bytes,
     refuse_duplicates,
@@ -128,7 +129,8 @@ class TextSource(Source):
     def _parts(self, base: str, size: int) -> Iterator[Part]:
         order = tuple(self.files[0].columns)
         for file, added in zip(self.files, self.partitions, strict=True):
-            identity = identity_of(file.path, base)
+            kinds = mark_of({name: each.type for name, each in added.items()})
+            identity = f"{identity_of(file.path, base)} {kinds}"
             for start, stop in pairwise(_edges(file, size)):
                 label = f"{file.path}, bytes {start:,} to {stop:,}"
                 piece = replace(file, dialect=replace(file.dialect, start=start, stop=stop))

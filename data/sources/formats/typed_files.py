@@ -22,6 +22,7 @@ from data.sources.source import (
     BATCH_ROWS,
     Part,
     Source,
+    mark_of,
     other_columns,
     part_bytes,
     refuse_duplicates,
@@ -110,8 +111,9 @@ def _parts_of(source: FileSource) -> Iterator[Part]:
     paths = [source.named(each.path) for each in fragments]
     base = base_of_all(paths) if paths else ""
     size = part_bytes(sum(of_each(size_of, paths)))
+    kinds = mark_of(dict(zip(dataset.schema.names, dataset.schema.types, strict=True)))
     for fragment, path in zip(fragments, paths, strict=True):
-        identity = identity_of(path, base)
+        identity = f"{identity_of(path, base)} {kinds}"
         for groups in _groups_of(fragment, size) if dataset.format.default_extname == "parquet" else [None]:
             piece = fragment.subset(row_group_ids=list(groups)) if groups else fragment
             label = f"{path}, row groups {groups[0]} to {groups[-1]}" if groups else path

@@ -157,6 +157,33 @@ def test_what_changed_is_scored_anew_and_nothing_stays_of_what_it_was(
     assert names[0] in contents(folder)
 
 
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
+def test_a_file_that_gives_a_column_another_kind_has_all_scored_anew(
+    ending: str, carried: Carried, tmp_path: Path
+) -> None:
+    """Whole numbers until one is missing, or a folder year=late after year=2026: no reader takes both kinds."""
+    folder = tmp_path / "out"
+
+    def written(year: str, stops: list[float]) -> list[str]:
+        (tmp_path / "in" / f"year={year}").mkdir(parents=True)
+        rows, to = flights(2).assign(stops=stops), f"{tmp_path}/in/year={year}/0.{ending}"
+        {
+            "jsonl": lambda: rows.to_json(to, orient="records", lines=True),
+            "parquet": lambda: rows.to_parquet(to),
+            "csv": lambda: rows.to_csv(to, index=False),
+        }[ending]()
+        return scored(tmp_path / "in", carried, folder)
+
+    written("2026", [1, 2])
+    written("2027", [1, 2])
+    assert len(written("2028", [1, 1.5])) == (1 if ending == "csv" else 3)
+    assert len(written("late", [1, 2])) == 4
+    assert pd.read_parquet(folder)["year"].tolist() == [
+        year for year in ("2026", "2027", "2028", "late") for _ in "ab"
+    ]
+    assert scored(tmp_path / "in", carried, folder) == []
+
+
 def test_parts_are_shared_and_the_last_one_finishes(carried: Carried, tmp_path: Path) -> None:
     """As the pods of an indexed job do, in any order, and one of them twice."""
     path, folder, alone = table(tmp_path), tmp_path / "out", tmp_path / "alone"
@@ -401,7 +428,7 @@ def test_a_column_of_nothing_is_one_of_texts(carried: Carried, tmp_path: Path) -
     scored(tmp_path / "in.parquet", carried, tmp_path / "out")
     for path in (tmp_path / "out").glob("*.parquet"):
         leaves = pa_parquet.ParquetFile(path).schema
-        assert "NULL" not in {leaves.column(leaf).logical_type.type for leaf in range(len(leaves))}
+        assert "UNKNOWN" not in {leaves.column(leaf).logical_type.type for leaf in range(len(leaves))}
     written = pa_dataset.dataset(tmp_path / "out").to_table().select(rows.schema.names)
     assert written.equals(rows.cast(written.schema))
 
