@@ -70,13 +70,18 @@ def delta_library(table: str) -> tuple[Any, str, dict[str, str] | None]:
     except ImportError as error:
         raise lacks(table, "a Delta table", "deltalake", "delta") from error
     folder = table if remote.is_remote(table) else str(Path(table).absolute())
-    if unquote(folder) != folder or "\\" in folder:
+    if unquote(folder) != folder or "\\" in folder or (remote.is_remote(table) and _is_cut(table)):
         raise UnreadableSource(
             where=table,
-            reason="deltalake takes its name for another one, as in %20",
+            reason="deltalake takes its name for another one, as of %20 or, in a store, #",
             repair="rename the folder",
         )
     return deltalake, folder, _as_pyarrow_asks(folder)
+
+
+def _is_cut(address: str) -> bool:
+    """Return whether less is left of an address where it is read as one of the web."""
+    return "#" in address or address != address.strip() or not {".", ".."}.isdisjoint(address.split("/"))
 
 
 def _below(folder: str) -> pa_fs.FileSystem:
@@ -89,7 +94,7 @@ def _below(folder: str) -> pa_fs.FileSystem:
 def _as_pyarrow_asks(folder: str) -> dict[str, str] | None:
     """Return what deltalake has to be told to find keys where pyarrow does: beside an endpoint it asks no profile."""
     endpoint = remote.s3_endpoint()
-    if not folder.startswith("s3://") or not endpoint:
+    if not folder.lower().startswith("s3://") or not endpoint:
         return None
     options = {"AWS_ENDPOINT_URL": endpoint}
     if endpoint.startswith("http://"):

@@ -14,6 +14,7 @@ import pytest
 
 from data.errors import UnreadableSource
 from data.sources import open_source
+from data.sources.lakes import delta_library
 from tests.conftest import missing_part
 from tests.seaweed import Bucket
 
@@ -204,12 +205,31 @@ def test_a_delta_table_whose_files_call_columns_otherwise_is_refused(mode: str, 
         open_source(str(tmp_path))
 
 
+def test_deltalake_finds_a_store_as_pyarrow_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose scheme may be in capitals, and whose keys in a profile; without an endpoint it needs no word of that."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    monkeypatch.delenv("AWS_ENDPOINT_URL_S3", raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:9")
+    told = delta_library("S3://bucket/a")[2]
+    assert told == delta_library("s3://bucket/a")[2]
+    assert told == {
+        "AWS_ENDPOINT_URL": "http://localhost:9",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_FORCE_CREDENTIAL_LOAD": "true",
+    }
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    assert delta_library("s3://bucket/a")[2] is None
+
+
 def test_a_table_that_deltalake_would_look_for_elsewhere_is_refused(delta: Path, tmp_path: Path) -> None:
     """It reads `a%20b` as `a b`, and gave the rows of the table that is called so."""
     for name in ("a%20b", "a\\b"):
         shutil.copytree(delta, tmp_path / name)
         with pytest.raises(UnreadableSource, match="takes its name for another one"):
             open_source(str(tmp_path / name))
+    for name in ("a#b", "a ", "../a"):  # a log of what is in them was written into `a`
+        with pytest.raises(UnreadableSource, match="takes its name for another one"):
+            delta_library(f"s3://bucket/{name}")
     shutil.copytree(delta, tmp_path / "100% [ü]?#'")
     assert xs(tmp_path / "100% [ü]?#'") == [1, 3, 4]
 
