@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pa_parquet
 import pytest
 
-from data.errors import UnreadableSource
+from data.errors import OutOfReach, UnreadableSource
 from data.sources import open_source
-from data.sources.lakes import delta_library
+from data.sources.lakes import by_library, delta_library
 from tests.conftest import missing_part
 from tests.seaweed import Bucket
 
@@ -203,6 +203,22 @@ def test_a_delta_table_whose_files_call_columns_otherwise_is_refused(mode: str, 
         UnreadableSource, match=r"@0: has column mapping: .*: write its rows as a table without"
     ):
         open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("last", "says"),
+    [
+        ("503 Service Unavailable", "the store is too busy to answer"),
+        ("403 Forbidden", "is refused to whoever the environment says is asking"),
+        ("404 Not Found <Code>NoSuchBucket</Code>", "there is no such bucket"),
+        ("client error (Connect)", "the store does not answer"),
+    ],
+)
+def test_what_deltalake_says_of_a_store_is_told_by_its_last_line(last: str, says: str) -> None:
+    """The first one is `Generic S3 error`, and all speak of the time in which it tried again."""
+    tried = "in 2s, after 10 retries, max_retries\n  \x1b[31m↳\x1b[0m 10, retry_timeout\n  \x1b[31m↳\x1b[0m 180s - HTTP"
+    with pytest.raises(OutOfReach, match=f"^s3://bucket/a: {says}"), by_library("s3://bucket/a", "Delta"):
+        raise OSError(f"Generic S3 error\n  \x1b[31m↳\x1b[0m Error performing GET {tried}\n  {last}\n")
 
 
 def test_deltalake_finds_a_store_as_pyarrow_does(monkeypatch: pytest.MonkeyPatch) -> None:
