@@ -52,9 +52,9 @@ class Cluster:
         """How many tasks are done at once."""
         return max(sum(map(int, self.client.nthreads().values())), 1)
 
-    def together(self, items: Sequence[Item]) -> list[list[Item]]:
-        """Return the items of each task: neighbours, as many as there is no waiting for."""
-        size = min(math.ceil(len(items) / (A_THREAD * self.threads)), MOST_TOGETHER)
+    def together(self, items: Sequence[Item], most: int = MOST_TOGETHER) -> list[list[Item]]:
+        """Return the items of each task: neighbours, as many as there is no waiting for, and no more than so many."""
+        size = min(math.ceil(len(items) / (A_THREAD * self.threads)), most)
         return [list(items[start : start + size]) for start in range(0, len(items), max(size, 1))]
 
     def each(

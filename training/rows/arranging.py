@@ -15,6 +15,7 @@ from data.workers import Address, EngineError
 from training.commands import trainings
 from training.console import Say
 from training.models import all_rows, on_workers
+from training.rows import first
 from training.rows.prepared import PreparedTable, arrange_held
 from training.rows.streamed import arrange_streamed
 
@@ -39,17 +40,20 @@ def arrange(table: Table | Form, rule: SplitRule, config: trainings.TrainConfig,
     if address.warning:
         say("warning", address.warning)
     on_workers.look(address)
-    return _shared(arrange_streamed(table, rule, config, say), table, address, say)
+    rows = arrange_streamed(table, rule, config, say, first.by_workers(address, say))
+    return _shared(rows, table, address, say)
 
 
 def _shared(rows: PreparedTable, form: Form, address: Address, say: Say) -> PreparedTable:
     """Return the same, with workers who take the sums of all rows; where they cannot after all, they are taken here."""
     everything, parts = rows.everything, on_workers.parts_of(form)
-    if everything is None or not parts:
-        why = "the table is one part" if everything else "no more rows are learned than the sample"
-        say("engine", f"{why}: {address.word} has nothing to do")
+    if not parts:
+        say("engine", f"the table is one part: {address.word} has nothing to do")
         return rows
-    learned = on_workers.LearnedRows(form, rows.split.rule, rows.schema, parts)
+    if everything is None:
+        say("engine", f"no more rows are learned than the sample: {address.word} has nothing more to do")
+        return rows
+    learned = on_workers.LearnedRows(form.bare(), rows.split.rule, rows.schema, parts)
     by_workers = on_workers.by_workers(address, learned, everything.count)
 
     def summed(fitted: Any, sample: NDArray[np.float64]) -> all_rows.Sums | None:

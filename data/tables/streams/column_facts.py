@@ -1,11 +1,12 @@
 """What the rows of one column say of it, a batch at a time: enough for its description, and for leaving it out.
 
 The numbers of the training rows are kept in a file, since their quantiles are those of all of them; texts by how many
-different ones there are.
+different ones there are. What was seen of one part of the rows joins to what was seen of those above.
 """
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,14 @@ class ColumnFacts:
         Whether a number is.
     """
 
-    def __init__(self, name: str, kind: Kind | None, reading: Reading | None, path: Path) -> None:
+    def __init__(self, name: str, kind: Kind | None, reading: Reading | None, path: Path | None) -> None:
+        """Begin with no rows; without a path, memory holds the numbers."""
         self.name, self.kind = name, kind
         self.infinite = False
         self._reading, self._path = reading, path
         self._present, self._learned_missing = False, False
         self._texts: dict[str, bool] = {}
-        self._buffer = path.open("wb")
+        self._buffer = path.open("wb") if path else io.BytesIO()
 
     def look(self, values: pd.Series, learned: NDArray[np.bool_]) -> None:
         """Look at rows that have a target; which of them are learned from."""
@@ -58,14 +60,26 @@ class ColumnFacts:
         )
         self._buffer.write(numbers[~np.isnan(numbers)].tobytes())
 
+    def add(self, part: ColumnFacts) -> None:
+        """Join what was seen of the next rows, whose numbers memory holds."""
+        assert isinstance(part._buffer, io.BytesIO)
+        self._present = self._present or part._present
+        self._learned_missing = self._learned_missing or part._learned_missing
+        self._join(part._texts)
+        self._buffer.write(part._buffer.getbuffer())
+
     def _look_at_texts(self, values: pd.Series, learned: NDArray[np.bool_]) -> None:
         if len(self._texts) > MOST_TEXTS:
             return
         codes, texts = pd.factorize(values)
         in_training = np.zeros(len(texts) + 1, dtype=np.bool_)
         in_training[codes[learned]] = True
-        for text, is_learned in zip(texts, in_training[:-1].tolist(), strict=True):
-            self._texts[text] = self._texts.get(text, False) or is_learned
+        self._join(dict(zip(texts, in_training[:-1].tolist(), strict=True)))
+
+    def _join(self, texts: dict[str, bool]) -> None:
+        if len(self._texts) <= MOST_TEXTS:
+            for text, is_learned in texts.items():
+                self._texts[text] = self._texts.get(text, False) or is_learned
 
     @property
     def is_empty(self) -> bool:
@@ -81,6 +95,7 @@ class ColumnFacts:
         """Return what stands in the training rows: different texts, or all numbers that are not missing."""
         if self.kind == "category":
             return np.array([text for text, is_learned in self._texts.items() if is_learned], dtype=object)
+        assert self._path is not None
         self._buffer.flush()
         return np.fromfile(self._path, dtype=np.float64)
 
@@ -96,4 +111,5 @@ class ColumnFacts:
     def close(self) -> None:
         """Let go of the file."""
         self._buffer.close()
-        self._path.unlink(missing_ok=True)
+        if self._path:
+            self._path.unlink(missing_ok=True)

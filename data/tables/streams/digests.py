@@ -22,9 +22,9 @@ STARTS = np.arange(1, PARTS, dtype=np.uint64) << np.uint64(56)
 
 
 class Digests:
-    """The digests of a table's rows, in a folder."""
+    """The digests of a table's rows, in a folder; without one, memory holds those of a part until they are added."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path | None, name: str) -> None:
         self._folder, self._name = folder, name
         self._held: list[NDArray[np.uint64]] = []
         self._rows = 0
@@ -33,8 +33,13 @@ class Digests:
         """Keep the digests of some rows; raises OSError."""
         self._held.append(digests)
         self._rows += len(digests)
-        if sum(map(len, self._held)) >= AT_ONCE:
+        if self._folder and sum(map(len, self._held)) >= AT_ONCE:
             self._write()
+
+    def add_all(self, part: Digests) -> None:
+        """Keep those that memory holds of other rows."""
+        for digests in part._held:
+            self.add(digests)
 
     def _write(self) -> None:
         ordered = np.sort(np.concatenate(self._held)) if self._held else np.zeros(0, dtype=np.uint64)
@@ -71,4 +76,5 @@ class Digests:
             yield np.sort(np.fromfile(self._path(index), dtype="<u8")).astype(np.uint64)
 
     def _path(self, place: int) -> Path:
+        assert self._folder is not None
         return self._folder / f"{self._name}-{place:03}"

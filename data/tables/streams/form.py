@@ -54,6 +54,10 @@ class Form:
     def __len__(self) -> int:
         return self.rows
 
+    def bare(self) -> Form:
+        """Return the same without the first rows, for who reads parts of it elsewhere."""
+        return replace(self, head=self.head.take(np.zeros(0, dtype=np.intp)))
+
     def tables(self) -> Iterator[Table]:
         """Yield the rows, a batch at a time; raises SourceError or TableError."""
         for batch in self.source.batches():

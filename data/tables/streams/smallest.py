@@ -32,6 +32,12 @@ class Smallest:
         self._parts: dict[str, list[NDArray[Any]]] = {}
         self._texts: dict[Any, Any] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is sent to another process: no rows to spare."""
+        if self._order:
+            self._cut(self._most)
+        return {**vars(self), "_texts": {}}
+
     def add(self, order: NDArray[np.uint64], columns: Columns) -> None:
         """Look at rows; arrays of shape (n_rows,)."""
         taken = order <= self._below

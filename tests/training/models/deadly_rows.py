@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.models.on_workers import LearnedRows
+from training.rows.first.parted import PartedRows
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,23 @@ class DeadlyRows(LearnedRows):
     def of(self, place: int) -> Iterator[Any]:
         """Yield the rows of a part."""
         yield from super().of(place)
-        for path in Path(self.folder).glob("*"):
-            with suppress(FileNotFoundError):
-                path.unlink()
-                os.kill(os.getppid(), signal.SIGKILL)
+        _kill(self.folder)
+
+
+@dataclass(frozen=True)
+class DeadlyParts(PartedRows):
+    """All rows, as deadly."""
+
+    folder: str = ""
+
+    def of(self, place: int) -> Iterator[Any]:
+        """Yield the rows of a part."""
+        yield from super().of(place)
+        _kill(self.folder)
+
+
+def _kill(folder: str) -> None:
+    for path in Path(folder).glob("*"):
+        with suppress(FileNotFoundError):
+            path.unlink()
+            os.kill(os.getppid(), signal.SIGKILL)

@@ -1,7 +1,8 @@
-"""All rows of a table learned by the workers of a Dask cluster: the line that one machine makes, to the last bit."""
+"""All rows of a table read and learned by the workers of a Dask cluster: what one machine makes, to the last bit."""
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,16 +16,19 @@ import pandas as pd
 import pytest
 
 from data.cells import NO_OPTIONS
-from data.errors import UnreadableSource
+from data.errors import UnreadableSource, UnusableColumn
 from data.sources import open_source, source
 from data.tables.streams import form_of
 from data.workers import Address, reaching, tasks
 from data.workers.errors import EngineSilent
 from tests.dask_cluster import two_workers
-from tests.training.models.deadly_rows import DeadlyRows
-from tests.training.rows.test_streamed import CONFIG, arranged, few, frame, write
+from tests.training.models.deadly_rows import DeadlyParts, DeadlyRows
+from tests.training.rows.test_streamed import CONFIG, arranged, assert_alike, few, frame, write
+from training.commands import trainings
 from training.models import all_rows, build, fit, on_workers
 from training.rows import PreparedTable
+from training.rows.first import on_workers as first_on_workers
+from training.rows.first import parted
 
 __all__ = ["few", "frame"]  # fixtures
 
@@ -58,34 +62,87 @@ def line(rows: PreparedTable) -> list[bytes]:
 def test_the_line_has_the_bits_of_one_machine_though_a_worker_is_killed(
     frame: pd.DataFrame, address: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the middle of the pass, by kill -9: its rows are summed anew, and none twice."""
+    """In the middle of each pass, by kill -9: its rows are read anew, and none twice."""
     where = write(frame, tmp_path / "t.csv")
-    (tmp_path / "orders").mkdir()
-    (tmp_path / "orders" / "kill").touch()
+    for name in ("first", "sums"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "kill").touch()
     monkeypatch.setattr(on_workers, "OURS", (*on_workers.OURS, "tests"))
-    monkeypatch.setattr(on_workers, "LearnedRows", partial(DeadlyRows, folder=str(tmp_path / "orders")))
+    monkeypatch.setattr(parted, "PartedRows", partial(DeadlyParts, folder=str(tmp_path / "first")))
+    monkeypatch.setattr(on_workers, "LearnedRows", partial(DeadlyRows, folder=str(tmp_path / "sums")))
     rows, said = arranged(where, replace(CONFIG, engine=address.word), memory=1e9)
-    write(frame, tmp_path / "t.parquet")
-    assert line(rows) == line(arranged(str(tmp_path / "t.parquet"), memory=1e9)[0])
-    assert list((tmp_path / "orders").iterdir()) == []
+    assert list((tmp_path / "first").iterdir()) == []
+    alone, _ = arranged(where, memory=1e9)
+    assert_alike(alone, rows)
+    assert line(rows) == line(alone)
+    assert list((tmp_path / "sums").iterdir()) == []
     assert "here instead" not in "".join(said)  # they did it, not this machine
 
 
 @contextmanager
 def nobody_else(*_: Any, **__: Any) -> Iterator[Any]:
-    """Work that is done here, in place of a cluster's."""
-    yield SimpleNamespace(
-        together=lambda items: [list(items[::2]), list(items[1::2])],
-        each=lambda function, shared, tasks, what: ((task, function(shared, task)) for task in tasks),
-    )
+    """Work that is done here, in place of a cluster's: sent as there, the last parts first."""
+
+    def each(function: Any, shared: Any, tasks: Any, what: str) -> Iterator[Any]:
+        for task in (*tasks[:0:-1], tasks[0]):
+            yield task, pickle.loads(pickle.dumps(function(pickle.loads(pickle.dumps(shared)), task)))
+
+    cut = lambda items, most=3: [list(items[start : start + 3]) for start in range(0, len(items), 3)]  # noqa: E731
+    yield SimpleNamespace(together=cut, each=each)
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster whose tasks are done in this process."""
+    for module in (on_workers, first_on_workers):
+        monkeypatch.setattr(module, "reached", nobody_else)
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, key=("id",), weight="w"),
+        replace(CONFIG, split="group", group_column="shop", time_column="day"),
+    ],
+    ids=["hash", "key and weight", "three groups"],
+)
+def test_rows_that_workers_read_first_are_those_of_one_machine(
+    frame: pd.DataFrame, tmp_path: Path, ending: str, config: trainings.TrainConfig
+) -> None:
+    """Their order, too, which is that of the table for all that comes after; and so is what is said of them."""
+    where = write(frame.assign(shop=frame["shop"].fillna("Ulm")), tmp_path / f"t.{ending}")
+    alone, words = arranged(where, config, memory=1e9)
+    rows, said = arranged(where, replace(config, engine=NOBODY), memory=1e9)
+    assert_alike(alone, rows)
+    assert [line for line in said if line not in words] == [line for line in said if NOBODY in line]
+    assert alone.held_out is not None
+    assert rows.held_out is not None
+    for one, other in zip(alone.held_out.blocks(), rows.held_out.blocks(), strict=True):
+        assert [part.tobytes() for part in one if part is not None] == [
+            part.tobytes() for part in other if part is not None
+        ]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_fault_that_a_worker_meets_is_told_with_the_row_of_the_table(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A worker knows the rows of its part alone: its number would lead to another row."""
+    frame.loc[1_000, "day"] = None
+    where = write(frame, tmp_path / "t.parquet")
+    with pytest.raises(UnusableColumn, match="'day', row 994: is missing"):
+        arranged(where, replace(CONFIG, time_column="day", engine=NOBODY), memory=1e9)
+
+
+@pytest.mark.usefixtures("here")
 def test_rows_that_were_not_there_at_the_first_reading_end_the_training(
-    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frame: pd.DataFrame, tmp_path: Path
 ) -> None:
     """A line of other rows than those that were counted, split and described would be nobody's."""
     where = write(frame, tmp_path / "t.csv")
-    monkeypatch.setattr(on_workers, "reached", nobody_else)
     rows, _ = arranged(where, replace(CONFIG, engine=NOBODY), memory=1e9)
     assert line(rows) == line(arranged(where, memory=1e9)[0])
     with Path(where).open("a") as file:
@@ -101,7 +158,7 @@ def test_rows_that_were_not_there_at_the_first_reading_end_the_training(
 def test_workers_that_are_lost_after_the_search_are_done_without(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the search found is not thrown away: all rows are read here, and it is said."""
+    """What the search found is not thrown away: all rows are read here, and it is said; so it is before the search."""
     monkeypatch.setattr(reaching, "SECONDS", 1)
     where = write(frame, tmp_path / "t.csv")
     with pytest.raises(EngineSilent, match=r"^dask://127\.0\.0\.1:1 does not answer"):
@@ -109,9 +166,11 @@ def test_workers_that_are_lost_after_the_search_are_done_without(
     monkeypatch.setattr(on_workers, "look", lambda _: None)
     rows, said = arranged(where, replace(CONFIG, engine=NOBODY), memory=1e9)
     assert line(rows) == line(arranged(where, memory=1e9)[0])
+    assert "all rows are read here instead" in said[0]
     assert "all rows are read here instead" in said[-1]
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -120,10 +179,9 @@ def test_workers_that_are_lost_after_the_search_are_done_without(
     ],
 )
 def test_a_table_for_which_workers_have_nothing_to_do_says_so(
-    frame: pd.DataFrame, changes: dict[str, Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    frame: pd.DataFrame, changes: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
     """Who looks at an idle cluster would look for the reason there."""
-    monkeypatch.setattr(on_workers, "look", lambda _: None)
     where = write(frame, tmp_path / "t.csv")
     _, said = arranged(where, replace(CONFIG, engine=NOBODY, **changes), memory=1e9 if changes else None)
     assert [words for words in said if words.startswith(says)]

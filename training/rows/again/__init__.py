@@ -4,8 +4,15 @@ noted       what a first reading notes of each row, and what a later one is held
 held_out    held-out rows as a scorer takes them, from the table or from a file
 """
 
-from training.rows.again.held_out import AllHeldOut, HeldOutRows
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from data.faces import at_first_use
 from training.rows.again.noted import DRAWS, Noted, RowsAgain
+
+if TYPE_CHECKING:
+    from training.rows.again.held_out import AllHeldOut, HeldOutRows
 
 __all__ = [
     "DRAWS",
@@ -14,3 +21,5 @@ __all__ = [
     "Noted",
     "RowsAgain",
 ]
+
+__getattr__ = at_first_use(__name__, {"AllHeldOut": "held_out", "HeldOutRows": "held_out"})

@@ -27,17 +27,31 @@ Learned = tuple[pd.DataFrame, NDArray[np.float64]]
 
 @dataclass
 class _Mark:
-    """A sum over targets and their places: two readings of the same rows in the same order have the same."""
+    """A sum over targets and their places: two readings of the same rows in the same order have the same.
+
+    Attributes
+    ----------
+    plain : int
+        The sum over targets alone, by which that of later places is told.
+    """
 
     count: int = 0
     total: int = 0
+    plain: int = 0
 
     def add(self, target: NDArray[np.float64]) -> None:
         """Add the next rows."""
         places = np.arange(self.count, self.count + len(target), dtype=np.uint64)
         bits = np.ascontiguousarray(target).view(np.uint64)
         self.total = (self.total + int((bits * (2 * places + 1)).sum())) % 2**64
+        self.plain = (self.plain + int(bits.sum())) % 2**64
         self.count += len(target)
+
+    def add_all(self, part: _Mark) -> None:
+        """Add the next rows, by the mark of these alone."""
+        self.total = (self.total + part.total + 2 * self.count * part.plain) % 2**64
+        self.plain = (self.plain + part.plain) % 2**64
+        self.count += part.count
 
 
 @dataclass
@@ -58,6 +72,12 @@ class Noted:
             self._drawn.append((mixed >> np.uint64(64 - DRAWS.bit_length() + 1)).astype(np.uint16))
         self._sides.append(sides)
         self.mark.add(target)
+
+    def add_all(self, part: Noted) -> None:
+        """Join what was noted of the next rows."""
+        self._sides += part._sides
+        self._drawn += part._drawn
+        self.mark.add_all(part.mark)
 
     @property
     def sides(self) -> NDArray[np.uint8]:
