@@ -14,11 +14,21 @@ if TYPE_CHECKING:
     from data.workers.addresses import Address
     from data.workers.errands import at_work
     from data.workers.errors import EngineError
+    from data.workers.ordering import in_order
     from data.workers.reaching import check_installed, reached
     from data.workers.sent_code import our_code
     from data.workers.tasks import Cluster
 
-__all__ = ["Address", "EngineError", "Cluster", "at_work", "check_installed", "our_code", "reached"]
+__all__ = [
+    "Address",
+    "EngineError",
+    "Cluster",
+    "at_work",
+    "check_installed",
+    "in_order",
+    "our_code",
+    "reached",
+]
 
 __getattr__ = at_first_use(
     __name__,
@@ -28,6 +38,7 @@ __getattr__ = at_first_use(
         "Cluster": "tasks",
         "at_work": "errands",
         "check_installed": "reaching",
+        "in_order": "ordering",
         "our_code": "sent_code",
         "reached": "reaching",
     },

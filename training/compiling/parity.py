@@ -20,11 +20,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from data.schema import UNSEEN, Column, Schema
-from data.tables import seconds
+from data.schema import Column, Schema
 from serving.scorer import Parity
 from training.compiling.errors import ParityFailed
 from training.compiling.features import UNSEEN_TEXT
+from training.compiling.packing import pack_frame
 
 MOST_REAL_ROWS = 20_000
 HARD_ROWS_EACH = 2_500
@@ -50,21 +50,6 @@ class _Compared:
     rows: int
     max_abs: float
     max_rel: float
-
-
-def pack_frame(frame: pd.DataFrame, schema: Schema) -> NDArray[np.float64]:
-    """Return the frame's columns as the packed float64 matrix of shape (n_rows, n_columns)."""
-    return np.column_stack([_packed(frame[column.name], column) for column in schema.columns])
-
-
-def _packed(values: pd.Series, column: Column) -> NDArray[np.float64]:
-    if column.kind == "category":
-        codes = values.astype(object).map(column.codes).to_numpy(dtype=np.float64, na_value=np.nan)
-        unseen = np.isnan(codes) & values.notna().to_numpy()
-        return np.where(unseen, UNSEEN, codes)
-    if column.kind == "datetime":
-        return seconds(values)
-    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def measure_parity(

@@ -14,7 +14,8 @@ from serving.scorer import Parity, Session
 from training.compiling.compiler import Draft
 from training.compiling.errors import ParityFailed
 from training.compiling.keras import FLOAT32_TOLERANCE, Network, adapted, packages
-from training.compiling.parity import measure_parity, pack_frame, require
+from training.compiling.packing import pack_frame
+from training.compiling.parity import measure_parity, require
 from training.compiling.reasons import Sum, sum_of
 
 SCALE_TOLERANCE = 1e-9

@@ -13,7 +13,7 @@ import pandas as pd
 
 from data.schema import Column, Schema, Value
 from serving.scorer import SLIPWAY, Document, Intervals, Parity, Scorer, Session, scorer_files
-from training.compiling.parity import pack_frame
+from training.compiling.packing import pack_frame
 from training.compiling.reasons import Sum, explained, spread_places
 
 GOLDEN_ROWS = 10

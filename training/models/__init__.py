@@ -13,7 +13,6 @@ __all__ = [
     "fewer_bins",
     "fit",
     "lightgbm_loads",
-    "on_workers",
     "portfolio",
     "ranges",
 ]

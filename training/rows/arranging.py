@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from data.splits import SplitRule
 from data.tables import Table
 from data.tables.streams import Form
-from data.workers import Address, EngineError
+from data.workers import Address
 from training.commands import trainings
 from training.console import Say
-from training.models import all_rows, on_workers
 from training.rows import first
+from training.rows.again import on_workers
 from training.rows.prepared import PreparedTable, arrange_held
 from training.rows.streamed import arrange_streamed
 
@@ -45,22 +41,15 @@ def arrange(table: Table | Form, rule: SplitRule, config: trainings.TrainConfig,
 
 
 def _shared(rows: PreparedTable, form: Form, address: Address, say: Say) -> PreparedTable:
-    """Return the same, with workers who take the sums of all rows; where they cannot after all, they are taken here."""
+    """Return the same, with workers who read all rows for what learns them."""
     everything, parts = rows.everything, on_workers.parts_of(form)
     if not parts:
         say("engine", f"the table is one part: {address.word} has nothing to do")
         return rows
-    if everything is None:
+    if everything is None or rows.held_out is None:
         say("engine", f"no more rows are learned than the sample: {address.word} has nothing more to do")
         return rows
-    learned = on_workers.LearnedRows(form.bare(), rows.split.rule, rows.schema, parts)
-    by_workers = on_workers.by_workers(address, learned, everything.count)
-
-    def summed(fitted: Any, sample: NDArray[np.float64]) -> all_rows.Sums | None:
-        try:
-            return by_workers(fitted, sample)
-        except EngineError as error:
-            say("warning", f"{error}; all rows are read here instead")
-            return all_rows.sums_of(fitted, everything.parts(), sample)
-
-    return replace(rows, everything=replace(everything, elsewhere=summed))
+    rows_again = on_workers.PartedAgain(form.bare(), rows.split.rule, rows.schema, parts)
+    here = rows.held_out.beside(everything)
+    by_workers = on_workers.Workers(address, rows_again, rows.held_out, here, say)
+    return replace(rows, everything=replace(everything, elsewhere=by_workers))

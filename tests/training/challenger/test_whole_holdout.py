@@ -227,7 +227,7 @@ def test_whatever_goes_wrong_is_said_and_leaves_the_training_alone(
     folder = version(rows, tmp_path / "scorer")
     assert rows.held_out
     assert rows.everything
-    monkeypatch.setattr(held_out, "pack_frame", lambda *_: 1 / 0)
+    monkeypatch.setattr(held_out, "packed", lambda *_: 1 / 0)
     assert list(rows.held_out.beside(rows.everything).parts())  # the line learns all the same
     assert judged(rows, folder, told) is None
     monkeypatch.undo()

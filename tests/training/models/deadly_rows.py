@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.models.on_workers import LearnedRows
+from training.rows.again.on_workers import PartedAgain
 from training.rows.first.parted import PartedRows
 
 
 @dataclass(frozen=True)
-class DeadlyRows(LearnedRows):
-    """Training rows; whoever reads a part takes a file from the folder, and kills its worker after the part."""
+class DeadlyRows(PartedAgain):
+    """Rows that are read again; whoever reads a part takes a file from the folder, and kills its worker then."""
 
     folder: str = ""
 
@@ -28,7 +28,7 @@ class DeadlyRows(LearnedRows):
 
 @dataclass(frozen=True)
 class DeadlyParts(PartedRows):
-    """All rows, as deadly."""
+    """Rows that are read at first, as deadly."""
 
     folder: str = ""
 

@@ -25,8 +25,9 @@ from tests.dask_cluster import two_workers
 from tests.training.models.deadly_rows import DeadlyParts, DeadlyRows
 from tests.training.rows.test_streamed import CONFIG, arranged, assert_alike, few, frame, write
 from training.commands import trainings
-from training.models import all_rows, build, fit, on_workers
+from training.models import all_rows, build, fit
 from training.rows import PreparedTable
+from training.rows.again import on_workers
 from training.rows.first import on_workers as first_on_workers
 from training.rows.first import parted
 
@@ -48,13 +49,26 @@ def _small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "A_THREAD", 1)
 
 
-def line(rows: PreparedTable) -> list[bytes]:
-    """Return a line that learned the sample and then all rows."""
+def learned(rows: PreparedTable, family: str) -> Any:
+    """Return a model that learned the sample and then all rows."""
     target = rows.target("train")
-    model = fit(build({"family": "ridge"}, rows.schema, seed=0), rows.frame("train"), target)
+    model = fit(build({"family": family}, rows.schema, seed=0), rows.frame("train"), target)
     assert rows.everything is not None
-    assert all_rows.learn_all(model, rows.everything, target)
+    assert rows.held_out is not None
+    assert all_rows.learn_all(model, rows.held_out.beside(rows.everything), target)
+    return model
+
+
+def line(rows: PreparedTable) -> list[bytes]:
+    """Return a line that learned all rows."""
+    model = learned(rows, "ridge")
     return [model[-1].coef_.tobytes(), np.float64(model[-1].intercept_).tobytes()]
+
+
+def held_out(rows: PreparedTable) -> list[bytes]:
+    """Return all held-out rows."""
+    assert rows.held_out is not None
+    return [part.tobytes() for block in rows.held_out.blocks() for part in block if part is not None]
 
 
 @pytest.mark.soak
@@ -69,7 +83,7 @@ def test_the_line_has_the_bits_of_one_machine_though_a_worker_is_killed(
         (tmp_path / name / "kill").touch()
     monkeypatch.setattr(on_workers, "OURS", (*on_workers.OURS, "tests"))
     monkeypatch.setattr(parted, "PartedRows", partial(DeadlyParts, folder=str(tmp_path / "first")))
-    monkeypatch.setattr(on_workers, "LearnedRows", partial(DeadlyRows, folder=str(tmp_path / "sums")))
+    monkeypatch.setattr(on_workers, "PartedAgain", partial(DeadlyRows, folder=str(tmp_path / "sums")))
     rows, said = arranged(where, replace(CONFIG, engine=address.word), memory=1e9)
     assert list((tmp_path / "first").iterdir()) == []
     alone, _ = arranged(where, memory=1e9)
@@ -77,6 +91,11 @@ def test_the_line_has_the_bits_of_one_machine_though_a_worker_is_killed(
     assert line(rows) == line(alone)
     assert list((tmp_path / "sums").iterdir()) == []
     assert "here instead" not in "".join(said)  # they did it, not this machine
+
+
+def cut(items: Any, most: int) -> list[Any]:
+    """Return the parts of each task."""
+    return [list(items[start : start + 3]) for start in range(0, len(items), 3)]
 
 
 @contextmanager
@@ -87,7 +106,6 @@ def nobody_else(*_: Any, **__: Any) -> Iterator[Any]:
         for task in (*tasks[:0:-1], tasks[0]):
             yield task, pickle.loads(pickle.dumps(function(pickle.loads(pickle.dumps(shared)), task)))
 
-    cut = lambda items, most=3: [list(items[start : start + 3]) for start in range(0, len(items), 3)]  # noqa: E731
     yield SimpleNamespace(together=cut, each=each)
 
 
@@ -118,12 +136,61 @@ def test_rows_that_workers_read_first_are_those_of_one_machine(
     rows, said = arranged(where, replace(config, engine=NOBODY), memory=1e9)
     assert_alike(alone, rows)
     assert [line for line in said if line not in words] == [line for line in said if NOBODY in line]
-    assert alone.held_out is not None
-    assert rows.held_out is not None
-    for one, other in zip(alone.held_out.blocks(), rows.held_out.blocks(), strict=True):
-        assert [part.tobytes() for part in one if part is not None] == [
-            part.tobytes() for part in other if part is not None
-        ]
+    assert held_out(alone) == held_out(rows)
+
+
+@pytest.mark.usefixtures("here")
+def test_trees_and_held_out_rows_are_those_of_one_machine(frame: pd.DataFrame, tmp_path: Path) -> None:
+    """Workers make the columns, this machine the trees; and the table is not read once more for the rows held out."""
+    where = write(frame, tmp_path / "t.parquet")
+    rows, said = arranged(where, replace(CONFIG, engine=NOBODY), memory=1e9)
+    alone, _ = arranged(where, memory=1e9)
+    assert learned(rows, "lightgbm")[-1].text_ == learned(alone, "lightgbm")[-1].text_
+    assert "here instead" not in "".join(said)
+    for each in (alone, rows):
+        assert each.held_out is not None
+        assert each.held_out.reading_seconds == 0.0
+    assert held_out(alone) == held_out(rows)
+
+
+@pytest.mark.usefixtures("here")
+def test_numbers_too_large_for_sums_leave_the_held_out_rows_whole(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are not asked on then; those rows are read by themselves, not a part of them taken for all."""
+    where = write(frame, tmp_path / "t.parquet")
+    rows, _ = arranged(where, replace(CONFIG, engine=NOBODY), memory=1e9)
+    monkeypatch.setattr(all_rows.learning, "LARGEST", 1e-3)
+    assert rows.everything is not None
+    model = fit(build({"family": "ridge"}, rows.schema, seed=0), rows.frame("train"), rows.target("train"))
+    assert not all_rows.learn_all(model, rows.everything, rows.target("train"))
+    assert held_out(rows) == held_out(arranged(where, memory=1e9)[0])
+
+
+def test_this_machine_goes_on_where_a_cluster_is_lost(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that have come are not learned twice, nor held out twice."""
+
+    @contextmanager
+    def lost(*_: Any, **__: Any) -> Iterator[Any]:
+        def each(function: Any, shared: Any, tasks: Any, what: str) -> Iterator[Any]:
+            for task in tasks[:2]:
+                yield task, function(shared, task)
+            raise EngineSilent(where=NOBODY, reason="was lost")
+
+        yield SimpleNamespace(together=cut, each=each)
+
+    where = write(frame, tmp_path / "t.parquet")
+    monkeypatch.setattr(on_workers, "look", lambda _: None)
+    for module in (on_workers, first_on_workers):
+        monkeypatch.setattr(module, "reached", lost)
+    rows, said = arranged(where, replace(CONFIG, engine=NOBODY), memory=1e9)
+    alone, _ = arranged(where, memory=1e9)
+    assert_alike(alone, rows)
+    assert learned(rows, "lightgbm")[-1].text_ == learned(alone, "lightgbm")[-1].text_
+    assert ["here instead" in words for words in (said[0], said[-1])] == [True, True]
+    assert held_out(alone) == held_out(rows)
 
 
 @pytest.mark.usefixtures("here")
@@ -149,10 +216,11 @@ def test_rows_that_were_not_there_at_the_first_reading_end_the_training(
         file.writelines(f"{row / 7},2,Ulm,2024-01-01,new{row},,1.0,5.0\n" for row in range(40))
     assert rows.everything is not None
     form = form_of(open_source(where), {}, NO_OPTIONS)
-    learned = on_workers.LearnedRows(form, rows.split.rule, rows.schema, on_workers.parts_of(form))
-    summed = on_workers.by_workers(Address.of(NOBODY), learned, rows.everything.count)
-    with pytest.raises(UnreadableSource, match="at the first reading, and has"):
-        line(replace(rows, everything=replace(rows.everything, elsewhere=summed)))
+    by_workers: Any = rows.everything.elsewhere
+    changed = replace(by_workers.rows, parts=on_workers.parts_of(form))
+    rows = replace(rows, everything=replace(rows.everything, elsewhere=replace(by_workers, rows=changed)))
+    with pytest.raises(UnreadableSource, match="has other rows, or another order of them"):
+        line(rows)
 
 
 def test_workers_that_are_lost_after_the_search_are_done_without(

@@ -12,6 +12,7 @@ from training.models.all_rows.learning import (
     is_line,
     learn_all,
     seconds_for,
+    seen_by,
     sums_of,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "is_line",
     "learn_all",
     "seconds_for",
+    "seen_by",
     "sums_of",
 ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,16 @@ TRIED_ROWS = 20_000
 """Of the sample, to know by how long all rows will take."""
 
 
+class Elsewhere(Protocol):
+    """Who reads all rows in place of this process."""
+
+    def sums(self, fitted: Any, sample: Floats) -> Sums | None:
+        """Return the sums of what a fitted line sees, given the target of the sample too."""
+
+    def seen(self, fitted: Any) -> Iterator[tuple[Floats, Floats]]:
+        """Yield the columns that fitted trees see and their target, in the order of the rows."""
+
+
 @dataclass(frozen=True)
 class AllRows:
     """All training rows of a table, read anew each time they are asked for: features, and the target.
@@ -46,8 +56,6 @@ class AllRows:
     ----------
     reading_seconds : float
         That reading them takes; nothing where memory holds them.
-    elsewhere : callable, optional
-        Who takes the sums of what a fitted line sees of all rows, given the target of the sample too.
     room : float
         Bytes of memory that learning them may take.
     """
@@ -55,12 +63,18 @@ class AllRows:
     count: int
     parts: Parts
     reading_seconds: float = 0.0
-    elsewhere: Callable[[Any, Floats], Sums | None] | None = None
+    elsewhere: Elsewhere | None = None
     room: float = np.inf
 
     def sums(self, fitted: Any, sample: Floats) -> Sums | None:
         """Return the sums of what a fitted line sees of all rows; None where a number is too large for them."""
-        return self.elsewhere(fitted, sample) if self.elsewhere else sums_of(fitted, self.parts(), sample)
+        if self.elsewhere:
+            return self.elsewhere.sums(fitted, sample)
+        return sums_of(fitted, self.parts(), sample)
+
+    def seen(self, fitted: Any) -> Iterable[tuple[Floats, Floats]]:
+        """Yield the columns that fitted trees see of all rows, and their target."""
+        return self.elsewhere.seen(fitted) if self.elsewhere else seen_by(fitted, self.parts())
 
 
 def can_learn_all(fitted: Any) -> bool:
@@ -99,9 +113,7 @@ def learn_all(fitted: Any, rows: AllRows, sample: Floats, *, until: float = np.i
     """
     trees = _trees_of(fitted)
     if trees is not None:
-        front, _, scale = _end_of(fitted)
-        seen = ((_seen(front, frame), scale(target)) for frame, target in rows.parts())
-        return all_trees.learn(trees, seen, until=until)
+        return all_trees.learn(trees, rows.seen(fitted), until=until)
     _, model, scale = _line_of(fitted)
     sums = None if model is None else rows.sums(fitted, sample)
     if model is None or sums is None:
@@ -127,6 +139,14 @@ def sums_of(fitted: Any, parts: Iterable[tuple[pd.DataFrame, Floats]], sample: F
             if not sums.add(seen):
                 return None
     return sums
+
+
+def seen_by(fitted: Any, parts: Iterable[tuple[pd.DataFrame, Floats]]) -> Iterator[tuple[Floats, Floats]]:
+    """Yield the columns that the model at the end sees, and the target on its scale."""
+    front, _, scale = _end_of(fitted)
+    for frame, target in parts:
+        if len(target):
+            yield _seen(front, frame), scale(target)
 
 
 def _middle_and_width(scaled: Floats) -> tuple[float, float]:

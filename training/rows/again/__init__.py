@@ -2,6 +2,7 @@
 
 noted       what a first reading notes of each row, and what a later one is held to
 held_out    held-out rows as a scorer takes them, from the table or from a file
+on_workers  both, by the workers of a cluster
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from data.faces import at_first_use
 from training.rows.again.noted import DRAWS, Noted, RowsAgain
 
 if TYPE_CHECKING:
+    from training.rows.again import on_workers
     from training.rows.again.held_out import AllHeldOut, HeldOutRows
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "HeldOutRows",
     "Noted",
     "RowsAgain",
+    "on_workers",
 ]
 
 __getattr__ = at_first_use(__name__, {"AllHeldOut": "held_out", "HeldOutRows": "held_out"})

@@ -7,19 +7,20 @@ the table is not read for them alone.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data.own_files import own_folder
 from data.tables import Table
-from training.compiling import pack_frame
 from training.models import AllRows
-from training.rows.again.noted import HELD_OUT, LEARNED, Learned, RowsAgain
+from training.rows.again.noted import LEARNED, Learned, RowsAgain, packed
 from training.weights import Weight
 
 Floats = NDArray[np.float64]
@@ -53,12 +54,14 @@ class AllHeldOut:
 
     Attributes
     ----------
+    again : RowsAgain
+        The table.
     first_seconds : float
         That the first reading of the table took, which did more with its rows.
     """
 
     def __init__(self, again: RowsAgain, drawn: NDArray[np.uint16], weight: str) -> None:
-        self._again, self._drawn, self._weight = again, drawn, weight
+        self.again, self._drawn, self._weight = again, drawn, weight
         self.first_seconds = again.reading_seconds
         self._width = len(again.schema.names) + 1 + bool(weight)
         self._written: Path | None = None
@@ -79,41 +82,51 @@ class AllHeldOut:
 
     def _parts(self) -> Iterator[Learned]:
         if self._written:
-            yield from self._again.learned()
+            yield from self.again.learned()
             return
-        is_whole = False
+        with self.writing() as write:
+            for table, sides in self.again.tables():
+                write(partial(self._packed, table, sides))
+                yield self.again.of(LEARNED, table, sides)
+
+    @contextmanager
+    def writing(self) -> Iterator[Callable[[Callable[[], Floats]], None]]:
+        """Yield what writes held-out rows behind those above, which are all when it ends without an error.
+
+        Whatever is in the way of that is in no learner's way: they are read by themselves then.
+        """
+        if self._written:
+            yield lambda _: None
+            return
+        did, is_whole = True, False
         with tempfile.NamedTemporaryFile(dir=own_folder(), buffering=0, delete=False) as file:
+
+            def write(rows: Callable[[], Floats]) -> None:
+                nonlocal did
+                try:
+                    if did:
+                        rows().tofile(file)
+                except Exception:
+                    did = False
+
             try:
-                did = True
-                for table, sides in self._again.tables():
-                    did = did and self._did_write(file, table, sides)
-                    yield self._again.of(LEARNED, table, sides)
+                yield write
                 is_whole = did
             finally:
                 if not is_whole:
                     Path(file.name).unlink(missing_ok=True)
         self._written = Path(file.name) if is_whole else None
 
-    def _did_write(self, file: IO[bytes], table: Table, sides: NDArray[np.uint8]) -> bool:
-        """Write held-out rows behind those above; whatever is in the way of that is in no learner's way."""
-        try:
-            self._packed(table, sides).tofile(file)
-        except Exception:  # they are read by themselves then
-            return False
-        return True
-
     def _packed(self, table: Table, sides: NDArray[np.uint8]) -> Floats:
-        frame, target = self._again.of(HELD_OUT, table, sides)
-        weights = [table.numbers(self._weight)[sides == HELD_OUT]] if self._weight else []
-        return np.column_stack([pack_frame(frame, self._again.schema), target, *weights])
+        return packed(self.again.schema, self._weight, table, sides)
 
     def blocks(self) -> Iterator[HeldOutRows]:
         """Yield them in the table's order; raises DataError, or OSError where the file cannot be read."""
         at_once = min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, CELLS_AT_ONCE // self._width))
-        columns, place = len(self._again.schema.names), 0
-        for packed in self._from_file(at_once) if self._written else self._from_table():
-            for start in range(0, len(packed), at_once):
-                rows = packed[start : start + at_once]
+        columns, place = len(self.again.schema.names), 0
+        for block in self._from_file(at_once) if self._written else self._from_table():
+            for start in range(0, len(block), at_once):
+                rows = block[start : start + at_once]
                 drawn = self._drawn[place : place + len(rows)]
                 place += len(rows)
                 weight = rows[:, columns + 1].copy() if self._weight else None
@@ -128,5 +141,5 @@ class AllHeldOut:
                 yield values.reshape(-1, self._width)
 
     def _from_table(self) -> Iterator[Floats]:
-        for table, sides in self._again.tables():
+        for table, sides in self.again.tables():
             yield self._packed(table, sides)

@@ -14,6 +14,7 @@ from data.schema import Schema
 from data.splits import Split
 from data.tables import Table
 from data.tables.streams import Form
+from training.compiling import pack_frame
 from training.rows import thinned
 
 LEARNED, HELD_OUT = 1, 2
@@ -25,8 +26,29 @@ DRAWS = 4096
 Learned = tuple[pd.DataFrame, NDArray[np.float64]]
 
 
+def sides_of(labelled: NDArray[np.bool_], split: Split | None) -> NDArray[np.uint8]:
+    """Return where rows stand, by the split of those that have a target; None where no row has one."""
+    sides = np.zeros(len(labelled), dtype=np.uint8)
+    if split is not None:
+        sides[labelled] = LEARNED * split.mask("train") + HELD_OUT * split.mask("holdout")
+    return sides
+
+
+def of_side(side: int, schema: Schema, table: Table, sides: NDArray[np.uint8]) -> Learned:
+    """Return the features of those of some rows that stand on a side, and their target."""
+    rows = sides == side
+    return table.frame.loc[rows, list(schema.names)], table.numbers(schema.target)[rows]
+
+
+def packed(schema: Schema, weight: str, table: Table, sides: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return those of some rows that were held out: packed features, the target, and the weight where rows have one."""
+    frame, target = of_side(HELD_OUT, schema, table, sides)
+    weights = [table.numbers(weight)[sides == HELD_OUT]] if weight else []
+    return np.column_stack([pack_frame(frame, schema), target, *weights])
+
+
 @dataclass
-class _Mark:
+class Mark:
     """A sum over targets and their places: two readings of the same rows in the same order have the same.
 
     Attributes
@@ -47,7 +69,7 @@ class _Mark:
         self.plain = (self.plain + int(bits.sum())) % 2**64
         self.count += len(target)
 
-    def add_all(self, part: _Mark) -> None:
+    def add_all(self, part: Mark) -> None:
         """Add the next rows, by the mark of these alone."""
         self.total = (self.total + part.total + 2 * self.count * part.plain) % 2**64
         self.plain = (self.plain + part.plain) % 2**64
@@ -58,19 +80,16 @@ class _Mark:
 class Noted:
     """What is noted of a table's rows in their order: a byte of each, and two more of one that is held out."""
 
-    mark: _Mark = field(default_factory=_Mark)
+    mark: Mark = field(default_factory=Mark)
     _sides: list[NDArray[np.uint8]] = field(default_factory=list)
     _drawn: list[NDArray[np.uint16]] = field(default_factory=list)
 
     def add(self, target: NDArray[np.float64], labelled: NDArray[np.bool_], split: Split | None) -> None:
         """Note the next rows, and where those of them stand that have a target; None where no row has one."""
-        sides = np.zeros(len(target), dtype=np.uint8)
         if split is not None:
-            held_out = split.mask("holdout")
-            sides[labelled] = LEARNED * split.mask("train") + HELD_OUT * held_out
-            mixed = thinned.mixed(split.blocks[held_out])
+            mixed = thinned.mixed(split.blocks[split.mask("holdout")])
             self._drawn.append((mixed >> np.uint64(64 - DRAWS.bit_length() + 1)).astype(np.uint16))
-        self._sides.append(sides)
+        self._sides.append(sides_of(labelled, split))
         self.mark.add(target)
 
     def add_all(self, part: Noted) -> None:
@@ -104,17 +123,21 @@ class RowsAgain:
     form: Form
     schema: Schema
     sides: NDArray[np.uint8]
-    mark: _Mark
+    mark: Mark
     reading_seconds: float
 
     def tables(self) -> Iterator[tuple[Table, NDArray[np.uint8]]]:
         """Yield the rows and where they stand; raises DataError, at the end where they are others than then."""
-        mark = _Mark()
+        mark = Mark()
         for table in self.form.tables():
             sides = self.sides[mark.count :][: len(table)]
             mark.add(table.numbers(self.schema.target))
             if mark.count <= len(self.sides):
                 yield table, sides
+        self.refuse_others(mark)
+
+    def refuse_others(self, mark: Mark) -> None:
+        """Raise UnreadableSource where the rows of another reading were not these."""
         if mark != self.mark:
             raise UnreadableSource(
                 where=self.form.head.where,
@@ -124,8 +147,7 @@ class RowsAgain:
 
     def of(self, side: int, table: Table, sides: NDArray[np.uint8]) -> Learned:
         """Return the features of those of some rows that stand on a side, and their target."""
-        rows = sides == side
-        return table.frame.loc[rows, list(self.schema.names)], table.numbers(self.schema.target)[rows]
+        return of_side(side, self.schema, table, sides)
 
     def learned(self) -> Iterator[Learned]:
         """Yield the training rows."""
