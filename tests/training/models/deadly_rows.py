@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.rows.again.on_workers import PartedAgain
-from training.rows.first.parted import PartedRows
+from training.rows.first.runs import PartedRows
 
 
 @dataclass(frozen=True)

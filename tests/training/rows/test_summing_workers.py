@@ -29,7 +29,7 @@ from training.models import all_rows, build, fit
 from training.rows import PreparedTable
 from training.rows.again import on_workers
 from training.rows.first import on_workers as first_on_workers
-from training.rows.first import parted
+from training.rows.first import runs
 
 __all__ = ["few", "frame"]  # fixtures
 
@@ -82,7 +82,7 @@ def test_the_line_has_the_bits_of_one_machine_though_a_worker_is_killed(
         (tmp_path / name).mkdir()
         (tmp_path / name / "kill").touch()
     monkeypatch.setattr(on_workers, "OURS", (*on_workers.OURS, "tests"))
-    monkeypatch.setattr(parted, "PartedRows", partial(DeadlyParts, folder=str(tmp_path / "first")))
+    monkeypatch.setattr(runs, "PartedRows", partial(DeadlyParts, folder=str(tmp_path / "first")))
     monkeypatch.setattr(on_workers, "PartedAgain", partial(DeadlyRows, folder=str(tmp_path / "sums")))
     rows, said = arranged(where, replace(CONFIG, engine=address.word), memory=1e9)
     assert list((tmp_path / "first").iterdir()) == []

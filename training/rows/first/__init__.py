@@ -1,7 +1,7 @@
 """The first reading of all rows of a table that memory does not hold: here, or in parts by a cluster's workers.
 
 reading     what rows have come to: dealt to sides, described, counted, some of them kept
-parted      a run of parts of a table, read beside a worker
+runs        a run of parts of a table, read beside a worker
 on_workers  all of them, joined in the table's order
 """
 

@@ -17,7 +17,7 @@ from data.tables.streams import Form
 from data.workers import Address, EngineError, in_order, reached
 from training.console import Say
 from training.rows.again import on_workers
-from training.rows.first import parted
+from training.rows.first import runs
 from training.rows.first.reading import Asked, Reading, read_here
 
 
@@ -28,7 +28,7 @@ def by_workers(address: Address, say: Say) -> Callable[[Form, Asked, Path], Read
         parts = on_workers.parts_of(form)
         if parts:
             try:
-                return _joined(address, parted.PartedRows(form.bare(), asked, parts), form, folder)
+                return _joined(address, runs.PartedRows(form.bare(), asked, parts), form, folder)
             except EngineError as error:
                 say("warning", f"{error}; all rows are read here instead")
             except DataError:
@@ -38,13 +38,13 @@ def by_workers(address: Address, say: Say) -> Callable[[Form, Asked, Path], Read
     return read
 
 
-def _joined(address: Address, rows: parted.PartedRows, form: Form, folder: Path) -> Reading:
+def _joined(address: Address, rows: runs.PartedRows, form: Form, folder: Path) -> Reading:
     whole = Reading(form, rows.asked, folder)
     with ExitStack() as stack:
         stack.callback(whole.close)
         with reached(address, packages=on_workers.OURS, needs=on_workers.BITS) as cluster:
             tasks = on_workers.tasks_for(form, len(rows.parts), cluster)
-            for part in in_order(cluster.each(parted.read, rows, tasks, what="reading a part"), folder):
+            for part in in_order(cluster.each(runs.read, rows, tasks, what="reading a part"), folder):
                 whole.add(part)
         stack.pop_all()
     return whole
