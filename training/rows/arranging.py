@@ -51,5 +51,5 @@ def _shared(rows: PreparedTable, form: Form, address: Address, say: Say) -> Prep
         return rows
     rows_again = on_workers.PartedAgain(form.bare(), rows.split.rule, rows.schema, parts)
     here = rows.held_out.beside(everything)
-    by_workers = on_workers.Workers(address, rows_again, rows.held_out, here, say)
+    by_workers = on_workers.AgainByWorkers(address, rows_again, rows.held_out, here, say)
     return replace(rows, everything=replace(everything, elsewhere=by_workers))

@@ -27,14 +27,14 @@ from training.errors import UsageError
 from training.models import AllRows
 from training.rows import thinned
 from training.rows.again import AllHeldOut, RowsAgain
-from training.rows.first import Asked, Reading, read_here
+from training.rows.first import FirstAsked, FirstReading, read_here
 from training.rows.parts import BYTES_A_CELL, cells_in
 from training.rows.prepared import PreparedTable, refuse_split_by_weight, roles_of, tell
 
 MOST_BLOCKS = 1_000_000
 """Different rows or groups among which the sides are dealt, where chance does not serve each."""
 
-Reads = Callable[[Form, Asked, Path], Reading]
+Reads = Callable[[Form, FirstAsked, Path], FirstReading]
 """Reads all rows, with a folder for what comes of them."""
 
 
@@ -63,7 +63,7 @@ def arrange_streamed(
         while True:  # once, but for few groups, or columns that only all rows show to be of no use
             most = thinned.most(columns, config.seconds_for(form.rows), cells)
             part = Path(tempfile.mkdtemp(dir=folder))
-            asked = Asked(likely, candidates, config.target, config.weight, config.time_column, most)
+            asked = FirstAsked(likely, candidates, config.target, config.weight, config.time_column, most)
             seen = reads(form, asked, part)
             stack.callback(seen.close)
             seen.refuse_odd()

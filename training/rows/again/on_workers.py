@@ -79,7 +79,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Workers:
+class AgainByWorkers:
     """Who reads all rows once more: a cluster's workers, or this machine where they cannot after all."""
 
     address: Address

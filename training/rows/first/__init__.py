@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from data.faces import at_first_use
-from training.rows.first.reading import Asked, Reading, read_here
+from training.rows.first.reading import FirstAsked, FirstReading, read_here
 
 if TYPE_CHECKING:
     from training.rows.first.on_workers import by_workers
 
-__all__ = ["Asked", "Reading", "by_workers", "read_here"]
+__all__ = ["FirstAsked", "FirstReading", "by_workers", "read_here"]
 
 __getattr__ = at_first_use(__name__, {"by_workers": "on_workers"})

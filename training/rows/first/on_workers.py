@@ -18,13 +18,13 @@ from data.workers import Address, EngineError, in_order, reached
 from training.console import Say
 from training.rows.again import on_workers
 from training.rows.first import runs
-from training.rows.first.reading import Asked, Reading, read_here
+from training.rows.first.reading import FirstAsked, FirstReading, read_here
 
 
-def by_workers(address: Address, say: Say) -> Callable[[Form, Asked, Path], Reading]:
+def by_workers(address: Address, say: Say) -> Callable[[Form, FirstAsked, Path], FirstReading]:
     """Return what reads all rows on a cluster, or here where its workers cannot; it raises DataError."""
 
-    def read(form: Form, asked: Asked, folder: Path) -> Reading:
+    def read(form: Form, asked: FirstAsked, folder: Path) -> FirstReading:
         parts = on_workers.parts_of(form)
         if parts:
             try:
@@ -38,8 +38,8 @@ def by_workers(address: Address, say: Say) -> Callable[[Form, Asked, Path], Read
     return read
 
 
-def _joined(address: Address, rows: runs.PartedRows, form: Form, folder: Path) -> Reading:
-    whole = Reading(form, rows.asked, folder)
+def _joined(address: Address, rows: runs.PartedRows, form: Form, folder: Path) -> FirstReading:
+    whole = FirstReading(form, rows.asked, folder)
     with ExitStack() as stack:
         stack.callback(whole.close)
         with reached(address, packages=on_workers.OURS, needs=on_workers.BITS) as cluster:

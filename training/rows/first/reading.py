@@ -30,7 +30,7 @@ BLOCK, MOMENT, PLACE = "\0block", "\0moment", "\0place"
 
 
 @dataclass(frozen=True)
-class Asked:
+class FirstAsked:
     """What is looked at in each row, and how many rows of each side are kept.
 
     Attributes
@@ -47,7 +47,7 @@ class Asked:
     most: Mapping[Side, int]
 
 
-class Reading:
+class FirstReading:
     """One reading of all rows, or of a part of them, and what it has come to.
 
     Attributes
@@ -60,7 +60,7 @@ class Reading:
         Rows on each side; of these the ones that count.
     """
 
-    def __init__(self, form: Form, asked: Asked, folder: Path | None = None) -> None:
+    def __init__(self, form: Form, asked: FirstAsked, folder: Path | None = None) -> None:
         """Begin with no rows; without a folder, memory holds what comes of them, and it may be sent."""
         self._form, self._asked = form, asked
         head = form.head
@@ -102,7 +102,7 @@ class Reading:
             self.noted.add(table.numbers(target), has_target, split)
         self.seconds += time.perf_counter() - began
 
-    def add(self, part: Reading) -> None:
+    def add(self, part: FirstReading) -> None:
         """Join what the next rows have come to, which were read without a folder."""
         for facts, others in zip(self._facts, part._facts, strict=True):
             facts.add(others)
@@ -281,9 +281,9 @@ def _has_infinite(table: Table, name: str) -> bool:
     return table.kinds[name] == "number" and bool(np.isinf(table.numbers(name)).any())
 
 
-def read_here(form: Form, asked: Asked, folder: Path) -> Reading:
+def read_here(form: Form, asked: FirstAsked, folder: Path) -> FirstReading:
     """Read all rows, with a folder for what comes of them; raises DataError."""
-    reading = Reading(form, asked, folder)
+    reading = FirstReading(form, asked, folder)
     with ExitStack() as stack:
         stack.callback(reading.close)
         reading.read(form.tables())

@@ -9,7 +9,7 @@ from data.sources import Part
 from data.tables import Table
 from data.tables.streams import Form
 from data.workers import at_work
-from training.rows.first.reading import Asked, Reading
+from training.rows.first.reading import FirstAsked, FirstReading
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class PartedRows:
     """All rows of a table in parts, as everyone who reads some is told."""
 
     form: Form
-    asked: Asked
+    asked: FirstAsked
     parts: tuple[Part, ...]
 
     def of(self, place: int) -> Iterator[Table]:
@@ -27,9 +27,9 @@ class PartedRows:
             yield table
 
 
-def read(rows: PartedRows, places: Sequence[int]) -> Reading:
+def read(rows: PartedRows, places: Sequence[int]) -> FirstReading:
     """Return what a run of parts comes to; raises DataError."""
-    reading = Reading(rows.form, rows.asked)
+    reading = FirstReading(rows.form, rows.asked)
     for place in places:
         reading.read(rows.of(place))
     return reading
