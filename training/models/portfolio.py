@@ -7,9 +7,9 @@ that a short budget is well spent. It knows sizes of tables, not their content.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,7 +117,13 @@ DRAWN_SPLITS = _boosted_leaves(1000, 0.05, 31, extra_trees=True, min_data_in_lea
 LARGE_LEAVES = _boosted_leaves(
     1000, 0.05, 63, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=10
 )
+HUGE_LEAVES = _boosted_leaves(
+    500, 0.05, 300, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=5
+)
 """Settings of LightGBM: chosen by cross-validation on the training rows of public tables (docs/log.md)."""
+
+CLEARLY = 1.03
+"""Trees that are larger still are tried where the large ones err less than smaller ones by this factor."""
 
 
 SMOOTH: tuple[Spec, ...] = (
@@ -174,6 +180,26 @@ def first(task: Task) -> list[Spec]:
             spec_of("ridge", splines=5, target="log"),
         ]
     return [shaped(spec, task) for spec in tried if fits(spec, task)]
+
+
+class Tried(Protocol):
+    """What is known of a setting that was tried: its cross-validated error."""
+
+    @property
+    def spec(self) -> Spec:
+        """The setting."""
+
+    @property
+    def cv_rmse(self) -> float:
+        """In the target's unit."""
+
+
+def following(tried: Sequence[Tried], task: Task) -> list[Spec]:
+    """Return what the errors so far suggest to try: larger trees where the large ones lead clearly."""
+    large, huge = (shaped(spec, task) for spec in (LARGE_LEAVES, HUGE_LEAVES))
+    found = [each.cv_rmse for each in tried if each.spec == large]
+    smaller = [each.cv_rmse for each in tried if each.spec["family"] == "lightgbm" and each.spec != large]
+    return [huge] if found and smaller and CLEARLY * found[0] < min(smaller) else []
 
 
 def _epochs(task: Task) -> int:

@@ -34,8 +34,7 @@ CELLS_A_SECOND, FEWEST_SAMPLED = 100_000, 2_000
 would try has to come through on it."""
 
 SMALL_SHARE, SHARE = 0.2, 0.75
-"""A sample is smaller than this share of all rows, where the time has room for the cells of all or has not: a larger
-one takes about as long, for it needs more folds."""
+"""Of all rows a sample is less, if there is time for the cells of all, or not: a larger one needs more folds."""
 
 SAMPLE_SHARE = 0.5
 """Of the search's time for the first sample."""
@@ -59,7 +58,7 @@ PARTLY = 1.05
 """What cannot learn all rows in time has to be better by this factor than what can."""
 
 SEVERAL = 1.002
-"""A blend takes the time of all its members for each row, and has to be better by this factor than a single model."""
+"""A blend takes the time of all its members for each row: it has to be better by this factor."""
 
 TRIAL_SHARE = 0.4
 """Of the search's time for one trial."""
@@ -72,13 +71,11 @@ HOPELESS, HOPELESS_Z = 1.3, 2.5
 """A trial ends after a fold that leaves its mean squared error so many times the best one's on the same
 rows, and so many standard errors of the difference above it."""
 
-PATIENCE, GAIN = 40, 0.001
+PATIENCE, GAIN, BLEND_MEMBERS = 40, 0.001, 12
 """The search ends after so many trials in a row that lower the best error by less than this share."""
 
 PLAIN_ROWS, PLAIN_FAMILIES = 1_000, 5
 """A search on fewer rows ends where a line is within one standard error of the best of so many families."""
-
-BLEND_MEMBERS = 12
 
 
 @dataclass(frozen=True)
@@ -194,18 +191,20 @@ class Race:
 
     def _asks(self, warm: Spec | None) -> Iterator[Ask]:
         """Yield what to try: known settings, then Optuna's, each with what is to be told of it."""
-        obvious = list(self._obvious)
-        if warm and portfolio.fits(warm, self.task) and warm not in obvious:
-            obvious.insert(0, warm)
-        self._awaited = list(obvious)
+        asked = list(self._obvious)
+        if warm and portfolio.fits(warm, self.task) and warm not in asked:
+            asked.insert(0, warm)
+        self._awaited = list(asked)
         proposals = Proposals(self.task, self.rows.seed)
-        for spec in obvious:
+        for spec in tuple(asked):
             yield proposals.known(spec)
         for spec in portfolio.first(self.task):
-            if self._is_enough:
-                return
-            if spec not in obvious:
-                yield proposals.known(spec)
+            for each in (spec, *portfolio.following(self.candidates, self.task)):
+                if self._is_enough:
+                    return
+                if each not in asked:
+                    asked.append(each)
+                    yield proposals.known(each)
         while not self._is_enough:
             yield proposals.ask()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pandas as pd
@@ -215,6 +216,17 @@ def test_what_cannot_learn_all_rows_in_time_has_to_be_clearly_better() -> None:
             judged({"family": "forest", "params": {}}, near, rows, 90.0),
         ]
         assert found.ranked(blend=False)[0].family == family
+
+
+@pytest.mark.parametrize(("smaller", "more"), [(1.1, [portfolio.HUGE_LEAVES]), (1.01, [])])
+def test_larger_trees_are_tried_where_the_large_ones_lead_clearly(smaller: float, more: list[Spec]) -> None:
+    """Protein's error fell by 4 % with 300 leaves a tree; where small trees did as well, large ones took time alone."""
+    rows = rows_of(np.zeros((4, 1)), np.arange(4.0))
+    found = race.Race(rows, portfolio.Task(4, rows.schema), Budget(10.0))
+    known = [(portfolio.LARGE_LEAVES, 0.1), (portfolio.QUICK_LEAVES, 0.1 * smaller)]
+    found.candidates = [judged(spec, np.arange(4.0) + error, rows, 0.1) for spec, error in known]
+    asked = [spec for spec, _ in islice(found._asks(None), len(portfolio.first(found.task)))]
+    assert [spec for spec in asked if spec == portfolio.HUGE_LEAVES] == more
 
 
 @pytest.mark.parametrize(("share", "family"), [(0.999, "boosting"), (0.99, "blend")])
