@@ -96,7 +96,7 @@ def seaweed(folder: Path) -> Iterator[Seaweed]:
         "-s3.port.iceberg": 0,
         "-s3.port.lance": 0,
         "-master.heartbeatInterval": "20ms",  # else, as it falls, its volumes begin first and wait for 5 s
-        "-volume.max": 100,  # each bucket takes seven, and there are eight unless said otherwise
+        "-volume.max": 1_000,  # each bucket takes seven, and there are eight unless said otherwise
     } | ports
     words = [f"{name}={value}" for name, value in options.items()]
     command = [str(found), "-logtostderr", "server", "-filer", "-s3", "-master.telemetry=false", *words]
