@@ -41,7 +41,10 @@ WRITES: list[tuple[Any, str]] = [
 PROCESSES = multiprocessing.get_context("forkserver")
 """Each a fork of one that has imported all and opened nothing."""
 
-IMPORTED = (__name__, monitor.__name__, "matplotlib.backends.backend_agg", "sqlalchemy.dialects.sqlite")
+IMPORTED = (
+    *(__name__, monitor.__name__, "matplotlib.backends.backend_agg", "sqlalchemy.dialects.sqlite"),
+    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store"),
+)
 
 
 def die_before(step: int) -> None:

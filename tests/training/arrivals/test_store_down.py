@@ -23,12 +23,12 @@ from training.records import monitor_run as run_of
 from training.records.watch_run import MonitorRun
 
 NAMES = ("rows", "rmse", "evidence_inputs", "evidence_errors", "evidence_harm", "labelled_share", "alarms")
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "8", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 
 @pytest.fixture
 def server(tracking: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrackingServer]:
-    """The registered houses behind a server; who asks waits for eight seconds."""
+    """The registered houses behind a server; who asks waits for four seconds."""
     with tracking_server(tracking.folder) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         mlflow.create_experiment("houses", artifact_location="mlflow-artifacts:/houses")
