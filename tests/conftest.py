@@ -19,6 +19,7 @@ import pytest
 from hypothesis import settings
 
 from serving.running import await_port, free_port
+from tests import warm
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before scikit-learn is imported, as training does
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
@@ -73,6 +74,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """End what was begun for all tests of this process."""
+    warm.end()
+
+
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite store with its tables made: three seconds that only the first test pays."""
@@ -109,7 +115,11 @@ class Workspace:
 
     def train(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m training train`; two settings are tried, unless the words say otherwise."""
-        return self.run(sys.executable, "-m", "training", "train", "--trials", "2", *words, **environment)
+        return self.command("train", "--trials", "2", *words, **environment)
+
+    def command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one of the commands of `python -m training` without the seconds of its imports."""
+        return self.run(warm.python(), "-m", "training", *words, **environment)
 
 
 @pytest.fixture(autouse=True)

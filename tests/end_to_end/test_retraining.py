@@ -72,14 +72,14 @@ def captured(version: model_registry.Version, frame: pd.DataFrame, moment: int) 
 
 def monitoring(captures: Path) -> list[str]:
     """The command as cron would give it."""
-    command = [sys.executable, "-m", "training", "monitor", "--name", "houses", "--captures", str(captures)]
+    command = ["monitor", "--name", "houses", "--captures", str(captures)]
     return [*command, "--independent", "true", "--retrain", "auto"]
 
 
 def killed_in_training(workspace: Workspace, captures: Path) -> None:
     """Kill the monitor with SIGKILL while its training runs on."""
     with subprocess.Popen(
-        monitoring(captures),
+        [sys.executable, "-m", "training", *monitoring(captures)],
         cwd=workspace.folder,
         env=workspace.environment,
         stdout=subprocess.PIPE,
@@ -104,7 +104,7 @@ def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(t
 
     street = Street(workspace.folder / "broken")
     street.live(champion, 20, slope=2.0, broken=True)
-    done = workspace.run(*monitoring(street.captures))
+    done = workspace.command(*monitoring(street.captures))
     assert done.returncode == 3, done.stderr + done.stdout
     assert "did not retrain, because captured rows of houses" in done.stdout
     assert "'area'" in done.stdout
@@ -113,7 +113,7 @@ def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(t
     street = Street(workspace.folder / "mended", days=street.days)
     street.live(champion, 12, slope=3.0)
     killed_in_training(workspace, street.captures)
-    done = workspace.run(*monitoring(street.captures), timeout=300)
+    done = workspace.command(*monitoring(street.captures))
     assert done.returncode == 3, done.stderr + done.stdout
     assert "challenger houses version 2" in done.stdout, done.stdout
     assert "did not retrain, because challenger version 2 is still being judged" in done.stdout
@@ -124,7 +124,7 @@ def test_a_world_that_changed_gets_a_new_champion_and_a_broken_sensor_does_not(t
     assert "the alarm" in challenger.tags[tag_names.CAUSE]
 
     street.live(champion, 10, slope=3.0)
-    done = workspace.run(*monitoring(street.captures), timeout=300)
+    done = workspace.command(*monitoring(street.captures))
     assert "version 2 beside 1: better" in done.stdout, done.stdout + done.stderr
     assert done.returncode == 0, "the alarm went with the version that it was about"
     assert [version.number for version in model_registry.versions("houses")] == ["1", "2"]

@@ -64,7 +64,7 @@ def test_a_retrain_on_the_same_rows_keeps_the_champion(workspace: Workspace) -> 
     assert run.data.metrics["champion_holdout_rmse"] == run.data.metrics["holdout_rmse"]
     assert champion_of(client, "line") == "1"
     client.delete_registered_model_alias("line", "champion")
-    by_hand = workspace.run(sys.executable, "-m", "training", "promote", "--name", "line", "--version", "2")
+    by_hand = workspace.command("promote", "--name", "line", "--version", "2")
     assert by_hand.returncode == 0, by_hand.stderr
     assert champion_of(client, "line") == "2"
 
@@ -78,8 +78,7 @@ def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) ->
     client, run = only_run(workspace, "line")
 
     def promote(version: str, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "training", "promote", "--name", "line", "--version", version]
-        return workspace.run(*command, *words)
+        return workspace.command("promote", "--name", "line", "--version", version, *words)
 
     rehearsed = promote("2", "--policy", "not-worse", "--dry_run", "true")
     assert "version 2 would be promoted, nothing was changed" in rehearsed.stdout, rehearsed.stderr
@@ -91,7 +90,7 @@ def test_a_promotion_by_hand_goes_through_the_same_gate(workspace: Workspace) ->
     assert (bare.returncode, "needs reason=..." in bare.stderr) == (2, True)
     assert "forced: we know better" in promote("1", "--force", "true", "--reason", "we know better").stdout
     assert champion_of(client, "line") == "1"
-    shown = workspace.run(sys.executable, "-m", "training", "history", "--name", "line").stdout
+    shown = workspace.command("history", "--name", "line").stdout
     assert [kind for kind in re.findall(r"promotion|refusal|forced", shown) if kind][:5] == [
         "promotion", "refusal", "refusal", "promotion", "forced",
     ]  # fmt: skip

@@ -36,11 +36,6 @@ def sample(seed: int, rows: int = 1_200) -> pd.DataFrame:
     )
 
 
-def command(workspace: Workspace, name: str, *words: str):
-    """Run a command in a process of its own."""
-    return workspace.run(sys.executable, "-m", "training", name, *words)
-
-
 def said(text: str, step: str) -> str:
     """Return what a command said of a step."""
     return "\n".join(line.split(maxsplit=1)[1] for line in text.splitlines() if line.split()[:1] == [step])
@@ -97,20 +92,20 @@ def test_what_comes_after_keeps_the_weights(workspace: Workspace, survey: Path) 
     assert other.returncode == 2
     assert "rows of survey are weighted by w since version 1, asked was weighted by x" in other.stderr
 
-    rebuilt = command(workspace, "reproduce", "--name", "survey", "--version", "2")
+    rebuilt = workspace.command("reproduce", "--name", "survey", "--version", "2")
     assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
 
     bare = sample(1).drop(columns="w")[12:]
     bare.to_csv(workspace.folder / "bare.csv", index=False)
-    judged = command(workspace, "promote", "--name", "survey", "--version", "2", "--data", "bare.csv")
+    judged = workspace.command("promote", "--name", "survey", "--version", "2", "--data", "bare.csv")
     assert judged.returncode == 2
     assert "bare.csv: has no weight column 'w'" in judged.stderr
     assert len(judged.stderr.strip().splitlines()) == 1
 
-    renewed = command(workspace, "recalibrate", "--name", "survey", "--data", "bare.csv")
+    renewed = workspace.command("recalibrate", "--name", "survey", "--data", "bare.csv")
     assert "bare.csv has no weight column 'w': each of its rows counts the same" in renewed.stdout
     sample(2).to_csv(workspace.folder / "fresh.csv", index=False)
-    renewed = command(workspace, "recalibrate", "--name", "survey", "--data", "fresh.csv")
+    renewed = workspace.command("recalibrate", "--name", "survey", "--data", "fresh.csv")
     assert renewed.returncode == 0, renewed.stderr
     assert "of equal weight" in said(renewed.stdout, "register")
     assert client.get_model_version("survey", "4").tags["slipway.weight"] == "w"
@@ -141,6 +136,6 @@ def test_a_weight_that_decides_the_split_is_refused(workspace: Workspace, survey
     assert "weight 'w' decides the split too" in done.stderr
     wrong = pd.read_csv(survey).assign(w=lambda frame: frame["w"] - 1.0)
     wrong.to_csv(survey, index=False)
-    done = command(workspace, "check", "--data", str(survey), "--target", "y", "--weight", "w")
+    done = workspace.command("check", "--data", str(survey), "--target", "y", "--weight", "w")
     assert done.returncode == 2
     assert "weight 'w', row 1, is -1, and 11 more are negative" in done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import sys
 from contextlib import redirect_stdout
 
 import mlflow
@@ -146,15 +145,15 @@ def test_the_run_says_what_was_promised_and_reached(trained):
 def test_fresh_rows_make_new_intervals_for_the_same_model(trained):
     """Noise twice as wild makes them wider, and the predictions stay to the bit."""
     workspace, old, _, _ = trained
-    words = [sys.executable, "-m", "training", "recalibrate", "--name", "noisy", "--data"]
-    done = workspace.run(*words, "noisy.csv")
+    words = ["recalibrate", "--name", "noisy", "--data"]
+    done = workspace.command(*words, "noisy.csv")
     assert (done.returncode, "pass fresh labelled rows" in done.stderr) == (2, True)
     fresh, _ = heteroscedastic(3_000)
     first = Scorer.load(f"{old}/scorer")
     predicted = first.predict(fresh.drop(columns="y").to_numpy())
     fresh["y"] = predicted + 2.0 * (fresh["y"] - predicted)
     fresh.to_csv(workspace.folder / "fresh.csv", index=False)
-    done = workspace.run(*words, "fresh.csv")
+    done = workspace.command(*words, "fresh.csv")
     assert done.returncode == 0, done.stderr
     mlflow.set_tracking_uri(workspace.uri)
     try:
@@ -171,8 +170,8 @@ def test_fresh_rows_make_new_intervals_for_the_same_model(trained):
     bounds = second.predict_interval(rows, 0.9)
     inside = (bounds.lower <= fresh["y"]) & (fresh["y"] <= bounds.upper)
     assert inside.mean() == pytest.approx(0.9, abs=0.001)
-    words = [sys.executable, "-m", "training", "promote", "--name", "noisy", "--version", "2"]
-    done = workspace.run(*words, "--policy", "not-worse", "--data", "noisy.csv")
+    words = ["promote", "--name", "noisy", "--version", "2"]
+    done = workspace.command(*words, "--policy", "not-worse", "--data", "noisy.csv")
     assert done.returncode == 0, done.stderr
     assert "promoted" in done.stdout
 
