@@ -37,6 +37,9 @@ MOST_JUDGED = 10_000
 BEYOND, LEAST_BEYOND = 2.0, 5.0
 """Where the fewest folds would take so many times the time, and so many seconds, there is no curve."""
 
+FAR = 4
+"""Times the rows that were measured, beyond which a doubling of all rows is not told by that of a few."""
+
 FEWEST_FOLDS = 3
 """Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
 
@@ -70,6 +73,8 @@ class Curve:
         last = self.last
         if is_little(last.low, last.high):
             told = "More rows of this kind would change little"
+        elif lowers(last.low, last.high) and FAR * self.sizes[-1] < self.rows:
+            told = "More rows lowered RMSE as far as there was time to look, which is not far"
         elif lowers(last.low, last.high):
             each = percent(last.change, sign=False).removeprefix("-")
             told = f"More rows of this kind would lower RMSE by about {each} for each doubling"
