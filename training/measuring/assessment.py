@@ -70,11 +70,12 @@ class Assessment:
             }
         if self.curve:
             last = self.curve.last
-            metrics |= {
-                "rmse_change_of_last_doubling": last.change,
-                "rmse_change_of_last_doubling_low": last.low,
-                "rmse_change_of_last_doubling_high": last.high,
-            }
+            metrics["rmse_change_of_last_doubling"] = last.change
+            if self.curve.reaches:  # a retraining goes by its interval
+                metrics |= {
+                    "rmse_change_of_last_doubling_low": last.low,
+                    "rmse_change_of_last_doubling_high": last.high,
+                }
         return metrics
 
     def slice_table(self) -> pd.DataFrame:

@@ -37,8 +37,8 @@ MOST_JUDGED = 10_000
 BEYOND, LEAST_BEYOND = 2.0, 5.0
 """Where the fewest folds would take so many times the time, and so many seconds, there is no curve."""
 
-FAR = 4
-"""Times the rows that were measured, beyond which a doubling of all rows is not told by that of a few."""
+FAR = 2
+"""Times the rows that were measured: beyond, their doubling does not tell what one of all rows would bring."""
 
 FEWEST_FOLDS = 3
 """Below, an interval over folds says nothing: Student's width for two is 12.7 standard errors."""
@@ -68,12 +68,17 @@ class Curve:
     rows: int
     folds: int
 
+    @property
+    def reaches(self) -> bool:
+        """Whether it was measured so far that its last doubling tells of the next one of all rows."""
+        return FAR * self.sizes[-1] >= self.rows
+
     def __str__(self) -> str:
         """Say in one sentence what more rows would bring, as far as the figures carry it."""
         last = self.last
         if is_little(last.low, last.high):
             told = "More rows of this kind would change little"
-        elif lowers(last.low, last.high) and FAR * self.sizes[-1] < self.rows:
+        elif lowers(last.low, last.high) and not self.reaches:
             told = "More rows lowered RMSE as far as there was time to look, which is not far"
         elif lowers(last.low, last.high):
             each = percent(last.change, sign=False).removeprefix("-")

@@ -12,7 +12,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from data.splits import Split, SplitRule, split_table
 from data.tables import Table
-from training.measuring import comparison, learning_curve
+from training.measuring import Assessment, HoldoutErrors, comparison, learning_curve
 from training.measuring.comparison import Interval, clusters_of, estimate
 from training.measuring.learning_curve import Curve, measure
 from training.measuring.scores import score
@@ -177,4 +177,8 @@ def test_twins_enter_a_part_together() -> None:
 def test_a_few_rows_do_not_say_what_comes_after_many(rows: int, told: str) -> None:
     """The doubling of 949 rows promised 1.3 % for each beyond 18,319, where that of 3,664 had said next to nothing."""
     change = comparison.Change(1.0, 1.02, -0.02, -0.03, -0.01, 0.01, 500, 500)
-    assert told in str(Curve((1_000, 2_000), (1.02, 1.0), change, rows, 3))
+    found = Curve((1_000, 2_000), (1.02, 1.0), change, rows, 3)
+    assert told in str(found)
+    figures = estimate(np.arange(9.0), np.arange(9.0) + 0.5)
+    assessed = Assessment(HoldoutErrors("all", 9, figures), None, (), change, found)
+    assert ("rmse_change_of_last_doubling_low" in assessed.as_metrics()) == (rows == 3_000)
