@@ -2,7 +2,7 @@
 
 A model is trained on January to June, promoted and served. The flights of July to December are sent to it day by day,
 and a day later it is told when they arrived. From October on the sender gives departure delays in seconds in place of
-minutes. The monitor looks every two weeks, at each day since: it finds that, does not learn from it until a person says
+minutes. The monitor looks every ten days, at each day since: it finds that, does not learn from it until a person says
 that seconds are right, then trains a challenger, judges it in the shadow, and promotes it. The server swaps while it
 answers.
 """
@@ -274,7 +274,7 @@ def main(arguments: list[str] | None = None) -> Story:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--every", type=int, default=14, help="days between two looks of the monitor")
+    parser.add_argument("--every", type=int, default=10, help="days between two looks of the monitor")
     parser.add_argument("--folder", type=Path, help="where all of it is kept; a temporary one if not given")
     asked = parser.parse_args(arguments)
     folder = (asked.folder or Path(tempfile.mkdtemp(prefix="slipway-loop-"))).resolve()
