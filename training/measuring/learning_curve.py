@@ -79,7 +79,7 @@ class Curve:
         if is_little(last.low, last.high):
             told = "More rows of this kind would change little"
         elif lowers(last.low, last.high) and not self.reaches:
-            told = "More rows lowered RMSE as far as there was time to look, which is not far"
+            told = "More rows lowered RMSE as far as there was time to look"
         elif lowers(last.low, last.high):
             each = percent(last.change, sign=False).removeprefix("-")
             told = f"More rows of this kind would lower RMSE by about {each} for each doubling"

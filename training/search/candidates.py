@@ -15,9 +15,9 @@ from training.models import Spec
 from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 
-BLEND_STEPS, WORTH = 40, 0.001
-"""A member without which a blend's error is higher by less than this share is left out: each costs time, where the
-version is compiled and proven, and with every row that is scored."""
+BLEND_STEPS, WORTH, MOST_MEMBERS = 40, 0.001, 12
+"""Steps of a blend's weights, and its members at most. A member without which its error is higher by less than this
+share is left out: each costs time, where the version is compiled and proven, and with every row that is scored."""
 
 SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
 """Two for every other family."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
-from training.search.candidates import Candidate, best_of_families, blended, judged, simplest
+from training.search.candidates import MOST_MEMBERS, Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, TrainingRows
 from training.search.processes import Pool
 from training.search.proposals import Ask, Proposals
@@ -34,7 +34,8 @@ CELLS_A_SECOND, FEWEST_SAMPLED = 100_000, 2_000
 would try has to come through on it."""
 
 SMALL_SHARE, SHARE = 0.2, 0.75
-"""Of all rows a sample is less, if there is time for the cells of all, or not: a larger one needs more folds."""
+"""A first sample has less than this share of all rows: the small one where there is time for the cells of all. A larger
+sample takes as long as all rows, for more folds are needed to validate as many."""
 
 SAMPLE_SHARE = 0.5
 """Of the search's time for the first sample."""
@@ -71,7 +72,7 @@ HOPELESS, HOPELESS_Z = 1.3, 2.5
 """A trial ends after a fold that leaves its mean squared error so many times the best one's on the same
 rows, and so many standard errors of the difference above it."""
 
-PATIENCE, GAIN, BLEND_MEMBERS = 40, 0.001, 12
+PATIENCE, GAIN = 40, 0.001
 """The search ends after so many trials in a row that lower the best error by less than this share."""
 
 PLAIN_ROWS, PLAIN_FAMILIES = 1_000, 5
@@ -395,7 +396,7 @@ class Race:
         for candidate in (*best_of_families(ordered), *ordered):
             cost = self._full_fit(candidate)
             new = all(candidate is not member for member in members)
-            if new and cost <= left and candidate.level in (1, 2) and len(members) < BLEND_MEMBERS:
+            if new and cost <= left and candidate.level in (1, 2) and len(members) < MOST_MEMBERS:
                 members.append(candidate)
                 left -= cost
         return members

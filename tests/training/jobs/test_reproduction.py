@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.conftest import ROOT, Workspace
+from training.__main__ import main
 from training.commands.parser import parse
 from training.commands.trainings import TrainConfig
 from training.jobs.reproduce import packages_in_words
@@ -79,6 +80,18 @@ def test_a_small_table_is_rebuilt_and_refused_once_a_row_changed(workspace: Work
     assert "moved.csv has fingerprint" in refused.stderr
     assert refused.stderr.count("\n") == 1
     assert reproduced(workspace, "houses") == told
+
+
+@pytest.mark.soak
+def test_the_rows_whose_residuals_the_search_had_are_found_again(
+    tracking: Workspace, houses: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Intervals come from them, and a rebuilding without a search would take others, or fewer."""
+    monkeypatch.setattr("training.measuring.intervals.conformal.MOST_ROWS", 100)
+    words = ["--data", str(houses), "--target", "price", "--trials", "1", "--promote", "never"]
+    assert main(["train", *words]) == 0
+    assert main(["reproduce", "--name", "houses", "--version", "1"]) == 0
+    assert reproduced(tracking, "houses") == "yes"
 
 
 @pytest.mark.soak

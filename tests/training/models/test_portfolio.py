@@ -48,6 +48,17 @@ def test_the_leaves_of_a_forest_are_counted_as_scikit_learn_grows_them() -> None
     assert sum(tree.get_n_leaves() for tree in forest.estimators_) <= portfolio.LEAVES
 
 
+@pytest.mark.parametrize(("rows", "size"), [(500, (200, 1)), (8_000, (50, 1)), (41_157, (20, 3))])
+def test_a_forest_for_little_noise_has_leaves_of_single_rows_where_it_can(
+    rows: int, size: tuple[int, int]
+) -> None:
+    """One sensor told the air almost exactly, and leaves of three rows blurred it: twice the error."""
+    trees = [spec["params"] for spec in portfolio.first(task(rows)) if spec["family"] == "extra_trees"]
+    deep = next(each for each in trees if each["max_features"] == 1.0)
+    assert (deep["n_estimators"], deep["min_samples_leaf"]) == size
+    assert deep["n_estimators"] * rows / deep["min_samples_leaf"] <= portfolio.LEAVES
+
+
 def test_networks_come_before_what_takes_the_square_of_the_rows() -> None:
     """Of 7,400 rows support vectors took both cores until their time was over, and no network was reached."""
     families = [spec["family"] for spec in portfolio.first(task(7_400))]

@@ -26,6 +26,15 @@ from training.rows.parts import sampling
 
 ROWS = 1_200
 CONFIG = trainings.TrainConfig("t", "y", name="t")
+OF_EACH_SPLIT = pytest.mark.parametrize(
+    "config",
+    [
+        CONFIG,
+        replace(CONFIG, key=("id",), weight="w"),
+        replace(CONFIG, split="group", group_column="shop", time_column="day"),
+    ],
+    ids=["hash", "key and weight", "three groups"],
+)
 
 
 @pytest.fixture(scope="module")
@@ -100,15 +109,7 @@ def assert_alike(one: PreparedTable, other: PreparedTable) -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize(
-    "config",
-    [
-        CONFIG,
-        replace(CONFIG, key=("id",), weight="w"),
-        replace(CONFIG, split="group", group_column="shop", time_column="day"),
-    ],
-    ids=["hash", "key and weight", "three groups"],
-)
+@OF_EACH_SPLIT
 def test_the_rows_are_those_that_memory_would_hold(
     frame: pd.DataFrame, tmp_path: Path, ending: str, config: trainings.TrainConfig
 ) -> None:

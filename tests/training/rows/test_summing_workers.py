@@ -23,7 +23,7 @@ from data.workers import Address, reaching, tasks
 from data.workers.errors import EngineSilent
 from tests.dask_cluster import two_workers
 from tests.training.models.deadly_rows import DeadlyParts, DeadlyRows
-from tests.training.rows.test_streamed import CONFIG, arranged, assert_alike, few, frame, write
+from tests.training.rows.test_streamed import CONFIG, OF_EACH_SPLIT, arranged, assert_alike, few, frame, write
 from training.commands import trainings
 from training.models import all_rows, build, fit
 from training.rows import PreparedTable
@@ -118,15 +118,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("here")
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-@pytest.mark.parametrize(
-    "config",
-    [
-        CONFIG,
-        replace(CONFIG, key=("id",), weight="w"),
-        replace(CONFIG, split="group", group_column="shop", time_column="day"),
-    ],
-    ids=["hash", "key and weight", "three groups"],
-)
+@OF_EACH_SPLIT
 def test_rows_that_workers_read_first_are_those_of_one_machine(
     frame: pd.DataFrame, tmp_path: Path, ending: str, config: trainings.TrainConfig
 ) -> None:
