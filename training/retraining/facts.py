@@ -63,12 +63,15 @@ def new_rows(asked: Asked, rows: Labelled) -> Labelled:
 
 def facts_without_rows(asked: Asked, memory: Memory) -> Facts:
     """Return what is known before any row was read."""
+    watched = memory.watched
     return Facts(
         alarms={kind: f"since {alarm.since}: {alarm.cause}" for kind, alarm in asked.alarms.items()},
         learned_rows=0,
         new_rows=0,
         since_training=days_between(memory.trained_on, asked.matured),
-        in_shadow=memory.watched.challenger if memory.watched else "",
+        in_shadow=watched.challenger if watched else "",
+        shadow_learned_until=watched.learned_until if watched and not watched.by_hand else "",
+        raised={kind: alarm.since for kind, alarm in asked.alarms.items()},
     )
 
 

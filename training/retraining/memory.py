@@ -55,6 +55,8 @@ class Shadowed:
         That the ledger had when it began: what was decided before was about other days.
     failing_since : str
         The day on which it could not be judged, as on none since; or nothing.
+    by_hand : bool
+        Whether a person named it.
     """
 
     challenger: str
@@ -63,6 +65,7 @@ class Shadowed:
     shadow: Shadow
     entries: int = 0
     failing_since: str = ""
+    by_hand: bool = False
 
 
 @dataclass
@@ -115,6 +118,7 @@ class Memory:
                     "shadow": watched.shadow.as_dict(),
                     "entries": watched.entries,
                     "failing_since": watched.failing_since,
+                    "by_hand": watched.by_hand,
                 },
                 "trained_on": self.trained_on,
                 "challenged_on": self.challenged_on,
@@ -130,4 +134,5 @@ def _watched(written: Mapping[str, Any]) -> Shadowed:
         Shadow.from_dict(written["shadow"]),
         int(written.get("entries", 0)),
         str(written.get("failing_since", "")),
+        bool(written.get("by_hand", False)),
     )

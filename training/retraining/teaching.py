@@ -17,7 +17,7 @@ from training.errors import TrainingError, UsageError
 from training.lessons import Labelled, Shape, day_means, gather
 from training.records import ledger, model_registry, tag_names, tracking
 from training.records.errors import FilesAway
-from training.retraining import contract, process
+from training.retraining import contract, process, verdicts
 from training.retraining.asked import Asked
 from training.retraining.memory import BegunTraining, Memory, Shadowed
 from training.rows import open_table
@@ -108,14 +108,18 @@ def finish(asked: Asked, memory: Memory) -> str:
 
 
 def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: BegunTraining) -> None:
-    """Let a version be the challenger, unless a person named another one while it was trained."""
-    bearer = model_registry.challenger(asked.name)
-    if bearer is not None and bearer.number not in (made.number, asked.champion.number):
+    """Let a version be the challenger, in the place of one that was judged, unless a person named another meanwhile."""
+    bearer, champion = model_registry.challenger(asked.name), model_registry.champion(asked.name)
+    others = bearer is not None and bearer.number not in (made.number, champion and champion.number)
+    other, old = bearer if others else None, memory.watched
+    if other and (old is None or other.number != old.challenger):
         asked.say(
-            "challenger", f"{asked.name} version {made.number} is not: version {bearer.number} was named"
+            "challenger", f"{asked.name} version {made.number} is not: version {other.number} was named"
         )
         return
     shadow, entries = Shadow(_plan(asked, made, begun)), len(ledger.read(asked.name).entries)
+    if other and old:
+        verdicts.retire(asked, old, other, made)
     model_registry.name_challenger(asked.name, made.number)
     memory.watched = Shadowed(made.number, asked.champion.number, begun.until, shadow, entries)
     asked.say(

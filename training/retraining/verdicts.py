@@ -62,6 +62,18 @@ def judge(asked: Asked, memory: Memory) -> str:
     return challenger.number if decision.promoted else ""
 
 
+def retire(asked: Asked, watched: Shadowed, old: model_registry.Version, new: model_registry.Version) -> None:
+    """Enter in the ledger, once, that a challenger makes room undecided for one that learned what an alarm found."""
+    verdict = watched.shadow.verdict
+    reason = (
+        f"retired: version {new.number} takes its place ({new.tags.get(tag_names.CAUSE, '')}); "
+        f"in the shadow of version {watched.champion} it was {verdict.word}: {verdict.sentence}"
+    )
+    retired = deciding.Decision(promoted=False, reason=reason, policy="shadow")
+    decision = _decided(asked, watched, old, lambda _: retired)
+    asked.say("decide", f"{decision.word}: version {old.number} {decision.reason}")
+
+
 def _judged(
     asked: Asked, memory: Memory, watched: Shadowed, challenger: model_registry.Version
 ) -> deciding.Decision | None:
@@ -100,11 +112,12 @@ def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
     if watched and (watched.challenger, watched.champion) == pair:
         return challenger
     if watched and watched.challenger == challenger.number:  # the champion is another one by now
-        plan, until = watched.shadow.plan, watched.learned_until
+        plan, until, by_hand = watched.shadow.plan, watched.learned_until, watched.by_hand
     else:
-        plan = planned(np.zeros(0), independent=asked.independent)
+        plan, by_hand = planned(np.zeros(0), independent=asked.independent), True
         until = asked.last_day  # nobody knows what it has learned, but nothing that came later
-    memory.watched = Shadowed(*pair, until, Shadow(plan), len(ledger.read(asked.name).entries))
+    entries = len(ledger.read(asked.name).entries)
+    memory.watched = Shadowed(*pair, until, Shadow(plan), entries, by_hand=by_hand)
     memory.keep()
     return challenger
 

@@ -14,7 +14,7 @@ It knows neither MLflow nor files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data.checks import FEWEST_ROWS
 from data.figures import figure, percent
@@ -57,6 +57,8 @@ class Facts:
     ----------
     alarms : mapping of kind to sentence
         Those that stand over the champion.
+    raised : mapping of kind to str
+        The days on which they were: ISO dates.
     learned_rows : int
         That the champion was fitted on, zero where nobody counted them.
     new_rows : int
@@ -72,6 +74,8 @@ class Facts:
         none.
     in_shadow : str
         The number of a challenger that is being judged, or nothing.
+    shadow_learned_until : str
+        The day of the last row that it learned, an ISO date; nothing where a person named it, whom no alarm outweighs.
     live, held_out : float
         The lower bound of the live mean absolute error, and what was measured on held-out rows; NaN where unknown.
     rows_a_day : float
@@ -92,20 +96,34 @@ class Facts:
     since_training: float | None = None
     since_challenger: float | None = None
     in_shadow: str = ""
+    shadow_learned_until: str = ""
     live: float = float("nan")
     held_out: float = float("nan")
     rows_a_day: float = 0.0
     unit: str = ""
     left_out: int = 0
+    raised: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def not_now(self) -> str:
         """What forbids a training whatever rows there are, or nothing."""
-        if self.in_shadow:
+        if self.in_shadow and not self.overtaken:
             return f"challenger version {self.in_shadow} is still being judged"
         if self.since_training is not None and self.since_training < COOL_DOWN:
             return "the last training was on this day, and a day has to pass"
         return ""
+
+    @property
+    def overtaken(self) -> str:
+        """Which alarm was raised after the last row that the challenger in the shadow learned, in words; or nothing."""
+        days = [(self.raised[kind], kind) for kind in ACTING if kind in self.raised]
+        day, kind = max(days, default=("", ""))
+        if not (self.in_shadow and self.shadow_learned_until and day > self.shadow_learned_until):
+            return ""
+        return (
+            f"the alarm {kind} of {day} came after the last row that challenger version {self.in_shadow} learned "
+            f"({self.shadow_learned_until})"
+        )
 
     @property
     def untried_rows(self) -> int:
@@ -168,7 +186,8 @@ def _cause(facts: Facts) -> tuple[str, str]:
     """Return what speaks for a training and how it is said, or nothing and why nothing does."""
     for kind in ACTING:
         if kind in facts.alarms:
-            return kind, f"the alarm {kind} stands: {facts.alarms[kind]}"
+            overtaken = f"; {facts.overtaken}" if facts.overtaken else ""
+            return kind, f"the alarm {kind} stands: {facts.alarms[kind]}{overtaken}"
     share, has_more = _share(facts), f"{facts.untried_rows:,} labelled rows are new"
     if share >= WHOLE:
         return "rows", f"{has_more}, as many as the {facts.learned_rows:,} that it learned from"

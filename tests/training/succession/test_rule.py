@@ -85,6 +85,35 @@ def test_what_forbids_a_training_outweighs_an_alarm(change: dict[str, Any], said
     assert (decision.cause, decision.sentence) == ("", f"did not retrain, because {said}")
 
 
+@pytest.mark.parametrize(
+    ("raised", "learned_until", "overtaken"),
+    [
+        ({"harm": "2026-05-11"}, "2026-05-10", "the alarm harm of 2026-05-11 came after the last row"),
+        ({"errors": "2026-05-02", "harm": "2026-05-11"}, "2026-05-10", "the alarm harm of 2026-05-11"),
+        ({"harm": "2026-05-10"}, "2026-05-10", ""),
+        ({"errors": "2026-05-02", "harm": "2026-05-11"}, "2026-05-11", ""),
+        ({"inputs": "2026-05-11", "coverage": "2026-05-11"}, "2026-05-10", ""),
+        ({"harm": "2026-05-11"}, "", ""),
+    ],
+    ids=["later", "the second one later", "its rows learned", "both learned", "none that trains", "by hand"],
+)
+def test_an_alarm_outweighs_a_challenger_that_learned_before_it(
+    raised: dict[str, str], learned_until: str, overtaken: str
+) -> None:
+    """And no other one: the next challenger has learned the rows of all alarms that stand."""
+    facts = replace(
+        QUIET,
+        alarms={kind: f"since {day}" for kind, day in raised.items()},
+        raised=raised,
+        in_shadow="4",
+        shadow_learned_until=learned_until,
+    )
+    decision = decide(facts)
+    assert bool(decision.cause) == bool(overtaken), decision.sentence
+    assert overtaken in decision.sentence
+    assert overtaken or "challenger version 4 is still being judged" in decision.sentence
+
+
 @pytest.mark.parametrize(("live", "cause"), [(8.0, "harm"), (7.3, ""), (float("nan"), "")])
 def test_a_training_that_would_not_pay_is_not_made(live: float, cause: str) -> None:
     """(live - held out) * 0.5 * 3,000 rows against 2,000; an error that nobody knows pays nothing."""
