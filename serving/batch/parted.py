@@ -8,19 +8,17 @@ file. So a second run does what lacks, and nobody needs to know who did the rest
 (`serving.batch.outputs`), and its bytes follow from its name: two who write the same part write the same. What was
 killed on a disk leaves a file that begins with a point, which readers leave out and the one who finishes throws away.
 
-`_manifest.json` begins with an underscore, since pandas, pyarrow and Spark read every other file of a folder.
-
 A folder may be a Delta table, too. Its log is written before the manifest, and parts that only its earlier versions
 have stay.
 
-It knows no engine: `serving.batch.engines` says who scores which part.
+It knows no engine: `serving.batch.engines` says who scores which part. What else is in the folder, and who else writes
+there, `serving.batch.upkeep` knows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,22 +34,18 @@ import pyarrow.parquet as pa_parquet
 
 from data.redaction import redact_address
 from data.sources import Part, Source
-from data.sources.lakes import DELTA_LOG
 from serving.batch.beside import Options, contributions
-from serving.batch.outputs import PARTIAL, PartFile, PartFolder, check_table, committed, table_columns
+from serving.batch.outputs import PARTIAL, PartFile, PartFolder, committed, table_columns
 from serving.batch.tallies import SHOWN_FAULTS, Report
+from serving.batch.upkeep import KeptFolder, check_folder, digests_in, manifest_of, part_name
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, Fault, FaultyRows
 from serving.scorer import Scorer
 
-MANIFEST = "_manifest.json"
-LAYOUT = 2
-"""Of the folder: part of each name, so that another layout makes other parts."""
 NOTE = "slipway.part"
 """In a part's footer: what was counted while it was written."""
 AT_ONCE = 16
 """Parts that are looked at at the same time, which costs a journey to a store each."""
-_PART = re.compile(r"part-\d{5,}-(?P<mark>[0-9a-f]{16})\.parquet")
 
 
 @dataclass(frozen=True)
@@ -131,11 +125,16 @@ class Work:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The parts' files, in the order of the input."""
-        return tuple(f"part-{index:05d}-{self._mark(part)}.parquet" for index, part in enumerate(self.parts))
+        said = (self.digest, asdict(self.options))
+        return tuple(
+            part_name(index, [*said, part.identity or part.label + self.run])
+            for index, part in enumerate(self.parts)
+        )
 
-    def _mark(self, part: Part) -> str:
-        said = [LAYOUT, self.digest, asdict(self.options), part.identity or part.label + self.run]
-        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    @cached_property
+    def kept(self) -> KeptFolder:
+        """The folder, as it is to be in the end."""
+        return KeptFolder(self.folder, self.names, self.delta)
 
     def done(self, index: int) -> Done | None:
         """Return what a part holds that is written already, None where it is not, or not whole; raises OutOfReach."""
@@ -166,7 +165,7 @@ class Work:
             if done := self.done(index):
                 return done
             if PARTIAL in str(error):
-                raise _lost(self.folder, "a part") from error
+                raise self.kept.lost("a part") from error
             raise
         except FaultyRows as error:
             return Done(report.rows, faults=tuple(error.faults), count=error.count)
@@ -219,12 +218,12 @@ def score_parts(
     if of > 1 and not all(part.identity for part in work.parts):
         raise BadOutput(reason=f"nobody can share {work.facts['input']}", repair="leave out parts= and part=")
     work.folder.make()
-    _keep_what_moved(work)
+    work.kept.keep_what_moved()
     mine = range(which, len(work.parts), of)
     written = _written(work, (index for index in mine if work.parts[index].identity))
     lacking = [index for index in mine if index not in written]
     if lacking:
-        work.folder.remove(MANIFEST)
+        work.kept.withdraw()
     report, faulty = Report(), {}
     for index, done in engine(work, lacking):
         if done.count:
@@ -244,18 +243,8 @@ def _written(work: Work, indexes: Iterable[int]) -> dict[int, Done]:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         known = pool.map(lambda index: (index, work.done(index)), indexes)
         found = {index: done for index, done in known if done}
-    said = _said_digests(work.folder) if found else {}
+    said = digests_in(work.folder) if found else {}
     return {index: replace(done, sha256=said.get(work.names[index], "")) for index, done in found.items()}
-
-
-def _said_digests(folder: PartFolder) -> dict[str, str]:
-    if folder.size(MANIFEST) is None:
-        return {}
-    try:
-        with folder.opened(MANIFEST) as file:
-            return {part["file"]: part["sha256"] for part in json.load(file)["parts"]}
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
-        return {}
 
 
 def _refused(work: Work, faulty: Mapping[int, Done]) -> FaultyRows:
@@ -281,19 +270,6 @@ def _known(work: Work, faulty: Mapping[int, Done], stop: int) -> Iterator[Done |
     return (faulty.get(index) or work.done(index) for index in range(stop))
 
 
-def _keep_what_moved(work: Work) -> None:
-    """Give parts that stand at another place now, since a file came before them, their new names."""
-    there, wanted = work.folder.names(), set(work.names)
-    if DELTA_LOG in there:  # it has them under the names that they have
-        return
-    by_mark = {match["mark"]: name for name in there if (match := _PART.fullmatch(name))}
-    for name in work.names:
-        old = by_mark.get(name[-24:-8])
-        if old and name not in there and old not in wanted:
-            work.folder.remove(MANIFEST)
-            work.folder.rename(old, name)
-
-
 def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
     """Write the manifest if all parts are there, and take away what belongs to no part of this work."""
     others = _written(work, (index for index in range(len(work.parts)) if index not in written))
@@ -301,51 +277,13 @@ def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
     if len(done) < len(work.parts):
         return None
     report, content = _described(work, done)
-    there = work.folder.names()
-    _refuse_lost_parts(work, there)
-    _take_away_others(work, there)
-    if work.delta:
-        report.table = _commit(work, done)
-    try:
-        with work.folder.whole(MANIFEST) as partial:
-            partial.write_bytes(content)
-    except FileNotFoundError:  # another one who finished at the same time threw it away
-        if _manifest(work.folder) != content:
-            raise
-    _take_back_if_lost(work, content)
+
+    def commit() -> None:
+        if work.delta:
+            report.table = _commit(work, done)
+
+    work.kept.finish(content, commit)
     return report
-
-
-def _manifest(folder: PartFolder) -> bytes:
-    with folder.opened(MANIFEST) as file:
-        return file.read()
-
-
-def _take_back_if_lost(work: Work, content: bytes) -> None:
-    """Remove a manifest whose parts went while it was written, and raise BadOutput; one of another's stays."""
-    try:
-        _refuse_lost_parts(work, work.folder.names())
-    except BadOutput:
-        if work.folder.size(MANIFEST) is not None and _manifest(work.folder) == content:
-            work.folder.remove(MANIFEST)
-        raise
-
-
-def _refuse_lost_parts(work: Work, there: Sequence[str]) -> None:
-    """Raise BadOutput where one who scores otherwise into the folder took parts of this work away.
-
-    A list may be older than what another machine wrote, on a disk that many share: each part that lacks is asked for.
-    """
-    lacking = set(work.names).difference(there)
-    if lost := sum(work.folder.size(name) is None for name in lacking):
-        raise _lost(work.folder, f"{lost} of {len(work.names)} parts")
-
-
-def _lost(folder: PartFolder, what: str) -> BadOutput:
-    return BadOutput(
-        reason=f"another scoring into {folder} took {what} of this one away",
-        repair="let one end before the next begins, or name another folder",
-    )
 
 
 def _described(work: Work, done: Mapping[int, Done]) -> tuple[Report, bytes]:
@@ -358,16 +296,14 @@ def _described(work: Work, done: Mapping[int, Done]) -> tuple[Report, bytes]:
         digest = each.sha256 or _digest(work.folder, name)
         described.append({"file": name, "rows": each.rows, "sha256": digest, "input": part.label})
     said = {
-        "layout": LAYOUT,
         **work.facts,
         "digest": work.digest,
         "options": asdict(work.options),
         "rows": report.rows,
         "unscored": report.unscored,
         "unseen": report.unseen,
-        "parts": described,
     }
-    return report, json.dumps(said, indent=1).encode() + b"\n"
+    return report, manifest_of(said, described)
 
 
 def _commit(work: Work, done: Mapping[int, Done]) -> int:
@@ -386,26 +322,3 @@ def _commit(work: Work, done: Mapping[int, Done]) -> int:
 def _digest(folder: PartFolder, name: str) -> str:
     with folder.opened(name) as file:
         return hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()
-
-
-def _take_away_others(work: Work, there: Sequence[str]) -> None:
-    is_table = work.delta or DELTA_LOG in there  # which another one may have made, or be about to
-    wanted = set(there if is_table else work.names)
-    for name in there:
-        is_left = name.endswith(PARTIAL) and name.startswith((".part-", f".{MANIFEST}."))
-        if is_left or (_PART.fullmatch(name) and name not in wanted):
-            work.folder.remove(name)
-
-
-def check_folder(folder: PartFolder, where: str, *, delta: bool = False) -> None:
-    """Raise BadOutput, UnreadableSource or OutOfReach where parts cannot be written into a folder."""
-    folder.check(where)
-    there = folder.names()
-    if delta:
-        check_table(str(folder))
-    elif DELTA_LOG in there:
-        reason = f"{folder} is a Delta table, whose log would name parts that are gone"
-        raise BadOutput(reason=reason, repair="pass delta=true, or name another folder")
-    shown = (name for name in there if not name.startswith((".", "_")))
-    if other := next((name for name in shown if not _PART.fullmatch(name)), ""):
-        raise BadOutput(reason=f"{folder} holds {other!r}, which is no part", repair="name an empty folder")

@@ -24,7 +24,7 @@ from serving.batch import Options, Work, engines, parted, score_file, score_part
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
 from serving.batch.outputs import TableFile, disk_folder, folder_of
-from serving.batch.parted import MANIFEST
+from serving.batch.upkeep import MANIFEST, KeptFolder
 from serving.errors import BadOutput, FaultyRows, WorkersLost
 from serving.scorer import Scorer
 from tests.conftest import ROOT
@@ -230,7 +230,7 @@ def test_two_who_score_otherwise_into_one_folder_leave_the_parts_of_one(
     place, name = {
         "a part is named": (parted, "_noted"),
         "a part is written": (parted, "_described"),
-        "the others are taken away": (parted, "_take_away_others"),
+        "the others are taken away": (KeptFolder, "_take_away_others"),
     }[when]
     step, steps = getattr(place, name), iter(range(9))
 

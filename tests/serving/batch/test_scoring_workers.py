@@ -15,7 +15,7 @@ from data.workers.errors import EngineSilent, FileNotSeen, OtherVersions, TaskEn
 from serving.batch import engines, score_parts
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
-from serving.batch.parted import MANIFEST
+from serving.batch.upkeep import MANIFEST
 from serving.errors import FaultyRows
 from tests.dask_cluster import needs_dask, two_workers
 from tests.serving.batch.deadly import Deadly

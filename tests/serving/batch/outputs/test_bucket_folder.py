@@ -17,7 +17,7 @@ from data.sources import open_source, source
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
 from serving.batch.outputs import folder_of
-from serving.batch.parted import MANIFEST
+from serving.batch.upkeep import MANIFEST
 from serving.errors import BadOutput
 from tests.conftest import ROOT
 from tests.faulty_wire import INSUFFICIENT, Fault, faulty_wire

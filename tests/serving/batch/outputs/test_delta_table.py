@@ -21,7 +21,7 @@ from serving.batch import Options, Work, engines, score_parts
 from serving.batch.__main__ import main
 from serving.batch.carried import Carried
 from serving.batch.outputs import delta_table, folder_of
-from serving.batch.parted import MANIFEST
+from serving.batch.upkeep import MANIFEST
 from serving.errors import BadOutput
 from tests.conftest import ROOT, missing_part
 from tests.seaweed import Bucket
