@@ -4,8 +4,8 @@ Reads and writes in blocks, through the scorer and the server's own coercion, so
 accepted here as it is there. The output appears under its name when it is whole. A row that
 cannot be used stops the job, unless `on_fault=null` asks for an empty prediction instead.
 
-An output that ends in / is a folder of Parquet files, one for each part of the input. A second run does what lacks of
-it, and `parts` and `part` share it among machines; or the workers of a Dask cluster do it, which `engine` names.
+An output that ends in / is a folder of Parquet files, one for each part of the input. A second run does what is
+missing, and `parts` and `part` share it among machines; or the workers of a Dask cluster do it, which `engine` names.
 """
 
 from __future__ import annotations
@@ -71,7 +71,12 @@ def parser() -> argparse.ArgumentParser:
         default="false",
         help="make a Delta table of the folder of parts",
     )
-    line.add_argument("--on_fault", choices=("stop", "null"), default="stop")
+    line.add_argument(
+        "--on_fault",
+        choices=("stop", "null"),
+        default="stop",
+        help="what a row that cannot be used does: it ends the job, or gets an empty prediction (stop)",
+    )
     line.add_argument(
         "--trust",
         default="",

@@ -25,14 +25,16 @@ class Parameter:
     ----------
     kind : Kind
         What it may be.
-    help, metavar : str or None
-        For --help.
+    help : str
+        For --help, which adds the default.
+    metavar : str or None
+        For --help, where it is not the name.
     called : str
         Its name, where that is not the field's.
     """
 
     kind: Kind = TEXT
-    help: str | None = None
+    help: str = ""
     metavar: str | None = None
     called: str = ""
 
@@ -67,6 +69,12 @@ class Declared:
     def default_word(self) -> str:
         """The default as MLproject writes it."""
         return self.how.kind.write(self.default)
+
+    @property
+    def help(self) -> str:
+        """What --help says of it: with the default, where the words do not say what stands for it."""
+        default = "" if self.is_required or "default:" in self.how.help else self.default_word
+        return f"{self.how.help} ({default})" if default else self.how.help
 
     def written(self, command: Any) -> str:
         """Return its value in a command as a word."""

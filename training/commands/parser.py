@@ -92,7 +92,7 @@ def _add_parameters(parser: argparse.ArgumentParser, command: type[Command]) -> 
         parser.add_argument(
             f"--{each.name}",
             type=each.how.kind.read,
-            help=each.how.help,
+            help=each.help,
             metavar=each.how.metavar,
             required=each.is_required,
             **default,

@@ -32,7 +32,9 @@ class Policy:
         PolicyName, Parameter(one_of(POLICIES), f"one of {', '.join(POLICIES)}", called="policy")
     ] = "better"
     margin: Annotated[float, Parameter(kinds.MARGIN, "for not-worse: a share of the champion's RMSE")] = 0.01
-    allow_schema_change: Annotated[bool, Parameter(kinds.YES_OR_NO)] = False
+    allow_schema_change: Annotated[
+        bool, Parameter(kinds.YES_OR_NO, "may refuse requests that the champion accepts")
+    ] = False
 
     @property
     def highest(self) -> float:

@@ -16,7 +16,7 @@ from training.commands.shared import (
     HeaderAsked,
     Memory,
     Name,
-    QueryAgain,
+    Query,
     Reason,
     Result,
     Table,
@@ -38,7 +38,7 @@ class PromoteConfig(Command):
         str,
         Parameter(kinds.TABLE_OF_THEN, "rows to judge by; default: those it was trained from"),
     ] = ""
-    query: QueryAgain = ""
+    query: Query = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
     memory: Memory = None
@@ -74,7 +74,7 @@ class RecalibrateConfig(Command):
     name: Name
     data: Table
     version: Annotated[str, Parameter(kinds.VERSION_OR_CHAMPION, "default: champion")] = ""
-    query: QueryAgain = ""
+    query: Query = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
     memory: Memory = None
@@ -89,7 +89,7 @@ class ReproduceConfig(Command):
     name: Name
     version: Version
     data: Annotated[str, Parameter(kinds.TABLE_OF_THEN, "where the table is now; default: where it was")] = ""
-    query: QueryAgain = ""
+    query: Query = ""
     header: HeaderAsked = ""
     encoding: Encoding = ""
 

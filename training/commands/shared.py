@@ -9,11 +9,10 @@ from data.sources import HEADERS, Header
 from training.commands.parameters import Parameter
 from training.commands.values import kinds, one_of_or_unsaid
 
-Table = Annotated[str, Parameter(kinds.TABLE)]
+Table = Annotated[str, Parameter(kinds.TABLE, "a path, glob, folder, store's address or SQLAlchemy URL")]
 Captures = Annotated[str, Parameter(kinds.FOLDER, "the folder of --capture", metavar="DIR")]
 CapturesOrNone = Annotated[str, Parameter(help="the folder of --capture, in place of data", metavar="DIR")]
 Query = Annotated[str, Parameter(kinds.QUERY, "SQL, where data is a database")]
-QueryAgain = Annotated[str, Parameter(kinds.QUERY)]
 HeaderAsked = Annotated[
     Header | Literal[""],
     Parameter(
@@ -38,8 +37,8 @@ Explain = Annotated[
 ]
 Result = Annotated[str, Parameter(help="what came of it, as JSON for programs", metavar="FILE")]
 FailIfKept = Annotated[bool, Parameter(kinds.YES_OR_NO, "exit with 4 where it is not promoted")]
-Name = Annotated[str, Parameter(kinds.NAME)]
-Version = Annotated[str, Parameter(kinds.VERSION)]
+Name = Annotated[str, Parameter(kinds.NAME, "the registered model")]
+Version = Annotated[str, Parameter(kinds.VERSION, "its number")]
 Reason = Annotated[str, Parameter(help="kept in the ledger")]
 Memory = Annotated[
     float | None,

@@ -74,16 +74,29 @@ class TrainConfig(ReadsTexts, Command):
     exclude: Excluded = ()
     key: Annotated[tuple[str, ...], Parameter(kinds.COLUMNS, "columns that identify a row, by comma")] = ()
     split: Annotated[
-        Method | Literal[""], Parameter(one_of_or_unsaid(METHODS), f"one of {', '.join(METHODS)}")
+        Method | Literal[""],
+        Parameter(
+            one_of_or_unsaid(METHODS),
+            f"one of {', '.join(METHODS)}; default: as the name's versions, hash for a new name",
+        ),
     ] = ""
     time_column: Annotated[
         str, column("when each row was: for split=time, and for the monitor under any split that is said")
     ] = ""
     group_column: Annotated[str, column("for split=group")] = ""
     split_column: Annotated[str, column("for split=column")] = ""
-    holdout: Annotated[float | None, Parameter(kinds.SHARE_OR_UNSAID, "share of the rows to judge by")] = None
-    seed: Annotated[int, Parameter(kinds.SEED)] = 0
-    promote: Annotated[Literal["auto", "never"], Parameter(one_of(("auto", "never")))] = "auto"
+    holdout: Annotated[
+        float | None,
+        Parameter(
+            kinds.SHARE_OR_UNSAID,
+            "share of the rows to judge by; default: as the name's versions, 0.15 for a new name",
+        ),
+    ] = None
+    seed: Annotated[int, Parameter(kinds.SEED, "of the models; it moves no row to another side")] = 0
+    promote: Annotated[
+        Literal["auto", "never"],
+        Parameter(one_of(("auto", "never")), "auto: if the gate agrees; never: only register"),
+    ] = "auto"
     policy: Policy = BETTER
     units: Annotated[Units, Parameter(kinds.UNITS, "such as price=EUR,area=m²")] = ()
     time_budget: Annotated[
@@ -189,7 +202,9 @@ class AdoptConfig(TrainConfig):
 
     target: Annotated[str, Parameter(kinds.COLUMN, "what the model predicts")]
     name: Annotated[str, Parameter(kinds.NAME_OR_FILES, "default: the model's file")] = ""
-    model: Annotated[str, Parameter(kinds.FILE)] = field(kw_only=True)
+    model: Annotated[
+        str, Parameter(kinds.FILE, "what joblib.dump wrote, or a .keras file", metavar="FILE")
+    ] = field(kw_only=True)
 
     @property
     def path(self) -> Path:

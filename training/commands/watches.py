@@ -15,7 +15,7 @@ from training.commands.shared import (
     Encoding,
     HeaderAsked,
     Name,
-    QueryAgain,
+    Query,
     Table,
     column,
 )
@@ -56,7 +56,7 @@ class FeedbackConfig(Command):
         tuple[str, ...],
         Parameter(kinds.COLUMNS, "a table without ids: inputs of the model that tell which row it was"),
     ] = ()
-    query: QueryAgain = ""
+    query: Query = ""
     header: HeaderAsked = "auto"
     encoding: Encoding = ""
 
@@ -142,7 +142,7 @@ class MonitorConfig(Command):
         timedelta, Parameter(kinds.SPAN, "follow: how often, in place of each night, such as 6h")
     ] = timedelta(days=1)
     retraining: Retraining = Retraining()
-    query: QueryAgain = ""
+    query: Query = ""
     header: HeaderAsked = "auto"
     encoding: Encoding = ""
 

@@ -116,6 +116,14 @@ def test_mlproject_says_what_the_commands_fields_say(entry: str) -> None:
     assert PROJECT[entry]["command"].startswith(f"python -m training {ENTRY_POINTS[entry].word()} ")
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.word())
+def test_help_says_what_each_parameter_is_and_its_default(command: type[Command]) -> None:
+    """`--data`, `--seed` and `--promote` had neither, and no parameter had its default."""
+    for each in declared(command):
+        assert each.how.help, each.name
+        assert each.is_required or each.default_word in each.help or "default:" in each.help, each.name
+
+
 def test_mlproject_says_what_score_takes() -> None:
     """Its command line is serving's, which imports nothing of training."""
     actions = [each for each in batch.parser()._actions if each.dest != "help"]
