@@ -38,11 +38,11 @@ class Assessment:
 
     Attributes
     ----------
-    holdout : Part
+    holdout : HoldoutErrors
         All rows.
-    alone : Part or None
+    alone : HoldoutErrors or None
         Those whose features no training row has; None where these are all rows, or too few.
-    slices : tuple of Part
+    slices : tuple of HoldoutErrors
         The largest RMSE first.
     beside_mean : Change
         Against the training mean.
