@@ -12,6 +12,10 @@ from training.console import Say
 from training.lessons import PredictedDay
 from training.monitoring import Reference
 from training.records import MonitorRun, model_registry
+from training.succession import ACTING
+
+ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE = 500, 10
+"""Rows since an alarm from which alone a model can be made: at least, and for each feature."""
 
 DayNames = Callable[[model_registry.Version], Sequence[str]]
 """Given a version, returns the days on which it predicted: ISO dates, rising."""
@@ -92,6 +96,16 @@ class Asked:
         ]
         for day, index in sorted(named, reverse=True):
             yield versions[index].number, self.read(versions[index], day)
+
+    @property
+    def changed_on(self) -> str:
+        """The day of the first alarm on which a training follows: older rows are another world's. Or nothing."""
+        return min((alarm.since for kind, alarm in self.alarms.items() if kind in ACTING), default="")
+
+    @property
+    def enough(self) -> int:
+        """The rows from which alone a model can be made."""
+        return max(ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE * len(self.champion.schema.names))
 
     @property
     def last_day(self) -> str:

@@ -62,7 +62,7 @@ def new_rows(asked: Asked, rows: Labelled) -> Labelled:
 
 
 def facts_without_rows(asked: Asked, memory: Memory) -> Facts:
-    """Return what is known before any row was read."""
+    """Return what is known before any row was read, as if enough had come since an alarm."""
     watched = memory.watched
     return Facts(
         alarms={kind: f"since {alarm.since}: {alarm.cause}" for kind, alarm in asked.alarms.items()},
@@ -70,8 +70,9 @@ def facts_without_rows(asked: Asked, memory: Memory) -> Facts:
         new_rows=0,
         since_training=days_between(memory.trained_on, asked.matured),
         in_shadow=watched.challenger if watched else "",
-        shadow_learned_until=watched.learned_until if watched and not watched.by_hand else "",
-        raised={kind: alarm.since for kind, alarm in asked.alarms.items()},
+        shadow_learned=(watched.since, watched.learned_until) if watched and not watched.by_hand else None,
+        changed_on=asked.changed_on,
+        enough=asked.wishes.learn == "auto",
     )
 
 
@@ -84,6 +85,7 @@ def facts_of(asked: Asked, memory: Memory, rows: Labelled, traffic: Traffic) -> 
         facts_without_rows(asked, memory),
         learned_rows=int(metrics.get("rows_train", 0)),
         new_rows=len(new),
+        enough=asked.wishes.learn == "auto" and int((rows.days >= asked.changed_on).sum()) >= asked.enough,
         tried_rows=int((new.days <= memory.challenged_on).sum()),
         doubling=(doubling[0], doubling[1]) if len(doubling) == len(DOUBLING) else None,
         age=_age(asked, new.days.tolist()),

@@ -57,6 +57,8 @@ class Shadowed:
         The day on which it could not be judged, as on none since; or nothing.
     by_hand : bool
         Whether a person named it.
+    since : str
+        The first day of the captured rows that it learned, or nothing for all.
     """
 
     challenger: str
@@ -66,6 +68,7 @@ class Shadowed:
     entries: int = 0
     failing_since: str = ""
     by_hand: bool = False
+    since: str = ""
 
 
 @dataclass
@@ -119,6 +122,7 @@ class Memory:
                     "entries": watched.entries,
                     "failing_since": watched.failing_since,
                     "by_hand": watched.by_hand,
+                    "since": watched.since,
                 },
                 "trained_on": self.trained_on,
                 "challenged_on": self.challenged_on,
@@ -135,4 +139,5 @@ def _watched(written: Mapping[str, Any]) -> Shadowed:
         int(written.get("entries", 0)),
         str(written.get("failing_since", "")),
         bool(written.get("by_hand", False)),
+        str(written.get("since", "")),
     )

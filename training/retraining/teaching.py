@@ -27,9 +27,6 @@ from training.succession import ACTING, Plan, RetrainDecision, Shadow, gains, pl
 AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")
 """What a retraining takes from the training of the champion; the split and the weight the name's versions keep."""
 
-ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE = 500, 10
-"""Rows since an alarm from which alone a model can be made: at least, and for each feature."""
-
 
 @dataclass(frozen=True)
 class Lesson:
@@ -121,7 +118,8 @@ def _name(asked: Asked, memory: Memory, made: model_registry.Version, begun: Beg
     if other and old:
         verdicts.retire(asked, old, other, made)
     model_registry.name_challenger(asked.name, made.number)
-    memory.watched = Shadowed(made.number, asked.champion.number, begun.until, shadow, entries)
+    pair = made.number, asked.champion.number
+    memory.watched = Shadowed(*pair, begun.until, shadow, entries, since=begun.since)
     asked.say(
         "challenger", f"{asked.name} version {made.number}: {begun.sentence}; judged {_how(shadow.plan)}"
     )
@@ -136,13 +134,12 @@ def _lesson(asked: Asked, rows: Labelled, cause: str) -> Lesson:
     """Return what is learned from: after an alarm what came before it is another world's, if enough came since."""
     if asked.wishes.learn != "auto" or cause not in ACTING:
         return Lesson(rows, "all of them")
-    since = asked.alarms[cause].since
+    since = asked.changed_on
     new = rows.take(rows.days >= since)
-    enough = max(ENOUGH_ROWS, ENOUGH_OF_EACH_FEATURE * len(asked.champion.schema.names))
-    if len(new) >= enough:
+    if len(new) >= min(asked.enough, len(rows)):
         return Lesson(new, f"those since the alarm of {since}", since)
     return Lesson(
-        rows, f"all of them: {len(new):,} came since the alarm of {since}, {enough:,} are enough alone"
+        rows, f"all of them: {len(new):,} came since the alarm of {since}, {asked.enough:,} are enough alone"
     )
 
 

@@ -111,13 +111,14 @@ def _challenger(asked: Asked, memory: Memory) -> model_registry.Version | None:
     watched, pair = memory.watched, (challenger.number, asked.champion.number)
     if watched and (watched.challenger, watched.champion) == pair:
         return challenger
-    if watched and watched.challenger == challenger.number:  # the champion is another one by now
-        plan, until, by_hand = watched.shadow.plan, watched.learned_until, watched.by_hand
-    else:
-        plan, by_hand = planned(np.zeros(0), independent=asked.independent), True
-        until = asked.last_day  # nobody knows what it has learned, but nothing that came later
     entries = len(ledger.read(asked.name).entries)
-    memory.watched = Shadowed(*pair, until, Shadow(plan), entries, by_hand=by_hand)
+    if watched and watched.challenger == challenger.number:  # the champion is another one by now
+        shadow, champion = Shadow(watched.shadow.plan), asked.champion.number
+        memory.watched = replace(watched, champion=champion, shadow=shadow, entries=entries, failing_since="")
+    else:
+        plan = planned(np.zeros(0), independent=asked.independent)
+        until = asked.last_day  # nobody knows what it has learned, but nothing that came later
+        memory.watched = Shadowed(*pair, until, Shadow(plan), entries, by_hand=True)
     memory.keep()
     return challenger
 

@@ -5,8 +5,13 @@
     age       the champion is older than the operator wants
 
 Compute is cheap, attention is not: train readily, promote rarely. An alarm of the inputs alone never trains, for rows
-may change and predictions stay right. Nothing is trained while a challenger is being judged, nor within a day of the
-last training. Costs, where they are given, have the last word but for the age.
+may change and predictions stay right. Nothing is trained within a day of the last training. Costs, where they are
+given, have the last word but for the age.
+
+Nor is anything trained while a challenger is being judged, unless an alarm stands and the challenger does not know the
+world that it found: the challenger learned no row since then, or older ones too, for few had come, and by now enough
+have. Then a new one takes its place. One that learned the rows since the first alarm alone is the answer to later ones,
+too, so at most two are replaced beside one champion.
 
 It knows neither MLflow nor files.
 """
@@ -14,7 +19,7 @@ It knows neither MLflow nor files.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from data.checks import FEWEST_ROWS
 from data.figures import figure, percent
@@ -57,8 +62,10 @@ class Facts:
     ----------
     alarms : mapping of kind to sentence
         Those that stand over the champion.
-    raised : mapping of kind to str
-        The days on which they were: ISO dates.
+    changed_on : str
+        The day of the first of them on which a training follows, an ISO date; or nothing.
+    enough : bool
+        Whether the labelled rows since then are enough to learn from alone.
     learned_rows : int
         That the champion was fitted on, zero where nobody counted them.
     new_rows : int
@@ -74,8 +81,9 @@ class Facts:
         none.
     in_shadow : str
         The number of a challenger that is being judged, or nothing.
-    shadow_learned_until : str
-        The day of the last row that it learned, an ISO date; nothing where a person named it, whom no alarm outweighs.
+    shadow_learned : tuple of str, or None
+        The days of the first and the last captured row that it learned, the first is nothing where it learned all;
+        None where a person named it, whom no alarm outweighs.
     live, held_out : float
         The lower bound of the live mean absolute error, and what was measured on held-out rows; NaN where unknown.
     rows_a_day : float
@@ -96,13 +104,14 @@ class Facts:
     since_training: float | None = None
     since_challenger: float | None = None
     in_shadow: str = ""
-    shadow_learned_until: str = ""
+    shadow_learned: tuple[str, str] | None = None
     live: float = float("nan")
     held_out: float = float("nan")
     rows_a_day: float = 0.0
     unit: str = ""
     left_out: int = 0
-    raised: Mapping[str, str] = field(default_factory=dict)
+    changed_on: str = ""
+    enough: bool = False
 
     @property
     def not_now(self) -> str:
@@ -115,15 +124,15 @@ class Facts:
 
     @property
     def overtaken(self) -> str:
-        """Which alarm was raised after the last row that the challenger in the shadow learned, in words; or nothing."""
-        days = [(self.raised[kind], kind) for kind in ACTING if kind in self.raised]
-        day, kind = max(days, default=("", ""))
-        if not (self.in_shadow and self.shadow_learned_until and day > self.shadow_learned_until):
+        """Why the challenger in the shadow does not know the world that an alarm found, in words; or nothing."""
+        if not self.in_shadow or not self.changed_on or self.shadow_learned is None:
             return ""
-        return (
-            f"the alarm {kind} of {day} came after the last row that challenger version {self.in_shadow} learned "
-            f"({self.shadow_learned_until})"
-        )
+        since, until = self.shadow_learned
+        if until < self.changed_on:
+            return f"challenger version {self.in_shadow} learned no row after {until}"
+        if not since and self.enough:
+            return f"challenger version {self.in_shadow} learned older rows, too, for few had come by {until}"
+        return ""
 
     @property
     def untried_rows(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from tests.training.retraining.test_course import dying
@@ -41,7 +42,7 @@ def test_an_alarm_takes_the_place_of_a_challenger_that_learned_before_it(
 ) -> None:
     """It would be judged for weeks beside a break that it knows nothing of; the new one begins its own sequence."""
     alarmed(waiting, harm="2026-03-17")
-    overtaken = "the alarm harm of 2026-03-17 came after the last row that challenger version 2 learned"
+    overtaken = "challenger version 2 learned no row after 2026-03-16"
     said = waiting.heard()
     assert (
         f"retrain: retrain, because the alarm harm stands: since 2026-03-17: it was found; {overtaken}"
@@ -73,14 +74,21 @@ def test_an_alarm_whose_rows_were_learned_replaces_nothing(waiting: Village, tra
     assert (len(trained), refusals()) == (1, [])
 
 
-def test_each_alarm_replaces_once(waiting: Village, trained: Calls) -> None:
-    """A second one that the first challenger did not know is the last: there are no others that train."""
+def test_who_learned_an_alarms_rows_alone_is_the_answer_to_the_next_alarm(
+    waiting: Village, trained: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A break raises one after the other; who learned two worlds, for few rows had come, makes room once more."""
+    monkeypatch.setattr("training.retraining.asked.ENOUGH_ROWS", 120)
     alarmed(waiting, errors="2026-03-17")
+    assert "all of them: 80 came since the alarm of 2026-03-17, 120 are enough alone" in waiting.heard()
     for _ in range(3):
         waiting.live(1, slope=3.0)
-        alarmed(waiting, errors="2026-03-17", harm="2026-03-19")
+        alarmed(waiting, errors="2026-03-19", harm="2026-03-17")
     assert (len(trained), refusals()) == (3, ["2", "3"])
-    assert model_registry.challenger("houses").number == "4"
+    assert "version 3 learned older rows, too, for few had come by 2026-03-18" in (said := waiting.heard())
+    assert "120 of them captured (those since the alarm of 2026-03-17)" in said
+    assert "did not retrain, because challenger version 4 is still being judged" in said
+    assert len(pd.read_parquet(trained[-1]["data"])) == 120
 
 
 def test_a_training_that_is_held_back_retires_nobody(

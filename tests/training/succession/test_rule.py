@@ -86,28 +86,30 @@ def test_what_forbids_a_training_outweighs_an_alarm(change: dict[str, Any], said
 
 
 @pytest.mark.parametrize(
-    ("raised", "learned_until", "overtaken"),
+    ("learned", "enough", "overtaken"),
     [
-        ({"harm": "2026-05-11"}, "2026-05-10", "the alarm harm of 2026-05-11 came after the last row"),
-        ({"errors": "2026-05-02", "harm": "2026-05-11"}, "2026-05-10", "the alarm harm of 2026-05-11"),
-        ({"harm": "2026-05-10"}, "2026-05-10", ""),
-        ({"errors": "2026-05-02", "harm": "2026-05-11"}, "2026-05-11", ""),
-        ({"inputs": "2026-05-11", "coverage": "2026-05-11"}, "2026-05-10", ""),
-        ({"harm": "2026-05-11"}, "", ""),
+        (("", "2026-05-10"), False, "challenger version 4 learned no row after 2026-05-10"),
+        (("2026-04-01", "2026-05-10"), True, "challenger version 4 learned no row after 2026-05-10"),
+        (("", "2026-05-11"), False, ""),
+        (("", "2026-05-12"), True, "learned older rows, too, for few had come by 2026-05-12"),
+        (("2026-05-11", "2026-05-12"), True, ""),
+        (None, True, ""),
     ],
-    ids=["later", "the second one later", "its rows learned", "both learned", "none that trains", "by hand"],
+    ids=["before", "another quarrel's", "few rows", "few rows then", "its rows alone", "by hand"],
 )
-def test_an_alarm_outweighs_a_challenger_that_learned_before_it(
-    raised: dict[str, str], learned_until: str, overtaken: str
+def test_an_alarm_outweighs_a_challenger_that_does_not_know_its_world(
+    learned: tuple[str, str] | None, enough: bool, overtaken: str
 ) -> None:
-    """And no other one: the next challenger has learned the rows of all alarms that stand."""
+    """And no other one, whatever is raised later."""
     facts = replace(
         QUIET,
-        alarms={kind: f"since {day}" for kind, day in raised.items()},
-        raised=raised,
+        alarms={"errors": "since 2026-05-20", "harm": "since 2026-05-11"},
+        changed_on="2026-05-11",
+        enough=enough,
         in_shadow="4",
-        shadow_learned_until=learned_until,
+        shadow_learned=learned,
     )
+    assert not decide(replace(facts, alarms={"inputs": "area"}, changed_on="")).cause
     decision = decide(facts)
     assert bool(decision.cause) == bool(overtaken), decision.sentence
     assert overtaken in decision.sentence
