@@ -66,7 +66,7 @@ unit: install ## the tests that start no processes: what CI runs on each other P
 
 recorded: install ## break and attack things, and write what happened to docs/reliability.md and docs/security.md
 	@sed -i '1,/^|---/!d' docs/reliability.md docs/security.md
-	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlw recorded tests --include='test_*.py')
+	@WRITE_RECORDED=1 python -m pytest -q $$(grep -rlE '\b(recorded|held)\(' tests --include='test_*.py')
 
 soak: install ## the long tests, with the figures that they measure
 	@python -m pytest -q -rfEP --durations=25 -m soak $(IN_TWO)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.sizes import sized
 
-TEST = "tests/serving/fleet/test_follow.py::test_swaps_under_load_lose_nothing"
+TEST = "tests/serving/fleet/test_swaps.py::test_swaps_under_load_lose_nothing"
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from tests.faulty_wire import INSUFFICIENT, Fault, FaultyWire, disk_full, faulty
 from tests.registered import LINE
 from tests.seaweed import Seaweed
 from tests.serving.conftest import Served
-from tests.serving.fleet.test_follow import status, until
+from tests.serving.fleet.followed import status, until
 from tests.serving.registry.test_ledger_served import answer
 from tests.team import Team, team
 from tests.tracking_server import TrackingServer

@@ -17,6 +17,8 @@ import pytest
 
 from serving import running
 from serving.rows import coercion
+from tests.serving.fleet.followed import Registry
+from tests.serving.fleet.paced_load import STEP
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -124,3 +126,25 @@ def tools(environment_of: Callable[..., Path]) -> Path:
     body (its issue 1451).
     """
     return environment_of("openapi-python-client==0.27.1", "openapi-spec-validator==0.9.0")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory):
+    """Folders of versions 1 and 2 (and 3, which is 1 again in other words): y is STEP apart."""
+    import pandas as pd
+
+    from benchmarks.models import build_table
+
+    frame = pd.read_csv(ROOT / "data" / "samples" / "line.csv")
+    folders = []
+    for number in (1, 2):
+        folder = tmp_path_factory.mktemp(f"version{number}")
+        frame.assign(y=frame["y"] + number * STEP).to_csv(folder / "line.csv", index=False)
+        folders.append(build_table(folder, path=folder / "line.csv", target="y", family="ridge"))
+    return folders
+
+
+@pytest.fixture
+def registry(workspace, sources, monkeypatch):
+    """Versions 1 and 2, promoted; the alias is at 1."""
+    return Registry(workspace, sources, monkeypatch)

@@ -13,7 +13,7 @@ from serving.errors import ServerFailed
 from tests.conftest import ROOT, missing_part
 from tests.recorded import recorded
 from tests.serving.conftest import serve
-from tests.serving.fleet.test_follow import answered, registry, sources  # noqa: F401 - two fixtures
+from tests.serving.fleet.followed import answered
 from tests.serving.processes import processes_of, until
 
 BARE = {
@@ -59,7 +59,7 @@ def box(*read_only):
 @pytest.mark.soak
 @as_root
 @pytest.mark.parametrize("given", [True, False])
-def test_a_user_without_a_home_is_served(registry, given):  # noqa: F811 - a fixture
+def test_a_user_without_a_home_is_served(registry, given):
     """`docker run --user 12345`: there is no HOME and nobody to ask for one."""
     options = ["--model", "models:/line@champion", *(["--cache", str(registry.cache)] if given else [])]
     with serve_in(box(), options, BARE | {"MLFLOW_TRACKING_URI": registry.uri}) as (served, said):
@@ -83,7 +83,7 @@ def test_a_read_only_root_is_served_from_memory(line):
 
 @pytest.mark.soak
 @as_root
-def test_a_machine_without_any_room_is_served_without_metrics(line, registry):  # noqa: F811
+def test_a_machine_without_any_room_is_served_without_metrics(line, registry):
     """Not even /dev/shm: one line, and predictions. A version from a registry needs a folder: one line, exit 2."""
     words = box("/tmp", "/var/tmp", "/usr/tmp", "/dev/shm")
     with serve_in(words, ["--model", str(line)], BARE) as (served, said):

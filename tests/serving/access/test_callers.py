@@ -8,7 +8,6 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 from itertools import pairwise
 
 import pytest
@@ -22,6 +21,7 @@ from serving.settings import Settings
 from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.front.rpc.grpc_calls import Caller, one_row
+from tests.serving.processes import until
 
 
 def key_of(name: str) -> str:
@@ -294,12 +294,12 @@ def test_a_key_file_that_changes_is_read_again(start, line, tmp_path):
 
         assert (status("first"), status("second"), said()["state"]) == (200, 401, "READ")
         swap(1)
-        _until(lambda: status("second") == 200)
+        until(lambda: status("second") == 200, seconds=20)
         swap(2)
-        _until(lambda: said()["state"] == "OLD_ONE_KEPT")
+        until(lambda: said()["state"] == "OLD_ONE_KEPT", seconds=20)
         assert (status("first"), status("second")) == (200, 200)
         swap(0)
-        _until(lambda: status("second") == 401)
+        until(lambda: status("second") == 401, seconds=20)
         assert said()["state"] == "READ"
     recorded(
         "reliability",
@@ -307,13 +307,6 @@ def test_a_key_file_that_changes_is_read_again(start, line, tmp_path):
         "took the good one within two seconds; kept the old keys beside the broken one, and said so in `/status`",
         "nothing",
     )
-
-
-def _until(condition, seconds=20.0):
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import ssl
@@ -15,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import missing_part
 from tests.serving.processes import processes_of
 
 ROOT = Path(__file__).parents[3]
@@ -99,23 +97,6 @@ def test_workers_get_no_credentials(start, line, monkeypatch):
         environment = psutil.Process(workers_of(served)[0]).environ()
         assert "PATH" in environment
         assert "secret" not in environment.values()
-
-
-@pytest.fixture(scope="module")
-def pair(tmp_path_factory):
-    """A self-signed certificate and its key."""
-    if shutil.which("openssl") is None:
-        missing_part("openssl")
-    folder = tmp_path_factory.mktemp("tls")
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    words = ["-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    alternative = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    subprocess.run(
-        ["openssl", "req", "-x509", *words, *alternative, "-keyout", str(key), "-out", str(cert)],
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
 
 
 def test_tls_is_spoken(start, line, pair):

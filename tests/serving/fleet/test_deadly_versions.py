@@ -12,7 +12,7 @@ from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 from tests.conftest import ROOT
 from tests.recorded import recorded
-from tests.serving.fleet.test_follow import POLL, Load, answered, registry, sources, status  # noqa: F401 - two fixtures
+from tests.serving.fleet.followed import POLL, Load, answered, status
 from tests.serving.processes import mark, processes_of, until
 
 DEADLY = {
@@ -24,7 +24,7 @@ DEADLY = {
 LIMITS = ("--load-seconds", "2")
 
 
-def odd_versions(registry, folder, kinds):  # noqa: F811 - no fixture here
+def odd_versions(registry, folder, kinds):
     """Register and pin a copy of version 2 for each kind; return their numbers and digests."""
     document = (registry.sources[1] / "scorer" / "scorer.json").read_text()
     numbers, digests = {}, {}
@@ -38,7 +38,7 @@ def odd_versions(registry, folder, kinds):  # noqa: F811 - no fixture here
 
 
 @pytest.mark.soak
-def test_a_deadly_version_is_refused_and_kills_no_worker(start, registry, monkeypatch, tmp_path):  # noqa: F811
+def test_a_deadly_version_is_refused_and_kills_no_worker(start, registry, monkeypatch, tmp_path):
     """Once: it is not tried again before the alias moves, and the way to another version is open."""
     numbers, digests = odd_versions(registry, tmp_path, DEADLY)
     mark(monkeypatch, tmp_path, **digests)
@@ -74,7 +74,7 @@ def test_a_deadly_model_at_the_start_is_one_line_and_exit_3(line, monkeypatch, t
 
 
 @pytest.mark.soak
-def test_a_version_that_two_workers_die_of_is_refused(start, registry, monkeypatch, tmp_path):  # noqa: F811
+def test_a_version_that_two_workers_die_of_is_refused(start, registry, monkeypatch, tmp_path):
     """What the try in a process of its own did not show: one worker dies at a time, and not for ever."""
     mark(monkeypatch, tmp_path, kill_worker=digest_in(registry.sources[1] / "scorer"))
     with start(*registry.options("--workers", "2")) as served, Load(served) as load:
@@ -88,7 +88,7 @@ def test_a_version_that_two_workers_die_of_is_refused(start, registry, monkeypat
 @pytest.mark.soak
 def test_a_worker_that_was_too_slow_is_replaced_and_never_serves_it(
     start,
-    registry,  # noqa: F811 - a fixture
+    registry,
     monkeypatch,
     tmp_path,
 ):
@@ -113,7 +113,7 @@ def test_a_worker_that_was_too_slow_is_replaced_and_never_serves_it(
     )
 
 
-def test_the_try_has_no_credentials_and_ends_with_its_parent(start, registry, monkeypatch):  # noqa: F811
+def test_the_try_has_no_credentials_and_ends_with_its_parent(start, registry, monkeypatch):
     """It runs what a stranger may have written."""
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     with start(*registry.options()) as served:

@@ -9,11 +9,11 @@ import psutil
 import pytest
 
 from tests.recorded import recorded
-from tests.serving.fleet.test_follow import Load, answered, registry, sources  # noqa: F401 - two fixtures
+from tests.serving.fleet.followed import Load, answered
 from tests.serving.processes import processes_of, until
 
 
-def test_a_hung_worker_stops_no_rollout_and_is_replaced(start, registry):  # noqa: F811 - a fixture
+def test_a_hung_worker_stops_no_rollout_and_is_replaced(start, registry):
     """The others swap without it; it is killed, and its successor has the new version."""
     options = registry.options("--workers", "2", "--hung-seconds", "4")
     with start(*options) as served:

@@ -8,12 +8,11 @@ import signal
 import pytest
 
 from tests.recorded import recorded
-from tests.serving.fleet.test_crew import pair  # noqa: F401 - a fixture
 from tests.serving.processes import processes_of, until
 
 
 @pytest.fixture
-def copies(pair, tmp_path):  # noqa: F811 - a fixture
+def copies(pair, tmp_path):
     """How to copy a good pair, where the copies are, and a file of keys."""
     places = (tmp_path / "cert.pem", tmp_path / "key.pem")
     keys = tmp_path / "keys"

@@ -17,7 +17,7 @@ from serving.scorer.version_files import PINNED_TAG
 from serving.settings import Model
 from tests.conftest import ROOT
 from tests.recorded import recorded
-from tests.serving.fleet.test_follow import answered, registry, sources, status  # noqa: F401 - two fixtures
+from tests.serving.fleet.followed import answered, status
 from tests.serving.processes import processes_of, until
 
 
@@ -28,7 +28,7 @@ def cache(tmp_path):
 
 
 @pytest.fixture
-def held(cache, sources, tmp_path):  # noqa: F811
+def held(cache, sources, tmp_path):
     """Version 1 as the cache holds it, noted under models:/line@champion."""
     digest = digest_in(sources[0] / "scorer")
     shutil.copytree(sources[0] / "scorer", tmp_path / "cache" / digest)
@@ -169,7 +169,7 @@ def test_the_folder_is_the_owners_alone(cache, tmp_path):
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_server_does_not_start_on_an_unsafe_cache(registry):  # noqa: F811
+def test_a_server_does_not_start_on_an_unsafe_cache(registry):
     """One line that says how to mend it, and exit 2."""
     registry.cache.mkdir()
     registry.cache.chmod(0o777)
@@ -189,7 +189,7 @@ def served_once(*options, **environment):
     )
 
 
-def test_a_version_made_again_under_its_number_is_fetched_anew(start, registry, tmp_path):  # noqa: F811
+def test_a_version_made_again_under_its_number_is_fetched_anew(start, registry, tmp_path):
     """Deleted and registered again, other files: the name and the number are the same, the version is not."""
     for number in ("1", "2"):
         registry.client.delete_model_version_tag("line", number, PINNED_TAG)
@@ -203,7 +203,7 @@ def test_a_version_made_again_under_its_number_is_fetched_anew(start, registry, 
         assert status(served)["serving"]["version"] == "1"
 
 
-def test_a_version_whose_recorded_digest_changes_is_looked_at_again(registry):  # noqa: F811
+def test_a_version_whose_recorded_digest_changes_is_looked_at_again(registry):
     """The tag is part of what a version is."""
     mlflow.set_tracking_uri(registry.uri)
     before = resolve("models:/line/1")
@@ -220,7 +220,7 @@ def test_a_registry_that_does_not_exist_is_named_and_not_made(tmp_path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
-def test_files_that_were_lost_are_put_back_for_new_workers(start, registry):  # noqa: F811
+def test_files_that_were_lost_are_put_back_for_new_workers(start, registry):
     """Cache and registry are gone; the parent has checked the bytes that it still has open."""
     with start(*registry.options()) as served:
         (first,) = processes_of(served)
@@ -249,7 +249,7 @@ def test_a_name_that_is_not_registered_says_who_was_asked(tracking):
         resolve("models:/nobody@champion")
 
 
-def test_files_that_were_deleted_are_gone_and_not_from_elsewhere(cache, registry, sources, tmp_path):  # noqa: F811
+def test_files_that_were_deleted_are_gone_and_not_from_elsewhere(cache, registry, sources, tmp_path):
     """`mlflow gc` took them: stock serving would not find them either."""
     mlflow.set_tracking_uri(registry.uri)
     gone = shutil.copytree(sources[0], tmp_path / "gone")
@@ -260,7 +260,7 @@ def test_files_that_were_deleted_are_gone_and_not_from_elsewhere(cache, registry
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="needs a mount of its own")
-def test_a_cache_that_can_only_be_read_serves_what_it_holds_and_says_so(registry, tmp_path):  # noqa: F811
+def test_a_cache_that_can_only_be_read_serves_what_it_holds_and_says_so(registry, tmp_path):
     """The registry is up: it's the cache that fails, and the line says so."""
     mlflow.set_tracking_uri(registry.uri)
     cache = Cache(registry.cache)

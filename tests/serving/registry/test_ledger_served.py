@@ -12,7 +12,7 @@ from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import DIGEST_TAG, FILES_TAG, PINNED_TAG, files_digest
 from tests.conftest import ROOT
 from tests.recorded import recorded
-from tests.serving.fleet.test_follow import status, until
+from tests.serving.fleet.followed import status, until
 from training.records import ledger, model_registry
 
 

@@ -31,7 +31,7 @@ from serving.signatures.errors import NotTrusted
 from tests.keys import pair
 from tests.recorded import recorded
 from tests.registered import LINE
-from tests.serving.fleet.test_follow import status, until
+from tests.serving.fleet.followed import status, until
 from tests.serving.registry.test_ledger_served import answer, made, options, refused
 from training.__main__ import main
 from training.records import ledger, model_registry

@@ -14,6 +14,7 @@ import pytest
 
 from tests.conftest import missing_part
 from tests.recorded import recorded
+from tests.serving.processes import until
 
 ROWS = 300_000
 BODY = json.dumps({"inputs": [1] * ROWS}).encode()
@@ -34,14 +35,6 @@ def dropped(served):
     """Return how many clients were dropped."""
     found = re.search(r'slipway_errors_total\{kind="AnswerNotTaken"\} (\S+)', served.call("/metrics")[1])
     return float(found[1]) if found else 0.0
-
-
-def until(condition, seconds=60.0):
-    """Wait for a condition."""
-    stop = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < stop
-        time.sleep(0.1)
 
 
 def test_clients_that_never_read_are_dropped(start, line):
