@@ -30,7 +30,7 @@ from tests.registered import LINE
 from tests.seaweed import Seaweed
 from tests.serving.conftest import Served
 from tests.serving.fleet.followed import status, until
-from tests.serving.registry.test_ledger_served import answer
+from tests.serving.registry.attacked import answer
 from tests.team import Team, team
 from tests.tracking_server import TrackingServer
 from training.__main__ import main

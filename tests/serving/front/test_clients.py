@@ -14,18 +14,11 @@ import pytest
 
 from serving.protocols.open_inference.tensors import OF_KIND
 from tests.conftest import ROOT
+from tests.serving.openapi.documents import generate, run_schemathesis
 
 pytestmark = pytest.mark.soak
 KSERVE = "kserve==0.21.0"
 PUBLISHED = ("open-inference-openapi==2.0.0.1", "httpx==0.28.1", "pydantic==2.14.4")
-SETTINGS = {
-    "post_hooks": [],
-    "content_type_overrides": dict.fromkeys(
-        ("text/csv", "application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"),
-        "application/octet-stream",
-    ),
-}
-"""The generator knows no type of file but octet-stream."""
 
 
 def ask(commands: Path, script: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +159,6 @@ def test_answers_to_generated_requests_fit_the_published_schemas(both, model, pu
     The paths are the published ones with this model in place of ${MODEL_NAME} and ${MODEL_VERSION}; the
     schemas are read from the working group's client, which is generated from the published document.
     """
-    from tests.serving.openapi.test_openapi import run_schemathesis
 
     def content(name: str, **more: Any) -> dict[str, Any]:
         return {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}, **more}}}
@@ -194,26 +186,6 @@ def test_answers_to_generated_requests_fit_the_published_schemas(both, model, pu
     schemas = {"components": {"schemas": published["schemas"]}}
     file.write_text(json.dumps({"openapi": "3.1.0", "info": info, "paths": paths} | schemas))
     assert "9 selected / 9 total" in run_schemathesis(str(file), "--url", both.url, folder=tmp_path)
-
-
-def generate(tools: Path, document: dict[str, Any], folder: Path) -> None:
-    """Validate a document and make a client of it; nothing in it may be dropped or warned of."""
-    file, settings = folder / "openapi.json", folder / "settings.json"
-    file.write_text(json.dumps(document))
-    settings.write_text(json.dumps(SETTINGS))
-    options = ["--config", settings, "--meta", "none", "--output-path", folder / "generated"]
-    for command in (
-        [tools / "openapi-spec-validator", file],
-        [tools / "openapi-python-client", "generate", "--fail-on-warning", "--path", file, *options],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        said = done.stdout + done.stderr
-        assert (done.returncode, "warning" in said.lower()) == (0, False), said
-    made = {path.stem for path in (folder / "generated" / "api" / "default").glob("*.py")} - {"__init__"}
-    operations = [
-        each for path in document["paths"].values() for each in path.values() if "responses" in each
-    ]
-    assert made == {each["operationId"] for each in operations}
 
 
 def test_a_generated_client_gets_typed_results(tools, model, tmp_path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,18 +12,7 @@ from serving.openapi import describing
 from serving.openapi.forms import of_scorer, of_signature
 from serving.scorer.document import Document, Parity
 from serving.scorer.intervals import Intervals
-
-SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
-CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-
-
-def run_schemathesis(place: str, *options: str, folder: Path, examples: int = 50) -> str:
-    """Make right and wrong requests from a document, hold the answers against it, and return what was said."""
-    command = [SCHEMATHESIS, "run", place, "--checks", CHECKS, "--seed", "1", *options, "--no-color"]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", str(examples)]
-    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True, timeout=200)
-    assert done.returncode == 0, done.stdout[-5000:]
-    return done.stdout
+from tests.serving.openapi.documents import check, run_schemathesis
 
 
 @pytest.mark.parametrize(
@@ -67,11 +53,6 @@ def test_the_examples_fit_and_score(server, golden):
     inferred = server.call(path, {"inputs": inputs})[1]
     check(inferred, "InferResponse", document)
     assert inferred["outputs"][0]["data"] == answer["predictions"]
-
-
-def check(value: Any, name: str, document: dict[str, Any]) -> None:
-    """Hold a value against one of a document's schemas; raises where it does not fit."""
-    jsonschema.validate(value, {"$ref": f"#/components/schemas/{name}", "components": document["components"]})
 
 
 def test_columns_are_described_by_what_training_saw():

@@ -17,8 +17,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from serving.openapi.forms import of_signature
-from tests.serving.front.test_clients import generate
-from tests.serving.openapi.test_openapi import check, run_schemathesis
+from tests.serving.openapi.documents import check, generate, run_schemathesis
 from tests.serving.runtimes.test_pyfunc import COLUMNS, saved
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]

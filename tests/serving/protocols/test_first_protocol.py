@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.serving.openapi.test_openapi import check
+from tests.serving.openapi.documents import check
 
 
 @pytest.fixture(scope="module")

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import DIGEST_TAG, FILES_TAG, PINNED_TAG, files_digest
-from tests.conftest import ROOT
 from tests.recorded import recorded
 from tests.serving.fleet.followed import status, until
+from tests.serving.registry.attacked import answer, made, options, refused
 from training.records import ledger, model_registry
-
-
-def options(store, *more, model="models:/line@champion"):
-    """The options of a server on the store's registry."""
-    cache = str(store.workspace.folder / "cache")
-    return ["--model", model, "--poll-seconds", "0.25", "--cache", cache, *more]
 
 
 def shifted(store, version):
@@ -28,36 +20,6 @@ def shifted(store, version):
     shutil.rmtree(scorer)
     shutil.copytree(made(store), scorer)
     return digest_in(scorer)
-
-
-def made(store):
-    """A scorer whose answers are an attacker's."""
-    import pandas as pd
-
-    from benchmarks.models import build_table
-
-    folder = store.workspace.folder / "attacker"
-    if not folder.exists():
-        folder.mkdir()
-        frame = pd.read_csv(ROOT / "data" / "samples" / "line.csv")
-        frame.assign(y=frame["y"] + 1000).to_csv(folder / "line.csv", index=False)
-        build_table(folder, path=folder / "line.csv", target="y", family="ridge")
-    return folder / "version" / "scorer"
-
-
-def answer(served):
-    """What the server predicts for x = 3."""
-    status, body, headers = served.call("/predict", {"x": 3})
-    assert status == 200, body
-    return round(body["y"]), headers["X-Model-Version"]
-
-
-def refused(*words):
-    """Start a server that does not start; return its exit code and its line."""
-    command = [sys.executable, "-m", "serving", "--port", "0", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-    return done.returncode, lines
 
 
 def test_a_champion_whose_pin_is_not_the_ledgers_is_refused(start, store):

@@ -32,7 +32,7 @@ from tests.keys import pair
 from tests.recorded import recorded
 from tests.registered import LINE
 from tests.serving.fleet.followed import status, until
-from tests.serving.registry.test_ledger_served import answer, made, options, refused
+from tests.serving.registry.attacked import answer, made, options, refused
 from training.__main__ import main
 from training.records import ledger, model_registry
 

@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 
-from tests.training.compiling.reasons.test_leaf_covers import explainer, plain
+from tests.training.compiling.reasons.explained_models import explainer, plain
 
 THEIRS = """
 import json, sys, warnings

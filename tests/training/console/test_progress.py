@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.training.search.test_search import chosen, rows_of
+from tests.training.search.searched_rows import chosen, rows_of
 from training.console.progress import Console
 from training.pages.report import standing_in_words
 from training.search.choosing import Callbacks

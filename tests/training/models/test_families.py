@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.tables import describe
-from tests.training.models.test_models import FEATURES, table
+from tests.training.models.family_rows import FEATURES, table
 from training.compiling import compile_verified, write_scorer
 from training.compiling.errors import UncompilableStep
 from training.models.families import FAMILIES, build

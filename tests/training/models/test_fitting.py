@@ -11,7 +11,7 @@ from sklearn.base import clone
 
 from data.schema import Schema
 from data.tables import Table, describe
-from tests.training.search.test_search import rows_of
+from tests.training.search.searched_rows import rows_of
 from training.compiling import compile_verified
 from training.measuring.importance import importance
 from training.measuring.learning_curve import measure

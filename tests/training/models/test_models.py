@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from data.splits import SplitRule, split_table
-from data.tables import Table, describe
+from data.tables import describe
+from tests.training.models.family_rows import FEATURES, table
 from training.models import families, portfolio
 from training.models.families import FAMILIES, build
 from training.search import cross_validation
@@ -17,31 +18,6 @@ from training.search.choosing import Callbacks, choose
 from training.search.cross_validation import TrainingRows
 from training.time_budget import Budget
 from training.transformers import CalendarFeatures, CategoryText, calendar
-
-
-def table(rows: int = 400) -> Table:
-    """Numbers, booleans, categories and dates, each with gaps."""
-    random = np.random.default_rng(3)
-    x = random.normal(size=rows)
-    frame = pd.DataFrame(
-        {
-            "x": np.where(random.random(rows) < 0.1, np.nan, x),
-            "new": (random.random(rows) < 0.3).astype(float),
-            "city": pd.Series(random.choice(["Ulm", "Bonn", "Köln"], rows), dtype=object),
-            "day": pd.Series(np.datetime_as_string(np.datetime64("2013-01-01") + np.arange(rows))).astype(
-                object
-            ),
-            "y": 3.0 * x + random.normal(size=rows),
-        }
-    )
-    frame.loc[::9, "city"] = None
-    frame.loc[::11, "day"] = None
-    return Table(
-        "t", frame, {"x": "number", "new": "boolean", "city": "category", "day": "datetime", "y": "number"}
-    )
-
-
-FEATURES = ["x", "new", "city", "day"]
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

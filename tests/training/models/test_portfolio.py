@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor
 
-from tests.training.search.test_search import rows_of
+from tests.training.search.searched_rows import rows_of
 from training.models import Spec, portfolio
 from training.models.families import build
 from training.versions import flavor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.training.search.test_search import Floats, rows_of
+from tests.training.search.searched_rows import Floats, rows_of
 from training.search.candidates import WORTH, Candidate, blended, judged, simplest
 from training.search.cross_validation import TrainingRows
 

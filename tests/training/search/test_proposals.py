@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from optuna.trial import FixedTrial
 
-from tests.training.search.test_search import chosen, rows_of
+from tests.training.search.searched_rows import chosen, rows_of
 from training.models import portfolio, ranges
 from training.models.families import build
 from training.search.proposals import Proposals

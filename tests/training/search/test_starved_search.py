@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from data.tables import Table, describe
-from tests.training.search.test_search import chosen, rows_of
+from tests.training.search.searched_rows import chosen, rows_of
 from training.challenger import searching
 from training.errors import SearchFailed
 from training.models import AllRows, Spec, all_rows, portfolio

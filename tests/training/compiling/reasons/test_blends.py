@@ -20,7 +20,7 @@ from serving.scorer.errors import NotAScorer, RefusedGraph, UnsoundReasons
 from serving.scorer.reasons import About, Arrays, explainer_of, packed
 from serving.scorer.reasons.packed_arrays import unpacked
 from tests.training.compiling.pipelines import CATEGORIES, categories, numbers
-from tests.training.compiling.reasons.test_leaf_covers import (
+from tests.training.compiling.reasons.explained_models import (
     FRAME,
     MATRIX,
     SCHEMA,
