@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -95,3 +96,60 @@ def test_keys_that_come_twice_beside_binary_data_are_refused(place) -> None:
     assert tensors(f"{{{tensor}, {parameters}}}")[0].values == [0.0]
     with pytest.raises(Malformed, match="twice"):
         tensors(twice[place])
+
+
+@pytest.fixture(scope="module")
+def numeric() -> Schema:
+    """Two numbers and a boolean."""
+    return Schema((Column("a", "number"), Column("b", "number"), Column("c", "boolean")), target="y")
+
+
+def test_one_packed_tensor_serves_a_model_of_numbers(numeric) -> None:
+    """Row by row in the columns' order, whatever the tensor is called; nested in JSON, flat in raw."""
+    flat = [1.0, 2.0, 1.0, 3.0, 4.0, 0.0]
+    for values in (flat, np.array(flat, dtype=np.float32)):
+        packed = rows_of([NamedTensor("input-0", "FP32", [2, 3], values)], WantedOutputs(), numeric, Limits())
+        assert packed.matrix.tolist() == [[1.0, 2.0, 1.0], [3.0, 4.0, 0.0]]
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "FP32", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT64"])
+def test_raw_numbers_of_each_datatype_are_exact(datatype, numeric) -> None:
+    """Little-endian, and refused where a float64 would not hold them."""
+    kind = np.dtype(
+        {"FP": "f", "IN": "i", "UI": "u"}[datatype[:2]] + str(int(re.sub(r"\D", "", datatype)) // 8)
+    )
+    raw = np.array([1, 100], dtype=kind.newbyteorder("<")).tobytes()
+    values = unpack(raw, datatype, 2)
+    row = [NamedTensor(name, datatype, [2], values) for name in "ab"]
+    flags = NamedTensor("c", "BOOL", [2], unpack(b"\x01\x00", "BOOL", 2))
+    assert rows_of([*row, flags], WantedOutputs(), numeric, Limits()).matrix.tolist() == [
+        [1, 1, 1],
+        [100, 100, 0],
+    ]
+    if datatype == "INT64":
+        beyond = [NamedTensor(name, datatype, [2], np.array([2**53 + 1, 0])) for name in "ab"]
+        with pytest.raises(RequestError, match="beyond"):
+            rows_of([*beyond, flags], WantedOutputs(), numeric, Limits())
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["ab", "cd"],
+        ["a", "bcd", ""],
+        ["ä", "日本"],
+        ["ä", "ö"],
+        ["x" * 130, "y" * 130],
+        ["a\0", "b\0"],
+        ["\0\0", "aa"],
+    ],
+)
+def test_raw_texts_come_back(texts: list[str]) -> None:
+    """Of one length, of several, beyond ASCII, with zero bytes at the end."""
+    raw = b"".join(len(text.encode()).to_bytes(4, "little") + text.encode() for text in texts)
+    assert unpack(raw, "BYTES", len(texts)) == texts
+    for broken in (raw[:-1], raw + b"\0", raw + b"\xff\xff\xff\xff"):
+        with pytest.raises(RequestError, match="raw BYTES"):
+            unpack(broken, "BYTES", len(texts))
+    with pytest.raises(RequestError, match="UTF-8"):
+        unpack(b"\x01\0\0\0\xff", "BYTES", 1)

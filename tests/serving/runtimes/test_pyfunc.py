@@ -126,8 +126,6 @@ def test_every_form_gives_what_the_model_says(form, clusters, iris, kmeans) -> N
 
 def test_the_other_doors_give_the_same(clusters, iris) -> None:
     """CSV, /predict, V2 by columns, V2 packed, and gRPC."""
-    from tests.serving.protocols.test_open_inference import grpc_port
-
     rows = iris.head(5)
     expected = clusters.call("/models/clusters/invocations", records(rows))[1]["predictions"]
     csv = rows.to_csv(index=False).encode()
