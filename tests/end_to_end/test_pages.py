@@ -75,7 +75,7 @@ NOT_HERE = {
     "buildah bud": "tests/deploy/test_images.py builds it",
     f"{MONITOR} -P follow=true": "it stays: tests/training/arrivals/test_store_down.py",
     f"{FEEDBACK} -P data=outcomes.csv": "the model of the tests has no such key: tests/training/captures/test_keyed.py",
-    "curl -o jwks.json": "there is no such provider here: tests/serving/access/test_tokens.py asks a real one",
+    "curl -o jwks.json": "there is no such provider here: tests/serving/access/test_token_server.py asks a real one",
     "pg_dump": "tests/end_to_end/test_team.py has a PostgreSQL to save, and an empty one",
     'python -c "from pyarrow.fs import copy_files;': "the same test has buckets",
     "pg_restore": "the same test",

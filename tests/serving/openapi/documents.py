@@ -12,7 +12,6 @@ import jsonschema
 
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
 
-
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 SETTINGS = {
     "post_hooks": [],

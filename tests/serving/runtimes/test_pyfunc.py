@@ -30,6 +30,7 @@ from serving.runtimes.model_processes.frames import frame as framed
 from serving.runtimes.model_processes.frames import read_frame
 from serving.settings import Limits, Model
 from tests.registered import copied
+from tests.serving.protocols.v2_clients import grpc_port
 from tests.serving.runtimes.odd_models import saved, saved_odd
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]

@@ -7,14 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import joblib
-import lightgbm
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer, make_column_selector, make_column_transformer
+from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingRegressor,
@@ -31,33 +29,12 @@ from sklearn.svm import SVR
 from data.sources import open_source
 from data.tables import fingerprint, load_table
 from tests.conftest import Workspace
+from tests.training.jobs.adopted_houses import NUMBERS, adopt, encoded, houses, last_line
 from training.__main__ import main
 from training.records import model_registry, tag_names
 from training.rows.parts import sampling
 
 pytestmark = pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # fitted on arrays
-
-TOWNS = np.array(["Ulm", "Bonn", "Kiel"])
-
-
-def houses(rows: int = 120, *, seed: int = 0) -> pd.DataFrame:
-    """Two numbers and a category, and a price that depends on all."""
-    random = np.random.default_rng(seed)
-    frame = pd.DataFrame({"area": random.uniform(30, 200, rows), "rooms": random.integers(1, 7, rows) * 1.0})
-    frame["town"] = TOWNS[random.integers(0, 3, rows)]
-    noise = random.normal(0, 5, rows)
-    return frame.assign(price=3.0 * frame["area"] + 20.0 * (frame["town"] == "Kiel") + noise)
-
-
-def encoded(model: Any, encoder: Any) -> Any:
-    """A pipeline as people write them."""
-    columns = ColumnTransformer(
-        [
-            ("town", encoder, ["town"]),
-            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["area", "rooms"]),
-        ]
-    )
-    return make_pipeline(columns, model)
 
 
 def selecting(model: Any) -> Any:
@@ -67,21 +44,6 @@ def selecting(model: Any) -> Any:
         (StandardScaler(), make_column_selector(dtype_include=np.number)),
     )
     return make_pipeline(columns, model)
-
-
-def adopt(model: Any, table: pd.DataFrame, *words: str) -> int:
-    """Dump a model, write the rows, and run the command in this process."""
-    joblib.dump(model, "old.pkl")
-    table.to_csv("rows.csv", index=False)
-    given = ["--model", "old.pkl", "--data", "rows.csv", "--target", "price", "--name", "houses"]
-    return main(["adopt", *given, *words])
-
-
-def last_line(capsys: pytest.CaptureFixture[str]) -> str:
-    """The refusal, which must be one line."""
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    return lines[0]
 
 
 @pytest.mark.parametrize(
@@ -240,7 +202,6 @@ def diverged(line: Any) -> Any:
     return line
 
 
-NUMBERS = houses().drop(columns="town")
 REFUSED = {
     "of three columns": (
         LinearRegression().fit(np.ones((5, 3)), np.ones(5)),
@@ -401,85 +362,3 @@ def test_rows_that_memory_does_not_hold_are_sampled(
     champion = model_registry.champion("houses")
     assert champion is not None
     assert champion.tags[tag_names.DATA] == fingerprint(load_table(open_source("rows.csv")))
-
-
-def boosted(**options: Any) -> lightgbm.LGBMRegressor:
-    """A model of LightGBM's as people write them."""
-    return lightgbm.LGBMRegressor(
-        n_estimators=20, min_child_samples=5, min_data_per_group=5, verbose=-1, **options
-    )
-
-
-def test_lightgbm_on_numbers_is_adopted(tracking: Workspace) -> None:
-    """No pickle of a Booster is kept: stock MLflow gets the text of its trees."""
-    everything = houses().drop(columns="town")
-    model = boosted().fit(everything[["area", "rooms"]], everything["price"])
-    assert adopt(model, everything) == 0
-    version = mlflow.pyfunc.load_model("models:/houses@champion")
-    np.testing.assert_allclose(
-        version.predict(everything[["area", "rooms"]]),
-        model.predict(everything[["area", "rooms"]]),
-        rtol=1e-12,
-    )
-
-
-def test_lightgbm_that_stopped_early_answers_as_it_did(tracking: Workspace) -> None:
-    """`predict` asks the trees up to the best round; the text must end there."""
-    everything = houses().drop(columns="town")
-    columns, price = everything[["area", "rooms"]], everything["price"]
-    model = boosted(learning_rate=0.9).set_params(n_estimators=200)
-    stop = lightgbm.early_stopping(3, verbose=False)
-    model.fit(columns[:80], price[:80], eval_X=columns[80:], eval_y=price[80:], callbacks=[stop])
-    assert model.best_iteration_ < 150
-    assert adopt(model, everything) == 0
-    version = mlflow.pyfunc.load_model("models:/houses@champion")
-    np.testing.assert_allclose(version.predict(columns), model.predict(columns), rtol=1e-12)
-
-
-def test_lightgbm_on_pandas_categories_takes_their_text(tracking: Workspace) -> None:
-    """The Booster knows Bonn as 0: an unseen town and none go where pandas' -1 went."""
-    everything = houses()
-    given = everything.drop(columns="price").astype({"town": "category"})[["rooms", "town", "area"]]
-    model = boosted().fit(given, everything["price"])
-    assert adopt(model, everything) == 0
-    version = mlflow.pyfunc.load_model("models:/houses@champion")
-    asked = given.astype({"town": object})
-    np.testing.assert_allclose(version.predict(asked), model.predict(given), rtol=1e-12)
-    odd = given.head(2).assign(town=pd.Categorical([None, None], categories=sorted(TOWNS)))
-    np.testing.assert_allclose(
-        version.predict(asked.head(2).assign(town=pd.Series(["Rome", None], dtype=object))),
-        model.predict(odd),
-    )
-
-
-@pytest.mark.soak
-def test_lightgbm_within_pipelines_and_averages_is_adopted(tracking: Workspace) -> None:
-    """Wherever scikit-learn keeps a model."""
-    everything = houses()
-    codes = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-    voting = VotingRegressor([("line", Ridge()), ("trees", boosted())])
-    model = encoded(voting, codes).fit(everything.drop(columns="price"), everything["price"])
-    expected = model.predict(everything.drop(columns="price"))
-    assert adopt(model, everything) == 0
-    version = mlflow.pyfunc.load_model("models:/houses@champion")
-    np.testing.assert_allclose(version.predict(everything.drop(columns="price")), expected, rtol=1e-12)
-
-
-def test_lightgbm_finds_a_column_whose_name_has_a_blank(tracking: Workspace) -> None:
-    """LightGBM itself calls it living_area."""
-    everything = houses().drop(columns="town").rename(columns={"area": "living area"})
-    columns = everything[["rooms", "living area"]]
-    model = boosted().fit(columns, everything["price"])
-    assert adopt(model, everything) == 0
-    version = mlflow.pyfunc.load_model("models:/houses@champion")
-    np.testing.assert_allclose(version.predict(columns), model.predict(columns), rtol=1e-12)
-
-
-def test_lightgbm_of_lines_is_refused_by_name(
-    tracking: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Its leaves are no numbers."""
-    everything = houses().drop(columns="town")
-    model = boosted(linear_tree=True).fit(everything[["area", "rooms"]].to_numpy(), everything["price"])
-    assert adopt(model, everything) == 2
-    assert "old.pkl cannot be compiled: ValueError: linear_tree" in last_line(capsys)

@@ -17,7 +17,6 @@ from training.compiling.reasons.reason_file import explained, sum_of
 
 FRAME, TARGET, SCHEMA = table(160)
 
-
 MATRIX = pack_frame(FRAME, SCHEMA)
 
 
