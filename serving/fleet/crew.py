@@ -1,31 +1,20 @@
 """The workers of one server: started, replaced when they die, told to stop.
 
-A worker is a process with the listening socket and one line to its parent, which is its stdin.
-It gets the settings on that line, and no word of the parent's environment that it does not
-need: the registry's credentials stay with the parent. A worker that dies soon after its start
-is replaced ever more slowly; one that gives no sign of life is killed. At the start one worker
-loads the model before the others do, and where it dies of it, the server ends. On the line go new
-versions (prepare, one worker after the other, then swap) and the status, one JSON object a line; each
-order is answered.
+A worker that dies soon after its start is replaced ever more slowly; one that gives no sign of life is killed. At the
+start one worker loads the model before the others do, and where it dies of it, the server ends. A new version is loaded
+by one worker after the other (prepare), and then served by all (swap).
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import logging
-import os
-import queue
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +22,11 @@ from data.captures import Places
 from serving.access import Access, tls
 from serving.errors import NotReady, SettingsError
 from serving.fleet import canary
+from serving.fleet.member import FIRST_PAUSE, Worker, environment_of_workers
 from serving.settings import Model, Settings
 
 MODEL_BROKEN = 3
 """A worker's exit code where starting another would not help."""
-
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
-"""Seconds before a worker is replaced; doubled for one that lived no longer than the longest pause."""
 
 ASLEEP_SECONDS = 1.0
 """A turn of the parent that lasts longer: it did not listen, so nobody was silent."""
@@ -55,89 +42,7 @@ DRAIN, DRAIN_ALL = signal.SIGUSR1, signal.SIGUSR2
 
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
-ENVIRONMENT = (
-    "PATH",
-    "PYTHON",
-    "VIRTUAL_ENV",
-    "LD_",
-    "LANG",
-    "LC_",
-    "TZ",
-    "HOME",
-    "TMPDIR",
-    "OMP_",
-    "MALLOC_",
-    "ORT_DISABLE_TELEMETRY",
-)
-"""How the names of variables begin that a worker gets."""
-
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Worker:
-    """One place in the crew; `heard` is when it last gave a sign of life, `worn` that it is to be replaced."""
-
-    process: subprocess.Popen[bytes]
-    line: socket.socket
-    started: float
-    pause: float
-    heard: float
-    ear: threading.Thread | None = None
-    loaded: bool = False
-    serves: bool = False
-    worn: bool = False
-    retired: bool = False
-    answers: queue.Queue[dict[str, Any]] = field(default_factory=queue.Queue)
-
-    def listen(self) -> None:
-        """Collect what the worker says until its line ends."""
-        with suppress(OSError), self.line.makefile("rb") as lines:  # a killed worker's line is reset
-            for line in lines:
-                self.heard = time.monotonic()
-                said = json.loads(line)
-                self.loaded = self.loaded or "loaded" in said
-                self.serves = self.serves or "serves" in said
-                if "order" in said:
-                    self.answers.put(said)
-        self.answers.put({"gone": True})
-
-    def tell(self, order: dict[str, Any]) -> None:
-        """Send one order; a worker that does not read its line is ended, and so replaced."""
-        try:
-            self.line.sendall(json.dumps(order).encode() + b"\n")
-        except OSError:
-            self.process.kill()
-
-    def answer(self, number: int, *, seconds: float, silence: float) -> str | None:
-        """Return why the order was refused, if it was; raises NotReady, or TimeoutError after so many seconds.
-
-        Nobody waits for a worker that is silent: it does what it is told when it wakes, or is replaced.
-        """
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            try:
-                said = self.answers.get(timeout=min(seconds, 0.5))
-            except queue.Empty:
-                if self.is_silent(silence):
-                    return None
-                continue
-            if "gone" in said:
-                raise NotReady(pid=self.process.pid, what="ended")
-            if said["order"] == number:
-                reason: str | None = said["refused"]
-                return reason
-        raise TimeoutError
-
-    def is_silent(self, seconds: float) -> bool:
-        """Return whether it gave no sign of life for so long."""
-        return time.monotonic() - self.heard > seconds
-
-    @property
-    def next_pause(self) -> float:
-        """How long to wait before its place is filled again."""
-        short_lived = time.monotonic() - self.started < LONGEST_PAUSE
-        return min(self.pause * 2, LONGEST_PAUSE) if short_lived else FIRST_PAUSE
 
 
 class Crew:
@@ -146,9 +51,7 @@ class Crew:
     def __init__(self, settings: Settings, listener: socket.socket, counters: Path | None) -> None:
         self._settings = settings
         self._listener = listener
-        self._environment = {
-            name: value for name, value in os.environ.items() if name.startswith(ENVIRONMENT)
-        }
+        self._environment = environment_of_workers()
         self._workers: list[Worker] = []
         self._due: list[tuple[float, float]] = [(0.0, FIRST_PAUSE)]
         self._waiting = settings.workers - 1
@@ -311,24 +214,11 @@ class Crew:
                 self._tell(signal.SIGTERM)
 
     def _start(self, pause: float) -> Worker:
-        ours, theirs = socket.socketpair()
-        descriptor = self._listener.fileno()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "serving.worker", str(descriptor)],
-            stdin=theirs.fileno(),
-            pass_fds=[descriptor],
-            env=self._environment | ({METRICS_FOLDER: str(self._counters)} if self._counters else {}),
-        )
-        theirs.close()
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
-        now = time.monotonic()
-        worker = Worker(process, ours, now, pause, heard=now)
-        ours.sendall(self._settings.as_json().encode() + b"\n")
+        counters = {METRICS_FOLDER: str(self._counters)} if self._counters else {}
+        worker = Worker.start(self._settings, self._listener, self._environment | counters, pause=pause)
         worker.tell({"status": self._status})
         if self._leaving:
             worker.tell({"leave": True})
-        worker.ear = threading.Thread(target=worker.listen, daemon=True)
-        worker.ear.start()
         return worker
 
     def _bury_dead(self) -> None:
