@@ -46,7 +46,7 @@ ASSIGNED = re.compile(
 """A secret where it is given a name, as in `PWD=...` or `password = "..."`."""
 
 STORES = frozenset(("s3", "gs", "az", "abfs", "abfss", "hdfs"))
-"""Stores that `data.sources.remote` reads: paths there are names, whatever letters they have."""
+"""Stores that `data.sources.stores` knows: paths there are names, whatever letters they have."""
 
 STORED = re.compile(r"((?:[\w.\-]+@)?[\w.\-]*/[^?;]*)(.*)", re.DOTALL)
 """An address there without a password in front: the path, and what a query would be."""

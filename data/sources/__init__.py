@@ -10,8 +10,9 @@ from data.sources.layout import HEADERS, Header, Layout
 
 if TYPE_CHECKING:
     from data.sources.opening import open_source
-    from data.sources.remote import asked_of, is_remote, opened
+    from data.sources.remote import opened
     from data.sources.source import Part, Source
+    from data.sources.stores import asked_of, is_remote
 
 __all__ = [
     "HEADERS",
@@ -31,8 +32,8 @@ __getattr__ = at_first_use(
     {
         "Part": "source",
         "Source": "source",
-        "asked_of": "remote",
-        "is_remote": "remote",
+        "asked_of": "stores",
+        "is_remote": "stores",
         "open_source": "opening",
         "opened": "remote",
     },

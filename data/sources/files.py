@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from data.sources import remote
+from data.sources import remote, stores
 
 Result = TypeVar("Result")
 
 
 def open_file(path: str, *, whole: bool = True) -> BinaryIO:
     """Open a file to read anywhere; one far away is asked for in large parts if it is read as a whole."""
-    if remote.is_remote(path):
+    if stores.is_remote(path):
         return remote.opened(path, remote.AHEAD if whole else 0)
     return Path(path).open("rb")
 
@@ -26,7 +26,7 @@ def size_of(path: str) -> int:
 
 def state_of(path: str) -> tuple[int, int]:
     """Return a file's bytes, and when they were written, in nanoseconds."""
-    if remote.is_remote(path):
+    if stores.is_remote(path):
         told = remote.about(path)
         return int(told.size or 0), int(told.mtime_ns or 0)
     result = Path(path).stat()
@@ -35,7 +35,7 @@ def state_of(path: str) -> tuple[int, int]:
 
 def base_of_all(paths: Sequence[str]) -> str:
     """Return the folder that all files are in, however it was named."""
-    if remote.is_remote(paths[0]):
+    if stores.is_remote(paths[0]):
         scheme = paths[0].partition("://")[0]
         folders = [path.partition("://")[2].rpartition("/")[0] for path in paths]
         return f"{scheme}://{os.path.commonpath(folders)}"
@@ -44,12 +44,12 @@ def base_of_all(paths: Sequence[str]) -> str:
 
 def identity_of(path: str, base: str) -> str:
     """Return what tells a file from another one, and from what it was before a change."""
-    name = path.removeprefix(f"{base}/") if remote.is_remote(path) else os.path.relpath(path, base)
+    name = path.removeprefix(f"{base}/") if stores.is_remote(path) else os.path.relpath(path, base)
     return " ".join(map(str, (name, *state_of(path))))
 
 
 def of_each(question: Callable[[str], Result], paths: Sequence[str]) -> Iterable[Result]:
     """Yield what is found of each file: far away, all are asked about before the first answer is used."""
-    if paths and remote.is_remote(paths[0]):
+    if paths and stores.is_remote(paths[0]):
         return remote.each_at_once(question, paths)
     return map(question, paths)

@@ -11,13 +11,13 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 
 from data.errors import SourceNotFound
-from data.sources import remote
+from data.sources import remote, stores
 from data.sources.hidden import is_hidden
 
 
 def matching(where: str) -> list[str]:
     """Return the files in order; raises SourceNotFound or OutOfReach where there are none."""
-    if remote.is_remote(where):
+    if stores.is_remote(where):
         return remote.matching(where)
     path = Path(where)
     if path.is_file():
@@ -37,7 +37,7 @@ def matching(where: str) -> list[str]:
 
 def base_of(where: str) -> str:
     """Return the folder below which folders are partitions: what the user named, up to the first wildcard."""
-    if remote.is_remote(where):
+    if stores.is_remote(where):
         return remote.base_of(where)
     if Path(where).is_dir():
         return str(Path(where))
@@ -50,8 +50,8 @@ def base_of(where: str) -> str:
 
 def partitions(paths: Sequence[str], base: str) -> list[Mapping[str, pa.Scalar]]:
     """Return what the folders of each file below a base say."""
-    if remote.is_remote(base):  # nothing is read of the files: their names are enough
-        place = remote.FileStore.of(base)
+    if stores.is_remote(base):  # nothing is read of the files: their names are enough
+        place = stores.FileStore.of(base)
         base, paths = place.path(base), [place.path(path) for path in paths]
     options = pa_dataset.FileSystemFactoryOptions(
         partitioning=pa_dataset.HivePartitioning.discover(), partition_base_dir=base

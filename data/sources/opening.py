@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.errors import EmptySource, UnreadableSource
 from data.redaction import redact_address
-from data.sources import lakes, packed, remote
+from data.sources import lakes, packed, stores
 from data.sources.databases import open_database
 from data.sources.files import of_each, size_of
 from data.sources.formats import open_delta, open_json, open_texts, open_typed, spreadsheets
@@ -59,7 +59,7 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
     SourceNotFound, EmptySource, UnreadableSource, DuplicateColumns
         With what was looked for and where.
     """
-    if where.startswith("file://") or "://" not in where or remote.is_remote(where):
+    if where.startswith("file://") or "://" not in where or stores.is_remote(where):
         return _open_files(where.removeprefix("file://"), layout or Layout())
     scheme = where.split("://", maxsplit=1)[0].lower()
     if scheme in ELSEWHERE:
@@ -73,8 +73,8 @@ def open_source(where: str, *, query: str = "", layout: Layout | None = None) ->
 
 
 def _open_files(where: str, layout: Layout) -> Source:
-    is_there = not remote.is_remote(where) and Path(where).exists()
-    if not remote.is_remote(where) or _may_be_a_table(where):
+    is_there = not stores.is_remote(where) and Path(where).exists()
+    if not stores.is_remote(where) or _may_be_a_table(where):
         table = open_delta(where) or lakes.open_iceberg(where)
         if table:
             return table

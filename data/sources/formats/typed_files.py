@@ -14,7 +14,7 @@ import pyarrow.parquet as pa_parquet
 
 from data.column_names import named
 from data.errors import UnreadableSource
-from data.sources import lakes, packed, remote
+from data.sources import lakes, packed, remote, stores
 from data.sources.files import base_of_all, identity_of, of_each, open_file, size_of
 from data.sources.formats.joined import is_joined
 from data.sources.globs import partitions
@@ -36,7 +36,7 @@ class FileSource(Source):
 
     dataset: pa_dataset.Dataset | None = None
     is_parquet: bool = False
-    place: remote.FileStore | None = None
+    place: stores.FileStore | None = None
     folder: str = ""
 
     def batches(self, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
@@ -141,7 +141,7 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
             raise UnreadableSource(where=path, reason=f"is a packed file of {kind}", repair="unpack it first")
     if kind == "parquet":
         lakes.refuse_files_of_tables(paths)
-    place = remote.FileStore.of(where) if remote.is_remote(where) else None
+    place = stores.FileStore.of(where) if stores.is_remote(where) else None
     files = list(paths)
     options: dict[str, Any] = {"format": kind, "partition_base_dir": base}
     if place:
@@ -162,7 +162,7 @@ def open_typed(where: str, paths: Sequence[str], kind: str, base: str) -> Source
     except (pa.ArrowException, OSError) as error:
         if place and isinstance(error, OSError):
             raise place.fault(where, error) from error
-        repair = f"check that it is {kind}" + (f"; or {remote.IN_BETWEEN}" if place else "")
+        repair = f"check that it is {kind}" + (f"; or {stores.IN_BETWEEN}" if place else "")
         raise UnreadableSource(where=where, reason=str(error).splitlines()[0], repair=repair) from error
     return FileSource(where=where, dataset=dataset, is_parquet=kind == "parquet", place=place)
 
@@ -172,7 +172,7 @@ def open_delta(where: str) -> Source | None:
     found = lakes.delta_files(where)
     if found is None:
         return None
-    place = remote.FileStore.of(where) if remote.is_remote(where) else None
+    place = stores.FileStore.of(where) if stores.is_remote(where) else None
     return FileSource(found.where, dataset=found.dataset, is_parquet=True, place=place, folder=found.folder)
 
 

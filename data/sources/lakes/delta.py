@@ -12,7 +12,7 @@ import pyarrow.dataset as pa_dataset
 import pyarrow.fs as pa_fs
 
 from data.errors import UnreadableSource
-from data.sources import remote
+from data.sources import stores
 from data.sources.lakes.versions import by_library, is_folder, lacks, split_version
 from data.sources.source import refuse_duplicates
 
@@ -69,8 +69,8 @@ def delta_library(table: str) -> tuple[Any, str, dict[str, str] | None]:
         import deltalake  # noqa: PLC0415 - an extra, for Delta tables only
     except ImportError as error:
         raise lacks(table, "a Delta table", "deltalake", "delta") from error
-    folder = table if remote.is_remote(table) else str(Path(table).absolute())
-    if unquote(folder) != folder or "\\" in folder or (remote.is_remote(table) and _is_cut(table)):
+    folder = table if stores.is_remote(table) else str(Path(table).absolute())
+    if unquote(folder) != folder or "\\" in folder or (stores.is_remote(table) and _is_cut(table)):
         raise UnreadableSource(
             where=table,
             reason="deltalake takes its name for another one, as of %20 or, in a store, #",
@@ -85,15 +85,15 @@ def _is_cut(address: str) -> bool:
 
 
 def _below(folder: str) -> pa_fs.FileSystem:
-    if not remote.is_remote(folder):
+    if not stores.is_remote(folder):
         return pa_fs.SubTreeFileSystem(folder, pa_fs.LocalFileSystem())
-    store = remote.FileStore.of(folder)
+    store = stores.FileStore.of(folder)
     return pa_fs.SubTreeFileSystem(store.path(folder), store.files)
 
 
 def _as_pyarrow_asks(folder: str) -> dict[str, str] | None:
     """Return what deltalake has to be told to find keys where pyarrow does: beside an endpoint it asks no profile."""
-    endpoint = remote.s3_endpoint()
+    endpoint = stores.s3_endpoint()
     if not folder.lower().startswith("s3://") or not endpoint:
         return None
     options = {"AWS_ENDPOINT_URL": endpoint}

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from data.column_names import named
 from data.errors import UnreadableSource
-from data.sources import remote
+from data.sources import remote, stores
 from data.sources.lakes.versions import by_library, is_folder, lacks, split_version
 from data.sources.source import BATCH_ROWS, Part, Source, refuse_duplicates
 
@@ -85,7 +85,7 @@ def newest_metadata(table: str, *, check: bool = True) -> str:
     folder = f"{table}/metadata"
     if not is_folder(folder):
         return ""
-    files = remote.listed(folder) if remote.is_remote(folder) else map(str, Path(folder).iterdir())
+    files = remote.listed(folder) if stores.is_remote(folder) else map(str, Path(folder).iterdir())
     numbers = {
         path: int(number[1]) if (number := _NUMBER.match(path.rpartition("/")[2])) else -1
         for path in files
@@ -105,6 +105,6 @@ def _static(metadata: str) -> Any:
     from pyiceberg.table import StaticTable  # noqa: PLC0415 - an extra, for Iceberg tables only
 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION", "")
-    said = {"s3.endpoint": remote.s3_endpoint(), "s3.region": region}
-    where = metadata if remote.is_remote(metadata) else str(Path(metadata).absolute())
+    said = {"s3.endpoint": stores.s3_endpoint(), "s3.region": region}
+    where = metadata if stores.is_remote(metadata) else str(Path(metadata).absolute())
     return StaticTable.from_metadata(where, {name: value for name, value in said.items() if value})

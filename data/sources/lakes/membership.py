@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import OutOfReach, UnreadableSource
-from data.sources import remote
+from data.sources import stores
 from data.sources.files import of_each
 from data.sources.lakes.delta import DELTA_LOG
 from data.sources.lakes.iceberg import newest_metadata
@@ -21,8 +21,8 @@ _MOST_FOLDERS = 64
 def refuse_files_of_tables(paths: Sequence[str]) -> None:
     """Raise UnreadableSource for Parquet files that are part of a Delta or Iceberg table: some may not count."""
     folders = {path.rpartition("/")[0] for path in paths}
-    if remote.is_remote(paths[0]):
-        begin = remote.FileStore.of(paths[0]).address
+    if stores.is_remote(paths[0]):
+        begin = stores.FileStore.of(paths[0]).address
         folders = {folder for folder in folders if len(folders) <= _MOST_FOLDERS} | {min(folders, key=len)}
         above = {
             begin + "/".join(rest.split("/")[:depth])

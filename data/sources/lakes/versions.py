@@ -11,7 +11,7 @@ import pyarrow.fs as pa_fs
 
 from data.errors import UnreadableSource
 from data.facts import FactError
-from data.sources import remote
+from data.sources import remote, stores
 
 _VERSION = re.compile(r"(?P<table>.*[^/])/?@v?(?P<version>\d+)")
 _AROUND = re.compile(r"\x1b\[[\d;]*m|↳|, after \d+ retries,.*?retry_timeout\W*\w+", re.DOTALL)
@@ -25,14 +25,14 @@ def split_version(where: str) -> tuple[str, int | None]:
     (('s3://bucket/flights', 3), ('flights', None))
     """
     found = _VERSION.fullmatch(where)
-    if not found or (not remote.is_remote(where) and Path(where).exists()):
+    if not found or (not stores.is_remote(where) and Path(where).exists()):
         return where.rstrip("/"), None
     return found["table"], int(found["version"])
 
 
 def is_folder(where: str) -> bool:
     """Return whether there is a folder, here or in a store; raises OutOfReach."""
-    if remote.is_remote(where):
+    if stores.is_remote(where):
         return bool(remote.about(where).type == pa_fs.FileType.Directory)
     return Path(where).is_dir()
 
@@ -67,7 +67,7 @@ def by_library(
 def _given_up(where: str, what: str, repair: str, error: BaseException) -> UnreadableSource:
     """Return what to say where a library gave up: its own reason in one line."""
     said = " ".join(_AROUND.sub(" ", str(error)).split()) or type(error).__name__
-    if remote.is_remote(where) and isinstance(error, OSError):
-        return remote.FileStore.of(where).fault(where, OSError(said))
-    reason = remote.without_secrets(said)[:300]
+    if stores.is_remote(where) and isinstance(error, OSError):
+        return stores.FileStore.of(where).fault(where, OSError(said))
+    reason = stores.without_secrets(said)[:300]
     return UnreadableSource(where=where, reason=f"cannot be {what}: {reason}", repair=repair)

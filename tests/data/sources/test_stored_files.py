@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from data.errors import EmptySource, OutOfReach, UnreadableSource
-from data.sources import open_source, remote
+from data.sources import open_source, remote, stores
 from data.tables import fingerprint, load_table
 from tests.data.sources.formats.spreadsheets import write
 from tests.faulty_wire import Fault, faulty_wire
@@ -199,14 +199,14 @@ def test_a_store_that_fails_midway_is_told_by_its_file(
     for name, value in Seaweed(1).environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_ENDPOINT_URL", faulty)
-    monkeypatch.setattr(remote, "ATTEMPTS", 1)
-    monkeypatch.setattr(remote, "SILENT_SECONDS", 1)
-    remote._file_system.cache_clear()
+    monkeypatch.setattr(stores, "ATTEMPTS", 1)
+    monkeypatch.setattr(stores, "SILENT_SECONDS", 1)
+    stores._file_system.cache_clear()
     assert open_source("s3://bucket/t.csv").read().num_rows == 60
     monkeypatch.setattr(Faulty, "way", way)
     with pytest.raises(OutOfReach, match=f"^s3://bucket/t.csv: {says}"):
         open_source("s3://bucket/t.csv").read()
-    remote._file_system.cache_clear()
+    stores._file_system.cache_clear()
 
 
 def parts_after(count: int) -> Callable[[bytes], bool]:
@@ -244,7 +244,7 @@ def test_a_page_in_the_place_of_a_part_becomes_no_row(
                     told = str(error)
             if told or (times > 1 and fault.happened):
                 assert told.startswith(f"s3://bucket/{name}: ")
-                assert told.endswith(remote.IN_BETWEEN), told
+                assert told.endswith(stores.IN_BETWEEN), told
                 assert "\n" not in told
 
 
