@@ -16,7 +16,7 @@ from tests.conftest import missing_part
 def needs_dask() -> None:
     """Skip, or fail in CI, where the extra is absent."""
     if not importlib.util.find_spec("distributed"):
-        missing_part("Dask (pip install 'slipway[dask]')")
+        missing_part("Dask (pip install '.[dask]')")
 
 
 @contextmanager

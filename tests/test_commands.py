@@ -56,6 +56,12 @@ def test_each_option_of_the_server_is_in_its_page() -> None:
     assert [option for option in options if not re.search(rf"{option}(?![\w-])", page)] == []
 
 
+def test_extras_are_installed_from_the_folder() -> None:
+    """The package is on no index: `pip install 'slipway[dask]'` would install whatever has the name there."""
+    texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in [*PAGES, *SOURCES]}
+    assert [name for name, text in texts.items() if "install 'slipway" in text] == []
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_each_option_that_a_page_names_exists(path) -> None:
     """In backticks; commands in blocks are run."""

@@ -31,7 +31,7 @@ class BadEngine(EngineError):
 class NoDask(EngineError):
     """The extra is not installed."""
 
-    template = "engine={word} needs Dask: pip install 'slipway[dask]'"
+    template = "engine={word} needs Dask: pip install '.[dask]' in Slipway's folder"
     word: str
 
 

@@ -47,7 +47,9 @@ def test_a_certificate_that_is_not_there_is_named() -> None:
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who has no Dask gets no ModuleNotFoundError."""
     monkeypatch.setattr(reaching, "find_spec", lambda _: None)
-    with pytest.raises(NoDask, match=r"^engine=dask needs Dask: pip install 'slipway\[dask\]'$"):
+    with pytest.raises(
+        NoDask, match=r"^engine=dask needs Dask: pip install '\.\[dask\]' in Slipway's folder$"
+    ):
         reach("dask")
 
 

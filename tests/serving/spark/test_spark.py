@@ -40,8 +40,8 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sessions]:
     """Two executors' threads in one JVM; `session(without=...)` is one whose Python lacks some packages."""
     if not importlib.util.find_spec("pyspark"):
         if not os.environ.get("SPARK"):
-            pytest.skip("PySpark is missing (pip install 'slipway[spark]'; CI has it where SPARK is set)")
-        missing_part("PySpark (pip install 'slipway[spark]')")
+            pytest.skip("PySpark is missing (pip install '.[spark]'; CI has it where SPARK is set)")
+        missing_part("PySpark (pip install '.[spark]')")
     if not shutil.which("java"):
         missing_part("Java (apt-get install default-jdk-headless)")
     from pyspark.sql import SparkSession
