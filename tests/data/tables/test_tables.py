@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -14,21 +13,9 @@ import pytest
 from data.checks import check_table
 from data.errors import UnusableColumn
 from data.schema import Schema
-from data.sources import Source
 from data.tables import Table, describe, load_kept, load_table, seconds
+from tests.data.tables.given import Given
 from training import transformers
-
-
-@dataclass(frozen=True)
-class Given(Source):
-    """A source that holds a table already."""
-
-    table: pa.Table | None = None
-
-    def read(self) -> pa.Table:
-        """Return it."""
-        assert self.table is not None
-        return self.table
 
 
 def loaded(values: list[object] | pa.Array, *, is_text: bool = False) -> Table:

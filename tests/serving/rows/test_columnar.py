@@ -19,7 +19,7 @@ import pytest
 
 from data.errors import UnreadableSource
 from data.schema import Column, Schema
-from data.sources import Source, open_source
+from data.sources import open_source
 from data.tables import describe, load_table
 from serving.batch import score_file
 from serving.errors import BadOutput, FaultyRows, Malformed, TooLarge, UnusableValues
@@ -28,6 +28,7 @@ from serving.rows.decoding import Rows, from_table
 from serving.rows.media import ARROW, ARROW_FILE, CSV, PARQUET
 from serving.scorer.scoring import Scorer
 from serving.settings import Limits
+from tests.data.tables.given import Given
 
 FILES = Path(__file__).parent / "written_by"
 KINDS = {".csv": CSV, ".parquet": PARQUET, ".arrow": ARROW_FILE, ".feather": ARROW, ".arrows": ARROW}
@@ -63,18 +64,6 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
 def read(body: bytes, kind: str, known: Schema) -> Rows:
     """Read a body as the server does."""
     return from_table(body, kind, known, Limits())
-
-
-@dataclass(frozen=True)
-class Given(Source):
-    """A source that holds a table already."""
-
-    table: pa.Table | None = None
-
-    def read(self) -> pa.Table:
-        """Return it."""
-        assert self.table is not None
-        return self.table
 
 
 @dataclass
