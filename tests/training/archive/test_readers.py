@@ -18,7 +18,7 @@ from training.__main__ import main
 from training.archive import compact
 from training.captures import captured_days
 
-PAGE = (ROOT / "docs" / "monitoring.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "captures.md").read_text(encoding="utf-8")
 FOLDERS = ["slipway_model", "slipway_version", "slipway_date", "slipway_hour"]
 
 

@@ -16,7 +16,7 @@ from tests.serving.front.capture.captures import kept_in
 from tests.serving.processes import pace, processes_of, until
 
 BOUND = 0.2
-"""Seconds, as docs/monitoring.md says."""
+"""Seconds, as docs/captures.md says."""
 
 
 class Asking(threading.Thread):
