@@ -49,9 +49,9 @@ OF_OTHERS = {"--env-manager", "--experiment-name", "--http2", "--serve-artifacts
 """Options of mlflow and curl."""
 
 
-def test_each_option_of_the_server_is_in_its_page() -> None:
+def test_each_option_of_the_server_is_in_its_pages() -> None:
     """`--workers` and `--threads` were in no page."""
-    page = (ROOT / "docs" / "serving.md").read_text()
+    page = "".join((ROOT / "docs" / name).read_text() for name in ("serving.md", "access.md"))
     options = [action.option_strings[0] for action in parser()._actions if action.dest != "help"]
     assert [option for option in options if not re.search(rf"{option}(?![\w-])", page)] == []
 
