@@ -48,7 +48,9 @@ def _key_in(path: Path) -> SigningKey:
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - for those who sign
         from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
     except ImportError as error:
-        raise CannotSign(key=path, reason="needs a package: pip install '.[sign]' in Slipway's folder") from error
+        raise CannotSign(
+            key=path, reason="needs a package: pip install '.[sign]' in Slipway's folder"
+        ) from error
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & 0o077:

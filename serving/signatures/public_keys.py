@@ -51,7 +51,9 @@ def key_in(path: Path) -> PublicKey:
         from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see above
         from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
     except ImportError as error:
-        raise BadTrust(path=path, reason="needs a package: pip install '.[sign]' in Slipway's folder") from error
+        raise BadTrust(
+            path=path, reason="needs a package: pip install '.[sign]' in Slipway's folder"
+        ) from error
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_KEY)
