@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +12,9 @@ import pytest
 
 from serving.running import await_port, free_port, started
 from tests.conftest import Workspace
+from tests.end_to_end.browser import CHROMIUM
 from training.records import views
 from training.records.tracking import open_run
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Texts(HTMLParser):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import http.client
 import json
-from contextlib import closing
 
 import pytest
 
 from serving.access.browsers import Browsers, origin
 from tests.recorded import recorded
+from tests.serving.access.asking import ask
 
 APP = "https://app.example.com"
 KEY = "a key of some length"
@@ -26,17 +25,6 @@ def open_to(start, flights, tmp_path_factory):
     options = ["--allow-origin", APP, "--allow-origin", "http://localhost:3000", "--api-key-file", str(file)]
     with start("--model", f"flights={flights}", *options) as served:
         yield served
-
-
-def ask(served, method, path, body=None, **headers):
-    """Send one request as it is; return status, headers with the names in lower case, and body."""
-    host, port = served.url.removeprefix("http://").split(":")
-    with closing(http.client.HTTPConnection(host, int(port), timeout=20)) as connection:
-        connection.request(
-            method, path, body, {name.replace("_", "-"): text for name, text in headers.items()}
-        )
-        answer = connection.getresponse()
-        return answer.status, {name.lower(): text for name, text in answer.getheaders()}, answer.read()
 
 
 def preflight(served, path, **headers):

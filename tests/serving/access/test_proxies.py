@@ -8,7 +8,7 @@ import pytest
 
 from serving.__main__ import main
 from serving.access.url_paths import plain, prefix
-from tests.serving.access.test_browsers import ask
+from tests.serving.access.asking import ask
 
 
 def one_row(golden):

@@ -18,6 +18,7 @@ import pytest
 
 from serving.front.work import TRIM_SECONDS
 from tests.serving.conftest import serve
+from tests.serving.front.thrift import varint
 
 PARQUET = "application/vnd.apache.parquet"
 HEAD = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -88,15 +89,6 @@ def a_parquet_file_of_a_trillion_rows(served):
     body = content[: -8 - size] + claimed + len(claimed).to_bytes(4, "little") + b"PAR1"
     assert pq.read_metadata(io.BytesIO(body)).num_rows == 10**12
     assert served.call("/invocations", body, headers={"Content-Type": PARQUET})[0] == 413
-
-
-def varint(number):
-    """Write a whole number as Thrift's compact protocol does."""
-    written = b""
-    while number > 127:
-        written += bytes([number & 127 | 128])
-        number >>= 7
-    return written + bytes([number])
 
 
 @lru_cache

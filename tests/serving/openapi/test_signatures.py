@@ -18,7 +18,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from serving.openapi.forms import of_signature
 from tests.serving.openapi.documents import check, generate, run_schemathesis
-from tests.serving.runtimes.test_pyfunc import COLUMNS, saved
+from tests.serving.runtimes.odd_models import COLUMNS, saved
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
 IRIS = pd.DataFrame(load_iris().data, columns=COLUMNS)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import missing_part
-from tests.end_to_end.test_mlflow_ui import CHROMIUM
+from tests.end_to_end.browser import CHROMIUM
 
 pytestmark = pytest.mark.soak
 

@@ -21,7 +21,7 @@ from serving.rows.decoding import from_table
 from serving.rows.media import ARROW, CSV, PARQUET
 from serving.settings import Limits
 from tests.recorded import recorded
-from tests.serving.front.test_abuse import varint
+from tests.serving.front.thrift import varint
 
 MOST = 400e6
 """Bytes that a worker may take at any moment under any one of these."""

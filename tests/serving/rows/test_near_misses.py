@@ -16,7 +16,7 @@ from data.schema import Column, Schema
 from serving.rows.cells import near_misses
 from serving.rows.cells.coercion import pack_arrow, pack_columns, pack_row
 from serving.rows.media import ARROW, CSV, PARQUET
-from tests.serving.front.test_server import in_every_format
+from tests.serving.front.formats import in_every_format
 
 OTHER_FORM = "an ISO 8601 form that is not read here; write 2023-05-01T10:00:00"
 DATES = Schema((Column("when", "datetime"),), target="y")

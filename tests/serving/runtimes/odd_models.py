@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
 
+COLUMNS = ["sepal", "width", "petal", "across"]
+"""Of the irises."""
+
 
 class Odd(mlflow.pyfunc.PythonModel):
     """Twice x; some values of x do something else."""

@@ -31,11 +31,10 @@ from serving.runtimes.model_processes.frames import read_frame
 from serving.settings import Limits, Model
 from tests.registered import copied
 from tests.serving.protocols.v2_clients import grpc_port
-from tests.serving.runtimes.odd_models import saved, saved_odd
+from tests.serving.runtimes.odd_models import COLUMNS, saved, saved_odd
 
 pytestmark = [pytest.mark.soak, pytest.mark.filterwarnings("ignore::UserWarning:mlflow")]
 logger = logging.getLogger(__name__)
-COLUMNS = ["sepal", "width", "petal", "across"]
 
 
 @pytest.fixture(scope="module")

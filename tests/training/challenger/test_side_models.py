@@ -9,7 +9,7 @@ import pytest
 from data.schema import Schema
 from data.tables import Table, describe
 from serving.scorer.scoring import Scorer
-from tests.training.measuring.intervals.test_calibration import residuals_on
+from tests.training.measuring.intervals.residual_rows import residuals_on
 from training.challenger import making
 from training.compiling import compile_verified, with_scale
 from training.compiling.errors import UncompilableStep

@@ -6,7 +6,6 @@ import re
 import tomllib
 from dataclasses import replace
 from fnmatch import fnmatch
-from html.parser import HTMLParser
 
 import jinja2
 import numpy as np
@@ -17,6 +16,7 @@ from matplotlib.figure import Figure
 from data.splits import SplitRule
 from data.tables import Table
 from tests.conftest import ROOT
+from tests.training.pages.read_pages import HOSTILE, Reader
 from training.commands.trainings import TrainConfig
 from training.console.progress import silent
 from training.gate.deciding import Check, Decision
@@ -28,9 +28,6 @@ from training.records import model_registry
 from training.rows import arrange
 from training.search import Candidate, Choice, Winner
 
-HOSTILE = (
-    "<script>alert(1)</script> & \"a\" 'b' <b> {{7*7}} {% raw %} {# c #} ![p](http://127.0.0.1:1/p.png) &lt;"
-)
 CHANGE = Change(
     challenger=8.0, champion=10.0, change=-0.2, low=-0.3, high=-0.1, detectable=0.05, rows=40, clusters=40
 )
@@ -46,27 +43,6 @@ DECISION = Decision(
     notes=(HOSTILE,),
     advice=HOSTILE,
 )
-
-
-class Reader(HTMLParser):
-    """Collects tags, texts and addresses as a browser would see them."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.text = ""
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag, and what it would fetch or lead to."""
-        self.tags.append(tag)
-        self.addresses += [str(value) for name, value in attrs if name in {"src", "href", "srcset", "data"}]
-
-    def handle_data(self, data: str) -> None:
-        """Note a text."""
-        self.text += data
 
 
 def made(said: str, **figures: Figure) -> card.CardFacts:

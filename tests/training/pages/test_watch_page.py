@@ -11,7 +11,7 @@ import pytest
 
 from data.figures import number
 from tests.training.monitoring.test_watching import actual, answers, made, rows
-from tests.training.pages.test_page import HOSTILE, Reader
+from tests.training.pages.read_pages import HOSTILE, Reader
 from training.monitoring import Reference, Watch
 from training.pages import watch_page
 

@@ -15,24 +15,16 @@ from data.schema import Schema
 from data.tables import Table, describe
 from serving.errors import CoverageRefused
 from serving.scorer.scoring import Session
+from tests.training.measuring.intervals.residual_rows import residuals_on
 from training.compiling import compile_pipeline, compile_verified, compiler, with_scale
 from training.measuring.intervals.conformal import (
     COVERAGES,
     Calibrated,
-    Residuals,
     calibrate,
     quantile,
     table_of,
 )
 from training.models.families import build
-
-
-def residuals_on(
-    frame: pd.DataFrame, absolute: np.ndarray, *, moments: np.ndarray | None = None
-) -> Residuals:
-    """Rows that stand alone."""
-    blocks = np.random.default_rng(2).integers(0, 2**63, len(frame)).astype(np.uint64)
-    return Residuals(frame, absolute, blocks, moments, "calibration")
 
 
 def fitted(rows: int = 4_000) -> tuple[pd.DataFrame, np.ndarray, Schema, object]:
