@@ -20,13 +20,13 @@ PACKAGES = ("data", "serving", "training", "slipway")
 ALLOWED = {package: set(PACKAGES[: place + 1]) for place, package in enumerate(PACKAGES)}
 MLFLOW_MODULES = {
     "training/records/tracking.py",
-    "training/records/experiments.py",
+    "training/records/runs/experiments.py",
     "training/records/registry/model_registry.py",
     "training/records/registry/model_pages.py",
     "training/records/registry/ledger.py",
     "training/records/registry/copies.py",
     "training/records/watch_run.py",
-    "training/records/views.py",
+    "training/records/runs/views.py",
     "training/versions/flavor.py",
     "training/versions/stock.py",
     "serving/registry/given_run.py",
@@ -163,7 +163,7 @@ ALSO_FOR_TRAINING = {
         "training.__main__",
         "serving.registry",
     ): "closes the run that `mlflow run` gave it, as `serving.batch` does",
-    ("training.records.experiments", "serving.registry"): "tells that run what stands for it",
+    ("training.records.runs.experiments", "serving.registry"): "tells that run what stands for it",
     (
         "training.records.registry.ledger",
         "serving.registry.errors",

@@ -13,7 +13,7 @@ import pytest
 from serving.running import await_port, free_port, started
 from tests.conftest import Workspace
 from tests.end_to_end.browser import CHROMIUM
-from training.records import views
+from training.records.runs import views
 from training.records.tracking import open_run
 
 

@@ -1,6 +1,6 @@
 """One training as one MLflow run: opened, filled and closed here.
 
-Which experiment it is kept in, and what becomes of the run that `mlflow run` opened, `training.records.experiments`
+Which experiment it is kept in, and what becomes of the run that `mlflow run` opened, `training.records.runs`
 says. Nothing here decides anything. Whatever goes wrong, the run ends FAILED (KILLED when interrupted) with the
 reason as the tag `slipway.reason`.
 """
@@ -36,8 +36,8 @@ from data.redaction import MASK, addresses_around, redact, redact_address
 from data.spreadsheets import without_formulas
 from training.console import denial_of, failures
 from training.errors import TrackingUnavailable
-from training.records import experiments, tag_names, views
-from training.records.processes import is_gone, this_process
+from training.records import tag_names
+from training.records.runs import experiments, is_gone, this_process, views
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,7 +24,7 @@ from serving.scorer import version_files
 from training.console import interrupts
 from training.errors import MonitorBusy
 from training.records import tag_names, tracking
-from training.records.processes import is_gone, this_process
+from training.records.runs import is_gone, this_process
 
 MEMORY = "state/retraining.json"
 PAGE = "monitor.html"

@@ -19,7 +19,7 @@ from tests.training.arrivals.test_monitor import monitor_run
 from training.errors import MonitorBusy, Terminated
 from training.records import monitor_run as run_of
 from training.records import tag_names
-from training.records.processes import this_process
+from training.records.runs.processes import this_process
 from training.records.watch_run import MonitorRun
 
 

@@ -12,7 +12,7 @@ import mlflow
 from tests.conftest import ROOT, Workspace
 from tests.recorded import recorded
 from training.records import tracking as module
-from training.records.processes import is_gone, this_process
+from training.records.runs.processes import is_gone, this_process
 
 KILLED = """
 import os, signal
@@ -61,7 +61,9 @@ def test_the_next_training_closes_the_run_of_a_killed_one(tracking: Workspace) -
 
 def test_a_child_of_ours_that_ended_is_gone() -> None:
     """Even while its number is kept for the parent to read."""
-    code = "from training.records.processes import this_process; print(this_process(), flush=True); input()"
+    code = (
+        "from training.records.runs.processes import this_process; print(this_process(), flush=True); input()"
+    )
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

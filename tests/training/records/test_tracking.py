@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Workspace
 from training.records import tracking as module
-from training.records import views
+from training.records.runs import views
 
 
 def test_first_trainings_that_begin_at_once_all_get_their_run(tracking: Workspace) -> None:

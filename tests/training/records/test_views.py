@@ -8,7 +8,7 @@ from typing import Any
 import mlflow
 
 from tests.conftest import Workspace
-from training.records import views
+from training.records.runs import views
 from training.records.tracking import open_run
 
 

@@ -29,9 +29,10 @@ from mlflow.exceptions import MlflowException
 
 from serving.registry import promotions
 from serving.registry.errors import LedgerUnreadable, NotInLedger
-from training.records import tag_names, tracking, views
+from training.records import tag_names, tracking
 from training.records.errors import LedgerBroken, NoEarlierChampion, Superseded, TagsDiffer
 from training.records.registry import model_pages, model_registry, signatures
+from training.records.runs import views
 from training.signing import given_key
 
 UNEVEN = timedelta(minutes=5)

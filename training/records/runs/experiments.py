@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from serving.registry import given_run
 from training.records import tag_names
 from training.records.errors import ExperimentDeleted
-from training.records.processes import this_process
+from training.records.runs.processes import this_process
 
 
 @dataclass(frozen=True)
