@@ -30,7 +30,7 @@ IN_TWO := -n 2 --dist loadfile --no-loadscope-reorder
 # The site of docs/. Zensical reads mkdocs.yml, and mkdocs-material does too.
 SITE := uv tool run --quiet --from 'zensical>=0.0.73,<0.1' zensical
 
-.PHONY: help install run loop docs test recorded soak check format proto image team lock bench bench-accuracy ui serve clean
+.PHONY: help install run loop docs test unit recorded soak check format proto image team lock bench bench-accuracy ui serve clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
