@@ -14,6 +14,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from data.long_arrays import blocks
+
 QUOTES = "'\"`"
 
 PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -94,5 +96,7 @@ def why_no_feature(name: str, numbers: NDArray[np.float64] | None) -> str:
 
 def _counts(numbers: NDArray[np.float64]) -> bool:
     """Return whether whole numbers go up by one from 0 or 1, with gaps where rows were left out."""
-    steps = np.diff(numbers)
-    return bool(len(numbers) > 1 and (numbers % 1 == 0).all() and (steps > 0).all() and np.median(steps) == 1)
+    whole = all((numbers[part] % 1 == 0).all() for part in blocks(len(numbers)))
+    steps = (np.diff(numbers[part.start : part.stop + 1]) for part in blocks(len(numbers)))
+    ones = sum(np.count_nonzero(each == 1) if (each > 0).all() else -np.inf for each in steps)
+    return whole and len(numbers) > 1 and 2 * ones > len(numbers) - 1  # more than half: the median is 1

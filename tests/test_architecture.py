@@ -42,6 +42,7 @@ FLOORS = {
             "redaction",
             "spreadsheets",
             "own_files",
+            "long_arrays",
             "faces",
             "facts",
             "errors",

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 
 import numpy as np
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from data.cell_values import instant
 from data.figures import number
+from data.long_arrays import blocks
 from data.tables import Table
 
 MEANT_SHARE = 0.5
@@ -30,9 +32,6 @@ MEANT_SHARE = 0.5
 
 MOSTLY_MISSING = 0.5
 """Share of missing cells beyond which a column is a fault."""
-
-ROWS_AT_ONCE = 1_000_000
-"""Whose cells are hashed together."""
 
 SHOWN_ROWS = 5
 """Rows that the line of a fault names at most."""
@@ -153,16 +152,14 @@ def counts_rows(values: NDArray[np.float64]) -> bool:
     """Return whether whole numbers go up or down by one from row to row."""
     if len(values) < 3 or abs(step := values[1] - values[0]) != 1.0:
         return False
-    return bool((np.diff(values) == step).all())  # to turn back is to come by the same number again
+    steps = (np.diff(values[part.start : part.stop + 1]) for part in blocks(len(values)))
+    return all((each == step).all() for each in steps)  # to turn back is to come by the same number again
 
 
-def cell_hashes(values: pd.Series) -> NDArray[np.uint64]:
-    """Return a number for each cell, equal for equal ones, uint64 of shape (n_rows,)."""
-    hashes = np.empty(len(values), dtype=np.uint64)
-    for start in range(0, len(values), ROWS_AT_ONCE):
-        part = slice(start, start + ROWS_AT_ONCE)
-        hashes[part] = pd.util.hash_pandas_object(values.iloc[part], index=False)
-    return hashes
+def cell_hashes(values: pd.Series) -> Iterator[NDArray[np.uint64]]:
+    """Yield a number for each cell, equal for equal ones, a block at a time: uint64 of shape (n_block_rows,)."""
+    for part in blocks(len(values)):
+        yield np.asarray(pd.util.hash_pandas_object(values.iloc[part], index=False), dtype=np.uint64)
 
 
 def _duplicates(table: Table, names: Sequence[str]) -> Iterator[TableFault]:
@@ -170,24 +167,37 @@ def _duplicates(table: Table, names: Sequence[str]) -> Iterator[TableFault]:
     for name in names:
         if table.kinds[name] is None:
             continue
-        first = seen.setdefault(blake2b(cell_hashes(table.frame[name])).digest(), name)
+        digest = blake2b()
+        for hashes in cell_hashes(table.frame[name]):
+            digest.update(hashes)
+        first = seen.setdefault(digest.digest(), name)
         if first != name and table.frame[name].equals(table.frame[first]):
             yield TableFault(name, f"is the same as {first!r} in every row", "exclude one of them")
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """The distinct texts of one column, and which rows have which (-1 where missing)."""
+    """The distinct texts of one column, those above first, and which rows have which (-1 where missing)."""
 
     name: str
-    codes: NDArray[np.intp]
+    codes: NDArray[np.signedinteger]
     texts: list[str]
 
     @classmethod
     def of(cls, name: str, values: pd.Series) -> _Texts:
         """Return the texts of a column."""
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            return cls(name, np.asarray(values.cat.codes), [*values.cat.categories])
         codes, texts = pd.factorize(values)
         return cls(name, codes, [str(text) for text in texts])
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How many rows have each text, shape (n_texts,)."""
+        counts = np.zeros(len(self.texts) + 1, dtype=np.int64)
+        for part in blocks(len(self.codes)):
+            counts += np.bincount(self.codes[part].astype(np.intp) + 1, minlength=len(counts))
+        return counts[1:]
 
     def swallowed(self) -> Iterator[TableFault]:
         """Yield texts of so many lines that a stray quote may have made one cell of several rows."""
@@ -197,41 +207,48 @@ class _Texts:
                 self.name,
                 f"a text has {most:,} line breaks, as if a stray quote had made one cell of many rows",
                 "look there for a quote that should be written twice",
-                *rows_of(self.where(np.array(breaks) >= MANY_LINE_BREAKS)),
+                *self.rows(np.array(breaks) >= MANY_LINE_BREAKS),
             )
 
-    def where(self, passed: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Return which rows have a text that passed, shape (n_rows,), of which texts did."""
-        return np.append(passed, False)[self.codes]
+    def rows(self, passed: NDArray[np.bool_]) -> tuple[tuple[int, ...], int]:
+        """Return the first rows of the texts that passed, and how many there are, as `rows_of` has them."""
+        has_passed, rows = np.append(passed, False), list[int]()
+        for part in blocks(len(self.codes)):
+            if len(rows) < SHOWN_ROWS:
+                rows += (np.flatnonzero(has_passed[self.codes[part]]) + part.start + 1).tolist()
+        return tuple(rows[:SHOWN_ROWS]), self.count(passed)
+
+    def count(self, passed: NDArray[np.bool_]) -> int:
+        """Return how many rows have a text that passed, of which texts did."""
+        return int(self.counts[passed].sum())
 
     def matching(self, test: Callable[[str], object]) -> NDArray[np.bool_]:
-        """Return which rows have a text that passes, shape (n_rows,)."""
-        return self.where(np.array([bool(test(text)) for text in self.texts], dtype=np.bool_))
+        """Return which texts pass, shape (n_texts,)."""
+        return np.array([bool(test(text)) for text in self.texts], dtype=np.bool_)
 
-    def example(self, rows: NDArray[np.bool_]) -> str:
-        """Return the text of the first of the rows, quoted and no longer than a line takes."""
-        return repr(self.texts[self.codes[int(rows.argmax())]][:40])
+    def example(self, passed: NDArray[np.bool_]) -> str:
+        """Return the text of the first row whose text passed, quoted and no longer than a line takes."""
+        return repr(self.texts[int(passed.argmax())][:40])
 
     def garbled(self) -> Iterator[TableFault]:
         """Yield texts that were read in another encoding than they were written in."""
-        rows = self.matching(GARBLED.search)
-        if rows.any():
+        garbled = self.matching(GARBLED.search)
+        if garbled.any():
             yield TableFault(
                 self.name,
-                f"{self.example(rows)} is garbled",
+                f"{self.example(garbled)} is garbled",
                 "save the table as UTF-8 and load it again",
-                *rows_of(rows),
+                *self.rows(garbled),
             )
 
     def dates(self) -> list[TableFault]:
         """Return what keeps dates from being read as dates."""
         forms = {form: self.matching(pattern.fullmatch) for form, pattern in DATES.items()}
-        forms = {form: rows for form, rows in forms.items() if rows.any()}
-        known = self.codes >= 0
-        dated = np.logical_or.reduce([*forms.values(), np.zeros(len(self.codes), dtype=bool)])
-        if not forms or dated.sum() < MEANT_SHARE * known.sum():
+        forms = {form: passed for form, passed in forms.items() if passed.any()}
+        dated = np.logical_or.reduce([*forms.values(), np.zeros(len(self.texts), dtype=bool)])
+        if not forms or self.count(dated) < MEANT_SHARE * self.counts.sum():
             return []
-        usual = max(forms, key=lambda form: int(forms[form].sum()))
+        usual = max(forms, key=lambda form: self.count(forms[form]))
         repair = "write every date as 2024-01-31 or 2024-01-31T08:15:00"
         faults = []
         if usual != "2024-01-31":
@@ -243,30 +260,28 @@ class _Texts:
             others = ", ".join(form for form in forms if form != usual)
             faults.append(
                 TableFault(
-                    self.name, f"most dates are like {usual}, these like {others}", repair, *rows_of(strays)
+                    self.name, f"most dates are like {usual}, these like {others}", repair, *self.rows(strays)
                 )
             )
-        words = known & ~dated
+        words = ~dated
         if words.any():
             faults.append(
                 TableFault(
-                    self.name, f"{self.example(words)} among dates", _repair(self, words), *rows_of(words)
+                    self.name, f"{self.example(words)} among dates", _repair(self, words), *self.rows(words)
                 )
             )
-        wrong = known & ~self.matching(_is_date)
+        wrong = ~self.matching(_is_date)
         if not faults and wrong.any():
-            faults.append(TableFault(self.name, f"{self.example(wrong)} is no date", repair, *rows_of(wrong)))
+            faults.append(
+                TableFault(self.name, f"{self.example(wrong)} is no date", repair, *self.rows(wrong))
+            )
         return faults
 
     def numbers(self) -> list[TableFault]:
         """Return what keeps numbers from being read as numbers."""
         plain, marked = self.matching(PLAIN.fullmatch), self.matching(MARKED.fullmatch)
-        known, written = self.codes >= 0, plain | marked
-        if (
-            not written.any()
-            or written.sum() < MEANT_SHARE * known.sum()
-            or (plain & known).sum() == known.sum()
-        ):
+        written = plain | marked
+        if not written.any() or self.count(written) < MEANT_SHARE * self.counts.sum() or plain.all():
             return []  # all plain: digits that stay text, such as postal codes
         faults = []
         only_marked = marked & ~plain
@@ -276,14 +291,14 @@ class _Texts:
                     self.name,
                     f"numbers have currency, percent or thousands marks, such as {self.example(only_marked)}",
                     "write digits and a point, as in 1234.5",
-                    *rows_of(only_marked),
+                    *self.rows(only_marked),
                 )
             )
-        words = known & ~written
+        words = ~written
         if words.any():
             faults.append(
                 TableFault(
-                    self.name, f"{self.example(words)} among numbers", _repair(self, words), *rows_of(words)
+                    self.name, f"{self.example(words)} among numbers", _repair(self, words), *self.rows(words)
                 )
             )
         return faults
@@ -298,13 +313,13 @@ class _Texts:
             return []
         others = {text for spelt in double for text in spelt[1:]}
         shown = " and ".join(repr(text[:40]) for text in double[0][:3])
-        rows = self.matching(others.__contains__)
+        double_spelt = self.matching(others.__contains__)
         return [
             TableFault(
                 self.name,
                 f"{shown} are taken for different categories",
                 "write each in one way",
-                *rows_of(rows),
+                *self.rows(double_spelt),
             )
         ]
 
@@ -315,5 +330,5 @@ def _is_date(text: str) -> bool:
 
 
 def _repair(texts: _Texts, strays: NDArray[np.bool_]) -> str:
-    words = {texts.texts[code].strip().casefold() for code in np.unique(texts.codes[strays])}
+    words = {texts.texts[place].strip().casefold() for place in np.flatnonzero(strays)}
     return "leave missing values empty" if words <= GAP_WORDS else "mend or leave it empty; now all are text"

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from data.checks.faults import cell_hashes
+from data.long_arrays import beside, blocks
 from data.schema import Kind
 from data.splits import Split
 from data.tables import Table, row_digests
@@ -198,10 +199,34 @@ def whole_groups(table: Table, name: str, *, most: int) -> NDArray[np.bool_] | N
     """Return about so many rows, all of each value of a column that are taken; None where it cannot name groups."""
     if table.kinds[name] not in GROUPING or (values := table.frame[name]).isna().any():
         return None
-    hashes = cell_hashes(values)
-    rows = np.asarray(hashes % np.uint64(-(-len(hashes) // most)) == 0)
-    count = int(np.count_nonzero(rows))
-    return rows if count <= 2 * most and _are_groups(count, len(np.unique(hashes[rows]))) else None
+    every, count = np.uint64(-(-len(values) // most)), 0
+    rows: list[NDArray[np.bool_]] = []
+    taken: list[NDArray[np.uint64]] = []
+    for hashes in cell_hashes(values):
+        rows.append(hashes % every == 0)
+        taken.append(hashes[rows[-1]])
+        count += len(taken[-1])
+        if count > 2 * most:
+            return None
+    return np.concatenate(rows) if _are_groups(count, len(np.unique(np.concatenate(taken)))) else None
+
+
+def oldest(moments: Floats, *, most: int) -> NDArray[np.bool_]:
+    """Return which rows are the first ones in the order of time, so many: of equal moments those above."""
+    if len(moments) <= most:
+        return np.ones(len(moments), dtype=np.bool_)
+    parted = beside(moments, len(moments), moments.dtype)
+    for part in blocks(len(moments)):
+        parted[part] = moments[part]
+    parted.partition(most - 1)
+    last = parted[most - 1]
+    rows = np.asarray(moments < last)
+    left = most - int(np.count_nonzero(rows))
+    for part in blocks(len(moments)):
+        alike = np.flatnonzero(moments[part] == last)[:left] + part.start
+        rows[alike] = True
+        left -= len(alike)
+    return rows
 
 
 def _are_groups(rows: int, values: int) -> bool:

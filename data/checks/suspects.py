@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from data.checks.faults import TableFault, counts_rows, rows_of
 from data.checks.trainable import names_rows
 from data.figures import number
+from data.long_arrays import blocks, chosen, sorted_finite
 from data.tables import Table
 
 FEWEST = 50
@@ -69,12 +70,11 @@ def suspect_numbers(table: Table, *, ignored: Sequence[str] = (), target: str = 
         if name in ignored or table.kinds[name] != "number":
             continue
         values = table.numbers(name)
-        ordered = _known(values)
-        ordered.sort()  # once: a column may have millions of rows
-        if len(ordered) < FEWEST:
+        known = sorted_finite(values)  # once: a column may have millions of rows
+        if len(known) < FEWEST:
             continue
-        odd = [*_spikes(name, values, ordered)] or [*_far(name, values, ordered)]
-        faults += odd or ([*_names(name, values, ordered)] if name != target else [])
+        odd = [*_spikes(name, values, known)] or [*_far(name, values, known)]
+        faults += odd or ([*_names(name, values, known)] if name != target else [])
     return faults
 
 
@@ -84,15 +84,10 @@ def years_in_words(table: Table, *, ignored: Sequence[str] = ()) -> list[str]:
     for name in table.names:
         if name in ignored or table.kinds[name] != "number" or not YEAR.fullmatch(name):
             continue
-        known = _known(table.numbers(name))
-        if (
-            len(np.unique(known)) > 2
-            and _whole(known)
-            and YEARS[0] <= known.min()
-            and known.max() <= YEARS[1]
-        ):
+        known = sorted_finite(table.numbers(name))
+        if _has(known, 3) and YEARS[0] <= known[0] and known[-1] <= YEARS[1] and _whole(known):
             sentences.append(
-                f"column {name!r} holds years up to {known.max():.0f}, later ones are beyond what a model learns: "
+                f"column {name!r} holds years up to {known[-1]:.0f}, later ones are beyond what a model learns: "
                 f"split=time and time_column={name} judge it on the newest"
             )
     return sentences
@@ -151,14 +146,20 @@ def _has(ordered: Floats, distinct: int) -> bool:
 
 
 def _distinct(ordered: Floats) -> int:
-    return 1 + int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    return 1 + sum(int(np.count_nonzero(steps)) for steps in _steps(ordered))
+
+
+def _steps(ordered: Floats) -> Iterator[Floats]:
+    """Yield how far the next value is from each, a block at a time."""
+    for part in blocks(len(ordered)):
+        yield np.diff(ordered[part.start : part.stop + 1])
 
 
 def _names(name: str, values: Floats, ordered: Floats) -> Iterator[TableFault]:
     """Yield a column whose numbers name things."""
     if not _whole(ordered) or not _has(ordered, FEWEST_DISTINCT):
         return
-    if counts_rows(_known(values)):  # that is said elsewhere
+    if counts_rows(chosen(values, np.isfinite(values))):  # that is said elsewhere
         return
     if ZIP.fullmatch(name):
         yield TableFault(
@@ -190,16 +191,10 @@ def _ways(name: str, ordered: Floats) -> str:
 
 def _all_differ(ordered: Floats) -> bool:
     """Return whether no two are equal although they stand so close that amounts would have equals."""
-    steps = np.diff(ordered)
-    if not (steps > 0.0).all():
-        return False
+    least = min(float(steps.min(initial=np.inf)) for steps in _steps(ordered))
     low, high = ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
-    return bool((len(ordered) / 2.0) ** 2 / (2.0 * (high - low) / steps.min()) >= EXPECTED_TWINS)
+    return least > 0.0 and bool((len(ordered) / 2.0) ** 2 / (2.0 * (high - low) / least) >= EXPECTED_TWINS)
 
 
 def _whole(known: Floats) -> bool:
-    return bool((known == np.floor(known)).all())
-
-
-def _known(values: Floats) -> Floats:
-    return values[np.isfinite(values)]
+    return all((known[part] == np.floor(known[part])).all() for part in blocks(len(known)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from data.errors import (
     UnusableTarget,
 )
 from data.figures import number
+from data.long_arrays import blocks, chosen
 from data.splits import weighting
 from data.tables import Table
 
@@ -177,7 +179,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
         return
     yield from _infinite(table, [target])
     values = table.numbers(target)
-    values = values[~np.isnan(values)]
+    values = chosen(values, ~np.isnan(values))
     if len(values) < FEWEST_ROWS:
         yield TooFewRows(where=table.where, rows=len(values), needed=FEWEST_ROWS)
     yield from _constant(values, target)
@@ -185,7 +187,7 @@ def _faults_of_target(table: Table, target: str) -> Iterator[TableError]:
 
 def _faults_of_counted(labelled: Table, target: str, weight: str) -> Iterator[TableError]:
     """Yield what keeps the rows of a weight above 0 from being learned from."""
-    values = labelled.numbers(target)[weighting.counted(labelled, weight)]
+    values = chosen(labelled.numbers(target), weighting.counted(labelled, weight))
     if len(values) < FEWEST_ROWS:
         what = f"a target and a {weight} above 0"
         yield TooFewRows(where=labelled.where, rows=len(values), needed=FEWEST_ROWS, what=what)
@@ -209,7 +211,9 @@ def _constant(values: NDArray[np.float64], target: str) -> Iterator[TableError]:
 
 def _strange_target(table: Table, target: str, kind: str) -> str:
     """Say what stands there instead: the first text that is no number, where only some are none."""
-    for row, value in enumerate(table.frame[target], start=1):
+    cells = table.frame[target]
+    each = chain.from_iterable(cells.iloc[part] for part in blocks(len(cells)))
+    for row, value in enumerate(each, start=1):
         if isinstance(value, str) and not _is_number(value):
             return f"is not numeric: row {row} is {value[:40]!r}"
     return f"is not numeric: it holds {kind} values"

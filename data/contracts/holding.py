@@ -13,6 +13,7 @@ from data.checks import TableFault, rows_of
 from data.contracts.contract import Contract, Promise
 from data.errors import UnusableColumn, nearest
 from data.figures import number
+from data.long_arrays import blocks
 from data.schema import Kind
 from data.tables import Table, seconds
 
@@ -72,8 +73,9 @@ def _broken_by(table: Table, name: str, promise: Promise) -> Iterator[TableFault
             name, f"holds {kind} values, {promise.kind} is promised", _strays(table, name, promise.kind)
         )
         return
-    values = seconds(table.frame[name]) if kind == "datetime" else table.frame[name].to_numpy()
-    cells = pd.Series(values, index=pd.RangeIndex(len(values)))
+    cells = table.frame[name]
+    if kind == "datetime":
+        cells = pd.Series(seconds(cells), copy=False)
     for what, broken in _broken(promise, cells):
         if broken.any():
             first = table.frame[name].iloc[int(np.argmax(broken))]
@@ -102,15 +104,32 @@ def _broken(promise: Promise, cells: pd.Series) -> Iterator[tuple[str, NDArray[n
     if promise.values:
         yield "not among the values allowed", filled & ~cells.isin(promise.values).to_numpy()
     if promise.unique:
-        yield "there before", filled & cells.duplicated().to_numpy()
+        yield "there before", filled & repeated(cells)
+
+
+def repeated(cells: pd.Series) -> NDArray[np.bool_]:
+    """Return which cells equal one above: of very many numbers those first that may be equal by a hash, and so on."""
+    parts = [*blocks(len(cells))]
+    if len(parts) <= 1 or cells.dtype != np.float64:
+        return cells.duplicated().to_numpy()
+    values = cells.to_numpy()
+    result, place = np.zeros(len(values), dtype=np.bool_), np.empty(len(values), dtype=np.uint16)
+    for part in parts:
+        place[part] = pd.util.hash_array(values[part] + 0.0) % np.uint64(len(parts))  # -0.0 + 0.0 is 0.0
+    for each in range(len(parts)):
+        rows = np.flatnonzero(place == each)
+        result[rows] = pd.Series(values[rows]).duplicated()
+    return result
 
 
 def _strays(table: Table, name: str, promised: Kind) -> str:
     """Say which text keeps a column from being of its kind."""
     if promised != "number":
         return f"write {promised} values"
-    texts = table.frame[name].dropna().astype(str)
-    strays = texts[pd.to_numeric(texts, errors="coerce").isna()]
-    if strays.empty:
-        return "write numbers without leading zeros"
-    return f"row {int(strays.index[0]) + 1} is {strays.iloc[0][:40]!r}"
+    cells = table.frame[name]
+    for part in blocks(len(cells)):
+        texts = cells.iloc[part].dropna().astype(str)
+        strays = texts[pd.to_numeric(texts, errors="coerce").isna()]
+        if len(strays):
+            return f"row {int(strays.index[0]) + 1} is {strays.iloc[0][:40]!r}"
+    return "write numbers without leading zeros"

@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import yaml
 
+from data.long_arrays import blocks
 from data.tables import Table
 
 MOST_VALUES = 50
@@ -44,11 +46,13 @@ def _proposed(table: Table, name: str, unit: str | None) -> Iterator[str]:
     if unit:
         yield f"    unit: {_scalar(unit)}"
     if kind == "number":
-        low, high = float(values.min()), float(values.max())
+        low, high = (float(least.reduce(values.to_numpy())) for least in (np.fmin, np.fmax))
         yield f"    minimum: {_figure(widened(low, high, -1))}  # seen {low:.6g}"
         yield f"    maximum: {_figure(widened(low, high, 1))}  # seen {high:.6g}"
     if kind == "datetime":
-        yield f"    # seen {values.dropna().min()} to {values.dropna().max()}"
+        parts = (values.iloc[part].dropna() for part in blocks(len(values)))
+        ends = [(part.min(), part.max()) for part in parts if len(part)]
+        yield f"    # seen {min(ends)[0]} to {max(high for _, high in ends)}"
     if name in table.readings:
         yield f"    reading: {json.dumps(table.readings[name].as_dict(), ensure_ascii=False)}"
     if kind == "category" and values.nunique() <= MOST_VALUES:

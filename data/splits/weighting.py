@@ -28,24 +28,26 @@ def faults_of_weight(table: Table, column: str, target: str) -> Iterator[TableEr
     if column == target:
         yield UnusableWeight(column=column, found="is the target", repair="name another column")
         return
-    with_target = np.flatnonzero(table.frame[target].notna())
+    with_target = table.frame[target].notna().to_numpy()
     if table.kinds[column] != "number":
         yield _no_number(table, column)
         return
-    values = table.numbers(column)[with_target]
-    for wrong, word in (
+    values = table.numbers(column)
+    for of_all, word in (
         (np.isnan(values), "missing"),
         (np.isinf(values), "infinite"),
         (values < 0, "negative"),
     ):
+        wrong = of_all & with_target
         if wrong.any():
             first, more = int(wrong.argmax()), int(wrong.sum()) - 1
             found = "is missing" if word == "missing" else f"is {number(values[first])}"
             found += f", and {more:,} more are {word}" if more else ""
-            yield UnusableWeight(column=column, row=int(with_target[first]) + 1, found=found, repair=MEND)
+            yield UnusableWeight(column=column, row=first + 1, found=found, repair=MEND)
             return
-    if len(values) and not values.any():
-        found = f"is 0 in all {len(values):,} rows with a target"
+    rows = int(np.count_nonzero(with_target))
+    if rows and not (with_target & (values != 0.0)).any():
+        found = f"is 0 in all {rows:,} rows with a target"
         yield UnusableWeight(column=column, found=found, repair="give those that count a weight above 0")
 
 
@@ -75,10 +77,12 @@ def heavy_in_words(table: Table, column: str, target: str) -> str:
     """Say which row has an outstanding share of all weight; nothing where none has."""
     values = np.where(table.frame[target].notna(), table.numbers(column), 0.0)
     row = int(values.argmax())
-    share = 1.0 / float((values / values[row]).sum())
+    heaviest = float(values[row])
+    values /= heaviest
+    share = 1.0 / float(values.sum())
     if share <= HEAVY:
         return ""
-    return f"row {row + 1} has {share:.0%} of all weight ({column} is {number(values[row])}): is it right?"
+    return f"row {row + 1} has {share:.0%} of all weight ({column} is {number(heaviest)}): is it right?"
 
 
 def _no_number(table: Table, column: str) -> UnusableWeight:
@@ -88,6 +92,7 @@ def _no_number(table: Table, column: str) -> UnusableWeight:
         return UnusableWeight(column=column, found="is missing in every row", repair=other)
     if kind == "boolean":
         return UnusableWeight(column=column, found="is not numeric: it holds boolean values", repair=other)
+    cells = cells.astype(object)
     strays = np.flatnonzero(cells.notna() & pd.to_numeric(cells, errors="coerce").isna())
     if not len(strays):
         return UnusableWeight(column=column, found=f"is not numeric: it holds {kind} values", repair=other)

@@ -1,13 +1,14 @@
 """A table in files, of which one column is held at a time: for checks that look at one after the other.
 
-Numbers are read from their file where they are looked at, so that they take no memory of their own; texts are held as
-pointers to those that differ. The cells are those that a table in memory has.
+Numbers are read from their file where they are looked at, so that they take no memory of their own; so are those of
+texts, and the texts that differ. The cells are those that a table in memory has, but a column of texts is one of
+pandas' categories, in the order of their first rows.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,13 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from data.long_arrays import chosen
 from data.own_files import own_folder
 from data.schema import Kind
 from data.tables import Table
 from data.tables.streams.column_facts import MOST_TEXTS
 from data.tables.streams.form import Form
+from data.tables.streams.text_numbers import TextNumbers
 
 DATES = pd.StringDtype("pyarrow", na_value=np.nan)
 
@@ -54,9 +57,19 @@ def cut(table: Table) -> dict[str, int]:
 
 
 def _in_memory(values: pd.Series) -> pd.Series:
-    if values.dtype == DATES:
+    if values.dtype == DATES or isinstance(values.dtype, pd.CategoricalDtype):
         return values.astype(object).where(values.notna(), None)
     return values.copy()
+
+
+def _texts(numbers: NDArray[Any], texts: pd.Index) -> pd.Series:
+    """Return a column of the texts that have these numbers, a byte or two of each row where there are few."""
+    return pd.Series(pd.Categorical.from_codes(numbers, texts, validate=False), copy=False)
+
+
+def _mapped(path: Path) -> Iterable[pa.RecordBatch]:
+    file = pa.ipc.open_file(pa.memory_map(str(path)))
+    return (file.get_batch(place) for place in range(file.num_record_batches))
 
 
 class _Columns:
@@ -66,10 +79,12 @@ class _Columns:
         self.kinds, self.rows = kinds, 0
         self.cut: dict[str, int] = {}
         self._paths = {name: folder / f"column-{place}" for place, name in enumerate(kinds)}
-        self._numbers: dict[str, dict[str, int]] = {
-            name: {} for name, kind in kinds.items() if kind == "category"
+        self._numbers = {
+            name: TextNumbers(folder / f"texts-{place}")
+            for place, (name, kind) in enumerate(kinds.items())
+            if kind == "category"
         }
-        self._texts: dict[str, NDArray[np.object_]] = {}
+        self._folder = folder
         self._dated = pa.schema(
             [(name, pa.large_string()) for name, kind in kinds.items() if kind == "datetime"]
         )
@@ -91,36 +106,45 @@ class _Columns:
     def finish(self) -> None:
         """End the files: no more rows come."""
         self._writer.close()
-        for name, numbers in self._numbers.items():
-            self._texts[name] = np.array([*numbers, None], dtype=object)
-        self._numbers = {}
 
-    def column(self, name: str) -> pd.Series:
-        """Return the cells of a column."""
+    def column(self, name: str, rows: NDArray[np.bool_] | None = None) -> pd.Series:
+        """Return the cells of a column, all or those of some rows."""
         kind, path = self.kinds[name], self._paths[name]
         if kind is None:
-            return pd.Series(np.full(self.rows, None, dtype=object), dtype=object)
+            count = self.rows if rows is None else int(np.count_nonzero(rows))
+            return _texts(np.full(count, -1, dtype=np.int8), pd.Index([], dtype=object))
         if kind == "datetime":
-            file = pa.ipc.open_file(pa.memory_map(str(self._dates)))
-            parts = [file.get_batch(place).column(name) for place in range(file.num_record_batches)]
-            return pd.Series(pd.array(pa.chunked_array(parts), dtype=DATES), copy=False)
+            return self._dates_of(name, rows)
+        values = np.memmap(path, np.int32 if kind == "category" else np.float64, mode="r")
+        some = values if rows is None else chosen(values, rows[: len(values)])
         if kind == "category":
-            texts = self._texts[name]
-            return pd.Series(texts[np.memmap(path, np.int32, mode="r")], dtype=object, copy=False)
-        return pd.Series(np.memmap(path, np.float64, mode="r"), copy=False)
+            return _texts(some, self._numbers[name].texts(MOST_TEXTS))
+        return pd.Series(some, copy=False)
+
+    def _dates_of(self, name: str, rows: NDArray[np.bool_] | None) -> pd.Series:
+        batches = _mapped(self._dates)
+        if rows is None:
+            parts = [batch.column(name) for batch in batches]
+            return pd.Series(pd.array(pa.chunked_array(parts), dtype=DATES), copy=False)
+        schema, start = pa.schema([(name, pa.large_string())]), 0
+        with tempfile.NamedTemporaryFile(dir=self._folder) as file:
+            with pa.ipc.new_file(file.name, schema) as writer:
+                for batch in batches:
+                    some = batch.select([name]).filter(pa.array(rows[start : start + batch.num_rows]))
+                    writer.write_batch(some)
+                    start += batch.num_rows
+            parts = [batch.column(0) for batch in _mapped(Path(file.name))]
+        return pd.Series(pd.array(pa.chunked_array(parts), dtype=DATES), copy=False)
 
     def _numbered(self, name: str, values: pd.Series) -> NDArray[np.int32]:
         """Return the number of each text, -1 where it is missing; down to the row where there are too many."""
         numbers = self._numbers[name]
         codes, texts = pd.factorize(values)
-        for text in texts:
-            numbers.setdefault(text, len(numbers))
-        of_texts = np.array([*(numbers[text] for text in texts), -1], dtype=np.int32)[codes]
+        of_texts = np.append(numbers.of(np.asarray(texts, dtype=object)), np.int32(-1))[codes]
         if len(numbers) <= MOST_TEXTS:
             return of_texts
         end = int(np.argmax(of_texts >= MOST_TEXTS))
         self.cut[name] = self.rows - len(values) + end
-        self._numbers[name] = {text: number for text, number in numbers.items() if number < MOST_TEXTS}
         return of_texts[:end]
 
     def _append(self, name: str, values: NDArray[Any]) -> None:
@@ -155,10 +179,7 @@ class _Frame:
     def __getitem__(self, asked: str | NDArray[np.bool_]) -> Any:
         if not isinstance(asked, str):
             return self._some(asked)
-        values = self._files.column(asked)
-        if self._rows is None:
-            return values
-        return values[self._rows[: len(values)]].reset_index(drop=True)
+        return self._files.column(asked, self._rows)
 
     def _some(self, chosen: NDArray[np.bool_]) -> _Frame:
         rows = np.ones(self._files.rows, dtype=np.bool_) if self._rows is None else self._rows.copy()

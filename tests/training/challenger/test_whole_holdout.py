@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
+from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
 from data.own_files import own_folder
 from data.sources import open_source
@@ -189,6 +191,40 @@ def test_the_figures_are_those_of_all_held_out_rows_at_once(
     numbers = [value for name, value in slices.items() if name.startswith("a in (")]
     expected = sorted(every.rmse(quarters == quarter) for quarter in range(4))
     assert [*map(list, sorted(numbers))] == [pytest.approx(each) for each in map(list, expected)]
+
+
+@pytest.mark.parametrize("config", [CONFIG, WEIGHTED], ids=["alike", "weight"])
+def test_the_figures_are_those_of_scikit_learn_and_of_each_redraw_of_rows(
+    frame: pd.DataFrame, tmp_path: Path, config: trainings.TrainConfig
+) -> None:
+    """Each of the 2,000 redraws gives each row of the whole holdout a weight, in place of sums by hash."""
+    where, told = write(frame, tmp_path / "t.parquet"), Told()
+    rows, _ = arranged(where, config, memory=1e9)
+    folder = version(rows, tmp_path / "scorer")
+    found = judged(rows, folder, told)
+    assert found, told.lines
+    every = Reference.of(where, rows, folder)
+    given, weights = (every.target, every.answers[:, 0]), {"sample_weight": every.weight}
+    scores = {
+        "rmse": root_mean_squared_error(*given, **weights),
+        "mae": mean_absolute_error(*given, **weights),
+        "r2": r2_score(*given, **weights),
+    }
+    names = [f"all_holdout_{name}" for name in scores]
+    assert [told.metrics[name] for name in names] == pytest.approx([*scores.values()], rel=1e-12)
+
+    together = thinned.mixed(every.blocks) >> np.uint64(52)  # twelve bits: equal rows are drawn together
+    random, redrawn = np.random.default_rng(0), []
+    for _ in range(2_000):
+        times = every.weight * random.poisson(1.0, 4_096)[together]
+        redrawn.append(np.sqrt(np.average(every.error**2, weights=times)))
+    spread = np.std(redrawn, ddof=1)
+    assert found.rmse.standard_error == pytest.approx(spread, rel=1e-9)
+    by_hash = np.bincount(together, every.weight, minlength=4_096)
+    freedom = int(by_hash.sum() ** 2 / (by_hash**2).sum()) - 1
+    factor = np.exp(stats.t.ppf(0.975, freedom) * spread / scores["rmse"])
+    ends = [told.metrics[f"all_holdout_rmse_{end}"] for end in ("se", "low", "high")]
+    assert ends == pytest.approx([spread, scores["rmse"] / factor, scores["rmse"] * factor], rel=1e-9)
 
 
 def test_neither_order_nor_files_nor_a_file_between_change_a_bit(frame: pd.DataFrame, tmp_path: Path) -> None:

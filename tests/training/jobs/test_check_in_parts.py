@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ import pytest
 from data import contracts
 from data.cells import NO_OPTIONS
 from data.errors import FaultsFound
+from data.long_arrays import in_files
 from data.sources import open_source
-from data.tables import load_table
+from data.tables import load_table, moments
 from data.tables.streams import filed, form_of
 from training.commands import CheckConfig
 from training.jobs.check import check
@@ -58,12 +61,15 @@ def frame() -> pd.DataFrame:
 
 
 def said(where: Path, **asked: Any) -> list[str]:
-    """Return what a check says of a table, and what it is refused for."""
+    """Return what a check says of a table, and what it is refused for; in parts, a few rows of a column at once."""
     lines: list[str] = []
-    try:
-        check(CheckConfig(data=str(where), **asked), lambda step, words: lines.append(f"{step}: {words}"))
-    except FaultsFound as error:
-        lines += [f"fault: {fault}" for fault in error.faults]
+    with pytest.MonkeyPatch.context() as patch:
+        if asked.get("memory"):
+            patch.setattr(in_files, "ROWS_AT_ONCE", 113)
+        try:
+            check(CheckConfig(data=str(where), **asked), lambda step, words: lines.append(f"{step}: {words}"))
+        except FaultsFound as error:
+            lines += [f"fault: {fault}" for fault in error.faults]
     return lines
 
 
@@ -220,6 +226,46 @@ def test_a_fault_is_found_whatever_the_sample_is(
     found = [line for line in said(where, **asked) if "row " in line and asked.get("time_column", "") in line]
     assert {*found} <= {*said(where, memory=MEMORY, **asked)}
     assert found
+
+
+PROMISED = """
+columns:
+  id: {kind: number, unique: true, minimum: 0}
+  row: {kind: number, unique: true}
+  when: {kind: datetime, unique: true}
+  y: {kind: number, missing: 0.5, maximum: 5}
+  empty: {kind: number, missing: 1}
+  w: {kind: number}
+  shop: {kind: category, unique: true}
+"""
+
+
+def test_a_column_is_looked_at_without_holding_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What more rows take is a few marks of each: no numbers, no texts, no order of them."""
+    monkeypatch.setattr(sampling, "LEAST_CELLS", 0)
+    for module in (in_files, moments):
+        monkeypatch.setattr(module, "ROWS_AT_ONCE", 4_000)
+    (tmp_path / "c.yaml").write_text(PROMISED, encoding="utf-8")
+    random, peaks = np.random.default_rng(0), []
+    for rows in (20_000, 60_000):
+        numbers = random.permutation(rows)
+        start = np.datetime64("2024-01-01T00:00:00", "s")
+        frame = pd.DataFrame({"id": numbers, "row": np.arange(rows), "when": (start + numbers).astype(str)})
+        frame = frame.assign(
+            y=np.where(random.random(rows) < 0.2, np.nan, random.normal(size=rows)),
+            empty=np.nan,
+            w=random.random(rows),
+            shop=random.choice(["Ulm", "Bonn", "bonn "], rows),
+        )
+        frame.to_parquet(where := tmp_path / f"{rows}.parquet", row_group_size=4_000, index=False)
+        del frame, numbers
+        asked = {"target": "y", "time_column": "when", "weight": "w", "contract": str(tmp_path / "c.yaml")}
+        tracemalloc.start()
+        with suppress(FaultsFound):
+            check(CheckConfig(data=str(where), memory=1e5, **asked), lambda *_: None)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert (peaks[1] - peaks[0]) / 40_000 < 8.0
 
 
 def test_a_column_of_too_many_texts_says_where_it_ends(

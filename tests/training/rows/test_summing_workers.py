@@ -132,6 +132,25 @@ def test_rows_that_workers_read_first_are_those_of_one_machine(
 
 
 @pytest.mark.usefixtures("here")
+def test_a_reading_by_workers_takes_what_the_clock_says(
+    frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is told how long the next one takes waits by the clock, not for the sum of all workers' seconds."""
+    read = runs.read
+
+    def slow(*asked: Any) -> Any:
+        part = read(*asked)
+        part.seconds = 1e6
+        return part
+
+    monkeypatch.setattr(runs, "read", slow)
+    rows, said = arranged(write(frame, tmp_path / "t.csv"), replace(CONFIG, engine=NOBODY), memory=1e9)
+    assert "here instead" not in "".join(said)
+    assert rows.everything
+    assert 0.0 < rows.everything.reading_seconds < 1e3
+
+
+@pytest.mark.usefixtures("here")
 def test_trees_and_held_out_rows_are_those_of_one_machine(frame: pd.DataFrame, tmp_path: Path) -> None:
     """Workers make the columns, this machine the trees; and the table is not read once more for the rows held out."""
     where = write(frame, tmp_path / "t.parquet")

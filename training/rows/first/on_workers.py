@@ -8,6 +8,7 @@ rows then: a worker does not know the row's number.
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -39,7 +40,7 @@ def by_workers(address: Address, say: Say) -> Callable[[Form, FirstAsked, Path],
 
 
 def _joined(address: Address, rows: runs.PartedRows, form: Form, folder: Path) -> FirstReading:
-    whole = FirstReading(form, rows.asked, folder)
+    whole, began = FirstReading(form, rows.asked, folder), time.perf_counter()
     with ExitStack() as stack:
         stack.callback(whole.close)
         with reached(address, packages=on_workers.OURS, needs=on_workers.BITS) as cluster:
@@ -47,4 +48,5 @@ def _joined(address: Address, rows: runs.PartedRows, form: Form, folder: Path) -
             for part in in_order(cluster.each(runs.read, rows, tasks, what="reading a part"), folder):
                 whole.add(part)
         stack.pop_all()
+    whole.seconds = time.perf_counter() - began
     return whole

@@ -53,7 +53,7 @@ class FirstReading:
     Attributes
     ----------
     seconds : float
-        That it took; of parts that were read at once, all of theirs.
+        That it took by the clock; who has parts read at once says it of all of them.
     labelled : int
         Rows that have a target.
     standing, counting : dict of side to int
@@ -122,7 +122,6 @@ class FirstReading:
         self._worth += part._worth
         self._counted += part._counted
         self.labelled += part.labelled
-        self.seconds += part.seconds
 
     def refuse_odd(self) -> None:
         """Raise DataError where the target, a weight, or a number of another column cannot be used."""

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from data.cells import ReadOptions
 from data.checks import Checked, check_table, leakage, trainable
 from data.errors import SplitError, UnusableWeight
@@ -162,8 +160,7 @@ class Seen:
                 found += [f"{each} (in {len(near):,} rows, whole groups)" for each in of_it]
         if split.moments is not None:
             moments = splitting.moments_of(checked.table, split.rule.columns[0])
-            rows = np.zeros(len(moments), dtype=np.bool_)
-            rows[np.argsort(moments, kind="stable")[:most]] = True
+            rows = leakage.oldest(moments, most=most)
             near = filed.held(checked.table.take(rows))
             of_them = leakage.lagged(near, features, target=target, moments=moments[rows])
             found += [f"{each} (in the {len(near):,} oldest)" for each in of_them]
