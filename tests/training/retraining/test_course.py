@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import mlflow
@@ -11,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.training.retraining.deaths import dying
 from tests.training.retraining.villages import HARM, Village, houses, register
 from training.errors import UsageError
-from training.records import MonitorRun, ledger, model_registry, monitor_run, tag_names, tracking
+from training.records import ledger, model_registry, monitor_run, tag_names, tracking
 from training.retraining import follow, process
 
 
@@ -255,41 +255,6 @@ def test_a_memory_that_is_none_is_one_line(village: Village) -> None:
     monitor_run("houses").remember({"watched": {"challenger": 7}})
     with pytest.raises(UsageError, match="delete that run, and the monitor begins anew"):
         follow(village.asked())
-
-
-WRITES = [
-    (MonitorRun, "remember"),
-    (MonitorRun, "log_evidence"),
-    (model_registry, "name_challenger"),
-    (model_registry, "tag"),
-    (tracking, "add_to_run"),
-    (ledger, "record"),
-    (process, "train"),
-]
-
-
-@contextmanager
-def dying(at: int, *, behind: bool) -> Iterator[None]:
-    """Die before or behind the so manieth write of all."""
-    count = 0
-
-    def deadly(write: Callable[..., object]) -> Callable[..., object]:
-        def call(*words: object, **named: object) -> object:
-            nonlocal count
-            count += 1
-            if count == at and not behind:
-                raise KeyboardInterrupt
-            result = write(*words, **named)
-            if count == at and behind:
-                raise KeyboardInterrupt
-            return result
-
-        return call
-
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, name in WRITES:
-            patch.setattr(owner, name, deadly(getattr(owner, name)))
-        yield
 
 
 @pytest.mark.soak

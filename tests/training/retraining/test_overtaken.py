@@ -9,9 +9,8 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from tests.training.retraining.test_course import dying
-from tests.training.retraining.test_verdicts import by_hand, refusals
-from tests.training.retraining.villages import HARM, Village, houses
+from tests.training.retraining.deaths import dying
+from tests.training.retraining.villages import HARM, Village, by_hand, houses, refusals
 from training.records import ledger, model_registry, monitor_run, tag_names
 from training.retraining import follow, process
 from training.retraining.memory import Memory

@@ -11,7 +11,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from tests.training.retraining.villages import HARM, Village, register
+from tests.training.retraining.villages import HARM, Village, by_hand, refusals, register
 from training.gate import deciding
 from training.records import ledger, model_registry, monitor_run, tag_names
 from training.retraining import follow, process
@@ -20,23 +20,11 @@ from training.retraining.memory import Memory
 Calls = list[Mapping[str, str]]
 
 
-def by_hand(village: Village) -> model_registry.Version:
-    """A version of a person's own, made from all there is, which bears the alias."""
-    made = register(pd.concat([day.frame.assign(price=day.actual) for day in village.days]), "by hand")
-    model_registry.name_challenger("houses", made.number)
-    return made
-
-
 def without_files(version: model_registry.Version) -> None:
     """Take a version's files away."""
     client = mlflow.MlflowClient()
     model = client.get_model_version("houses", version.number).source.removeprefix("models:/")
     shutil.rmtree(Path(client.get_logged_model(model).artifact_location.removeprefix("file://")))
-
-
-def refusals() -> list[str]:
-    """The versions that were refused, in order."""
-    return [entry.to_version for entry in ledger.read("houses").entries if entry.kind == "refusal"]
 
 
 @pytest.mark.soak

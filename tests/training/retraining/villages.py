@@ -169,3 +169,15 @@ class Village:
         """What was said since the last time."""
         said, self.said = "\n".join(self.said), []
         return said
+
+
+def by_hand(village: Village) -> model_registry.Version:
+    """A version of a person's own, made from all there is, which bears the alias."""
+    made = register(pd.concat([day.frame.assign(price=day.actual) for day in village.days]), "by hand")
+    model_registry.name_challenger("houses", made.number)
+    return made
+
+
+def refusals() -> list[str]:
+    """The versions that were refused, in order."""
+    return [entry.to_version for entry in ledger.read("houses").entries if entry.kind == "refusal"]
