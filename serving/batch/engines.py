@@ -109,6 +109,7 @@ def on_workers(carried: Carried, address: Address) -> Engine:
 def _look(work: Work, index: int, done: Done, *, where: str) -> None:
     """Raise BadOutput where a worker has written a part that is not here."""
     if not done.count and work.folder.size(work.names[index]) is None:
+        work.kept.check(())
         raise BadOutput(
             reason=f"{work.names[index]}, which a worker of {where} has written, is not in {work.folder} here",
             repair="name a folder on a disk that all share, or in a bucket",

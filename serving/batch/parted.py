@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pa_parquet
@@ -35,9 +35,9 @@ import pyarrow.parquet as pa_parquet
 from data.redaction import redact_address
 from data.sources import Part, Source
 from serving.batch.beside import Options, contributions
-from serving.batch.outputs import PARTIAL, PartFile, PartFolder, committed, table_columns
+from serving.batch.outputs import PartFile, PartFolder, committed, table_columns
 from serving.batch.tallies import SHOWN_FAULTS, Report
-from serving.batch.upkeep import KeptFolder, check_folder, digests_in, manifest_of, part_name
+from serving.batch.upkeep import KeptFolder, check_folder, manifest_of, part_name
 from serving.batch.whole_file import score_source
 from serving.errors import BadOutput, Fault, FaultyRows
 from serving.scorer import Scorer
@@ -90,7 +90,7 @@ class Work:
     delta : bool
         Whether the folder is to be a Delta table.
     run : str
-        What tells this run from others where the input does not say its state: a table's files never change.
+        What tells this run from others where the input does not say its state: a file that is there never changes.
     """
 
     folder: PartFolder
@@ -120,7 +120,7 @@ class Work:
             raise BadOutput(reason=f"{source.where} has no rows to score", repair="pass rows")
         check_folder(folder, source.where, delta=delta)
         facts = {**facts, "input": redact_address(source.where)}
-        return cls(folder, parts, options, scorer.digest, facts, delta, secrets.token_hex(8) if delta else "")
+        return cls(folder, parts, options, scorer.digest, facts, delta, secrets.token_hex(8))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -151,20 +151,27 @@ class Work:
 
     def columns(self, index: int) -> pa.Schema:
         """Return what a part that is written has."""
-        with self.folder.opened(self.names[index]) as file:
+        with self.opened(index) as file:
             return pa_parquet.read_schema(file)
+
+    def opened(self, index: int) -> BinaryIO:
+        """Open a part that is written; raises BadOutput where another one took it away."""
+        try:
+            return self.folder.opened(self.names[index])
+        except FileNotFoundError as error:
+            raise self.kept.lost("a part") from error
 
     def score(self, index: int, scorer: Scorer) -> Done:
         """Write a part, or return its faults; raises DataError or ServingError for what is no fault of a row."""
         source, report = self.parts[index].source, Report()
         digests: list[str] = []
-        output = _hashed(self.folder.whole(self.names[index]), digests)
+        output = _hashed(self.kept.whole(self.names[index]), digests)
         try:
             score_source(scorer, source, output, ".parquet", self.options, note=_noted, report=report)
-        except FileNotFoundError as error:  # who finished in between threw away what was being written
+        except FileNotFoundError as error:  # who finished in between threw away what was written
             if done := self.done(index):
                 return done
-            if PARTIAL in str(error):
+            if self.names[index] in str(error):
                 raise self.kept.lost("a part") from error
             raise
         except FaultyRows as error:
@@ -217,13 +224,12 @@ def score_parts(
     which, of = share
     if of > 1 and not all(part.identity for part in work.parts):
         raise BadOutput(reason=f"nobody can share {work.facts['input']}", repair="leave out parts= and part=")
-    work.folder.make()
-    work.kept.keep_what_moved()
+    digests = work.kept.begin()
     mine = range(which, len(work.parts), of)
-    written = _written(work, (index for index in mine if work.parts[index].identity))
+    written = _written(work, (index for index in mine if work.parts[index].identity), digests)
     lacking = [index for index in mine if index not in written]
     if lacking:
-        work.kept.withdraw()
+        work.kept.withdraw_unless(lambda: all(work.done(index) for index in lacking))
     report, faulty = Report(), {}
     for index, done in engine(work, lacking):
         if done.count:
@@ -235,16 +241,15 @@ def score_parts(
         on_rows(report.rows)
     if faulty:
         raise _refused(work, faulty)
-    return _finish(work, written)
+    return _finish(work, written, digests)
 
 
-def _written(work: Work, indexes: Iterable[int]) -> dict[int, Done]:
-    """Return those parts that are whole, with the digests of a manifest that is there."""
+def _written(work: Work, indexes: Iterable[int], digests: Mapping[str, str]) -> dict[int, Done]:
+    """Return those parts that are whole, with the digests that are known of some."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         known = pool.map(lambda index: (index, work.done(index)), indexes)
         found = {index: done for index, done in known if done}
-    said = digests_in(work.folder) if found else {}
-    return {index: replace(done, sha256=said.get(work.names[index], "")) for index, done in found.items()}
+    return {index: replace(done, sha256=digests.get(work.names[index], "")) for index, done in found.items()}
 
 
 def _refused(work: Work, faulty: Mapping[int, Done]) -> FaultyRows:
@@ -270,11 +275,12 @@ def _known(work: Work, faulty: Mapping[int, Done], stop: int) -> Iterator[Done |
     return (faulty.get(index) or work.done(index) for index in range(stop))
 
 
-def _finish(work: Work, written: Mapping[int, Done]) -> Report | None:
+def _finish(work: Work, written: Mapping[int, Done], digests: Mapping[str, str]) -> Report | None:
     """Write the manifest if all parts are there, and take away what belongs to no part of this work."""
-    others = _written(work, (index for index in range(len(work.parts)) if index not in written))
+    others = _written(work, (index for index in range(len(work.parts)) if index not in written), digests)
     done = {**written, **others}
     if len(done) < len(work.parts):
+        work.kept.check([work.names[index] for index in written])
         return None
     report, content = _described(work, done)
 
@@ -293,7 +299,7 @@ def _described(work: Work, done: Mapping[int, Done]) -> tuple[Report, bytes]:
         each = done[index]
         report.add(each.rows, each.unscored, each.unseen)
         report.names = each.names
-        digest = each.sha256 or _digest(work.folder, name)
+        digest = each.sha256 or _digest(work, index)
         described.append({"file": name, "rows": each.rows, "sha256": digest, "input": part.label})
     said = {
         **work.facts,
@@ -319,6 +325,6 @@ def _commit(work: Work, done: Mapping[int, Done]) -> int:
     return committed(str(work.folder), files, columns, said)
 
 
-def _digest(folder: PartFolder, name: str) -> str:
-    with folder.opened(name) as file:
+def _digest(work: Work, index: int) -> str:
+    with work.opened(index) as file:
         return hashlib.file_digest(cast("BufferedReader", file), "sha256").hexdigest()

@@ -6,8 +6,10 @@ list and no folder; the bucket keeps it, and charges for it, until its rule for 
 
 from __future__ import annotations
 
+import secrets
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,8 +22,14 @@ from pyarrow import fs
 from data.errors import OutOfReach
 from data.own_files import own_folder
 from data.sources import asked_of, opened
-from serving.batch.outputs.part_folder import is_in
+from serving.batch.outputs.part_folder import refuse_input, room_for
 from serving.errors import BadOutput
+
+CLAIM = ".claim-"
+"""How objects begin by which the folder is held; pyarrow has no PUT that a store takes from one alone."""
+CLAIM_SECONDS = 300
+"""After which a claim is taken for one of who was killed."""
+PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -41,8 +49,7 @@ class BucketFolder:
 
     def check(self, read: str) -> None:
         """Raise BadOutput or OutOfReach; whether parts can be written there, the first one tells."""
-        if is_in(self.where, read):
-            raise BadOutput(reason=f"{self} is in the input", repair="write the parts to another folder")
+        refuse_input(self.where, read)
         if not self.names():
             asked_of(self.where, _refuse_no_bucket)
 
@@ -66,22 +73,45 @@ class BucketFolder:
 
     def opened(self, name: str) -> BinaryIO:
         """Open an object to read it."""
-        return opened(self._address(name))
+        try:
+            return opened(self._address(name))
+        except OutOfReach as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise FileNotFoundError(f"{self._address(name)} is not there") from error
+            raise
 
     @contextmanager
-    def whole(self, name: str) -> Iterator[Path]:
-        """Yield a path on this disk, and send what is there."""
+    def whole(self, name: str, allow: Callable[[], None] | None = None) -> Iterator[Path]:
+        """Yield a path on this disk, and send what is there; what is not allowed is taken away again."""
         with tempfile.TemporaryDirectory(dir=own_folder()) as made:
             path = Path(made) / name
-            yield path
+            with room_for(f"{self._address(name)}, in {path.parent} before it is sent,"):
+                yield path
             size = path.stat().st_size
             _send(path, self._address(name))
-        if self.size(name) != size:
+        if allow:
+            self._take_back(name, unless=allow)
+        found = self.size(name)
+        if found is None and allow:
+            raise FileNotFoundError(f"{self._address(name)} is gone")
+        if found != size:
             raise OutOfReach(
                 where=self._address(name),
                 reason="is not what was sent",
                 repair="another one may write there, or answer for the store: check that, and run the same again",
             )
+
+    def _take_back(self, name: str, *, unless: Callable[[], None]) -> None:
+        """Remove an object for which something is raised, twice: the second time nobody changes the folder."""
+        try:
+            unless()
+        except BadOutput:
+            with self.held():
+                try:
+                    unless()
+                except BadOutput:
+                    self.remove(name)
+                    raise
 
     def rename(self, name: str, other: str) -> None:
         """Copy an object, and remove it then."""
@@ -101,6 +131,38 @@ class BucketFolder:
 
         asked_of(self._address(name), removed)
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Put a claim into it, and wait until that is the only one: of two who do, one sees the other's at least.
+
+        A store takes no lock away from who was killed. So a claim counts as long as it is young.
+        """
+        claim = f"{CLAIM}{secrets.token_hex(8)}"
+        try:
+            while self._is_contested(claim):
+                time.sleep(PAUSE_SECONDS * (1 + secrets.randbelow(100) / 100))
+            yield
+        finally:
+            self.remove(claim)
+
+    def _is_contested(self, claim: str) -> bool:
+        """Claim anew, and return whether others do; of these all but the first by name let go for a while."""
+
+        def listed(store: Any) -> dict[str, float]:
+            _put(store, self._address(claim), claim.encode())
+            found = store.files.get_file_info(fs.FileSelector(store.path(self.where)))
+            return {each.base_name: each.mtime_ns / 1e9 for each in found if each.base_name.startswith(CLAIM)}
+
+        claims = asked_of(self.where, listed)
+        now = claims.pop(claim)
+        old = [name for name, when in claims.items() if when < now - CLAIM_SECONDS]
+        for name in old:
+            self.remove(name)
+        others = claims.keys() - set(old)
+        if others and min(others) < claim:
+            self.remove(claim)
+        return bool(others)
+
     def _address(self, name: str) -> str:
         return f"{self.where}/{name}"
 
@@ -118,10 +180,11 @@ def _send(path: Path, where: str) -> None:
     with pa.memory_map(str(path)) as file:
         content = file.read_buffer()
 
-    def send(store: Any) -> None:
-        stream = store.files.open_output_stream(store.path(where), compression=None)
-        stream.write(content)
-        stream.close()
-
     with ThreadPoolExecutor(1) as beside:
-        beside.submit(asked_of, where, send).result()
+        beside.submit(asked_of, where, lambda store: _put(store, where, content)).result()
+
+
+def _put(store: Any, where: str, content: pa.Buffer | bytes) -> None:
+    stream = store.files.open_output_stream(store.path(where), compression=None)
+    stream.write(content)
+    stream.close()

@@ -21,17 +21,14 @@ def manifest_of(said: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]) -> 
     return json.dumps({"layout": LAYOUT, **said, "parts": parts}, indent=1).encode() + b"\n"
 
 
-def read_manifest(folder: PartFolder) -> bytes:
-    """Return the bytes of the one that is there; raises FileNotFoundError where there is none."""
-    with folder.opened(MANIFEST) as file:
-        return file.read()
-
-
-def digests_in(folder: PartFolder) -> dict[str, str]:
-    """Return the digest of each part that the manifest names, none where there is no manifest that says any."""
+def said_of(folder: PartFolder) -> dict[str, str] | None:
+    """Return the digest of each part that the manifest names, none where it is broken, None where there is none."""
     if folder.size(MANIFEST) is None:
-        return {}
+        return None
     try:
-        return {part["file"]: part["sha256"] for part in json.loads(read_manifest(folder))["parts"]}
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+        with folder.opened(MANIFEST) as file:
+            return {part["file"]: part["sha256"] for part in json.load(file)["parts"]}
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, ValueError):
         return {}

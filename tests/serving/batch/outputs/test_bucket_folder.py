@@ -81,7 +81,7 @@ from serving.batch import Options, Work, engines, score_parts
 from serving.batch.carried import Carried
 from serving.batch.outputs import bucket_folder, folder_of
 import serving.scorer.scoring, serving.batch.parted, data.sources.formats.text_files
-source.PART_BYTES = 30_000
+source.PART_BYTES, bucket_folder.CLAIM_SECONDS = 30_000, 2
 carried, table, whole, there = Carried.of(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), sys.argv[4]
 
 def run(there, kill_at):
@@ -106,12 +106,12 @@ def run(there, kill_at):
         SimpleNamespace(files=Killing(files=store.files), path=store.path, root=store.root)))
     folder = folder_of(there)
     if not kill_at:
-        for name in folder.names():
+        for name in [name for name in folder.names() if not name.startswith(bucket_folder.CLAIM)]:
             assert folder.opened(name).read() == (whole / name).read_bytes(), name
     work = Work.on(folder, open_source(table), carried.scorer(), Options(), {"model": "m", "version": "1"})
     score_parts(work, engines.alone(carried))
 
-for kill_at in range(1, len(list(whole.iterdir())) + 1):
+for kill_at in range(1, len(list(whole.iterdir())) + 2):
     for step, expected in ((kill_at, signal.SIGKILL), (0, 0)):
         pid = os.fork()
         if pid == 0:
@@ -125,7 +125,7 @@ for kill_at in range(1, len(list(whole.iterdir())) + 1):
 def test_killed_while_anything_is_sent_nothing_of_it_is_there_and_the_next_run_ends_the_same(
     s3: Bucket, version: Path, carried: Carried, tmp_path: Path
 ) -> None:
-    """Half of each part, and of the manifest, had gone out."""
+    """Half of each part, of the claim to the folder, and of the manifest, had gone out."""
     path = table(tmp_path)
     parts = len(scored(path, carried, tmp_path / "whole"))
     assert parts > 1
@@ -140,7 +140,7 @@ def test_killed_while_anything_is_sent_nothing_of_it_is_there_and_the_next_run_e
     ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
-    for step in range(1, parts + 2):
+    for step in range(1, parts + 3):
         assert objects(f"{s3.uri}/{step}") == contents(tmp_path / "whole")
 
 

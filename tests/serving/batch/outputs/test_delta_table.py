@@ -111,16 +111,21 @@ def test_a_folder_that_was_written_before_becomes_a_table(carried: Carried, tmp_
 def test_two_who_commit_at_once_make_one_version(
     there: str, carried: Carried, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The second one finds that the table has its parts already."""
-    path, added = table(tmp_path, "jsonl"), delta_table._added
+    """The second one finds that the table has its parts already, where the folder could not be held."""
+    path, added, commit = table(tmp_path, "jsonl"), delta_table._added, delta_table._committed
 
-    def other_first(*words: Any) -> Any:
-        monkeypatch.setattr(delta_table, "_added", added)
-        scored(path, carried, there)
-        return added(*words)
+    def beside_another(*words: Any) -> int:
+        def other_first(*each: Any) -> Any:
+            monkeypatch.setattr(delta_table, "_added", added)
+            commit(*words)
+            return added(*each)
+
+        monkeypatch.setattr(delta_table, "_committed", commit)
+        monkeypatch.setattr(delta_table, "_added", other_first)
+        return commit(*words)
 
     for expected in (0, 1):
-        monkeypatch.setattr(delta_table, "_added", other_first)
+        monkeypatch.setattr(delta_table, "_committed", beside_another)
         assert scored(path, carried, there) == expected
         assert delta_table._added is added
         flights(10).to_json(path / "2.jsonl", orient="records", lines=True)
