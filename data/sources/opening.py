@@ -80,6 +80,7 @@ def _open_files(where: str, layout: Layout) -> Source:
             return table
     path, sheet = (where, "") if is_there else spreadsheets.split_sheet(where)
     paths = matching(path)
+    _refuse_names(paths)
     if not any(of_each(size_of, paths)):
         raise EmptySource(where=where)
     kind, base = _format_of(where, paths), base_of(path)
@@ -89,6 +90,14 @@ def _open_files(where: str, layout: Layout) -> Source:
     if kind == "json":
         return open_json(where, paths, layout, keys_by_file)
     return open_texts(where, paths, layout, keys_by_file, sheet=sheet)
+
+
+def _refuse_names(paths: Sequence[str]) -> None:
+    """Raise UnreadableSource for a name whose bytes are no UTF-8: pyarrow opens no such file."""
+    for path in paths:
+        shown = path.encode("utf-8", "backslashreplace").decode()
+        if shown != path:
+            raise UnreadableSource(where=shown, reason="its name is not UTF-8", repair="rename it")
 
 
 def _may_be_a_table(where: str) -> bool:

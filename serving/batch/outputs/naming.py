@@ -9,7 +9,7 @@ from data.redaction import redact_address
 from data.sources import is_remote
 from serving.batch.outputs.bucket_folder import BucketFolder
 from serving.batch.outputs.disk_folder import DiskFolder
-from serving.batch.outputs.part_folder import PartFolder
+from serving.batch.outputs.part_folder import PartFolder, refuse_name
 from serving.errors import BadOutput
 
 
@@ -29,6 +29,7 @@ def whole_file(output: str) -> AbstractContextManager[Path]:
     """Yield where to write what appears under a name once it is whole; raises BadOutput as `folder_of`."""
     if not is_remote(output):
         path = Path(output)
+        path = path.resolve() if path.is_symlink() else path  # who made a link wants the file that it names
         return DiskFolder(path.parent).whole(path.name)
     folder, name = _in_bucket(output)
     return folder.whole(name)
@@ -36,6 +37,7 @@ def whole_file(output: str) -> AbstractContextManager[Path]:
 
 def check_output(output: str, *, read: str = "") -> None:
     """Raise BadOutput or OutOfReach where no CSV or Parquet file can be written so, or it is the one that is `read`."""
+    refuse_name(output)
     if Path(output).suffix not in (".csv", ".parquet"):
         raise BadOutput(
             reason=f"output {Path(output).name!r} names no format",
