@@ -13,8 +13,7 @@ from data.faces import at_first_use
 if TYPE_CHECKING:
     from data.cells.arrow_cells import plain_texts
     from data.cells.discovery import (
-        has_points,
-        is_grouped,
+        PartedTexts,
         readings_in_words,
         settle_readings,
         way_to_numbers,
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "HINTS",
     "NO_OPTIONS",
+    "PartedTexts",
     "ReadOptions",
     "Reading",
-    "has_points",
-    "is_grouped",
     "plain_texts",
     "readings_in_words",
     "settle_readings",
@@ -41,8 +39,7 @@ __getattr__ = at_first_use(
         "HINTS": "hints",
         "NO_OPTIONS": "options",
         "ReadOptions": "options",
-        "has_points": "discovery",
-        "is_grouped": "discovery",
+        "PartedTexts": "discovery",
         "plain_texts": "arrow_cells",
         "readings_in_words": "discovery",
         "settle_readings": "discovery",

@@ -77,7 +77,7 @@ class _Column:
 
     def infer(self) -> Inference:
         """Infer from all cells; from some of very many first, for words among which nothing else stands."""
-        counts = _counted(self.cells, self.words)
+        counts = counted(self.cells, self.words)
         if len(counts) > MANY and not self.is_named:
             some = Counter(text for text in _some(self.cells) if text in counts)
             if not infer(some, self.hint).readings:
@@ -159,7 +159,7 @@ def _some(column: pa.ChunkedArray) -> list[str]:
     return [text.strip(SPACES + "\r\n") for text in present.take(pa.array(rows)).to_pylist()]
 
 
-def _counted(column: pa.ChunkedArray, without: Iterable[str]) -> dict[str, int]:
+def counted(column: pa.ChunkedArray, without: Iterable[str]) -> dict[str, int]:
     """Return the different texts of a column, trimmed, and how often each stands there."""
     counts = pc.value_counts(pc.utf8_trim(column.drop_null(), SPACES + "\r\n"))
     texts, numbers = counts.field(0).to_pylist(), counts.field(1).to_pylist()

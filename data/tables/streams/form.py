@@ -17,15 +17,12 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.cells import Reading, ReadOptions, has_points, is_grouped, plain_texts, settle_readings
+from data.cells import PartedTexts, Reading, ReadOptions, plain_texts, settle_readings
 from data.errors import EmptySource, OtherKind, UnreadableSource, UnusableColumn
 from data.schema import Kind
 from data.sources import Source
 from data.tables import Kinds, Table, arrow_kinds, kept_kinds
 from data.tables.table import text_columns
-
-HEAD_CELLS = 2_000
-"""Of a column of plain numbers, to know its decimal mark by."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +129,13 @@ def form_of(source: Source, kept: Kinds, options: ReadOptions, *, most_bytes: fl
 
 
 class _StreamedColumn:
-    """What the parts of a column have said so far.
-
-    Attributes
-    ----------
-    head : pyarrow.ChunkedArray or None
-        Of text: its first cells, and one that shows that its points part no thousands, where there is one.
-    """
+    """What the parts of a column have said so far."""
 
     def __init__(self, name: str, options: ReadOptions, *, is_text: bool) -> None:
         self.name, self._options, self._is_text = name, options, is_text
         self.kind: Kind | None = None
         self.unusable: UnusableColumn | None = None
-        self.head: pa.ChunkedArray | None = None
-        self._has_points, self._is_grouped = False, True
+        self._texts = PartedTexts(options.hint(name)) if is_text else None
 
     def look(self, part: pa.ChunkedArray, above: int) -> None:
         """Join the kind of a part to that of those above; one that cannot be used makes the column so."""
@@ -156,24 +146,16 @@ class _StreamedColumn:
         except UnusableColumn as error:
             row = None if error.row is None else error.row + above
             self.unusable = UnusableColumn(column=self.name, row=row, found=error.found, repair=error.repair)
-            self.kind, self.head = None, None
+            self.kind = None
             return
         self.kind = arrow_kinds.joined(self.kind, kind)
-        if self._is_text and self.kind == "number":
-            self._look_for_marks(part)
+        if self._texts:
+            self._texts.look(part, are_numbers=self.kind == "number")
 
-    def _look_for_marks(self, part: pa.ChunkedArray) -> None:
-        self._has_points = self._has_points or has_points(part)
-        if self.head is None:
-            self.head = part[:0]
-        if len(self.head) < HEAD_CELLS:
-            self.head = pa.chunked_array([*self.head.chunks, *part[:HEAD_CELLS].chunks])
-        if self._is_grouped and not is_grouped(part):
-            self._is_grouped = False
-            ungrouped = next(
-                cell for cell in part if not is_grouped(pa.chunked_array([[cell.as_py()]], part.type))
-            )
-            self.head = pa.chunked_array([*self.head.chunks, pa.array([ungrouped.as_py()], part.type)])
+    @property
+    def head(self) -> pa.ChunkedArray | None:
+        """Of plain numbers that are written as text: cells by which their decimal mark is known."""
+        return self._texts.head if self._texts and self.kind == "number" else None
 
     def has_to_be_held(self, names: Sequence[str]) -> bool:
         """Return whether all cells have to be looked at together for the column's reading."""
@@ -184,10 +166,9 @@ class _StreamedColumn:
             return options.known[self.name] != Reading("text") or kind != "category"
         if options.words(self.name, names) or dict(options.read).get(self.name, "text") != "text":
             return True
-        if not self._is_text or self.name in dict(options.read):
+        if not self._texts or self.name in dict(options.read):
             return False
-        by_points = self._has_points and (options.decimal == "," or self._is_grouped)
-        return kind == "category" or (kind == "number" and by_points)
+        return self._texts.may_have_a_reading(kind)
 
 
 def _whole(source: Source, names: Sequence[str], most_bytes: float) -> pa.Table:

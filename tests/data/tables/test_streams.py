@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.cells import NO_OPTIONS, ReadOptions
+from data.cells.discovery import parted_texts
 from data.errors import DataError, UnreadableSource
 from data.sources import Source, open_source
 from data.tables import Kinds, Table, arrow_kinds, fingerprint, load_kept, row_digests
@@ -137,11 +138,29 @@ def test_bytes_that_are_no_text_are_said_with_their_row() -> None:
 def test_texts_that_no_memory_holds_are_refused_with_what_settles_them() -> None:
     """They say together how they are read: a part of them might say something else."""
     with pytest.raises(UnreadableSource, match=r"the texts of name take more than 0 MB.*read=name:text"):
-        form_of(source({"name": ["a1"] * ROWS}), {}, NO_OPTIONS, most_bytes=100)
+        form_of(source({"name": ["12 km"] * ROWS}), {}, NO_OPTIONS, most_bytes=100)
     said = ReadOptions(read=(("name", "text"),))
-    assert form_of(source({"name": ["a1"] * ROWS}), {}, said, most_bytes=100).head.kinds == {
+    assert form_of(source({"name": ["12 km"] * ROWS}), {}, said, most_bytes=100).head.kinds == {
         "name": "category"
     }
+
+
+def test_words_of_which_there_are_few_are_not_held_to_know_that_they_are_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Numbers above the first of them say nothing of a decimal mark, either; more words are held as before."""
+    monkeypatch.setattr(parted_texts, "MANY", 4)
+    columns = {
+        "shop": ["shop 1", "shop 2", None] * (ROWS // 3),
+        "code": ["1.234"] * (ROWS // 2) + ["n0ne"] * (ROWS // 2),
+        "gap": ["-"] * (ROWS - 1) + ["a"],
+    }
+    form = form_of(source(columns), {}, NO_OPTIONS, most_bytes=0)
+    whole = load_kept(source(columns), {})
+    pd.testing.assert_frame_equal(joined(form).frame, whole.frame)
+    assert (form.head.kinds, form.head.readings) == (whole.kinds, whole.readings)
+    with pytest.raises(UnreadableSource, match="the texts of name take more than 0 MB"):
+        form_of(source({"name": [f"a{row % 6}" for row in range(ROWS)]}), {}, NO_OPTIONS, most_bytes=0)
 
 
 def digests_of(count: int) -> NDArray[np.uint64]:
