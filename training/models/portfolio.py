@@ -127,6 +127,7 @@ CLEARLY = 1.03
 
 
 SMOOTH: tuple[Spec, ...] = (
+    spec_of("lasso"),
     spec_of("ridge", splines=6),
     spec_of("support_vectors", C=10.0, epsilon=0.02),
     spec_of("process", nu=1.5),

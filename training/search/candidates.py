@@ -19,7 +19,8 @@ BLEND_STEPS, WORTH, MOST_MEMBERS = 40, 0.001, 12
 """Steps of a blend's weights, and its members at most. A member without which its error is higher by less than this
 share is left out: each costs time, where the version is compiled and proven, and with every row that is scored."""
 
-SIMPLICITY = {"mean": 0, "ridge": 1, "lasso": 1, "elastic_net": 1, "huber": 1, "blend": 3}
+LINEAR = ("ridge", "lasso", "elastic_net", "huber")
+SIMPLICITY = {"mean": 0, **dict.fromkeys(LINEAR, 1), "blend": 3}
 """Two for every other family."""
 
 LINES = 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
-from training.search.candidates import MOST_MEMBERS, Candidate, best_of_families, blended, judged, simplest
+from training.search.candidates import LINEAR, MOST_MEMBERS, Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, TrainingRows
 from training.search.processes import Pool
 from training.search.proposals import Ask, Proposals
@@ -75,8 +75,8 @@ rows, and so many standard errors of the difference above it."""
 PATIENCE, GAIN = 40, 0.001
 """The search ends after so many trials in a row that lower the best error by less than this share."""
 
-PLAIN_ROWS, PLAIN_FAMILIES = 1_000, 5
-"""A search on fewer rows ends where a line is within one standard error of the best of so many families."""
+PLAIN_ROWS, PLAIN_FAMILIES = 1_000, 4
+"""A search on fewer rows ends where a line is within one standard error of the best of so many other families."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,7 @@ class Race:
             asked.insert(0, warm)
         self._awaited = list(asked)
         proposals = Proposals(self.task, self.rows.seed)
-        for spec in tuple(asked):
-            yield proposals.known(spec)
+        yield from map(proposals.known, tuple(asked))
         for spec in portfolio.first(self.task):
             for each in (spec, *portfolio.following(self.candidates, self.task)):
                 if self._is_enough:
@@ -224,7 +223,7 @@ class Race:
     @property
     def _is_plain(self) -> bool:
         """Whether rows are few, and a line does as well as families of several kinds."""
-        tried = {trial["family"] for trial in self.trials if np.isfinite(trial["cv_rmse"])} - {"mean"}
+        tried = {trial["family"] for trial in self.trials if np.isfinite(trial["cv_rmse"])} - {"mean", *LINEAR}
         if self.all_rows.size >= PLAIN_ROWS or self._awaited or len(tried) < PLAIN_FAMILIES:
             return False
         ordered = sorted(self.candidates, key=lambda candidate: candidate.cv_rmse)

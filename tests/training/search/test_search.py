@@ -158,7 +158,7 @@ def test_few_rows_end_a_search_where_nothing_is_better_than_a_line(
     found = race.Race(rows, portfolio.Task.of(rows.target, rows.schema, None), Budget())
     noise = np.random.default_rng(0).normal(0.0, 0.1, 200)
     errors = dict.fromkeys(("boosting", "lightgbm", "process", "support_vectors"), noise)
-    errors = {"ridge": noise[::-1] * power, **errors}
+    errors = {"ridge": noise[::-1] * power, "lasso": noise[::-1] * power, **errors}
     for place, (family, error) in enumerate(errors.items(), start=1):
         found._finish(
             judged({"family": family, "params": {}}, rows.target + error, rows, 0.1), lambda _: None
