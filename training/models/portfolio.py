@@ -50,6 +50,9 @@ trees err less (docs/log.md)."""
 DEEP_TREES = 20
 """Of a forest at least whose leaves are single rows, for a target with little noise."""
 
+LINEAR = ("ridge", "lasso", "elastic_net", "huber")
+"""The families whose models are lines."""
+
 MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
 
@@ -105,6 +108,12 @@ def _boosted_leaves(rounds: int, rate: float, leaves: int, **params: Any) -> Spe
     return spec_of("lightgbm", num_iterations=rounds, learning_rate=rate, num_leaves=leaves, **some_rows)
 
 
+FEW_LEAVES = _boosted_leaves(
+    300, 0.03, 6, feature_fraction_bynode=0.5, bagging_fraction=0.7, min_data_in_leaf=20, lambda_l2=5.0
+)
+SOME_LEAVES = _boosted_leaves(
+    300, 0.04, 8, feature_fraction_bynode=0.6, bagging_fraction=0.7, min_data_in_leaf=30, lambda_l2=5.0
+)
 QUICK_LEAVES = _boosted_leaves(
     600, 0.05, 15, feature_fraction_bynode=0.6, bagging_fraction=0.6, min_data_in_leaf=5, lambda_l2=1.0
 )
@@ -114,21 +123,26 @@ MANY_SMALL_TREES = _boosted_leaves(
 )
 LITTLE_NOISE = _boosted_leaves(2000, 0.05, 12, bagging_fraction=0.9, min_data_in_leaf=2)
 DRAWN_SPLITS = _boosted_leaves(1000, 0.05, 31, extra_trees=True, min_data_in_leaf=3)
+SHRUNKEN_LEAVES = _boosted_leaves(900, 0.2, 63, feature_fraction=0.65, min_data_in_leaf=10, lambda_l2=100.0)
 LARGE_LEAVES = _boosted_leaves(
     1000, 0.05, 63, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=10
 )
 HUGE_LEAVES = _boosted_leaves(
     500, 0.05, 300, feature_fraction_bynode=0.5, bagging_fraction=1.0, min_data_in_leaf=5
 )
-"""Settings of LightGBM: chosen by cross-validation on the training rows of public tables (docs/log.md)."""
+"""Settings of LightGBM, the first two for much noise: chosen by cross-validation on the training rows of public tables
+(docs/log.md)."""
 
 CLEARLY = 1.03
 """Trees that are larger still are tried where the large ones err less than smaller ones by this factor."""
 
+NOISY_VECTORS = spec_of("support_vectors", C=1.0, epsilon=0.1)
+"""scikit-learn's own settings, for a target of much noise."""
 
 SMOOTH: tuple[Spec, ...] = (
     spec_of("lasso"),
     spec_of("ridge", splines=6),
+    NOISY_VECTORS,
     spec_of("support_vectors", C=10.0, epsilon=0.02),
     spec_of("process", nu=1.5),
     spec_of("ridge", interactions=True),
@@ -142,14 +156,18 @@ def first(task: Task) -> list[Spec]:
     tried: list[Spec] = [
         spec_of("ridge"),
         spec_of("boosting"),
+        FEW_LEAVES,
         QUICK_LEAVES,
         spec_of("extra_trees", max_features=0.7, **size),
         DRAWN_SPLITS,
         MEDIUM_LEAVES,
         spec_of("perceptron", width=64, depth=2, max_iter=epochs, alpha=1e-3),
+        SOME_LEAVES,
         MANY_SMALL_TREES,
         LITTLE_NOISE,
+        SHRUNKEN_LEAVES,
         spec_of("extra_trees", max_features=1.0, **forest_size(task, leaf_rows=1, least=DEEP_TREES)),
+        NOISY_VECTORS,
         spec_of("support_vectors", C=10.0, epsilon=0.02),
         spec_of("support_vectors", C=100.0, epsilon=0.005),
         spec_of("process", nu=1.5),

@@ -136,11 +136,11 @@ def _boosting(_: Task) -> Ranges:
 
 def _lightgbm(task: Task) -> Ranges:
     ranges: dict[str, Range | Switch] = {
-        "num_iterations": _whole("lgb_rounds", 200, 3000, 300),
+        "num_iterations": _whole("lgb_rounds", 100, 3000, 300),
         "learning_rate": _ratio("lgb_rate", 0.015, 0.2, 0.05),
         "num_leaves": _whole("lgb_leaves", 4, 127, 31),
         "min_data_in_leaf": _whole("lgb_leaf_rows", 2, 60, 20),
-        "lambda_l2": _ratio("lgb_l2", 1e-3, 30.0, 1e-3),  # of none
+        "lambda_l2": _ratio("lgb_l2", 1e-3, 200.0, 1e-3),  # of none
         "feature_fraction_bynode": Range("lgb_features", 0.3, 1.0, 1.0),
         "bagging_fraction": Range("lgb_rows", 0.4, 1.0, 1.0),
         "extra_trees": Switch("lgb_drawn"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from training.models import Spec
+from training.models import Spec, portfolio
 from training.search.cross_validation import Folds, TrainingRows
 from training.weights import Weight, mean, of, spread
 
@@ -19,8 +19,7 @@ BLEND_STEPS, WORTH, MOST_MEMBERS = 40, 0.001, 12
 """Steps of a blend's weights, and its members at most. A member without which its error is higher by less than this
 share is left out: each costs time, where the version is compiled and proven, and with every row that is scored."""
 
-LINEAR = ("ridge", "lasso", "elastic_net", "huber")
-SIMPLICITY = {"mean": 0, **dict.fromkeys(LINEAR, 1), "blend": 3}
+SIMPLICITY = {"mean": 0, **dict.fromkeys(portfolio.LINEAR, 1), "blend": 3}
 """Two for every other family."""
 
 LINES = 1

@@ -19,7 +19,7 @@ import numpy as np
 
 from training.errors import SearchFailed
 from training.models import Spec, portfolio
-from training.search.candidates import LINEAR, MOST_MEMBERS, Candidate, best_of_families, blended, judged, simplest
+from training.search.candidates import MOST_MEMBERS, Candidate, best_of_families, blended, judged, simplest
 from training.search.cross_validation import TOO_SLOW, FoldResult, Here, TrainingRows
 from training.search.processes import Pool
 from training.search.proposals import Ask, Proposals
@@ -223,7 +223,8 @@ class Race:
     @property
     def _is_plain(self) -> bool:
         """Whether rows are few, and a line does as well as families of several kinds."""
-        tried = {trial["family"] for trial in self.trials if np.isfinite(trial["cv_rmse"])} - {"mean", *LINEAR}
+        tried = {trial["family"] for trial in self.trials if np.isfinite(trial["cv_rmse"])}
+        tried -= {"mean", *portfolio.LINEAR}
         if self.all_rows.size >= PLAIN_ROWS or self._awaited or len(tried) < PLAIN_FAMILIES:
             return False
         ordered = sorted(self.candidates, key=lambda candidate: candidate.cv_rmse)

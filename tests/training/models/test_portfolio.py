@@ -88,3 +88,19 @@ def test_each_kind_of_setting_may_be_a_version(spec: Spec) -> None:
     params = {name: QUICK.get(name, value) for name, value in spec["params"].items()}
     fitted = build({**spec, "params": params}, rows.schema, seed=0).fit(rows.frame, rows.target)
     flavor.trusted_types(fitted)
+
+
+def test_a_target_of_much_noise_has_trees_that_do_not_learn_the_noise() -> None:
+    """Of a portfolio for clear targets the best erred by 8 % more on 1,129 insured people than trees of five leaves."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(3_000, 4))
+    y = np.abs(x[:, 0]) + random.normal(size=3_000)
+    rows, new = rows_of(x[:600], y[:600]), rows_of(x[600:], y[600:])
+
+    def error(spec: Spec) -> float:
+        model = build(spec, rows.schema, seed=0).fit(rows.frame, rows.target)
+        return float(np.sqrt(np.mean((model.predict(new.frame) - new.target) ** 2)))
+
+    assert error(portfolio.FEW_LEAVES) < 1.1 < error(portfolio.QUICK_LEAVES)
+    tried = portfolio.first(task(600))
+    assert tried.index(portfolio.FEW_LEAVES) < tried.index(portfolio.QUICK_LEAVES)
