@@ -166,6 +166,30 @@ def test_what_a_bucket_refuses_in_the_middle_is_not_there(
         assert folder.names() == []
 
 
+EXPIRED = (
+    b"HTTP/1.1 403 Forbidden\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    b"Content-Length: 64\r\n\r\n<Error><Code>ExpiredToken</Code><Message>ended</Message></Error>"
+)
+
+
+@pytest.mark.parametrize("ended_at", [b"part-00001", b".claim-"])
+def test_keys_that_end_in_mid_run_are_said_and_what_was_sent_stays(
+    ended_at: bytes, s3: Bucket, carried: Carried, tmp_path: Path, monkeypatch
+) -> None:
+    """Those of a role end after an hour; at the claim nothing can be taken away again, either."""
+    path, there = table(tmp_path), f"{s3.uri}/scored"
+    names = scored(path, carried, tmp_path / "alone")
+    with faulty_wire(s3.server.port) as wire, monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{wire.port}")
+        with (
+            wire.failing(Fault(lambda sent: ended_at in sent and sent[:1] in b"PD", "says", answer=EXPIRED)),
+            pytest.raises(OutOfReach, match="is refused to whoever the environment says is asking"),
+        ):
+            scored(path, carried, there)
+    assert scored(path, carried, there) == (names[1:] if ended_at == b"part-00001" else [])
+    assert objects(there) == contents(tmp_path / "alone")
+
+
 def test_what_is_wrong_with_a_bucket_is_one_line_and_code_2(
     s3: Bucket,
     version: Path,
