@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from data.schema import Schema
 from serving.scorer import Parity, Session
+from training.compiling import cost
 from training.compiling.compiler import Draft
 from training.compiling.errors import ParityFailed
 from training.compiling.keras import FLOAT32_TOLERANCE, Network, adapted, packages
@@ -35,7 +36,7 @@ class Verified:
 
 
 def compile_verified(
-    pipeline: Any, *, schema: Schema, frame: pd.DataFrame, target: NDArray[np.float64]
+    pipeline: Any, *, schema: Schema, frame: pd.DataFrame, target: NDArray[np.float64], cheap: bool = False
 ) -> Verified:
     """Compile a fitted pipeline, or a Keras model, and compare the two on training rows and hard ones.
 
@@ -45,15 +46,19 @@ def compile_verified(
         The rows it was fitted on; for a Keras model with the schema's columns in order, and no others.
     target : float64 array of shape (n_train,)
         Their target; its standard deviation is the scale of the comparison.
+    cheap : bool
+        Whether the graph has to be one that a scorer may hold. It is asked before the comparison, of thousands of rows.
 
     Raises
     ------
     CompilingError
-        A step is unknown, or the two differ.
+        A step is unknown, the two differ, or the graph takes too much.
     """
     pipeline = adapted(pipeline)
     draft = Draft.of(pipeline, schema)
     graph = draft.written()
+    if cheap:
+        cost.require_cheap(graph, len(schema.columns))
     session, spread = Session(graph, at_once=None), float(np.std(target))
     exact = pipeline.in_float64 if isinstance(pipeline, Network) else pipeline
     parity = measure_parity(exact, session, schema, frame, spread, graph=graph)

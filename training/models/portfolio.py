@@ -40,8 +40,9 @@ PRODUCTS = 45
 LEAST_SPREAD, MOST_SPREAD = 1e-3, 1e9
 """Of a target that every family takes as it is."""
 
-LEAVES = 400_000
-"""Of a forest at most: about 30 MB of graph."""
+LEAVES, LEAF_BYTES, CODE_BYTES, FOREST_BYTES = 400_000, 33, 3, 40_000_000
+"""Of a forest at most; what a leaf takes in the graph, and beyond that for each category of a column, for a test of
+categories names them; and what all leaves may take."""
 
 LEAF_ROWS, LEAST_TREES, MOST_TREES = 3, 30, 200
 """Rows of a forest's leaf for which it has fewer trees, down to so many: of as many leaves in all, fewer and deeper
@@ -52,6 +53,9 @@ DEEP_TREES = 20
 
 LINEAR = ("ridge", "lasso", "elastic_net", "huber")
 """The families whose models are lines."""
+
+COMPARING = ("support_vectors", "process")
+"""The families that compare each row with training rows: a blend with them may be too slow, and another is at hand."""
 
 MONOTONIC = ("boosting", "lightgbm")
 """The families that can keep a direction that the user gave."""
@@ -277,6 +281,9 @@ def _is_skewed(target: NDArray[np.float64]) -> bool:
 
 
 def forest_size(task: Task, leaf_rows: int = LEAF_ROWS, least: int = LEAST_TREES) -> dict[str, int]:
-    """Return how many trees a forest has and how many rows a leaf at least, so that it has no more than `LEAVES`."""
-    trees = int(np.clip(LEAVES * leaf_rows // max(task.rows, 1), least, MOST_TREES))
-    return {"n_estimators": trees, "min_samples_leaf": max(1, math.ceil(task.rows * trees / LEAVES))}
+    """Return how many trees a forest has and how many rows a leaf at least, so that its graph is not too large."""
+    codes = sum(len(column.categories) for column in task.schema.columns)
+    each = LEAF_BYTES + CODE_BYTES * codes / max(len(task.schema.columns), 1)
+    leaves = min(LEAVES, int(FOREST_BYTES / each))
+    trees = int(np.clip(leaves * leaf_rows // max(task.rows, 1), least, MOST_TREES))
+    return {"n_estimators": trees, "min_samples_leaf": max(1, math.ceil(task.rows * trees / leaves))}

@@ -319,14 +319,12 @@ class Race:
         if candidate.cv_rmse < before * (1.0 - GAIN):
             self._since_gain = 0
 
-    def _note(
-        self, spec: Spec, tell: Callable[[float], None], rmse: float, seconds: float, failure: str
-    ) -> None:
+    def _note(self, spec: Spec, tell: Callable[[float], None], rmse: float, took: float, left: str) -> None:
         self._since_gain += 1
         tell(rmse)
         words = json.dumps(dict(spec.get("params", {})))
-        trial = {"family": spec["family"], "cv_rmse": rmse, "seconds": seconds, "rows": self.rows.size}
-        self.trials.append(trial | {"left": failure, "params": words})
+        trial = {"family": spec["family"], "cv_rmse": rmse, "seconds": took, "rows": self.rows.size}
+        self.trials.append(trial | {"left": left, "params": words})
         self._told(self.standing)
 
     def _move_to(self, rows: TrainingRows) -> None:
@@ -370,8 +368,11 @@ class Race:
         if not blend:
             return ordered
         if len(ordered) > 2:
-            ordered += blended(self._members(ordered), self.rows)
-            ordered.sort(key=self._counted)
+            quick = [each for each in ordered if each.family not in portfolio.COMPARING]
+            blends = [*blended(self._members(ordered), self.rows), *blended(self._members(quick), self.rows)]
+            ordered = sorted(
+                [*ordered, *{str(each.spec): each for each in blends}.values()], key=self._counted
+            )
         winner = simplest(ordered, self.rows)
         return [winner, *(candidate for candidate in ordered if candidate is not winner)]
 

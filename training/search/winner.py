@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.compiling import Verified, compile_verified, cost
+from training.compiling import Verified, compile_verified
 from training.compiling.errors import CompilingError
 from training.models import AllRows, Spec, all_rows
 from training.search import cross_validation, processes
@@ -203,7 +203,6 @@ def _fitted(
 
 
 def _compiled(fitted: Any, rows: TrainingRows, storable: Callable[[Any], object]) -> Verified:
-    compiled = compile_verified(fitted, schema=rows.schema, frame=rows.frame, target=rows.target)
-    cost.require_cheap(compiled.graph, len(rows.schema.columns))
+    compiled = compile_verified(fitted, schema=rows.schema, frame=rows.frame, target=rows.target, cheap=True)
     storable(fitted)
     return compiled
