@@ -24,6 +24,7 @@ from training.measuring.intervals.conformal import (
     quantile,
     table_of,
 )
+from training.models import portfolio
 from training.models.families import build
 
 
@@ -136,6 +137,23 @@ def test_the_scale_is_a_second_output_that_costs_nothing_unasked() -> None:
     np.testing.assert_array_equal(Session(both.graph).predict(matrix), Session(plain.graph).predict(matrix))
     found = Session(both.graph).predict_with_scale(matrix)[:, 1]
     np.testing.assert_allclose(found, scale.predict(frame), rtol=1e-9)
+
+
+def test_a_blend_of_trees_and_a_line_has_a_scale_too() -> None:
+    """It was refused for a last bit: rows were sorted for the one side, and a product's bits hang on a row's place."""
+    random = np.random.default_rng(0)
+    words = {name: [f"w{word}" for word in random.integers(0, 4, 602)] for name in "abc"}
+    frame = pd.DataFrame(words).assign(hour=random.integers(0, 24, 602).astype(float))
+    y = np.sin(frame["hour"].to_numpy()) + random.normal(size=602)
+    kinds = {**dict.fromkeys("abc", "category"), "hour": "number", "y": "number"}
+    schema = describe(Table("t", frame.assign(y=y), kinds), list(frame), target="y")
+    members = [portfolio.FEW_LEAVES, portfolio.spec_of("ridge")]
+    blend = build({"family": "blend", "members": members, "weights": [0.5, 0.5]}, schema, seed=0).fit(
+        frame, y
+    )
+    scale = build({"family": "boosting", "params": {"max_iter": 5}}, schema, seed=0).fit(frame, np.abs(y))
+    plain = compile_verified(blend, schema=schema, frame=frame, target=y)
+    assert with_scale(plain, scale, frame=frame).graph != plain.graph
 
 
 def test_a_pipeline_is_compiled_once_for_both_of_its_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
