@@ -1,6 +1,6 @@
 """How specifications showed in cross-validation: their errors, which of them is preferred, and how they blend.
 
-The mean or a line is preferred to what is better by less than one standard error. It fits nothing.
+The mean or a line is preferred to what is hardly better. It fits nothing.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ share is left out: each costs time, where the version is compiled and proven, an
 SIMPLICITY = {"mean": 0, **dict.fromkeys(portfolio.LINEAR, 1), "blend": 3}
 """Two for every other family."""
 
-LINES = 1
-"""Up to this level a model is preferred for being simple. A blend's error is that of weights found on other folds, and
-a single one's is the best of many: to ask more of the blend would be to prefer the luckier one."""
+LINES, HARDLY = 1, 1.01
+"""Up to this level a model is preferred for being simple; a line, if its error is larger by this factor at most. A
+blend's error is that of weights found on other folds, a single one's is the best of many: no more is asked of it."""
 
 Floats = NDArray[np.float64]
 
@@ -81,12 +81,12 @@ def judged(spec: Spec, out_of_fold: Floats, rows: TrainingRows, seconds: float) 
     return Candidate(spec, rmse, standard_error, seconds, out_of_fold, each, max(learned, default=0))
 
 
-def simplest(ordered: Sequence[Candidate], rows: TrainingRows) -> Candidate:
-    """Return the mean or a line whose squared errors are within one standard error of the best one's, or the best."""
+def simplest(ordered: Sequence[Candidate], rows: TrainingRows, at_most: float = HARDLY) -> Candidate:
+    """Return the mean or a line within one standard error of the best, a line of hardly a larger error; or the best."""
     best = ordered[0]
     for level in range(min(best.level, LINES + 1)):
         rival = next((candidate for candidate in ordered if candidate.level == level), None)
-        if rival is None:
+        if rival is None or (level == LINES and rival.cv_rmse > at_most * best.cv_rmse):
             continue
         known = np.isfinite(best.out_of_fold) & np.isfinite(rival.out_of_fold)
         ours, theirs = ((each.out_of_fold[known] - rows.target[known]) ** 2 for each in (best, rival))

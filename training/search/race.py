@@ -228,7 +228,7 @@ class Race:
         if self.all_rows.size >= PLAIN_ROWS or self._awaited or len(tried) < PLAIN_FAMILIES:
             return False
         ordered = sorted(self.candidates, key=lambda candidate: candidate.cv_rmse)
-        return simplest(ordered, self.rows).level == 1
+        return simplest(ordered, self.rows, np.inf).level == 1
 
     def _try_all(self, asks: Iterator[Ask], places: Pool | Here, until: float) -> None:
         """Try until the time is up; what must not be missed beyond it."""

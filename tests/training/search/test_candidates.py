@@ -36,6 +36,9 @@ def test_a_line_is_preferred_to_a_blend_that_is_hardly_better_and_trees_are_not(
         candidate(other, rows, 1.001 * noise[1] / noise[1].std()),
     )
     assert simplest([blend, near], rows).family == wins
+    less_near = candidate(other, rows, 1.02 * noise[1] / noise[1].std())
+    assert simplest([blend, less_near], rows).family == "blend"
+    assert simplest([blend, less_near], rows, np.inf).family == wins, "within one standard error"
     far = candidate(other, rows, 2.0 * noise[1])
     assert simplest([blend, far], rows).family == "blend"
 
