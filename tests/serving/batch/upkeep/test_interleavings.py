@@ -290,6 +290,7 @@ def test_in_any_order_of_steps_the_folder_ends_as_one_of_them_made_it(case: str,
     assert every_order(story_of(folder, *CASES[case])) > 1_000
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("case", OF_THREE)
 def test_of_three_the_folder_ends_as_one_made_it(case: str, folder: Any) -> None:
     """All their orders are too many: the same hundred each time."""
