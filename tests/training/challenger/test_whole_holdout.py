@@ -23,7 +23,6 @@ from serving.scorer import Scorer
 from serving.scorer.same_bits import sessions
 from tests.training.rows.test_streamed import CONFIG, arranged
 from training.challenger import whole_holdout, write_version
-from training.commands import trainings
 from training.compiling import compile_verified, pack_frame
 from training.console import silent
 from training.errors import Terminated
@@ -147,17 +146,23 @@ class Reference:
         return int(rows.sum()), float(np.sqrt(squared))
 
 
-@pytest.mark.parametrize("config", [CONFIG, WEIGHTED], ids=["alike", "weight"])
-def test_the_figures_are_those_of_all_held_out_rows_at_once(
-    frame: pd.DataFrame, tmp_path: Path, config: trainings.TrainConfig
-) -> None:
-    """Errors, the mean's, coverage and slices by numpy, whose sums are rounded; redraws by the usual bootstrap."""
+@pytest.fixture(params=[CONFIG, WEIGHTED], ids=["alike", "weight"])
+def whole(
+    frame: pd.DataFrame, tmp_path: Path, request: pytest.FixtureRequest
+) -> tuple[Any, Told, Any, Reference]:
+    """Return rows in parts, what was told, what was found of the whole holdout, and the same rows at once."""
     where, told = write(frame, tmp_path / "t.parquet"), Told()
-    rows, _ = arranged(where, config, memory=1e9)
+    rows, _ = arranged(where, request.param, memory=1e9)
     folder = version(rows, tmp_path / "scorer")
     found = judged(rows, folder, told)
     assert found, told.lines
     every = Reference.of(where, rows, folder)
+    return rows, told, found, every
+
+
+def test_the_figures_are_those_of_all_held_out_rows_at_once(whole: tuple[Any, Told, Any, Reference]) -> None:
+    """Errors, the mean's, coverage and slices by numpy, whose sums are rounded; redraws by the usual bootstrap."""
+    rows, told, found, every = whole
     error, apart = every.error, every.target - MEAN
     metrics = {
         "all_holdout_rmse": np.sqrt(every.mean(error**2)),
@@ -193,17 +198,11 @@ def test_the_figures_are_those_of_all_held_out_rows_at_once(
     assert [*map(list, sorted(numbers))] == [pytest.approx(each) for each in map(list, expected)]
 
 
-@pytest.mark.parametrize("config", [CONFIG, WEIGHTED], ids=["alike", "weight"])
 def test_the_figures_are_those_of_scikit_learn_and_of_each_redraw_of_rows(
-    frame: pd.DataFrame, tmp_path: Path, config: trainings.TrainConfig
+    whole: tuple[Any, Told, Any, Reference],
 ) -> None:
     """Each of the 2,000 redraws gives each row of the whole holdout a weight, in place of sums by hash."""
-    where, told = write(frame, tmp_path / "t.parquet"), Told()
-    rows, _ = arranged(where, config, memory=1e9)
-    folder = version(rows, tmp_path / "scorer")
-    found = judged(rows, folder, told)
-    assert found, told.lines
-    every = Reference.of(where, rows, folder)
+    _, told, found, every = whole
     given, weights = (every.target, every.answers[:, 0]), {"sample_weight": every.weight}
     scores = {
         "rmse": root_mean_squared_error(*given, **weights),

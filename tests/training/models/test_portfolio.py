@@ -126,3 +126,15 @@ def test_a_forest_of_a_table_with_a_thousand_words_fits_a_graph() -> None:
     )
     graph = Draft.of(forest, schema).written()
     assert portfolio.FOREST_BYTES / 10 < len(graph) < portfolio.FOREST_BYTES, size
+
+
+def test_every_setting_that_has_a_name_is_tried() -> None:
+    """The largest trees only where large ones lead: another test holds that."""
+    named = {
+        name: value
+        for name, value in vars(portfolio).items()
+        if name.endswith(("_LEAVES", "_VECTORS", "_TREES"))
+    }
+    specs = {name: spec for name, spec in named.items() if isinstance(spec, dict) and name != "HUGE_LEAVES"}
+    assert len(specs) > 6
+    assert not [name for name, spec in specs.items() if spec not in portfolio.first(task(500))]

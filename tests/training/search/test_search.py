@@ -148,9 +148,9 @@ def test_the_error_comes_near_the_noise(name: str) -> None:
     assert chosen(rows, seconds=30.0, trials=8).best.cv_rmse < 1.25 * noise
 
 
-@pytest.mark.parametrize(("power", "plain"), [(1, True), (2, False)])
+@pytest.mark.parametrize(("power", "plain"), [(1, True), (1.02, True), (2, False)])
 def test_few_rows_end_a_search_where_nothing_is_better_than_a_line(
-    monkeypatch: pytest.MonkeyPatch, power: int, plain: bool
+    monkeypatch: pytest.MonkeyPatch, power: float, plain: bool
 ) -> None:
     """200 rows of y = 3x searched for as long as any, and a line was chosen all the same."""
     x = np.linspace(1.0, 5.0, 200)[:, None]
