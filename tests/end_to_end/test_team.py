@@ -51,7 +51,8 @@ TRAIN = (
     "--time_budget",
     "20",
 )
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "3", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+PATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "120", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
 
 
 @dataclass(frozen=True)
@@ -291,7 +292,7 @@ PROMOTING = {
     ),
     "slower than a client waits": Step(
         "server",
-        lambda: Fault(b"runs/log-parameter", "slow", seconds=4.0),
+        lambda: Fault(b"runs/log-parameter", "slow", seconds=12.0),
         "the server did not answer (",
     ),
     "disk of the database full at the entry": Step("database", full(b"INSERT INTO params"), ANSWERS),
@@ -307,7 +308,7 @@ PROMOTING = {
 
 @pytest.fixture
 def impatient(backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client of the promoter's, who gives up at once."""
+    """A client of the promoter's, who gives up soon: once nothing fails, the tests ask as one who is `PATIENT`."""
     for name, value in (IMPATIENT | backend.environment("promoter")).items():
         monkeypatch.setenv(name, value)
 
@@ -330,8 +331,8 @@ def test_a_promotion_that_fails_at_any_step_was_carried_out_or_not_begun(
     after = ledger.settle("line")
     entered = len(after.entries) - len(before.entries)
     assert (entered, after.serving) in {(0, before.serving), (1, chosen)}
-    well(run("promoter", *command, chosen))
-    well(run("server", "history", "--name", "line"))
+    well(run("promoter", *command, chosen, **PATIENT))
+    well(run("server", "history", "--name", "line", **PATIENT))
     assert ledger.settle("line").serving == chosen
 
 
@@ -367,9 +368,9 @@ def test_a_registration_that_fails_at_any_step_leaves_one_whole_version_or_none(
     assert (waits in done.stdout) == (step == "bucket full")
     if done.returncode:
         assert (model_registry.versions(name), ledger.settle(name).serving) == ([], "")
-    well(run("promoter", *command))
+    well(run("promoter", *command, **PATIENT))
     assert [each.number for each in model_registry.versions(name)] == ["1"]
-    well(run("server", "history", "--name", name))
+    well(run("server", "history", "--name", name, **PATIENT))
     client = mlflow.MlflowClient()
     model_id = client.get_model_version(name, "1").source.removeprefix("models:/")
     (named,) = json.loads(client.get_logged_model(model_id).tags["mlflow.modelVersions"])

@@ -28,14 +28,12 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIE
 
 @pytest.fixture
 def server(tracking: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[TrackingServer]:
-    """The registered houses behind a server; who asks waits for four seconds."""
+    """The registered houses behind a server."""
     with tracking_server(tracking.folder) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
         mlflow.create_experiment("houses", artifact_location="mlflow-artifacts:/houses")
         mlflow.set_experiment("houses")
         register(tracking.folder, watched=True)
-        for name, value in IMPATIENT.items():
-            monkeypatch.setenv(name, value)
         yield server
         mlflow.set_experiment(experiment_id="0")
 
@@ -58,6 +56,8 @@ def test_a_store_that_goes_down_within_a_call_costs_nothing(
     mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
     for name, call in [("log_day", 2), ("keep", 1), ("say_alarms", 1), ("log_page", 1), ("close", 1)]:
         with monkeypatch.context() as patch:
+            for each, value in IMPATIENT.items():
+                patch.setenv(each, value)
             patch.setattr(MonitorRun, name, going_down(server, way, getattr(MonitorRun, name), call))
             code, said = look()
         assert (code, "slipway: tracking or registry cannot be used: the server did not answer" in said) == (
@@ -109,7 +109,7 @@ def test_a_monitor_that_follows_outlives_its_store_and_takes_up_a_new_champion(
         said.open("wb") as out,
         subprocess.Popen(
             [sys.executable, "-u", "-m", "training", "monitor", *words],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | IMPATIENT | {"PYTHONPATH": str(ROOT)},
             stdout=out,
             stderr=out,
         ) as process,
