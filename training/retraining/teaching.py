@@ -24,7 +24,7 @@ from training.rows import open_table
 from training.rows.known import load_known
 from training.succession import ACTING, Plan, RetrainDecision, Shadow, gains, planned
 
-AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict")
+AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict", "explain")
 """What a retraining takes from the training of the champion; the split and the weight the name's versions keep."""
 
 

@@ -21,7 +21,8 @@ Calls = list[Mapping[str, str]]
 def test_a_challenger_is_trained_as_the_champion_was(village: Village, trained: Calls) -> None:
     """With its seed, its trials, its units; on captured rows, and without a word about a promotion."""
     command = (
-        "python -m training train --data houses.csv --target price --seed 7 --trials 3 --monotonic area=+"
+        "python -m training train --data houses.csv --target price --seed 7 --trials 3 --monotonic area=+ "
+        "--explain false"
     )
     tracking.add_to_run(village.champion.run_id, {tag_names.COMMAND: command}, {})
     village.live(10, slope=3.0)
@@ -29,6 +30,7 @@ def test_a_challenger_is_trained_as_the_champion_was(village: Village, trained: 
     (words,) = trained
     table = str(village.folder / "trainings" / "houses-1-harm-2026-03-10.parquet")
     expected = {"name": "houses", "target": "price", "seed": "7", "trials": "3", "monotonic": "area=+"}
+    expected |= {"explain": "false"}  # no learned rows are kept, which somebody did not want
     assert words.items() >= (expected | {"data": table}).items()
 
 
