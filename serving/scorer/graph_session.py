@@ -27,6 +27,7 @@ Predict = Callable[[Floats], Floats]
 class Session:
     """A graph in onnxruntime on the CPU, for any number of rows; raises RefusedGraph.
 
+    Its widest value holds `widest` numbers a row (`check_graph` says how many), which bounds the rows of a block.
     Of several blocks of rows so many are under way at once, each in a thread; None for one on each core. The bits are
     those of one block after the other.
     """
@@ -43,8 +44,11 @@ class Session:
     SORT_BY = "sort_by"
     """The graph's note of columns: rows that are alike in them take the same way through its trees."""
 
-    def __init__(self, graph: bytes, *, threads: int = 1, at_once: int | None = 1) -> None:
-        self._at_once = at_once or _cores()
+    BLOCK_NUMBERS = 2**20
+    """Of one value, at most, that are made together: 3,000 support vectors take 349 rows at once."""
+
+    def __init__(self, graph: bytes, *, threads: int = 1, at_once: int | None = 1, widest: int = 1) -> None:
+        self._at_once, self._most_rows = at_once or _cores(), max(1, self.BLOCK_NUMBERS // widest)
         try:
             self._session = opened(graph, threads=threads)
             note = self._session.get_modelmeta().custom_metadata_map.get(self.SORT_BY, "")
@@ -65,7 +69,7 @@ class Session:
         return predictions
 
     def _run_blocks(self, matrix: Floats) -> Floats:
-        if len(matrix) <= self.BLOCK_ROWS:
+        if len(matrix) <= min(self.BLOCK_ROWS, self._most_rows):
             return self._run(matrix)
         return self._over_blocks(self._run, matrix)
 
@@ -84,8 +88,9 @@ class Session:
         return np.ravel(self._session.run([self.SCALE], asked)[0])
 
     def _over_blocks(self, run: Predict, matrix: Floats) -> Floats:
-        starts = range(0, max(len(matrix), 1), self.BLOCK_ROWS)
-        blocks = (matrix[start : start + self.BLOCK_ROWS] for start in starts)
+        rows = min(self.BLOCK_ROWS, self._most_rows)
+        starts = range(0, max(len(matrix), 1), rows)
+        blocks = (matrix[start : start + rows] for start in starts)
         if self._at_once == 1 or len(starts) == 1:
             return np.concatenate(list(map(run, blocks)))
         with ThreadPoolExecutor(self._at_once) as pool:

@@ -66,7 +66,7 @@ class Scorer:
         same_bits: bool = False,
         folder: Path | None = None,
     ) -> None:
-        check_graph(graph, columns=len(document.schema.columns))
+        widest = check_graph(graph, columns=len(document.schema.columns))
         self.schema: Schema = document.schema
         self.document = document
         self.digest = digest
@@ -74,9 +74,9 @@ class Scorer:
             document.golden_matrix(), np.array(document.golden_predictions, dtype=np.float64)
         )
         self._session = (
-            _same_bits_session(graph, threads)
+            _same_bits_session(graph, threads, widest)
             if same_bits
-            else Session(graph, threads=threads, at_once=at_once)
+            else Session(graph, threads=threads, at_once=at_once, widest=widest)
         )
         self._folder, self._explainer_lock = folder, threading.Lock()
         self._explainer: Explainer | None = None
@@ -184,8 +184,8 @@ class Scorer:
 
     def features(self, graph: bytes, width: int) -> Predict:
         """Return what a graph beside the model's own computes of packed rows; raises RefusedGraph."""
-        check_graph(graph, columns=len(self.schema.columns), width=width)
-        return Session(graph).predict
+        widest = check_graph(graph, columns=len(self.schema.columns), width=width)
+        return Session(graph, widest=widest).predict
 
     def rows_within(self, seconds: float) -> int:
         """Return how many rows this model scores in so long, measured; raises FailingGraph."""
@@ -222,7 +222,7 @@ def _compare(predictions: Floats, expected: Floats, scale: Floats) -> None:
         raise GoldenMismatch(row=row, expected=float(expected[row]), found=float(predictions[row]))
 
 
-def _same_bits_session(graph: bytes, threads: int) -> Session:
+def _same_bits_session(graph: bytes, threads: int, widest: int) -> Session:
     from serving.scorer.same_bits import SameBitsSession  # noqa: PLC0415 - a server has no need of it
 
-    return SameBitsSession(graph, threads=threads)
+    return SameBitsSession(graph, threads=threads, widest=widest)

@@ -44,7 +44,7 @@ Memory = Annotated[
     float | None,
     Parameter(
         kinds.SIZE,
-        "that the table may take, such as 2GB: of a larger one a sample is taken, or parts; default: auto, what is free",
+        "that the table may take, such as 2GB: of a larger one a sample or parts; default: auto, what is free",
         metavar="SIZE",
     ),
 ]

@@ -42,10 +42,11 @@ MOST_WORK = 2**31
 """Multiplications and additions for one row, about a second: a network of 20,000 by 20,000 takes a fifth of it."""
 
 
-def check_graph(content: bytes, *, columns: int, width: int = 0) -> None:
-    """Return if the model's bytes are safe to run on a matrix of this many columns; raises RefusedGraph.
+def check_graph(content: bytes, *, columns: int, width: int = 0) -> int:
+    """Return how many numbers its widest value holds for a row; raises RefusedGraph where it is not safe to run.
 
-    It must give a number for each row, or `width` of them where that is not 0.
+    It runs on a matrix of this many columns, and must give a number for each row, or `width` of them where that is not
+    0.
     """
     graph = read_graph(content)
     _check_ends(graph, columns, width)
@@ -57,6 +58,8 @@ def check_graph(content: bytes, *, columns: int, width: int = 0) -> None:
     for node in graph.nodes:
         if node.operator == "TreeEnsemble":
             _check_trees(node, int(values[node.inputs[0]].shape[1]))
+    of_rows = (value.shape for value in values.values() if {ROWS, SCALE_ROWS}.intersection(value.shape))
+    return max(map(size_of, of_rows))
 
 
 def _check_ends(graph: ReadGraph, columns: int, width: int) -> None:

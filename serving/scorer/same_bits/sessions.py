@@ -21,7 +21,7 @@ COMPARED_ROWS = 500
 """Of a batch, and of hard rows: what the parts give for them is held to the whole graph's answer."""
 
 TOGETHER = 4096
-"""Rows that go through onnxruntime together."""
+"""Rows that go through onnxruntime together, at most."""
 
 MULTIPLE = 8
 """Of rows: the last cells of an array go through scalar code otherwise."""
@@ -41,8 +41,9 @@ class SameBitsSession(Session):
     BLOCK_ROWS = 16_384
     """Rows that a thread takes at once: Python's share of a step through the tables gets small."""
 
-    def __init__(self, graph: bytes, *, threads: int = 1) -> None:
-        super().__init__(steady(graph), threads=1)
+    def __init__(self, graph: bytes, *, threads: int = 1, widest: int = 1) -> None:
+        super().__init__(steady(graph), threads=1, widest=widest)
+        self._together = min(TOGETHER, max(MULTIPLE, self._most_rows // MULTIPLE * MULTIPLE))
         self._graph, self._threads = graph, threads
         self._lock, self._asked = threading.Lock(), 0
         self._parted: dict[tuple[str, ...], _Parted | None] = {}
@@ -69,7 +70,7 @@ class SameBitsSession(Session):
             return self._parted.get(outputs)
 
     def _compared(self, outputs: tuple[str, ...], matrix: Floats) -> _Parted | None:
-        parted = _Parted(Pieces.of(self._graph), outputs)
+        parted = _Parted(Pieces.of(self._graph), outputs, self._together)
         if not parted.has_tables:
             return None
         rows = np.concatenate([matrix[:COMPARED_ROWS], *parted.hard_rows(COMPARED_ROWS, matrix.shape[1])])
@@ -99,13 +100,13 @@ class SameBitsSession(Session):
 
     def _whole(self, outputs: tuple[str, ...], matrix: Floats) -> list[Floats]:
         inputs = (self.INPUT, self.SCALE_INPUT)[: len(outputs)]
-        return asked(self._session, outputs, dict.fromkeys(inputs, matrix))
+        return asked(self._session, outputs, dict.fromkeys(inputs, matrix), self._together)
 
 
 class _Parted:
     """A graph in parts: trees of few leaves by tables, and all the rest as it is."""
 
-    def __init__(self, pieces: Pieces, outputs: tuple[str, ...]) -> None:
+    def __init__(self, pieces: Pieces, outputs: tuple[str, ...], together: int) -> None:
         trees = pieces.trees(outputs)
         made = {node.outputs[0]: (node.inputs[0], leaf_masks(node)) for node in trees}
         self._trees: dict[str, tuple[str, LeafMasks]] = {
@@ -115,8 +116,8 @@ class _Parted:
         looked_at = sorted(
             {rows for rows, _ in self._trees.values()} - {name for name, _ in pieces.read.inputs}
         )
-        self._front = _Ready(pieces, looked_at) if looked_at else None
-        self._back = _Ready(pieces, outputs, given=self._trees)
+        self._front = _Ready(pieces, looked_at, together) if looked_at else None
+        self._back = _Ready(pieces, outputs, together, given=self._trees)
 
     def __call__(self, matrix: Floats) -> list[Floats] | None:
         """Return the outputs for a packed matrix; None where a tree's tables do not know a value."""
@@ -142,22 +143,25 @@ class _Parted:
 class _Ready:
     """A part of a graph in onnxruntime."""
 
-    def __init__(self, pieces: Pieces, outputs: Sequence[str], given: Iterable[str] = ()) -> None:
+    def __init__(
+        self, pieces: Pieces, outputs: Sequence[str], together: int, given: Iterable[str] = ()
+    ) -> None:
         content, self._inputs = pieces.part(outputs, dict.fromkeys(given, 1))
-        self._outputs, self._session = outputs, opened(content)
+        self._outputs, self._together, self._session = outputs, together, opened(content)
 
     def __call__(self, known: Mapping[str, Floats]) -> dict[str, Floats]:
         """Return the outputs by name, of what is known by name, one row each."""
-        values = asked(self._session, self._outputs, {name: known[name] for name in self._inputs})
+        feeds = {name: known[name] for name in self._inputs}
+        values = asked(self._session, self._outputs, feeds, self._together)
         return dict(zip(self._outputs, values, strict=True))
 
 
-def asked(session: Any, outputs: Sequence[str], feeds: Mapping[str, Floats]) -> list[Floats]:
-    """Return what a graph gives for each row."""
+def asked(session: Any, outputs: Sequence[str], feeds: Mapping[str, Floats], together: int) -> list[Floats]:
+    """Return what a graph gives for each row, so many of which go through it together."""
     count = len(next(iter(feeds.values())))
     blocks = [
-        session.run(outputs, {name: _filled(rows[start : start + TOGETHER]) for name, rows in feeds.items()})
-        for start in range(0, max(count, 1), TOGETHER)
+        session.run(outputs, {name: _filled(rows[start : start + together]) for name, rows in feeds.items()})
+        for start in range(0, max(count, 1), together)
     ]
     return [np.concatenate(values)[:count] for values in zip(*blocks, strict=True)]
 

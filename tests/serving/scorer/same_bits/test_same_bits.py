@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVR
 
 from serving.scorer.graph_checks import read_graph
+from serving.scorer.graph_session import Session
 from serving.scorer.same_bits import SameBitsSession, sessions
 from serving.scorer.same_bits.leaf_masks import LeafMasks, leaf_masks
 from tests.training.compiling.pipelines import CATEGORIES, NUMBERS, categories, dates, numbers, table
@@ -103,8 +104,8 @@ def packed_rows(count: int = 3_001) -> np.ndarray:
 
 
 def assert_same_anywhere(graph: bytes, rows: np.ndarray) -> None:
-    """Each row has the same bits alone, in batches that begin and end at odd rows, and on two threads."""
-    session = SameBitsSession(graph)
+    """Each row has the same bits alone, in batches that begin and end at odd rows, 24 at once, and on two threads."""
+    session = SameBitsSession(graph, widest=Session.BLOCK_NUMBERS // 25)
     whole = SameBitsSession(graph, threads=2).predict(np.concatenate([rows] * 9))[: len(rows)]
     for step in (1, 3, 1_000):
         pieces = [session.predict(rows[start : start + step]) for start in range(1, len(rows), step)]
