@@ -7,6 +7,7 @@ refused with row, column, what was expected and what was found.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
@@ -18,6 +19,7 @@ from data.own_files import own_folder
 from serving.registry import locate
 from serving.rows import coercion
 from serving.scorer import Scorer
+from serving.signatures import Trust
 from slipway.errors import RefusedRows
 from slipway.given import Rows, as_arrow
 
@@ -90,21 +92,26 @@ class Model:
         return f"<slipway.Model {self.uri}: {self.target} from {', '.join(self.columns)}>"
 
 
-def load(uri: str) -> Model:
+def load(uri: str, *, trust: str | Path | Sequence[str | Path] = ()) -> Model:
     """Return a registered version, its files compared with what its promotion vouches for.
 
     Parameters
     ----------
     uri : str
         `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/RUN/PATH`, or a version's folder.
+    trust : path, or sequence of paths
+        Files of public keys in PEM, one of which has to have signed the version. Without any no signature is needed.
 
     Raises
     ------
+    BadTrust, NotTrusted
+        A file is no public key; none of them signed the version as it is.
     ModelNotFound, ModelError
         There is none, or its files are not those that were registered.
     """
+    files = [trust] if isinstance(trust, str | Path) else trust
     with tempfile.TemporaryDirectory(dir=own_folder()) as cache:
-        result = locate(uri, Path(cache))
+        result = locate(uri, Path(cache), Trust.in_files([*map(str, files)]))
         scorer = Scorer.load(Path(result.folder), digest=result.digest)
         scorer.replay_golden()
     return Model(f"models:/{result.name}/{result.version}" if result.version else uri, scorer)

@@ -20,6 +20,9 @@ from slipway.given import as_arrow
 from training.commands import parse, trainings
 from training.console.progress import Console
 from training.console.startup import set_environment
+from training.errors import UsageError
+from training.jobs import result
+from training.signing import given_key
 
 PAGE_HEIGHT = 720
 """Pixels of the card in a notebook."""
@@ -92,7 +95,7 @@ def train(
         Print no lines of progress.
     **more
         The other parameters of the entry point `main`, as text or as Python has them: `time_budget=20`,
-        `units={"price": "EUR"}`, `exclude=["id"]`, `strict=True`.
+        `units={"price": "EUR"}`, `exclude=["id"]`, `strict=True`. Not `fail_if_kept`: the answer has `promoted`.
 
     Raises
     ------
@@ -118,10 +121,15 @@ def train(
 def _train(values: Mapping[str, Any], *, quiet: bool) -> Trained:
     config = parse(trainings.TrainConfig.words(values))
     assert isinstance(config, trainings.TrainConfig)
+    if config.fail_if_kept:
+        raise UsageError(message="fail_if_kept is for commands: ask whether what train returns is promoted")
+    result.make_room(config.result)
+    given_key()  # one that cannot be used is told of before the search, not after it
     from training.jobs import train as job  # noqa: PLC0415 - scikit-learn and MLflow take seconds
 
     console = Console()
     outcome = job.train(config, _nothing) if quiet else job.train(config, console.say, console.watch)
+    result.write(config.result, outcome)
     return Trained(
         outcome.version.name,
         outcome.version.number,

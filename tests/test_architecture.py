@@ -146,6 +146,7 @@ COMMANDS = (
     "training.__main__",
     "training.console.progress",
     "training.console.startup",
+    "training.signing",
 )
 """What runs a command, and what a process is prepared with: `slipway` does both."""
 

@@ -88,6 +88,10 @@ class Rules:
             return self.cache.fetch_whole(resolved)
         return self.cache.fetch(resolved, allow_unpromoted=self.allow_unpromoted)
 
+    def recall(self, uri: str) -> tuple[Model, ResolvedVersion] | None:
+        """Return what a place pointed to last, if that is here; raises NotPromoted."""
+        return self.cache.recall(uri, self.runtime, allow_unpromoted=self.allow_unpromoted)
+
 
 @dataclass
 class Status:
@@ -160,7 +164,7 @@ class Followed:
             model = self._fetched(resolved)
             self._remember(model, resolved)
         except RegistryDown as error:
-            known = self._rules.cache.recall(uri, self._rules.runtime)
+            known = self._rules.recall(uri)
             if known is None:
                 raise
             model, resolved = known

@@ -15,7 +15,7 @@ from serving.errors import Headers, RequestError
 from serving.front.backend import Backend
 from serving.front.connections import Bodies, Receive, Send
 from serving.front.feedback import Sent
-from serving.front.logs import MOST_PATH, AccessLog
+from serving.front.logs import MOST_PATH
 from serving.front.questions import POST, Questions
 from serving.front.routes import UNREAD, Route, Routes
 from serving.front.telemetry import Telemetry
@@ -47,7 +47,6 @@ class App:
         self._backend, self._settings = backend, settings
         self._work_seconds = settings.limits.work_seconds
         self._browsers = Browsers(settings.allowed_origins)
-        self._access_log = AccessLog(settings.access_log)
         self._bodies = Bodies(settings.limits)
         self._questions = Questions(backend, self._browsers)
         self._routes = Routes(backend.served, settings, self._questions.pages)
@@ -58,7 +57,7 @@ class App:
         if not route.brings or scope["method"] != "POST":
             return await self(scope, receive, send)
         answer = self._backend.refuse(error, route.errors)
-        self._access_log.note(scope, answer, 0.0, "")
+        self._backend.access_log.note(scope, answer, 0.0, "")
         self._note(scope, answer, type(error).__name__)
         return await _send(send, answer, self._browsers.headers(scope["headers"]))
 
@@ -66,7 +65,7 @@ class App:
         """Count and log what never became a request; return its answer."""
         answer = self._backend.refuse(error, UNREAD)
         unread = {"method": "", "path": ""}
-        self._access_log.note(unread, answer, 0.0, "")
+        self._backend.access_log.note(unread, answer, 0.0, "")
         self._note(unread, answer, type(error).__name__)
         return answer
 
@@ -108,7 +107,7 @@ class App:
             self._note(asked, answer, reason)
         if answer.error_id or self._settings.access_log:
             label = runtime.description.label if runtime else ""
-            self._access_log.note(scope, answer, time.perf_counter() - began, label)
+            backend.access_log.note(scope, answer, time.perf_counter() - began, label)
         says_version = runtime and answer.status not in (401, 403) and backend.knows(asked)
         extra = runtime.description.headers + named if runtime and says_version else named
         if self._settings.allowed_origins:

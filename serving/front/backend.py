@@ -12,7 +12,7 @@ from serving.access import Access, Watched, identities, tls
 from serving.errors import NotFound, RequestError
 from serving.front.capture import capture_of
 from serving.front.feedback import feedback_of
-from serving.front.logs import audit_of
+from serving.front.logs import AccessLog, audit_of
 from serving.front.served import Served
 from serving.front.telemetry import Telemetry
 from serving.front.work import WorkInFlight
@@ -41,6 +41,7 @@ class Backend:
             self.prepare(each)
         self.feedback = feedback_of(settings)
         self.draining = False
+        self.access_log = AccessLog(settings.access_log)
         self.audit = audit_of(settings)
         self.certificates = tls.certificates_of(settings)
         self.watched = self.access.watched()
@@ -51,7 +52,7 @@ class Backend:
 
     def prepare(self, runtime: Runtime) -> None:
         """Make ready what a version needs beside itself before it serves; from any thread."""
-        if self.capture and runtime.model.runtime == "scorer":
+        if self.capture:
             self.capture.prepare(runtime)
 
     async def answer(self, call: Call[A], runtime: Runtime) -> tuple[Scored[A], bytes]:

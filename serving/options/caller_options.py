@@ -85,7 +85,7 @@ def check_callers(given: argparse.Namespace) -> None:
     if given.tls_client_san and not given.tls_client_ca:
         raise SettingsError("--tls-client-san goes with --tls-client-ca")
     if given.metrics_need_key and not knows_callers:
-        raise SettingsError("--metrics-need-key goes with --api-key-file")
+        raise SettingsError("--metrics-need-key goes with --api-key-file, --jwks or --tls-client-ca")
     if given.audit_accepted and not given.audit_log:
         raise SettingsError("--audit-accepted goes with --audit-log")
     _check_audit(given.audit_log)

@@ -159,9 +159,6 @@ def prepare_captures(settings: Settings) -> None:
 def _columns_of(settings: Settings) -> list[tuple[Column, ...]]:
     result = []
     for model in settings.models:
-        if model.runtime != "scorer":
-            logger.warning("%s is run by MLflow: its predictions are not kept", model.public_name)
-            continue
         try:
             result.append(scorer_files.document_in(Path(model.folder)).schema.columns)
         except ModelError as error:  # the worker says it too, and ends

@@ -181,12 +181,28 @@ def sources_of(models: Sequence[str]) -> dict[str, str]:
     return sources
 
 
+def _check_pyfunc(given: argparse.Namespace) -> None:
+    """Raise SettingsError for what would do nothing where MLflow runs the model."""
+    if given.capture:
+        raise SettingsError(
+            "--capture does not go with --runtime pyfunc: what MLflow's models predict is not kept"
+        )
+    for name in ("threads", "load_seconds", "load_bytes"):
+        if getattr(given, name) != getattr(Settings, name):
+            raise SettingsError(
+                f"--{name.replace('_', '-')} does not go with --runtime pyfunc: nothing bounds what MLflow's "
+                "libraries take, and a model has 300 s to load"
+            )
+
+
 def settings_of(given: argparse.Namespace, models: tuple[Model, ...] = ()) -> Settings:
     """Check what the options say together; raises SettingsError."""
     check_callers(given)
     check_feedback(given)
     if given.runtime == "scorer" and (given.processes != 1 or given.joining is not None):
         raise SettingsError("--processes and --joining go with --runtime pyfunc")
+    if given.runtime == "pyfunc":
+        _check_pyfunc(given)
     settings = Settings(
         models=models,
         host=given.host,

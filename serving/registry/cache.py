@@ -46,8 +46,8 @@ class Cache:
 
     def fetch(self, resolved: ResolvedVersion, *, allow_unpromoted: bool) -> Model:
         """Return the version's files, downloaded unless they are here; raises ModelError or RegistryDown."""
-        if not allow_unpromoted and not DIGEST.fullmatch(resolved.pinned or ""):
-            raise NotPromoted(uri=resolved.uri)
+        if not allow_unpromoted:
+            _refuse_unpromoted(resolved)
         expected = resolved.pinned or resolved.recorded
         digest = expected if expected and self.holds(expected) else self._download(resolved)
         if expected and digest != expected:
@@ -143,8 +143,13 @@ class Cache:
         note = self._record(uri)
         return json.loads(note.read_text()) if _is_ours(note) else {}
 
-    def recall(self, uri: str, runtime: str = "scorer") -> tuple[Model, ResolvedVersion] | None:
-        """Return what a place pointed to last, if it is intact and was fetched for the same runtime."""
+    def recall(
+        self, uri: str, runtime: str = "scorer", *, allow_unpromoted: bool = False
+    ) -> tuple[Model, ResolvedVersion] | None:
+        """Return what a place pointed to last, if it is intact and was fetched for the same runtime.
+
+        Raises NotPromoted, as `fetch` does: an earlier start may have allowed what this one does not.
+        """
         try:
             self.check()
             written = self._noted(uri)
@@ -157,6 +162,8 @@ class Cache:
         is_whole = runtime == "pyfunc"
         folder = self._place_of_whole(resolved) if is_whole else self._root / digest
         intact = _is_ours(folder) and _is_whole(folder, resolved.files) if is_whole else self.holds(digest)
+        if intact and not is_whole and not allow_unpromoted:
+            _refuse_unpromoted(resolved)
         return (replace(model, folder=str(folder)), resolved) if intact else None
 
     def _record(self, uri: str) -> Path:
@@ -194,6 +201,12 @@ class Cache:
         whole = sorted(kept, key=lambda path: path.stat().st_mtime)
         for path in [*abandoned, *whole[:-KEPT_ENTRIES]]:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _refuse_unpromoted(resolved: ResolvedVersion) -> None:
+    """Raise NotPromoted for a version that no promotion vouches for."""
+    if not DIGEST.fullmatch(resolved.pinned or ""):
+        raise NotPromoted(uri=resolved.uri)
 
 
 def _is_ours(path: Path) -> bool:

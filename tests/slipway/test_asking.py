@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -14,9 +15,12 @@ import slipway
 from serving.errors import CoverageRefused
 from serving.registry.errors import ModelNotFound
 from serving.scorer.errors import WrongDigest
+from serving.signatures.errors import NotTrusted
 from slipway.errors import NotATable, RefusedRows
 from slipway.given import as_arrow
+from tests.keys import pair
 from tests.registered import Store
+from training.__main__ import main
 
 X = [0.0, 2.5, -7.25]
 
@@ -138,6 +142,19 @@ def test_a_version_that_was_changed_behind_the_registry_is_not_loaded(store: Sto
     path.write_text(path.read_text().replace('"x"', '"z"'))
     with pytest.raises(WrongDigest):
         slipway.load("models:/line@champion")
+
+
+def test_a_signature_can_be_asked_for(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the server and the scoring of files ask for one."""
+    keys, stranger = pair(tmp_path), pair(tmp_path, "stranger")
+    with pytest.raises(NotTrusted):
+        slipway.load("models:/line@champion", trust=keys.public)
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(keys.private))
+    assert main(["sign", "--name", "line", "--version", "1"]) == 0
+    signed = slipway.load("models:/line@champion", trust=[stranger.public, keys.public])
+    assert signed.uri == "models:/line/1"
+    with pytest.raises(NotTrusted):
+        slipway.load("models:/line@champion", trust=str(stranger.public))
 
 
 def test_a_model_that_is_not_there_is_said(store: Store) -> None:

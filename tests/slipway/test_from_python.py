@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,7 +20,8 @@ from data.errors import SourceNotFound
 from slipway.errors import NotATable
 from tests.conftest import ROOT, Workspace
 from training.commands import parse, trainings
-from training.errors import UsageError
+from training.errors import CannotSign, UsageError
+from training.jobs import train as job
 
 LINE = ROOT / "data" / "samples" / "line.csv"
 
@@ -59,6 +63,39 @@ def test_a_file_that_is_not_there_is_refused_as_everywhere(tracking: Workspace) 
     """With the data's own error, for a program to catch."""
     with pytest.raises(SourceNotFound):
         slipway.train("absent.csv", target="y", quiet=True)
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Trainings that are not done: each was kept out of the champion's place."""
+    version = SimpleNamespace(name="line", number="2", digest="0" * 64)
+    decision = SimpleNamespace(word="kept", promoted=False, reason="no better", advice="", change=None)
+    outcome = SimpleNamespace(version=version, decision=decision, figures={"holdout_rmse": 0.1}, run_id="r")
+    asked: list[Any] = []
+    monkeypatch.setattr(job, "train", lambda config, *_: asked.append(config) or outcome)
+    return asked
+
+
+def test_what_came_of_it_is_written_where_it_is_asked_for(searched: list[Any], tmp_path: Path) -> None:
+    """The same file as a command's."""
+    path = tmp_path / "result.json"
+    path.write_text("an earlier one")
+    slipway.train(LINE, target="y", quiet=True, result=path)
+    assert json.loads(path.read_text())["decision"] == "kept" and len(searched) == 1
+
+
+def test_what_cannot_be_done_at_the_end_is_said_before_the_search(
+    searched: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training takes minutes; and a program has no exit code."""
+    with pytest.raises(UsageError, match="cannot be written"):
+        slipway.train(LINE, target="y", quiet=True, result=tmp_path / "absent" / "result.json")
+    with pytest.raises(UsageError, match="fail_if_kept is for commands"):
+        slipway.train(LINE, target="y", quiet=True, fail_if_kept=True)
+    monkeypatch.setenv("SLIPWAY_SIGNING_KEY", str(tmp_path / "absent.pem"))
+    with pytest.raises(CannotSign):
+        slipway.train(LINE, target="y", quiet=True)
+    assert not searched
 
 
 AFTER = """

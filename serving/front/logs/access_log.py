@@ -11,13 +11,23 @@ import logging
 import random
 import time
 from collections.abc import Mapping
-from typing import Any
-
-from serving.protocols import Answer
+from typing import Any, Protocol
 
 MOST_REFUSALS_A_SECOND = 10
 
 logger = logging.getLogger(__name__)
+
+
+class Ended(Protocol):
+    """How a request ended: an answer of either door's."""
+
+    @property
+    def status(self) -> int:
+        """HTTP's, also of what came over gRPC."""
+
+    @property
+    def error_id(self) -> str:
+        """Of what was refused or failed; nothing where it was answered."""
 
 
 class AccessLog:
@@ -28,7 +38,7 @@ class AccessLog:
         self._second = 0
         self._written = self._unwritten = 0
 
-    def note(self, scope: Mapping[str, Any], answer: Answer, seconds: float, version: str) -> None:
+    def note(self, scope: Mapping[str, Any], answer: Ended, seconds: float, version: str) -> None:
         """Write the request's line, if it is to be written."""
         if not (self._has_room() if answer.error_id else random.random() < self._share):  # noqa: S311 - a sample
             return

@@ -15,11 +15,12 @@ from serving.access import identities, tls
 from serving.errors import Busy, NotFound, RequestError, TooLarge
 from serving.front.backend import Backend
 from serving.front.rpc.exchange import abort, metadata_of, take_message
-from serving.protocols import Call, responses, tensors
+from serving.protocols import Answer, Call, responses, tensors
 from serving.protocols.v2_messages import (
     PACKAGE,
     SERVICE,
     OpenInferenceMessages,
+    Refusal,
     check_fields,
     message,
     parse,
@@ -44,6 +45,9 @@ COPIES = 4
 
 NOTHING: AbstractContextManager[None] = nullcontext()
 
+ANSWERED = Answer(b"")
+"""To the access log."""
+
 NO_HEADERS: Mapping[bytes, bytes] = {}
 
 InferRequest = message("ModelInferRequest")
@@ -57,6 +61,7 @@ class Calls:
         self._backend = backend
         self._protocol = OpenInferenceMessages(backend.settings.limits)
         self._opened = 0
+        self._samples = backend.settings.access_log > 0
         self._asks = backend.access.asks or backend.audit is not None
 
     def closed_handlers(self) -> dict[str, Any]:
@@ -121,6 +126,7 @@ class Calls:
 
         async def answer(messages: Any, context: Any) -> Any:
             state: dict[str, Any] = {}
+            began = time.perf_counter()
             try:
                 if scopes and self._asks:
                     self._admit(state, context, scopes)
@@ -133,8 +139,11 @@ class Calls:
                 refusal, reason = self._backend.fail(self._protocol), "Internal"
             else:
                 self._note(state, context, path, "")
+                if self._samples:
+                    self._log(path, ANSWERED, began, getattr(answered, "model_version", ""))
                 return answered
             self._note(state, context, path, reason, refusal.status)
+            self._log(path, refusal, began)
             return await abort(context, refusal)
 
         return answer
@@ -161,6 +170,11 @@ class Calls:
             audit.refused(who, what, reason=reason)
         else:
             audit.accepted(who, what)
+
+    def _log(self, path: str, ended: Answer | Refusal, began: float, version: str = "") -> None:
+        """Have the access log know how a call ended, as HTTP's requests are told to it."""
+        asked = {"method": "POST", "path": path}
+        self._backend.access_log.note(asked, ended, time.perf_counter() - began, version)
 
     @contextmanager
     def _opening(self) -> Iterator[None]:

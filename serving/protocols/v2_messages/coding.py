@@ -52,6 +52,7 @@ class Refusal(NamedTuple):
 
     status: int
     text: str
+    error_id: str
 
 
 def parse(kind: Any, raw: bytes) -> Any:
@@ -164,13 +165,13 @@ class OpenInferenceMessages:
         """Return what MLflow replied as tensors; raises Malformed for outputs that nobody has."""
         return _encode(translation.to_tensors(reply), request, call)
 
-    def refused(self, error: RequestError, _error_id: str) -> Refusal:
+    def refused(self, error: RequestError, error_id: str) -> Refusal:
         """Answer for a mistake of the client's."""
-        return Refusal(error.status, str(error))
+        return Refusal(error.status, str(error), error_id)
 
     def failed(self, error_id: str) -> Refusal:
         """Answer for a mistake of ours."""
-        return Refusal(500, responses.FAILED.format(error_id))
+        return Refusal(500, responses.FAILED.format(error_id), error_id)
 
 
 def _encode(

@@ -96,12 +96,6 @@ def test_columns_that_cannot_be_so_are_refused(model, tmp_path, change, said):
     assert not (tmp_path / "c").exists()
 
 
-def test_a_model_that_mlflow_runs_is_said_not_to_be_kept(tmp_path, caplog):
-    """Nobody should wait for captures that never come."""
-    prepare(Model("unread", name="odd", runtime="pyfunc"), CaptureRules(folder=str(tmp_path / "c")))
-    assert "odd is run by MLflow: its predictions are not kept" in caplog.text
-
-
 @pytest.mark.parametrize(
     ("place", "content", "said"),
     [

@@ -5,13 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import mlflow
 import pytest
 
+from serving.fleet.following import Followed, Rules
 from serving.registry.answers import ResolvedVersion, registry_address, resolve
 from serving.registry.cache import Cache
-from serving.registry.errors import CacheDown, ModelNotFound, RegistryDown, UnsafeCache
+from serving.registry.errors import CacheDown, ModelNotFound, NotPromoted, RegistryDown, UnsafeCache
 from serving.scorer.scorer_files import digest_in
 from serving.scorer.version_files import PINNED_TAG
 from serving.settings import Model
@@ -48,6 +50,20 @@ def note_of(tmp_path):
 def test_what_a_place_pointed_to_is_known_again(cache, held):
     """The ground that the refusals below stand on."""
     assert cache.recall("models:/line@champion") == held
+
+
+def test_what_was_allowed_once_is_not_for_ever(cache, held, monkeypatch):
+    """The registry is away: what an earlier start served with --allow-unpromoted needs it again."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    model, found = held
+    uri = "models:/line@champion"
+    cache.remember(uri, model, replace(found, pinned=None, recorded=found.pinned))
+    assert Followed("", uri, Rules(cache, allow_unpromoted=True)).model == model
+    with pytest.raises(NotPromoted, match="pass --allow-unpromoted"):
+        Followed("", uri, Rules(cache))
+    cache.remember(uri, model, found)
+    assert Followed("", uri, Rules(cache)).model == model
 
 
 @pytest.mark.parametrize(
