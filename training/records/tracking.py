@@ -37,6 +37,7 @@ from data.spreadsheets import without_formulas
 from training.console import denial_of, failures
 from training.errors import TrackingUnavailable
 from training.records import tag_names
+from training.records.inserts import insert
 from training.records.runs import experiments, is_gone, this_process, views
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Run:
                 digest=digest,
             )
         dataset = _Counted(dataset, rows)
-        mlflow.log_input(dataset, context="training")
+        insert(mlflow.log_input, dataset, context="training")
 
 
 class _Counted(PandasDataset):  # type: ignore[misc] # untyped in MLflow

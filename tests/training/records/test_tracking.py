@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import mlflow
+import pandas as pd
 import pytest
 
 from tests.conftest import Workspace
@@ -26,6 +27,26 @@ def test_first_trainings_that_begin_at_once_all_get_their_run(tracking: Workspac
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(begin, [place] * 8))
         assert mlflow.get_experiment(place).tags[views.EXPERIMENT_KIND] == "custom_model_development"
+
+
+def test_trainings_that_log_one_table_at_once_all_log_it(tracking: Workspace) -> None:
+    """Two first trainings of a table met MLflow's unique constraint, and one of them ended there."""
+    together = Barrier(4)
+
+    def training(number: int) -> str:
+        run = mlflow.MlflowClient().create_run("0")
+        own = module.Run(run.info.run_id, "0", has_params=True)
+        with mlflow.start_run(run_id=run.info.run_id):
+            together.wait()
+            own.log_dataset(frame, where=f"houses-{number}.csv", target="y", digest="abc", rows=2)
+        return run.info.run_id
+
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(5):
+            for run_id in threads.map(training, [number] * 4):
+                (logged,) = mlflow.get_run(run_id).inputs.dataset_inputs
+                assert (logged.dataset.name, logged.dataset.digest) == (f"houses-{number}", "abc")
 
 
 def test_metrics_that_wait_for_their_model_are_the_runs_and_the_models_once(tracking: Workspace) -> None:

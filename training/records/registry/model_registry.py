@@ -17,7 +17,7 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -43,6 +43,7 @@ from training.console import denial_of, failures
 from training.errors import CannotScore
 from training.records import tag_names
 from training.records.errors import FilesAway, NoSuchVersion, NotOurs, Unvouched, WrongFiles
+from training.records.inserts import insert
 from training.records.registry import model_pages
 from training.versions import check_loadable, predictions_of
 
@@ -271,7 +272,7 @@ def name_challenger(name: str, number: str) -> None:
     """Let the alias of the challenger point to a version; nothing for none."""
     client = mlflow.MlflowClient()
     if number:
-        _put(client.set_registered_model_alias, name, CHALLENGER, number)
+        insert(client.set_registered_model_alias, name, CHALLENGER, number)
     elif challenger(name) is not None:
         client.delete_registered_model_alias(name, CHALLENGER)
 
@@ -405,7 +406,7 @@ def _forget(again: Version) -> None:
 def promote(name: str, number: str, *, digest: str, files: str = "") -> None:
     """Pin the digests of a version's files, then point the champion alias at it."""
     tag(name, number, {tag_names.PINNED: digest, **({tag_names.FILES: files} if files else {})})
-    _put(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
+    insert(mlflow.MlflowClient().set_registered_model_alias, name, CHAMPION, number)
 
 
 def describe(chosen: Version, text: str) -> None:
@@ -416,15 +417,7 @@ def describe(chosen: Version, text: str) -> None:
 def tag(name: str, number: str, tags: Mapping[str, str]) -> None:
     """Set tags on a version, in this order."""
     for key, value in tags.items():
-        _put(mlflow.MlflowClient().set_model_version_tag, name, number, key, value)
-
-
-def _put(write: Callable[..., None], *words: str) -> None:
-    """Write, and again if refused: MLflow looks, then inserts, and fails where two writers insert at once."""
-    try:
-        write(*words)
-    except MlflowException:
-        write(*words)
+        insert(mlflow.MlflowClient().set_model_version_tag, name, number, key, value)
 
 
 def _found(name: str, look_up: Any) -> Version | None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import mlflow
-from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
+
+from training.records.inserts import insert
 
 EXPERIMENT_KIND = "mlflow.experimentKind"
 """What an experiment is for. MLflow's UI shows it; 3.17.2 no longer opens an experiment by it: see `page_of`."""
@@ -115,14 +116,7 @@ def write(experiment_id: str) -> None:
     }
     for tag, value in said.items():
         if tag not in there:
-            _set(client, experiment_id, tag, value)
-
-
-def _set(client: mlflow.MlflowClient, experiment_id: str, tag: str, value: str) -> None:
-    try:
-        client.set_experiment_tag(experiment_id, tag, value)
-    except MlflowException:  # it looks, then inserts, and fails where another first training did so meanwhile
-        client.set_experiment_tag(experiment_id, tag, value)
+            insert(client.set_experiment_tag, experiment_id, tag, value)
 
 
 def page_of(experiment_id: str) -> str:
