@@ -271,7 +271,7 @@ def test_jobs_train_compact_and_watch_as_kubernetes_calls_them(
             assert box.wait(240) == 0, box.said
             return box.said
 
-    assert "promoted" in done("slipway-retrain", "--trials", "2", name="training")
+    assert "promoted" in done("slipway-retrain", "--trials", "2", "--time_budget", "5", name="training")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
     with serve("--model", "models:/flights@champion", "--capture", str(folders["captures"])) as served:
         then = (datetime.now(tz=UTC) - timedelta(days=2)).isoformat(timespec="seconds")

@@ -20,7 +20,7 @@ def test_a_break_is_named_learned_when_a_person_says_so_and_served(
 ) -> None:
     """Quiet before; found within a week, the column within two; no training on what nobody vouches for."""
     monkeypatch.syspath_prepend(ROOT / "docs" / "examples")
-    story = import_module("closed_loop").main(["--folder", str(tmp_path)])
+    story = import_module("closed_loop").main(["--folder", str(tmp_path), "--every", "15"])
 
     alarms = [(kind, since, cause) for _, said in story.said for kind, since, cause in alarms_in(said)]
     assert min(since for _, since, _ in alarms) >= BROKEN

@@ -120,7 +120,7 @@ def compare(both, given):
         np.testing.assert_allclose(right[1]["predictions"], left[1]["predictions"], rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("examples", [100, pytest.param(1000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("examples", [100, pytest.param(400, marks=pytest.mark.soak)])
 def test_what_mlflow_computes_rightly_we_compute_equally(both, examples):
     """Generated tables in six formats."""
 

@@ -20,7 +20,7 @@ from tests.serving.openapi.documents import check, run_schemathesis
     [
         ("line", 50),
         pytest.param("with_intervals", 50, marks=pytest.mark.soak),
-        pytest.param("flights", 100, marks=pytest.mark.soak),
+        pytest.param("flights", 50, marks=pytest.mark.soak),
     ],
 )
 def test_generated_requests_find_no_failure_and_no_undocumented_answer(

@@ -372,11 +372,11 @@ def test_a_folder_without_captures_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_kill_at_twenty_random_moments_costs_no_row_and_doubles_none(places: Places) -> None:
+def test_kill_at_ten_random_moments_costs_no_row_and_doubles_none(places: Places) -> None:
     """The real thing, with the real signal: after each the next one goes on."""
     random, expected, fell = np.random.default_rng(0), [], 0
     command = [sys.executable, "-m", "training", "compact", "--captures", str(places.folder)]
-    for lot in range(20):
+    for lot in range(10):
         for number in range(lot * 12, lot * 12 + 12):
             frame = frame_at(NOON + timedelta(minutes=number), 2_000, number=number)
             written(places.frames / f"{number}.frames", [frame])
@@ -388,7 +388,7 @@ def test_kill_at_twenty_random_moments_costs_no_row_and_doubles_none(places: Pla
             time.sleep(float(random.uniform(0.0, 0.1)))
             fell += process.poll() is None and any(places.frames.iterdir())
             process.kill()
-    assert fell >= 10, "while files were taken"
+    assert fell >= 5, "while files were taken"
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert predictions(places)["slipway_id"].tolist() == sorted(expected)
     assert not list(places.frames.iterdir())

@@ -45,16 +45,19 @@ def figures() -> dict[str, list[float]]:
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("way", ["stops", "dies"])
+@pytest.mark.parametrize(
+    ("way", "moments"),
+    [("stops", {"log_day": 2, "say_alarms": 1, "close": 1}), ("dies", {"keep": 1, "log_page": 1})],
+)
 def test_a_store_that_goes_down_within_a_call_costs_nothing(
-    way: str, server: TrackingServer, look: Look, monkeypatch: pytest.MonkeyPatch
+    way: str, moments: dict[str, int], server: TrackingServer, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between days, at the state, the page, the very end: one line and code 2, and the next call makes it good."""
     season(Served.of(server.folder), 3)
     assert look()[0] == 0
     expected, state = figures(), run_of("houses").state("1")
     mlflow.MlflowClient().delete_run(monitor_run().info.run_id)
-    for name, call in [("log_day", 2), ("keep", 1), ("say_alarms", 1), ("log_page", 1), ("close", 1)]:
+    for name, call in moments.items():
         with monkeypatch.context() as patch:
             for each, value in IMPATIENT.items():
                 patch.setenv(each, value)

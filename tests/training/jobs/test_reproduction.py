@@ -46,7 +46,8 @@ def reproduced(workspace: Workspace, name: str) -> str | None:
 @pytest.mark.soak
 def test_flights_are_rebuilt_to_the_same_digest_in_another_process(workspace: Workspace) -> None:
     """Categories, dates and units: graph, golden rows, parity and schema, byte for byte; the card has its slices."""
-    trained = workspace.train(*FLIGHTS, "--promote", "never", "--units", "arr_delay=min,distance=mi")
+    words = [*FLIGHTS, "--promote", "never", "--units", "arr_delay=min,distance=mi", "--time_budget", "10"]
+    trained = workspace.train(*words)
     assert trained.returncode == 0, trained.stderr
     done = reproduce(workspace, "flights")
     assert (done.returncode, reproduced(workspace, "flights")) == (0, "yes"), done.stdout + done.stderr

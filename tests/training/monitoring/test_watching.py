@@ -400,9 +400,9 @@ def quiet_year(seed: int) -> Watch:
 
 @pytest.mark.soak
 def test_small_days_that_differ_from_large_ones_are_no_change() -> None:
-    """Rows are as they were, week by week. More than 4 alarms in 100 years would deny 1 %, with 99 %."""
-    raised = [alarm.kind for seed in range(100) for alarm in quiet_year(seed).alarms]
-    assert {kind: raised.count(kind) for kind in set(raised) if raised.count(kind) > 4} == {}
+    """Rows are as they were, week by week. More than 2 alarms in 40 years would deny 1 %, with 99 %."""
+    raised = [alarm.kind for seed in range(40) for alarm in quiet_year(seed).alarms]
+    assert {kind: raised.count(kind) for kind in set(raised) if raised.count(kind) > 2} == {}
 
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.floats(0.0, 1.0)), min_size=1, max_size=60))

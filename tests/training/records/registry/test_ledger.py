@@ -111,7 +111,7 @@ print("lost", lost)
 
 @pytest.mark.soak
 @pytest.mark.parametrize("store", ["sqlite", "postgresql"])
-def test_eight_writers_at_once_never_overwrite_each_other(
+def test_writers_at_once_never_overwrite_each_other(
     store: str,
     request: pytest.FixtureRequest,
     tracking: Workspace,
@@ -121,10 +121,11 @@ def test_eight_writers_at_once_never_overwrite_each_other(
     """One winner for each number, one ledger, a whole chain, and the alias where the last entry says."""
     if store == "postgresql":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", request.getfixturevalue("postgres")("ledger"))
-    versions = [add_version() for _ in range(8)]
+    count = 8 if store == "postgresql" else 4
+    versions = [add_version() for _ in range(count)]
     writers = [python(WRITER, version.number) for version in versions]
     outputs = [writer.communicate(timeout=240) for writer in writers]
-    assert [writer.returncode for writer in writers] == [0] * 8, outputs
+    assert [writer.returncode for writer in writers] == [0] * count, outputs
     won, lost = {}, 0
     for version, (output, _) in zip(versions, outputs, strict=True):
         *sequences, last = output.splitlines()
@@ -132,7 +133,7 @@ def test_eight_writers_at_once_never_overwrite_each_other(
         lost += int(last.split()[1])
     found = ledger.settle(NAME)
     assert {entry.sequence: entry.to_version for entry in found.entries} == won
-    assert sorted(won) == list(range(1, 17))
+    assert sorted(won) == list(range(1, 2 * count + 1))
     assert lost > 0, "the writers never met: this shows nothing"
     assert found.serving == found.entries[-1].to_version
     assert not found.moved
