@@ -6,10 +6,21 @@ from typing import Any
 
 from data.schema import Schema
 from serving.errors import Malformed, TooLarge
+from serving.protocols import translation
 from serving.protocols.over_http import HttpProtocol
 from serving.protocols.protocol import Call, Inputs, MlflowRequest
 from serving.protocols.responses import Answer, MlflowErrors, predictions
-from serving.rows import Rows, budget, from_columns, from_records, from_split, from_table, media, read_json
+from serving.rows import (
+    Rows,
+    budget,
+    check_table,
+    from_columns,
+    from_records,
+    from_split,
+    from_table,
+    media,
+    read_json,
+)
 from serving.scorer import Bounds, Floats
 from serving.settings import Limits
 
@@ -106,13 +117,19 @@ class Invocations(MlflowErrors, HttpProtocol[None]):
     def translate(
         self, body: bytes, kind: str, _call: Call[Answer], _inputs: Inputs, /
     ) -> tuple[MlflowRequest, None]:
-        """Return the request as it is, once it is known to be one; raises RequestError."""
+        """Return the request as it is, once it is known to be one, and not too large; raises RequestError."""
         if kind not in (media.JSON, media.CSV, media.PARQUET):
             raise media.wrong_type(kind, media.JSON, media.CSV, media.PARQUET)
-        if kind == media.JSON:
-            body = media.without_mark(body)
-        if kind == media.JSON and type(read_json(body, self.limits)) is not dict:
+        if kind != media.JSON:
+            check_table(body, kind, self.limits)
+            return MlflowRequest(body, kind), None
+        body = media.without_mark(body)
+        request = read_json(body, self.limits)
+        if type(request) is not dict:
             raise Malformed("the body must be an object")
+        for form in FORMATS:
+            if form in request:
+                translation.check_size(form, request[form], self.limits)
         return MlflowRequest(body, kind), None
 
     def from_mlflow(self, reply: bytes, _form: None, _call: Call[Answer], /) -> Answer:

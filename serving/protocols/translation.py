@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from serving.errors import CoverageRefused, Malformed
+from serving.errors import CoverageRefused, Malformed, TooLarge
 from serving.protocols.open_inference import NUMPY, NamedTensor, WantedOutputs, check_date
 from serving.protocols.protocol import NO_INTERVALS, Inputs, MlflowRequest
-from serving.rows import media, read_json
+from serving.rows import budget, media, read_json
 from serving.settings import Limits
 
 WIDTH = "an instance must be an object of columns, or a list of {} values in the model's order"
@@ -45,6 +45,34 @@ def describe(written: Mapping[str, Any]) -> dict[str, Any]:
         "datatype": _DATATYPES.get(kind, "BYTES"),
         "shape": shape,
     }
+
+
+def check_size(form: str, given: Any, limits: Limits) -> None:
+    """Hold what the table takes that MLflow makes of one of its forms; raises TooLarge or Busy.
+
+    Records that have a column each make as many columns as rows. Lists within lists are no larger than their JSON.
+    """
+    rows, columns = _shape(form, given)
+    if rows > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+    if columns > limits.columns:
+        raise TooLarge(what="columns", limit=limits.columns)
+    budget.before_rows(rows, columns)
+
+
+def _shape(form: str, given: Any) -> tuple[int, int]:
+    """Return rows, and columns that have a name."""
+    if type(given) is dict and form == "dataframe_split":
+        return _length(given.get("data")), _length(given.get("columns"))
+    if type(given) is dict:
+        return max(map(_length, given.values()), default=1), len(given)
+    if type(given) is list:
+        return len(given), len(set().union(*(row for row in given if type(row) is dict)))
+    return 1, 0
+
+
+def _length(given: Any) -> int:
+    return len(given) if type(given) is list else 1
 
 
 def request_for(tensors: Sequence[NamedTensor], wanted: WantedOutputs, inputs: Inputs) -> MlflowRequest:
@@ -151,6 +179,7 @@ def from_simple(body: bytes, kind: str, limits: Limits) -> tuple[bytes, bool]:
     if type(request) is not dict or set(request) != {"x"}:
         raise Malformed('the body must be an object with the key "x"')
     x = request["x"]
+    check_size("inputs", x, limits)
     if type(x) is dict and not any(type(values) is list for values in x.values()):
         return _dump({"dataframe_records": [x]}), True
     if type(x) is list and x and all(type(row) is dict for row in x):

@@ -105,6 +105,7 @@ class FirstProtocol(OneTextErrors, HttpProtocol[bool]):
     ) -> tuple[MlflowRequest, bool]:
         """Return an MLflow request that says the same; raises RequestError."""
         name, given = read(body, kind, self.limits)
+        translation.check_size(name, given, self.limits)
         request = translation.from_instances(name, given, inputs)
         return MlflowRequest(request, media.JSON), name == "inputs"
 

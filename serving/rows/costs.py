@@ -29,6 +29,8 @@ STEP = 2**17
 GZIP_WORST = 1032
 """Bytes out of one byte of deflate."""
 _QUOTED, _BREAKS = re.compile(rb'"[^"]*"'), re.compile(rb"[\r\n]")
+_QUOTED_CELL = re.compile(rb'(?<![^,\r\n])"[^"]*(?:""[^"]*)*"')
+"""Elsewhere than at the start of a cell a quote is text."""
 SLACK = 64
 """Lists and objects around the rows, beside those of columns."""
 
@@ -79,11 +81,22 @@ def before_gzip(body: bytes, limits: Limits) -> int:
 
 
 def before_csv(body: bytes, limits: Limits) -> None:
-    """Hold what reading a body takes; raises TooLarge for more columns than may be, or Busy."""
+    """Hold what reading a body takes; raises TooLarge for more columns or rows than may be, or Busy."""
     head = _head_of(body)
     if head.count(b",") >= limits.columns and _QUOTED.sub(b"", head).count(b",") >= limits.columns:
         raise TooLarge(what="columns", limit=limits.columns)
-    need(CSV_BYTE * len(body) + CSV_CELL * (body.count(b",") + body.count(b"\n") + body.count(b"\r")))
+    breaks = body.count(b"\n")
+    need(CSV_BYTE * len(body) + CSV_CELL * (body.count(b",") + breaks + body.count(b"\r")))
+    if breaks > limits.rows and _least_rows(body) > limits.rows:
+        raise TooLarge(what="rows", limit=limits.rows)
+
+
+def _least_rows(body: bytes) -> int:
+    """Return how many rows stand below the header, at least: a line within quotes and an empty one are none."""
+    lines = _QUOTED_CELL.sub(b"", body).replace(b"\r\n", b"\n")
+    while b"\n\n" in lines:
+        lines = lines.replace(b"\n\n", b"\n")
+    return lines.strip(b"\n").count(b"\n")
 
 
 def _head_of(body: bytes) -> bytes:

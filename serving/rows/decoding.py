@@ -231,6 +231,20 @@ def from_table(body: bytes, kind: str, schema: Schema, limits: Limits) -> Rows:
         raise Malformed(f"the body is no readable {kind}") from error
 
 
+def check_table(body: bytes, kind: str, limits: Limits) -> None:
+    """Hold what reading a CSV or Parquet body takes in another process; raises Malformed, TooLarge or Busy."""
+    if kind == CSV:
+        return costs.before_csv(body, limits)
+    import pyarrow as pa  # noqa: PLC0415 - as above
+
+    from serving.rows.tabular import check_parquet  # noqa: PLC0415 - as above
+
+    try:
+        check_parquet(body, limits)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise Malformed(f"the body is no readable {kind}") from error
+
+
 def _joined(
     batches: Iterable[Any], schema: Schema, limits: Limits, *, sent: Sequence[str], is_text: bool
 ) -> Rows:

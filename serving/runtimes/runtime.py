@@ -11,7 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from data.schema import Column
 from serving.errors import Headers
 from serving.protocols import Call
-from serving.rows import Texts
+from serving.rows.cells import Texts
 from serving.runtimes.background import Background
 from serving.scorer import Floats
 from serving.settings import Model

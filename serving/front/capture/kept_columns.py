@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from data.captures import FrameLayout, Unseen
 from data.column_names import matching
 from data.schema import Column
-from serving.rows import Texts
+from serving.rows.cells import Texts
 from serving.runtimes import Runtime
 from serving.scorer import Floats
 from serving.settings import CaptureRules

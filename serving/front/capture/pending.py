@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from data.captures import Frame, frame_id, record
 from serving.front.capture.caller_words import Words, caller_of
 from serving.front.capture.kept_columns import KeptColumns
-from serving.rows import Texts
+from serving.rows.cells import Texts
 from serving.runtimes import Predicted, Runtime
 from serving.scorer import Floats
 

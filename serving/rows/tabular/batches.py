@@ -25,11 +25,20 @@ from serving.rows.budget import before_rows, need
 from serving.rows.costs import before_csv
 from serving.rows.media import CSV, PARQUET
 from serving.rows.tabular import parquet_sizes
-from serving.rows.tabular.column_types import refuse_types, refuse_views
+from serving.rows.tabular.column_types import makes_objects, refuse_types, refuse_unbounded, refuse_views
 from serving.rows.tabular.ipc_sizes import FILE_MAGIC, claimed, claimed_by_file
 from serving.settings import Limits
 
 BATCH_ROWS = 65_536
+
+TEXTS = (
+    *(pa.string(), pa.large_string(), pa.string_view()),
+    *(pa.binary(), pa.large_binary(), pa.binary_view()),
+)
+"""Views, too, have each text written out where a file's column is read as they are."""
+
+OBJECT = 128
+"""Bytes of one of Python's decimals or dates in a column of pandas'."""
 
 COPIES = 2
 """Of what is expanded: as it was read, and as the column is compared or parsed."""
@@ -87,18 +96,52 @@ def _parquet(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any]
     need(parquet_sizes.footer_cost(body))
     present = pq.read_schema(pa.BufferReader(body))
     refuse_types(present, schema)
+    metadata = _metadata(body, limits)
+    sent = _check_names(present.names, limits)
+    if not metadata.num_rows:  # whose columns have no pages to be looked at
+        return iter(()), sent
+    wanted = [name for name in schema.names if name in set(present.names)]
+    _hold(*parquet_sizes.claimed(body, metadata, wanted), len(schema.columns), limits)
+    return _row_groups(body, metadata, wanted), sent
+
+
+def _metadata(body: bytes, limits: Limits) -> pq.FileMetaData:
+    """Return what a file's footer says; raises Malformed or TooLarge."""
     metadata = pq.read_metadata(pa.BufferReader(body))
     if is_joined(io.BytesIO(body), metadata):
         raise Malformed("the body is more than one Parquet file: send one")
     _refuse_shared_prefixes(metadata)
     if metadata.num_rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
-    sent = _check_names(present.names, limits)
-    if not metadata.num_rows:  # whose columns have no pages to be looked at
-        return iter(()), sent
-    wanted = [name for name in schema.names if name in set(present.names)]
-    _hold(*parquet_sizes.claimed(body, metadata, wanted), schema, limits)
-    return _row_groups(body, metadata, wanted), sent
+    return metadata
+
+
+def check_parquet(body: bytes, limits: Limits) -> None:
+    """Hold what reading a whole file takes, as pandas does: each column, and each text at its full length.
+
+    Raises Malformed, TooLarge or Busy.
+    """
+    need(parquet_sizes.footer_cost(body))
+    present = pq.read_schema(pa.BufferReader(body))
+    metadata = _metadata(body, limits)
+    _check_names(present.names, limits)
+    refuse_unbounded(present, metadata)
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
+    if any(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)):
+        rows, expanded = parquet_sizes.claimed(body, metadata, [column.path for column in columns])
+        _hold(rows, expanded, len(columns), limits)
+        need(rows * OBJECT * sum(makes_objects(field.type) for field in present))
+    texts = [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+    for batch in _row_groups(body, metadata, texts) if texts and metadata.num_rows else ():
+        need(COPIES * sum(map(_full_length, batch.columns)))
+
+
+def _full_length(column: Any) -> int:
+    """Return the bytes of a column's texts where each stands in its row; what is not coded was counted in its page."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = pc.binary_length(column.dictionary).take(column.indices)
+    return int(pc.sum(lengths, min_count=0).as_py())
 
 
 def _row_groups(body: bytes, metadata: pq.FileMetaData, wanted: list[str]) -> Iterator[Any]:
@@ -107,7 +150,7 @@ def _row_groups(body: bytes, metadata: pq.FileMetaData, wanted: list[str]) -> It
     Texts that each stand at their full length in the file cannot be read as codes, and need not be.
     """
     kinds = metadata.schema.to_arrow_schema()
-    coded = {field.name for field in kinds if pa.types.is_string(field.type) or _is_binary(field.type)}
+    coded = {field.name for field in kinds if field.type in TEXTS}
     for plain, groups in itertools.groupby(
         range(metadata.num_row_groups), lambda group: _plain(metadata, group)
     ):
@@ -159,7 +202,7 @@ def _arrow(body: bytes, schema: Schema, limits: Limits) -> tuple[Iterator[Any], 
     sent = _check_names(present, limits)
     refuse_types(fields, schema)
     claim = claimed_by_file(body) if is_file else claimed(body)
-    _hold(claim.rows, claim.expanded, schema, limits)
+    _hold(claim.rows, claim.expanded, len(schema.columns), limits)
     if claim.schemas > 1 or claim.end < len(body):
         raise Malformed("more follows the end of the Arrow data: send one stream, or one file")
     known = [index for index, name in enumerate(present) if name in schema.names]
@@ -184,14 +227,14 @@ def _validated(batches: Iterable[Any], limits: Limits) -> Iterator[Any]:
         yield batch
 
 
-def _hold(rows: int, expanded: int, schema: Schema, limits: Limits) -> None:
+def _hold(rows: int, expanded: int, columns: int, limits: Limits) -> None:
     """Hold what a table takes that claims so many rows, and bytes once expanded; raises TooLarge or Busy."""
     if rows > limits.rows:
         raise TooLarge(what="rows", limit=limits.rows)
     if expanded > limits.body_bytes:
         raise TooLarge(what="bytes when expanded", limit=limits.body_bytes)
     need(COPIES * expanded)
-    before_rows(rows, len(schema.columns))
+    before_rows(rows, columns)
 
 
 def _check_codes(column: Any) -> None:
@@ -206,10 +249,6 @@ def _as_bytes(column: Any) -> Any:
     if pa.types.is_string_view(column.type):
         binary = pa.binary_view()
     return column.view(binary) if binary else column
-
-
-def _is_binary(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind))
 
 
 def _refuse_shared_prefixes(metadata: pq.FileMetaData) -> None:

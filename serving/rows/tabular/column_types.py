@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from data.schema import Schema
-from serving.errors import Fault, TooLarge, UnusableValues
+from serving.errors import Fault, Malformed, TooLarge, UnusableValues
 from serving.rows.cells import EXPECTED
 from serving.settings import Limits
 
@@ -26,6 +26,27 @@ def refuse_types(present: Any, schema: Schema) -> None:
     ]
     if faults:
         raise UnusableValues(faults=faults, count=len(faults))
+
+
+def refuse_unbounded(present: Any, metadata: Any) -> None:
+    """Raise Malformed where a file's column could become more than its rows and texts say, whoever reads it."""
+    by_name = {
+        column.path: column.physical_type
+        for column in map(metadata.schema.column, range(metadata.num_columns))
+    }
+    for field in present:
+        is_odd = isinstance(field.type, pa.BaseExtensionType) and by_name.get(field.name) == "BYTE_ARRAY"
+        if is_odd or pa.types.is_nested(field.type):
+            kind = str(field.type).partition("<")[0]
+            raise Malformed(
+                f"column {field.name!r} is of type {kind}, which is not read from Parquet here: send JSON"
+            )
+
+
+def makes_objects(kind: pa.DataType) -> bool:
+    """Return whether pandas has one of Python's objects for each value, however small the file."""
+    tells = (pa.types.is_decimal, pa.types.is_date, pa.types.is_time, pa.types.is_fixed_size_binary)
+    return isinstance(kind, pa.BaseExtensionType) or any(tell(kind) for tell in tells)
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
+from typing import Any
 
 import numpy as np
 import pytest
 
-from serving.errors import Malformed
+from serving.errors import Malformed, TooLarge
+from serving.protocols import Call, http_protocols
 from serving.protocols.open_inference.tensors import NamedTensor
 from serving.protocols.translation import describe, from_simple, from_tensors, to_simple, to_tensors
+from serving.rows.budget import Held, MemoryBudget
 from serving.settings import Limits
 
 COLUMNS = [{"name": "a", "type": "double"}, {"name": "b", "type": "string"}]
@@ -105,3 +109,52 @@ def test_whole_numbers_that_json_cannot_be_written_of_again_are_refused() -> Non
     """Beyond 64 bits: a refusal, not a failure of ours."""
     with pytest.raises(Malformed, match="beyond 64 bits"):
         from_simple(b'{"x": [{"a": 100000000000000000000}]}', "application/json", Limits())
+
+
+SPARSE = [{f"x{place}": 1.0} for place in range(9)]
+WIDE = {f"x{place}": 1.0 for place in range(9)}
+LONG = {"x": [1.0] * 9}
+SPLIT = {"columns": ["x"], "data": [[1.0]] * 9}
+SPLIT_WIDE = {"columns": [*WIDE], "data": [[*WIDE.values()]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "what"),
+    [
+        ("mlflow", {"dataframe_split": SPLIT}, "rows"),
+        ("mlflow", {"dataframe_split": SPLIT_WIDE}, "columns"),
+        ("mlflow", {"dataframe_records": SPARSE}, "columns"),
+        ("mlflow", {"instances": [{"x": 1.0}] * 9}, "rows"),
+        ("mlflow", {"inputs": LONG}, "rows"),
+        ("mlflow", {"inputs": WIDE}, "columns"),
+        ("v1", {"instances": SPARSE}, "columns"),
+        ("v1", {"instances": [[1.0]] * 9}, "rows"),
+        ("v1", {"inputs": LONG}, "rows"),
+        ("simple", {"x": WIDE}, "columns"),
+        ("simple", {"x": [1.0] * 9}, "rows"),
+    ],
+)
+def test_rows_and_columns_are_counted_before_mlflow_has_them(
+    name: str, request_: dict[str, Any], what: str
+) -> None:
+    """For a model that MLflow runs; its process would make a table of them first."""
+    rows = 9 if what == "columns" else 8
+    with pytest.raises(TooLarge, match=f"more than 8 {what}"):
+        translated(name, request_, Limits(rows=rows, columns=8))
+    assert translated(name, request_, Limits(rows=9, columns=9))
+
+
+def translated(name: str, request: dict[str, Any], limits: Limits, held: Held | None = None) -> bytes:
+    """Return MLflow's request."""
+    body, now = json.dumps(request).encode(), time.perf_counter()
+    protocol = http_protocols(limits)[name]
+    call = Call(protocol, body, "m", "1", len(body), len(body), now, now + 60, held)
+    read = lambda: protocol.to_mlflow(call, [])[0].body  # noqa: E731
+    return held.run(read) if held else read()
+
+
+def test_records_of_a_column_each_hold_what_their_table_takes() -> None:
+    """As many columns as rows: 120 kB of JSON make a table of 800 MB."""
+    held = Held(MemoryBudget(2**40))
+    translated("mlflow", {"dataframe_records": [{f"x{i}": 1} for i in range(5_000)]}, Limits(), held)
+    assert held.peak > 8 * 5_000**2

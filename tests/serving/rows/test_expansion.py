@@ -103,6 +103,16 @@ def test_one_long_text_in_many_rows_stays_one(schema):
     assert pa.default_memory_pool().max_memory() - before < 20 * 2**20
 
 
+def test_one_long_text_that_is_to_be_read_as_views_stays_one():
+    """Pyarrow wrote it into each view: 700 bytes took 400 MB."""
+    views = pa.chunked_array([pa.array(["a" * 20_000], pa.string_view())] * 10_000)
+    body = parquet(pa.table({"x": views}))
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(UnusableValues):
+        from_table(body, PARQUET, SCHEMA, Limits())
+    assert pa.default_memory_pool().max_memory() - before < 20 * 2**20
+
+
 def test_texts_that_are_changes_to_one_another_are_refused():
     """Nothing in the file tells how long they are."""
     table = pa.table({"x": [f"{'a' * 1000}{row}" for row in range(100)]})
