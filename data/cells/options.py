@@ -24,7 +24,7 @@ class ReadOptions:
     decimal : str
         The decimal mark of all columns, or nothing.
     known : mapping of column to Reading
-        What a contract promises; these columns are read so and not otherwise.
+        What a contract promises, or an earlier reading found; these columns are read so and not otherwise.
     """
 
     read: tuple[tuple[str, str], ...] = ()
@@ -38,12 +38,23 @@ class ReadOptions:
         return replace(self, read=read, missing=tuple(matching_owner(word, columns) for word in self.missing))
 
     def with_known(self, known: Mapping[str, Reading]) -> ReadOptions:
-        """Return the same with known readings, but for what the user says of columns or of the decimal mark."""
+        """Return the same with known readings, but for what the user says of columns or of the decimal mark.
+
+        Another decimal mark leaves what is missing in a column as it is known.
+        """
         named = {matching(column, known) for column, _ in self.read}
-        kept = {
-            name: known[name] for name in known if name not in named and not self._contradicts(known[name])
-        }
-        return replace(self, known=kept | dict(self.known))
+        others = {name: reading for name, reading in known.items() if name not in named}
+        kept = {name: reading for name, reading in others.items() if not self._contradicts(reading)}
+        words = [f"{name}:{word}" for name in others.keys() - kept for word in others[name].missing]
+        return replace(self, known=kept | dict(self.known), missing=(*self.missing, *sorted(words)))
+
+    def known_of(self, column: str, kind: str | None) -> Reading | None:
+        """Return how a column of such cells is known to be read; None where that is to be found out.
+
+        Plain numbers are known as such only where plain numbers stand: cells with other marks are read by these.
+        """
+        reading = self.known.get(column)
+        return None if reading == _PLAIN_NUMBER and kind != "number" else reading
 
     def _contradicts(self, reading: Reading) -> bool:
         is_of_digits = reading.form in ("number", "duration")
@@ -74,3 +85,4 @@ class ReadOptions:
 
 
 NO_OPTIONS = ReadOptions()
+_PLAIN_NUMBER = Reading("number")

@@ -14,14 +14,14 @@ from data.column_names import matching
 from data.tables import Table, row_digests
 from serving.scorer import Scorer
 from training.arrivals.day import GRACE, NO_GROUPS, Arrived, day_before
-from training.commands import rereading, watches
+from training.commands import watches
 from training.compiling import pack_frame
 from training.console import Say
 from training.errors import CannotScore, UsageError
 from training.monitoring import Reference
-from training.records import model_registry, tracking
+from training.records import model_registry
 from training.rows import open_table
-from training.rows.known import learned, load_known
+from training.rows.known import how_read, learned, load_known
 
 Floats = NDArray[np.float64]
 
@@ -88,9 +88,9 @@ def of_table(
     CannotScore
         It lacks a column that the version needs.
     """
-    recorded = tracking.recorded_params(version.run_id)
+    recorded = how_read.recorded_of(version)
     source = open_table(config, say, recorded)
-    table = load_known(source, version.schema, version.split.kinds, rereading.asked_then(recorded))
+    table = load_known(source, version.schema, version.split.kinds, how_read.again(version, recorded))
     say("read", f"{len(table):,} rows from {table.where}")
     moments = table.moments(matching(config.time_column, table.names))
     groups = _groups(config, reference, version, table)

@@ -32,7 +32,7 @@ from training.monitoring import Groups, Known, Moments, Reference, reference_of
 from training.pages.drawings import plots
 from training.records import Job, tag_names
 from training.rows import PreparedTable
-from training.rows.known import learned
+from training.rows.known import how_read, learned
 from training.search import Winner, cross_validation
 from training.versions import flavor
 
@@ -79,6 +79,7 @@ def log_model(job: Job, rows: PreparedTable, winner: Winner, rmse: comparison.In
             input_example=example,
             reference=reference(written, rows, held_out, known.contributions, seed=job.config.seed).as_dict(),
             learned=learned_by(rows, winner.rows).as_dict(),
+            read=how_read.of_table(rows.checked.table).as_dict(),
         )
         made_in = time.perf_counter() - started
         whole = whole_holdout.judge(job, rows, winner, Path(folder), rmse)

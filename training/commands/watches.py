@@ -143,7 +143,7 @@ class MonitorConfig(Command):
     ] = timedelta(days=1)
     retraining: Retraining = Retraining()
     query: Query = ""
-    header: HeaderAsked = "auto"
+    header: HeaderAsked = ""
     encoding: Encoding = ""
 
     def settled(self) -> Self:

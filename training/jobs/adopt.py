@@ -27,7 +27,7 @@ from training.measuring import comparison
 from training.pages import plain
 from training.records import Job, ledger, tag_names, tracking
 from training.rows import PreparedTable, as_named, open_table, parts, suspicions
-from training.rows.known import known_tables
+from training.rows.known import how_read, known_tables
 from training.versions import flavor
 
 
@@ -99,7 +99,13 @@ def log(job: Job, rows: PreparedTable, model: Any, config: trainings.AdoptConfig
             explain=job.config.explain,
             trees=compiled.trees,
         )
-        logged = flavor.log_version(model, schema=schema, scorer_folder=folder, input_example=frame.head(5))
+        logged = flavor.log_version(
+            model,
+            schema=schema,
+            scorer_folder=folder,
+            input_example=frame.head(5),
+            read=how_read.of_table(table).as_dict(),
+        )
     job.run.log(metrics={"parity_max_abs": parity.max_abs, "parity_max_rel": parity.max_rel})
     row_us = cost.row_microseconds(made.predict, made.golden.matrix[:1])
     job.say(

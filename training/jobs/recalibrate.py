@@ -23,7 +23,7 @@ from data.own_files import own_folder
 from data.tables import Table, fingerprint, load_kept, row_digests
 from data.tables.streams import form_of
 from serving.scorer import Intervals, Scorer, scorer_files
-from training.commands import registered, rereading
+from training.commands import registered
 from training.compiling import pack_frame
 from training.console import Say
 from training.errors import CannotScore, NotFresh, TooFewToCalibrate
@@ -32,7 +32,7 @@ from training.monitoring import Reference
 from training.pages import plain
 from training.records import ledger, model_registry, tag_names, tracking
 from training.rows import open_table, parts
-from training.rows.known import known_parts, learned, load_known
+from training.rows.known import how_read, known_parts, learned, load_known
 from training.versions import flavor
 from training.weights import mean, relative
 
@@ -80,7 +80,7 @@ def recalibrate(config: registered.RecalibrateConfig, say: Say) -> model_registr
         )
         run.log(tags={tag_names.VERSION: new.number, tag_names.DIGEST: logged.digest})
         say("register", f"{new.name} version {new.number}: {summary}")
-        judged = tracking.recorded_params(old.run_id).get("data", "TABLE")
+        judged = how_read.recorded_of(old).get("data", "TABLE")
         words = f"-P name={new.name} -P version={new.number} -P policy=not-worse -P data={judged}"
         say("next", f"mlflow run . --env-manager local -e promote {words}")
         return new
@@ -90,8 +90,8 @@ def _fresh_rows(
     config: registered.RecalibrateConfig, old: model_registry.Version, say: Say
 ) -> tuple[Table, str]:
     """Return the rows that count, and the column that says how much, where they have it."""
-    recorded, kinds = tracking.recorded_params(old.run_id), old.split.kinds
-    asked = replace(rereading.asked_then(recorded), known=old.schema.readings)
+    recorded, kinds = how_read.recorded_of(old), old.split.kinds
+    asked = how_read.again(old, recorded)
     source = open_table(config, say, recorded)
     room = parts.room_for(source, config.memory)
     if room is None:

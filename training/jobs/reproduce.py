@@ -27,7 +27,7 @@ from training.models import all_rows
 from training.records import model_registry, tag_names, tracking
 from training.records.errors import NotOurs
 from training.rows import PreparedTable, arrange, as_named, open_table
-from training.rows.known import known_tables
+from training.rows.known import how_read, known_tables
 from training.search import cross_validation
 
 
@@ -65,6 +65,11 @@ def _rows_of_then(
         raise UsageError(
             message=f"{version.name} version {version.number} was adopted from a file: no training can rebuild it"
         )
+    if version.is_recalibrated:
+        raise UsageError(
+            message=f"the intervals of {version.name} version {version.number} came after its training, which cannot "
+            "rebuild them: reproduce the version that it was made from"
+        )
     tags = tracking.recorded_tags(version.run_id)
     asked = _recorded_config(version, tags.get(tag_names.COMMAND, ""))
     rereading.refuse_masked("" if config.data else asked.data, "" if config.query else asked.query)
@@ -80,7 +85,7 @@ def _rows_of_then(
     then, now = tags.get(tag_names.COMMIT, ""), tracking.git_commit()
     if then != now:
         say("warning", f"the code is at {now or 'no commit'}, the version was made at {then or 'no commit'}")
-    read = replace(asked.asked, known=version.schema.readings)
+    read = how_read.again(version, how_read.recorded_of(version))
     table = known_tables.read(open_table(asked, say), version.split.kinds, read, asked.memory)
     head = known_tables.head_of(table)
     if isinstance(table, Table):

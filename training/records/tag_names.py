@@ -40,6 +40,9 @@ ENTRY = version_files.ENTRY_TAG
 TRAINED_IN = version_files.TRAINED_IN_TAG
 """Of a version with new intervals: the run that its model was trained in."""
 
+RECALIBRATED = "slipway.recalibrated"
+"""Of a copy of a version with new intervals: `yes`. Its run is those of the training and of the intervals in one."""
+
 LEARNED_UNTIL = "slipway.learned_until"
 """Of a version that was trained from captured rows: the day of the last of them."""
 
@@ -67,7 +70,10 @@ PROCESS = "slipway.process"
 RUN = "slipway.run"
 """Of the run that `mlflow run` opened: the run that stands for it."""
 
-INHERITED = (SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, TIME, ADOPTED, DATA, TRAINED_IN, LEARNED_UNTIL)
+INHERITED = (
+    *(SPLIT, HELD_OUT_FROM, TARGET, WEIGHT, TIME, ADOPTED),
+    *(DATA, TRAINED_IN, RECALIBRATED, LEARNED_UNTIL),
+)
 """What a version has in common with the one whose model it is."""
 
 MONITOR = "slipway.monitor"

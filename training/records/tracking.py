@@ -24,7 +24,7 @@ import pandas as pd
 import requests
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.pandas_dataset import PandasDataset
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunData, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.time import get_current_time_millis
@@ -291,13 +291,16 @@ READINGS = ("read", "missing", "decimal")
 """The parameters that say how its cells are read."""
 
 
-def recorded_params(run_id: str) -> dict[str, str]:
-    """Return a run's `ADDRESS` and `READINGS`; what MLflow quoted for the shell is unquoted.
+def recorded_params(*run_ids: str) -> dict[str, str]:
+    """Return the `ADDRESS` and `READINGS` of the first of these runs that is there; what MLflow quoted is unquoted.
 
     Where `mlflow run` logged the parameters nobody could add to them what the versions of the name decided; the
-    command that was recorded at the end has it.
+    command that was recorded at the end has it. Nothing where none of them is there any more.
     """
-    data = mlflow.MlflowClient().get_run(run_id).data
+    found = filter(None, map(_data_of, dict.fromkeys(run_ids)))
+    data = next(found, None)
+    if data is None:
+        return {}
     params = {name: _unquoted(value) for name, value in data.params.items()}
     decided = {name: word for name, word in _command_of(data.tags).items() if not params.get(name)}
     return {name: word for name, word in (params | decided).items() if name in ADDRESS + READINGS}
@@ -336,6 +339,16 @@ def add_to_run(run_id: str, tags: Mapping[str, str], texts: Mapping[str, str]) -
         client.log_text(run_id, text, name)
     for name, value in tags.items():
         client.set_tag(run_id, name, value[:5000])
+
+
+def _data_of(run_id: str) -> RunData | None:
+    """Return what a run logged; None where it is gone."""
+    try:
+        return mlflow.MlflowClient().get_run(run_id).data if run_id else None
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return None
+        raise
 
 
 def _command_of(tags: Mapping[str, str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Whoever is killed finds here what was begun. A training is noted before it begin
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.errors import UsageError
@@ -28,6 +28,8 @@ class BegunTraining:
         The day of the last row in it.
     first_table : str
         Where the table is that the model was first trained from.
+    first_read : dict of str
+        What was recorded of that table: where it is, how it is written, and how it was read.
     before : str
         The day of the training before this one.
     since : str
@@ -43,6 +45,7 @@ class BegunTraining:
     before: str = ""
     since: str = ""
     contract: str = ""
+    first_read: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

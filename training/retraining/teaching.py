@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +21,18 @@ from training.records.errors import FilesAway
 from training.retraining import contract, process, verdicts
 from training.retraining.asked import Asked
 from training.retraining.memory import BegunTraining, Memory, Shadowed
-from training.rows import open_table
-from training.rows.known import load_known
+from training.rows import open_table, parts
+from training.rows.known import how_read, load_known
 from training.succession import ACTING, Plan, RetrainDecision, Shadow, gains, planned
 
-AS_BEFORE = ("seed", "time_budget", "trials", "monotonic", "strict", "explain")
-"""What a retraining takes from the training of the champion; the split and the weight the name's versions keep."""
+AS_BEFORE = ("seed", "time_budget", "memory", "trials", "monotonic", "strict", "explain")
+"""What a retraining takes from the training of the champion; the split and the weight the name's versions keep.
+
+An engine is not: its cluster may be gone, and captured rows seldom need one.
+"""
+
+FIRST_READ = "first_table.json"
+"""Of a run that learned from captured rows: what was recorded of the table that its name was first trained from."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +66,12 @@ def teach(asked: Asked, memory: Memory, rows: Labelled, decision: RetrainDecisio
         said = "; ".join(str(error).split("\n  "))
         return f"{said}{_remedy(asked)}" if isinstance(error, DataError) else said
     asked.say("learn", f"{len(whole):,} rows, {len(captured):,} of them captured ({lesson.which}): {path}")
-    address = first.get("data", "")
     memory.begun = BegunTraining(
         table=str(path),
         sentence=decision.sentence,
         until=asked.matured,
-        first_table=address,
+        first_table=first.get("data", ""),
+        first_read=first,
         before=memory.trained_on,
         since=lesson.since,
         contract=kept.text,
@@ -153,17 +160,27 @@ def _joined(asked: Asked, first: Mapping[str, str], captured: Table, shape: Shap
             message=f"nobody wrote down what {asked.name} was first trained from: pass learn=captured"
         )
     rereading.refuse_masked(first["data"], first.get("query", ""))
-    source = open_table(registered.RecalibrateConfig(name=asked.name, data=first["data"]), asked.say, first)
-    known = load_known(source, shape.schema, shape.rule.kinds, rereading.asked_then(first))
+    memory = tracking.recorded_command(asked.champion.trained_in).get("memory") or "auto"
+    config = parse(["recalibrate", f"--name={asked.name}", f"--data={first['data']}", f"--memory={memory}"])
+    assert isinstance(config, registered.RecalibrateConfig)
+    source = open_table(config, asked.say, first)
+    if any(parts.room_for(source, most) is not None for most in (None, config.memory)):
+        raise UsageError(
+            message=f"{source.where}, from which {asked.name} was first trained, takes more memory than there is: "
+            "pass learn=captured"
+        )
+    known = load_known(source, shape.schema, shape.rule.kinds, how_read.again(asked.champion, first))
     return lessons.joined(known, captured)
 
 
 def _first_table(asked: Asked) -> Mapping[str, str]:
     """Return where the table is that the name was first trained from, and how it is written."""
     training = asked.champion.trained_in
+    if kept := tracking.recorded_json(training, FIRST_READ):
+        return kept
     address = tracking.recorded_tags(training).get(tag_names.FIRST_TABLE, "")
     if not address:
-        return tracking.recorded_params(training)
+        return how_read.recorded_of(asked.champion)
     runs = [each.run_id for each in model_registry.versions(asked.name) if each.run_id]
     params = (tracking.recorded_params(run_id) for run_id in runs)
     return next((each for each in params if each.get("data") == address), {"data": address})
@@ -192,6 +209,7 @@ def _told(made: model_registry.Version, begun: BegunTraining) -> model_registry.
     """Return the version as it is after this: write on the version and its run why it was made and from what."""
     tags = {tag_names.CAUSE: begun.sentence[:5000], tag_names.LEARNED_UNTIL: begun.until}
     texts = {tracking.CONTRACT: begun.contract} if begun.contract else {}
+    texts |= {FIRST_READ: json.dumps(dict(begun.first_read))} if begun.first_read else {}
     tracking.add_to_run(made.run_id, tags | {tag_names.FIRST_TABLE: begun.first_table}, texts)
     model_registry.tag(made.name, made.number, tags)
     return model_registry.version(made.name, made.number)

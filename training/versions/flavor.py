@@ -43,6 +43,9 @@ REFERENCE = "monitor/reference.json"
 LEARNED = "monitor/learned.json"
 """By what rows that the model learned are known again; copies with other intervals have it, too."""
 
+READ = "monitor/readings.json"
+"""How the table was read that the model learned from; copies with other intervals have it, too."""
+
 REQUIREMENTS = ("mlflow", "scikit-learn", "pandas", "numpy", "skops")
 """What stock MLflow needs to run a pipeline; beside them LightGBM, where its trees are asked."""
 
@@ -73,6 +76,7 @@ def log_version(
     input_example: pd.DataFrame,
     reference: Mapping[str, Any] | None = None,
     learned: Mapping[str, Any] | None = None,
+    read: Mapping[str, Any] | None = None,
     name: str = "model",
     metadata: Mapping[str, Any] | None = None,
 ) -> Logged:
@@ -92,6 +96,8 @@ def log_version(
         What a monitor compares later rows with, as `training.monitoring.reference.Reference.as_dict` gives it.
     learned : dict, optional
         The sketch of the rows that it learned, as `training.rows.known.learned.Sketch.as_dict` gives it.
+    read : dict, optional
+        How their table was read, as `training.rows.known.how_read.HowRead.as_dict` gives it.
 
     Raises
     ------
@@ -108,6 +114,7 @@ def log_version(
         input_example=input_example[list(schema.names)],
         reference=reference,
         learned=learned,
+        read=read,
         metadata=dict(metadata or {}) or None,
     )
 
@@ -152,6 +159,7 @@ def save_model(
     scorer_folder: Path,
     reference: Mapping[str, Any] | None = None,
     learned: Mapping[str, Any] | None = None,
+    read: Mapping[str, Any] | None = None,
     mlflow_model: Model | None = None,
     on_saved: Callable[[str], None] = lambda _: None,
     validate_serving_input: bool = True,  # noqa: ARG001 - for `Model.log`, which hands on all that it gets
@@ -171,7 +179,7 @@ def save_model(
     save_stock = _copy_stock if isinstance(fitted, Path) else _save_stock
     save_stock(fitted, Path(path), written, **options)
     shutil.copytree(scorer_folder, Path(path) / SCORER_FOLDER)
-    for place, content in ((REFERENCE, reference), (LEARNED, learned)):
+    for place, content in ((REFERENCE, reference), (LEARNED, learned), (READ, read)):
         if content is not None:
             (Path(path) / place).parent.mkdir(exist_ok=True)
             (Path(path) / place).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")

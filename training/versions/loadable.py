@@ -79,6 +79,7 @@ COMMON_FILES = frozenset(
         "scorer/scorer.json",
         "scorer/explain.safetensors",
         "monitor/learned.json",
+        "monitor/readings.json",
         "monitor/reference.json",
     ]
 )

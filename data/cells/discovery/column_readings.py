@@ -111,12 +111,11 @@ def settle_readings(
     inferences = {
         column.name: column.infer()
         for column in columns
-        if column.name not in options.known and _is_open(column, is_text=is_text)
+        if options.known_of(column.name, column.kind) is None and _is_open(column, is_text=is_text)
     }
-    decimal = _decimal_of(inferences, columns) if is_text else ""
+    decimal = _decimal_of(inferences, columns, options.known.values()) if is_text else ""
     for column in columns:
-        if column.name in options.known:
-            known = options.known[column.name]
+        if (known := options.known_of(column.name, column.kind)) is not None:
             words = tuple(dict.fromkeys([*known.missing, *column.words]))
             _keep(settled, column, replace(known, missing=words))
         elif column.name in inferences:
@@ -168,9 +167,12 @@ def counted(column: pa.ChunkedArray, without: Iterable[str]) -> dict[str, int]:
     }
 
 
-def _decimal_of(inferences: Mapping[str, Inference], columns: Iterable[_Column]) -> str:
-    """Return the decimal mark that the columns without doubt agree on, or nothing."""
+def _decimal_of(
+    inferences: Mapping[str, Inference], columns: Iterable[_Column], known: Iterable[Reading]
+) -> str:
+    """Return the decimal mark that the columns without doubt agree on, or nothing; known ones show theirs, too."""
     shown = {each.decimal for each in inferences.values() if each.decimal and len(each.readings) == 1}
+    shown |= {each.decimal for each in known if "," in (each.decimal, each.thousands)}
     for column in columns:
         if column.kind == "number" and column.name not in inferences and column.cells is not None:
             points = pc.match_substring_regex(pc.utf8_trim(column.cells[:SAMPLE_CELLS], SPACES), _WITH_POINT)

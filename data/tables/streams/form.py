@@ -162,8 +162,9 @@ class _StreamedColumn:
         options, kind = self._options, self.kind
         if kind is None:
             return False
-        if self.name in options.known:
-            return options.known[self.name] != Reading("text") or kind != "category"
+        if (known := options.known_of(self.name, kind)) is not None:
+            plain = (known, kind) in ((Reading("text"), "category"), (Reading("number"), "number"))
+            return not plain or bool(options.words(self.name, names))
         if options.words(self.name, names) or dict(options.read).get(self.name, "text") != "text":
             return True
         if not self._texts or self.name in dict(options.read):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from data import contracts
-from data.cells import ReadOptions, readings_in_words
+from data.cells import Reading, ReadOptions, readings_in_words
 from data.checks import check_table
 from data.errors import FaultsFound, MissingColumn, UnusableColumn, UnusableTarget
 from data.schema import Schema
@@ -46,6 +46,32 @@ def test_columns_without_doubt_decide_for_the_others(tmp_path: Path) -> None:
     assert point.numbers("a")[:2].tolist() == [1234.0, 12.0]
     thousands = load(tmp_path, y=["0,25", "12,5", "3"], a=["1.234", "12"])
     assert thousands.numbers("a")[:2].tolist() == [1234.0, 12.0]
+
+
+def test_columns_that_are_known_decide_for_the_others_too(tmp_path: Path) -> None:
+    """What was known voted no more: the second reading of a file made 1.234 of what the first one had as 1234."""
+    columns = {"y": ["0,25", "12,5", "3"], "a": ["1.234", "12"]}
+    first = load(tmp_path, **columns)
+    again = load(tmp_path, ReadOptions().with_known({"y": first.readings["y"]}), **columns)
+    assert again.numbers("a").tolist() == first.numbers("a").tolist()
+    assert again.readings == first.readings
+
+
+def test_plain_numbers_stay_plain_whatever_other_columns_show(tmp_path: Path) -> None:
+    """A new column with decimal commas moved the point of an old one; cells with other marks are read by these."""
+    known = ReadOptions().with_known({"a": Reading("number")})
+    table = load(tmp_path, known, y=["0,25", "12,5", "3"], a=["1.234", "12"])
+    assert table.numbers("a")[:2].tolist() == [1.234, 12.0]
+    written_anew = load(tmp_path, known, a=["1,5", "12,25"])
+    assert written_anew.numbers("a")[:2].tolist() == [1.5, 12.25]
+
+
+def test_another_decimal_mark_leaves_what_is_missing_as_it_is_known(tmp_path: Path) -> None:
+    """`missing=` is said once; the mark may be said again each time, of numbers that show none as well."""
+    known = {"a": Reading("number", missing=("-200",))}
+    table = load(tmp_path, ReadOptions(decimal=",").with_known(known), y=["0,25", "3"], a=["-200", "12"])
+    assert np.isnan(table.numbers("a")[0])
+    assert table.numbers("y")[0] == 0.25
 
 
 def test_columns_that_disagree_decide_nothing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from data.cells import NO_OPTIONS, ReadOptions
+from data.cells import NO_OPTIONS, Reading, ReadOptions
 from data.cells.discovery import parted_texts
 from data.errors import DataError, UnreadableSource
 from data.sources import Source, open_source
@@ -78,6 +78,16 @@ TYPED: dict[str, list[object]] = {
 }
 
 
+KNOWN = ReadOptions(missing=("words: x", "3")).with_known(
+    {
+        "plain": Reading("number"),
+        "grouped": Reading("number"),
+        "comma": Reading("number", decimal=","),
+        "money": Reading("text"),
+    }
+)
+
+
 @pytest.mark.parametrize("part", [4, ROWS])
 @pytest.mark.parametrize(
     ("columns", "kept", "options"),
@@ -85,6 +95,7 @@ TYPED: dict[str, list[object]] = {
         (TEXTS, {}, NO_OPTIONS),
         (TEXTS, {"plain": "category", "late": "category", "empty": "number"}, NO_OPTIONS),
         (TEXTS, {}, ReadOptions(read=(("late", "number"), ("plain", "text")), missing=("3", "x"))),
+        (TEXTS, {"words": "category"}, KNOWN),
         (TYPED, {}, NO_OPTIONS),
         (TYPED, {"whole": "category", "flag": "number"}, ReadOptions(missing=("number:0.5", "name:a"))),
     ],

@@ -152,7 +152,7 @@ def test_the_run_of_a_copy_says_what_was_decided_here_and_what_the_source_was_as
     assert tag_names.REASON not in made.data.tags
 
 
-def test_a_copy_of_new_intervals_has_the_training_of_its_model(store):
+def test_a_copy_of_new_intervals_has_the_training_of_its_model(store, capsys):
     """A recalibration's run has no rows, error, command, specification or contract: retraining asks for all of them."""
     own = model_registry.version("line", "1").run_id
     experiment = store.client.get_run(own).info.experiment_id
@@ -173,7 +173,10 @@ def test_a_copy_of_new_intervals_has_the_training_of_its_model(store):
     assert tracking.recorded_text(made, tracking.CONTRACT) == "columns: {}"
     assert tracking.recorded_text(made, "plots/intervals.txt") == "recalibrated"
     params = store.client.get_run(made).data.params
-    assert (params["seed"], params["data"]) == ("7", "recalibrated.csv")
+    assert (params["seed"], params["data"]) == ("7", "trained.csv")  # by which a table is read again
+    capsys.readouterr()
+    assert main(["reproduce", "--name", "line-prod", "--version", "1"]) == 2
+    assert "came after its training, which cannot rebuild them" in capsys.readouterr().err
 
 
 def test_new_intervals_whose_models_training_is_gone_are_copied_with_what_is_left(store):

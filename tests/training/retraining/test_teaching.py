@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -13,7 +15,8 @@ import requests
 
 from tests.training.retraining.villages import HARM, Village, houses
 from training.records import ledger, model_registry, monitor_run, tag_names, tracking
-from training.retraining import follow, process
+from training.retraining import follow, process, teaching
+from training.rows import parts
 
 Calls = list[Mapping[str, str]]
 
@@ -22,7 +25,7 @@ def test_a_challenger_is_trained_as_the_champion_was(village: Village, trained: 
     """With its seed, its trials, its units; on captured rows, and without a word about a promotion."""
     command = (
         "python -m training train --data houses.csv --target price --seed 7 --trials 3 --monotonic area=+ "
-        "--explain false"
+        "--explain false --memory 2GB"
     )
     tracking.add_to_run(village.champion.run_id, {tag_names.COMMAND: command}, {})
     village.live(10, slope=3.0)
@@ -30,7 +33,7 @@ def test_a_challenger_is_trained_as_the_champion_was(village: Village, trained: 
     (words,) = trained
     table = str(village.folder / "trainings" / "houses-1-harm-2026-03-10.parquet")
     expected = {"name": "houses", "target": "price", "seed": "7", "trials": "3", "monotonic": "area=+"}
-    expected |= {"explain": "false"}  # no learned rows are kept, which somebody did not want
+    expected |= {"memory": "2GB", "explain": "false"}  # no learned rows are kept, which somebody did not want
     assert words.items() >= (expected | {"data": table}).items()
 
 
@@ -66,6 +69,31 @@ def test_the_first_table_is_learned_from_after_an_alarm_where_it_was_asked_for(
     village.live(20, slope=3.0)
     follow(village.asked(alarms=HARM, since="2026-03-06", learn="both"))
     assert len(pd.read_parquet(trained[0]["data"])) == 600 + 800
+
+
+def test_how_the_first_table_is_read_comes_along_with_where_it_is(village: Village, trained: Calls) -> None:
+    """No run of a copy's name has that table: of `header=none`, a query and the rest nothing was left."""
+    recorded = {"data": "houses.csv", "header": "none", "missing": "-200"}
+    command = " ".join(f"--{name} {word}" for name, word in recorded.items())
+    tags = {tag_names.COMMAND: f"python -m training train {command}"}
+    tracking.add_to_run(village.champion.run_id, tags, {})
+    village.live(10, slope=3.0)
+    follow(village.asked(alarms=HARM))
+    copied: Any = SimpleNamespace(name="elsewhere", champion=model_registry.challenger("houses"))
+    assert teaching._first_table(copied) == recorded
+
+
+def test_a_first_table_that_memory_does_not_hold_is_refused_in_a_line(
+    village: Village, trained: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was read whole, which ends a monitor."""
+    houses(600, seed=0, slope=2.0).to_csv("houses.csv", index=False)
+    monkeypatch.setattr(parts.seeing, "free_memory", lambda: 1e3)
+    village.live(20, slope=3.0)
+    follow(village.asked(alarms=HARM, learn="both"))
+    said = "houses.csv, from which houses was first trained, takes more memory than there is: pass learn=captured"
+    assert said in village.heard()
+    assert not trained
 
 
 def test_the_contract_of_the_champions_training_holds(village: Village, trained: Calls) -> None:

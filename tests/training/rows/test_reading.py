@@ -15,9 +15,11 @@ from serving.batch import __main__ as batch
 from serving.scorer.scoring import Scorer
 from tests.conftest import Workspace
 from training.__main__ import main
+from training.commands import parse
 from training.commands.checking import CheckConfig
 from training.commands.registered import PromoteConfig
 from training.commands.trainings import TrainConfig
+from training.commands.watches import MonitorConfig
 from training.errors import UsageError
 from training.rows.known import known_tables
 from training.rows.opened_table import open_table
@@ -48,8 +50,10 @@ def test_a_recorded_header_stands_and_an_encoding_for_its_own_table(tmp_path: Pa
         (tmp_path / name).write_bytes(f"Омск;{1.5}\nТула;2.5\n".encode(encoding))
     then, now = str(tmp_path / "then.csv"), str(tmp_path / "now.csv")
     recorded = {"data": then, "header": "none", "encoding": "cp1251"}
-    for data in ("", now):
-        source = open_table(PromoteConfig("name", "1", data=data), lambda *_: None, recorded)
+    watched = parse(["monitor", "--name=name", f"--data={now}", "--time_column=day"])
+    assert isinstance(watched, MonitorConfig)
+    for asked in (PromoteConfig("name", "1"), PromoteConfig("name", "1", data=now), watched):
+        source = open_table(asked, lambda *_: None, recorded)
         assert source.read()["column_1"].to_pylist() == ["Омск", "Тула"]
     with pytest.raises(UnreadableSource, match="the first line looks like data"):
         open_table(PromoteConfig("name", "1", data=now), lambda *_: None)

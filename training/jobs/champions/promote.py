@@ -13,7 +13,7 @@ from training.errors import UsageError
 from training.gate import deciding
 from training.records import ledger, model_registry, tracking
 from training.rows import open_table, parts
-from training.rows.known import known_parts, load_known
+from training.rows.known import how_read, known_parts, load_known
 
 OTHERWISE = "pass a part of it (data=...), such as one of its files, or more memory=..."
 """What to do about a table that memory has no room for, where the split looks at all rows at once."""
@@ -56,7 +56,7 @@ def _judge_again(
         return deciding.Decision(promoted=False, reason=f"version {version.number} is the champion already")
     if config.force:
         return deciding.forced(config.reason)
-    recorded = tracking.recorded_params(version.run_id)
+    recorded = how_read.recorded_of(version)
     where = config.data or recorded.get("data", "")
     if not where:
         raise UsageError(
@@ -76,7 +76,7 @@ def _rows_of(
     say: Say,
 ) -> Table:
     """Return the rows to judge by: all, or a sample of each side of a table that memory does not hold."""
-    source, asked = open_table(config, say, recorded), rereading.asked_then(recorded)
+    source, asked = open_table(config, say, recorded), how_read.again(version, recorded)
     kinds, room = version.split.kinds, parts.room_for(source, config.memory)
     if room is None:
         return load_known(source, version.schema, kinds, asked)

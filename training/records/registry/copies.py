@@ -108,7 +108,8 @@ def _training_and_own(
     """Return params, metrics and tags of a version's run, and put its artifacts into a folder.
 
     New intervals come from a run that trained nothing: below what it has lies what the training's has, where that is
-    still there. The copy's run is the training's and its own in one.
+    still there. The copy's run is the training's and its own in one; of its params the training's count, which say how
+    the model's table is read.
     """
     client = mlflow.MlflowClient()
     params: dict[str, str] = {}
@@ -121,7 +122,7 @@ def _training_and_own(
             if run_id == version.run_id or error.error_code not in model_registry.ABSENT:
                 raise
             continue
-        params, metrics, tags = params | data.params, metrics | data.metrics, tags | data.tags
+        params, metrics, tags = data.params | params, metrics | data.metrics, tags | data.tags
         if client.list_artifacts(run_id):
             with tempfile.TemporaryDirectory(dir=own_folder()) as fetched:
                 files = mlflow.artifacts.download_artifacts(run_id=run_id, dst_path=fetched)
@@ -165,6 +166,7 @@ def write(name: str, source: Original, job: str) -> model_registry.Version:
         # The copy's run has what that run of the source's had.
         kept = {*tag_names.INHERITED, tag_names.DIGEST} - {tag_names.TRAINED_IN}
         tags = {tag: value for tag, value in source.version.tags.items() if tag in kept}
+        tags |= {tag_names.RECALIBRATED: "yes"} if source.version.is_recalibrated else {}
         tags |= {**copied, tag_names.DECISION: "undecided"}
         words = f"Copied from {source.words}."
         version = model_registry.register(name, logged, run_id=run.run_id, tags=tags, description=words)

@@ -116,6 +116,11 @@ class Version:
         return self.tags.get(tag_names.TRAINED_IN, self.run_id)
 
     @property
+    def is_recalibrated(self) -> bool:
+        """Whether its intervals are not those of its training."""
+        return tag_names.RECALIBRATED in self.tags or self.trained_in != self.run_id
+
+    @property
     def files(self) -> str:
         """The digest of all its files, or nothing where none was recorded."""
         return self.made_here or self.tags.get(tag_names.FILES, "")

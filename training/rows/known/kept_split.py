@@ -22,7 +22,7 @@ from training.commands import trainings
 from training.errors import SplitChanged, TrainingError, WeightChanged
 from training.records import model_registry, tag_names
 from training.records.errors import FilesAway
-from training.rows.known import known_tables
+from training.rows.known import how_read, known_tables
 from training.rows.named_columns import as_named
 
 
@@ -119,9 +119,9 @@ def _split_versions(name: str) -> list[model_registry.Version]:
 
 
 def _as_before(asked: ReadOptions, version: model_registry.Version) -> ReadOptions:
-    """Read the columns as the version did, unless the user or a contract says otherwise."""
+    """Read all columns as the version did, unless the user or a contract says otherwise."""
     try:
-        before = version.schema.readings
+        before = how_read.of_version(version).of_later_tables
     except FilesAway:
         raise  # an outage must not change how rows are read
     except (DataError, TrainingError, ServingError):

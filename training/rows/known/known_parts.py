@@ -22,7 +22,7 @@ def form_for(source: Source, schema: Schema, kinds: Kinds, asked: ReadOptions, r
 
     Text is held to the kinds of all of its columns, as `known_rows` does it; other formats say what a cell is.
     """
-    asked = replace(asked, known=schema.readings)
+    asked = replace(asked, known={**asked.known, **schema.readings})
     if source.is_text:
         kinds = {column.name: column.kind for column in schema.columns} | dict(kinds)
     return form_of(source.knowing(schema), kinds, asked, most_bytes=room)

@@ -41,7 +41,7 @@ def load_known(
     OtherKind
         A cell would change its row's side.
     """
-    kinds, asked = kinds or {}, replace(asked, known=schema.readings)
+    kinds, asked = kinds or {}, replace(asked, known={**asked.known, **schema.readings})
     if not source.is_text:
         return load_kept(source, kinds, asked)
     arrow = source.knowing(schema).read()

@@ -11,7 +11,8 @@ from data.tables import Kinds, Table, load_kept
 from data.tables.streams import Form, bytes_in_memory, form_of, free_memory
 from training.commands import trainings
 from training.console import Say
-from training.records import model_registry, tracking
+from training.records import model_registry, tag_names, tracking
+from training.rows.known import how_read
 from training.rows.opened_table import header_of, open_table
 
 COPIES = 5
@@ -65,6 +66,10 @@ def with_memory(config: trainings.TrainConfig, read: Table | Form) -> trainings.
 
 
 def _last_params(name: str) -> Mapping[str, str]:
-    """Return where the table of the name's last training is and how it is written; nothing for the first one."""
+    """Return where the table of the name's last training is and how it is written; nothing for the first one.
+
+    Captured rows are written by us: how they are says nothing of a person's table.
+    """
     made = [version for version in model_registry.versions(name) if version.run_id]
-    return tracking.recorded_params(made[-1].run_id) if made else {}
+    by_people = [version for version in made if not version.tags.get(tag_names.LEARNED_UNTIL)]
+    return how_read.recorded_of((by_people or made)[-1]) if made else {}
