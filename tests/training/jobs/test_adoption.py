@@ -29,9 +29,11 @@ from sklearn.svm import SVR
 from data.sources import open_source
 from data.tables import fingerprint, load_table
 from tests.conftest import Workspace
+from tests.registered import Store
 from tests.training.jobs.adopted_houses import NUMBERS, adopt, encoded, houses, last_line
 from training.__main__ import main
 from training.records import model_registry, tag_names
+from training.rows.known import how_read
 from training.rows.parts import sampling
 
 pytestmark = pytest.mark.filterwarnings("ignore:X has feature names:UserWarning")  # fitted on arrays
@@ -310,12 +312,20 @@ def test_intervals_come_with_fresh_rows(tracking: Workspace, capsys: pytest.Capt
     assert main(["recalibrate", "--name", "houses", "--data", "fresh.csv"]) == 0
     capsys.readouterr()
     promote = ["promote", "--name", "houses", "--version", "2", "--policy", "not-worse"]
-    assert main(promote) == 2
-    assert "houses version 2 recorded no table: pass rows to judge by" in last_line(capsys)
-    assert main([*promote, "--data", "rows.csv"]) == 0, capsys.readouterr().err
+    assert main(promote) == 0, capsys.readouterr().err
+    assert "120 rows from rows.csv" in capsys.readouterr().out  # those of the adoption
     second = model_registry.champion("houses")
     assert second is not None
     assert (second.number, second.adopted) == ("2", first.adopted)
+
+
+def test_a_version_whose_runs_know_no_table_is_judged_by_none(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The run of its training is gone for good, its own recorded nothing."""
+    store.tag("2", tag_names.TRAINED_IN, "0" * 32)
+    assert main(["promote", "--name", "line", "--version", "2"]) == 2
+    assert "line version 2 recorded no table: pass rows to judge by" in last_line(capsys)
 
 
 def test_the_rows_of_the_adoption_are_not_fresh(
@@ -325,6 +335,7 @@ def test_the_rows_of_the_adoption_are_not_fresh(
     model = LinearRegression().fit(NUMBERS[["area", "rooms"]], NUMBERS["price"])
     assert adopt(model, NUMBERS.assign(price=NUMBERS["price"].where(NUMBERS.index > 9))) == 0
     assert "10 rows have no price and are left out" in capsys.readouterr().out
+    assert how_read.of_version(model_registry.version("houses", "1")).kinds["price"] == "number"
     assert main(["recalibrate", "--name", "houses", "--data", "rows.csv"]) == 2
     assert "pass fresh labelled rows" in last_line(capsys)
 

@@ -21,7 +21,8 @@ from training.commands.registered import PromoteConfig
 from training.commands.trainings import TrainConfig
 from training.commands.watches import MonitorConfig
 from training.errors import UsageError
-from training.rows.known import known_tables
+from training.records import model_registry
+from training.rows.known import how_read, known_tables
 from training.rows.opened_table import open_table
 
 ROWS = "".join(f"{'abc'[row % 3]};{row % 17 + 0.5};{row % 17 * 3 + row % 3}\n" for row in range(120))
@@ -104,6 +105,8 @@ def test_a_table_without_a_header_is_trained_on_and_scored(
     assert main(["train", *words]) == 2
     assert "pass header=none" in capsys.readouterr().err
     assert main(["train", *words, "--header", "none"]) == 0
+    kept = how_read.of_version(model_registry.version("plain", "1")).kinds
+    assert kept == {"column_1": "category", "column_2": "number", "column_3": "number"}
     assert main(["check", "--data", "plain.csv", "--target", "column_3", "--header", "none"]) == 0
     assert main(["promote", "--name", "plain", "--version", "1", "--dry_run", "true"]) == 0
     features = ["".join(f"{line.rpartition(';')[0]}\n" for line in ROWS.splitlines()[:5])]
