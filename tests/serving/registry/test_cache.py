@@ -54,6 +54,8 @@ def test_what_a_place_pointed_to_is_known_again(cache, held):
 
 def test_what_was_allowed_once_is_not_for_ever(cache, held, monkeypatch):
     """The registry is away: what an earlier start served with --allow-unpromoted needs it again."""
+    mlflow.set_tracking_uri(None)  # takes the variable away, if a test before set the address by a call
+    mlflow.set_registry_uri(None)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     model, found = held
