@@ -218,6 +218,7 @@ def questions():
     ]
 
 
+@pytest.mark.soak
 def test_alerts_and_dashboard_ask_for_metrics_and_labels_that_a_server_has(store, flights, tmp_path):
     """A question about a name that does not exist is silent for ever, and so is its alarm."""
     row = {

@@ -47,6 +47,7 @@ def start(workspace: Workspace):
         yield begin
 
 
+@pytest.mark.soak
 def test_the_two_commands_answer_the_old_clients(workspace: Workspace, start) -> None:
     """The page's own scripts and commands; only ports and paths are others."""
     folder = workspace.folder

@@ -94,6 +94,7 @@ def trained(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Trai
     return Trained(workspace, done, client, parent)
 
 
+@pytest.mark.soak
 def test_the_person_is_told_what_was_left_out_and_what_was_promoted(trained: Trained) -> None:
     """On the terminal, as it happens."""
     assert "5 rows have no price and are left out" in trained.done.stdout

@@ -86,6 +86,7 @@ def predictions(address: str, body: bytes, content_type: str = "application/json
         return json.load(response)["predictions"]
 
 
+@pytest.mark.soak
 def test_all_json_forms_and_csv_give_the_pipelines_predictions(address: str, scored: pd.Series) -> None:
     """Five ways to say the same rows; the reference is the batch job, which uses the scorer."""
     frame = rows(20)

@@ -247,7 +247,11 @@ def test_a_stopped_training_registers_nothing_and_an_interrupted_search_its_best
     ("words", "says"),
     [
         (["-P", "tarjet=y"], "unknown parameter 'tarjet': did you mean 'target'?"),
-        (["-P", "data=missing.csv"], f"missing.csv: no such file, folder or match; searched from {ROOT}"),
+        pytest.param(
+            ["-P", "data=missing.csv"],
+            f"missing.csv: no such file, folder or match; searched from {ROOT}",
+            marks=pytest.mark.soak,
+        ),
     ],
 )
 def test_mlflow_run_fails_with_one_line_and_the_reason_as_a_tag(
@@ -264,6 +268,7 @@ def test_mlflow_run_fails_with_one_line_and_the_reason_as_a_tag(
     assert client.search_registered_models() == []
 
 
+@pytest.mark.soak
 def test_a_table_in_postgresql_and_runs_in_postgresql(
     postgres: Callable[[str], str], workspace: Workspace
 ) -> None:

@@ -260,6 +260,7 @@ def test_files_of_a_hudi_table_are_refused(tmp_path: Path) -> None:
             open_source(str(where))
 
 
+@pytest.mark.soak
 def test_an_iceberg_table_in_a_store_is_read_there(s3: Bucket, tmp_path: Path) -> None:
     """By its folder and by the metadata that its catalog names, which ends as a table of JSON does."""
     from pyiceberg.catalog.sql import SqlCatalog

@@ -13,6 +13,7 @@ from tests.serving.fleet.followed import Load, answered
 from tests.serving.processes import processes_of, until
 
 
+@pytest.mark.soak
 def test_a_hung_worker_stops_no_rollout_and_is_replaced(start, registry):
     """The others swap without it; it is killed, and its successor has the new version."""
     options = registry.options("--workers", "2", "--hung-seconds", "4")

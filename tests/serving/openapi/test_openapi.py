@@ -18,7 +18,7 @@ from tests.serving.openapi.documents import check, run_schemathesis
 @pytest.mark.parametrize(
     ("model", "examples"),
     [
-        ("line", 50),
+        ("line", 25),
         pytest.param("with_intervals", 50, marks=pytest.mark.soak),
         pytest.param("flights", 50, marks=pytest.mark.soak),
     ],

@@ -122,11 +122,12 @@ def with_gaps(rows: int = 120, *, seed: int = 0) -> pd.DataFrame:
     return frame.assign(town=pd.Series(towns, dtype=object))
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(
     "encoder",
     [
-        pytest.param(OneHotEncoder(), marks=pytest.mark.soak),
-        pytest.param(OneHotEncoder(handle_unknown="ignore"), marks=pytest.mark.soak),
+        OneHotEncoder(),
+        OneHotEncoder(handle_unknown="ignore"),
         make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
     ],
     ids=["refuses unknown ones", "ignores unknown ones", "behind an imputer"],

@@ -399,6 +399,7 @@ def test_the_champion_at_a_moment_is_told(three: list[model_registry.Version]) -
     assert "before the ledger's first entry" in past
 
 
+@pytest.mark.soak
 def test_rollback_takes_little_more_than_mlflow_itself_and_is_an_entry(
     tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
