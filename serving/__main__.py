@@ -76,9 +76,19 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _end_before_the_start(*_: object) -> None:
-    """End while a version is fetched: no signal ends the first process of a container that does not take it."""
-    raise SystemExit(0)
+class _Told:
+    """SIGTERM while a version is fetched: no signal ends the first process of a container that does not take it.
+
+    What a handler raises may become a library's own error: pydantic makes a SchemaError of it while MLflow is imported.
+    """
+
+    def __init__(self) -> None:
+        self.to_end = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, *_: object) -> None:
+        self.to_end = True
+        raise SystemExit(0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,13 +97,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_to(logging.StreamHandler(), level=logging.WARNING, form="%(asctime)s %(levelname)s %(message)s")
     raise_file_limit()
     logger.setLevel(logging.INFO)
-    signal.signal(signal.SIGTERM, _end_before_the_start)
+    told = _Told()
     with scratch(otherwise=MEMORY) as folder:
         if folder is None:
             logger.warning("no temporary folder can be made: /metrics is off; set TMPDIR to have it")
         try:
             return serve(given, folder)
-        except ServingError as error:
+        except Exception as error:
+            if told.to_end:
+                return 0
+            if not isinstance(error, ServingError):
+                raise
             print(f"error: {error}", file=sys.stderr)
             given_run.refused(f"serve {', '.join(given.model)}", str(error))
             return MODEL_BROKEN if isinstance(error, ModelError) else 2
