@@ -119,11 +119,11 @@ def test_a_column_without_gaps_stays_without() -> None:
 @pytest.mark.soak
 @pytest.mark.parametrize("a_day", [1, 5, 40, 400])
 def test_what_few_days_do_by_chance_is_no_broken_sensor(a_day: int) -> None:
-    """A flag that is set on two days of a hundred, a weekday, gaps as ever: 100 seasons, at most two are refused."""
+    """A flag that is set on two days of a hundred, a weekday, gaps as ever: 100 seasons, at most one is refused."""
     refused = 0
     for seed in range(100 if a_day < 400 else 20):
         try:
             held(days_of(100, a_day, seed=seed))
         except FaultsFound:
             refused += 1
-    assert refused <= 2
+    assert refused <= 1

@@ -100,7 +100,8 @@ def test_a_call_without_a_key_costs_nothing_however_large(keyed) -> None:
 def test_one_key_does_not_make_a_small_message_large(keyed) -> None:
     """Fields are counted on the bytes, before protobuf makes objects of them, and the last message is let go."""
     with Caller(keyed.port) as caller:
-        caller.infer(EMPTY_TENSORS, metadata=KNOWN)
+        for _ in range(5):  # gRPC keeps up to three such messages for later: what more of them add is ours
+            caller.infer(EMPTY_TENSORS, metadata=KNOWN)
         before = keyed.megabytes
         keyed.forget()
         for _ in range(5):
@@ -109,9 +110,9 @@ def test_one_key_does_not_make_a_small_message_large(keyed) -> None:
         assert caller.infer(EMPTY_TENSORS + EMPTY_TENSORS, metadata=KNOWN)[0] == "RESOURCE_EXHAUSTED"
         assert keyed.peak - before < 90  # of messages of 15 MB, each of which was 640
         until = time.monotonic() + 20
-        while keyed.megabytes - before > 60 and time.monotonic() < until:
+        while keyed.megabytes - before > 40 and time.monotonic() < until:
             time.sleep(0.1)
-        assert keyed.megabytes - before < 60
+        assert keyed.megabytes - before < 40
         assert caller.infer(one_row(), metadata=KNOWN)[0] == "OK"
     recorded(
         "security",
