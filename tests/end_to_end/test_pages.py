@@ -200,8 +200,12 @@ class Desk:
         return command if "time_budget" in command else TRAINS.sub(rf"\g<0> {SHORT}", command)
 
     def serve(self, command: str) -> None:
-        """Start a server in place of the one before, and wait until it is ready."""
+        """Start a server in place of the one before, and wait until it is ready.
+
+        On a port of its own: the uvicorn below `mlflow models serve` answers a moment longer than its parent lives.
+        """
         self.stop()
+        self.port = free_port()
         words = shlex.split(self.here(command).replace("\\\n", " "), comments=True)
         if "--port" not in words:
             words += ["--port", str(self.port)]

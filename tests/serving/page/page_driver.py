@@ -67,6 +67,13 @@ def settle(page):
     page.wait_for_timeout(50)
 
 
+def call_of(page):
+    """The call to copy, opened: what opens it says so to the page a moment later."""
+    page.locator("#call summary").click()
+    page.wait_for_selector("#code:not(:empty)")
+    return page.locator("#code").inner_text()
+
+
 def field(page, name):
     """A column's field."""
     return page.get_by_label(name, exact=True)
@@ -190,7 +197,7 @@ def tables(browser, asked):
         )
         page.wait_for_selector("#many-faults li")
         seen["faults"] = page.locator("#many-faults li").all_inner_texts()
-        page.locator("#call summary").click()
+        call_of(page)
         seen["calls"] = {}
         for language in ("curl", "Python", "JavaScript"):
             page.get_by_role("button", name=language, exact=True).click()
@@ -218,8 +225,7 @@ def hostile(browser, asked):
         page.locator("#pulled").select_option(value="1")
         settle(page)
         seen["choices"] = page.locator(".choices .name").count()
-        page.locator("#call summary").click()
-        seen["call"] = page.locator("#code").inner_text()[:300]
+        seen["call"] = call_of(page)[:300]
         seen["row"] = page.evaluate("document.querySelectorAll('.field').length")
     return seen
 
@@ -242,8 +248,7 @@ def with_a_key(browser, asked):
         settle(page)
         seen["title"], seen["url"] = page.locator("#title").inner_text(), page.url
         seen["value"] = page.locator("#value").get_attribute("title")
-        page.locator("#call summary").click()
-        seen["call"] = page.locator("#code").inner_text()
+        seen["call"] = call_of(page)
     return seen
 
 
