@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from data.redaction import redact
 from serving.registry import given_run
 from training.commands import CheckConfig, Command, parse, registered, trainings, watches
-from training.console import Console, failures, follow, preload_processes, prepare_process
+from training.console import Console, failures, follow, interrupts, preload_processes, prepare_process
 from training.jobs import result
 from training.signing import given_key
 
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prepare_process(say)
         command = parse(words)
         job = command.job
+        with interrupts.deferred():
+            given_run.load()
         given_run.began(job)
         code = RUN[type(command)](command)
     except (Exception, KeyboardInterrupt) as error:
@@ -70,32 +72,27 @@ def say_done() -> None:
     say("done", f"{time.perf_counter() - STARTED:.1f} s")
 
 
-def say_loading() -> None:
-    """Print what the first three seconds are for; each command below imports only what it needs."""
-    say("start", "loading scikit-learn and MLflow")
-
-
 def train(config: trainings.TrainConfig) -> int:
     """Do what `train` asks for."""
     preload_processes()
-    say_loading()
-    from training.jobs import train as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs import train as job  # noqa: PLC0415 - see above
 
     return concluded(config, lambda: job.train(config, say, CONSOLE.watch))
 
 
 def adopt(config: trainings.AdoptConfig) -> int:
     """Do what `adopt` asks for."""
-    say_loading()
-    from training.jobs import adopt as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs import adopt as job  # noqa: PLC0415 - see above
 
     return concluded(config, lambda: job.adopt(config, say))
 
 
 def promote(config: registered.PromoteConfig) -> int:
     """Do what `promote` asks for."""
-    say_loading()
-    from training.jobs.champions import promote as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs.champions import promote as job  # noqa: PLC0415 - see above
 
     return concluded(config, lambda: job.promote(config, say))
 
@@ -114,7 +111,8 @@ def concluded(config: trainings.TrainConfig | registered.PromoteConfig, work: Ca
 
 def check(config: CheckConfig) -> int:
     """Do what `check` asks for."""
-    from training.jobs import check as job  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs import check as job  # noqa: PLC0415 - see above
 
     job.check(config, say)
     say_done()
@@ -123,8 +121,8 @@ def check(config: CheckConfig) -> int:
 
 def recalibrate(config: registered.RecalibrateConfig) -> int:
     """Do what `recalibrate` asks for."""
-    say_loading()
-    from training.jobs import recalibrate as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs import recalibrate as job  # noqa: PLC0415 - see above
 
     job.recalibrate(config, say)
     say_done()
@@ -133,7 +131,8 @@ def recalibrate(config: registered.RecalibrateConfig) -> int:
 
 def compact(config: watches.CompactConfig) -> int:
     """Do what `compact` asks for."""
-    from training.jobs.loop import compact as job  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs.loop import compact as job  # noqa: PLC0415 - see above
 
     job.compact(config, say)
     say_done()
@@ -142,7 +141,8 @@ def compact(config: watches.CompactConfig) -> int:
 
 def feedback(config: watches.FeedbackConfig) -> int:
     """Do what `feedback` asks for."""
-    from training.jobs.loop import feedback as job  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs.loop import feedback as job  # noqa: PLC0415 - see above
 
     job.feedback(config, say)
     say_done()
@@ -151,8 +151,8 @@ def feedback(config: watches.FeedbackConfig) -> int:
 
 def monitor(config: watches.MonitorConfig) -> int:
     """Do what `monitor` asks for; 3 where an alarm stands, 0 once it was asked to end that followed."""
-    say_loading()
-    from training.jobs import monitor as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs import monitor as job  # noqa: PLC0415 - see above
 
     if config.follow:
         follow(lambda: job.monitor(config, say), config.every, say)
@@ -166,15 +166,16 @@ def monitor(config: watches.MonitorConfig) -> int:
 
 def reproduce(config: registered.ReproduceConfig) -> int:
     """Do what `reproduce` asks for."""
-    say_loading()
-    from training.jobs import reproduce as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs import reproduce as job  # noqa: PLC0415 - see above
 
     return DONE if job.reproduce(config, say) else NOT_REPRODUCED
 
 
 def rollback(config: registered.RollbackConfig) -> int:
     """Do what `rollback` asks for."""
-    from training.jobs.champions import rollback as job  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs.champions import rollback as job  # noqa: PLC0415 - see above
 
     job.roll_back(config, say)
     say_done()
@@ -183,8 +184,8 @@ def rollback(config: registered.RollbackConfig) -> int:
 
 def copy(config: registered.CopyConfig) -> int:
     """Do what `copy` asks for."""
-    say_loading()
-    from training.jobs.handover import copy as job  # noqa: PLC0415 - see above
+    with CONSOLE.loading():
+        from training.jobs.handover import copy as job  # noqa: PLC0415 - see above
 
     given_key()
     job.copy(config, say)
@@ -194,7 +195,8 @@ def copy(config: registered.CopyConfig) -> int:
 
 def sign(config: registered.SignConfig) -> int:
     """Do what `sign` asks for."""
-    from training.jobs.handover import sign as job  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs.handover import sign as job  # noqa: PLC0415 - see above
 
     job.sign(config, say)
     say_done()
@@ -203,8 +205,9 @@ def sign(config: registered.SignConfig) -> int:
 
 def history(config: registered.HistoryConfig) -> int:
     """Do what `history` asks for; 3 where the ledger, the registry and the files do not agree."""
-    from training.jobs.champions import history as job  # noqa: PLC0415 - see above
-    from training.records.errors import LedgerBroken  # noqa: PLC0415 - see above
+    with interrupts.deferred():
+        from training.jobs.champions import history as job  # noqa: PLC0415 - see above
+        from training.records.errors import LedgerBroken  # noqa: PLC0415 - see above
 
     try:
         answer = job.answer(config)

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TextIO
 
+from training.console.interrupts import deferred
+
 TERMINAL_SECONDS, LOG_SECONDS = 0.5, 10.0
 """Between two updates of the changing line, and between two plain lines."""
 
@@ -61,6 +63,17 @@ class Console:
         with self._lock:
             self._erase()
             print(_line(step, outcome), file=self._stream, flush=True)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Write what the first three seconds are for, in which a command imports what it needs, and obey a signal then.
+
+        What a handler raises within an import can be lost, or become a library's own error: pydantic makes a
+        SchemaError of it.
+        """
+        self.say("start", "loading scikit-learn and MLflow")
+        with deferred():
+            yield
 
     @contextmanager
     def watch(self, step: str, describe: Describe) -> Iterator[None]:
