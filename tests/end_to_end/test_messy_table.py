@@ -18,6 +18,8 @@ import pytest
 from tests.conftest import ROOT, Workspace
 from tests.registered import copied
 
+pytestmark = pytest.mark.soak
+
 ROWS = 400
 PLOTS = {
     f"plots/{name}.png"

@@ -51,6 +51,7 @@ def test_it_is_off_before_mlflow_is_imported_unless_the_user_says_so(module: str
         assert done.stdout.strip() == expected
 
 
+@pytest.mark.soak
 def test_a_training_opens_no_connection_beyond_this_machine(workspace: Workspace, tmp_path: Path) -> None:
     """Every look-up and connection of the process and of its children, heard by Python's own audit."""
     heard = tmp_path / "heard.txt"

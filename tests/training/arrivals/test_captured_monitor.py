@@ -309,6 +309,7 @@ def test_frames_that_were_kept_at_different_shares_are_drawn_from_alike(served: 
     assert 400 + 60 < rows < 400 + 140
 
 
+@pytest.mark.soak
 def test_a_monitor_that_dies_anywhere_comes_to_the_same_numbers(
     served: Served, look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:

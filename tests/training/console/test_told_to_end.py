@@ -34,8 +34,8 @@ ON_THE_LINE = ("--data", str(ROOT / "data" / "samples" / "line.csv"), "--target"
 @pytest.mark.parametrize(
     ("words", "opened"),
     [
-        (("train", *ON_THE_LINE), ""),
-        (("train", *ON_THE_LINE), "0123456789abcdef0123456789abcdef"),
+        pytest.param(("train", *ON_THE_LINE), "", marks=pytest.mark.soak),
+        pytest.param(("train", *ON_THE_LINE), "0123456789abcdef0123456789abcdef", marks=pytest.mark.soak),
         (("check", *ON_THE_LINE), ""),
         (("history", "--name", "line"), ""),
     ],

@@ -234,6 +234,7 @@ def test_rows_that_were_not_there_at_the_first_reading_end_the_training(
         line(rows)
 
 
+@pytest.mark.soak
 def test_workers_that_are_lost_after_the_search_are_done_without(
     frame: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -122,6 +122,7 @@ for kill_at in range(1, len(list(whole.iterdir())) + 2):
 """
 
 
+@pytest.mark.soak
 def test_killed_while_anything_is_sent_nothing_of_it_is_there_and_the_next_run_ends_the_same(
     s3: Bucket, version: Path, carried: Carried, tmp_path: Path
 ) -> None:

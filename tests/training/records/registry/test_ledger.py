@@ -359,6 +359,7 @@ def test_a_ledger_in_the_trash_can_be_brought_back(three: list[model_registry.Ve
     assert promote(three[1]).sequence == 2
 
 
+@pytest.mark.soak
 def test_the_ledger_survives_gc_and_its_loss_is_noticed(
     tracking: Workspace, three: list[model_registry.Version]
 ) -> None:
