@@ -44,7 +44,7 @@ ON_THE_LINE = ("--data", str(ROOT / "data" / "samples" / "line.csv"), "--target"
 def test_it_ends_once_all_is_loaded_whatever_a_library_makes_of_the_signal(
     words: tuple[str, ...], opened: str, tmp_path: Path
 ) -> None:
-    """Of 24 trainings one went on to its end, and one in as many had an internal error, by pydantic's own."""
+    """Of 24 trainings that were told to end as they began, one lost it and went on to its end."""
     others = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"}
     given = {"MLFLOW_RUN_ID": opened} if opened else {}
     environment = {
