@@ -1,5 +1,7 @@
 """`python -m training`: what MLproject's entry points call.
 
+Each command imports only what it needs, and obeys a signal after that.
+
 Progress goes to standard output, one line a step; what libraries have to say goes to
 `slipway.log`. Exit codes: 0 done, whether the version was promoted or the champion kept, 2 the user can
 mend it, 3 `history` found that something was changed behind its back, or an alarm of

@@ -45,9 +45,9 @@ def is_chosen(experiment_id: str) -> bool:
 
 
 def load() -> None:
-    """Import MLflow where `mlflow run` has started the command: what follows needs it, and takes 2 s less then."""
+    """Import MLflow where `mlflow run` has started the command, so that its caller can have a signal wait meanwhile."""
     if run_id():
-        import mlflow  # noqa: F401, PLC0415 - see above
+        import mlflow  # noqa: F401, PLC0415 - 2 s, for those whom `mlflow run` has started
 
 
 def began(job: str) -> None:
